@@ -1,0 +1,1 @@
+"""What a run costs: dated prices, the arithmetic of owning and renting, the monthly bill."""

@@ -1,0 +1,148 @@
+"""A dated, sourced list of what tokens and GPU-hours cost.
+
+The package ships its own book instead of asking a price service, so that the same scenario costs the same
+tomorrow; every result names the book's id, date and hash.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Collection
+from decimal import Decimal
+from difflib import get_close_matches
+from importlib import resources
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from simulator.errors import PriceNotFound
+from simulator.scenario.base import Config, PositiveInt, TokenRate, UsdPerHour
+
+Basis = Literal["list", "quote", "marketplace", "memory"]
+Day = Annotated[datetime.date, Field(strict=False)]
+
+STALE_AFTER_DAYS: Final = 90
+
+
+class _Sourced(Config):
+    basis: Basis
+    """List price of the seller, a quote, a marketplace's going rate, or recalled without a document."""
+    captured_on: Day
+    """Day on which the source was published, or read where it carries no date."""
+    source: str
+    """Where the price comes from."""
+    note: str = ""
+    """What else to know: other sources that disagree, limits of the price."""
+
+    def stale(self, on: datetime.date, after_days: int = STALE_AFTER_DAYS) -> bool:
+        """Whether the price is more than `after_days` old on that day."""
+        return on - self.captured_on > datetime.timedelta(days=after_days)
+
+
+class ApiPrice(_Sourced):
+    """Token prices of one model in one kind of deployment."""
+
+    model: str
+    """Model as its maker names it."""
+    deployment: Literal["global", "data_zone", "regional", "government", "direct"]
+    """Where the provider may process a request; `direct` is the maker's own API."""
+    prompt: TokenRate
+    """Price of prompt tokens that are not cached."""
+    cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the provider's cache; the prompt price where absent."""
+    output: TokenRate
+    """Price of output tokens."""
+    batch_prompt: TokenRate | None = None
+    """Price of prompt tokens in an asynchronous batch."""
+    batch_output: TokenRate | None = None
+    """Price of output tokens in an asynchronous batch."""
+    retires_on: Day | None = None
+    """First day on which the model no longer answers."""
+    retirement_source: str = ""
+    """Who says so."""
+
+    def retired(self, on: datetime.date) -> bool:
+        """Whether the model no longer answers on that day."""
+        return self.retires_on is not None and on >= self.retires_on
+
+
+class GpuOffer(_Sourced):
+    """An instance with GPUs by the hour."""
+
+    gpu: str
+    """GPU type as scenarios name it, such as a100-80gb."""
+    kind: Literal["on_demand", "reserved", "spot", "serverless"]
+    """Terms of the lease."""
+    gpus_per_instance: PositiveInt
+    """GPUs of one instance; less than an instance cannot be rented."""
+    instance_hour: UsdPerHour
+    """USD per hour of one instance."""
+
+    @property
+    def gpu_hour_usd(self) -> Decimal:
+        """USD per GPU-hour."""
+        return self.instance_hour / self.gpus_per_instance
+
+    def instances(self, gpus: int) -> int:
+        """Whole instances needed for so many GPUs."""
+        return -(-gpus // self.gpus_per_instance)
+
+
+class PriceBook(Config):
+    """Every price the package knows, as of one date."""
+
+    id: str
+    """Name under which scenarios ask for it."""
+    date: Day
+    """Day on which the book was closed."""
+    sha256: str
+    """Hash of the file, so that two results can be known to share their prices."""
+    api_prices: dict[str, ApiPrice]
+    """Metered APIs, by key."""
+    gpu_offers: dict[str, GpuOffer]
+    """GPU leases, by key."""
+
+    def api(self, key: str) -> ApiPrice:
+        """Look up a metered API. Raises PriceNotFound, naming the nearest keys."""
+        if key not in self.api_prices:
+            raise PriceNotFound(f"price book {self.id} has no API '{key}'; {_nearest(key, self.api_prices)}")
+        return self.api_prices[key]
+
+    def gpu_offer(self, key: str) -> GpuOffer:
+        """Look up a GPU lease. Raises PriceNotFound, naming the nearest keys."""
+        if key not in self.gpu_offers:
+            raise PriceNotFound(
+                f"price book {self.id} has no GPU offer '{key}'; {_nearest(key, self.gpu_offers)}"
+            )
+        return self.gpu_offers[key]
+
+    def keys(self) -> list[str]:
+        """Keys of all entries, APIs first."""
+        return [*self.api_prices, *self.gpu_offers]
+
+    def stale(self, on: datetime.date, after_days: int = STALE_AFTER_DAYS) -> list[str]:
+        """Keys of the entries more than `after_days` old on that day."""
+        entries: dict[str, ApiPrice | GpuOffer] = {**self.api_prices, **self.gpu_offers}
+        return [key for key, entry in entries.items() if entry.stale(on, after_days)]
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    close = get_close_matches(key, known, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(close)}?" if close else f"it has {', '.join(known)}"
+
+
+def price_book_ids() -> list[str]:
+    """Ids of the shipped price books, oldest first."""
+    names = (entry.name for entry in resources.files("simulator.cost").joinpath("data").iterdir())
+    return sorted(name[len("prices-") : -len(".json")] for name in names if name.startswith("prices-"))
+
+
+def load_price_book(book_id: str) -> PriceBook:
+    """Load a shipped price book. Raises PriceNotFound for an id that is not shipped."""
+    shipped = price_book_ids()
+    if book_id not in shipped:
+        raise PriceNotFound(f"there is no price book '{book_id}'; {_nearest(book_id, shipped)}")
+    raw = resources.files("simulator.cost").joinpath("data", f"prices-{book_id}.json").read_bytes()
+    return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})

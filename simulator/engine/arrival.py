@@ -1,0 +1,28 @@
+"""A request as it reaches a router."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What a real router could know of a request; how long the answer will be is not part of it.
+
+    Attributes:
+        index: Row of the request in the table and in the log.
+        workload: Index of its workload.
+        prompt_tokens: Tokens of the prompt.
+        max_tokens: Output limit the client sent.
+        prefix_id: Identity of its shared prefix, -1 for none.
+        prefix_tokens: Length of that prefix.
+        priority: 1 critical to 3 normal.
+    """
+
+    index: int
+    workload: int
+    prompt_tokens: int
+    max_tokens: int
+    prefix_id: int
+    prefix_tokens: int
+    priority: int

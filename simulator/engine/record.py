@@ -1,0 +1,136 @@
+"""What a finished run leaves behind: one row per request, hourly levels per replica, counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Outcome(IntEnum):
+    """How a request ended; each ends in exactly one."""
+
+    UNFINISHED = 0
+    COMPLETED = 1
+    REJECTED = 2
+    TIMED_OUT = 3
+    CANCELLED = 4
+
+
+class Reason(IntEnum):
+    """Why a request left the backend it was first sent to."""
+
+    NONE = 0
+    CAPACITY = 1
+    TIMEOUT = 2
+    ERROR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLog:
+    """Stamps and counts per request, in arrival order; NaN marks a stamp that never came.
+
+    Attributes:
+        enqueued_s: When the backend that ended it took it.
+        scheduled_s: When it was first scheduled, or when the API admitted it.
+        first_token_s: When its first token reached the client.
+        last_token_s: When its last token reached the client.
+        ended_s: When its outcome was decided.
+        outcome: `Outcome`.
+        failover: `Reason` it left the first backend, NONE if it did not.
+        backend: int8 index into `RunRecord.backends`, -1 if none took it.
+        cached_tokens: Prompt tokens found in the prefix cache at first admission.
+        preemptions: Times it lost its KV blocks.
+        attempts: Calls made to the API.
+        billed_prompt_tokens: Prompt tokens an API charged for, all attempts.
+        billed_output_tokens: Output tokens an API charged for, all attempts.
+        wasted_tokens: Tokens a cluster computed for it in vain (given up or failed over).
+    """
+
+    enqueued_s: NDArray[np.float64]
+    scheduled_s: NDArray[np.float64]
+    first_token_s: NDArray[np.float64]
+    last_token_s: NDArray[np.float64]
+    ended_s: NDArray[np.float64]
+    outcome: NDArray[np.int8]
+    failover: NDArray[np.int8]
+    backend: NDArray[np.int8]
+    cached_tokens: NDArray[np.int32]
+    preemptions: NDArray[np.int16]
+    attempts: NDArray[np.int16]
+    billed_prompt_tokens: NDArray[np.int32]
+    billed_output_tokens: NDArray[np.int32]
+    wasted_tokens: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, size: int) -> RequestLog:
+        """A log of `size` requests to which nothing has happened yet."""
+
+        def stamps() -> NDArray[np.float64]:
+            return np.full(size, np.nan)
+
+        return cls(
+            enqueued_s=stamps(),
+            scheduled_s=stamps(),
+            first_token_s=stamps(),
+            last_token_s=stamps(),
+            ended_s=stamps(),
+            outcome=np.zeros(size, np.int8),
+            failover=np.zeros(size, np.int8),
+            backend=np.full(size, -1, np.int8),
+            cached_tokens=np.zeros(size, np.int32),
+            preemptions=np.zeros(size, np.int16),
+            attempts=np.zeros(size, np.int16),
+            billed_prompt_tokens=np.zeros(size, np.int32),
+            billed_output_tokens=np.zeros(size, np.int32),
+            wasted_tokens=np.zeros(size, np.int32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLevels:
+    """Time integrals of one replica in equal intervals of the horizon.
+
+    Attributes:
+        interval_s: Length of an interval.
+        busy_s: Seconds in which a step was executing.
+        sequence_s: Running sequences x seconds.
+        waiting_s: Waiting sequences x seconds.
+        kv_block_s: Used KV blocks x seconds.
+        steps: Engine steps executed in the whole run.
+        preemptions: Preemptions in the whole run.
+        kv_blocks: Usable KV blocks.
+        max_num_seqs: Most sequences in one step.
+    """
+
+    interval_s: float
+    busy_s: NDArray[np.float64]
+    sequence_s: NDArray[np.float64]
+    waiting_s: NDArray[np.float64]
+    kv_block_s: NDArray[np.float64]
+    steps: int
+    preemptions: int
+    kv_blocks: int
+    max_num_seqs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One replication of one hosting pattern.
+
+    Attributes:
+        backends: Names that `log.backend` indexes.
+        horizon_s: Simulated seconds.
+        log: One row per request of the table that was simulated.
+        levels: One entry per replica, in order.
+    """
+
+    backends: tuple[str, ...]
+    horizon_s: float
+    log: RequestLog
+    levels: tuple[ReplicaLevels, ...]

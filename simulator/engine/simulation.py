@@ -1,0 +1,164 @@
+"""One replication of one hosting pattern, from the first arrival to the horizon."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import simpy
+
+from simulator.engine.arrival import Arrival
+from simulator.engine.cluster import ClusterBackend, ReplicaPlan
+from simulator.engine.metered_api import ApiBackend
+from simulator.engine.record import Outcome, RequestLog, RunRecord
+from simulator.engine.router import OverflowRouter, write_loss
+from simulator.performance.memory import kv_capacity
+from simulator.performance.profile import load_profile
+from simulator.performance.step_time import ProfiledStepTime
+from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
+from simulator.workload.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from simulator.engine.record import Reason, ReplicaLevels
+    from simulator.scenario.patterns import Cluster, MeteredApi
+    from simulator.workload.request import RequestTable
+
+_CHUNK = 16_384
+
+
+def replica_plan(cluster: Cluster) -> ReplicaPlan:
+    """What a replica of this cluster is made of, from its measured profile.
+
+    Raises:
+        ProfileNotFound: No profile for this model, GPU, parallelism and quantisation.
+        InfeasibleCluster: The model does not fit the GPUs; the message shows the arithmetic.
+    """
+    engine = cluster.engine
+    profile = load_profile(
+        model=cluster.model,
+        gpu=cluster.gpu,
+        tensor_parallel=cluster.tensor_parallel,
+        quantisation=cluster.quantisation,
+        variant=cluster.variant,
+    )
+    capacity = kv_capacity(profile, engine)
+    overhead = profile.overhead
+    return ReplicaPlan(
+        step_time=ProfiledStepTime(profile, engine.max_num_seqs, engine.max_num_batched_tokens),
+        num_gpu_blocks=capacity.num_gpu_blocks,
+        frontend_base_s=overhead.frontend_base_s,
+        frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
+        output_s=overhead.output_s,
+    )
+
+
+def simulate(
+    pattern: ApiPattern | SelfHostedPattern | HybridPattern,
+    table: RequestTable,
+    *,
+    horizon_s: float,
+    seed: int,
+    replication: int,
+    may_leave: Sequence[bool] | None = None,
+    plan: ReplicaPlan | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> RunRecord:
+    """Simulate a table of requests on one hosting pattern.
+
+    Args:
+        pattern: The hosting pattern.
+        table: Requests; arrivals beyond the horizon are ignored.
+        horizon_s: When the simulation ends; what is under way then is unfinished.
+        seed: Root of the random streams.
+        replication: Number of the replication.
+        may_leave: By workload, whether its requests may leave the site; all may when absent.
+        plan: Replaces the measured replica, for tests and what-if questions.
+        on_progress: Called now and then with the simulated seconds so far.
+
+    Raises:
+        ProfileNotFound: See `replica_plan`.
+        InfeasibleCluster: See `replica_plan`.
+    """
+    env = simpy.Environment()
+    log = RequestLog.empty(len(table))
+    allowed = [True] * len(table.workloads) if may_leave is None else list(may_leave)
+
+    def build_api(api: MeteredApi, backend: int) -> ApiBackend:
+        rng = stream(seed, replication, f"api/{api.model}")
+        return ApiBackend(env, api, backend, table.output_tokens, log, rng)
+
+    def build_cluster(
+        cluster: Cluster, timeout_s: float | None, on_lost: Callable[[Arrival, Reason], None]
+    ) -> ClusterBackend:
+        return ClusterBackend(
+            env,
+            cluster,
+            plan or replica_plan(cluster),
+            backend=0,
+            output_tokens=table.output_tokens,
+            log=log,
+            horizon_s=horizon_s,
+            timeout_s=timeout_s,
+            on_lost=on_lost,
+        )
+
+    cluster: ClusterBackend | None = None
+    if isinstance(pattern, ApiPattern):
+        backends: tuple[str, ...] = (pattern.api.model,)
+        route = build_api(pattern.api, 0).submit
+    elif isinstance(pattern, SelfHostedPattern):
+        backends = ("cluster",)
+        cluster = build_cluster(
+            pattern.cluster,
+            pattern.cluster.request_timeout,
+            lambda arrival, reason: write_loss(log, arrival, reason, env.now),
+        )
+        route = cluster.submit
+    else:
+        backends = ("cluster", pattern.api.model)
+        timeout_s = pattern.routing.timeout or pattern.cluster.request_timeout
+        cluster = build_cluster(pattern.cluster, timeout_s, lambda arrival, reason: router.lost(arrival, reason))
+        router = OverflowRouter(env, cluster, build_api(pattern.api, 1), pattern.routing, log, allowed)
+        route = router.route
+    env.process(_arrivals(env, table, route, on_progress))
+    env.run(until=horizon_s)
+    levels: tuple[ReplicaLevels, ...] = cluster.close(horizon_s) if cluster else ()
+    _close(log, horizon_s)
+    return RunRecord(backends, horizon_s, log, levels)
+
+
+def _arrivals(
+    env: simpy.Environment,
+    table: RequestTable,
+    route: Callable[[Arrival], None],
+    on_progress: Callable[[float], None] | None,
+) -> Generator[simpy.Event, object, None]:
+    """Wake at each arrival and hand it over; columns become Python numbers a chunk at a time."""
+    for start in range(0, len(table), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        columns = (
+            table.workload, table.prompt_tokens, table.max_tokens, table.prefix_id, table.prefix_tokens, table.priority
+        )  # fmt: skip
+        chunk = zip(table.arrival_s[rows].tolist(), *(column[rows].tolist() for column in columns), strict=True)
+        for index, (arrival_s, *facts) in enumerate(chunk, start):
+            delay_s = arrival_s - env.now
+            if delay_s > 0.0:
+                yield env.timeout(delay_s)
+            route(Arrival(index, *facts))
+        if on_progress is not None:
+            on_progress(env.now)
+
+
+def _close(log: RequestLog, horizon_s: float) -> None:
+    """Nothing after the horizon has happened: later stamps become unknown, their requests unfinished."""
+    late = log.ended_s > horizon_s
+    log.outcome[late] = Outcome.UNFINISHED
+    log.billed_prompt_tokens[late] = 0
+    log.billed_output_tokens[late] = 0
+    for column in fields(RequestLog):
+        stamps = getattr(log, column.name)
+        if stamps.dtype == np.float64:
+            stamps[stamps > horizon_s] = np.nan

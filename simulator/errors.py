@@ -1,0 +1,70 @@
+"""Every error this package raises on purpose.
+
+    SimulatorError
+    ├── ScenarioError        a scenario file or override is wrong (carries every fault)
+    ├── InfeasibleCluster    the model does not fit the GPUs (carries the arithmetic)
+    ├── ProfileNotFound      no measured curve for this model, GPU, parallelism, quantisation
+    ├── PriceNotFound        the price book has no such entry
+    ├── TraceError           a recorded trace is wrong
+    └── RunStoreError        a run directory is missing, incomplete or of another version
+
+The library raises; only `simulator.cli` exits. All of them mean "bad input" and become exit code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SimulatorError(Exception):
+    """Base of every deliberate error; its text is fit to show to a user as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with one place in a file.
+
+    Attributes:
+        file: Path as the user gave it, or `--set` for an override.
+        line: 1-based line, 0 when the file as a whole is at fault.
+        key: Dotted key path, empty for the file as a whole.
+        message: What is wrong, the offending value and what is allowed.
+    """
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class ScenarioError(SimulatorError):
+    """A scenario is wrong; `faults` holds everything found, in file order."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class InfeasibleCluster(SimulatorError):
+    """The model does not fit the GPUs; the message shows the arithmetic."""
+
+
+class ProfileNotFound(SimulatorError):
+    """No step-time profile for what was asked; the message names the nearest ones."""
+
+
+class PriceNotFound(SimulatorError):
+    """The price book has no such entry; the message names the nearest ones."""
+
+
+class TraceError(SimulatorError):
+    """A recorded trace cannot be read; the message names file and row, never content."""
+
+
+class RunStoreError(SimulatorError):
+    """A run directory is missing, incomplete or written by another version."""

@@ -1,0 +1,45 @@
+"""The strict, frozen base of every configuration model, and the quantities they are made of."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from simulator import units
+
+
+class Config(BaseModel):
+    """Frozen, strict, no unknown keys; a field's docstring becomes its JSON Schema description."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        ser_json_inf_nan="null",
+    )
+
+
+def _quantity(example: str) -> object:
+    return Field(json_schema_extra={"type": "string", "examples": [example]})
+
+
+Seconds = Annotated[float, BeforeValidator(units.parse_duration_s), _quantity("30min")]
+Share = Annotated[float, BeforeValidator(units.parse_share), Field(json_schema_extra={"examples": ["25 %", 0.25]})]
+Usd = Annotated[Decimal, BeforeValidator(units.parse_usd), _quantity("20000 USD")]
+UsdPerHour = Annotated[Decimal, BeforeValidator(units.parse_usd_per_hour), _quantity("2.38 USD/h")]
+UsdPerMonth = Annotated[Decimal, BeforeValidator(units.parse_usd_per_month), _quantity("50 USD/month")]
+UsdPerYear = Annotated[Decimal, BeforeValidator(units.parse_usd_per_year), _quantity("135000 USD/year")]
+UsdPerKwh = Annotated[Decimal, BeforeValidator(units.parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
+UsdPerKwMonth = Annotated[Decimal, BeforeValidator(units.parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
+TokenRate = Annotated[units.TokenPrice, BeforeValidator(units.parse_token_price), _quantity("10 USD/1M tokens")]
+
+PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
+Tokens = Annotated[int, Field(ge=0, le=10**7)]
+PositiveTokens = Annotated[int, Field(gt=0, le=10**7)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e12, strict=False)]
+Factor = Annotated[float, Field(ge=0, le=1000, strict=False)]

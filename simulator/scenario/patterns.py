@@ -1,0 +1,178 @@
+"""What a scenario says about the candidate answers: metered API, self-hosted cluster, or both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simulator.scenario.base import (
+    Config,
+    PositiveFloat,
+    PositiveInt,
+    PositiveTokens,
+    Seconds,
+    Share,
+)
+from simulator.scenario.costs import ClusterCosts, TokenPrices
+
+Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
+
+
+class EngineSettings(Config):
+    """vLLM's own settings, under its own names; the defaults are vLLM's for A100 and L40S (0.32)."""
+
+    max_model_len: PositiveTokens = 8192
+    """Longest prompt plus output the server accepts."""
+    max_num_seqs: Annotated[int, Field(gt=0, le=4096)] = 256
+    """Most sequences in one engine step."""
+    max_num_batched_tokens: Annotated[int, Field(gt=0, le=131_072)] = 2048
+    """Token budget of one engine step."""
+    block_size: Literal[8, 16, 32, 64, 128] = 16
+    """Tokens per KV block."""
+    gpu_memory_utilisation: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.92
+    """Share of GPU memory vLLM may use (`gpu_memory_utilization`)."""
+    num_gpu_blocks: PositiveInt | None = None
+    """KV blocks; computed from the memory when absent (`num_gpu_blocks_override`)."""
+    prefix_caching: bool = True
+    """Reuse KV blocks of prompts with the same beginning."""
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    """Order of the waiting queue."""
+    long_prefill_token_threshold: Annotated[int, Field(ge=0, le=131_072)] = 0
+    """Most prompt tokens one request may take in a step; 0 means no limit."""
+    async_scheduling: bool = True
+    """Schedule the next step while one runs, as vLLM does on GPUs."""
+    queue_limit: PositiveInt | None = None
+    """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
+
+
+class Cluster(Config):
+    """Identical vLLM replicas of one model."""
+
+    model: str
+    """Model, as named by the profiles (`simulator explain` lists them)."""
+    gpu: str
+    """GPU type, such as a100-80gb or l40s."""
+    tensor_parallel: Literal[1, 2, 4, 8] = 1
+    """GPUs of one replica."""
+    quantisation: Quantisation = "bf16"
+    """Weight format."""
+    variant: str | None = None
+    """A named variant of the profile, where several measurements disagree."""
+    replicas: Annotated[int, Field(gt=0, le=1024)] = 1
+    """Number of replicas."""
+    engine: EngineSettings = EngineSettings()
+    """vLLM settings."""
+    request_timeout: Seconds | None = None
+    """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
+
+
+class LognormalSpeed(Config):
+    """A positive quantity given by its median and spread."""
+
+    median: PositiveFloat
+    """Median."""
+    sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.0
+    """Log standard deviation."""
+
+
+class LognormalDelay(Config):
+    """A delay given by its median and spread."""
+
+    median: Seconds
+    """Median."""
+    sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.0
+    """Log standard deviation."""
+
+
+class RateLimits(Config):
+    """Admission control of a metered API; absent limits do not bind."""
+
+    tokens_per_minute: PositiveInt | None = None
+    """Prompt tokens plus `max_tokens` admitted per fixed minute."""
+    requests_per_minute: PositiveInt | None = None
+    """Requests per minute, enforced in windows of ten seconds."""
+
+
+class Retries(Config):
+    """What the client does with a refusal or an error; the defaults are those of the `openai` package."""
+
+    at_most: Annotated[int, Field(ge=0, le=20)] = 2
+    """Retries after the first attempt."""
+    first_delay: Seconds = 0.5
+    """Delay before the first retry; it doubles with each."""
+    longest_delay: Seconds = 8.0
+    """Upper limit of the doubling."""
+    jitter: Share = 0.25
+    """Each delay is shortened by up to this share at random."""
+
+
+class MeteredApi(Config):
+    """A model behind a metered API."""
+
+    model: str
+    """Key of the price book, such as azure/gpt-4-turbo."""
+    ttft: LognormalDelay
+    """Time to first token of an admitted request, network included."""
+    output_tokens_per_s: LognormalSpeed
+    """Output speed once the first token is there."""
+    limits: RateLimits = RateLimits()
+    """Rate limits."""
+    retries: Retries = Retries()
+    """Client behaviour."""
+    error_share: Share = 0.0
+    """Share of attempts that fail with a server error."""
+    prices: TokenPrices | None = None
+    """Contract prices; the price book's when absent."""
+
+
+class Overflow(Config):
+    """Cluster first; the API when the cluster is full, too slow or broken."""
+
+    kind: Literal["overflow"] = "overflow"
+    max_in_flight: PositiveInt | None = None
+    """Requests in the cluster beyond which new ones overflow; derived from the KV blocks when absent."""
+    timeout: Seconds | None = None
+    """Give up on the cluster after this long and send the request to the API."""
+    on_error: Literal["fail_over", "fail"] = "fail_over"
+    """What happens to a request the cluster refuses or loses."""
+
+
+class _Pattern(Config):
+    description: str = ""
+    """One line for the report."""
+
+
+class ApiPattern(_Pattern):
+    """Everything goes to a metered API."""
+
+    kind: Literal["metered_api"]
+    api: MeteredApi
+    """The API."""
+
+
+class SelfHostedPattern(_Pattern):
+    """Everything runs on our own cluster."""
+
+    kind: Literal["self_hosted"]
+    cluster: Cluster
+    """The cluster."""
+    costs: ClusterCosts
+    """What the cluster costs."""
+
+
+class HybridPattern(_Pattern):
+    """Our own cluster first, a metered API behind it."""
+
+    kind: Literal["hybrid"]
+    cluster: Cluster
+    """The cluster."""
+    costs: ClusterCosts
+    """What the cluster costs."""
+    api: MeteredApi
+    """The API behind it."""
+    routing: Overflow = Overflow()
+    """When a request goes to the API."""
+
+
+HostingPattern = Annotated[ApiPattern | SelfHostedPattern | HybridPattern, Field(discriminator="kind")]

@@ -1,0 +1,140 @@
+"""The scenario: one question, and the candidate answers to compare."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from simulator.scenario.base import Config, Seconds, UsdPerMonth
+from simulator.scenario.costs import Prices
+from simulator.scenario.patterns import HostingPattern
+from simulator.scenario.workloads import Workload
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+
+
+class Horizon(Config):
+    """The stretch of calendar that is simulated: a calendar month, or a start with a duration or an end."""
+
+    month: str | None = None
+    """A calendar month such as 2027-04; give this, or `start` with `duration` or `end`."""
+    start: str | None = None
+    """First day, such as 2027-04-05 (local midnight)."""
+    end: str | None = None
+    """Day after the last one."""
+    duration: Seconds | None = None
+    """Length, such as 28d."""
+    time_zone: str = "UTC"
+    """IANA name of the clinic's time zone, such as America/Chicago."""
+    holidays: str | None = None
+    """Country whose public holidays apply, with an optional subdivision: US, GB-ENG."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("expected an IANA time zone such as America/Chicago, Europe/London or UTC")
+        return value
+
+    @model_validator(mode="after")
+    def _one_stretch(self) -> Self:
+        given = {name for name in ("month", "start", "end", "duration") if getattr(self, name) is not None}
+        if given not in ({"month"}, {"start", "end"}, {"start", "duration"}):
+            raise ValueError("give a month, or a start with a duration, or a start with an end")
+        if self.end_local <= self.start_local:
+            raise ValueError("the horizon must end after it starts")
+        return self
+
+    @field_validator("month")
+    @classmethod
+    def _month_form(cls, value: str | None) -> str | None:
+        if value is not None and not _MONTH.fullmatch(value):
+            raise ValueError("expected a month such as 2027-04")
+        return value
+
+    @field_validator("start", "end")
+    @classmethod
+    def _date_form(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                date.fromisoformat(value)
+            except ValueError as error:
+                raise ValueError("expected a date such as 2027-04-05") from error
+        return value
+
+    @property
+    def start_local(self) -> datetime:
+        """Local midnight at which the horizon starts."""
+        day = date.fromisoformat(f"{self.month}-01" if self.month else str(self.start))
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.time_zone))
+
+    @property
+    def end_local(self) -> datetime:
+        """Local time at which the horizon ends."""
+        start = self.start_local
+        if self.month:
+            following = (start.replace(tzinfo=None) + timedelta(days=32)).replace(day=1)
+            return following.replace(tzinfo=start.tzinfo)
+        if self.end:
+            return datetime.fromisoformat(self.end).replace(tzinfo=start.tzinfo)
+        utc = ZoneInfo("UTC")
+        return (start.astimezone(utc) + timedelta(seconds=self.duration or 0.0)).astimezone(start.tzinfo)
+
+    @property
+    def duration_s(self) -> float:
+        """Real seconds between start and end; a daylight-saving change makes a day 23 or 25 hours long."""
+        return self.end_local.timestamp() - self.start_local.timestamp()
+
+
+class Constraints(Config):
+    """What an answer must respect before its cost counts."""
+
+    phi_may_leave: bool = True
+    """Whether protected health information may go to an API under a business associate agreement."""
+    monthly_cost_at_most: UsdPerMonth | None = None
+    """Budget."""
+
+
+class Experiment(Config):
+    """How the question is simulated."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 20261123
+    """Root of every random stream."""
+    replications: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Independent repetitions; intervals come from their spread."""
+    warm_up: Seconds = 0.0
+    """Time at the beginning of the horizon left out of latency, utilisation and cost."""
+
+
+class Scenario(Config):
+    """One question about where language models should run."""
+
+    schema_version: Literal[1] = 1
+    """Version of this file format."""
+    name: Name
+    """Short name: lower-case letters, digits and underscores."""
+    description: str = ""
+    """One paragraph for the report."""
+    horizon: Horizon
+    """What is simulated, and when."""
+    workloads: Annotated[dict[Name, Workload], Field(min_length=1)]
+    """The demand, by workload."""
+    hosting_patterns: Annotated[dict[Name, HostingPattern], Field(min_length=1)]
+    """The candidate answers, by name."""
+    constraints: Constraints = Constraints()
+    """What an answer must respect."""
+    prices: Prices = Prices()
+    """Price book and billing month."""
+    experiment: Experiment = Experiment()
+    """Seed, replications, warm-up."""
+
+    @model_validator(mode="after")
+    def _warm_up_inside(self) -> Self:
+        if self.experiment.warm_up >= self.horizon.duration_s:
+            raise ValueError("experiment.warm_up must be shorter than the horizon")
+        return self

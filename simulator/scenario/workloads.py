@@ -1,0 +1,186 @@
+"""What a scenario says about demand: who asks, when, how long the prompts are, and what they may wait."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from simulator.scenario.base import (
+    Config,
+    Factor,
+    PositiveFloat,
+    PositiveInt,
+    PositiveTokens,
+    Seconds,
+    Share,
+)
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+HourWeights = Annotated[list[Factor], Field(min_length=24, max_length=24)]
+
+
+class Volume(Config):
+    """How much a workload asks, in exactly one of the ways below; the real calendar decides on which days."""
+
+    requests_per_month: PositiveFloat | None = None
+    """Requests in a month, spread over the days the workload is active on."""
+    tokens_per_month: PositiveFloat | None = None
+    """Prompt plus output tokens in a month; divided by the mean tokens of a request."""
+    denials_per_month: PositiveFloat | None = None
+    """Denied claims in a month, one appeal letter each."""
+    messages_per_month: PositiveFloat | None = None
+    """Patient messages in a month, one draft each."""
+    charts_per_month: PositiveFloat | None = None
+    """Charts reviewed in a month, one request each."""
+    scans_per_month: PositiveFloat | None = None
+    """Imaging reports in a month, one check each."""
+    clinicians: PositiveFloat | None = None
+    """Clinicians using the tool; together with `notes_per_day`."""
+    notes_per_day: PositiveFloat | None = None
+    """Notes per clinician on each working day of the calendar; together with `clinicians`."""
+
+    @model_validator(mode="after")
+    def _exactly_one_way(self) -> Self:
+        ways = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        if ways == {"clinicians", "notes_per_day"} or (len(ways) == 1 and not ways & {"clinicians", "notes_per_day"}):
+            return self
+        raise ValueError(
+            "give the volume in exactly one way: requests_per_month, tokens_per_month, denials_per_month, "
+            "messages_per_month, charts_per_month, scans_per_month, or clinicians together with notes_per_day"
+        )
+
+
+class Constant(Config):
+    """Every request the same."""
+
+    kind: Literal["constant"]
+    tokens: PositiveTokens
+    """Tokens of each request."""
+
+
+class Lognormal(Config):
+    """Lognormal token counts, rounded to at least 1 and cut at `at_most`."""
+
+    kind: Literal["lognormal"]
+    mean: PositiveFloat | None = None
+    """Mean tokens before the cut; give this or `median`."""
+    median: PositiveFloat | None = None
+    """Median tokens; give this or `mean`."""
+    sigma: Annotated[float, Field(ge=0, le=4, strict=False)]
+    """Standard deviation of the logarithm."""
+    at_most: PositiveTokens = 131_072
+    """Longest possible count; longer draws are cut to it."""
+
+    @model_validator(mode="after")
+    def _mean_or_median(self) -> Self:
+        if (self.mean is None) == (self.median is None):
+            raise ValueError("give either mean or median")
+        return self
+
+
+class Empirical(Config):
+    """Draws from observed token counts."""
+
+    kind: Literal["empirical"]
+    values: Annotated[list[PositiveTokens], Field(min_length=1, max_length=100_000)]
+    """Observed counts."""
+    weights: list[Factor] | None = None
+    """Relative weight of each value; equal when absent."""
+
+    @model_validator(mode="after")
+    def _weights_match(self) -> Self:
+        if self.weights is not None and (len(self.weights) != len(self.values) or sum(self.weights) <= 0):
+            raise ValueError("weights need one entry per value and a positive sum")
+        return self
+
+
+Lengths = Annotated[Constant | Lognormal | Empirical, Field(discriminator="kind")]
+
+
+class SharedPrefix(Config):
+    """Leading prompt tokens that many requests have in common (system prompt, template, payer policy)."""
+
+    tokens: PositiveTokens
+    """Length of the common prefix; it is part of the prompt tokens."""
+    variants: PositiveInt = 1
+    """How many different prefixes there are (departments, templates); each request draws one."""
+
+
+class PoissonArrivals(Config):
+    """Requests people trigger: Poisson around the hour-of-week profile, with day-to-day variation."""
+
+    kind: Literal["poisson"] = "poisson"
+    burst_mean: Annotated[float, Field(ge=1, le=1000, strict=False)] = 1.0
+    """Mean size of a burst (geometric); 1 means no bursts. A radiologist signs several reports in a sitting."""
+    burst_spacing: Seconds = 5.0
+    """Mean gap between the requests of a burst (exponential)."""
+
+
+class BatchArrivals(Config):
+    """Requests released in batches, each worked off back to back."""
+
+    kind: Literal["batches"]
+    every: Seconds
+    """Time between releases inside the active hours."""
+    spacing: Seconds = 1.0
+    """Gap between the requests of a batch as its client sends them."""
+    size_sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.6
+    """Log standard deviation of the batch size; the mean follows from the volume."""
+
+
+Arrivals = Annotated[PoissonArrivals | BatchArrivals, Field(discriminator="kind")]
+
+
+class Objectives(Config):
+    """What the users of a workload will accept; a request that never completes misses both limits."""
+
+    ttft: Seconds | None = None
+    """Longest time to first token."""
+    end_to_end: Seconds | None = None
+    """Longest time from arrival to last token."""
+    share: Share = 0.99
+    """Share of requests that must meet each limit; 99 % makes it a limit on the p99."""
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.ttft is None and self.end_to_end is None:
+            raise ValueError("give a limit on ttft, end_to_end or both")
+        return self
+
+
+class Workload(Config):
+    """One clinical source of requests."""
+
+    volume: Volume
+    """How much it asks."""
+    profile: str | list[HourWeights] = "flat"
+    """Hour-of-week shape: a shipped profile's name or seven rows (Monday first) of 24 relative weights."""
+    days: Annotated[list[Weekday], Field(min_length=1)] = list(WEEKDAYS)
+    """Weekdays it is active on."""
+    holiday_factor: Factor = 1.0
+    """Rate on a public holiday, relative to the same weekday otherwise."""
+    after_holiday_factor: Factor = 1.0
+    """Rate on the first active day after a holiday."""
+    day_variation: Annotated[float, Field(ge=0, le=2, strict=False)] = 0.0
+    """Log standard deviation of a random day multiplier with mean 1."""
+    arrivals: Arrivals = PoissonArrivals()
+    """How requests arrive around the profile."""
+    prompt_tokens: Lengths
+    """Prompt length, including any shared prefix."""
+    output_tokens: Lengths
+    """Output length."""
+    correlation: Annotated[float, Field(ge=-1, le=1, strict=False)] = 0.0
+    """Correlation of the logarithms of prompt and output length."""
+    shared_prefix: SharedPrefix | None = None
+    """Common leading tokens that prefix caching can reuse."""
+    max_tokens: PositiveTokens = 4096
+    """Output limit the client sends; longer outputs are cut to it, and API quotas reserve it."""
+    priority: Annotated[int, Field(ge=1, le=3)] = 3
+    """1 critical, 2 high, 3 normal."""
+    phi: bool = True
+    """Whether prompts carry protected health information."""
+    objectives: Objectives | None = None
+    """What its users accept."""

@@ -1,0 +1,189 @@
+"""Quantities as people write them, parsed strictly into one unit each.
+
+Durations become float seconds, money and prices become `Decimal`. Every parser refuses NaN, infinity,
+negatives, missing units and absurd magnitudes with a `ValueError` that says what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+SECOND_S: Final = 1.0
+MINUTE_S: Final = 60.0
+HOUR_S: Final = 3600.0
+DAY_S: Final = 86_400.0
+WEEK_S: Final = 7 * DAY_S
+
+#: Hours of an average month, 8,760 / 12: the convention of cloud price calculators.
+MONTH_HOURS: Final = Decimal(730)
+
+GIB: Final = 1024**3
+
+_DURATION_UNITS: Final = {
+    "ms": 1e-3, "s": 1.0, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": WEEK_S,
+}  # fmt: skip
+_MAX_DURATION_S: Final = 20 * 366 * DAY_S
+_MAX_USD: Final = Decimal("1e10")
+_NUMBER: Final = r"(\d+(?:_\d{3})*(?:,\d{3})*(?:\.\d+)?)"
+_DURATION: Final = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|h|d|w)\s*")
+_MONEY: Final = re.compile(rf"\s*{_NUMBER}\s*USD(?:\s*/\s*(.+?))?\s*")
+_PERCENT: Final = re.compile(rf"\s*{_NUMBER}\s*%\s*")
+
+
+def _plain(number: str) -> str:
+    return number.replace(",", "").replace("_", "")
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds of a duration such as `"28d"`, `"1h 30min"`, `"250ms"`.
+
+    Raises:
+        ValueError: No unit, unknown unit, negative, not finite, or over twenty years.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"a duration needs a unit, such as '{value:g}s', '{value:g}min', '{value:g}h' or '{value:g}d'")
+    if not isinstance(value, str):
+        raise ValueError("expected a duration such as '2s', '30min', '12h' or '28d'")
+    position, total = 0, 0.0
+    while position < len(value):
+        match = _DURATION.match(value, position)
+        if match is None:
+            raise ValueError("expected a duration such as '2s', '30min', '12h' or '28d' (units ms, s, min, h, d, w)")
+        total += float(_plain(match[1])) * _DURATION_UNITS[match[2]]
+        position = match.end()
+    if not value.strip():
+        raise ValueError("expected a duration such as '2s', '30min', '12h' or '28d'")
+    if not math.isfinite(total) or total > _MAX_DURATION_S:
+        raise ValueError("a duration may not exceed twenty years")
+    return total
+
+
+def parse_share(value: object) -> float:
+    """A share between 0 and 1, written `"25 %"` or `0.25`.
+
+    Raises:
+        ValueError: Outside 0 to 1, not finite, or not a number.
+    """
+    if isinstance(value, str):
+        match = _PERCENT.fullmatch(value)
+        if match is None:
+            raise ValueError("expected a share such as '25 %' or 0.25")
+        share = float(_plain(match[1])) / 100.0
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        share = float(value)
+    else:
+        raise ValueError("expected a share such as '25 %' or 0.25")
+    if not 0.0 <= share <= 1.0:
+        raise ValueError("a share lies between 0 and 1 (0 % and 100 %)")
+    return share
+
+
+def _parse_money(value: object, per: dict[str, Decimal] | None, example: str) -> Decimal:
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        raise ValueError(f"an amount of money needs its unit, such as '{example}'")
+    match = _MONEY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"expected an amount such as '{example}'")
+    unit = " ".join((match[2] or "").split())
+    if per is None:
+        if unit:
+            raise ValueError(f"expected a plain amount such as '{example}', not one per {unit}")
+        factor = Decimal(1)
+    elif unit in per:
+        factor = per[unit]
+    else:
+        allowed = ", ".join(f"'USD/{name}'" for name in per)
+        raise ValueError(f"expected an amount such as '{example}' (units {allowed})")
+    try:
+        amount = Decimal(_plain(match[1])) * factor
+    except InvalidOperation as error:  # pragma: no cover - the pattern admits only digits
+        raise ValueError(f"expected an amount such as '{example}'") from error
+    if amount > _MAX_USD:
+        raise ValueError("an amount may not exceed 10 billion USD")
+    return amount
+
+
+def parse_usd(value: object) -> Decimal:
+    """USD of `"20,000 USD"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, None, "20000 USD")
+
+
+def parse_usd_per_hour(value: object) -> Decimal:
+    """USD per hour of `"2.38 USD/h"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"h": Decimal(1)}, "2.38 USD/h")
+
+
+def parse_usd_per_month(value: object) -> Decimal:
+    """USD per month of `"50 USD/month"` or `"600 USD/year"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"month": Decimal(1), "year": 1 / Decimal(12)}, "50 USD/month")
+
+
+def parse_usd_per_year(value: object) -> Decimal:
+    """USD per year of `"135000 USD/year"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"year": Decimal(1), "month": Decimal(12)}, "135000 USD/year")
+
+
+def parse_usd_per_kwh(value: object) -> Decimal:
+    """USD per kilowatt-hour of `"0.12 USD/kWh"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"kWh": Decimal(1)}, "0.12 USD/kWh")
+
+
+def parse_usd_per_kw_month(value: object) -> Decimal:
+    """USD per kilowatt and month of `"217.30 USD/kW-month"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"kW-month": Decimal(1)}, "217.30 USD/kW-month")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TokenPrice:
+    """A price of tokens. The unit is in the constructor, so a slip of 1,000 cannot be written.
+
+    Attributes:
+        usd_per_million: Exact USD per 1,000,000 tokens.
+    """
+
+    usd_per_million: Decimal
+
+    @classmethod
+    def per_million(cls, usd: Decimal | str) -> TokenPrice:
+        """USD per 1,000,000 tokens."""
+        return cls(Decimal(usd))
+
+    @classmethod
+    def per_thousand(cls, usd: Decimal | str) -> TokenPrice:
+        """USD per 1,000 tokens."""
+        return cls(Decimal(usd) * 1000)
+
+    @classmethod
+    def per_token(cls, usd: Decimal | str) -> TokenPrice:
+        """USD per single token."""
+        return cls(Decimal(usd) * 1_000_000)
+
+    def cost_usd(self, tokens: int) -> Decimal:
+        """Exact USD of this many tokens."""
+        return self.usd_per_million * tokens / 1_000_000
+
+    def __str__(self) -> str:
+        return f"{self.usd_per_million:f} USD/1M tokens"
+
+
+_PER_TOKENS: Final = {
+    "1M tokens": Decimal(1), "1K tokens": Decimal(1000), "token": Decimal(1_000_000),
+}  # fmt: skip
+
+
+def parse_token_price(value: object) -> TokenPrice:
+    """Price of `"10 USD/1M tokens"`, `"0.015 USD/1K tokens"` or `"0.00001 USD/token"`.
+
+    Raises:
+        ValueError: No unit, unknown unit, negative, or over 100,000 USD per 1M tokens.
+    """
+    if isinstance(value, TokenPrice):
+        return value
+    price = TokenPrice(_parse_money(value, _PER_TOKENS, "10 USD/1M tokens"))
+    if price.usd_per_million > 100_000:
+        raise ValueError(f"{price} is more than 100,000 USD per 1M tokens: check the unit (per token, 1K or 1M)")
+    return price

@@ -1,0 +1,41 @@
+"""A month of requests as columns: what every source of demand produces and the engine consumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTable:
+    """Requests sorted by arrival; one array entry each.
+
+    Attributes:
+        workloads: Names that `workload` indexes.
+        arrival_s: float64, seconds since the start of the horizon, ascending.
+        workload: int16 index into `workloads`.
+        prompt_tokens: int32, at least 1, shared prefix included.
+        output_tokens: int32, at least 1; what the model would produce, never more than `max_tokens`.
+        max_tokens: int32 output limit sent by the client.
+        prefix_id: int32 identity of the shared prefix, -1 for none; equal ids share leading tokens.
+        prefix_tokens: int32 length of the shared prefix, at most `prompt_tokens`.
+        priority: int8, 1 critical to 3 normal.
+    """
+
+    workloads: tuple[str, ...]
+    arrival_s: NDArray[np.float64]
+    workload: NDArray[np.int16]
+    prompt_tokens: NDArray[np.int32]
+    output_tokens: NDArray[np.int32]
+    max_tokens: NDArray[np.int32]
+    prefix_id: NDArray[np.int32]
+    prefix_tokens: NDArray[np.int32]
+    priority: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.arrival_s)
