@@ -1,0 +1,1 @@
+"""Where should a hospital's language models run? A discrete-event simulator of LLM serving, with the bill."""

@@ -1,0 +1,1 @@
+"""From stamps to percentiles, utilisation and intervals."""

@@ -1,0 +1,1 @@
+"""Which backends a workload may use at all."""

@@ -1,0 +1,1 @@
+"""From bills and percentiles to a verdict."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from simulator.scenario.patterns import Cluster
 
 
-
 @dataclass(frozen=True, slots=True)
 class ReplicaPlan:
     """What one replica of a cluster is made of.
@@ -84,18 +83,21 @@ class ClusterBackend:
         self._active: dict[int, tuple[Arrival, Sequence, int]] = {}
         self._load = [0] * cluster.replicas
         self._reserved_tokens = [0] * cluster.replicas
-        self._replicas = [self._replica(number, horizon_s) for number in range(cluster.replicas)]
+        self._replicas = [self._replica(horizon_s) for _ in range(cluster.replicas)]
 
-    def _replica(self, number: int, horizon_s: float) -> Replica:
-        def on_finish(sequence: Sequence, at_s: float) -> None:
-            self._finish(number, sequence, at_s)
-
+    def _replica(self, horizon_s: float) -> Replica:
         def on_abort(sequence: Sequence, tokens: int) -> None:
             self._log.wasted_tokens[sequence.index] += tokens
 
         plan = self._plan
         return Replica(
-            self._env, self._engine, plan.num_gpu_blocks, plan.step_time, LevelMeter(horizon_s), on_finish, on_abort
+            self._env,
+            self._engine,
+            plan.num_gpu_blocks,
+            plan.step_time,
+            LevelMeter(horizon_s),
+            self._finish,
+            on_abort,
         )
 
     @property
@@ -173,7 +175,7 @@ class ClusterBackend:
         log.cached_tokens[index] = max(sequence.cached_tokens, 0)
         log.preemptions[index] = sequence.preemptions
 
-    def _finish(self, number: int, sequence: Sequence, at_s: float) -> None:
+    def _finish(self, sequence: Sequence, at_s: float) -> None:
         log, index = self._log, sequence.index
         active = self._active.get(index)
         if active is None or active[1] is not sequence:
@@ -182,7 +184,9 @@ class ClusterBackend:
             return
         self._forget(index)
         self._stamp(sequence)
-        log.last_token_s[index] = log.ended_s[index] = at_s + self._plan.output_s
+        last_s = at_s + self._plan.output_s
+        log.last_token_s[index] = last_s
+        log.ended_s[index] = last_s
         log.outcome[index] = Outcome.COMPLETED
 
     def _watch(self) -> None:

@@ -149,7 +149,11 @@ class Replica:
         if wait_s <= 0.0:
             return 1
         linear, square = self._base_s + 0.5 * self._growth_s, 0.5 * self._growth_s
-        root = wait_s / linear if square == 0.0 else 2.0 * wait_s / (linear + sqrt(linear * linear + 4.0 * square * wait_s))
+        root = (
+            wait_s / linear
+            if square == 0.0
+            else 2.0 * wait_s / (linear + sqrt(linear * linear + 4.0 * square * wait_s))
+        )
         steps = ceil(root)
         # The root is exact to rounding; the points themselves decide.
         while steps > 0 and self._start_s + self._run_s(steps - 1) >= at_s:

@@ -158,7 +158,7 @@ class Workload(Config):
     """How much it asks."""
     profile: str | list[HourWeights] = "flat"
     """Hour-of-week shape: a shipped profile's name or seven rows (Monday first) of 24 relative weights."""
-    days: Annotated[list[Weekday], Field(min_length=1)] = list(WEEKDAYS)
+    days: Annotated[list[Weekday], Field(min_length=1, default_factory=lambda: list(WEEKDAYS))]
     """Weekdays it is active on."""
     holiday_factor: Factor = 1.0
     """Rate on a public holiday, relative to the same weekday otherwise."""

@@ -1,0 +1,1 @@
+"""Clinical demand: calendars, arrivals, token lengths, traces."""

@@ -9,9 +9,7 @@ from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from simulator.workload.request import RequestTable
 
-LINEAR = LinearStepTime(
-    base_s=0.0155, per_prefill_token_s=4.5e-4, per_decode_request_s=2e-4, per_kv_token_s=3e-8
-)
+LINEAR = LinearStepTime(base_s=0.0155, per_prefill_token_s=4.5e-4, per_decode_request_s=2e-4, per_kv_token_s=3e-8)
 COSTS = {"compute": {"kind": "rental", "gpu_hour": "1 USD/h"}}
 
 
@@ -19,7 +17,16 @@ def plan(step_time=LINEAR, blocks=2000, **delays):
     return ReplicaPlan(step_time=step_time, num_gpu_blocks=blocks, **delays)
 
 
-def table(arrival_s, prompt_tokens=600, output_tokens=200, *, workload=0, workloads=("notes",), max_tokens=1000, prefix=None):
+def table(
+    arrival_s,
+    prompt_tokens=600,
+    output_tokens=200,
+    *,
+    workload=0,
+    workloads=("notes",),
+    max_tokens=1000,
+    prefix=None,
+):
     size = len(arrival_s)
 
     def column(values, kind):

@@ -17,9 +17,7 @@ from simulator.engine.stepwise import StepwiseReplica
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
 
-STEP_TIME = LinearStepTime(
-    base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8
-)
+STEP_TIME = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
 MAX_MODEL_LEN = 96
 
 

@@ -37,12 +37,8 @@ limits = st.fixed_dictionaries(
 )
 seconds = st.floats(0.5, 60).map(lambda s: f"{s:.3f}s")
 patterns = st.one_of(
-    st.builds(
-        lambda engine, replicas: self_hosted(engine=engine, replicas=replicas), engines, st.integers(1, 3)
-    ),
-    st.builds(
-        lambda engine, timeout: self_hosted(engine=engine, request_timeout=timeout), engines, seconds
-    ),
+    st.builds(lambda engine, replicas: self_hosted(engine=engine, replicas=replicas), engines, st.integers(1, 3)),
+    st.builds(lambda engine, timeout: self_hosted(engine=engine, request_timeout=timeout), engines, seconds),
     st.builds(lambda limits, errors: metered(limits=limits, error_share=errors), limits, st.sampled_from([0.0, 0.2])),
     st.builds(
         lambda engine, limits, timeout, in_flight, on_error: hybrid(
@@ -75,7 +71,12 @@ def demand(seed, rate_per_s):
 
 
 @settings(max_examples=60, deadline=None)
-@given(pattern=patterns, seed=st.integers(0, 2**32), rate_per_s=st.sampled_from([0.05, 1.0, 6.0]), leave=st.booleans())
+@given(
+    pattern=patterns,
+    seed=st.integers(0, 2**32),
+    rate_per_s=st.sampled_from([0.05, 1.0, 6.0]),
+    leave=st.booleans(),
+)
 def test_laws(pattern, seed, rate_per_s, leave):
     requests = demand(seed, rate_per_s)
     options = {
@@ -91,7 +92,14 @@ def test_laws(pattern, seed, rate_per_s, leave):
     # 2: stamps are in order; a completed request has all of them.
     completed = outcome == Outcome.COMPLETED
     stamps = np.column_stack(
-        [requests.arrival_s, log.enqueued_s, log.scheduled_s, log.first_token_s, log.last_token_s, np.full(len(requests), HORIZON_S)]
+        [
+            requests.arrival_s,
+            log.enqueued_s,
+            log.scheduled_s,
+            log.first_token_s,
+            log.last_token_s,
+            np.full(len(requests), HORIZON_S),
+        ]
     )
     assert not np.isnan(stamps[completed]).any()
     assert (np.diff(stamps[completed], axis=1) >= -1e-9).all()
@@ -101,7 +109,11 @@ def test_laws(pattern, seed, rate_per_s, leave):
         assert (level.busy_s <= level.interval_s + 1e-6).all()
         assert (level.sequence_s <= level.max_num_seqs * level.interval_s + 1e-6).all()
     # 8: an API bills what it served, and only that.
-    by_api = completed & (log.backend == record.backends.index("azure/gpt-4-turbo")) if record.backends[-1] != "cluster" else completed & False
+    by_api = (
+        completed & (log.backend == record.backends.index("azure/gpt-4-turbo"))
+        if record.backends[-1] != "cluster"
+        else completed & False
+    )
     assert (log.billed_prompt_tokens == np.where(by_api, requests.prompt_tokens, 0)).all()
     assert (log.billed_output_tokens == np.where(by_api, requests.output_tokens, 0)).all()
     # A request may only leave the site when its workload may, and each that does has a reason.

@@ -59,7 +59,12 @@ def test_many_servers_exponential_service(servers, load):
     steps, step_s = 400, 0.001
     service_s = steps * step_s
     pattern = self_hosted(
-        engine={"max_num_seqs": servers, "async_scheduling": False, "prefix_caching": False, "max_model_len": 50_000}
+        engine={
+            "max_num_seqs": servers,
+            "async_scheduling": False,
+            "prefix_caching": False,
+            "max_model_len": 50_000,
+        }
     )
     rate = load * servers / service_s
     measured = [

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simulator.engine.record import Outcome
+from simulator.engine.simulation import simulate
+from tests.engine.demand import metered, table
+
+
+def run(pattern, requests, horizon_s=1000.0):
+    return simulate(pattern, requests, horizon_s=horizon_s, seed=3, replication=0).log
+
+
+def test_latency_is_first_token_plus_output_at_speed():
+    pattern = metered(ttft={"median": "500ms"}, output_tokens_per_s={"median": 50})
+    log = run(pattern, table([10.0, 20.0], output_tokens=[1, 101]))
+    assert log.first_token_s == pytest.approx([10.5, 20.5])
+    assert log.last_token_s == pytest.approx([10.5, 22.5])
+    assert log.billed_output_tokens.tolist() == [1, 101]
+
+
+def test_a_throttled_client_waits_as_told():
+    log = run(metered(limits={"tokens_per_minute": 1600}), table([5.0, 6.0]))
+    assert log.scheduled_s == pytest.approx([5.0, 60.0])
+    assert log.attempts.tolist() == [1, 2]
+
+
+def test_a_request_larger_than_the_quota_is_refused_in_the_end():
+    log = run(metered(limits={"tokens_per_minute": 1000}), table([5.0]))
+    assert log.outcome.tolist() == [Outcome.REJECTED]
+    assert log.attempts.tolist() == [3]
+    assert log.billed_prompt_tokens.tolist() == [0]
+
+
+def test_errors_are_retried_with_growing_shortened_delays():
+    pattern = metered(error_share=1.0, retries={"at_most": 3})
+    log = run(pattern, table([0.0]))
+    assert log.outcome.tolist() == [Outcome.REJECTED]
+    assert log.attempts.tolist() == [4]
+    # 0.5 + 1 + 2 seconds, each shortened by up to a quarter.
+    assert 0.75 * 3.5 <= log.ended_s[0] <= 3.5
+
+
+def test_the_share_of_errors_is_the_one_asked_for():
+    log = run(metered(error_share=0.2, retries={"at_most": 0}), table(np.linspace(0, 900, 20_000)))
+    assert (log.outcome == Outcome.REJECTED).mean() == pytest.approx(0.2, abs=0.012)
+
+
+def test_what_ends_after_the_horizon_is_unfinished_and_unbilled():
+    log = run(metered(), table([999.9]))
+    assert log.outcome.tolist() == [Outcome.UNFINISHED]
+    assert np.isnan(log.last_token_s[0])
+    assert log.billed_output_tokens.tolist() == [0]
