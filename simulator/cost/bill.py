@@ -93,9 +93,7 @@ def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
     if api.prices is not None:
         return TokenRates(api.prices.prompt, api.prices.prompt, api.prices.output, api.prices.source)
     entry = book.api(api.model)
-    return TokenRates(
-        entry.prompt, entry.cached_prompt or entry.prompt, entry.output, f"{api.model}, {entry.source}"
-    )
+    return TokenRates(entry.prompt, entry.cached_prompt or entry.prompt, entry.output, f"{api.model}, {entry.source}")
 
 
 def monthly_bill(pattern: HostingPattern, usage: Usage, book: PriceBook, month_hours: Decimal) -> Bill:
@@ -149,9 +147,7 @@ def _cluster_lines(
     by_the_month = {"storage": costs.storage, "network": costs.network, "monitoring": costs.monitoring}
     for key, usd in by_the_month.items():
         if usd:
-            yield BillLine(
-                key, key.capitalize(), tco.to_decimal(tco.exact(usd)), f"{usd:,.2f} USD/month; scenario"
-            )
+            yield BillLine(key, key.capitalize(), tco.to_decimal(tco.exact(usd)), f"{usd:,.2f} USD/month; scenario")
     if costs.staff:
         yield _staff_line(costs)
 

@@ -44,9 +44,7 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
     if offer is not None and not isinstance(pattern, ApiPattern):
         warnings += [(_OFFER, doubt) for doubt in _price_doubts(offer, on)]
         if offer.gpu != pattern.cluster.gpu:
-            warnings.append(
-                (_OFFER, f"the offer is for {offer.gpu}, the cluster runs on {pattern.cluster.gpu}")
-            )
+            warnings.append((_OFFER, f"the offer is for {offer.gpu}, the cluster runs on {pattern.cluster.gpu}"))
     api = _api(pattern)
     entry = book.api_prices.get(api.model) if api else None
     if api is not None and entry is not None:

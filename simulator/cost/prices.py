@@ -113,9 +113,7 @@ class PriceBook(Config):
     def gpu_offer(self, key: str) -> GpuOffer:
         """Look up a GPU lease. Raises PriceNotFound, naming the nearest keys."""
         if key not in self.gpu_offers:
-            raise PriceNotFound(
-                f"price book {self.id} has no GPU offer '{key}'; {_nearest(key, self.gpu_offers)}"
-            )
+            raise PriceNotFound(f"price book {self.id} has no GPU offer '{key}'; {_nearest(key, self.gpu_offers)}")
         return self.gpu_offers[key]
 
     def keys(self) -> list[str]:

@@ -10,7 +10,6 @@ from simulator.scenario.base import (
     Config,
     Factor,
     PositiveFloat,
-    PositiveInt,
     PositiveTokens,
     Seconds,
     Share,
@@ -105,7 +104,7 @@ class SharedPrefix(Config):
 
     tokens: PositiveTokens
     """Length of the common prefix; it is part of the prompt tokens."""
-    variants: PositiveInt = 1
+    variants: Annotated[int, Field(gt=0, le=65_536)] = 1
     """How many different prefixes there are (departments, templates); each request draws one."""
 
 

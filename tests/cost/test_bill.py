@@ -190,9 +190,7 @@ def test_only_a_purchase_is_paid_up_front():
 
 
 def test_contract_prices_replace_the_books():
-    contract = metered(
-        prices={"prompt": "1 USD/1M tokens", "output": "3 USD/1M tokens", "source": "offer of May"}
-    )
+    contract = metered(prices={"prompt": "1 USD/1M tokens", "output": "3 USD/1M tokens", "source": "offer of May"})
     bill = monthly_bill(contract, usage(prompt=2_000_000, cached=1_000_000, output=1_000_000), BOOK, MONTH)
     assert bill.total_usd == 5
     assert all("offer of May" in line.basis for line in bill.lines)

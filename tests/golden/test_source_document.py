@@ -180,9 +180,7 @@ def test_documentation_volume_as_written_and_on_weekdays():
     assert daily_tokens * sum(day.weekday() < 5 for day in days) == 316_800_000
 
 
-@pytest.mark.parametrize(
-    ("tokens", "months"), [(432_000_000, "13.4"), (486_000_000, "10.0"), (621_000_000, "6.1")]
-)
+@pytest.mark.parametrize(("tokens", "months"), [(432_000_000, "13.4"), (486_000_000, "10.0"), (621_000_000, "6.1")])
 def test_payback_corrected(tokens, months):
     pattern, _, bought = bill({**BOUGHT, "staff": STAFF})
     found = payback_months(upfront_usd(pattern), LOWER.cost_usd(tokens), bought.running_usd)

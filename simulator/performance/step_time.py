@@ -1,0 +1,170 @@
+"""How long an engine step lasts, given what it computes.
+
+A step's time splits into a part that depends on its tokens (dense layers), one on its sequences (sampling) and one
+on attention, linear in the context of its decodes and in tokens x context of its prompt chunks; against the kernel
+tables this split is exact to 0.1 % (aiconfigurator-core 0.12.0). While the same sequences decode, only their
+context grows, by one token each per step, so the time of a run of steps has a closed form.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.performance.profile import Curve, PerformanceProfile
+
+
+class StepTimeModel(Protocol):
+    """Seconds of an engine step."""
+
+    def decode(self, sequences: int) -> tuple[float, float]:
+        """Coefficients of a step of `sequences` decodes and nothing else.
+
+        Returns:
+            `(base_s, per_kv_token_s)`: the step lasts `base_s + per_kv_token_s * kv_tokens`, where `kv_tokens` is the
+            context of all its sequences after the step.
+        """
+
+    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+        """Seconds of a step with these decodes and these prompt chunks.
+
+        Args:
+            decode_sequences: Sequences that compute one token.
+            decode_kv_tokens: Their context after the step.
+            chunks: Prompt chunks, as (new tokens, tokens computed before).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LinearStepTime:
+    """A step time linear in everything; the form in which recorded scheduler runs state theirs.
+
+    Attributes:
+        base_s: Seconds of an empty step.
+        per_prefill_token_s: Seconds per prompt token.
+        per_decode_request_s: Seconds per decoding sequence.
+        per_kv_token_s: Seconds per token of context after the step, prompt chunks included.
+    """
+
+    base_s: float
+    per_prefill_token_s: float
+    per_decode_request_s: float
+    per_kv_token_s: float
+
+    def decode(self, sequences: int) -> tuple[float, float]:
+        """See `StepTimeModel.decode`."""
+        return self.base_s + self.per_decode_request_s * sequences, self.per_kv_token_s
+
+    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+        """See `StepTimeModel.step_s`."""
+        base_s, per_kv_token_s = self.decode(decode_sequences)
+        tokens = sum(new for new, _ in chunks)
+        context = tokens + sum(before for _, before in chunks)
+        return base_s + self.per_prefill_token_s * tokens + per_kv_token_s * (decode_kv_tokens + context)
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantStepTime:
+    """Every step takes the same time: turns a replica into a textbook queue."""
+
+    seconds: float
+
+    def decode(self, sequences: int) -> tuple[float, float]:  # noqa: ARG002
+        """See `StepTimeModel.decode`."""
+        return self.seconds, 0.0
+
+    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:  # noqa: ARG002
+        """See `StepTimeModel.step_s`."""
+        return self.seconds
+
+
+def interpolate(curve: Curve, at: float) -> float:
+    """Piecewise linear through a curve's knots; beyond the last, the last two set the slope."""
+    x, y = curve.x, curve.y
+    right = min(max(bisect_left(x, at), 1), len(x) - 1)
+    left = right - 1
+    return y[left] + (y[right] - y[left]) * (at - x[left]) / (x[right] - x[left])
+
+
+def capture_sizes(max_num_seqs: int, max_num_batched_tokens: int) -> list[int]:
+    """Token counts for which vLLM 0.33 captures CUDA graphs; smaller batches are padded to the next.
+
+    1, 2, 4, then multiples of 8 below 256 and of 16 above, up to min(2 max_num_seqs, 512, max_num_batched_tokens),
+    and `max_num_seqs` itself (`config/vllm.py`, `_set_cudagraph_sizes`).
+    """
+    largest = min(2 * max_num_seqs, 512, max_num_batched_tokens)
+    sizes = {1, 2, 4, *range(8, 256, 8), *range(256, 513, 16), max_num_seqs}
+    return sorted(size for size in sizes if size <= largest)
+
+
+class ProfiledStepTime:
+    """Step time from a measured profile, padded to CUDA-graph sizes as vLLM does.
+
+    Args:
+        profile: The curves.
+        max_num_seqs: Most sequences in a step.
+        max_num_batched_tokens: Token budget of a step.
+    """
+
+    def __init__(self, profile: PerformanceProfile, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+        self._profile = profile
+        self._sizes = capture_sizes(max_num_seqs, max_num_batched_tokens)
+        self._decode = [self._decode_coefficients(sequences) for sequences in range(1, max_num_seqs + 1)]
+        #: Dense layers by token count, padded; filled when first asked for.
+        self._dense: dict[int, float] = {}
+
+    @cached_property
+    def extrapolates(self) -> bool:
+        """Whether a full batch lies outside the profile's measured range."""
+        return len(self._decode) > self._profile.decode_attention.x[-1]
+
+    def decode(self, sequences: int) -> tuple[float, float]:
+        """See `StepTimeModel.decode`."""
+        return self._decode[sequences - 1]
+
+    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+        """See `StepTimeModel.step_s`."""
+        if not chunks:
+            base_s, per_kv_token_s = self._decode[decode_sequences - 1]
+            return base_s + per_kv_token_s * decode_kv_tokens
+        profile = self._profile
+        fixed_s, per_token_s, per_pair_s = profile.prefill_attention
+        tokens, attention_s = decode_sequences, 0.0
+        for new, before in chunks:
+            tokens += new
+            attention_s += fixed_s + new * (per_token_s + per_pair_s * (before + 0.5 * new))
+        if decode_sequences:
+            base_s, per_kv_token_s = self._attention(decode_sequences)
+            attention_s += base_s + per_kv_token_s * decode_kv_tokens
+        sequences = decode_sequences + len(chunks)
+        dense_s = self._dense.get(tokens)
+        if dense_s is None:
+            dense_s = self._dense[tokens] = interpolate(profile.dense, self._padded(tokens))
+        return dense_s + interpolate(profile.lm_head, sequences) + attention_s + self._overhead_s(sequences)
+
+    def _padded(self, tokens: int) -> int:
+        sizes = self._sizes
+        return sizes[bisect_left(sizes, tokens)] if tokens <= sizes[-1] else tokens
+
+    def _overhead_s(self, sequences: int) -> float:
+        overhead = self._profile.overhead
+        return overhead.per_step_s + overhead.per_sequence_s * sequences
+
+    def _attention(self, sequences: int) -> tuple[float, float]:
+        curves = self._profile
+        return (
+            interpolate(curves.decode_attention, sequences),
+            interpolate(curves.decode_attention_per_kv_token, sequences),
+        )
+
+    def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
+        base_s, per_kv_token_s = self._attention(sequences)
+        padded = self._padded(sequences)
+        dense_s = interpolate(self._profile.dense, padded)
+        lm_head_s = interpolate(self._profile.lm_head, padded)
+        return dense_s + lm_head_s + base_s + self._overhead_s(sequences), per_kv_token_s

@@ -1,0 +1,132 @@
+"""The horizon as cells of at most an hour, each with its local weekday, hour and holiday status.
+
+Simulation time is seconds since the start of the horizon, in real time; wall clocks matter only here. A cell never
+crosses a local hour, so on the day a clock changes there are 23 or 25 of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from simulator.errors import Fault, ScenarioError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.scenario.schema import Horizon
+
+_UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Columns, one entry per cell.
+
+    Attributes:
+        start_s: Start, seconds since the start of the horizon.
+        length_s: Length, at most 3,600.
+        weekday: 0 Monday to 6 Sunday, local.
+        hour: 0 to 23, local.
+        day: Index into `days`.
+        days: Local dates of the horizon.
+    """
+
+    start_s: NDArray[np.float64]
+    length_s: NDArray[np.float64]
+    weekday: NDArray[np.int64]
+    hour: NDArray[np.int64]
+    day: NDArray[np.int64]
+    days: tuple[date, ...]
+
+
+class ClinicalCalendar:
+    """The calendar of a horizon.
+
+    Args:
+        horizon: What is simulated, where.
+    """
+
+    def __init__(self, horizon: Horizon) -> None:
+        self._horizon = horizon
+
+    @cached_property
+    def cells(self) -> Cells:
+        """All cells, in order."""
+        zone = ZoneInfo(self._horizon.time_zone)
+        begin = self._horizon.start_local.astimezone(_UTC)
+        end = self._horizon.end_local.astimezone(_UTC)
+        edges = [begin]
+        while edges[-1] < end:
+            local = edges[-1].astimezone(zone)
+            into_hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+            edges.append(min(edges[-1] + timedelta(hours=1) - into_hour, end))
+        local_starts = [edge.astimezone(zone) for edge in edges[:-1]]
+        days = tuple(dict.fromkeys(start.date() for start in local_starts))
+        number = {day: index for index, day in enumerate(days)}
+        offsets = np.array([(edge - begin).total_seconds() for edge in edges])
+        return Cells(
+            start_s=offsets[:-1],
+            length_s=np.diff(offsets),
+            weekday=np.array([start.weekday() for start in local_starts]),
+            hour=np.array([start.hour for start in local_starts]),
+            day=np.array([number[start.date()] for start in local_starts]),
+            days=days,
+        )
+
+    @cached_property
+    def holidays(self) -> dict[date, str]:
+        """Public holidays from a week before the horizon to its end, with their names.
+
+        Raises:
+            ScenarioError: The `holidays` package does not know the country or subdivision.
+        """
+        if self._horizon.holidays is None:
+            return {}
+        import holidays
+
+        country, _, subdivision = self._horizon.holidays.partition("-")
+        first, last = self.cells.days[0] - timedelta(days=7), self.cells.days[-1]
+        years = range(first.year, last.year + 1)
+        try:
+            known = holidays.country_holidays(country, subdiv=subdivision or None, years=years)
+        except NotImplementedError as error:
+            message = f"unknown country or subdivision '{self._horizon.holidays}'; expected such as US, GB-ENG or DE-BY"
+            raise ScenarioError([Fault("scenario", 0, "horizon.holidays", message)]) from error
+        return {day: name for day, name in sorted(known.items()) if first <= day <= last}
+
+    def day_factors(self, active: set[int], holiday_factor: float, after_holiday_factor: float) -> NDArray[np.float64]:
+        """Rate of each day relative to an ordinary one of its weekday.
+
+        Args:
+            active: Weekdays (0 Monday) on which the workload is active; others get 0.
+            holiday_factor: On a holiday.
+            after_holiday_factor: On the first active day after a holiday that fell on an active day.
+        """
+        factors = np.zeros(len(self.cells.days))
+        for index, day in enumerate(self.cells.days):
+            if day.weekday() not in active:
+                continue
+            if day in self.holidays:
+                factors[index] = holiday_factor
+            else:
+                factors[index] = after_holiday_factor if self._follows_holiday(day, active) else 1.0
+        return factors
+
+    def _follows_holiday(self, day: date, active: set[int]) -> bool:
+        for back in range(1, 8):
+            earlier = day - timedelta(days=back)
+            if earlier.weekday() in active:
+                return earlier in self.holidays
+        return False
+
+
+def to_local(horizon: Horizon, at_s: float) -> datetime:
+    """Local time of a moment of the simulation."""
+    zone = ZoneInfo(horizon.time_zone)
+    return (horizon.start_local.astimezone(_UTC) + timedelta(seconds=at_s)).astimezone(zone)

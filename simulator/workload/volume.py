@@ -1,0 +1,76 @@
+"""How many requests a workload is expected to send in each cell of the calendar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.scenario.workloads import WEEKDAYS
+from simulator.units import HOUR_S, MONTH_HOURS, WEEK_S
+from simulator.workload.lengths import mean_tokens
+from simulator.workload.profiles import hour_of_week
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import Workload
+    from simulator.workload.calendar import ClinicalCalendar
+
+
+def requests_per_month(workload: Workload) -> float | None:
+    """Requests of a month, or None when the volume is stated per working day."""
+    volume = workload.volume
+    if volume.clinicians is not None:
+        return None
+    if volume.tokens_per_month is not None:
+        mean = mean_tokens(workload.prompt_tokens) + mean_tokens(workload.output_tokens, workload.max_tokens)
+        return volume.tokens_per_month / mean
+    return next(
+        count
+        for count in (
+            volume.requests_per_month,
+            volume.denials_per_month,
+            volume.messages_per_month,
+            volume.charts_per_month,
+            volume.scans_per_month,
+        )
+        if count is not None
+    )
+
+
+def expected_requests(workload: Workload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
+    """Expected requests in each cell, day-to-day variation left out.
+
+    A volume per month holds for exactly the calendar month when the horizon is one; otherwise it fixes the rate of
+    an ordinary week, month hours / 168 of which make a month. A volume per working day holds for each active day.
+    """
+    cells = calendar.cells
+    active = {WEEKDAYS.index(day) for day in workload.days}
+    week = hour_of_week(workload.profile)
+    week[[day for day in range(7) if day not in active]] = 0.0
+    if week.sum() == 0.0:
+        return np.zeros(len(cells.start_s))
+    factors = calendar.day_factors(active, workload.holiday_factor, workload.after_holiday_factor)[cells.day]
+    hours = cells.length_s / HOUR_S
+    monthly = requests_per_month(workload)
+    if monthly is None:
+        day_sums = week.sum(axis=1, keepdims=True)
+        per_day = np.divide(week, day_sums, out=np.zeros_like(week), where=day_sums > 0)
+        daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
+        return np.asarray(daily * per_day[cells.weekday, cells.hour] * hours * factors)
+    shape = week[cells.weekday, cells.hour] * hours * factors
+    if scenario.horizon.month is not None:
+        total = shape.sum()
+        return np.asarray(monthly * shape / total) if total > 0.0 else shape
+    weeks = month_hours(scenario) * HOUR_S / WEEK_S
+    return np.asarray(monthly / weeks * shape / week.sum())
+
+
+def month_hours(scenario: Scenario) -> float:
+    """Hours of the month that volumes and bills refer to."""
+    month = scenario.prices.month
+    if month == "calendar":
+        return scenario.horizon.duration_s / HOUR_S if scenario.horizon.month else float(MONTH_HOURS)
+    return float(MONTH_HOURS) if month is None else month / HOUR_S
