@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from copy import deepcopy
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from simulator.scenario.base import Config, Seconds, UsdPerMonth
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.workloads import Workload
+from simulator.scenario.yaml_source import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -132,6 +139,36 @@ class Scenario(Config):
     """Price book and billing month."""
     experiment: Experiment = Experiment()
     """Seed, replications, warm-up."""
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document({}))
+
+    def with_overrides(self, settings: Mapping[str, Any]) -> Scenario:
+        """The same scenario with other values, by dotted key path such as `{"experiment.seed": 7}`.
+
+        Raises:
+            ScenarioError: The result is not a valid scenario.
+        """
+        from simulator.scenario.loading import validate_document
+        from simulator.scenario.merging import apply_settings
+
+        document = deepcopy(self._document)
+        apply_settings(document, settings)
+        return validate_document(document)
+
+    def origin(self, *key: str | int) -> tuple[str, int]:
+        """File and line a key was written at, or its nearest ancestor."""
+        return self._document.origin(key)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The file as merged with what it extends and what was set, before defaults."""
+        return deepcopy(self._document.data)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `resolved`."""
+        canonical = json.dumps(self._document.data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
     @model_validator(mode="after")
     def _warm_up_inside(self) -> Self:

@@ -1,0 +1,213 @@
+"""What a run says: counts, tokens, latency quantiles, utilisation, saturation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from simulator.engine.record import Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from simulator.engine.record import ReplicaLevels, RunRecord
+    from simulator.scenario.workloads import Objectives
+    from simulator.workload.request import RequestTable
+
+Saturation = Literal["stable", "backlogged", "overloaded"]
+
+QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+METRICS = ("ttft_s", "itl_s", "e2e_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Requests of one workload, or of all of them, that arrived after the warm-up.
+
+    Attributes:
+        outcomes: Requests by `Outcome` name in lower case; they sum to the arrivals.
+        failed_over: Requests by `Reason` name in lower case.
+        prompt_tokens: Of completed requests.
+        cached_prompt_tokens: Of those, found in a prefix cache.
+        output_tokens: Of completed requests.
+        latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
+        share_met: Share of the arrivals that met each objective; None without objectives.
+        objective_met: Whether that share is large enough; None without objectives.
+    """
+
+    outcomes: dict[str, int]
+    failed_over: dict[str, int]
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+    latency: dict[str, dict[str, float]]
+    share_met: float | None = None
+    objective_met: bool | None = None
+
+    @property
+    def arrived(self) -> int:
+        """Requests that arrived."""
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Utilisation:
+    """How much of a cluster is used, over the measured time, mean over replicas.
+
+    Attributes:
+        busy_fraction: Share of the time in which a step is executing.
+        batch_occupancy: Running sequences over `max_num_seqs`.
+        kv_occupancy: KV blocks in use over all.
+    """
+
+    busy_fraction: float
+    batch_occupancy: float
+    kv_occupancy: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One replication of one hosting pattern, small enough to travel.
+
+    Attributes:
+        hours: Measured hours: the horizon without the warm-up.
+        total: All requests.
+        workloads: By workload.
+        utilisation: None for a pattern without a cluster.
+        saturation: Verdict on the queue; see `saturation_of`.
+        api_prompt_tokens: Prompt tokens an API charged for.
+        api_output_tokens: Output tokens an API charged for.
+        wasted_tokens: Tokens a cluster computed for requests that were given up.
+        preemptions: Preemptions in the whole run.
+    """
+
+    hours: float
+    total: Group
+    workloads: dict[str, Group]
+    utilisation: Utilisation | None
+    saturation: Saturation
+    api_prompt_tokens: int
+    api_output_tokens: int
+    wasted_tokens: int
+    preemptions: int
+
+
+def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
+    """Mean and quantiles; each quantile is an observed value (`inverted_cdf`)."""
+    if not len(values):
+        return {}
+    found = np.quantile(values, list(QUANTILES.values()), method="inverted_cdf")
+    return {"mean": float(values.mean())} | dict(zip(QUANTILES, map(float, found), strict=True))
+
+
+def summarise(
+    record: RunRecord, table: RequestTable, objectives: Mapping[str, Objectives | None], warm_up_s: float = 0.0
+) -> RunSummary:
+    """Summarise a run.
+
+    Args:
+        record: The run.
+        table: The requests it was given.
+        objectives: By workload name.
+        warm_up_s: Requests that arrived before are left out, and so is that time.
+    """
+    counted = table.arrival_s >= warm_up_s
+    latency = _latencies(record, table)
+    groups = {
+        name: _group(record, table, latency, counted & (table.workload == number), objectives.get(name))
+        for number, name in enumerate(table.workloads)
+    }
+    log = record.log
+    return RunSummary(
+        hours=(record.horizon_s - warm_up_s) / 3600.0,
+        total=_group(record, table, latency, counted, None),
+        workloads=groups,
+        utilisation=utilisation_of(record.levels, record.horizon_s, warm_up_s) if record.levels else None,
+        saturation=saturation_of(record, counted),
+        api_prompt_tokens=int(log.billed_prompt_tokens[counted].sum(dtype=np.int64)),
+        api_output_tokens=int(log.billed_output_tokens[counted].sum(dtype=np.int64)),
+        wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
+        preemptions=sum(level.preemptions for level in record.levels),
+    )
+
+
+def _latencies(record: RunRecord, table: RequestTable) -> dict[str, NDArray[np.float64]]:
+    """Per request, NaN where it has none: TTFT, mean inter-token time of at least two tokens, end to end."""
+    log = record.log
+    between = log.last_token_s - log.first_token_s
+    gaps = table.output_tokens - 1
+    return {
+        "ttft_s": log.first_token_s - table.arrival_s,
+        "itl_s": np.divide(between, gaps, out=np.full(len(table), np.nan), where=gaps > 0),
+        "e2e_s": log.last_token_s - table.arrival_s,
+    }
+
+
+def _group(
+    record: RunRecord,
+    table: RequestTable,
+    latency: dict[str, NDArray[np.float64]],
+    members: NDArray[np.bool_],
+    objectives: Objectives | None,
+) -> Group:
+    log = record.log
+    outcomes = np.bincount(log.outcome[members], minlength=len(Outcome))
+    reasons = np.bincount(log.failover[members], minlength=len(Reason))
+    completed = members & (log.outcome == Outcome.COMPLETED)
+    observed = {name: values[completed] for name, values in latency.items()}
+    observed["itl_s"] = observed["itl_s"][~np.isnan(observed["itl_s"])]
+    share = None
+    if objectives is not None and members.any():
+        met = 1.0
+        for limit_s, values in ((objectives.ttft, observed["ttft_s"]), (objectives.end_to_end, observed["e2e_s"])):
+            if limit_s is not None:
+                met = min(met, float((values <= limit_s).sum() / members.sum()))
+        share = met
+    return Group(
+        outcomes={outcome.name.lower(): int(outcomes[outcome]) for outcome in Outcome},
+        failed_over={reason.name.lower(): int(reasons[reason]) for reason in Reason if reason},
+        prompt_tokens=int(table.prompt_tokens[completed].sum(dtype=np.int64)),
+        cached_prompt_tokens=int(log.cached_tokens[completed].sum(dtype=np.int64)),
+        output_tokens=int(table.output_tokens[completed].sum(dtype=np.int64)),
+        latency={name: quantiles(values) for name, values in observed.items()},
+        share_met=share,
+        objective_met=None if share is None or objectives is None else share >= objectives.share,
+    )
+
+
+def utilisation_of(levels: tuple[ReplicaLevels, ...], horizon_s: float, warm_up_s: float) -> Utilisation:
+    """Utilisation after the warm-up; an interval that the warm-up ends in counts by its share."""
+    busy = batch = blocks = 0.0
+    for level in levels:
+        starts = np.arange(len(level.busy_s)) * level.interval_s
+        ends = np.minimum(starts + level.interval_s, horizon_s)
+        weight = np.clip((ends - warm_up_s) / (ends - starts), 0.0, 1.0)
+        busy += float((weight * level.busy_s).sum())
+        batch += float((weight * level.sequence_s).sum()) / level.max_num_seqs
+        blocks += float((weight * level.kv_block_s).sum()) / level.kv_blocks
+    measured_s = (horizon_s - warm_up_s) * len(levels)
+    return Utilisation(busy / measured_s, batch / measured_s, blocks / measured_s)
+
+
+def saturation_of(record: RunRecord, counted: NDArray[np.bool_]) -> Saturation:
+    """Whether the queue keeps up.
+
+    A cluster is *overloaded* when over the last tenth of the horizon more requests wait than run, *backlogged* when
+    they do so over some hour, else *stable*. An API is overloaded when it refuses more than one request in a
+    hundred, backlogged when it makes more than that repeat their call.
+    """
+    if record.levels:
+        waiting = np.sum([level.waiting_s for level in record.levels], axis=0)
+        running = np.sum([level.sequence_s for level in record.levels], axis=0)
+        last = slice(-max(1, len(waiting) // 10), None)
+        if waiting[last].sum() > running[last].sum():
+            return "overloaded"
+        return "backlogged" if (waiting > running).any() else "stable"
+    arrived = max(1, int(counted.sum()))
+    if (record.log.outcome[counted] == Outcome.REJECTED).sum() / arrived > 0.01:
+        return "overloaded"
+    return "backlogged" if (record.log.attempts[counted] > 1).sum() / arrived > 0.01 else "stable"

@@ -1,0 +1,79 @@
+"""Intervals over replications, and how many are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Mean of independent replications with its Student interval.
+
+    Attributes:
+        mean: Mean over replications.
+        low: Lower end of the interval; None with a single replication.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the interval."""
+        return None if self.high is None else self.high - self.mean
+
+
+def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """Mean and interval of replications: mean +/- t(n-1) s / sqrt(n)."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(mean, None, None)
+    half = student(len(values) - 1, level) * float(np.std(values, ddof=1)) / sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def student(freedom: int, level: float = 0.95) -> float:
+    """Two-sided quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + level / 2.0))
+
+
+def replications_needed(values: Sequence[float], share: float, level: float = 0.95) -> int:
+    """Replications for a half-width of `share` of the mean, judging the spread by those at hand.
+
+    Raises:
+        ValueError: Fewer than two replications, or a mean of zero.
+    """
+    now = estimate(values, level)
+    if now.half_width is None or now.mean == 0.0:
+        raise ValueError("needs at least two replications with a mean other than zero")
+    spread = float(np.std(values, ddof=1))
+    count = 2
+    while student(count - 1, level) * spread / sqrt(count) > share * abs(now.mean):
+        wanted = (student(count - 1, level) * spread / (share * abs(now.mean))) ** 2
+        count = max(count + 1, min(ceil(wanted), 2 * count))
+    return count
+
+
+def mser5(values: NDArray[np.float64]) -> int:
+    """Observations to drop as warm-up: MSER-5 of White (1997), at most half of them.
+
+    Means of five; the cut that minimises the squared standard error of what is left.
+    """
+    means = values[: len(values) // 5 * 5].reshape(-1, 5).mean(axis=1)
+    if len(means) < 4:
+        return 0
+    errors = [float(np.var(means[cut:])) / (len(means) - cut) for cut in range(len(means) // 2)]
+    return 5 * int(np.argmin(errors))

@@ -1,0 +1,201 @@
+"""A scenario answered: run it, price it, judge it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from simulator.cost.prices import load_price_book
+from simulator.decision.verdict import Decision, decide
+from simulator.engine.simulation import replica_plan
+from simulator.experiment.checks import check
+from simulator.experiment.replications import forbidden, replicate
+from simulator.experiment.results import PatternResult, document, pattern_result, refused
+from simulator.performance.capacity import saturated_requests_per_s
+from simulator.scenario.patterns import ApiPattern
+from simulator.workload.volume import month_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from simulator.analysis.metrics import RunSummary
+    from simulator.cost.prices import PriceBook
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The answer to a scenario; attributes mirror the published JSON document.
+
+    Attributes:
+        scenario: The question.
+        replications: How many there were.
+        month_hours: Length of the month that is billed.
+        book: Price book.
+        patterns: One result per hosting pattern, in the scenario's order.
+        decision: The verdict.
+        capacity_tokens_per_month: What each cluster could serve of this mix, by pattern.
+    """
+
+    scenario: Scenario
+    replications: int
+    month_hours: Decimal
+    book: PriceBook
+    patterns: list[PatternResult]
+    decision: Decision
+    capacity_tokens_per_month: dict[str, int]
+
+    def pattern(self, name: str) -> PatternResult:
+        """The result of one pattern.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return next((result for result in self.patterns if result.name == name), None) or _no_pattern(name)
+
+    def document(self) -> dict[str, Any]:
+        """The published JSON document as plain data; nothing in it depends on the machine or the clock."""
+        plain = {
+            "schema_version": 1,
+            "simulator_version": package_version(),
+            "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256},
+            "seed": self.scenario.experiment.seed,
+            "replications": self.replications,
+            "horizon_days": self.scenario.horizon.duration_s / 86_400.0,
+            "month_hours": float(self.month_hours),
+            "currency": "USD",
+            "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256},
+            "patterns": [_pattern_document(result) for result in self.patterns],
+            "decision": self.decision.document(),
+        }
+        return dict(document(plain))
+
+    def to_json(self) -> bytes:
+        """The document as bytes, identical for the same scenario, seed and version."""
+        return json.dumps(self.document(), indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def summary(self) -> pd.DataFrame:
+        """One row per hosting pattern and workload (`all` for the pattern), tidy."""
+        import pandas as pd
+
+        rows = []
+        for result in self.patterns:
+            if not result.feasible:
+                continue
+            for workload, part in [("all", result), *result.workloads.items()]:
+                row = {
+                    "pattern": result.name,
+                    "workload": workload,
+                    "arrived": part.requests.arrived if part.requests else 0,
+                    "completed": part.requests.completed if part.requests else 0,
+                }
+                for metric, latency in part.latency.items():
+                    for name in ("mean", "p50", "p90", "p95", "p99"):
+                        row[f"{metric}_{name}"] = getattr(latency, name) if latency else None
+                if workload == "all" and result.monthly_cost_usd:
+                    row["monthly_cost_usd"] = result.monthly_cost_usd.mean
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def _no_pattern(name: str) -> PatternResult:
+    raise KeyError(name)
+
+
+def package_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("llm-hosting-simulator")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+def _pattern_document(result: PatternResult) -> dict[str, Any]:
+    plain = asdict(result)
+    plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
+    return plain
+
+
+def run(
+    scenario: Scenario,
+    *,
+    patterns: Sequence[str] | None = None,
+    replications: int | None = None,
+    jobs: int = 1,
+    tables: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Results:
+    """Simulate, price and judge a scenario.
+
+    Args:
+        scenario: The scenario.
+        patterns: Names of the hosting patterns to compare; all when absent.
+        replications: Replaces the scenario's.
+        jobs: Processes; the result does not depend on it.
+        tables: Folder for the requests and levels of the first replication.
+        progress: Called now and then with the share of the work done.
+
+    Raises:
+        ScenarioError: The scenario cannot be simulated, or has no such pattern.
+    """
+    check(scenario)
+    count = replications or scenario.experiment.replications
+    chosen = {
+        name: scenario.hosting_patterns[name] for name in scenario.hosting_patterns if not patterns or name in patterns
+    }
+    refusals = {name: reasons for name, pattern in chosen.items() if (reasons := forbidden(scenario, pattern))}
+    simulated = [name for name in chosen if name not in refusals]
+    runs = replicate(scenario, simulated, replications=count, jobs=jobs, tables=tables, progress=progress)
+    book = load_price_book(scenario.prices.book)
+    month = Decimal(str(month_hours(scenario)))
+    capacity = {
+        name: _requests_per_s(pattern, runs[name])
+        for name, pattern in chosen.items()
+        if name in runs and not isinstance(pattern, ApiPattern)
+    }
+    results = [
+        refused(name, pattern, refusals[name])
+        if name in refusals
+        else pattern_result(name, pattern, runs[name], book, month, _fraction(runs[name], capacity.get(name)))
+        for name, pattern in chosen.items()
+    ]
+    monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
+    decision = decide(scenario, results, book, monthly)
+    return Results(scenario, count, month, book, results, decision, monthly)
+
+
+def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:
+    """What a pattern's cluster could serve of the mix it was given."""
+    assert not isinstance(pattern, ApiPattern)
+    engine, plan = pattern.cluster.engine, replica_plan(pattern.cluster)
+    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
+    return pattern.cluster.replicas * saturated_requests_per_s(
+        plan.step_time,
+        kv_tokens=(plan.num_gpu_blocks - 1) * engine.block_size,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        prompt_tokens=max(1.0, sum(run.total.prompt_tokens for run in runs) / done),
+        cached_tokens=sum(run.total.cached_prompt_tokens for run in runs) / done,
+        output_tokens=max(1.0, sum(run.total.output_tokens for run in runs) / done),
+    )
+
+
+def _tokens(runs: Sequence[RunSummary]) -> float:
+    """Mean prompt and output tokens of a request."""
+    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
+    return sum(run.total.prompt_tokens + run.total.output_tokens for run in runs) / done
+
+
+def _fraction(runs: Sequence[RunSummary], requests_per_s: float | None) -> float | None:
+    """Requests a cluster completed over those it could have."""
+    if requests_per_s is None:
+        return None
+    done = sum(run.total.outcomes["completed"] - sum(run.total.failed_over.values()) for run in runs)
+    return max(0, done) / (sum(run.hours for run in runs) * 3600.0 * requests_per_s)

@@ -1,0 +1,156 @@
+"""Every hosting pattern on the same demand, several times over, on as many cores as there are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator.analysis.metrics import RunSummary, summarise
+from simulator.engine.simulation import simulate
+from simulator.experiment.store import write_tables
+from simulator.scenario.patterns import ApiPattern
+from simulator.workload.synthesis import synthesise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One simulation: a replication of a hosting pattern.
+
+    Attributes:
+        replication: Number of the replication.
+        pattern: Name of the first pattern that needs it.
+        tables: Where its requests and levels are written; None to keep only the summary.
+    """
+
+    replication: int
+    pattern: str
+    tables: Path | None = None
+
+
+def simulation_key(pattern: HostingPattern) -> str:
+    """Hash of what determines a simulation: everything about a pattern but money and words."""
+    content = pattern.model_dump(mode="json", exclude={"description", "costs"})
+    if "api" in content:
+        content["api"].pop("prices")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def may_leave(scenario: Scenario) -> dict[str, bool]:
+    """By workload, whether its requests may go to an API."""
+    return {name: scenario.constraints.phi_may_leave or not load.phi for name, load in scenario.workloads.items()}
+
+
+def forbidden(scenario: Scenario, pattern: HostingPattern) -> list[str]:
+    """Why a pattern may not be used at all; a hybrid one merely keeps such requests in its cluster."""
+    if not isinstance(pattern, ApiPattern):
+        return []
+    return [
+        f"{name} carries protected health information, which may not leave (constraints.phi_may_leave)"
+        for name, allowed in may_leave(scenario).items()
+        if not allowed
+    ]
+
+
+def replicate(
+    scenario: Scenario,
+    names: list[str],
+    *,
+    replications: int,
+    jobs: int = 1,
+    tables: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, list[RunSummary]]:
+    """Simulate patterns; those that differ only in money share their simulations.
+
+    Args:
+        scenario: The scenario.
+        names: Patterns to simulate.
+        replications: How many times each.
+        jobs: Processes; the result does not depend on it.
+        tables: Folder for the requests and levels of each pattern's first replication.
+        progress: Called now and then with the share of the work done.
+
+    Returns:
+        By pattern, one summary per replication, in order.
+    """
+    keys = {name: simulation_key(scenario.hosting_patterns[name]) for name in names}
+    first = {key: name for name, key in reversed(keys.items())}
+    tasks = [
+        Task(replication, name, tables if replication == 0 else None)
+        for replication in range(replications)
+        for name in first.values()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        board = Path(folder) / "progress"
+        np.zeros(len(tasks)).tofile(board)
+        done = Event()
+        watcher = Thread(target=_watch, args=(board, done, progress), daemon=True)
+        watcher.start()
+        try:
+            found = _run_all(scenario, tasks, board, jobs)
+        finally:
+            done.set()
+            watcher.join()
+    by_task = {(tasks[number].replication, tasks[number].pattern): summary for number, summary in found}
+    return {
+        name: [by_task[replication, first[key]] for replication in range(replications)] for name, key in keys.items()
+    }
+
+
+def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> list[tuple[int, RunSummary]]:
+    if jobs == 1 or len(tasks) == 1:
+        return [_run(scenario, task, number, board) for number, task in enumerate(tasks)]
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
+    # Ordered by number afterwards: what arrives first depends on the machine.
+    results = parallel(delayed(_run)(scenario, task, number, board) for number, task in enumerate(tasks))
+    return sorted(results, key=lambda result: int(result[0]))
+
+
+def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
+    marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
+    horizon_s = scenario.horizon.duration_s
+    table = synthesise(scenario, task.replication)
+    leave = may_leave(scenario)
+
+    def on_progress(now_s: float) -> None:
+        marks[number] = now_s / horizon_s
+
+    record = simulate(
+        scenario.hosting_patterns[task.pattern],
+        table,
+        horizon_s=horizon_s,
+        seed=scenario.experiment.seed,
+        replication=task.replication,
+        may_leave=[leave[name] for name in table.workloads],
+        on_progress=on_progress,
+    )
+    if task.tables is not None:
+        write_tables(task.tables, task.pattern, record, table)
+    objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
+    summary = summarise(record, table, objectives, scenario.experiment.warm_up)
+    marks[number] = 1.0
+    return number, summary
+
+
+def _watch(board: Path, done: Event, progress: Callable[[float], None] | None) -> None:
+    while progress is not None and not done.wait(_POLL_S):
+        progress(float(np.fromfile(board).mean()))
+    if progress is not None:
+        progress(1.0)

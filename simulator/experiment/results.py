@@ -1,0 +1,275 @@
+"""Results of a hosting pattern over all replications, in the shape of the published JSON document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from simulator.analysis.metrics import METRICS, QUANTILES, Group
+from simulator.analysis.output_analysis import estimate
+from simulator.cost.bill import Bill, monthly_bill, usd_per_million_tokens
+from simulator.cost.usage import Usage
+from simulator.scenario.patterns import ApiPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from simulator.analysis.metrics import RunSummary
+    from simulator.cost.prices import PriceBook
+    from simulator.scenario.patterns import HostingPattern
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Mean over replications and its 95 % interval; no interval with a single replication."""
+
+    mean: float
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds; each figure is the mean over replications of that figure, `ci95` is the interval of the p99."""
+
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Mean requests of a replication, rounded so that the outcomes sum to the arrivals."""
+
+    arrived: int
+    completed: int
+    rejected: int
+    timed_out: int
+    cancelled: int
+    unfinished: int
+    failed_over: dict[str, int]
+
+    @property
+    def failover_share(self) -> float:
+        """Share of the arrivals that left their first backend."""
+        return sum(self.failed_over.values()) / self.arrived if self.arrived else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Mean tokens of the completed requests of a replication."""
+
+    prompt: int
+    cached_prompt: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadResult:
+    """One workload on one hosting pattern; `objective_met` is None where the scenario sets none."""
+
+    latency: dict[str, Latency | None]
+    requests: Requests
+    tokens: Tokens
+    share_met: float | None
+    objective_met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatternResult:
+    """One hosting pattern."""
+
+    name: str
+    kind: str
+    description: str
+    feasible: bool
+    infeasible_reasons: list[str]
+    monthly_cost_usd: Interval | None = None
+    cost_lines_usd: dict[str, float] = field(default_factory=dict)
+    usd_per_million_tokens: float | None = None
+    utilisation: dict[str, float | None] | None = None
+    requests: Requests | None = None
+    tokens: Tokens | None = None
+    latency: dict[str, Latency | None] = field(default_factory=dict)
+    workloads: dict[str, WorkloadResult] = field(default_factory=dict)
+    saturation: str | None = None
+    bill: Bill | None = None
+
+    @property
+    def objectives_met(self) -> bool:
+        """Whether every workload with objectives meets them."""
+        return all(result.objective_met is not False for result in self.workloads.values())
+
+
+def pattern_result(
+    name: str,
+    pattern: HostingPattern,
+    runs: Sequence[RunSummary],
+    book: PriceBook,
+    month_hours: Decimal,
+    capacity_fraction: float | None,
+) -> PatternResult:
+    """Combine replications, and price each."""
+    usages = [_usage(run) for run in runs]
+    bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
+    per_million = [
+        float(usd)
+        for bill, usage in zip(bills, usages, strict=True)
+        if (usd := usd_per_million_tokens(bill, usage, month_hours)) is not None
+    ]
+    mean_bill = monthly_bill(pattern, _mean_usage(usages), book, month_hours)
+    shown = mean_bill.rounded()
+    workloads = {workload: _workload([run.workloads[workload] for run in runs]) for workload in runs[0].workloads}
+    return PatternResult(
+        name=name,
+        kind=pattern.kind,
+        description=pattern.description,
+        feasible=True,
+        infeasible_reasons=[],
+        monthly_cost_usd=_interval([float(bill.total_usd) for bill in bills]),
+        cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
+        usd_per_million_tokens=sum(per_million) / len(per_million) if per_million else None,
+        utilisation=_utilisation(runs, capacity_fraction),
+        requests=_sum_requests([result.requests for result in workloads.values()]),
+        tokens=_sum_tokens([result.tokens for result in workloads.values()]),
+        latency=_latency([run.total for run in runs]),
+        workloads=workloads,
+        saturation=max((run.saturation for run in runs), key=("stable", "backlogged", "overloaded").index),
+        bill=mean_bill,
+    )
+
+
+def _usage(run: RunSummary) -> Usage:
+    return Usage(
+        hours=run.hours,
+        busy_fraction=run.utilisation.busy_fraction if run.utilisation else 0.0,
+        api_prompt_tokens=run.api_prompt_tokens,
+        api_cached_prompt_tokens=0,
+        api_output_tokens=run.api_output_tokens,
+        served_prompt_tokens=run.total.prompt_tokens,
+        served_output_tokens=run.total.output_tokens,
+    )
+
+
+def _mean_usage(usages: Sequence[Usage]) -> Usage:
+    """The replications as one long month."""
+    return Usage(
+        hours=sum(usage.hours for usage in usages),
+        busy_fraction=sum(usage.busy_fraction for usage in usages) / len(usages),
+        api_prompt_tokens=sum(usage.api_prompt_tokens for usage in usages),
+        api_cached_prompt_tokens=sum(usage.api_cached_prompt_tokens for usage in usages),
+        api_output_tokens=sum(usage.api_output_tokens for usage in usages),
+        served_prompt_tokens=sum(usage.served_prompt_tokens for usage in usages),
+        served_output_tokens=sum(usage.served_output_tokens for usage in usages),
+    )
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    found = estimate(values)
+    return Interval(found.mean, None if found.low is None or found.high is None else (found.low, found.high))
+
+
+def _utilisation(runs: Sequence[RunSummary], capacity_fraction: float | None) -> dict[str, float | None] | None:
+    levels = [run.utilisation for run in runs if run.utilisation]
+    if not levels:
+        return None
+    return {
+        "busy_fraction": sum(level.busy_fraction for level in levels) / len(levels),
+        "batch_occupancy": sum(level.batch_occupancy for level in levels) / len(levels),
+        "kv_occupancy": sum(level.kv_occupancy for level in levels) / len(levels),
+        "capacity_fraction": capacity_fraction,
+    }
+
+
+def _latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
+    found: dict[str, Latency | None] = {}
+    for metric in METRICS:
+        rows = [group.latency[metric] for group in groups if group.latency[metric]]
+        if not rows:
+            found[metric] = None
+            continue
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in ("mean", *QUANTILES)}
+        found[metric] = Latency(**means, ci95=_interval([row["p99"] for row in rows]).ci95)
+    return found
+
+
+def _workload(groups: Sequence[Group]) -> WorkloadResult:
+    shares = [group.share_met for group in groups if group.share_met is not None]
+    met = [group.objective_met for group in groups if group.objective_met is not None]
+    return WorkloadResult(
+        latency=_latency(groups),
+        requests=_requests(groups),
+        tokens=Tokens(
+            round(_mean(groups, lambda group: group.prompt_tokens)),
+            round(_mean(groups, lambda group: group.cached_prompt_tokens)),
+            round(_mean(groups, lambda group: group.output_tokens)),
+        ),
+        share_met=sum(shares) / len(shares) if shares else None,
+        # Met on the whole: by most replications.
+        objective_met=sum(met) * 2 > len(met) if met else None,
+    )
+
+
+def _mean(groups: Sequence[Group], pick: Callable[[Group], int]) -> float:
+    return sum(pick(group) for group in groups) / len(groups)
+
+
+def _requests(groups: Sequence[Group]) -> Requests:
+    names = list(groups[0].outcomes)
+    means = {name: _mean(groups, lambda group, name=name: group.outcomes[name]) for name in names}  # type: ignore[misc]
+    whole = {name: int(mean) for name, mean in means.items()}
+    arrived = round(sum(means.values()))
+    # The largest remainders take what rounding down has left.
+    for name in sorted(names, key=lambda name: whole[name] - means[name])[: arrived - sum(whole.values())]:
+        whole[name] += 1
+    failed_over = {
+        reason: round(_mean(groups, lambda group, reason=reason: group.failed_over[reason]))  # type: ignore[misc]
+        for reason in groups[0].failed_over
+    }
+    return Requests(arrived=arrived, **whole, failed_over=failed_over)
+
+
+def _sum_requests(parts: Sequence[Requests]) -> Requests:
+    return Requests(
+        arrived=sum(part.arrived for part in parts),
+        completed=sum(part.completed for part in parts),
+        rejected=sum(part.rejected for part in parts),
+        timed_out=sum(part.timed_out for part in parts),
+        cancelled=sum(part.cancelled for part in parts),
+        unfinished=sum(part.unfinished for part in parts),
+        failed_over={reason: sum(part.failed_over[reason] for part in parts) for reason in parts[0].failed_over},
+    )
+
+
+def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
+    return Tokens(
+        prompt=sum(part.prompt for part in parts),
+        cached_prompt=sum(part.cached_prompt for part in parts),
+        output=sum(part.output for part in parts),
+    )
+
+
+def refused(name: str, pattern: HostingPattern, reasons: list[str]) -> PatternResult:
+    """A pattern that was not simulated because it may not be used."""
+    return PatternResult(name, pattern.kind, pattern.description, feasible=False, infeasible_reasons=reasons)
+
+
+def is_api(pattern: HostingPattern) -> bool:
+    """Whether a pattern has no cluster."""
+    return isinstance(pattern, ApiPattern)
+
+
+def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
+    """Plain data with floats of nine significant digits, the same on every machine."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Decimal):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: document(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [document(item) for item in value]
+    return value

@@ -1,0 +1,44 @@
+"""How many tokens a second a replica could serve at most, for a given mix of requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.performance.step_time import StepTimeModel
+
+
+def saturated_requests_per_s(
+    step_time: StepTimeModel,
+    *,
+    kv_tokens: int,
+    max_num_seqs: int,
+    max_num_batched_tokens: int,
+    prompt_tokens: float,
+    cached_tokens: float,
+    output_tokens: float,
+) -> float:
+    """Requests per second of a replica that is never short of work.
+
+    In the long run each request brings its uncached prompt and its output into a batch that is as large as
+    `max_num_seqs` and the KV blocks allow: b sequences decode in every step, and in the time of o steps b prompts
+    are computed, in chunks that fill the token budget.
+
+    Args:
+        step_time: The replica's step time.
+        kv_tokens: Tokens of context that fit its KV blocks.
+        max_num_seqs: Most sequences in a step.
+        max_num_batched_tokens: Token budget of a step.
+        prompt_tokens: Mean prompt length.
+        cached_tokens: Of those, found in the prefix cache.
+        output_tokens: Mean output length.
+    """
+    context = prompt_tokens + 0.5 * output_tokens
+    batch = max(1, min(max_num_seqs, int(kv_tokens / (prompt_tokens + output_tokens))))
+    base_s, per_kv_token_s = step_time.decode(batch)
+    decode_s = base_s + per_kv_token_s * batch * context
+    chunk = max(1, max_num_batched_tokens - batch)
+    both_s = step_time.step_s(batch, round(batch * context), [(chunk, round(cached_tokens))])
+    per_prompt_token_s = max(0.0, both_s - decode_s) / chunk
+    prompt_s = per_prompt_token_s * (prompt_tokens - cached_tokens)
+    return batch / (output_tokens * decode_s + batch * prompt_s)

@@ -1,0 +1,119 @@
+"""What pydantic found, in the words and at the line of the file."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from simulator.errors import Fault
+from simulator.scenario.merging import dotted
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from simulator.scenario.yaml_source import Document, Key
+
+_YAML_11_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
+
+
+def faults_of(error: ValidationError, document: Document, root: type[BaseModel]) -> list[Fault]:
+    """One fault per thing that is wrong, in file order."""
+    faults = {_fault(detail, document, root): None for detail in error.errors()}
+    return sorted(faults, key=lambda fault: (fault.file, fault.line, fault.key))
+
+
+def _fault(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> Fault:
+    key, parent, kind = _walk(detail["loc"], document.data, root)
+    file, line = document.origin(key)
+    return Fault(file, line, dotted(key), _message(detail, key, parent, kind))
+
+
+def _walk(loc: tuple[str | int, ...], data: Any, root: type[BaseModel]) -> tuple[Key, type[BaseModel] | None, Any]:  # noqa: ANN401
+    """The key path of an error location, which also names union tags; the model that holds its last key; its type."""
+    key: list[str | int] = []
+    kind: Any = root
+    parent: type[BaseModel] | None = None
+    for number, part in enumerate(loc):
+        last = number == len(loc) - 1
+        present = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if not present and (part == "[key]" or (isinstance(data, dict) and not last) or not isinstance(data, dict)):
+            kind = _choose(kind, part)
+            continue
+        if not present and last and isinstance(part, str) and part in _tags(kind):
+            continue
+        key.append(part)
+        kind = _choose(kind, None)
+        parent = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        kind = _child(kind, part)
+        data = data[part] if present else None
+    return tuple(key), parent, kind
+
+
+def _bare(kind: Any) -> list[Any]:  # noqa: ANN401 - a type annotation is anything
+    """The alternatives of an annotation."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):
+        return [bare for choice in get_args(kind) for bare in _bare(choice) if bare is not NoneType]
+    return [kind]
+
+
+def _tag(kind: Any) -> str | None:  # noqa: ANN401
+    fields = getattr(kind, "model_fields", {})
+    annotation = fields["kind"].annotation if "kind" in fields else None
+    return get_args(annotation)[0] if get_origin(annotation) is Literal else None
+
+
+def _tags(kind: Any) -> list[str]:  # noqa: ANN401
+    return [tag for choice in _bare(kind) if (tag := _tag(choice))]
+
+
+def _choose(kind: Any, tag: object) -> Any:  # noqa: ANN401
+    choices = _bare(kind)
+    return next((choice for choice in choices if tag is not None and _tag(choice) == tag), choices[0])
+
+
+def _child(kind: Any, part: str | int) -> Any:  # noqa: ANN401
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return field.annotation if field else None
+    arguments = get_args(kind)
+    return arguments[-1] if arguments else None
+
+
+def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, expected: Any) -> str:  # noqa: ANN401
+    kind, given = detail["type"], detail["input"]
+    name = str(key[-1]) if key else ""
+    if kind == "extra_forbidden":
+        allowed = list(parent.model_fields) if parent else []
+        nearest = get_close_matches(name, allowed, n=1)
+        hint = f"did you mean '{nearest[0]}'?" if nearest else f"expected one of: {', '.join(allowed)}"
+        return f"unknown key; {hint}"
+    if kind == "missing":
+        return "is missing"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tags = ", ".join(_tags(expected))
+        if kind.endswith("found"):
+            return f"needs 'kind', one of: {tags}"
+        return f"unknown kind {_show(_kind(given))}; expected one of: {tags}"
+    if kind == "string_pattern_mismatch":
+        return f"{_show(given)} is not a name; use lower-case letters, digits and underscores, a letter first"
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and "bool" in kind:
+        return f"{given!r} is text in YAML 1.2; expected true or false"
+    if isinstance(given, (dict, list)):
+        return message
+    return f"{_show(given)}: {message}"
+
+
+def _kind(given: object) -> object:
+    return given.get("kind") if isinstance(given, dict) else given
+
+
+def _show(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else text[:57] + "..."
