@@ -1,1 +1,62 @@
-"""Where should a hospital's language models run? A discrete-event simulator of LLM serving, with the bill."""
+"""Where should a hospital's language models run? A discrete-event simulator of LLM serving, with the bill.
+
+    >>> import simulator
+    >>> scenario = simulator.load_scenario("scenarios/ci_small.yaml")  # doctest: +SKIP
+    >>> results = simulator.run(scenario, jobs=2)  # doctest: +SKIP
+    >>> results.decision.recommended, results.summary()  # doctest: +SKIP
+
+Reading guide: `simulator.scenario` says what may be asked, `simulator.workload` makes the demand,
+`simulator.engine` simulates it on `simulator.performance`'s curves, `simulator.analysis` and `simulator.cost` read
+what it leaves, `simulator.experiment` repeats it, `simulator.decision` judges, `simulator.report` shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simulator.errors import (
+    InfeasibleCluster,
+    PriceNotFound,
+    ProfileNotFound,
+    ScenarioError,
+    SimulatorError,
+    TraceError,
+)
+
+if TYPE_CHECKING:
+    from simulator.decision.results import Results, run
+    from simulator.scenario.loading import load_scenario
+    from simulator.scenario.schema import Scenario
+
+__all__ = [
+    "InfeasibleCluster",
+    "PriceNotFound",
+    "ProfileNotFound",
+    "Results",
+    "Scenario",
+    "ScenarioError",
+    "SimulatorError",
+    "TraceError",
+    "load_scenario",
+    "run",
+]
+
+# Imported when first used, so that `import simulator` costs nothing.
+_WHERE = {
+    "Results": "simulator.decision.results",
+    "Scenario": "simulator.scenario.schema",
+    "load_scenario": "simulator.scenario.loading",
+    "run": "simulator.decision.results",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _WHERE:
+        raise AttributeError(f"module 'simulator' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

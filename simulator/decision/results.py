@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.prices import load_price_book
@@ -16,6 +15,7 @@ from simulator.experiment.replications import forbidden, replicate
 from simulator.experiment.results import PatternResult, document, pattern_result, refused
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.patterns import ApiPattern
+from simulator.version import package_version
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
@@ -107,14 +107,6 @@ class Results:
 
 def _no_pattern(name: str) -> PatternResult:
     raise KeyError(name)
-
-
-def package_version() -> str:
-    """Version of the installed package."""
-    try:
-        return version("llm-hosting-simulator")
-    except PackageNotFoundError:
-        return "0+source"
 
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:

@@ -164,15 +164,18 @@ class Replica:
 
     def _decide(self, now_s: float) -> float:
         """One decision point; returns the time of the next."""
+        scheduler = self.scheduler
+        kv = scheduler.kv
         if self._planned:
             self._commit(self._planned)
         running, waiting, blocks = self._held
-        self._meter.hold(now_s, running, waiting, 0.5 * (blocks + self.scheduler.kv.used))
-        self._take_out(now_s)
-        self._take_in(now_s)
+        self._meter.hold(now_s, running, waiting, 0.5 * (blocks + kv.blocks - kv.free))
+        if self._finishing and self._finishing[0][0] <= now_s:
+            self._take_out(now_s)
+        if self._aborts or (self._inbox and self._inbox[0].ready_s <= now_s):
+            self._take_in(now_s)
         due_s = self._plan(now_s)
-        scheduler = self.scheduler
-        self._held = (scheduler.running, scheduler.waiting.size, scheduler.kv.used)
+        self._held = (scheduler.running, scheduler.waiting.size, kv.blocks - kv.free)
         return due_s
 
     def _commit(self, steps: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from math import nan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simulator.engine.kv_cache import PrefixChain, Run
 
 
-@dataclass(slots=True, eq=False)
 class Sequence:
     """What the scheduler knows of one request, and how far it has come.
 
@@ -17,6 +16,7 @@ class Sequence:
         index: Row of the request in the run's log.
         prompt_tokens: Tokens of the prompt.
         output_tokens: Tokens it will produce; the scheduler only learns it when they are all there.
+        total_tokens: Tokens whose KV is ever computed: the last output token is never fed back.
         ready_s: When the engine core received it; ties in the queue break on it.
         priority: Smaller goes first under the priority policy.
         chain: The prefix it shares with others, if any.
@@ -33,32 +33,41 @@ class Sequence:
         gone: It was aborted; queues drop it when they meet it.
     """
 
-    index: int
-    prompt_tokens: int
-    output_tokens: int
-    ready_s: float
-    priority: int = 3
-    chain: PrefixChain | None = None
-    shared_blocks: int = 0
-    known_tokens: int = field(init=False)
-    computed_tokens: int = 0
-    held_shared: int = 0
-    end_clock: int = -1
-    order: int = -1
-    resumable: Run | None = None
-    cached_tokens: int = -1
-    preemptions: int = 0
-    scheduled_s: float = float("nan")
-    first_token_s: float = float("nan")
-    gone: bool = False
+    __slots__ = (
+        "cached_tokens", "chain", "computed_tokens", "end_clock", "first_token_s", "gone", "held_shared", "index",
+        "known_tokens", "order", "output_tokens", "preemptions", "priority", "prompt_tokens", "ready_s", "resumable",
+        "scheduled_s", "shared_blocks", "total_tokens",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.known_tokens = self.prompt_tokens
-
-    @property
-    def total_tokens(self) -> int:
-        """Tokens whose KV is ever computed: the last output token is never fed back."""
-        return self.prompt_tokens + self.output_tokens - 1
+    def __init__(
+        self,
+        index: int,
+        prompt_tokens: int,
+        output_tokens: int,
+        ready_s: float,
+        priority: int = 3,
+        chain: PrefixChain | None = None,
+        shared_blocks: int = 0,
+    ) -> None:
+        self.index = index
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.total_tokens = prompt_tokens + output_tokens - 1
+        self.ready_s = ready_s
+        self.priority = priority
+        self.chain = chain
+        self.shared_blocks = shared_blocks
+        self.known_tokens = prompt_tokens
+        self.computed_tokens = 0
+        self.held_shared = 0
+        self.end_clock = -1
+        self.order = -1
+        self.resumable: Run | None = None
+        self.cached_tokens = -1
+        self.preemptions = 0
+        self.scheduled_s = nan
+        self.first_token_s = nan
+        self.gone = False
 
     def __lt__(self, other: Sequence) -> bool:
         return (self.priority, self.ready_s, self.index) < (other.priority, other.ready_s, other.index)

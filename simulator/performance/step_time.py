@@ -114,57 +114,55 @@ class ProfiledStepTime:
     def __init__(self, profile: PerformanceProfile, max_num_seqs: int, max_num_batched_tokens: int) -> None:
         self._profile = profile
         self._sizes = capture_sizes(max_num_seqs, max_num_batched_tokens)
-        self._decode = [self._decode_coefficients(sequences) for sequences in range(1, max_num_seqs + 1)]
+        # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
+        batches = range(max_num_seqs + 1)
+        overhead = profile.overhead
+        self._per_step = [
+            interpolate(profile.lm_head, n) + overhead.per_step_s + overhead.per_sequence_s * n for n in batches
+        ]
+        self._attention = [
+            (interpolate(profile.decode_attention, n), interpolate(profile.decode_attention_per_kv_token, n))
+            for n in batches
+        ]
+        self._decode = [self._decode_coefficients(n) for n in batches]
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
 
     @cached_property
     def extrapolates(self) -> bool:
         """Whether a full batch lies outside the profile's measured range."""
-        return len(self._decode) > self._profile.decode_attention.x[-1]
+        return len(self._decode) - 1 > self._profile.decode_attention.x[-1]
 
     def decode(self, sequences: int) -> tuple[float, float]:
         """See `StepTimeModel.decode`."""
-        return self._decode[sequences - 1]
+        return self._decode[sequences]
 
     def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
         """See `StepTimeModel.step_s`."""
         if not chunks:
-            base_s, per_kv_token_s = self._decode[decode_sequences - 1]
+            base_s, per_kv_token_s = self._decode[decode_sequences]
             return base_s + per_kv_token_s * decode_kv_tokens
-        profile = self._profile
-        fixed_s, per_token_s, per_pair_s = profile.prefill_attention
-        tokens, attention_s = decode_sequences, 0.0
+        fixed_s, per_token_s, per_pair_s = self._profile.prefill_attention
+        tokens, seconds = decode_sequences, 0.0
         for new, before in chunks:
             tokens += new
-            attention_s += fixed_s + new * (per_token_s + per_pair_s * (before + 0.5 * new))
+            seconds += fixed_s + new * (per_token_s + per_pair_s * (before + 0.5 * new))
         if decode_sequences:
-            base_s, per_kv_token_s = self._attention(decode_sequences)
-            attention_s += base_s + per_kv_token_s * decode_kv_tokens
-        sequences = decode_sequences + len(chunks)
+            base_s, per_kv_token_s = self._attention[decode_sequences]
+            seconds += base_s + per_kv_token_s * decode_kv_tokens
         dense_s = self._dense.get(tokens)
         if dense_s is None:
-            dense_s = self._dense[tokens] = interpolate(profile.dense, self._padded(tokens))
-        return dense_s + interpolate(profile.lm_head, sequences) + attention_s + self._overhead_s(sequences)
+            dense_s = self._dense[tokens] = interpolate(self._profile.dense, self._padded(tokens))
+        return dense_s + self._per_step[decode_sequences + len(chunks)] + seconds
 
     def _padded(self, tokens: int) -> int:
         sizes = self._sizes
         return sizes[bisect_left(sizes, tokens)] if tokens <= sizes[-1] else tokens
 
-    def _overhead_s(self, sequences: int) -> float:
-        overhead = self._profile.overhead
-        return overhead.per_step_s + overhead.per_sequence_s * sequences
-
-    def _attention(self, sequences: int) -> tuple[float, float]:
-        curves = self._profile
-        return (
-            interpolate(curves.decode_attention, sequences),
-            interpolate(curves.decode_attention_per_kv_token, sequences),
-        )
-
     def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
-        base_s, per_kv_token_s = self._attention(sequences)
+        """Padded sequences run through the dense layers and the head, but have no context to attend to."""
+        base_s, per_kv_token_s = self._attention[sequences]
         padded = self._padded(sequences)
+        padding_s = interpolate(self._profile.lm_head, padded) - interpolate(self._profile.lm_head, sequences)
         dense_s = interpolate(self._profile.dense, padded)
-        lm_head_s = interpolate(self._profile.lm_head, padded)
-        return dense_s + lm_head_s + base_s + self._overhead_s(sequences), per_kv_token_s
+        return dense_s + padding_s + base_s + self._per_step[sequences], per_kv_token_s

@@ -1,0 +1,209 @@
+"""The command `simulator`: a thin shell over the package.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a gate or objective failed,
+2 bad input or usage, 3 inconclusive, 70 a fault of this program, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simulator.errors import Fault, ScenarioError, SimulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.decision.results import Results
+    from simulator.scenario.schema import Scenario
+
+BAD_INPUT, INTERNAL_FAULT, INTERRUPTED = 2, 70, 130
+
+app = typer.Typer(
+    name="simulator",
+    help="Where should a hospital's language models run? Simulates vLLM clusters and metered APIs, with the bill.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set one key, e.g. experiment.seed=7. Repeatable."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named override of the file. Repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from simulator.version import package_version
+
+        typer.echo(f"simulator {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - the callback does the work
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def _load(path: Path, overrides: list[str] | None, settings: list[str] | None) -> Scenario:
+    from simulator.scenario.loading import load_scenario
+    from simulator.scenario.yaml_source import parse_value
+
+    values: dict[str, Any] = {}
+    for setting in settings or []:
+        key, sign, text = setting.partition("=")
+        if not sign or not key:
+            raise ScenarioError([Fault("--set", 0, setting, "expected PATH=VALUE, such as experiment.seed=7")])
+        values[key] = parse_value(text)
+    return load_scenario(path, overrides=overrides or (), settings=values)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Scenario files.", show_default=False)],
+    settings: Settings = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check scenario files without simulating; print every fault with its file and line."""
+    from simulator.experiment.checks import check
+
+    faults: list[Fault] = []
+    for path in files:
+        try:
+            scenario = _load(path, overrides, settings)
+            check(scenario)
+        except ScenarioError as error:
+            faults += error.faults
+        else:
+            if not as_json:
+                patterns = len(scenario.hosting_patterns)
+                typer.echo(f"{path}: ok ({len(scenario.workloads)} workloads, {patterns} hosting patterns)")
+    if as_json:
+        rows = [{"file": f.file, "line": f.line, "key": f.key, "message": f.message} for f in faults]
+        typer.echo(json.dumps({"schema_version": 1, "ok": not faults, "faults": rows}, indent=2))
+    else:
+        for fault in faults:
+            typer.echo(str(fault), err=True)
+    if faults:
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from simulator.scenario.json_schema import scenario_schema
+
+    typer.echo(scenario_schema(), nl=False)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("scenario.yaml"),
+    template: Annotated[str, typer.Option(help="Which template.")] = "hospital",
+) -> None:
+    """Write a small commented scenario to start from."""
+    from simulator.scenario.templates import read_template
+
+    text = read_template(template)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ScenarioError([Fault(str(path), 0, "", f"cannot be written: {error.strerror}")]) from error
+    typer.echo(f"wrote {path}; now: simulator run {path}", err=True)
+
+
+@app.command()
+def run(
+    file: ScenarioFile,
+    settings: Settings = None,
+    overrides: Overrides = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option("--pattern", metavar="NAME", help="Only this hosting pattern. Repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces experiment.seed.")] = None,
+    replications: Annotated[int | None, typer.Option(min=1, help="Replaces experiment.replications.")] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a scenario and compare its hosting patterns.
+
+    Example: simulator run scenarios/health_system.yaml --set experiment.replications=3
+    """
+    settings = [*(settings or []), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    scenario = _load(file, overrides, settings)
+    for name in pattern or []:
+        if name not in scenario.hosting_patterns:
+            known = ", ".join(scenario.hosting_patterns)
+            raise ScenarioError([Fault("--pattern", 0, name, f"no such hosting pattern; expected one of {known}")])
+    from simulator.report.running import keep_run, run_with_progress
+
+    with keep_run(scenario, output) as kept:
+        results = run_with_progress(
+            scenario,
+            patterns=pattern,
+            replications=replications,
+            jobs=jobs or os.cpu_count() or 1,
+            tables=kept.tables,
+            quiet=quiet,
+        )
+        kept.write(results)
+    if as_json:
+        sys.stdout.buffer.write(results.to_json())
+    else:
+        _print(results, scenario)
+    if not quiet:
+        typer.echo(f"kept in {kept.target}", err=True)
+
+
+def _print(results: Results, scenario: Scenario) -> None:
+    from rich.console import Console
+
+    from simulator.report.console import render
+    from simulator.report.running import warnings_about
+
+    # A pipe has no width of its own; the tables need this much.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(render(results, warnings_about(scenario)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and exit with its code; a fault of ours says so in one line."""
+    try:
+        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    except SimulatorError as error:
+        typer.echo(str(error), err=True)
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except Exception as error:
+        if os.environ.get("SIMULATOR_DEBUG"):
+            raise
+        typer.echo(f"simulator failed: {type(error).__name__}: {error}", err=True)
+        typer.echo("this is a fault of the simulator; set SIMULATOR_DEBUG=1 to see where", err=True)
+        code = INTERNAL_FAULT
+    sys.exit(code)
