@@ -191,7 +191,7 @@ def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
         if result.saturation == "overloaded":
             return f"{result.name} needs another replica: its queue does not drain"
         if share < 0.05:
-            return f"{result.name} serves {share:.1%} of what it could: the demand does not need a cluster of its own"
+            return f"{result.name} serves {share:.2%} of what it could: the demand does not need a cluster of its own"
         if result.objectives_met:
             return f"{result.name} serves {share:.1%} of what it could, at every objective: no replica is missing"
         return f"{result.name} serves {share:.1%} of what it could and still misses objectives: look at its peaks"
@@ -201,6 +201,11 @@ def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
 def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing]) -> list[str]:
     changes = [row.text for row in crossings]
     if len(ranked) > 1:
-        share = _cost(ranked[1]) / _cost(ranked[0]) - 1.0 if _cost(ranked[0]) else 0.0
-        changes.insert(0, f"{ranked[0].name} could cost {share:.0%} more before {ranked[1].name} is cheaper")
+        best, other = ranked[:2]
+        ratio = _cost(other) / _cost(best) if _cost(best) else float("inf")
+        changes.insert(0, f"{best.name} would have to cost {_times(ratio)} before {other.name} is cheaper")
     return changes
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio - 1.0:.0%} more" if ratio < 3.0 else f"{ratio:,.0f} times as much"

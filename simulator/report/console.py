@@ -146,7 +146,7 @@ def _verdict(results: Results) -> RenderableType:
         Text(
             f"Verdict: {decision.recommended or 'none of them'}", "bold green" if decision.recommended else "bold red"
         ),
-        Text(f"{decision.reasons[0][0].upper()}{decision.reasons[0][1:]}."),
+        Text(decision.reasons[0] + "."),
         Text(),
     ]
     if decision.reasons[1:]:

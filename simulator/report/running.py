@@ -121,9 +121,10 @@ def warnings_about(scenario: Scenario) -> list[str]:
     today = datetime.now(tz=UTC).date()
     found = []
     for name, pattern in scenario.hosting_patterns.items():
-        # Prices age with the calendar on the wall, models retire on the simulated one.
+        # Prices age with the calendar on the wall; a model must live until the later of today and the horizon.
         aged = [message for _, message in price_warnings(pattern, book, today) if "retires" not in message]
-        retired = [message for _, message in price_warnings(pattern, book, last_day) if "retires" in message]
+        later = price_warnings(pattern, book, max(last_day, today))
+        retired = [message for _, message in later if "retires" in message]
         found += [f"{name}: {message}" for message in (*retired, *aged)]
     for profile in _profiles(scenario):
         if profile.label != "measured":
