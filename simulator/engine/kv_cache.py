@@ -117,7 +117,7 @@ class KvCache:
             if run.low == shared < hit:
                 self._reuse(run, hit)
             sequence.resumable = None
-        self._take(-(-tokens // self.block_size) - hit)
+        self.take(-(-tokens // self.block_size) - hit)
         self.computed(sequence, tokens)
 
     def computed(self, sequence: Sequence, tokens: int) -> None:
@@ -132,10 +132,6 @@ class KvCache:
             self._drop_holder(holders, sequence.held_shared)
             holders[shared] = holders.get(shared, 0) + 1
             sequence.held_shared = chain.cached = shared
-
-    def grow(self, blocks: int) -> None:
-        """Take new blocks for running sequences; the caller has checked `free`."""
-        self._take(blocks)
 
     def release(self, sequence: Sequence, tokens: int, hashed_tokens: int, *, resumable: bool) -> None:
         """Free all blocks of a sequence that holds `tokens`, of which `hashed_tokens` fill reusable blocks."""
@@ -153,7 +149,8 @@ class KvCache:
             self._let_go(sequence.chain, shared)
         sequence.held_shared = 0
 
-    def _take(self, blocks: int) -> None:
+    def take(self, blocks: int) -> None:
+        """Take new blocks; the caller has checked `free`. The oldest reusable ones go last, ends of prefixes first."""
         self.free -= blocks
         fresh = self._unhashed
         if blocks <= fresh:

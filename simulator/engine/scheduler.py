@@ -58,12 +58,13 @@ class Scheduler:
         prefilling: Sequences with prompt tokens left to compute, in order of admission.
         draining: Sequences whose last token is in flight; they hold their blocks until it is out.
         decode_kv_tokens: Context of all decoding sequences.
+        running: Sequences that count towards `max_num_seqs`: the three kinds above.
         preemptions: Preemptions so far.
     """
 
     __slots__ = (
         "_boundaries", "_clock", "_ends", "_in_flight_lag", "_next_order", "_priority", "_settings", "decode_kv_tokens",
-        "decoding", "draining", "kv", "preemptions", "prefilling", "waiting",
+        "decoding", "draining", "kv", "preemptions", "prefilling", "running", "waiting",
     )  # fmt: skip
 
     def __init__(self, settings: EngineSettings, num_gpu_blocks: int) -> None:
@@ -75,6 +76,7 @@ class Scheduler:
         self.prefilling: list[Sequence] = []
         self.draining: dict[Sequence, None] = {}
         self.decode_kv_tokens = 0
+        self.running = 0
         self.preemptions = 0
         self._clock = 0
         self._ends: list[tuple[int, int, Sequence]] = []
@@ -82,11 +84,6 @@ class Scheduler:
         self._next_order = 0
         # Under asynchronous scheduling the newest token of a sequence is still in flight when the next step is made.
         self._in_flight_lag = 1 if settings.async_scheduling else 0
-
-    @property
-    def running(self) -> int:
-        """Sequences that count towards `max_num_seqs`."""
-        return len(self.decoding) + len(self.prefilling) + len(self.draining)
 
     def quiet_steps(self) -> int:
         """How many coming steps decode the same sequences and change nothing else; 0 when the next one does."""
@@ -106,10 +103,12 @@ class Scheduler:
 
     def advance(self, steps: int) -> list[Sequence]:
         """Take `steps` quiet steps; returns the sequences whose last token the final one samples."""
-        self.kv.grow(self._decode_blocks(steps))
+        blocks = self._decode_blocks(steps)
+        if blocks:
+            self.kv.take(blocks)
         self._clock += steps
         self.decode_kv_tokens += steps * len(self.decoding)
-        return self._ended()
+        return self._ended() if self._ends[0][0] <= self._clock else []
 
     def schedule(self) -> Step:
         """Make the next step by the full rules."""
@@ -117,7 +116,8 @@ class Scheduler:
         budget = self._advance_running(step)
         if budget is None:
             budget = self._advance_in_order(step)
-        step.finished += self._ended()
+        if self._ends and self._ends[0][0] <= self._clock:
+            step.finished += self._ended()
         if not step.preempted and self.waiting.size:
             self._admit(step, budget)
         return step
@@ -126,6 +126,7 @@ class Scheduler:
         """The last token of a sequence is out: free its blocks."""
         if sequence in self.draining:
             del self.draining[sequence]
+            self.running -= 1
             total = sequence.total_tokens
             self.kv.release(sequence, total, total, resumable=False)
         else:
@@ -144,6 +145,7 @@ class Scheduler:
         else:
             self.waiting.forget(sequence)
             return tokens
+        self.running -= 1
         self.kv.release(sequence, tokens, self._hashed(sequence, tokens), resumable=False)
         sequence.gone = True
         return tokens
@@ -252,7 +254,8 @@ class Scheduler:
                 need += blocks
         if need > self.kv.free:
             return None
-        self.kv.grow(need)
+        if need:
+            self.kv.take(need)
         self._tick(step, len(self.decoding))
         self.prefilling = []
         for sequence, tokens, _ in chunks:
@@ -297,7 +300,7 @@ class Scheduler:
                 if victim is sequence:
                     break
             else:
-                self.kv.grow(need)
+                self.kv.take(need)
                 self.kv.computed(sequence, done + tokens)
                 scheduled[sequence] = tokens
                 budget -= tokens
@@ -335,6 +338,7 @@ class Scheduler:
             victim.known_tokens = tokens + 1
         else:
             self.prefilling.remove(victim)
+        self.running -= 1
         victim.computed_tokens = 0
         victim.preemptions += 1
         self.preemptions += 1
@@ -366,6 +370,7 @@ class Scheduler:
             cached = hit * self._settings.block_size
             tokens = self._chunk(sequence, cached, budget)
             self.waiting.pop()
+            self.running += 1
             self.kv.admit(sequence, hit, cached + tokens)
             if sequence.cached_tokens < 0:
                 sequence.cached_tokens = cached

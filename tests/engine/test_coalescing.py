@@ -42,19 +42,33 @@ asks = st.builds(
     prefix_tokens=st.integers(1, 60),
     abort_after_s=st.one_of(st.none(), st.none(), st.none(), st.floats(0.001, 1.0).map(lambda s: s + 0.000011)),
 )
+
+
+def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous):
+    # The fast cache keeps one copy of a prefix block. vLLM keeps two when two sequences compute it at once, which
+    # takes interleaved prompts (a threshold) or a prompt preempted half-way (priorities) to happen.
+    settings = EngineSettings(
+        block_size=size,
+        max_num_seqs=seqs,
+        max_num_batched_tokens=max(budget, seqs),
+        prefix_caching=caching,
+        policy="fcfs" if caching else policy,
+        long_prefill_token_threshold=0 if caching else threshold,
+        async_scheduling=asynchronous,
+    )
+    return max(blocks, -(-MAX_MODEL_LEN // size) + 1), settings
+
+
 engines = st.builds(
-    lambda blocks, size, seqs, budget, **rest: (
-        max(blocks, -(-MAX_MODEL_LEN // size) + 1),
-        EngineSettings(block_size=size, max_num_seqs=seqs, max_num_batched_tokens=max(budget, seqs), **rest),
-    ),
+    engine,
     blocks=st.integers(8, 60),
     size=st.sampled_from([8, 16]),
     seqs=st.integers(1, 12),
     budget=st.integers(8, 128),
-    prefix_caching=st.booleans(),
+    caching=st.booleans(),
     policy=st.sampled_from(["fcfs", "priority"]),
-    long_prefill_token_threshold=st.sampled_from([0, 0, 10, 25]),
-    async_scheduling=st.booleans(),
+    threshold=st.sampled_from([0, 10, 25]),
+    asynchronous=st.booleans(),
 )
 
 

@@ -50,5 +50,5 @@ def test_a_preempted_sequence_finds_its_own_blocks_until_they_are_taken():
     cache.admit(victim, 0, 160)
     cache.release(victim, 160, 160, resumable=True)
     assert cache.hit_blocks(victim) == 9
-    cache.grow(14)
+    cache.take(14)
     assert cache.hit_blocks(victim) == 6
