@@ -38,7 +38,10 @@ def saturated_requests_per_s(
     base_s, per_kv_token_s = step_time.decode(batch)
     decode_s = base_s + per_kv_token_s * batch * context
     chunk = max(1, max_num_batched_tokens - batch)
-    both_s = step_time.step_s(batch, round(batch * context), [(chunk, round(cached_tokens))])
-    per_prompt_token_s = max(0.0, both_s - decode_s) / chunk
+    # The prompt takes the place of one decoding sequence: a step has no room for more than `max_num_seqs`.
+    others = batch - 1
+    both_s = step_time.step_s(others, round(others * context), [(chunk, round(cached_tokens))])
+    alone_s = step_time.step_s(others, round(others * context), []) if others else 0.0
+    per_prompt_token_s = max(0.0, both_s - alone_s) / chunk
     prompt_s = per_prompt_token_s * (prompt_tokens - cached_tokens)
     return batch / (output_tokens * decode_s + batch * prompt_s)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from simulator.decision.results import Results
     from simulator.experiment.results import Interval, Latency, PatternResult
+    from simulator.scenario.workloads import Objectives
 
 _KINDS = {"metered_api": "metered API", "self_hosted": "self-hosted", "hybrid": "hybrid"}
 _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}
@@ -45,7 +46,7 @@ def _heading(results: Results) -> RenderableType:
 def _table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < left else "right", no_wrap=number >= left)
+        table.add_column(column, justify="left" if number < left else "right", no_wrap=True)
     return table
 
 
@@ -53,7 +54,7 @@ def _costs(results: Results) -> RenderableType:
     month = f"a month of {float(results.month_hours):g} h"
     table = _table(
         f"What it costs ({month}, price book {results.book.id})",
-        ("hosting pattern", "kind", "USD a month", "USD per 1M tokens", "busy", "of capacity", "to the API", "queue"),
+        ("hosting pattern", "kind", "USD a month", "per 1M tokens", "busy", "of capacity", "to API", "queue"),
         left=2,
     )
     for result in results.patterns:
@@ -93,29 +94,27 @@ def _latencies(results: Results) -> RenderableType:
 
 
 def _objectives(results: Results) -> RenderableType:
-    workloads = results.scenario.workloads
-    named = [name for name, workload in workloads.items() if workload.objectives]
-    if not named:
+    asked = {name: load.objectives for name, load in results.scenario.workloads.items() if load.objectives}
+    if not asked:
         return Text()
-    table = _table(
-        "Share of requests within the objectives",
-        ("workload", "objective", *(r.name for r in results.patterns)),
-        left=2,
-    )
-    for name in named:
-        objectives = workloads[name].objectives
-        assert objectives is not None
-        limits = [("TTFT", objectives.ttft), ("end to end", objectives.end_to_end)]
-        wanted = ", ".join(f"{label} {_duration(limit)}" for label, limit in limits if limit is not None)
+    columns = [f"{name}\n{_objective(objectives)}" for name, objectives in asked.items()]
+    table = _table("Share of requests within the objectives", ("hosting pattern", *columns))
+    for result in results.patterns:
         cells = []
-        for result in results.patterns:
+        for name in asked:
             found = result.workloads.get(name)
             if found is None or found.share_met is None:
                 cells.append(Text("–"))
             else:
                 cells.append(Text(_met(found.share_met), "green" if found.objective_met else "red"))
-        table.add_row(name, f"{objectives.share:.4g} within {wanted}".replace("0.99 ", "99 % "), *cells)
+        table.add_row(_name(result, results), *cells)
     return table
+
+
+def _objective(objectives: Objectives) -> str:
+    limits = (("TTFT", objectives.ttft), ("e2e", objectives.end_to_end))
+    wanted = ", ".join(f"{label} {_duration(limit)}" for label, limit in limits if limit is not None)
+    return f"{objectives.share * 100:g} %: {wanted}"
 
 
 def _met(share: float) -> str:
