@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from simulator.workload.arrivals import day_multipliers, draw_arrivals
+from simulator.workload.profiles import hour_of_week
+from tests.workload.clinic import APRIL, WEEK, WEEKDAYS_ONLY, expected, scenario, source
+
+BATCHES = {"kind": "batches", "every": "30min", "spacing": "1s", "size_sigma": 0.6}
+
+
+def draw(calendar, requests, replication=0, **settings):
+    workload = scenario(notes=source(**settings)).workloads["notes"]
+    days, arrivals = (np.random.default_rng([replication, purpose]) for purpose in (1, 2))
+    return draw_arrivals(workload, requests, calendar.cells, days, arrivals)
+
+
+def totals(settings, horizon=WEEK, replications=40):
+    calendar, requests = expected(horizon, **settings)
+    counts = np.array([len(draw(calendar, requests, replication, **settings)) for replication in range(replications)])
+    return requests.sum(), counts
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrivals=st.sampled_from(
+        [{"kind": "poisson"}, {"kind": "poisson", "burst_mean": 8, "burst_spacing": "10min"}, BATCHES]
+    ),
+    variation=st.floats(0, 1),
+    volume=st.floats(0.01, 20_000),
+    replication=st.integers(0, 1000),
+)
+def test_arrivals_ascend_inside_the_horizon(arrivals, variation, volume, replication):
+    shape = {"arrivals": arrivals, "day_variation": variation, "volume": {"requests_per_month": volume}}
+    calendar, requests = expected(WEEK, **shape)
+    times = draw(calendar, requests, replication, **shape)
+    assert (np.diff(times) >= 0).all()
+    assert times.size == 0 or (times[0] >= 0 and times[-1] < 7 * 86_400)
+
+
+def test_the_number_of_requests_is_poisson():
+    mean, counts = totals({"profile": "radiology_anomaly", "volume": {"scans_per_month": 20_000}}, replications=60)
+    assert counts.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / 60))
+    assert 0.4 < counts.var(ddof=1) / mean < 1.9  # chi-square, 59 degrees of freedom, beyond 4 sigma
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"arrivals": {"kind": "poisson", "burst_mean": 5}},
+        {"arrivals": BATCHES},
+        {"arrivals": BATCHES, "profile": "prior_auth_appeals"},
+        {"day_variation": 0.3, "profile": "clinical_documentation"},
+    ],
+)
+def test_bursts_batches_and_days_keep_the_mean(settings):
+    mean, counts = totals({"volume": {"requests_per_month": 20_000}, **settings})
+    assert counts.mean() == pytest.approx(mean, abs=4 * counts.std(ddof=1) / np.sqrt(len(counts)))
+
+
+def test_bursts_have_the_mean_size_and_gap_they_should():
+    settings = {"arrivals": {"kind": "poisson", "burst_mean": 4, "burst_spacing": "5s"}}
+    calendar, requests = expected(APRIL, volume={"requests_per_month": 3000}, **settings)
+    gaps_s = np.concatenate([np.diff(draw(calendar, requests, seed, **settings)) for seed in range(5)])
+    inside = gaps_s[gaps_s < 60]  # bursts lie about an hour apart
+    heads = len(gaps_s) - len(inside)
+    assert len(gaps_s) / heads == pytest.approx(4, rel=0.06)
+    assert inside.mean() == pytest.approx(5, rel=0.08)
+
+
+def test_day_multipliers_have_mean_one():
+    draws = day_multipliers(0.3, 200_000, np.random.default_rng(6))
+    assert draws.mean() == pytest.approx(1.0, abs=4 * draws.std() / np.sqrt(len(draws)))
+    assert np.log(draws).std() == pytest.approx(0.3, rel=0.01)
+    assert (day_multipliers(0.0, 5, np.random.default_rng(6)) == 1.0).all()
+
+
+def test_a_day_is_multiplied_as_a_whole():
+    settings = {"day_variation": 0.5, "volume": {"requests_per_month": 200_000}}
+    calendar, requests = expected(APRIL, **settings)
+    per_day = np.histogram(draw(calendar, requests, **settings), bins=30, range=(0, 30 * 86_400))[0]
+    ratio = np.log(per_day * 30 / 200_000)
+    assert 0.25 < ratio.std(ddof=1) < 0.85
+
+
+@pytest.mark.parametrize("profile", ["clinical_documentation", "radiology_anomaly", "patient_messages"])
+def test_arrivals_have_the_shape_of_the_profile(profile):
+    settings = {"profile": profile, "volume": {"requests_per_month": 40_000}}
+    calendar, requests = expected(WEEK, **settings)
+    hours = (draw(calendar, requests, **settings) // 3600).astype(int)
+    seen = np.bincount(hours, minlength=168)
+    shape = hour_of_week(profile).ravel()
+    common = shape * seen.sum() >= 5  # the chi-square needs a few in each cell
+    assert chisquare(seen[common], shape[common] / shape[common].sum() * seen[common].sum()).pvalue > 1e-4
+
+
+def test_a_weekday_workload_has_no_weekend():
+    settings = {"profile": "clinical_documentation", "days": WEEKDAYS_ONLY, "volume": {"requests_per_month": 50_000}}
+    calendar, requests = expected(WEEK, **settings)
+    assert draw(calendar, requests, **settings).max() < 5 * 86_400
+
+
+def test_batches_are_released_on_time_and_sent_back_to_back():
+    settings = {"profile": "prior_auth_appeals", "arrivals": BATCHES, "volume": {"denials_per_month": 4000}}
+    calendar, requests = expected(WEEK, **settings)
+    times = draw(calendar, requests, **settings)
+    assert set((times // 86_400).astype(int).tolist()) == {1, 2, 3}  # Tuesday to Thursday
+    heads = times[np.diff(times, prepend=-1e9) > 1.5]
+    assert np.all(heads % 1800 == 0)
+    assert np.all(np.isin(np.diff(times)[np.diff(times) < 1.5], [1.0]))
+    hours = (times % 86_400) // 3600
+    assert hours.min() >= 7
+    assert hours.max() < 18
