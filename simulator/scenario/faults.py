@@ -95,6 +95,8 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
         return f"unknown key; {hint}"
     if kind == "missing":
         return "is missing"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"expected keys and values, found {'a list' if isinstance(given, list) else _show(given)}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tags = ", ".join(_tags(expected))
         if kind.endswith("found"):

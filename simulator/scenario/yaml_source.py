@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError
@@ -89,10 +88,15 @@ def _text(path: Path, name: str) -> str:
 
 def _parse(text: str, name: str) -> Any:  # noqa: ANN401 - a YAML value is anything
     from ruamel.yaml import YAML
-    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    class Constructor(RoundTripConstructor):
+        """Dates stay text: the model that reads them knows what to say about a wrong one."""
+
+    Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
     yaml = YAML(typ="rt")
+    yaml.Constructor = Constructor
     try:
         return yaml.load(text)
     except DuplicateKeyError as error:
@@ -111,7 +115,8 @@ def _parse(text: str, name: str) -> Any:  # noqa: ANN401 - a YAML value is anyth
 
 
 def _kind(value: object) -> str:
-    return {list: "a list", str: "text", bool: "true or false"}.get(type(value), f"{value!r:.40}")
+    kinds = {list: "a list", str: "text", bool: "true or false"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), f"{value!r:.40}")
 
 
 def _plain(value: Any, key: Key, name: str, origins: dict[Key, tuple[str, int]], count: list[int]) -> Any:  # noqa: ANN401
@@ -149,8 +154,6 @@ def _note(key: Key, parent: Any, part: str | int, name: str, origins: dict[Key, 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - a YAML value is anything
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
