@@ -28,7 +28,7 @@ _DURATION_UNITS: Final = {
 }  # fmt: skip
 _MAX_DURATION_S: Final = 20 * 366 * DAY_S
 _MAX_USD: Final = Decimal("1e10")
-_NUMBER: Final = r"(\d+(?:_\d{3})*(?:,\d{3})*(?:\.\d+)?)"
+_NUMBER: Final = r"([0-9]+(?:_[0-9]{3})*(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 _DURATION: Final = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|h|d|w)\s*")
 _MONEY: Final = re.compile(rf"\s*{_NUMBER}\s*USD(?:\s*/\s*(.+?))?\s*")
 _PERCENT: Final = re.compile(rf"\s*{_NUMBER}\s*%\s*")

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "simulator"
 
 # From the top down; a layer may import those below it, and its neighbours in the same set.
 LAYERS = [
-    {"cli", "__main__", ""},
+    {"__main__"},
+    {"cli", ""},
     {"report"},
     {"decision"},
     {"experiment"},

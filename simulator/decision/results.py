@@ -12,7 +12,7 @@ from simulator.decision.verdict import Decision, decide
 from simulator.engine.simulation import replica_plan
 from simulator.experiment.checks import check
 from simulator.experiment.replications import forbidden, replicate
-from simulator.experiment.results import PatternResult, document, pattern_result, refused
+from simulator.experiment.results import PatternResult, WorkloadResult, document, pattern_result, refused
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.patterns import ApiPattern
 from simulator.version import package_version
@@ -89,8 +89,9 @@ class Results:
         for result in self.patterns:
             if not result.feasible:
                 continue
-            for workload, part in [("all", result), *result.workloads.items()]:
-                row = {
+            parts: list[tuple[str, PatternResult | WorkloadResult]] = [("all", result), *result.workloads.items()]
+            for workload, part in parts:
+                row: dict[str, Any] = {
                     "pattern": result.name,
                     "workload": workload,
                     "arrived": part.requests.arrived if part.requests else 0,

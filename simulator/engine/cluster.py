@@ -151,7 +151,7 @@ class ClusterBackend:
 
     def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
-        for _, sequence, _ in self._active.values():
+        for _arrival, sequence, _number in self._active.values():
             self._stamp(sequence)
         return tuple(replica.close(horizon_s) for replica in self._replicas)
 
@@ -201,7 +201,7 @@ class ClusterBackend:
     def _expire(self, _: Event) -> None:
         deadlines, now_s = self._deadlines, self._env.now
         while deadlines and (deadlines[0][1] not in self._active or deadlines[0][0] <= now_s):
-            _, index = deadlines.popleft()
+            index = deadlines.popleft()[1]
             if index in self._active:
                 arrival, sequence, number = self._forget(index)
                 self._replicas[number].abort(sequence)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.engine.record import Outcome, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simulator.engine.record import RunRecord
     from simulator.scenario.schema import Scenario
     from simulator.workload.request import RequestTable
@@ -26,14 +28,21 @@ _LIBRARIES = ("numpy", "pandas", "pydantic", "scipy", "simpy")
 
 
 def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTable) -> None:
-    """Write the requests and hourly levels of one run as Parquet, `<pattern>.requests.parquet` and `.levels.`."""
-    import pandas as pd
+    """Write the requests and hourly levels of one run, `<pattern>.requests.parquet` and `<pattern>.levels.parquet`."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def words(codes: Any, names: Sequence[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
+        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())).cast(
+            pa.string()
+        )
 
     log = record.log
-    backends = [*record.backends, "none"]
     requests = {
+        "pattern": words(np.zeros(len(table), np.int32), [pattern]),
         "arrival_s": table.arrival_s,
-        "workload": pd.Categorical.from_codes(table.workload, list(table.workloads)),
+        "workload": words(table.workload, table.workloads),
         "prompt_tokens": table.prompt_tokens,
         "output_tokens": table.output_tokens,
         "priority": table.priority,
@@ -41,32 +50,31 @@ def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTa
         "scheduled_s": log.scheduled_s,
         "first_token_s": log.first_token_s,
         "last_token_s": log.last_token_s,
-        "outcome": pd.Categorical.from_codes(log.outcome, [outcome.name.lower() for outcome in Outcome]),
-        "failed_over": pd.Categorical.from_codes(log.failover, [reason.name.lower() for reason in Reason]),
-        "backend": pd.Categorical.from_codes([number % len(backends) for number in log.backend], backends),
+        "outcome": words(log.outcome, [outcome.name.lower() for outcome in Outcome]),
+        "failed_over": words(log.failover, [reason.name.lower() for reason in Reason]),
+        # No backend is -1, the last of the names.
+        "backend": words(log.backend % (len(record.backends) + 1), [*record.backends, "none"]),
         "cached_tokens": log.cached_tokens,
         "preemptions": log.preemptions,
         "attempts": log.attempts,
         "wasted_tokens": log.wasted_tokens,
     }
+    pq.write_table(pa.table(requests), folder / f"{pattern}.requests.parquet", compression="zstd")
     levels = [
-        pd.DataFrame(
-            {
-                "replica": number,
-                "start_s": [hour * level.interval_s for hour in range(len(level.busy_s))],
-                "busy_s": level.busy_s,
-                "sequence_s": level.sequence_s,
-                "waiting_s": level.waiting_s,
-                "kv_block_s": level.kv_block_s,
-            }
-        )
+        {
+            "pattern": words(np.zeros(len(level.busy_s), np.int32), [pattern]),
+            "replica": np.full(len(level.busy_s), number),
+            "start_s": np.arange(len(level.busy_s)) * level.interval_s,
+            "busy_s": level.busy_s,
+            "sequence_s": level.sequence_s,
+            "waiting_s": level.waiting_s,
+            "kv_block_s": level.kv_block_s,
+        }
         for number, level in enumerate(record.levels)
     ]
-    pd.DataFrame(requests).assign(pattern=pd.Categorical([pattern] * len(table))).to_parquet(
-        folder / f"{pattern}.requests.parquet"
-    )
     if levels:
-        pd.concat(levels).assign(pattern=pattern).to_parquet(folder / f"{pattern}.levels.parquet")
+        whole = pa.concat_tables(pa.table(level) for level in levels)
+        pq.write_table(whole, folder / f"{pattern}.levels.parquet", compression="zstd")
 
 
 def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -119,21 +127,13 @@ def write_run(target: Path, scenario: Scenario, summary: bytes, made_by: dict[st
 
 
 def _join(parts: list[Path], target: Path) -> None:
-    """Concatenate Parquet files, a row group at a time."""
-    import pyarrow as pa
+    """Concatenate Parquet files of the same columns, one row group at a time."""
     import pyarrow.parquet as pq
 
     if not parts:
         return
-    tables = [pq.read_table(part) for part in parts]
-    pq.write_table(pa.concat_tables(_plain_strings(table) for table in tables), target, compression="zstd")
-
-
-def _plain_strings(table: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Dictionaries differ between files; their strings do not."""
-    import pyarrow as pa
-
-    for number, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
-            table = table.set_column(number, column.name, table.column(number).cast(pa.string()))
-    return table.replace_schema_metadata(None)
+    with pq.ParquetWriter(target, pq.read_schema(parts[0]), compression="zstd") as writer:
+        for part in parts:
+            file = pq.ParquetFile(part)
+            for group in range(file.num_row_groups):
+                writer.write_table(file.read_row_group(group))

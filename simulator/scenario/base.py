@@ -7,7 +7,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from simulator import units
+from simulator.units import (
+    TokenPrice,
+    parse_duration_s,
+    parse_share,
+    parse_token_price,
+    parse_usd,
+    parse_usd_per_hour,
+    parse_usd_per_kw_month,
+    parse_usd_per_kwh,
+    parse_usd_per_month,
+    parse_usd_per_year,
+)
 
 
 class Config(BaseModel):
@@ -28,15 +39,15 @@ def _quantity(example: str) -> object:
     return Field(json_schema_extra={"type": "string", "examples": [example]})
 
 
-Seconds = Annotated[float, BeforeValidator(units.parse_duration_s), _quantity("30min")]
-Share = Annotated[float, BeforeValidator(units.parse_share), Field(json_schema_extra={"examples": ["25 %", 0.25]})]
-Usd = Annotated[Decimal, BeforeValidator(units.parse_usd), _quantity("20000 USD")]
-UsdPerHour = Annotated[Decimal, BeforeValidator(units.parse_usd_per_hour), _quantity("2.38 USD/h")]
-UsdPerMonth = Annotated[Decimal, BeforeValidator(units.parse_usd_per_month), _quantity("50 USD/month")]
-UsdPerYear = Annotated[Decimal, BeforeValidator(units.parse_usd_per_year), _quantity("135000 USD/year")]
-UsdPerKwh = Annotated[Decimal, BeforeValidator(units.parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
-UsdPerKwMonth = Annotated[Decimal, BeforeValidator(units.parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
-TokenRate = Annotated[units.TokenPrice, BeforeValidator(units.parse_token_price), _quantity("10 USD/1M tokens")]
+Seconds = Annotated[float, BeforeValidator(parse_duration_s), _quantity("30min")]
+Share = Annotated[float, BeforeValidator(parse_share), Field(json_schema_extra={"examples": ["25 %", 0.25]})]
+Usd = Annotated[Decimal, BeforeValidator(parse_usd), _quantity("20000 USD")]
+UsdPerHour = Annotated[Decimal, BeforeValidator(parse_usd_per_hour), _quantity("2.38 USD/h")]
+UsdPerMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_month), _quantity("50 USD/month")]
+UsdPerYear = Annotated[Decimal, BeforeValidator(parse_usd_per_year), _quantity("135000 USD/year")]
+UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
+UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
+TokenRate = Annotated[TokenPrice, BeforeValidator(parse_token_price), _quantity("10 USD/1M tokens")]
 
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Tokens = Annotated[int, Field(ge=0, le=10**7)]

@@ -54,5 +54,5 @@ def validate_document(document: Document) -> Scenario:
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
         raise ScenarioError(faults_of(error, document, Scenario)) from None
-    scenario._document = document  # noqa: SLF001 - the scenario remembers its own source
+    scenario._document = document
     return scenario

@@ -122,7 +122,7 @@ class BatchArrivals(Config):
     """Requests released in batches, each worked off back to back."""
 
     kind: Literal["batches"]
-    every: Seconds
+    every: Annotated[Seconds, Field(gt=0)]
     """Time between releases inside the active hours."""
     spacing: Seconds = 1.0
     """Gap between the requests of a batch as its client sends them."""

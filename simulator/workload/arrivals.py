@@ -44,16 +44,18 @@ def _poisson(
 def _batches(
     expected: NDArray[np.float64], cells: Cells, arrivals: BatchArrivals, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Releases on a fixed raster of the horizon, sized by the demand since the last one."""
+    """Releases at the start of each active span and every so often within it, sized by the demand until the next."""
     end_s = float(cells.start_s[-1] + cells.length_s[-1])
-    edges = np.append(np.arange(0.0, end_s, arrivals.every), end_s)
+    active = np.concatenate([[False], expected > 0, [False]])
+    bounds_s = np.append(cells.start_s, end_s)
+    spans = zip(bounds_s[active[1:] & ~active[:-1]], bounds_s[~active[1:] & active[:-1]], strict=True)
+    edges = np.concatenate([*(np.arange(start_s, stop_s, arrivals.every) for start_s, stop_s in spans), [end_s]])
     until = np.concatenate([[0.0], np.cumsum(expected)])
     at_edges = np.interp(edges, np.append(cells.start_s, end_s), until)
     due = np.diff(at_edges)
     sigma = arrivals.size_sigma
     noise = np.exp(sigma * rng.standard_normal(len(due)) - 0.5 * sigma * sigma)
     sizes = rng.poisson(due * noise)
-    # What piled up during an interval is released at its start, so that the first hours are not empty.
     first = np.cumsum(sizes) - sizes
     place = np.arange(int(sizes.sum())) - np.repeat(first, sizes)
     return np.asarray(np.repeat(edges[:-1], sizes) + arrivals.spacing * place)
@@ -78,4 +80,4 @@ def draw_arrivals(
     expected = expected * day_multipliers(workload.day_variation, len(cells.days), day_rng)[cells.day]
     draw = _poisson if isinstance(workload.arrivals, PoissonArrivals) else _batches
     arrival_s = np.sort(draw(expected, cells, workload.arrivals, rng))  # type: ignore[arg-type]
-    return arrival_s[arrival_s < cells.start_s[-1] + cells.length_s[-1]]
+    return np.asarray(arrival_s[arrival_s < cells.start_s[-1] + cells.length_s[-1]])

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from simulator.errors import Fault, ScenarioError
+from simulator.units import HOUR_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,22 @@ class Cells:
     hour: NDArray[np.int64]
     day: NDArray[np.int64]
     days: tuple[date, ...]
+
+
+def spread(demand: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:
+    """Demand per cell from demand per date and wall-clock hour (shape: dates, 24).
+
+    An hour that happens twice shares its demand between both; one that is skipped hands it to the next.
+    """
+    real_s = np.zeros((len(cells.days), 24))
+    np.add.at(real_s, (cells.day, cells.hour), cells.length_s)
+    demand = demand.copy()
+    for day, hour in np.argwhere(real_s == 0.0):
+        later = np.flatnonzero(real_s[day, hour:])
+        if len(later):  # otherwise the horizon ends before it
+            demand[day, hour + later[0]] += demand[day, hour]
+    share = cells.length_s / np.maximum(real_s, HOUR_S)[cells.day, cells.hour]
+    return np.asarray(demand[cells.day, cells.hour] * share)
 
 
 class ClinicalCalendar:

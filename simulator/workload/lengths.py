@@ -24,10 +24,17 @@ def _location(lengths: Lognormal) -> float:
     return log(lengths.mean or 1.0) - 0.5 * lengths.sigma**2
 
 
+def _limited_mean(m: float, s: float, cut: float) -> float:
+    """E[min(X, c)] of a lognormal: exp(m + s^2/2) Phi((ln c - m)/s - s) + c (1 - Phi((ln c - m)/s))."""
+    z = (log(cut) - m) / s
+    below = 0.5 * (1.0 + erf((z - s) / sqrt(2.0)))
+    return exp(m + 0.5 * s * s) * below + cut * 0.5 * (1.0 - erf(z / sqrt(2.0)))
+
+
 def mean_tokens(lengths: Lengths, at_most: int | None = None) -> float:
     """Expected tokens, cut at `at_most` (and at the distribution's own limit); rounding is left out.
 
-    For a lognormal cut at c: exp(m + s^2/2) Phi((ln c - m)/s - s) + c (1 - Phi((ln c - m)/s)).
+    For a lognormal between 1 and c: E[min(X, c)] + 1 - E[min(X, 1)].
     """
     limit = at_most or 1 << 30
     if isinstance(lengths, Constant):
@@ -35,10 +42,8 @@ def mean_tokens(lengths: Lengths, at_most: int | None = None) -> float:
     if isinstance(lengths, Lognormal):
         cut, m, s = min(lengths.at_most, limit), _location(lengths), lengths.sigma
         if s == 0.0:
-            return min(exp(m), cut)
-        z = (log(cut) - m) / s
-        below = 0.5 * (1.0 + erf((z - s) / sqrt(2.0)))
-        return exp(m + 0.5 * s * s) * below + cut * 0.5 * (1.0 - erf(z / sqrt(2.0)))
+            return min(max(exp(m), 1.0), cut)
+        return _limited_mean(m, s, cut) + 1.0 - _limited_mean(m, s, 1.0)
     return float(np.average(np.minimum(lengths.values, limit), weights=lengths.weights))
 
 

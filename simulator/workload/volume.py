@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.errors import Fault, ScenarioError
 from simulator.scenario.workloads import WEEKDAYS
 from simulator.units import HOUR_S, MONTH_HOURS, WEEK_S
+from simulator.workload.calendar import spread
 from simulator.workload.lengths import mean_tokens
 from simulator.workload.profiles import hour_of_week
 
@@ -43,29 +45,35 @@ def requests_per_month(workload: Workload) -> float | None:
 def expected_requests(workload: Workload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
     """Expected requests in each cell, day-to-day variation left out.
 
-    A volume per month holds for exactly the calendar month when the horizon is one; otherwise it fixes the rate of
-    an ordinary week, month hours / 168 of which make a month. A volume per working day holds for each active day.
+    A volume per month holds for exactly the horizon when that is a calendar month or as long as the billing month;
+    otherwise it fixes the rate of an ordinary week, month hours / 168 of which make a month. A volume per working day
+    holds for each active day.
+
+    Raises:
+        ScenarioError: The profile has no weight on the active days.
     """
     cells = calendar.cells
     active = {WEEKDAYS.index(day) for day in workload.days}
     week = hour_of_week(workload.profile)
     week[[day for day in range(7) if day not in active]] = 0.0
     if week.sum() == 0.0:
-        return np.zeros(len(cells.start_s))
-    factors = calendar.day_factors(active, workload.holiday_factor, workload.after_holiday_factor)[cells.day]
-    hours = cells.length_s / HOUR_S
+        message = f"the profile has no weight on the active days {', '.join(workload.days)}"
+        raise ScenarioError([Fault("scenario", 0, "workloads", message)])
+    factors = calendar.day_factors(active, workload.holiday_factor, workload.after_holiday_factor)
+    weekday = [day.weekday() for day in cells.days]
     monthly = requests_per_month(workload)
     if monthly is None:
         day_sums = week.sum(axis=1, keepdims=True)
         per_day = np.divide(week, day_sums, out=np.zeros_like(week), where=day_sums > 0)
         daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
-        return np.asarray(daily * per_day[cells.weekday, cells.hour] * hours * factors)
-    shape = week[cells.weekday, cells.hour] * hours * factors
-    if scenario.horizon.month is not None:
+        return daily * spread(per_day[weekday] * factors[:, None], cells)
+    shape = spread(week[weekday] * factors[:, None], cells)
+    month_s = month_hours(scenario) * HOUR_S
+    # A clock change may make the horizon an hour longer or shorter than the month it is.
+    if scenario.horizon.month is not None or abs(scenario.horizon.duration_s - month_s) <= HOUR_S:
         total = shape.sum()
         return np.asarray(monthly * shape / total) if total > 0.0 else shape
-    weeks = month_hours(scenario) * HOUR_S / WEEK_S
-    return np.asarray(monthly / weeks * shape / week.sum())
+    return np.asarray(monthly * WEEK_S / month_s * shape / week.sum())
 
 
 def month_hours(scenario: Scenario) -> float:

@@ -113,3 +113,18 @@ def test_batches_are_released_on_time_and_sent_back_to_back():
     hours = (times % 86_400) // 3600
     assert hours.min() >= 7
     assert hours.max() < 18
+
+
+@pytest.mark.parametrize("every", ["25min", "1d", "36h", "10d"])
+def test_batches_are_released_inside_the_active_hours_only(every):
+    settings = {
+        "profile": "prior_auth_appeals",
+        "volume": {"denials_per_month": 500},
+        "arrivals": {"kind": "batches", "every": every, "size_sigma": 0.0},
+    }
+    calendar, requests = expected(WEEK, **settings)
+    times = draw(calendar, requests, **settings)
+    heads = times[np.diff(times, prepend=-1e9) > 1.5]
+    assert set((heads // 86_400).astype(int).tolist()) == {1, 2, 3}
+    assert heads.min() % 86_400 == 7 * 3600
+    assert ((heads % 86_400) // 3600).max() < 18

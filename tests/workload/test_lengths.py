@@ -40,6 +40,7 @@ SHAPES = [
     {"kind": "lognormal", "mean": 2660, "sigma": 0.45},
     {"kind": "lognormal", "median": 12_000, "sigma": 0.6, "at_most": 16_000},
     {"kind": "lognormal", "median": 800, "sigma": 0},
+    {"kind": "lognormal", "median": 0.01, "sigma": 0.1},
     {"kind": "empirical", "values": [900, 100, 300], "weights": [1, 2, 1]},
     {"kind": "empirical", "values": [900, 100, 300]},
 ]
@@ -78,7 +79,7 @@ def test_prompt_and_output_logarithms_correlate_as_told(rho):
 
 
 def test_observed_counts_come_in_their_proportions():
-    workload = Workload.model_validate(source(prompt_tokens=SHAPES[4]))
+    workload = Workload.model_validate(source(prompt_tokens=SHAPES[-2]))
     prompts = draw_lengths(workload, 40_000, np.random.default_rng(5))[0]
     for value, share in ((100, 0.5), (300, 0.25), (900, 0.25)):
         assert (prompts == value).mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 40_000))

@@ -3,6 +3,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from simulator.errors import SimulatorError
 from simulator.workload.lengths import mean_tokens
 from simulator.workload.profiles import hour_of_week
 from simulator.workload.volume import requests_per_month
@@ -103,3 +104,26 @@ def test_inactive_days_get_nothing_and_the_others_their_part():
     calendar, requests = expected(days=["tue", "thu"], profile="clinical_documentation")
     assert set(calendar.cells.weekday[requests > 0].tolist()) == {1, 3}
     assert requests.sum() == pytest.approx(1000)
+
+
+@pytest.mark.parametrize(
+    "horizon", [{"start": "2027-03-14", "duration": "23h"}, {"start": "2027-11-07", "duration": "25h"}]
+)
+def test_a_day_of_a_clock_change_asks_as_much_as_any_other(horizon):
+    settings = {"profile": "radiology_anomaly", "volume": {"clinicians": 100, "notes_per_day": 10}}
+    calendar, requests = expected({**WEEK, **horizon}, **settings)
+    assert requests.sum() == pytest.approx(1000)
+    ordinary, usual = expected({**WEEK, "start": "2027-04-04", "duration": "1d"}, **settings)
+    for hour in set(range(24)) - {2, 3}:
+        ours = requests[calendar.cells.hour == hour].sum()
+        assert ours == pytest.approx(usual[ordinary.cells.hour == hour].sum())
+
+
+def test_a_horizon_as_long_as_the_billing_month_gets_exactly_its_volume():
+    _, requests = expected({**WEEK, "duration": "30d"}, {"month": "720h"}, profile="clinical_documentation")
+    assert requests.sum() == pytest.approx(1000)
+
+
+def test_a_profile_without_weight_on_the_active_days_is_an_error():
+    with pytest.raises(SimulatorError, match="no weight on the active days mon"):
+        expected(profile="prior_auth_appeals", days=["mon"])
