@@ -18,9 +18,9 @@ class Gpu:
     """A GPU type.
 
     Attributes:
-        memory_gib: Memory as the driver reports it.
+        memory_gib: Memory as CUDA reports it, which is what vLLM divides.
         tdp_w: Board power limit.
-        source: Where both come from.
+        source: Where both come from, and when it was looked up.
     """
 
     memory_gib: float
@@ -28,19 +28,20 @@ class Gpu:
     source: str
 
 
-#: Memory as PyTorch reports it on these boards (error correction and driver off); power from the data sheets.
+_SEEN: Final = "memory as PyTorch reports it in public logs"
 GPUS: Final[dict[str, Gpu]] = {
-    "a100-80gb": Gpu(79.25, 400.0, "NVIDIA A100 80GB SXM data sheet"),
-    "l40s": Gpu(44.99, 350.0, "NVIDIA L40S data sheet (48 GB less ECC)"),
-    "h100-80gb": Gpu(79.65, 700.0, "NVIDIA H100 SXM data sheet"),
-    "h200": Gpu(140.4, 700.0, "NVIDIA H200 data sheet"),
+    "a100-80gb": Gpu(79.25, 400.0, f"{_SEEN} (79.1 to 79.3); NVIDIA A100 SXM data sheet, 2026-11"),
+    "l40s": Gpu(44.4, 350.0, f"{_SEEN} (44.34 to 44.67; 44.99 in nvidia-smi); NVIDIA L40S data sheet, 2026-11"),
+    "h100-80gb": Gpu(79.2, 700.0, f"{_SEEN} (79.1 to 79.3; 79.65 in nvidia-smi); NVIDIA H100 SXM data sheet, 2026-11"),
+    "h200": Gpu(139.8, 700.0, f"{_SEEN} (139.72 to 139.81); NVIDIA H200 data sheet, 2026-11"),
 }
 
 #: What vLLM needs besides weights and KV blocks: activations of a profiling run, CUDA graphs, NCCL, the context.
-#: Chosen so that block counts match those real vLLM reported on H100 within a few per cent (inference-sim golden
-#: files: Llama-3.1-70B TP4, Qwen2.5-7B, Yi-34B TP2, Llama-2-7B).
+#: Chosen so that block counts match those real vLLM reported on H100 (inference-sim golden files, see the tests).
 RESERVE_GIB: Final = 2.0
 
+#: The same as aiconfigurator-core 0.12.0 estimates it: 3.5 for the framework, 0.2 for activations, 0.4 for NCCL.
+CONSERVATIVE_RESERVE_GIB: Final = 4.1
 
 #: Below this share of the memory KV blocks hold so few sequences that nobody would run the cluster.
 LEAST_KV_SHARE: Final = 0.10
@@ -90,8 +91,18 @@ class KvCapacity:
         )
 
 
-def kv_capacity(profile: PerformanceProfile, engine: EngineSettings) -> KvCapacity:
+def kv_blocks(kv_gib: float, kv_bytes_per_token: int, block_size: int) -> int:
+    """Whole KV blocks in this much memory of each GPU; 0 when it is negative."""
+    return max(0, int(kv_gib * GIB / (kv_bytes_per_token * block_size)))
+
+
+def kv_capacity(profile: PerformanceProfile, engine: EngineSettings, *, reserve_gib: float = RESERVE_GIB) -> KvCapacity:
     """KV blocks of one replica (vLLM 0.33, `v1/worker/gpu_worker.py`, `determine_available_memory`).
+
+    Args:
+        profile: Model, GPU and weights.
+        engine: vLLM's settings.
+        reserve_gib: Memory of each GPU that is neither weights nor KV.
 
     Raises:
         InfeasibleCluster: The longest request does not fit, so vLLM would not start; or next to nothing is left for
@@ -99,16 +110,16 @@ def kv_capacity(profile: PerformanceProfile, engine: EngineSettings) -> KvCapaci
     """
     gpu = GPUS[profile.gpu]
     per_token = profile.model.kv_bytes_per_token(profile.tensor_parallel)
-    free_gib = gpu.memory_gib * engine.gpu_memory_utilisation - profile.weights_gib_per_gpu - RESERVE_GIB
+    free_gib = gpu.memory_gib * engine.gpu_memory_utilisation - profile.weights_gib_per_gpu - reserve_gib
     blocks = engine.num_gpu_blocks
     if blocks is None:
-        blocks = max(0, int(free_gib * GIB / (per_token * engine.block_size)))
+        blocks = kv_blocks(free_gib, per_token, engine.block_size)
     capacity = KvCapacity(
         gpu=profile.gpu,
         memory_gib=gpu.memory_gib,
         utilisation=engine.gpu_memory_utilisation,
         weights_gib=profile.weights_gib_per_gpu,
-        reserve_gib=RESERVE_GIB,
+        reserve_gib=reserve_gib,
         kv_bytes_per_token=per_token,
         block_size=engine.block_size,
         num_gpu_blocks=blocks,

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-import json
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulator.errors import ProfileNotFound
 
 Label = Literal["measured", "derived", "estimated"]
+Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Curve(_Frozen):
-    """Knots of a piecewise linear function."""
+    """Knots of a piecewise linear function of a count, in seconds."""
 
-    x: Annotated[list[int], Field(min_length=2)]
-    y: Annotated[list[float], Field(min_length=2)]
+    x: Annotated[tuple[Count, ...], Field(min_length=2)]
+    y: Annotated[tuple[Seconds, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _is_a_function(self) -> Self:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"{len(self.x)} knots but {len(self.y)} values")
+        if any(left >= right for left, right in pairwise(self.x)):
+            raise ValueError("knots must increase")
+        return self
 
 
 class ModelShape(_Frozen):
-    """The numbers of a model that memory depends on."""
+    """The numbers of a model that time and memory depend on.
+
+    Attributes:
+        name: As scenarios name it.
+        hf_names: Models of exactly this shape, as Hugging Face names them.
+    """
 
     name: str
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocab: int
+    hf_names: tuple[str, ...]
+    layers: Count
+    hidden: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    intermediate: Count
+    vocab: Count
 
     @property
     def parameters(self) -> int:
@@ -49,16 +65,56 @@ class ModelShape(_Frozen):
         return 2 * 2 * self.layers * self.head_dim * max(1, self.kv_heads // tensor_parallel)
 
 
-class Overhead(_Frozen):
-    """What kernel tables leave out, as parameters that can be overridden."""
+class Basis(_Frozen):
+    """Where fitted parameters come from, and how well they explain what they were fitted on.
 
-    per_step_s: float
-    per_sequence_s: float
-    frontend_base_s: float
-    frontend_per_prompt_token_s: float
-    output_s: float
+    Attributes:
+        rows: Serving measurements used.
+        median_percent: Median error over them.
+        max_percent: Largest error over them.
+    """
+
     label: Label
     source: str
+    rows: Count
+    median_percent: float
+    max_percent: float
+
+
+class Overhead(_Frozen):
+    """What kernel tables leave out, as parameters that can be overridden.
+
+    Attributes:
+        per_step_s: Scheduling and bookkeeping of a step.
+        per_sequence_s: The part of it, and of sampling, that grows with the sequences of the step.
+        frontend_base_s: Delay before the engine sees a request (HTTP, tokenising).
+        frontend_per_prompt_token_s: The part of it that grows with the prompt.
+        output_s: Delay from the end of a step to the client.
+        step: Basis of the first two.
+        front_end: Basis of the other three.
+    """
+
+    per_step_s: Seconds
+    per_sequence_s: Seconds
+    frontend_base_s: Seconds
+    frontend_per_prompt_token_s: Seconds
+    output_s: Seconds
+    step: Basis
+    front_end: Basis
+
+
+class MeasuredRange(_Frozen):
+    """How far the measurements reach; beyond, the curves go on in straight lines.
+
+    Attributes:
+        tokens: Tokens of a step.
+        sequences: Sequences of a step.
+        context_tokens: Context of one sequence.
+    """
+
+    tokens: Count
+    sequences: Count
+    context_tokens: Count
 
 
 class FitError(_Frozen):
@@ -71,9 +127,13 @@ class FitError(_Frozen):
 
 
 class PerformanceProfile(_Frozen):
-    """Step-time curves in seconds.
+    """Step-time curves in seconds, and where they come from.
 
     Attributes:
+        weights_gib_per_gpu: Memory of the weights on each GPU.
+        label: Derived from kernels timed on this GPU, or estimated where some had to be inferred; `notes` say which.
+        provenance: Package, wheel, licence, tables, date and command.
+        fit_error: Of the curves against the tables.
         dense: Dense layers and all-reduce, by tokens of the step.
         lm_head: Output head and sampling, by sequences.
         decode_attention: Attention of decodes at no context, by sequences.
@@ -85,19 +145,20 @@ class PerformanceProfile(_Frozen):
     id: str
     model: ModelShape
     gpu: str
-    tensor_parallel: int
+    tensor_parallel: Count
     quantisation: Literal["bf16", "fp8", "int8", "w4a16"]
     variant: str | None = None
-    weights_gib_per_gpu: float
+    weights_gib_per_gpu: Annotated[float, Field(gt=0)]
     label: Label
     provenance: dict[str, str]
-    notes: list[str]
+    notes: tuple[str, ...]
     fit_error: FitError
+    measured: MeasuredRange
     dense: Curve
     lm_head: Curve
     decode_attention: Curve
     decode_attention_per_kv_token: Curve
-    prefill_attention: tuple[float, float, float]
+    prefill_attention: tuple[Seconds, Seconds, Seconds]
     overhead: Overhead
 
 
@@ -125,7 +186,7 @@ def read_profile(name: str) -> PerformanceProfile:
         known = ", ".join(nearest or available_profiles())
         raise ProfileNotFound(f"no performance profile '{name}'; there are: {known}")
     text = (resources.files("simulator.performance") / "data" / "profiles" / f"{name}.json").read_text("utf-8")
-    return PerformanceProfile.model_validate(json.loads(text))
+    return PerformanceProfile.model_validate_json(text)
 
 
 def load_profile(

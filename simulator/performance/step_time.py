@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from math import sqrt
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -83,6 +83,41 @@ class ConstantStepTime:
         return self.seconds
 
 
+def decode_run_s(base_s: float, per_kv_token_s: float, sequences: int, kv_tokens: int, steps: int) -> float:
+    """Seconds of consecutive decode steps of the same sequences, each of which adds `sequences` tokens of context.
+
+    Args:
+        base_s: See `StepTimeModel.decode`.
+        per_kv_token_s: See `StepTimeModel.decode`.
+        sequences: Sequences that decode.
+        kv_tokens: Their context after the first step.
+        steps: Number of steps.
+    """
+    return steps * (base_s + per_kv_token_s * kv_tokens) + per_kv_token_s * sequences * (steps * (steps - 1) // 2)
+
+
+def steps_within(base_s: float, per_kv_token_s: float, sequences: int, kv_tokens: int, budget_s: float) -> int:
+    """Most whole steps that `decode_run_s` fits into a finite budget: its exact inverse, whatever the rounding.
+
+    Raises:
+        ValueError: Steps take no time, so any number fits.
+    """
+    first_s = base_s + per_kv_token_s * kv_tokens
+    if first_s <= 0.0:
+        raise ValueError("a step must take some time")
+    if budget_s < first_s:
+        return 0
+    growth_s = per_kv_token_s * sequences
+    linear_s = first_s - 0.5 * growth_s
+    # This form of the root loses nothing to cancellation when the steps hardly grow.
+    steps = int(2.0 * budget_s / (linear_s + sqrt(linear_s * linear_s + 2.0 * growth_s * budget_s)))
+    while decode_run_s(base_s, per_kv_token_s, sequences, kv_tokens, steps) > budget_s:
+        steps -= 1
+    while decode_run_s(base_s, per_kv_token_s, sequences, kv_tokens, steps + 1) <= budget_s:
+        steps += 1
+    return steps
+
+
 def interpolate(curve: Curve, at: float) -> float:
     """Piecewise linear through a curve's knots; beyond the last, the last two set the slope."""
     x, y = curve.x, curve.y
@@ -113,6 +148,9 @@ class ProfiledStepTime:
 
     def __init__(self, profile: PerformanceProfile, max_num_seqs: int, max_num_batched_tokens: int) -> None:
         self._profile = profile
+        measured = profile.measured
+        #: Whether full steps lie outside the measured range, where the curves go on in straight lines.
+        self.extrapolates = max_num_seqs > measured.sequences or max_num_batched_tokens > measured.tokens
         self._sizes = capture_sizes(max_num_seqs, max_num_batched_tokens)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
         batches = range(max_num_seqs + 1)
@@ -127,11 +165,6 @@ class ProfiledStepTime:
         self._decode = [self._decode_coefficients(n) for n in batches]
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
-
-    @cached_property
-    def extrapolates(self) -> bool:
-        """Whether a full batch lies outside the profile's measured range."""
-        return len(self._decode) - 1 > self._profile.decode_attention.x[-1]
 
     def decode(self, sequences: int) -> tuple[float, float]:
         """See `StepTimeModel.decode`."""
@@ -160,9 +193,7 @@ class ProfiledStepTime:
         return sizes[bisect_left(sizes, tokens)] if tokens <= sizes[-1] else tokens
 
     def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
-        """Padded sequences run through the dense layers and the head, but have no context to attend to."""
+        """Padding runs through the dense layers alone: it has no context, and logits are for real sequences."""
         base_s, per_kv_token_s = self._attention[sequences]
-        padded = self._padded(sequences)
-        padding_s = interpolate(self._profile.lm_head, padded) - interpolate(self._profile.lm_head, sequences)
-        dense_s = interpolate(self._profile.dense, padded)
-        return dense_s + padding_s + base_s + self._per_step[sequences], per_kv_token_s
+        dense_s = interpolate(self._profile.dense, self._padded(sequences))
+        return dense_s + base_s + self._per_step[sequences], per_kv_token_s
