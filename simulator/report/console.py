@@ -114,7 +114,7 @@ def _objectives(results: Results) -> RenderableType:
 def _objective(objectives: Objectives) -> str:
     limits = (("TTFT", objectives.ttft), ("e2e", objectives.end_to_end))
     wanted = ", ".join(f"{label} {_duration(limit)}" for label, limit in limits if limit is not None)
-    return f"{objectives.share * 100:g} %: {wanted}"
+    return f"{objectives.share * 100:g} % within\n{wanted}"
 
 
 def _met(share: float) -> str:
@@ -125,9 +125,16 @@ def _met(share: float) -> str:
 def _notes(results: Results) -> RenderableType:
     if not any(result.utilisation for result in results.patterns):
         return Text()
+    served = [
+        f"{result.name} {fraction * results.capacity_tokens_per_month[result.name] / 1e6:,.0f}M"
+        f" of {results.capacity_tokens_per_month[result.name] / 1e6:,.0f}M"
+        for result in results.patterns
+        if result.utilisation and (fraction := result.utilisation["capacity_fraction"]) is not None
+    ]
     lines = [
         "busy: share of the time in which the GPUs execute a step, however small its batch.",
-        "of capacity: requests served over those the cluster could serve of this mix with a full batch.",
+        "of capacity: requests served over those the cluster could serve of this mix with a full batch,",
+        f"in tokens a month: {'; '.join(served)}.",
     ]
     return Padding(Text("\n".join(lines), "dim"), (0, 0, 1, 0))
 
