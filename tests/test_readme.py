@@ -32,7 +32,7 @@ def test_the_python_example_runs(monkeypatch):
     code = re.search(r"```python\n(import simulator.*?)```", README, re.DOTALL)[1]
     monkeypatch.chdir(ROOT)
     scope = {}
-    exec(code, scope)  # noqa: S102 - our own README
+    exec(code, scope)
     assert scope["results"].replications == 5
     assert len(scope["results"].summary()) == 9
 
