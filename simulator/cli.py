@@ -151,24 +151,22 @@ def run(
 
     Example: simulator run scenarios/health_system.yaml --set experiment.replications=3
     """
-    settings = [*(settings or []), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    given = {"experiment.seed": seed, "experiment.replications": replications}
+    settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     scenario = _load(file, overrides, settings)
-    for name in pattern or []:
-        if name not in scenario.hosting_patterns:
-            known = ", ".join(scenario.hosting_patterns)
-            raise ScenarioError([Fault("--pattern", 0, name, f"no such hosting pattern; expected one of {known}")])
     from simulator.report.running import keep_run, run_with_progress
 
-    with keep_run(scenario, output) as kept:
+    kept = keep_run(scenario, output, pattern)
+    try:
         results = run_with_progress(
-            scenario,
-            patterns=pattern,
-            replications=replications,
-            jobs=jobs or os.cpu_count() or 1,
-            tables=kept.tables,
-            quiet=quiet,
+            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, folder=kept.folder, quiet=quiet
         )
-        kept.write(results)
+    except BaseException as error:
+        finished = kept.give_up()
+        if finished and isinstance(error, KeyboardInterrupt):
+            typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
+        raise
+    kept.write(results)
     if as_json:
         sys.stdout.buffer.write(results.to_json())
     else:
@@ -185,7 +183,8 @@ def _print(results: Results, scenario: Scenario) -> None:
 
     # A pipe has no width of its own; the tables need this much.
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(render(results, warnings_about(scenario)))
+    names = [result.name for result in results.patterns]
+    console.print(render(results, warnings_about(scenario, names)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,8 +35,11 @@ class Group:
         cached_prompt_tokens: Of those, found in a prefix cache.
         output_tokens: Of completed requests.
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
-        share_met: Share of the arrivals that met each objective; None without objectives.
-        objective_met: Whether that share is large enough; None without objectives.
+        share_met: Share of the arrivals within the limit that the fewest are within; None without objectives.
+        goodput: Share of the arrivals within every limit at once; None without objectives.
+        target_share: Share the objectives ask for; None without objectives.
+
+    A request that did not complete is within no limit.
     """
 
     outcomes: dict[str, int]
@@ -46,7 +49,8 @@ class Group:
     output_tokens: int
     latency: dict[str, dict[str, float]]
     share_met: float | None = None
-    objective_met: bool | None = None
+    goodput: float | None = None
+    target_share: float | None = None
 
     @property
     def arrived(self) -> int:
@@ -114,7 +118,11 @@ def summarise(
         table: The requests it was given.
         objectives: By workload name.
         warm_up_s: Requests that arrived before are left out, and so is that time.
+
+    Raises:
+        RuntimeError: The record breaks a law of the engine; a fault of ours.
     """
+    _check(record, table)
     counted = table.arrival_s >= warm_up_s
     latency = _latencies(record, table)
     groups = {
@@ -133,6 +141,17 @@ def summarise(
         wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
         preemptions=sum(level.preemptions for level in record.levels),
     )
+
+
+def _check(record: RunRecord, table: RequestTable) -> None:
+    """Refuse a record that would turn into silent nonsense: lost requests, completions without their stamps."""
+    log = record.log
+    if len(log.outcome) != len(table):
+        raise RuntimeError(f"{len(table)} requests were given, {len(log.outcome)} are accounted for")
+    waited_s = log.last_token_s - table.arrival_s
+    odd = (log.outcome == Outcome.COMPLETED) & ~((waited_s >= 0.0) & (log.first_token_s <= log.last_token_s))
+    if odd.any():
+        raise RuntimeError(f"request {int(odd.argmax())} completed without its tokens, or before it arrived")
 
 
 def _latencies(record: RunRecord, table: RequestTable) -> dict[str, NDArray[np.float64]]:
@@ -160,13 +179,7 @@ def _group(
     completed = members & (log.outcome == Outcome.COMPLETED)
     observed = {name: values[completed] for name, values in latency.items()}
     observed["itl_s"] = observed["itl_s"][~np.isnan(observed["itl_s"])]
-    share = None
-    if objectives is not None and members.any():
-        met = 1.0
-        for limit_s, values in ((objectives.ttft, observed["ttft_s"]), (objectives.end_to_end, observed["e2e_s"])):
-            if limit_s is not None:
-                met = min(met, float((values <= limit_s).sum() / members.sum()))
-        share = met
+    share, goodput = _within(observed, int(members.sum()), objectives) if objectives is not None else (None, None)
     return Group(
         outcomes={outcome.name.lower(): int(outcomes[outcome]) for outcome in Outcome},
         failed_over={reason.name.lower(): int(reasons[reason]) for reason in Reason if reason},
@@ -175,8 +188,20 @@ def _group(
         output_tokens=int(table.output_tokens[completed].sum(dtype=np.int64)),
         latency={name: quantiles(values) for name, values in observed.items()},
         share_met=share,
-        objective_met=None if share is None or objectives is None else share >= objectives.share,
+        goodput=goodput,
+        target_share=None if objectives is None else objectives.share,
     )
+
+
+def _within(
+    observed: dict[str, NDArray[np.float64]], arrived: int, objectives: Objectives
+) -> tuple[float, float] | tuple[None, None]:
+    """Shares of the arrivals within the hardest limit, and within all of them; None when nothing arrived."""
+    if not arrived:
+        return None, None
+    limits = (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
+    within = [observed[metric] <= limit_s for metric, limit_s in limits if limit_s is not None]
+    return min(int(met.sum()) for met in within) / arrived, int(np.all(within, axis=0).sum()) / arrived
 
 
 def utilisation_of(levels: tuple[ReplicaLevels, ...], horizon_s: float, warm_up_s: float) -> Utilisation:
@@ -194,20 +219,25 @@ def utilisation_of(levels: tuple[ReplicaLevels, ...], horizon_s: float, warm_up_
 
 
 def saturation_of(record: RunRecord, counted: NDArray[np.bool_]) -> Saturation:
-    """Whether the queue keeps up.
+    """Whether a hosting pattern keeps up with its demand.
 
-    A cluster is *overloaded* when over the last tenth of the horizon more requests wait than run, *backlogged* when
-    they do so over some hour, else *stable*. An API is overloaded when it refuses more than one request in a
-    hundred, backlogged when it makes more than that repeat their call.
+    *Overloaded*: more than one request in a hundred is refused or given up, or more requests wait in the cluster
+    than run over the last tenth of the horizon, so that latencies grow with the horizon. *Backlogged*: more wait
+    than run over some hour, or more than one request in a hundred has to repeat its call to the API. *Stable*
+    otherwise.
     """
-    if record.levels:
-        waiting = np.sum([level.waiting_s for level in record.levels], axis=0)
-        running = np.sum([level.sequence_s for level in record.levels], axis=0)
-        last = slice(-max(1, len(waiting) // 10), None)
-        if waiting[last].sum() > running[last].sum():
-            return "overloaded"
-        return "backlogged" if (waiting > running).any() else "stable"
-    arrived = max(1, int(counted.sum()))
-    if (record.log.outcome[counted] == Outcome.REJECTED).sum() / arrived > 0.01:
+    log, arrived = record.log, max(1, int(counted.sum()))
+    outcome = log.outcome[counted]
+    lost = int(((outcome == Outcome.REJECTED) | (outcome == Outcome.TIMED_OUT)).sum())
+    waiting, running = _levels(record, "waiting_s"), _levels(record, "sequence_s")
+    last = slice(-max(1, len(waiting) // 10), None)
+    if lost / arrived > 0.01 or waiting[last].sum() > running[last].sum():
         return "overloaded"
-    return "backlogged" if (record.log.attempts[counted] > 1).sum() / arrived > 0.01 else "stable"
+    repeated = int((log.attempts[counted] > 1).sum())
+    return "backlogged" if (waiting > running).any() or repeated / arrived > 0.01 else "stable"
+
+
+def _levels(record: RunRecord, name: str) -> NDArray[np.float64]:
+    """A level summed over replicas, by interval; empty without a cluster."""
+    rows = [getattr(level, name) for level in record.levels]
+    return np.sum(rows, axis=0) if rows else np.zeros(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,20 +51,29 @@ def student(freedom: int, level: float = 0.95) -> float:
 
 
 def replications_needed(values: Sequence[float], share: float, level: float = 0.95) -> int:
-    """Replications for a half-width of `share` of the mean, judging the spread by those at hand.
+    """Fewest replications for a half-width of `share` of the mean, judging the spread by those at hand.
 
     Raises:
-        ValueError: Fewer than two replications, or a mean of zero.
+        ValueError: Fewer than two replications, a mean of zero, or a share that is not positive.
     """
+    if share <= 0.0:
+        raise ValueError(f"the share must be positive, not {share}")
     now = estimate(values, level)
     if now.half_width is None or now.mean == 0.0:
         raise ValueError("needs at least two replications with a mean other than zero")
     spread = float(np.std(values, ddof=1))
-    count = 2
-    while student(count - 1, level) * spread / sqrt(count) > share * abs(now.mean):
-        wanted = (student(count - 1, level) * spread / (share * abs(now.mean))) ** 2
-        count = max(count + 1, min(ceil(wanted), 2 * count))
-    return count
+
+    def enough(count: int) -> bool:
+        return student(count - 1, level) * spread / sqrt(count) <= share * abs(now.mean)
+
+    high = 2
+    while not enough(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def mser5(values: NDArray[np.float64]) -> int:

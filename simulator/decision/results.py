@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from simulator.analysis.metrics import QUANTILES
 from simulator.cost.prices import load_price_book
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.simulation import replica_plan
-from simulator.experiment.checks import check
+from simulator.errors import Fault, ScenarioError
+from simulator.experiment.checks import check_patterns
 from simulator.experiment.replications import forbidden, replicate
-from simulator.experiment.results import PatternResult, WorkloadResult, document, pattern_result, refused
+from simulator.experiment.results import PatternResult, document, pattern_result, refused
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.patterns import ApiPattern
 from simulator.version import package_version
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.results import Latency, Requests
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
@@ -58,7 +61,7 @@ class Results:
         Raises:
             KeyError: There is none of that name.
         """
-        return next((result for result in self.patterns if result.name == name), None) or _no_pattern(name)
+        return {result.name: result for result in self.patterns}[name]
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data; nothing in it depends on the machine or the clock."""
@@ -82,32 +85,39 @@ class Results:
         return json.dumps(self.document(), indent=2, ensure_ascii=False).encode() + b"\n"
 
     def summary(self) -> pd.DataFrame:
-        """One row per hosting pattern and workload (`all` for the pattern), tidy."""
+        """One row per feasible hosting pattern and workload (`all` for the pattern as a whole), tidy."""
         import pandas as pd
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for result in self.patterns:
-            if not result.feasible:
+            if result.requests is None or result.monthly_cost_usd is None:
                 continue
-            parts: list[tuple[str, PatternResult | WorkloadResult]] = [("all", result), *result.workloads.items()]
-            for workload, part in parts:
-                row: dict[str, Any] = {
-                    "pattern": result.name,
-                    "workload": workload,
-                    "arrived": part.requests.arrived if part.requests else 0,
-                    "completed": part.requests.completed if part.requests else 0,
-                }
-                for metric, latency in part.latency.items():
-                    for name in ("mean", "p50", "p90", "p95", "p99"):
-                        row[f"{metric}_{name}"] = getattr(latency, name) if latency else None
-                if workload == "all" and result.monthly_cost_usd:
-                    row["monthly_cost_usd"] = result.monthly_cost_usd.mean
-                rows.append(row)
+            whole = {
+                "monthly_cost_usd": result.monthly_cost_usd.mean,
+                "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
+                "saturation": result.saturation,
+            }
+            rows.append(_row(result.name, "all", result.requests, result.latency) | whole)
+            rows += [
+                _row(result.name, name, part.requests, part.latency)
+                | {"share_met": part.share_met, "goodput": part.goodput, "objective_met": part.objective_met}
+                for name, part in result.workloads.items()
+            ]
         return pd.DataFrame(rows)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
 
-def _no_pattern(name: str) -> PatternResult:
-    raise KeyError(name)
+
+def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Latency | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {"pattern": pattern, "workload": workload}
+    row |= {name: count for name, count in asdict(requests).items() if name != "failed_over"}
+    row["failed_over"] = sum(requests.failed_over.values())
+    for metric, found in latency.items():
+        for name in ("mean", *QUANTILES):
+            row[f"{metric}_{name}"] = getattr(found, name) if found else None
+    return row
 
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:
@@ -122,30 +132,34 @@ def run(
     patterns: Sequence[str] | None = None,
     replications: int | None = None,
     jobs: int = 1,
-    tables: Path | None = None,
+    folder: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Results:
     """Simulate, price and judge a scenario.
 
     Args:
         scenario: The scenario.
-        patterns: Names of the hosting patterns to compare; all when absent.
+        patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
         replications: Replaces the scenario's.
         jobs: Processes; the result does not depend on it.
-        tables: Folder for the requests and levels of the first replication.
+        folder: Where finished simulations are kept, and found when a run is repeated; also gets the requests and
+            levels of each first replication.
         progress: Called now and then with the share of the work done.
 
     Raises:
-        ScenarioError: The scenario cannot be simulated, or has no such pattern.
+        ScenarioError: The scenario cannot be simulated, has no such pattern, or no model of it fits its GPUs.
+        ValueError: Fewer than one replication or process.
     """
-    check(scenario)
-    count = replications or scenario.experiment.replications
-    chosen = {
-        name: scenario.hosting_patterns[name] for name in scenario.hosting_patterns if not patterns or name in patterns
-    }
-    refusals = {name: reasons for name, pattern in chosen.items() if (reasons := forbidden(scenario, pattern))}
+    count = scenario.experiment.replications if replications is None else replications
+    if count < 1 or jobs < 1:
+        raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
+    chosen = _chosen(scenario, patterns)
+    refusals = check_patterns(scenario, list(chosen))
+    for name, pattern in chosen.items():
+        if reasons := forbidden(scenario, pattern):
+            refusals[name] = reasons
     simulated = [name for name in chosen if name not in refusals]
-    runs = replicate(scenario, simulated, replications=count, jobs=jobs, tables=tables, progress=progress)
+    runs = replicate(scenario, simulated, replications=count, jobs=jobs, folder=folder, progress=progress)
     book = load_price_book(scenario.prices.book)
     month = Decimal(str(month_hours(scenario)))
     capacity = {
@@ -162,6 +176,16 @@ def run(
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     decision = decide(scenario, results, book, monthly)
     return Results(scenario, count, month, book, results, decision, monthly)
+
+
+def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, HostingPattern]:
+    """Patterns of these names, in the scenario's order."""
+    known = scenario.hosting_patterns
+    unknown = [name for name in patterns or () if name not in known]
+    if unknown:
+        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
+        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
+    return {name: pattern for name, pattern in known.items() if not patterns or name in patterns}
 
 
 def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:

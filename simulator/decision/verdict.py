@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import token_rates, upfront_usd
 from simulator.decision.break_even import NoBreakEven, blended_price, break_even, payback_months
-from simulator.scenario.patterns import ApiPattern
+from simulator.decision.words import kept_share, percent, usd
+from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
     from simulator.experiment.results import PatternResult
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 
@@ -72,69 +74,109 @@ def decide(
         book: Price book.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
     """
-    rules, reasons = [], []
-    allowed = [result for result in results if result.feasible]
-    for result in results:
-        if not result.feasible:
-            rules.append("compliance")
-            reasons.append(f"{result.name} is out: {'; '.join(result.infeasible_reasons)}")
-    able = [result for result in allowed if result.objectives_met and result.saturation != "overloaded"]
-    for result in allowed:
-        if result not in able:
-            rules.append("objectives")
-            reasons.append(f"{result.name} is out: {_missed(result)}")
-    budget = scenario.constraints.monthly_cost_at_most
-    affordable = [result for result in able if budget is None or _cost(result) <= budget]
-    for result in able:
-        if result not in affordable:
-            rules.append("budget")
-            reasons.append(
-                f"{result.name} is out: {_usd(_cost(result))} a month exceed the budget of {_usd(budget or 0)}"
-            )
+    patterns, budget = scenario.hosting_patterns, scenario.constraints.monthly_cost_at_most
+    out: list[tuple[str, str]] = []
+    fit = _keep("feasibility", results, lambda result: _refusal(result, api=False), out)
+    allowed = _keep("compliance", fit, lambda result: _refusal(result, api=True), out)
+    # A model that is gone stays in the comparison, but nobody can choose it.
+    on_offer = _keep("availability", allowed, lambda result: _retired(patterns[result.name], book), out)
+    able = _keep("objectives", on_offer, _missed, out)
+    affordable = _keep("budget", able, lambda result: _over(result, budget), out)
     ranked = sorted(affordable, key=lambda result: (_cost(result), result.name))
-    if ranked:
-        rules.append("cost")
-        reasons.insert(0, _why(ranked))
-    else:
-        reasons.insert(0, "no hosting pattern is allowed, meets every objective and stays within the budget")
+    rules = [*dict.fromkeys(rule for rule, _ in out), *(["cost"] if ranked else [])]
     crossings = _crossings(scenario, allowed, book, capacity_tokens_per_month)
-    first = _headline(crossings, allowed)
+    first = _headline(crossings, on_offer) or _headline(crossings, allowed)
     return Decision(
         recommended=ranked[0].name if ranked else None,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
-        reasons=reasons,
+        reasons=[*_why(scenario, ranked), *(reason for _, reason in out)],
         break_even_tokens_per_month=first.tokens_per_month if first and first.within_capacity else None,
-        payback_months=_payback(scenario, allowed),
-        rules_fired=list(dict.fromkeys(rules)),
-        capacity_advice=_capacity_advice(allowed),
+        payback_months=_payback(scenario, on_offer),
+        rules_fired=rules,
+        capacity_advice=_capacity_advice([*ranked[:1], *allowed]),
         what_would_change_it=_changes(ranked, crossings),
         crossings=crossings,
     )
+
+
+def _keep(
+    rule: str,
+    candidates: Sequence[PatternResult],
+    why_not: Callable[[PatternResult], str | None],
+    out: list[tuple[str, str]],
+) -> list[PatternResult]:
+    """Candidates that nothing speaks against; for the others, the rule and the reason go to `out`."""
+    verdicts = [(result, why_not(result)) for result in candidates]
+    out += [(rule, f"{result.name} is out: {reason}") for result, reason in verdicts if reason is not None]
+    return [result for result, reason in verdicts if reason is None]
+
+
+def _refusal(result: PatternResult, *, api: bool) -> str | None:
+    """Why a pattern was not simulated: an API because it may not see the prompts, a cluster for want of memory."""
+    return "; ".join(result.infeasible_reasons) or None if (result.kind == "metered_api") is api else None
 
 
 def _cost(result: PatternResult) -> float:
     return result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
 
 
-def _usd(amount: float | Decimal) -> str:
-    return f"{amount:,.0f} USD"
+def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
+    """Why a pattern's API cannot be had any more, as of the price book."""
+    if isinstance(pattern, SelfHostedPattern):
+        return None
+    entry = book.api_prices.get(pattern.api.model)
+    gone = entry is not None and entry.retired(book.date)
+    return f"{pattern.api.model} was shut down on {entry.retires_on}" if entry is not None and gone else None
 
 
-def _missed(result: PatternResult) -> str:
+def _missed(result: PatternResult) -> str | None:
     if result.saturation == "overloaded":
-        return "it is overloaded; its latencies grow with the horizon"
-    missed = [name for name, load in result.workloads.items() if load.objective_met is False]
-    shares = ", ".join(f"{name} ({result.workloads[name].share_met or 0.0:.1%} of its requests)" for name in missed)
-    return f"objectives not met for {shares}"
+        return "it is overloaded: it turns requests away, or keeps more waiting than it serves"
+    shares = ", ".join(
+        f"{name} ({kept_share(load.share_met or 0.0)} of its requests)"
+        for name, load in result.workloads.items()
+        if load.objective_met is False
+    )
+    return f"objectives not met for {shares}" if shares else None
 
 
-def _why(ranked: Sequence[PatternResult]) -> str:
+def _over(result: PatternResult, budget: Decimal | None) -> str | None:
+    if budget is None or _cost(result) <= budget:
+        return None
+    return f"{usd(_cost(result))} USD a month exceed the budget of {usd(budget)} USD"
+
+
+def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:
+    if not ranked:
+        return ["no hosting pattern is allowed, on offer, meets every objective and stays within the budget"]
     best = ranked[0]
-    text = f"{best.name} meets every objective and costs least, {_usd(_cost(best))} a month"
+    meets = "meets every objective and " if any(load.objectives for load in scenario.workloads.values()) else ""
+    text = f"{best.name} {meets}costs least, {usd(_cost(best))} USD a month"
     if len(ranked) == 1:
-        return text + "; it is the only one that does"
+        return [f"{text}; it is the only one left"]
     other = ranked[1]
-    return f"{text}; next is {other.name}, for {_usd(_cost(other) - _cost(best))} more"
+    more = _cost(other) - _cost(best)
+    reasons = [f"{text}; next is {other.name}, for {usd(more)} USD more"]
+    if more <= _half_width(best) + _half_width(other):
+        reasons.append(f"the costs of {best.name} and {other.name} differ by no more than their intervals")
+    ours, theirs = (_models(scenario.hosting_patterns[result.name]) for result in (best, other))
+    if ours != theirs:
+        reasons.append(
+            f"{best.name} serves {' and '.join(ours)}, {other.name} {' and '.join(theirs)}: compare quality too"
+        )
+    return reasons
+
+
+def _half_width(result: PatternResult) -> float:
+    interval = result.monthly_cost_usd.ci95 if result.monthly_cost_usd else None
+    return (interval[1] - interval[0]) / 2.0 if interval else 0.0
+
+
+def _models(pattern: HostingPattern) -> list[str]:
+    """Models of a pattern, whoever serves them."""
+    models = [] if isinstance(pattern, ApiPattern) else [pattern.cluster.model]
+    models += [] if isinstance(pattern, SelfHostedPattern) else [pattern.api.model.rpartition("/")[2]]
+    return sorted(set(models))
 
 
 def _crossings(
@@ -169,18 +211,20 @@ def _crossings(
 def _headline(crossings: Sequence[Crossing], results: Sequence[PatternResult]) -> Crossing | None:
     """The crossing of the cheapest cluster with the cheapest API."""
     cost = {result.name: _cost(result) for result in results}
-    return min(crossings, key=lambda row: (cost[row.cluster], cost[row.api]), default=None)
+    known = [row for row in crossings if row.cluster in cost and row.api in cost]
+    return min(known, key=lambda row: (cost[row.cluster], cost[row.api]), default=None)
 
 
 def _payback(scenario: Scenario, results: Sequence[PatternResult]) -> float | None:
-    """Months in which the first purchase pays for itself against the cheapest API; None when it never does."""
+    """Months in which the cheapest purchase pays for itself against the cheapest API; None when it never does."""
     apis = [_cost(result) for result in results if result.kind == "metered_api"]
-    for result in results:
-        upfront = upfront_usd(scenario.hosting_patterns[result.name])
-        if upfront and apis and result.bill is not None:
-            months = payback_months(upfront, Decimal(str(round(min(apis), 2))), result.bill.running_usd)
-            return None if months is None else float(months)
-    return None
+    bought = [result for result in results if upfront_usd(scenario.hosting_patterns[result.name])]
+    best = min(bought, key=_cost, default=None)
+    if best is None or best.bill is None or not apis:
+        return None
+    upfront = upfront_usd(scenario.hosting_patterns[best.name])
+    months = payback_months(upfront, Decimal(str(round(min(apis), 2))), best.bill.running_usd)
+    return None if months is None else float(months)
 
 
 def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
@@ -191,10 +235,12 @@ def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
         if result.saturation == "overloaded":
             return f"{result.name} needs another replica: its queue does not drain"
         if share < 0.05:
-            return f"{result.name} serves {share:.2%} of what it could: the demand does not need a cluster of its own"
+            return (
+                f"{result.name} serves {percent(share)} of what it could: the demand does not need a cluster of its own"
+            )
         if result.objectives_met:
-            return f"{result.name} serves {share:.1%} of what it could, at every objective: no replica is missing"
-        return f"{result.name} serves {share:.1%} of what it could and still misses objectives: look at its peaks"
+            return f"{result.name} serves {percent(share)} of what it could, at every objective: no replica is missing"
+        return f"{result.name} serves {percent(share)} of what it could and still misses objectives: look at its peaks"
     return None
 
 
@@ -208,4 +254,4 @@ def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing]) -> 
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio - 1.0:.0%} more" if ratio < 3.0 else f"{ratio:,.0f} times as much"
+    return f"{percent(ratio - 1.0)} more" if ratio < 3.0 else f"{ratio:,.0f} times as much"

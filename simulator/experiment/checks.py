@@ -14,6 +14,9 @@ from simulator.scenario.patterns import ApiPattern
 from simulator.workload.profiles import unknown_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
 
@@ -25,8 +28,46 @@ def check(scenario: Scenario) -> None:
         ScenarioError: Everything that is wrong, each with the file and line of its key.
     """
     faults = [*_profile_faults(scenario), *_engine_faults(scenario), *_price_faults(scenario)]
+    faults += [_misfit(scenario, name, message) for name, message in _misfits(scenario).items()]
+    _raise(faults)
+
+
+def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[str]]:
+    """The same before simulating these patterns: one whose model does not fit its GPUs is merely not feasible.
+
+    Returns:
+        Why each such pattern is not, with the arithmetic.
+
+    Raises:
+        ScenarioError: Everything else that is wrong, or no pattern is left.
+    """
+    faults = [*_profile_faults(scenario), *_engine_faults(scenario), *_price_faults(scenario)]
+    misfits = {name: message for name, message in _misfits(scenario).items() if name in names}
+    if len(misfits) == len(names):
+        faults += [_misfit(scenario, name, message) for name, message in misfits.items()]
+    _raise(faults)
+    return {name: [message] for name, message in misfits.items()}
+
+
+def _raise(faults: list[Fault]) -> None:
     if faults:
         raise ScenarioError(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.key)))
+
+
+def _misfits(scenario: Scenario) -> dict[str, str]:
+    """By pattern, why its model does not fit its GPUs."""
+    found = {}
+    for name, pattern in scenario.hosting_patterns.items():
+        if not isinstance(pattern, ApiPattern) and not cluster_faults(pattern.cluster):
+            try:
+                kv_capacity(cluster_profile(pattern.cluster), pattern.cluster.engine)
+            except InfeasibleCluster as error:
+                found[name] = str(error)
+    return found
+
+
+def _misfit(scenario: Scenario, name: str, message: str) -> Fault:
+    return _fault(scenario, message, "hosting_patterns", name, "cluster")
 
 
 def _fault(scenario: Scenario, message: str, *key: str | int) -> Fault:
@@ -58,7 +99,7 @@ def _engine_faults(scenario: Scenario) -> list[Fault]:
 
 
 def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
-    """What is wrong with a cluster, as (key within it, message)."""
+    """What is wrong with the words of a cluster, as (key within it, message)."""
     engine = cluster.engine
     faults: list[tuple[tuple[str, ...], str]] = []
     if engine.max_num_batched_tokens < engine.max_num_seqs:
@@ -73,17 +114,21 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
     if faults:
         return faults
     try:
-        profile = load_profile(
-            model=cluster.model,
-            gpu=cluster.gpu,
-            tensor_parallel=cluster.tensor_parallel,
-            quantisation=cluster.quantisation,
-            variant=cluster.variant,
-        )
-        kv_capacity(profile, engine)
-    except (ProfileNotFound, InfeasibleCluster) as error:
+        cluster_profile(cluster)
+    except ProfileNotFound as error:
         faults.append(((), str(error)))
     return faults
+
+
+def cluster_profile(cluster: Cluster) -> PerformanceProfile:
+    """The measured curves a cluster is simulated with. Raises ProfileNotFound."""
+    return load_profile(
+        model=cluster.model,
+        gpu=cluster.gpu,
+        tensor_parallel=cluster.tensor_parallel,
+        quantisation=cluster.quantisation,
+        variant=cluster.variant,
+    )
 
 
 def _price_faults(scenario: Scenario) -> list[Fault]:

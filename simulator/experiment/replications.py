@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from simulator.analysis.metrics import RunSummary, summarise
 from simulator.engine.simulation import simulate
+from simulator.experiment import checkpoint
 from simulator.experiment.store import write_tables
 from simulator.scenario.patterns import ApiPattern
 from simulator.workload.synthesis import synthesise
@@ -34,20 +33,14 @@ class Task:
     Attributes:
         replication: Number of the replication.
         pattern: Name of the first pattern that needs it.
-        tables: Where its requests and levels are written; None to keep only the summary.
+        kept: Folder for its summary once it is done; None to keep nothing.
+        tables: Where its requests and levels are written; None to leave them out.
     """
 
     replication: int
     pattern: str
+    kept: Path | None = None
     tables: Path | None = None
-
-
-def simulation_key(pattern: HostingPattern) -> str:
-    """Hash of what determines a simulation: everything about a pattern but money and words."""
-    content = pattern.model_dump(mode="json", exclude={"description", "costs"})
-    if "api" in content:
-        content["api"].pop("prices")
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def may_leave(scenario: Scenario) -> dict[str, bool]:
@@ -66,13 +59,20 @@ def forbidden(scenario: Scenario, pattern: HostingPattern) -> list[str]:
     ]
 
 
+def representatives(scenario: Scenario, names: list[str]) -> dict[str, str]:
+    """By pattern, the first one that determines the same simulation: often itself."""
+    keys = {name: checkpoint.simulation_key(scenario.hosting_patterns[name]) for name in names}
+    first = {key: name for name, key in reversed(keys.items())}
+    return {name: first[key] for name, key in keys.items()}
+
+
 def replicate(
     scenario: Scenario,
     names: list[str],
     *,
     replications: int,
     jobs: int = 1,
-    tables: Path | None = None,
+    folder: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, list[RunSummary]]:
     """Simulate patterns; those that differ only in money share their simulations.
@@ -82,21 +82,23 @@ def replicate(
         names: Patterns to simulate.
         replications: How many times each.
         jobs: Processes; the result does not depend on it.
-        tables: Folder for the requests and levels of each pattern's first replication.
+        folder: Where finished simulations are kept, and found when a run is repeated; also gets the requests and
+            levels of each first replication.
         progress: Called now and then with the share of the work done.
 
     Returns:
         By pattern, one summary per replication, in order.
     """
-    keys = {name: simulation_key(scenario.hosting_patterns[name]) for name in names}
-    first = {key: name for name, key in reversed(keys.items())}
+    chosen = representatives(scenario, names)
     tasks = [
-        Task(replication, name, tables if replication == 0 else None)
+        Task(replication, name, folder, folder if replication == 0 else None)
         for replication in range(replications)
-        for name in first.values()
+        for name in dict.fromkeys(chosen.values())
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        board = Path(folder) / "progress"
+    if not tasks:
+        return {}
+    with tempfile.TemporaryDirectory() as scratch:
+        board = Path(scratch) / "progress"
         np.zeros(len(tasks)).tofile(board)
         done = Event()
         watcher = Thread(target=_watch, args=(board, done, progress), daemon=True)
@@ -107,9 +109,7 @@ def replicate(
             done.set()
             watcher.join()
     by_task = {(tasks[number].replication, tasks[number].pattern): summary for number, summary in found}
-    return {
-        name: [by_task[replication, first[key]] for replication in range(replications)] for name, key in keys.items()
-    }
+    return {name: [by_task[number, other] for number in range(replications)] for name, other in chosen.items()}
 
 
 def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> list[tuple[int, RunSummary]]:
@@ -125,6 +125,10 @@ def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> l
 
 def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
     marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
+    kept = task.kept and task.kept / checkpoint.file_name(scenario, task.pattern, task.replication)
+    if kept is not None and (known := checkpoint.load(kept)) is not None:
+        marks[number] = 1.0
+        return number, known
     horizon_s = scenario.horizon.duration_s
     table = synthesise(scenario, task.replication)
     leave = may_leave(scenario)
@@ -145,6 +149,8 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         write_tables(task.tables, task.pattern, record, table)
     objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
     summary = summarise(record, table, objectives, scenario.experiment.warm_up)
+    if kept is not None:
+        checkpoint.save(kept, summary)
     marks[number] = 1.0
     return number, summary
 

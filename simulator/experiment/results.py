@@ -10,7 +10,6 @@ from simulator.analysis.metrics import METRICS, QUANTILES, Group
 from simulator.analysis.output_analysis import estimate
 from simulator.cost.bill import Bill, monthly_bill, usd_per_million_tokens
 from simulator.cost.usage import Usage
-from simulator.scenario.patterns import ApiPattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,12 +68,21 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadResult:
-    """One workload on one hosting pattern; `objective_met` is None where the scenario sets none."""
+    """One workload on one hosting pattern, all replications together.
+
+    Attributes:
+        share_met: Share of the requests within the limit that the fewest are within.
+        goodput: Share of the requests within every limit at once.
+        objective_met: Whether `share_met` is what the objectives ask for.
+
+    The last three are None where the scenario sets no objectives, or nothing arrived.
+    """
 
     latency: dict[str, Latency | None]
     requests: Requests
     tokens: Tokens
     share_met: float | None
+    goodput: float | None
     objective_met: bool | None
 
 
@@ -115,12 +123,9 @@ def pattern_result(
     """Combine replications, and price each."""
     usages = [_usage(run) for run in runs]
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
-    per_million = [
-        float(usd)
-        for bill, usage in zip(bills, usages, strict=True)
-        if (usd := usd_per_million_tokens(bill, usage, month_hours)) is not None
-    ]
-    mean_bill = monthly_bill(pattern, _mean_usage(usages), book, month_hours)
+    usage = _pooled(usages)
+    mean_bill = monthly_bill(pattern, usage, book, month_hours)
+    per_million = usd_per_million_tokens(mean_bill, usage, month_hours)
     shown = mean_bill.rounded()
     workloads = {workload: _workload([run.workloads[workload] for run in runs]) for workload in runs[0].workloads}
     return PatternResult(
@@ -131,7 +136,7 @@ def pattern_result(
         infeasible_reasons=[],
         monthly_cost_usd=_interval([float(bill.total_usd) for bill in bills]),
         cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
-        usd_per_million_tokens=sum(per_million) / len(per_million) if per_million else None,
+        usd_per_million_tokens=None if per_million is None else float(per_million),
         utilisation=_utilisation(runs, capacity_fraction),
         requests=_sum_requests([result.requests for result in workloads.values()]),
         tokens=_sum_tokens([result.tokens for result in workloads.values()]),
@@ -154,7 +159,7 @@ def _usage(run: RunSummary) -> Usage:
     )
 
 
-def _mean_usage(usages: Sequence[Usage]) -> Usage:
+def _pooled(usages: Sequence[Usage]) -> Usage:
     """The replications as one long month."""
     return Usage(
         hours=sum(usage.hours for usage in usages),
@@ -197,8 +202,7 @@ def _latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
 
 
 def _workload(groups: Sequence[Group]) -> WorkloadResult:
-    shares = [group.share_met for group in groups if group.share_met is not None]
-    met = [group.objective_met for group in groups if group.objective_met is not None]
+    share, target = _share(groups, "share_met"), groups[0].target_share
     return WorkloadResult(
         latency=_latency(groups),
         requests=_requests(groups),
@@ -207,10 +211,16 @@ def _workload(groups: Sequence[Group]) -> WorkloadResult:
             round(_mean(groups, lambda group: group.cached_prompt_tokens)),
             round(_mean(groups, lambda group: group.output_tokens)),
         ),
-        share_met=sum(shares) / len(shares) if shares else None,
-        # Met on the whole: by most replications.
-        objective_met=sum(met) * 2 > len(met) if met else None,
+        share_met=share,
+        goodput=_share(groups, "goodput"),
+        objective_met=None if share is None or target is None else share >= target,
     )
+
+
+def _share(groups: Sequence[Group], name: str) -> float | None:
+    """A share of the requests of all replications; None where no replication has it."""
+    found = [(share, group.arrived) for group in groups if (share := getattr(group, name)) is not None]
+    return sum(share * count for share, count in found) / sum(count for _, count in found) if found else None
 
 
 def _mean(groups: Sequence[Group], pick: Callable[[Group], int]) -> float:
@@ -253,13 +263,8 @@ def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
 
 
 def refused(name: str, pattern: HostingPattern, reasons: list[str]) -> PatternResult:
-    """A pattern that was not simulated because it may not be used."""
+    """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
     return PatternResult(name, pattern.kind, pattern.description, feasible=False, infeasible_reasons=reasons)
-
-
-def is_api(pattern: HostingPattern) -> bool:
-    """Whether a pattern has no cluster."""
-    return isinstance(pattern, ApiPattern)
 
 
 def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything

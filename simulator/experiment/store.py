@@ -1,48 +1,67 @@
 """A run as a directory: the question, the answer, the requests, the levels, and what made them.
 
-Everything is written beside its place first and then moved there, so a directory is whole or absent.
+Work in progress lies in a hidden directory beside its place. What is whole is moved there at the end, so a run
+directory is complete or absent, and an interrupted run finds what it has done.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
-import tempfile
+from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from simulator.engine.record import Outcome, Reason
+from simulator.errors import RunStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from simulator.engine.record import RunRecord
     from simulator.scenario.schema import Scenario
     from simulator.workload.request import RequestTable
 
-_LIBRARIES = ("numpy", "pandas", "pydantic", "scipy", "simpy")
+_LIBRARIES = ("numpy", "pydantic", "scipy", "simpy", "holidays")
+_MANIFEST = "manifest.json"
+_TABLES = ("requests", "levels")
+
+
+def open_folder(target: Path, scenario: Scenario) -> Path:
+    """A place for the unfinished work of a run that will be kept at `target`.
+
+    Raises:
+        RunStoreError: Something other than a run is there, or it cannot be written.
+    """
+    if target.exists() and not (target / _MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise RunStoreError(f"{target} exists and is not a run directory; choose another place for the run")
+    if not target.name or (target.exists() and target.samefile(".")):
+        raise RunStoreError(f"{target} is where you stand; choose another place for the run")
+    folder = target.parent / f".{target.name}-{scenario.sha256[:12]}.unfinished"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
+    return folder
 
 
 def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTable) -> None:
-    """Write the requests and hourly levels of one run, `<pattern>.requests.parquet` and `<pattern>.levels.parquet`."""
-    import numpy as np
+    """Write the requests and hourly levels of one run as Parquet, `<pattern>.requests.parquet` and `.levels.`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def words(codes: Any, names: Sequence[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
-        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())).cast(
-            pa.string()
-        )
-
     log = record.log
     requests = {
-        "pattern": words(np.zeros(len(table), np.int32), [pattern]),
+        "pattern": _named(np.zeros(len(table), np.int8), [pattern]),
+        "workload": _named(table.workload, table.workloads),
         "arrival_s": table.arrival_s,
-        "workload": words(table.workload, table.workloads),
         "prompt_tokens": table.prompt_tokens,
         "output_tokens": table.output_tokens,
         "priority": table.priority,
@@ -50,90 +69,103 @@ def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTa
         "scheduled_s": log.scheduled_s,
         "first_token_s": log.first_token_s,
         "last_token_s": log.last_token_s,
-        "outcome": words(log.outcome, [outcome.name.lower() for outcome in Outcome]),
-        "failed_over": words(log.failover, [reason.name.lower() for reason in Reason]),
-        # No backend is -1, the last of the names.
-        "backend": words(log.backend % (len(record.backends) + 1), [*record.backends, "none"]),
+        "outcome": _named(log.outcome, [outcome.name.lower() for outcome in Outcome]),
+        "failed_over": _named(log.failover, [reason.name.lower() for reason in Reason]),
+        "backend": _named(log.backend, record.backends),
         "cached_tokens": log.cached_tokens,
         "preemptions": log.preemptions,
         "attempts": log.attempts,
+        "billed_prompt_tokens": log.billed_prompt_tokens,
+        "billed_output_tokens": log.billed_output_tokens,
         "wasted_tokens": log.wasted_tokens,
     }
-    pq.write_table(pa.table(requests), folder / f"{pattern}.requests.parquet", compression="zstd")
-    levels = [
-        {
-            "pattern": words(np.zeros(len(level.busy_s), np.int32), [pattern]),
-            "replica": np.full(len(level.busy_s), number),
-            "start_s": np.arange(len(level.busy_s)) * level.interval_s,
-            "busy_s": level.busy_s,
-            "sequence_s": level.sequence_s,
-            "waiting_s": level.waiting_s,
-            "kv_block_s": level.kv_block_s,
+    columns = {name: pa.array(values, from_pandas=True) for name, values in requests.items()}
+    pq.write_table(pa.table(columns), folder / f"{pattern}.requests.parquet")
+    rows = [(number, level) for number, level in enumerate(record.levels)]
+    if rows:
+        levels = {
+            "pattern": _named(np.zeros(sum(len(level.busy_s) for _, level in rows), np.int8), [pattern]),
+            "replica": np.concatenate([np.full(len(level.busy_s), number, np.int16) for number, level in rows]),
+            "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for _, level in rows]),
         }
-        for number, level in enumerate(record.levels)
-    ]
-    if levels:
-        whole = pa.concat_tables(pa.table(level) for level in levels)
-        pq.write_table(whole, folder / f"{pattern}.levels.parquet", compression="zstd")
+        for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
+            levels[name] = np.concatenate([getattr(level, name) for _, level in rows])
+        pq.write_table(pa.table(levels), folder / f"{pattern}.levels.parquet")
+
+
+def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """A dictionary-encoded column; a negative code is null."""
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(names), pa.string()))
 
 
 def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     """What made a run; only `environment` differs between two machines that ran the same."""
+    facts = ("simulator_version", "scenario", "seed", "replications", "price_book")
     return {
         "schema_version": 1,
-        "simulator_version": summary["simulator_version"],
-        "scenario": summary["scenario"],
-        "seed": summary["seed"],
-        "replications": summary["replications"],
-        "price_book": summary["price_book"],
+        **{fact: summary[fact] for fact in facts},
+        "horizon": {
+            "start": scenario.horizon.start_local.isoformat(),
+            "end": scenario.horizon.end_local.isoformat(),
+        },
         **inputs,
-        "tables": "requests and levels are those of the first replication",
+        "tables": "requests.parquet and levels.parquet hold the first replication only",
         "environment": {
-            "python": platform.python_version(),
+            "written_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
             "platform": platform.platform(),
+            "python": platform.python_version(),
             "libraries": {name: version(name) for name in _LIBRARIES},
             "command": sys.argv[1:],
         },
-        "resolved": scenario.resolved,
     }
 
 
-def write_run(target: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], tables: Path) -> None:
-    """Write a run directory, replacing one that is there.
+def write_run(
+    target: Path, folder: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], patterns: Iterable[str]
+) -> None:
+    """Turn a finished folder into a run directory, replacing an older run.
+
+    Args:
+        target: Its place.
+        folder: From `open_folder`, on the same file system; gone afterwards.
+        scenario: The question.
+        summary: The published JSON document.
+        made_by: From `manifest`.
+        patterns: Names of the patterns that wrote tables.
 
     Raises:
-        OSError: The place cannot be written.
+        RunStoreError: The place cannot be written.
     """
     from ruamel.yaml import YAML
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    whole = folder / "whole"
     try:
-        with (staging / "scenario.yaml").open("w", encoding="utf-8") as file:
+        shutil.rmtree(whole, ignore_errors=True)
+        whole.mkdir()
+        with (whole / "scenario.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(scenario.resolved, file)
-        (staging / "summary.json").write_bytes(summary)
-        (staging / "manifest.json").write_text(json.dumps(made_by, indent=2) + "\n", encoding="utf-8")
-        for kind in ("requests", "levels"):
-            _join(sorted(tables.glob(f"*.{kind}.parquet")), staging / f"{kind}.parquet")
-        staging.chmod(0o755)
-        old = target.with_name(f".{target.name}-old-{os.getpid()}")
+        (whole / "summary.json").write_bytes(summary)
+        for kind in _TABLES:
+            _join([folder / f"{name}.{kind}.parquet" for name in patterns], whole / f"{kind}.parquet")
+        (whole / _MANIFEST).write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if target.exists():
-            target.rename(old)
-        staging.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+            target.replace(folder / "replaced")
+        whole.replace(target)
+    except OSError as error:
+        raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _join(parts: list[Path], target: Path) -> None:
-    """Concatenate Parquet files of the same columns, one row group at a time."""
+def _join(parts: Iterable[Path], target: Path) -> None:
+    """Concatenate the Parquet files that exist, one in memory at a time."""
     import pyarrow.parquet as pq
 
-    if not parts:
+    found = [part for part in parts if part.is_file()]
+    if not found:
         return
-    with pq.ParquetWriter(target, pq.read_schema(parts[0]), compression="zstd") as writer:
-        for part in parts:
-            file = pq.ParquetFile(part)
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group))
+    with pq.ParquetWriter(target, pq.read_schema(found[0]), compression="zstd") as writer:
+        for part in found:
+            writer.write_table(pq.read_table(part))

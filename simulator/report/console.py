@@ -1,4 +1,4 @@
-"""Results on a terminal: what it costs, what users see, and a verdict."""
+"""Results on a terminal: what it costs, what users wait, who is content, and a verdict."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from simulator.decision.words import kept_share, percent, usd
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
 
@@ -19,173 +21,199 @@ if TYPE_CHECKING:
     from simulator.experiment.results import Interval, Latency, PatternResult
     from simulator.scenario.workloads import Objectives
 
-_KINDS = {"metered_api": "metered API", "self_hosted": "self-hosted", "hybrid": "hybrid"}
 _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}
+_WORKLOADS_SIDE_BY_SIDE = 5
+_NONE = Text("–", "dim")
 
 
 def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
-    """Everything `simulator run` shows."""
-    parts: list[RenderableType] = [_heading(results), _costs(results), _latencies(results), _objectives(results)]
-    parts.append(_notes(results))
-    if warnings:
-        parts.append(_bullets("Take care", warnings, "yellow"))
-    parts.append(_verdict(results))
-    return Group(*parts)
+    """Everything `simulator run` shows; made for 100 columns and more."""
+    decision = results.decision
+    advice = [decision.capacity_advice] if decision.capacity_advice else []
+    return Group(
+        _heading(results),
+        _costs(results),
+        _waits(results),
+        *_objectives(results),
+        _definitions(results),
+        *_bullets("Take care", warnings, "yellow"),
+        *_bullets("Reasons", decision.reasons[1:], "cyan"),
+        *_bullets("Capacity", advice, "cyan"),
+        *_bullets("What would change it", decision.what_would_change_it, "cyan"),
+        _verdict(results),
+    )
 
 
 def _heading(results: Results) -> RenderableType:
-    scenario = results.scenario
+    scenario, count = results.scenario, results.replications
+    begin = scenario.horizon.start_local
     days = scenario.horizon.duration_s / 86_400.0
     arrived = next((result.requests.arrived for result in results.patterns if result.requests), 0)
-    count = f"{results.replications} replication" + ("s" if results.replications != 1 else "")
-    facts = f"{days:g} days from {scenario.horizon.start_local:%A %-d %B %Y}, {arrived:,} requests, {count}, seed "
-    text = Text.assemble((scenario.name, "bold"), "  ", scenario.description, "\n")
-    return Text.assemble(text, (facts + str(scenario.experiment.seed), "dim"))
+    facts = (
+        f"{days:g} day{'s' if days != 1 else ''} from {begin:%A} {begin.day} {begin:%B %Y}",
+        f"{arrived:,} requests",
+        f"{count} replication{'s' if count != 1 else ''}",
+        f"seed {scenario.experiment.seed}",
+    )
+    title = Text.assemble((scenario.name, "bold"), f"  {scenario.description}" if scenario.description else "")
+    return Padding(Group(title, Text(" · ".join(facts), "dim")), (0, 0, 1, 0))
 
 
-def _table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+def _table(columns: Iterable[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < left else "right", no_wrap=True)
+        table.add_column(column, justify="right" if number else "left", vertical="bottom", no_wrap=True)
     return table
+
+
+def _section(title: str, remark: str, table: Table) -> RenderableType:
+    return Padding(Group(Text.assemble((title, "bold"), (f"  {remark}", "dim")), table), (0, 0, 1, 0))
 
 
 def _costs(results: Results) -> RenderableType:
-    month = f"a month of {float(results.month_hours):g} h"
     table = _table(
-        f"What it costs ({month}, price book {results.book.id})",
-        ("hosting pattern", "kind", "USD a month", "per 1M tokens", "busy", "of capacity", "to API", "queue"),
-        left=2,
+        (
+            "hosting pattern",
+            "USD\na month",
+            "USD per\n1M tokens",
+            "GPUs\nbusy",
+            "share of capacity,\ntokens a month",
+            "sent to\nthe API",
+            "queue",
+        )
     )
     for result in results.patterns:
-        if not result.feasible or result.requests is None:
-            table.add_row(result.name, _KINDS[result.kind], Text("not allowed", "red"), "", "", "", "", "")
+        if result.requests is None:
+            table.add_row(_name(result, results), Text("not feasible", "red"))
             continue
-        usage = result.utilisation or {}
-        failed_over = f"{result.requests.failover_share:.2%}" if result.kind == "hybrid" else "–"
+        use = result.utilisation or {}
         table.add_row(
             _name(result, results),
-            _KINDS[result.kind],
             _money(result.monthly_cost_usd),
-            f"{result.usd_per_million_tokens:,.2f}" if result.usd_per_million_tokens is not None else "–",
-            _share(usage.get("busy_fraction")),
-            _share(usage.get("capacity_fraction")),
-            failed_over,
+            _NONE if result.usd_per_million_tokens is None else f"{result.usd_per_million_tokens:,.2f}",
+            _share(use.get("busy_fraction")),
+            _capacity(use.get("capacity_fraction"), results.capacity_tokens_per_month.get(result.name)),
+            percent(result.requests.failover_share) if result.kind == "hybrid" else _NONE,
             Text(result.saturation or "", _SATURATION[result.saturation or "stable"]),
         )
-    return table
+    month = f"a month of {float(results.month_hours):g} h, price book {results.book.id}"
+    return _section("What it costs", month, table)
 
 
-def _name(result: PatternResult, results: Results) -> Text:
-    chosen = result.name == results.decision.recommended
-    return Text(result.name, "bold green" if chosen else "")
-
-
-def _latencies(results: Results) -> RenderableType:
-    columns = ("hosting pattern", "TTFT p50", "p95", "p99", "end-to-end p50", "p95", "p99")
-    table = _table("What users wait (seconds; ± is the 95 % interval over replications)", columns)
+def _waits(results: Results) -> RenderableType:
+    table = _table(("hosting pattern", "TTFT\np50", "\np95", "\np99", "end to end\np50", "\np95", "\np99", "completed"))
     for result in results.patterns:
-        cells = []
+        if result.requests is None:
+            continue
+        cells: list[str | Text] = []
         for metric in ("ttft_s", "e2e_s"):
             latency = result.latency.get(metric)
-            cells += [_seconds(latency.p50), _seconds(latency.p95), _p99(latency)] if latency else ["–"] * 3
+            cells += [_NONE] * 3 if latency is None else [_seconds(latency.p50), _seconds(latency.p95)]
+            if latency is not None:
+                cells.append(Text("grows", "red") if result.saturation == "overloaded" else _p99(latency))
+        arrived = result.requests.arrived
+        cells.append(kept_share(result.requests.completed / arrived) if arrived else _NONE)
         table.add_row(_name(result, results), *cells)
-    return table
+    return _section("What users wait", "seconds, all workloads together", table)
 
 
-def _objectives(results: Results) -> RenderableType:
-    asked = {name: load.objectives for name, load in results.scenario.workloads.items() if load.objectives}
-    if not asked:
-        return Text()
-    columns = [f"{name}\n{_objective(objectives)}" for name, objectives in asked.items()]
-    table = _table("Share of requests within the objectives", ("hosting pattern", *columns))
-    for result in results.patterns:
-        cells = []
-        for name in asked:
-            found = result.workloads.get(name)
-            if found is None or found.share_met is None:
-                cells.append(Text("–"))
-            else:
-                cells.append(Text(_met(found.share_met), "green" if found.objective_met else "red"))
-        table.add_row(_name(result, results), *cells)
-    return table
+def _objectives(results: Results) -> list[RenderableType]:
+    """Patterns by workloads, a few workloads at a time."""
+    wanted = {name: load.objectives for name, load in results.scenario.workloads.items() if load.objectives}
+    names = list(wanted)
+    sections: list[RenderableType] = []
+    for start in range(0, len(names), _WORKLOADS_SIDE_BY_SIDE):
+        shown = names[start : start + _WORKLOADS_SIDE_BY_SIDE]
+        table = _table(("hosting pattern", *(f"{_broken(name)}\n[dim]{_limits(wanted[name])}[/]" for name in shown)))
+        for result in results.patterns:
+            if result.requests is not None:
+                table.add_row(_name(result, results), *(_content(result, name) for name in shown))
+        sections.append(_section("What was promised", "share of requests within each limit", table))
+    return sections
 
 
-def _objective(objectives: Objectives) -> str:
-    limits = (("TTFT", objectives.ttft), ("e2e", objectives.end_to_end))
-    wanted = ", ".join(f"{label} {_duration(limit)}" for label, limit in limits if limit is not None)
-    return f"{objectives.share * 100:g} % within\n{wanted}"
+def _content(result: PatternResult, workload: str) -> Text:
+    found = result.workloads[workload]
+    if found.share_met is None:
+        return _NONE
+    return Text(
+        f"{kept_share(found.share_met)} {'✓' if found.objective_met else '✗'}", "" if found.objective_met else "red"
+    )
 
 
-def _met(share: float) -> str:
-    # Never round a missed request away.
-    return "100 %" if share == 1.0 else f"{min(share, 0.9999):.2%}"
+def _broken(name: str) -> str:
+    """A long name over two lines."""
+    words = name.split("_")
+    half = (len(words) + 1) // 2
+    return "_\n".join("_".join(part) for part in (words[:half], words[half:]) if part)
 
 
-def _notes(results: Results) -> RenderableType:
-    if not any(result.utilisation for result in results.patterns):
-        return Text()
-    served = [
-        f"{result.name} {fraction * results.capacity_tokens_per_month[result.name] / 1e6:,.0f}M"
-        f" of {results.capacity_tokens_per_month[result.name] / 1e6:,.0f}M"
-        for result in results.patterns
-        if result.utilisation and (fraction := result.utilisation["capacity_fraction"]) is not None
-    ]
-    lines = [
-        "busy: share of the time in which the GPUs execute a step, however small its batch.",
-        "of capacity: requests served over those the cluster could serve of this mix with a full batch,",
-        f"in tokens a month: {'; '.join(served)}.",
-    ]
+def _limits(objectives: Objectives) -> str:
+    limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end))
+    lines = [f"{label} {_duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
+    return "\n".join([*lines, f"for {100.0 * objectives.share:g} %"])
+
+
+def _definitions(results: Results) -> RenderableType:
+    lines = ["±: half the 95 % interval over replications. p50, p95, p99: values observed, mean over replications."]
+    if any(result.utilisation for result in results.patterns):
+        lines += [
+            "GPUs busy: share of the time in which a step executes, however small its batch (busy_fraction).",
+            "share of capacity: requests served over those a full batch could serve of this mix (capacity_fraction).",
+        ]
+    if any(result.saturation == "overloaded" for result in results.patterns):
+        lines.append("grows: the queue does not drain, so this figure depends on how long one simulates.")
     return Padding(Text("\n".join(lines), "dim"), (0, 0, 1, 0))
 
 
-def _bullets(title: str, lines: Sequence[str], style: str) -> RenderableType:
+def _bullets(title: str, lines: Sequence[str], style: str) -> list[RenderableType]:
+    if not lines:
+        return []
     table = Table.grid(padding=(0, 1))
     for line in lines:
         table.add_row(Text("•", style), Text(line))
-    return Group(Text(title, f"bold {style}"), table, Text())
+    return [Text(title, f"bold {style}"), Padding(table, (0, 0, 1, 0))]
 
 
 def _verdict(results: Results) -> RenderableType:
     decision = results.decision
-    parts: list[RenderableType] = [
-        Text(
-            f"Verdict: {decision.recommended or 'none of them'}", "bold green" if decision.recommended else "bold red"
-        ),
-        Text(decision.reasons[0] + "."),
-        Text(),
-    ]
-    if decision.reasons[1:]:
-        parts.append(_bullets("Not chosen", decision.reasons[1:], "red"))
-    if decision.capacity_advice:
-        parts.append(_bullets("Capacity", [decision.capacity_advice], "cyan"))
-    if decision.what_would_change_it:
-        parts.append(_bullets("What would change it", decision.what_would_change_it, "cyan"))
-    return Group(*parts)
+    text = Text.assemble(("Verdict: ", "bold"), decision.reasons[0], ".")
+    if decision.recommended:
+        text.highlight_words([decision.recommended], "bold green")
+    return text
 
 
-def _money(interval: Interval | None) -> str:
+def _name(result: PatternResult, results: Results) -> Text:
+    chosen = result.name == results.decision.recommended
+    return Text(f"▸ {result.name}" if chosen else f"  {result.name}", "bold green" if chosen else "")
+
+
+def _money(interval: Interval | None) -> str | Text:
     if interval is None:
-        return "–"
+        return _NONE
     half = (interval.ci95[1] - interval.ci95[0]) / 2.0 if interval.ci95 else 0.0
-    return f"{interval.mean:,.2f}" + (f" ± {half:,.2f}" if half >= 0.005 else "")
+    shown = f"{half:,.0f}" if interval.mean >= 99.995 else f"{half:,.2f}"
+    return usd(interval.mean) + (f" ± {shown}" if shown.strip("0.") else "")
 
 
-def _share(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.1%}" if value >= 0.001 else f"{value:.4%}"
+def _share(value: float | None) -> str | Text:
+    return _NONE if value is None else percent(value)
+
+
+def _capacity(share: float | None, tokens_per_month: int | None) -> str | Text:
+    if share is None or tokens_per_month is None:
+        return _NONE
+    return f"{percent(share)} of {tokens_per_month / 1e6:,.0f}M"
 
 
 def _seconds(value: float) -> str:
-    if value < 10.0:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if value < 1000.0 else f"{value:,.0f}"
+    return f"{value:.2f}" if value < 10.0 else f"{value:.1f}" if value < 1000.0 else f"{value:,.0f}"
 
 
 def _p99(latency: Latency) -> str:
-    half = (latency.ci95[1] - latency.ci95[0]) / 2.0 if latency.ci95 else None
-    return _seconds(latency.p99) + (f" ± {_seconds(half)}" if half is not None else "")
+    if latency.ci95 is None:
+        return _seconds(latency.p99)
+    return f"{_seconds(latency.p99)} ± {_seconds((latency.ci95[1] - latency.ci95[0]) / 2.0)}"
 
 
 def _duration(seconds: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
+import hashlib
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +13,19 @@ from simulator.cost.checks import price_warnings
 from simulator.cost.prices import load_price_book
 from simulator.decision.results import Results, run
 from simulator.engine.simulation import replica_plan
-from simulator.errors import Fault, ScenarioError
-from simulator.experiment.store import manifest, write_run
-from simulator.performance.profile import load_profile
+from simulator.errors import InfeasibleCluster
+from simulator.experiment.checks import cluster_profile
+from simulator.experiment.replications import representatives
+from simulator.experiment.store import manifest, open_folder, write_run
 from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import ApiPattern
 from simulator.workload.calendar import ClinicalCalendar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from simulator.performance.profile import PerformanceProfile
-    from simulator.scenario.patterns import Cluster
+    from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
 
 
@@ -32,126 +33,124 @@ def run_with_progress(
     scenario: Scenario,
     *,
     patterns: Sequence[str] | None,
-    replications: int | None,
     jobs: int,
-    tables: Path | None,
+    folder: Path | None,
     quiet: bool,
 ) -> Results:
-    """`run` with a bar on standard error, or nothing when quiet."""
-    if quiet:
-        return run(scenario, patterns=patterns, replications=replications, jobs=jobs, tables=tables)
+    """`run` with a bar on standard error, where that is a terminal that wants one."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(f"simulating {scenario.name}", total=1.0)
         return run(
             scenario,
             patterns=patterns,
-            replications=replications,
             jobs=jobs,
-            tables=tables,
+            folder=folder,
             progress=lambda share: bar.update(task, completed=share),
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class KeptRun:
     """A run directory in the making.
 
     Attributes:
         scenario: The question.
-        tables: Where the simulations leave their requests and levels.
-        output: Where to keep the run; a folder under `runs` when None.
-        target: Where it was kept, once written.
+        target: Where the run will be kept.
+        folder: Where its unfinished work lies; an interrupted run continues from it.
     """
 
     scenario: Scenario
-    tables: Path
-    output: Path | None
-    target: Path | None = None
+    target: Path
+    folder: Path
+
+    def give_up(self) -> int:
+        """Number of simulations that need not be repeated; without any, the folder is removed."""
+        finished = len(list(self.folder.glob("*.json")))
+        if not finished:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return finished
 
     def write(self, results: Results) -> None:
         """Write the directory.
 
         Raises:
-            ScenarioError: The place cannot be written.
+            RunStoreError: The place cannot be written.
         """
-        summary = results.to_json()
-        self.target = self.output or Path("runs") / f"{self.scenario.name}-{self.scenario.sha256[:12]}"
         calendar = ClinicalCalendar(self.scenario.horizon)
+        shared = representatives(self.scenario, [result.name for result in results.patterns if result.feasible])
+        profiles = _profiles(self.scenario.hosting_patterns[name] for name in shared)
         inputs = {
             "profiles": {
-                profile.id: profile.provenance | {"label": profile.label} for profile in _profiles(self.scenario)
+                profile.id: {
+                    "sha256": hashlib.sha256(profile.model_dump_json().encode()).hexdigest(),
+                    "label": profile.label,
+                    "provenance": profile.provenance,
+                }
+                for profile in profiles
             },
             "holidays": {str(day): name for day, name in calendar.holidays.items()},
+            "same_simulation": {name: other for name, other in shared.items() if name != other},
         }
-        try:
-            write_run(
-                self.target, self.scenario, summary, manifest(self.scenario, results.document(), inputs), self.tables
-            )
-        except OSError as error:
-            raise ScenarioError(
-                [Fault("--output", 0, str(self.target), f"cannot be written: {error.strerror}")]
-            ) from error
+        made_by = manifest(self.scenario, results.document(), inputs)
+        write_run(
+            self.target, self.folder, self.scenario, results.to_json(), made_by, list(dict.fromkeys(shared.values()))
+        )
 
 
-@contextmanager
-def keep_run(scenario: Scenario, output: Path | None) -> Iterator[KeptRun]:
-    """A place for what the simulations leave, removed in the end."""
-    with tempfile.TemporaryDirectory(prefix="simulator-") as folder:
-        yield KeptRun(scenario, Path(folder), output)
+def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None = None) -> KeptRun:
+    """A place to keep a run: `output`, or a folder under `runs` named after the scenario and its hash.
+
+    Raises:
+        RunStoreError: Something else is there, or it cannot be written.
+    """
+    name = "-".join([scenario.name, scenario.sha256[:12], *sorted(patterns or ())])
+    target = output or Path("runs") / name
+    return KeptRun(scenario, target, open_folder(target, scenario))
 
 
-def warnings_about(scenario: Scenario) -> list[str]:
-    """What deserves doubt: prices, models that retire, profiles that are estimates or left behind."""
+def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> list[str]:
+    """What deserves doubt: prices, models that retire, profiles that are estimates or left behind.
+
+    Args:
+        scenario: The scenario.
+        names: Hosting patterns it is about; all when absent.
+    """
     book = load_price_book(scenario.prices.book)
     last_day = scenario.horizon.end_local.date()
     today = datetime.now(tz=UTC).date()
+    patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}
     found = []
-    for name, pattern in scenario.hosting_patterns.items():
+    for name, pattern in patterns.items():
         # Prices age with the calendar on the wall; a model must live until the later of today and the horizon.
         aged = [message for _, message in price_warnings(pattern, book, today) if "retires" not in message]
         later = price_warnings(pattern, book, max(last_day, today))
         retired = [message for _, message in later if "retires" in message]
         found += [f"{name}: {message}" for message in (*retired, *aged)]
-    for profile in _profiles(scenario):
+    for profile in _profiles(patterns.values()):
         if profile.label != "measured":
             noted = f": {profile.notes[0]}" if profile.notes else ""
             found.append(f"profile {profile.id} is {profile.label}{noted}")
-    for name, pattern in scenario.hosting_patterns.items():
+    for name, pattern in patterns.items():
         if not isinstance(pattern, ApiPattern) and _extrapolates(pattern.cluster):
             found.append(f"{name}: max_num_seqs reaches beyond the largest batch of its profile")
     return list(dict.fromkeys(found))
 
 
 def _extrapolates(cluster: Cluster) -> bool:
-    model = replica_plan(cluster).step_time
+    try:
+        model = replica_plan(cluster).step_time
+    except InfeasibleCluster:
+        return False
     return isinstance(model, ProfiledStepTime) and model.extrapolates
 
 
-def _profiles(scenario: Scenario) -> list[PerformanceProfile]:
-    profiles = {}
-    for pattern in scenario.hosting_patterns.values():
-        if not isinstance(pattern, ApiPattern):
-            cluster = pattern.cluster
-            profile = load_profile(
-                model=cluster.model,
-                gpu=cluster.gpu,
-                tensor_parallel=cluster.tensor_parallel,
-                quantisation=cluster.quantisation,
-                variant=cluster.variant,
-            )
-            profiles[profile.id] = profile
-    return list(profiles.values())
+def _profiles(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
+    found = [cluster_profile(pattern.cluster) for pattern in patterns if not isinstance(pattern, ApiPattern)]
+    return list({profile.id: profile for profile in found}.values())

@@ -1,0 +1,191 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.analysis.metrics import quantiles, summarise, utilisation_of
+from simulator.engine.record import Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
+from simulator.scenario.workloads import Objectives
+from tests.engine.demand import table
+
+HOUR_S = 3600.0
+NO_OBJECTIVES = {"notes": None}
+
+
+def record(demand, horizon_s=HOUR_S, levels=(), **columns):
+    """Every request takes 1 s to its first token and 3 s to its last, but for what `columns` says."""
+    log = RequestLog.empty(len(demand))
+    log.first_token_s[:] = demand.arrival_s + 1.0
+    log.last_token_s[:] = demand.arrival_s + 3.0
+    log.outcome[:] = Outcome.COMPLETED
+    for name, values in columns.items():
+        getattr(log, name)[:] = values
+    return RunRecord(("cluster",), horizon_s, log, levels)
+
+
+def levels(busy_s, sequence_s=None, waiting_s=None, interval_s=HOUR_S):
+    busy = np.asarray(busy_s, float)
+    return ReplicaLevels(
+        interval_s=interval_s,
+        busy_s=busy,
+        sequence_s=busy if sequence_s is None else np.asarray(sequence_s, float),
+        waiting_s=np.zeros(len(busy)) if waiting_s is None else np.asarray(waiting_s, float),
+        kv_block_s=10.0 * busy,
+        steps=1,
+        preemptions=2,
+        kv_blocks=100,
+        max_num_seqs=4,
+    )
+
+
+outcomes = st.lists(
+    st.tuples(st.sampled_from(list(Outcome)), st.sampled_from(list(Reason)), st.integers(0, 1)), min_size=1, max_size=60
+)
+
+
+@given(outcomes)
+def test_law_conservation_by_workload_and_in_total(rows):
+    ended, reasons, workload = zip(*rows, strict=True)
+    demand = table(np.arange(len(rows)), workload=workload, workloads=("notes", "letters"))
+    found = summarise(record(demand, outcome=ended, failover=reasons), demand, {})
+    assert found.total.arrived == len(rows) == sum(part.arrived for part in found.workloads.values())
+    for outcome in Outcome:
+        name = outcome.name.lower()
+        assert found.total.outcomes[name] == ended.count(outcome)
+        assert found.total.outcomes[name] == sum(part.outcomes[name] for part in found.workloads.values())
+    assert found.total.failed_over == {
+        "capacity": reasons.count(1),
+        "timeout": reasons.count(2),
+        "error": reasons.count(3),
+    }
+    assert found.total.output_tokens == 200 * ended.count(Outcome.COMPLETED)
+
+
+def test_latencies_are_those_of_completed_requests():
+    demand = table([0.0, 10.0, 20.0], output_tokens=[201, 1, 5])
+    run = record(demand, outcome=[Outcome.COMPLETED, Outcome.COMPLETED, Outcome.UNFINISHED])
+    found = summarise(run, demand, NO_OBJECTIVES).total.latency
+    assert found["ttft_s"]["p99"] == 1.0
+    assert found["e2e_s"]["mean"] == 3.0
+    # Two seconds over two hundred gaps; a single token has no gap.
+    assert found["itl_s"]["mean"] == found["itl_s"]["p50"] == pytest.approx(0.01)
+
+
+def test_nothing_completed_leaves_no_latency():
+    demand = table([0.0])
+    run = record(demand, outcome=Outcome.TIMED_OUT, first_token_s=np.nan, last_token_s=np.nan)
+    found = summarise(run, demand, {"notes": Objectives(ttft="2s")}).workloads["notes"]
+    assert found.latency == {"ttft_s": {}, "itl_s": {}, "e2e_s": {}}
+    assert found.share_met == found.goodput == 0.0
+
+
+def test_no_requests_at_all():
+    demand = table([])
+    found = summarise(record(demand), demand, {"notes": Objectives(ttft="2s")})
+    assert found.total.arrived == 0
+    assert found.workloads["notes"].share_met is None
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=300))
+def test_quantiles_are_observed_and_ordered(values):
+    found = quantiles(np.array(values))
+    ordered = [found[name] for name in ("p50", "p90", "p95", "p99")]
+    assert set(ordered) <= set(values)
+    assert ordered == sorted(ordered)
+    assert sum(value <= found["p99"] for value in values) >= 0.99 * len(values)
+
+
+def test_p99_of_one_to_a_hundred_is_ninety_nine():
+    assert quantiles(np.arange(1.0, 101.0))["p99"] == 99.0
+
+
+def test_each_limit_and_all_limits():
+    demand = table([0.0, 100.0, 200.0, 300.0])
+    run = record(
+        demand,
+        first_token_s=demand.arrival_s + np.array([1.0, 9.0, 1.0, np.nan]),
+        last_token_s=demand.arrival_s + np.array([3.0, 10.0, 99.0, np.nan]),
+        outcome=[1, 1, 1, Outcome.REJECTED],
+    )
+    both = {"notes": Objectives(ttft="2s", end_to_end="60s", share="50 %")}
+    found = summarise(run, demand, both).workloads["notes"]
+    # Two of four are within each limit, one within both; the rejected one is within none.
+    assert (found.share_met, found.goodput, found.target_share) == (0.5, 0.25, 0.5)
+    only_first = summarise(run, demand, {"notes": Objectives(ttft="2s")}).workloads["notes"]
+    assert only_first.share_met == only_first.goodput == 0.5
+
+
+def test_warm_up_leaves_out_requests_and_time():
+    demand = table([10.0, 2000.0, 5000.0])
+    run = record(demand, 2 * HOUR_S, (levels([3600.0, 1800.0]),), billed_prompt_tokens=[7, 5, 3])
+    whole, later = (summarise(run, demand, NO_OBJECTIVES, warm_up_s) for warm_up_s in (0.0, HOUR_S))
+    assert (whole.total.arrived, later.total.arrived) == (3, 1)
+    assert (whole.api_prompt_tokens, later.api_prompt_tokens) == (15, 3)
+    assert (whole.hours, later.hours) == (2.0, 1.0)
+    assert (whole.utilisation.busy_fraction, later.utilisation.busy_fraction) == (0.75, 0.5)
+
+
+def test_utilisation_is_a_mean_over_time_and_replicas():
+    pair = (levels([3600.0, 0.0]), levels([1800.0, 1800.0], sequence_s=[7200.0, 0.0]))
+    found = utilisation_of(pair, 2 * HOUR_S, 0.0)
+    assert found.busy_fraction == 0.5
+    assert found.batch_occupancy == pytest.approx((3600 + 7200) / 4 / (2 * 7200))
+    assert found.kv_occupancy == pytest.approx(10 * 7200 / 100 / (2 * 7200))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0.0, 900.0), min_size=1, max_size=30), st.floats(0.0, 0.99), st.floats(0.01, 1.0))
+def test_busy_fraction_lies_between_the_least_and_the_most_busy_interval(busy_s, warm_up, last):
+    # The horizon ends within the last interval.
+    horizon_s = 900.0 * (len(busy_s) - 1 + last)
+    busy_s[-1] = min(busy_s[-1], 900.0 * last)
+    rates = [*(value / 900.0 for value in busy_s[:-1]), busy_s[-1] / (900.0 * last)]
+    found = utilisation_of((levels(busy_s, interval_s=900.0),), horizon_s, warm_up * horizon_s).busy_fraction
+    assert min(rates) - 1e-9 <= found <= max(rates) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("waiting_s", "verdict"),
+    [
+        ([0.0] * 20, "stable"),
+        ([90.0] * 20, "stable"),
+        ([0.0] * 5 + [300.0] + [0.0] * 14, "backlogged"),
+        ([0.0] * 10 + list(np.linspace(10.0, 900.0, 10)), "overloaded"),
+    ],
+)
+def test_saturation_of_a_cluster(waiting_s, verdict):
+    demand = table([0.0])
+    run = record(demand, 20 * HOUR_S, (levels([100.0] * 20, waiting_s=waiting_s),))
+    assert summarise(run, demand, NO_OBJECTIVES).saturation == verdict
+
+
+@pytest.mark.parametrize(
+    ("refused", "repeated", "verdict"), [(0, 0, "stable"), (1, 1, "stable"), (0, 2, "backlogged"), (2, 0, "overloaded")]
+)
+@pytest.mark.parametrize("ending", [Outcome.REJECTED, Outcome.TIMED_OUT])
+def test_saturation_by_requests_turned_away(refused, repeated, verdict, ending):
+    demand = table(np.arange(100.0))
+    attempts = [2] * repeated + [1] * (100 - repeated)
+    run = record(demand, attempts=attempts, outcome=[ending] * refused + [Outcome.COMPLETED] * (100 - refused))
+    assert summarise(run, demand, NO_OBJECTIVES).saturation == verdict
+
+
+def test_a_record_that_breaks_the_law_is_refused():
+    demand = table([0.0, 1.0])
+    with pytest.raises(RuntimeError, match="request 1 completed without its tokens"):
+        summarise(record(demand, last_token_s=[3.0, np.nan]), demand, NO_OBJECTIVES)
+    with pytest.raises(RuntimeError, match="2 requests were given, 1 are accounted for"):
+        summarise(record(table([0.0])), demand, NO_OBJECTIVES)
+
+
+@pytest.mark.benchmark
+def test_a_month_is_summarised_within_a_second():
+    rng = np.random.default_rng(1)
+    size, names = 600_000, tuple("abcde")
+    demand = table(np.sort(rng.random(size)) * 2.6e6, workload=rng.integers(0, 5, size), workloads=names)
+    run = record(demand, 2.6e6, (levels([100.0] * 720),), last_token_s=demand.arrival_s + 1.0 + rng.random(size))
+    began = time.perf_counter()
+    summarise(run, demand, {name: Objectives(ttft="2s", end_to_end="60s") for name in names})
+    assert time.perf_counter() - began < 1.0

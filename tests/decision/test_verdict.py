@@ -1,0 +1,171 @@
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost.bill import Bill, BillLine
+from simulator.cost.prices import load_price_book
+from simulator.decision.verdict import decide
+from simulator.experiment.results import Interval, PatternResult, Requests, Tokens, WorkloadResult
+from tests.experiment.small import small
+
+BOOK = load_price_book("2026-11")
+KINDS = {"api": "metered_api", "rented": "self_hosted", "bought": "self_hosted", "hybrid": "hybrid"}
+CAPACITY = {"rented": 10**10, "bought": 10**10, "hybrid": 10**10}
+
+
+def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable", busy=0.1):
+    """What `decide` reads of a pattern."""
+    if not feasible:
+        return PatternResult(name, KINDS[name], "", feasible=False, infeasible_reasons=["it may not"])
+    requests, tokens = Requests(100, 100, 0, 0, 0, 0, {}), Tokens(3000, 0, 1000)
+    load = WorkloadResult({}, requests, tokens, 0.97 if met else 0.949999, 0.9, met)
+    use = {"busy_fraction": busy, "batch_occupancy": busy, "kv_occupancy": busy, "capacity_fraction": busy}
+    return PatternResult(
+        name,
+        KINDS[name],
+        "",
+        feasible=True,
+        infeasible_reasons=[],
+        monthly_cost_usd=Interval(usd, (usd - half, usd + half)),
+        utilisation=None if name == "api" else use,
+        requests=requests,
+        tokens=tokens,
+        workloads={"notes": load},
+        saturation=saturation,
+        bill=Bill(
+            (BillLine("power", "Electricity", Decimal(str(usd)) / 10, ""), BillLine("purchase", "", Decimal(9), ""))
+        ),
+    )
+
+
+def verdict(*results, settings=None):
+    return decide(small(settings), results, BOOK, CAPACITY)
+
+
+def test_the_cheapest_that_meets_the_objectives():
+    found = verdict(result("api", 10, met=False), result("rented", 300), result("hybrid", 200))
+    assert (found.recommended, found.runner_up) == ("hybrid", "rented")
+    assert found.rules_fired == ["objectives", "cost"]
+    assert found.reasons[0] == (
+        "hybrid meets every objective and costs least, 200 USD a month; next is rented, for 100 USD more"
+    )
+    # 94.9999 % of the requests are not 95 %.
+    assert "api is out: objectives not met for notes (94.99 % of its requests)" in found.reasons
+
+
+def test_rules_come_in_their_order():
+    found = verdict(
+        result("api", 1, feasible=False),
+        result("rented", 2, feasible=False),
+        result("bought", 3, saturation="overloaded"),
+        result("hybrid", 500),
+        settings={"constraints.monthly_cost_at_most": "499 USD/month"},
+    )
+    assert found.recommended is None
+    assert found.rules_fired == ["feasibility", "compliance", "objectives", "budget"]
+    assert found.reasons[0].startswith("no hosting pattern is allowed")
+    assert "hybrid is out: 500 USD a month exceed the budget of 499 USD" in found.reasons
+
+
+def test_an_overloaded_pattern_is_never_recommended():
+    found = verdict(result("api", 1, saturation="overloaded"), result("rented", 1000, saturation="backlogged"))
+    assert found.recommended == "rented"
+
+
+def test_a_model_that_was_shut_down_cannot_be_chosen():
+    found = verdict(
+        result("api", 1), result("rented", 1000), settings={"hosting_patterns.api.api.model": "azure/gpt-4-turbo"}
+    )
+    assert found.recommended == "rented"
+    assert "availability" in found.rules_fired
+    assert "api is out: azure/gpt-4-turbo was shut down on 2026-10-23" in found.reasons
+    # It is still what the break-even is stated against, for want of another.
+    assert found.break_even_tokens_per_month == round(1000 / 15.0 * 1e6 + 0.5)
+
+
+def test_costs_within_their_intervals_are_said_to_be():
+    close = verdict(result("rented", 300, half=20), result("hybrid", 310, half=5))
+    assert any("differ by no more than their intervals" in reason for reason in close.reasons)
+    apart = verdict(result("rented", 300, half=2), result("hybrid", 310, half=5))
+    assert not any("intervals" in reason for reason in apart.reasons)
+
+
+def test_different_models_are_pointed_out():
+    other = verdict(result("api", 1), result("rented", 2))
+    assert "api serves llama-3.3-70b, rented llama-3.1-8b: compare quality too" in other.reasons
+    same = verdict(result("rented", 1), result("bought", 2))
+    assert not any("quality" in reason for reason in same.reasons)
+
+
+def test_break_even_is_none_beyond_the_capacity():
+    within = decide(small(), [result("api", 1), result("rented", 720)], BOOK, {"rented": 10**10})
+    beyond = decide(small(), [result("api", 1), result("rented", 720)], BOOK, {"rented": 10**8})
+    assert within.break_even_tokens_per_month == 10**9
+    assert beyond.break_even_tokens_per_month is None
+    assert "rented never undercuts api within its capacity" in beyond.what_would_change_it[-1]
+
+
+def test_payback_counts_the_running_cost_alone():
+    found = verdict(result("api", 1070), result("bought", 700))
+    # 7,300 USD upfront, 1,070 - 70 saved a month.
+    assert found.payback_months == pytest.approx(7.3)
+    assert verdict(result("api", 60), result("bought", 700)).payback_months is None
+    assert verdict(result("api", 60), result("rented", 700)).payback_months is None
+
+
+def test_capacity_advice_is_about_the_recommended_cluster():
+    found = verdict(result("bought", 900, busy=0.01), result("rented", 300, busy=0.3))
+    assert found.capacity_advice == "rented serves 30.0 % of what it could, at every objective: no replica is missing"
+    idle = verdict(result("api", 1), result("rented", 300, busy=0.01))
+    assert idle.capacity_advice.startswith("rented serves 1 % of what it could: the demand does not need")
+
+
+def test_nothing_to_judge():
+    found = verdict()
+    assert (found.recommended, found.break_even_tokens_per_month, found.capacity_advice) == (None, None, None)
+    assert found.document()["break_even"] == []
+
+
+candidates = st.builds(
+    result,
+    name=st.sampled_from(sorted(KINDS)),
+    usd=st.integers(1, 10**5),
+    met=st.booleans(),
+    feasible=st.booleans(),
+    saturation=st.sampled_from(["stable", "backlogged", "overloaded"]),
+)
+
+
+@given(st.lists(candidates, unique_by=lambda candidate: candidate.name), st.integers(1, 10**5))
+def test_law_nothing_allowed_is_cheaper_than_what_is_recommended(results, budget):
+    found = verdict(*results, settings={"constraints.monthly_cost_at_most": f"{budget} USD/month"})
+    fit = [
+        one
+        for one in results
+        if one.feasible
+        and one.objectives_met
+        and one.saturation != "overloaded"
+        and one.monthly_cost_usd.mean <= budget
+    ]
+    assert (found.recommended is None) is (not fit)
+    if fit:
+        cheapest = min(one.monthly_cost_usd.mean for one in fit)
+        assert next(one for one in fit if one.name == found.recommended).monthly_cost_usd.mean == cheapest
+    # Everyone who was there and was not chosen for its cost has a reason.
+    out = [one.name for one in results if one not in fit]
+    assert all(any(reason.startswith(f"{name} is out: ") for reason in found.reasons) for name in out)
+
+
+@given(st.lists(candidates, unique_by=lambda candidate: candidate.name))
+def test_the_order_of_the_patterns_does_not_matter(results):
+    forwards, backwards = verdict(*results), verdict(*reversed(results))
+    assert forwards.recommended == backwards.recommended
+    assert forwards.break_even_tokens_per_month == backwards.break_even_tokens_per_month
+
+
+def test_a_scenario_without_objectives_does_not_claim_to_meet_any():
+    found = verdict(replace(result("api", 1), workloads={}), settings={"workloads.notes.objectives": None})
+    assert found.reasons[0] == "api costs least, 1.00 USD a month; it is the only one left"

@@ -1,0 +1,167 @@
+import json
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.analysis.metrics import Group, RunSummary, Utilisation
+from simulator.experiment import checkpoint, replications
+from simulator.experiment.replications import forbidden, may_leave, replicate, representatives
+from tests.experiment.small import small
+
+CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}
+NAMES = ["api", "rented", "bought", "hybrid"]
+
+
+def test_patterns_that_differ_in_money_share_a_simulation():
+    scenario = small({"hosting_patterns.rented.description": "words"})
+    assert representatives(scenario, NAMES) == {
+        "api": "api",
+        "rented": "rented",
+        "bought": "rented",
+        "hybrid": "hybrid",
+    }
+    assert representatives(scenario, ["bought"]) == {"bought": "bought"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "shared"),
+    [
+        ({"hosting_patterns.bought.cluster.replicas": 2}, False),
+        ({"hosting_patterns.bought.cluster.engine.max_num_seqs": 8}, False),
+        ({"hosting_patterns.bought.costs.power.price": "1 USD/kWh"}, True),
+    ],
+)
+def test_what_determines_a_simulation(setting, shared):
+    found = representatives(small(setting), ["rented", "bought"])
+    assert (found["bought"] == "rented") is shared
+
+
+@pytest.mark.parametrize(
+    ("setting", "same"),
+    [
+        ({"name": "other", "description": "words", "constraints.monthly_cost_at_most": "1 USD/month"}, True),
+        ({"experiment.replications": 9, "hosting_patterns.api.api.prices": CONTRACT}, True),
+        ({"experiment.seed": 8}, False),
+        ({"experiment.warm_up": "1h"}, False),
+        ({"constraints.phi_may_leave": False}, False),
+        ({"workloads.notes.volume.clinicians": 11}, False),
+        ({"horizon.duration": "2d"}, False),
+        ({"prices.month": "720h"}, False),
+    ],
+)
+def test_prices_do_not_ask_for_a_new_simulation_but_demand_does(setting, same):
+    first, second = (checkpoint.file_name(scenario, "api", 0) for scenario in (small(), small(setting)))
+    assert (first == second) is same
+
+
+def test_the_same_whatever_the_number_of_processes():
+    scenario = small()
+    alone, together = (replicate(scenario, NAMES, replications=2, jobs=jobs) for jobs in (1, 2))
+    assert alone == together
+    assert alone["rented"] == alone["bought"]
+    assert alone["api"][0] != alone["api"][1]
+
+
+def test_every_pattern_gets_the_same_demand():
+    found = replicate(small(), NAMES, replications=2)
+    for number in range(2):
+        assert len({found[name][number].total.arrived for name in NAMES}) == 1
+
+
+def test_more_replications_leave_the_first_ones_alone():
+    scenario = small()
+    few, many = (replicate(scenario, ["api"], replications=count)["api"] for count in (2, 3))
+    assert many[:2] == few
+
+
+def test_an_interrupted_run_continues(tmp_path, monkeypatch):
+    scenario = small()
+    whole = replicate(scenario, NAMES, replications=2)
+    simulated = []
+    simulate = replications.simulate
+
+    def third_time_unlucky(pattern, *arguments, **options):
+        if len(simulated) == 2:
+            raise KeyboardInterrupt
+        simulated.append(pattern)
+        return simulate(pattern, *arguments, **options)
+
+    monkeypatch.setattr(replications, "simulate", third_time_unlucky)
+    with pytest.raises(KeyboardInterrupt):
+        replicate(scenario, NAMES, replications=2, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    monkeypatch.setattr(replications, "simulate", lambda *a, **k: simulated.append(0) or simulate(*a, **k))
+    assert replicate(scenario, NAMES, replications=2, folder=tmp_path) == whole
+    assert len(simulated) == 6
+    # A third time there is nothing left to do.
+    assert replicate(scenario, NAMES, replications=2, folder=tmp_path) == whole
+    assert len(simulated) == 6
+
+
+def test_a_damaged_checkpoint_is_simulated_again(tmp_path):
+    scenario = small()
+    whole = replicate(scenario, ["api"], replications=1, folder=tmp_path)
+    (kept,) = tmp_path.glob("*.json")
+    kept.write_text(kept.read_text()[:-20])
+    assert replicate(scenario, ["api"], replications=1, folder=tmp_path) == whole
+    json.loads(kept.read_text())
+
+
+def test_progress_never_goes_back_and_ends_at_one():
+    shares = []
+    replicate(small(), NAMES, replications=2, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert threading.active_count() == 1 or not any("_watch" in thread.name for thread in threading.enumerate())
+
+
+def test_nothing_to_simulate():
+    assert replicate(small(), [], replications=2) == {}
+
+
+def test_protected_information_keeps_to_the_site():
+    scenario = small({"constraints.phi_may_leave": False})
+    assert may_leave(scenario) == {"notes": False, "letters": True}
+    assert forbidden(scenario, scenario.hosting_patterns["rented"]) == []
+    assert forbidden(scenario, scenario.hosting_patterns["hybrid"]) == []
+    (reason,) = forbidden(scenario, scenario.hosting_patterns["api"])
+    assert reason.startswith("notes carries protected health information")
+    assert forbidden(small(), small().hosting_patterns["api"]) == []
+
+
+floats = st.floats(0.0, 1e9)
+groups = st.builds(
+    Group,
+    outcomes=st.dictionaries(st.sampled_from(["completed", "rejected"]), st.integers(0, 10**6)),
+    failed_over=st.just({"capacity": 1}),
+    prompt_tokens=st.integers(0, 10**12),
+    cached_prompt_tokens=st.integers(0, 10**12),
+    output_tokens=st.integers(0, 10**12),
+    latency=st.dictionaries(st.sampled_from(["ttft_s", "e2e_s"]), st.dictionaries(st.just("p99"), floats)),
+    share_met=st.none() | st.floats(0.0, 1.0),
+    goodput=st.none() | st.floats(0.0, 1.0),
+    target_share=st.none() | st.floats(0.0, 1.0),
+)
+summaries = st.builds(
+    RunSummary,
+    hours=floats,
+    total=groups,
+    workloads=st.dictionaries(st.just("notes"), groups),
+    utilisation=st.none() | st.builds(Utilisation, floats, floats, floats),
+    saturation=st.sampled_from(["stable", "backlogged", "overloaded"]),
+    api_prompt_tokens=st.integers(0, 10**12),
+    api_output_tokens=st.integers(0, 10**12),
+    wasted_tokens=st.integers(0, 10**12),
+    preemptions=st.integers(0, 10**6),
+)
+
+
+@settings(max_examples=50)
+@given(summary=summaries)
+def test_a_checkpoint_keeps_every_bit(tmp_path_factory, summary):
+    path = tmp_path_factory.mktemp("kept") / "one.json"
+    checkpoint.save(path, summary)
+    assert checkpoint.load(path) == summary
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulator.engine.simulation import simulate
+from simulator.errors import RunStoreError
+from simulator.experiment.store import open_folder
+from simulator.report.running import keep_run, run_with_progress
+from simulator.scenario.loading import load_scenario
+from simulator.workload.synthesis import synthesise
+from tests.experiment.small import small
+
+
+def kept(target, scenario=None, patterns=None):
+    scenario = scenario or small({"experiment.replications": 2})
+    place = keep_run(scenario, target, patterns)
+    results = run_with_progress(scenario, patterns=patterns, jobs=1, folder=place.folder, quiet=True)
+    place.write(results)
+    return results
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    target = tmp_path_factory.mktemp("runs") / "one"
+    return target, kept(target)
+
+
+def test_a_run_directory_is_whole_and_nothing_else_is_left(run):
+    target, results = run
+    names = ["levels.parquet", "manifest.json", "requests.parquet", "scenario.yaml", "summary.json"]
+    assert sorted(path.name for path in target.iterdir()) == names
+    assert [path.name for path in target.parent.iterdir()] == ["one"]
+    assert (target / "summary.json").read_bytes() == results.to_json()
+
+
+def test_the_scenario_can_be_asked_again(run):
+    target, results = run
+    assert load_scenario(target / "scenario.yaml").sha256 == results.scenario.sha256
+
+
+def test_the_manifest_says_what_made_it(run):
+    target, results = run
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert manifest["scenario"] == {"name": "small", "sha256": results.scenario.sha256}
+    assert manifest["price_book"]["sha256"] == results.book.sha256
+    assert (manifest["seed"], manifest["replications"]) == (7, 2)
+    (profile,) = manifest["profiles"].items()
+    assert profile[0] == "llama-3.1-8b-bf16-l40s-x1"
+    assert set(profile[1]) == {"sha256", "label", "provenance"}
+    assert manifest["same_simulation"] == {"bought": "rented"}
+    assert {"host", "written_at", "python", "libraries"} <= set(manifest["environment"])
+
+
+def test_two_runs_differ_only_in_their_environment(run, tmp_path):
+    first, _ = run
+    kept(tmp_path / "two")
+    ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (first, tmp_path / "two"))
+    ours.pop("environment"), theirs.pop("environment")
+    assert ours == theirs
+    assert (first / "summary.json").read_bytes() == (tmp_path / "two" / "summary.json").read_bytes()
+
+
+def test_requests_are_those_of_the_first_replication(run):
+    target, results = run
+    scenario = results.scenario
+    table = synthesise(scenario, 0)
+    horizon_s = scenario.horizon.duration_s
+    record = simulate(scenario.hosting_patterns["hybrid"], table, horizon_s=horizon_s, seed=7, replication=0)
+    found = pd.read_parquet(target / "requests.parquet")
+    assert set(found["pattern"]) == {"api", "rented", "hybrid"}
+    hybrid = found[found["pattern"] == "hybrid"].reset_index(drop=True)
+    assert len(hybrid) == len(table)
+    np.testing.assert_array_equal(hybrid["arrival_s"], table.arrival_s)
+    np.testing.assert_array_equal(hybrid["last_token_s"], record.log.last_token_s)
+    assert list(hybrid["workload"]) == [table.workloads[number] for number in table.workload]
+    assert list(hybrid["backend"].astype(str)) == [record.backends[number] for number in record.log.backend]
+    assert (hybrid["failed_over"] == "capacity").sum() == (record.log.failover == 1).sum() > 0
+    assert set(hybrid["outcome"]) == {"completed"}
+
+
+def test_levels_are_hourly(run):
+    target, results = run
+    found = pd.read_parquet(target / "levels.parquet")
+    assert len(found) == 2 * 24
+    assert list(found["start_s"][:2]) == [0.0, 3600.0]
+    assert 0.0 < found["busy_s"].max() <= 3600.0
+
+
+def test_a_newer_run_replaces_an_older_one(tmp_path):
+    kept(tmp_path / "run", small({"experiment.replications": 2}))
+    kept(tmp_path / "run", small({"experiment.replications": 1}), ["api"])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["replications"] == 1
+    assert not (tmp_path / "run" / "levels.parquet").exists()
+
+
+def test_nothing_but_a_run_is_ever_replaced(tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunStoreError, match="is not a run directory"):
+        open_folder(tmp_path, small())
+    with pytest.raises(RunStoreError, match="is not a run directory"):
+        open_folder(tmp_path / "thesis.txt", small())
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for here in (Path(), Path("../empty")):
+        with pytest.raises(RunStoreError, match="where you stand"):
+            open_folder(here, small())
+    monkeypatch.chdir(tmp_path)
+    kept(tmp_path / "empty", small({"experiment.replications": 1}), ["api"])
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "empty" / "summary.json").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunStoreError, match="cannot be written"):
+        open_folder(tmp_path / "file" / "run", small())
+
+
+def test_what_is_unfinished_stays_only_if_it_is_worth_something(tmp_path):
+    place = keep_run(small(), tmp_path / "run")
+    assert place.give_up() == 0
+    assert list(tmp_path.iterdir()) == []
+    place = keep_run(small(), tmp_path / "run")
+    (place.folder / "api-0-abc.json").write_text("{}")
+    assert place.give_up() == 1
+    assert place.folder.is_dir()
+
+
+def test_the_place_is_named_after_the_question(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenario = small()
+    assert str(keep_run(scenario, None).target) == f"runs/small-{scenario.sha256[:12]}"
+    assert keep_run(scenario, None, ["hybrid", "api"]).target.name.endswith("-api-hybrid")
