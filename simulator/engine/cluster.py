@@ -91,7 +91,6 @@ class ClusterBackend:
 
         plan = self._plan
         return Replica(
-            self._env,
             self._engine,
             plan.num_gpu_blocks,
             plan.step_time,
@@ -111,9 +110,9 @@ class ClusterBackend:
         Without a limit on requests in flight, room means that the prompt and `max_tokens` of everything sent to
         the least loaded replica fit its KV blocks, and that `max_num_seqs` is not reached.
         """
+        number = self._least_loaded()
         if max_in_flight is not None:
             return len(self._active) < max_in_flight
-        number = self._least_loaded()
         room = (self._plan.num_gpu_blocks - 1) * self._engine.block_size - self._reserved_tokens[number]
         return self._load[number] < self._engine.max_num_seqs and self._reservation(arrival) <= room
 
@@ -151,11 +150,15 @@ class ClusterBackend:
 
     def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
+        levels = tuple(replica.close(horizon_s) for replica in self._replicas)
         for _arrival, sequence, _number in self._active.values():
             self._stamp(sequence)
-        return tuple(replica.close(horizon_s) for replica in self._replicas)
+        return levels
 
     def _least_loaded(self) -> int:
+        now_s = self._env.now
+        for replica in self._replicas:
+            replica.catch_up(now_s)
         load = self._load
         return load.index(min(load)) if len(load) > 1 else 0
 
@@ -200,10 +203,11 @@ class ClusterBackend:
 
     def _expire(self, _: Event) -> None:
         deadlines, now_s = self._deadlines, self._env.now
+        self._least_loaded()
         while deadlines and (deadlines[0][1] not in self._active or deadlines[0][0] <= now_s):
             index = deadlines.popleft()[1]
             if index in self._active:
                 arrival, sequence, number = self._forget(index)
-                self._replicas[number].abort(sequence)
+                self._replicas[number].abort(sequence, now_s)
                 self._on_lost(arrival, Reason.TIMEOUT)
         self._watch()

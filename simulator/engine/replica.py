@@ -5,6 +5,9 @@ step that ended. Under asynchronous scheduling it schedules one step ahead while
 for both (vLLM 0.33, `v1/engine/core.py`). The moments at which it schedules are *decision points*. Between two
 changes of the batch every point looks alike; the replica skips them, and a closed form gives the time of the next
 one that matters. An arrival or an abort brings it forward.
+
+Nothing outside can tell when a replica does its sums, only what they say. So it keeps no timers: whoever looks at it,
+or gives it something, first has it catch up with the clock.
 """
 
 from __future__ import annotations
@@ -19,8 +22,6 @@ from simulator.engine.scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import simpy
-
     from simulator.engine.monitor import LevelMeter
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.sequence import Sequence
@@ -29,21 +30,19 @@ if TYPE_CHECKING:
 
 
 class Replica:
-    """A replica in a SimPy environment; a state machine on timers, since a process per step would be dearer.
+    """A replica; its owner calls `catch_up` with the simulation's time before anything else.
 
     Args:
-        env: Simulation environment; time in seconds.
         settings: vLLM's settings.
         num_gpu_blocks: KV blocks of the replica, the null block included.
         step_time: How long a step takes.
         meter: Where its levels are integrated.
-        on_finish: Called with a sequence and the time at which its last token left the engine, at that time.
+        on_finish: Called with a sequence and the time at which its last token left the engine.
         on_abort: Called with an aborted sequence and the tokens computed for it in vain.
     """
 
     def __init__(
         self,
-        env: simpy.Environment,
         settings: EngineSettings,
         num_gpu_blocks: int,
         step_time: StepTimeModel,
@@ -53,7 +52,6 @@ class Replica:
     ) -> None:
         self.scheduler = Scheduler(settings, num_gpu_blocks)
         self.steps = 0
-        self._env = env
         self._max_num_seqs = settings.max_num_seqs
         self._lag = 1 if settings.async_scheduling else 0
         self._step_time = step_time
@@ -63,7 +61,6 @@ class Replica:
         self._inbox: deque[Sequence] = deque()
         self._aborts: list[Sequence] = []
         self._finishing: deque[tuple[float, Sequence]] = deque()
-        self._timer: simpy.Event | None = None
         self._due_s = inf
         self._idle = True
         self._gpu_free_s = 0.0
@@ -88,13 +85,19 @@ class Replica:
             inbox.append(sequence)
         self._notice(ready_s)
 
-    def abort(self, sequence: Sequence) -> None:
+    def abort(self, sequence: Sequence, now_s: float) -> None:
         """Drop a request at the next decision point, unless it finishes before."""
         self._aborts.append(sequence)
-        self._notice(self._env.now)
+        self._notice(now_s)
+
+    def catch_up(self, now_s: float) -> None:
+        """Pass all decision points up to now."""
+        while (due_s := self._due_s) <= now_s:
+            self._due_s = self._decide(due_s)
 
     def close(self, horizon_s: float) -> ReplicaLevels:
         """Integrate up to the horizon, when the simulation has reached it."""
+        self.catch_up(horizon_s)
         if self._planned:
             self._meter.busy(self._start_s, horizon_s)
             self.steps += self._step_at(horizon_s)
@@ -112,28 +115,9 @@ class Replica:
             steps = self._step_at(at_s)
             if steps < self._planned:
                 self._planned = steps
-                self._arm(self._point_s(steps))
+                self._due_s = self._point_s(steps)
         elif self._idle and at_s < self._due_s:
-            self._arm(at_s)
-
-    def _arm(self, due_s: float) -> None:
-        env = self._env
-        self._due_s = due_s
-        delay_s = due_s - env.now
-        self._timer = timer = env.timeout(delay_s if delay_s > 0.0 else 0.0)
-        timer.callbacks.append(self._wake)
-
-    def _wake(self, timer: simpy.Event) -> None:
-        # A decision point that was brought forward leaves its old timer behind.
-        if timer is not self._timer:
-            return
-        now_s = self._due_s
-        while (due_s := self._decide(now_s)) <= now_s:
-            pass
-        if due_s < inf:
-            self._arm(due_s)
-        else:
-            self._due_s = inf
+            self._due_s = at_s
 
     def _run_s(self, steps: int) -> float:
         """Seconds of the first `steps` planned quiet steps: each adds a token of context to every sequence."""

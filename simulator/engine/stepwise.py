@@ -104,7 +104,7 @@ class _Step:
 
 
 class StepwiseReplica:
-    """Same constructor arguments and behaviour as `Replica`, without levels."""
+    """Behaves as `Replica`, but as a SimPy process that wakes at every step, and without levels."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class StepwiseReplica:
         self._inbox.sort(key=lambda waiting: waiting.ready_s)
         self._tell()
 
-    def abort(self, sequence: Sequence) -> None:
+    def abort(self, sequence: Sequence, now_s: float) -> None:  # noqa: ARG002 - its process knows the time
         """See `Replica.abort`."""
         self._aborts.append(sequence)
         self._tell()

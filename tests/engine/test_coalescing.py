@@ -83,16 +83,21 @@ def play(kind, asks, settings, blocks):
         aborted[sequence.index] = tokens
 
     if kind is Replica:
-        replica = Replica(env, settings, blocks, STEP_TIME, LevelMeter(1e4), on_finish, on_abort)
+        replica = Replica(settings, blocks, STEP_TIME, LevelMeter(1e4), on_finish, on_abort)
     else:
         replica = StepwiseReplica(env, settings, blocks, STEP_TIME, on_finish, on_abort)
     chains = {}
     sequences = []
 
+    def catch_up():
+        if kind is Replica:
+            replica.catch_up(env.now)
+
     def abort(sequence, after_s):
         yield env.timeout(after_s)
+        catch_up()
         if sequence.index not in finished:
-            replica.abort(sequence)
+            replica.abort(sequence, env.now)
 
     def arrive():
         for index, ask in enumerate(asks):
@@ -112,12 +117,14 @@ def play(kind, asks, settings, blocks):
                 shared_blocks=shared,
             )
             sequences.append(sequence)
+            catch_up()
             replica.submit(sequence)
             if ask.abort_after_s is not None:
                 env.process(abort(sequence, ask.abort_after_s))
 
     env.process(arrive())
     env.run(until=5000)
+    catch_up()
     return replica, sequences, finished, aborted
 
 
