@@ -94,6 +94,8 @@ class Replica:
         """Pass all decision points up to now."""
         while (due_s := self._due_s) <= now_s:
             self._due_s = self._decide(due_s)
+        if self._finishing and self._finishing[0][0] <= now_s:
+            self._settle()
 
     def close(self, horizon_s: float) -> ReplicaLevels:
         """Integrate up to the horizon, when the simulation has reached it."""
@@ -151,7 +153,7 @@ class Replica:
         scheduler = self.scheduler
         kv = scheduler.kv
         if self._planned:
-            self._commit(self._planned)
+            self._commit()
         running, waiting, blocks = self._held
         self._meter.hold(now_s, running, waiting, 0.5 * (blocks + kv.blocks - kv.free))
         if self._finishing and self._finishing[0][0] <= now_s:
@@ -162,7 +164,26 @@ class Replica:
         self._held = (scheduler.running, scheduler.waiting.size, kv.blocks - kv.free)
         return due_s
 
-    def _commit(self, steps: int) -> None:
+    def _settle(self) -> None:
+        """Pass the first planned point alone: the last token that was in flight is out, and its blocks are free."""
+        scheduler, start_s = self.scheduler, self._start_s
+        kv = scheduler.kv
+        running, waiting, blocks = self._held
+        next_s = start_s + self._run_s(1)
+        scheduler.advance(1)
+        self.steps += 1
+        self._meter.busy(start_s, next_s)
+        self._meter.hold(start_s, running, waiting, 0.5 * (blocks + kv.blocks - kv.free))
+        self._take_out(start_s)
+        self._held = (scheduler.running, waiting, kv.blocks - kv.free)
+        self._start_s = next_s
+        self._base_s += self._growth_s
+        self._planned -= 1
+
+    def _commit(self) -> None:
+        if self._finishing and self._planned > 1:
+            self._settle()
+        steps = self._planned
         end_s = self._start_s + self._run_s(steps)
         self._meter.busy(self._start_s, end_s)
         for sequence in self.scheduler.advance(steps):
@@ -210,8 +231,8 @@ class Replica:
         self._idle = False
         steps = scheduler.quiet_steps()
         if steps:
-            # A sequence whose last token is in flight frees its blocks at the next point.
-            if self._finishing:
+            # A last token in flight frees a seat and blocks at the next point, for which somebody may wait.
+            if self._finishing and scheduler.waiting.size:
                 steps = 1
             sequences = len(scheduler.decoding)
             base_s, per_kv_token_s = self._step_time.decode(sequences)
