@@ -97,6 +97,11 @@ class Replica:
         if self._finishing and self._finishing[0][0] <= now_s:
             self._settle()
 
+    def finish(self) -> None:
+        """Work everything off, with nothing more to come."""
+        while self._due_s < inf:
+            self._due_s = self._decide(self._due_s)
+
     def close(self, horizon_s: float) -> ReplicaLevels:
         """Integrate up to the horizon, when the simulation has reached it."""
         self.catch_up(horizon_s)

@@ -97,6 +97,29 @@ class _Request:
         return 0 if self.done else self.tokens - self.computed
 
 
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step did, for comparison with a recorded one.
+
+    Attributes:
+        start_s: When the GPU began it.
+        end_s: When it ended.
+        items: (request, tokens, tokens computed before).
+        preempted: Requests that lost their blocks when it was scheduled.
+        running: Running requests after scheduling it.
+        waiting: Waiting requests after scheduling it.
+        used_blocks: KV blocks in use after scheduling it.
+    """
+
+    start_s: float
+    end_s: float
+    items: list[tuple[int, int, int]]
+    preempted: list[int]
+    running: int
+    waiting: int
+    used_blocks: int
+
+
 @dataclass(slots=True)
 class _Step:
     end_s: float
@@ -114,6 +137,7 @@ class StepwiseReplica:
         step_time: StepTimeModel,
         on_finish: Callable[[Sequence, float], None],
         on_abort: Callable[[Sequence, int], None],
+        on_step: Callable[[StepReport], None] | None = None,
     ) -> None:
         self.pool = BlockPool(num_gpu_blocks - 1)
         self.steps = 0
@@ -123,6 +147,9 @@ class StepwiseReplica:
         self._step_time = step_time
         self._on_finish = on_finish
         self._on_abort = on_abort
+        self._on_step = on_step
+        self._items: list[tuple[int, int, int]] = []
+        self._preempted: list[int] = []
         self._inbox: list[Sequence] = []
         self._aborts: list[Sequence] = []
         self._waiting: list[_Request] = []
@@ -161,7 +188,10 @@ class StepwiseReplica:
                 continue
             if self._running or self._waiting:
                 duration_s, sampled = self._schedule()
-                gpu_free_s = max(env.now, gpu_free_s) + duration_s
+                start_s = max(env.now, gpu_free_s)
+                gpu_free_s = start_s + duration_s
+                if duration_s and self._on_step is not None:
+                    self._report(self._on_step, start_s, gpu_free_s)
                 for request in sampled:
                     if isnan(request.sequence.first_token_s):
                         request.sequence.first_token_s = gpu_free_s
@@ -172,6 +202,11 @@ class StepwiseReplica:
             if step.end_s > env.now:
                 yield env.timeout(step.end_s - env.now)
             self._take_out(step)
+
+    def _report(self, on_step: Callable[[StepReport], None], start_s: float, end_s: float) -> None:
+        used = self.pool.blocks - len(self.pool.free)
+        running, waiting = len(self._running), len(self._waiting)
+        on_step(StepReport(start_s, end_s, self._items, self._preempted, running, waiting, used))
 
     def _take_in(self) -> None:
         # A timer that rounds down may fire a hair before the moment it was set for.
@@ -237,6 +272,7 @@ class StepwiseReplica:
 
     def _schedule(self) -> tuple[float, list[_Request]]:
         scheduled: dict[_Request, int] = {}
+        self._preempted = []
         budget = self._settings.max_num_batched_tokens
         budget, preempted = self._schedule_running(scheduled, budget)
         if not preempted:
@@ -244,6 +280,7 @@ class StepwiseReplica:
         if not scheduled:
             return 0.0, []
         self.steps += 1
+        self._items = [(request.sequence.index, tokens, request.computed) for request, tokens in scheduled.items()]
         decodes = kv_tokens = 0
         chunks = []
         sampled = []
@@ -291,6 +328,7 @@ class StepwiseReplica:
 
     def _preempt(self, victim: _Request) -> None:
         self.preemptions += 1
+        self._preempted.append(victim.sequence.index)
         victim.sequence.preemptions += 1
         self.pool.release(victim.blocks)
         victim.blocks = []

@@ -1,0 +1,1 @@
+"""Our engine beside the real one: recorded schedules, and whether we agree with them."""

@@ -1,0 +1,140 @@
+"""Whether our scheduler does what a recorded one did: every step, block, preemption and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isclose
+from typing import TYPE_CHECKING
+
+import simpy
+
+from simulator.engine.kv_cache import PrefixChain
+from simulator.engine.monitor import LevelMeter
+from simulator.engine.replica import Replica
+from simulator.engine.sequence import Sequence
+from simulator.engine.stepwise import StepReport, StepwiseReplica
+from simulator.performance.step_time import LinearStepTime
+from simulator.scenario.patterns import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from simulator.bench.recording import Recording
+
+RELATIVE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Conformity:
+    """Result of one recorded run.
+
+    Attributes:
+        steps: Steps it recorded.
+        differing_steps: Numbers of the steps in which the step-by-step replica did something else.
+        differing_requests: Requests whose times, cache hits or preemptions differ in either replica.
+        first: What the first difference is.
+    """
+
+    steps: int
+    differing_steps: list[int]
+    differing_requests: list[int]
+    first: str | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differing_steps and not self.differing_requests
+
+
+def conform(recording: Recording) -> Conformity:
+    """Replay a recorded run step by step and coalesced, and compare."""
+    reports: list[StepReport] = []
+    slow, slow_finish = _play(recording, reports)
+    fast, fast_finish = _play(recording, None)
+    differing = [
+        number
+        for number, (theirs, ours) in enumerate(zip(recording.steps, reports, strict=False))
+        if _as_tuple(ours) != (sorted(theirs.items), sorted(theirs.preempted), theirs.running, theirs.waiting, theirs.used_blocks)
+        or not all(isclose(a, b, rel_tol=RELATIVE) for a, b in ((ours.start_s, theirs.start), (ours.end_s, theirs.end)))
+    ]
+    shorter, longer = sorted((len(recording.steps), len(reports)))
+    differing += range(shorter, longer)
+    requests = [
+        row.idx
+        for row in recording.requests
+        if not (_same(recording, row.idx, slow, slow_finish) and _same(recording, row.idx, fast, fast_finish))
+    ]
+    first = None
+    if differing and differing[0] < shorter:
+        first = f"step {differing[0]}: recorded {recording.steps[differing[0]]}, ours {reports[differing[0]]}"
+    return Conformity(len(recording.steps), differing, requests, first)
+
+
+def _as_tuple(report: StepReport) -> tuple[list[tuple[int, int, int]], list[int], int, int, int]:
+    return sorted(report.items), sorted(report.preempted), report.running, report.waiting, report.used_blocks
+
+
+def _same(recording: Recording, index: int, sequences: list[Sequence], finish: dict[int, float]) -> bool:
+    row, sequence = recording.requests[index], sequences[index]
+    arrival = recording.inputs[index].arrival
+    times = (
+        (row.queue, sequence.scheduled_s - arrival),
+        (row.ttft, sequence.first_token_s - arrival),
+        (row.finish, finish.get(index)),
+    )
+    return (
+        all(a is not None and b is not None and isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE) for a, b in times)
+        and row.cached_tokens == sequence.cached_tokens
+        and row.preemptions == sequence.preemptions
+    )
+
+
+def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[Sequence], dict[int, float]]:
+    """Replay through the step-by-step replica, or the coalesced one when no reports are asked for."""
+    config = recording.config
+    settings = EngineSettings.model_construct(
+        **(EngineSettings().model_dump() | config.model_dump(include=set(EngineSettings.model_fields)))
+    )
+    step_time = LinearStepTime(**recording.step_time.model_dump())
+    env = simpy.Environment()
+    finish: dict[int, float] = {}
+
+    def on_finish(sequence: Sequence, at_s: float) -> None:
+        finish[sequence.index] = at_s
+
+    def on_abort(_sequence: Sequence, _tokens: int) -> None:
+        raise AssertionError("a recorded run aborts nothing")
+
+    replica: Replica | StepwiseReplica
+    if reports is None:
+        replica = Replica(settings, config.num_gpu_blocks, step_time, LevelMeter(1.0), on_finish, on_abort)
+    else:
+        replica = StepwiseReplica(
+            env, settings, config.num_gpu_blocks, step_time, on_finish, on_abort, on_step=reports.append
+        )
+    sequences = _sequences(recording)
+
+    def arrive() -> Generator[simpy.Event, object, None]:
+        for sequence in sorted(sequences, key=lambda one: one.ready_s):
+            yield env.timeout(max(0.0, sequence.ready_s - env.now))
+            if isinstance(replica, Replica):
+                replica.catch_up(env.now)
+            replica.submit(sequence)
+
+    env.process(arrive())
+    env.run()
+    if isinstance(replica, Replica):
+        replica.finish()
+    return sequences, finish
+
+
+def _sequences(recording: Recording) -> list[Sequence]:
+    chains: dict[int, PrefixChain] = {}
+    sequences = []
+    for index, entry in enumerate(recording.inputs):
+        sequence = Sequence(index, entry.prompt_len, entry.output_len, entry.arrival, entry.priority)
+        if entry.prefix_id is not None and recording.config.prefix_caching:
+            sequence.chain = chains.setdefault(entry.prefix_id, PrefixChain())
+            sequence.shared_blocks = min(entry.prefix_len, entry.prompt_len) // recording.config.block_size
+        sequences.append(sequence)
+    return sequences

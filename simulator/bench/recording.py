@@ -1,0 +1,112 @@
+"""A recorded run of a scheduler: its settings, its step time, what arrived, and what it did in each step."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from simulator.errors import TraceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Config(_Part):
+    """Settings of the recorded scheduler, under vLLM's names."""
+
+    max_model_len: Annotated[int, Field(gt=0)]
+    max_num_seqs: Annotated[int, Field(gt=0)]
+    max_num_batched_tokens: Annotated[int, Field(gt=0)]
+    num_gpu_blocks: Annotated[int, Field(gt=1)]
+    block_size: Annotated[int, Field(gt=0)]
+    prefix_caching: bool = True
+    chunked_prefill: bool = True
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    long_prefill_token_threshold: Count = 0
+    reserve_full_isl: bool = True
+    watermark: float = 0.0
+    async_scheduling: bool = False
+    overhead: float = 0.0
+
+
+class StepTime(_Part):
+    """A linear step time; `kv_tokens` counts all context of the step's requests after it."""
+
+    base_s: float
+    per_prefill_token_s: float
+    per_decode_request_s: float
+    per_kv_token_s: float
+
+
+class Input(_Part):
+    """One request."""
+
+    arrival: float
+    prompt_len: Annotated[int, Field(gt=0)]
+    output_len: Annotated[int, Field(gt=0)]
+    priority: int = 0
+    prefix_id: int | None = None
+    prefix_len: Count = 0
+
+
+class Step(_Part):
+    """One step: `items` are (request, tokens, tokens computed before)."""
+
+    t_sched: float
+    start: float
+    end: float
+    items: list[tuple[int, int, int]]
+    preempted: list[int] = []
+    running: Count
+    waiting: Count
+    used_blocks: Count
+
+
+class Outcome(_Part):
+    """What became of a request; times are seconds after its arrival, but `finish` and `token_times` are absolute."""
+
+    idx: int
+    queue: float | None
+    ttft: float | None
+    finish: float | None
+    cached_tokens: Count = 0
+    preemptions: Count = 0
+
+
+class Recording(_Part):
+    """A whole recorded run."""
+
+    vllm_version: str
+    config: Config
+    step_time: StepTime
+    inputs: list[Input]
+    steps: list[Step]
+    requests: list[Outcome]
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a recorded run, plain or gzipped JSON.
+
+    Raises:
+        TraceError: The file cannot be read, is not JSON, or lacks what a recorded run has.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return Recording.model_validate(json.loads(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TraceError(f"{path}: {where}: {first['msg']}, and {error.error_count() - 1} more") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise TraceError(f"{path}: is not a recorded run: {error}") from None

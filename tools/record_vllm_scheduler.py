@@ -1,0 +1,291 @@
+"""Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
+
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S]
+
+Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
+nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
+scheduler is that of vLLM's engine core (`v1/engine/core.py`, `step` and `step_with_batch_queue`), with a step time
+that is linear in its tokens and context.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+import torch
+import vllm
+from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
+from vllm.sampling_params import SamplingParams
+from vllm.utils.hashing import get_hash_fn_by_name
+from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
+from vllm.v1.outputs import ModelRunnerOutput
+from vllm.v1.request import Request
+from vllm.v1.structured_output import StructuredOutputManager
+
+MODEL = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 512, "vocab_size": 32000,
+    "max_position_embeddings": 131072, "torch_dtype": "bfloat16", "rms_norm_eps": 1e-5,
+}  # fmt: skip
+
+
+def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
+    """The real scheduler, for these settings."""
+    model_config = ModelConfig(model=model, skip_tokenizer_init=True, max_model_len=config["max_model_len"])
+    scheduler_config = SchedulerConfig(
+        max_num_seqs=config["max_num_seqs"],
+        max_num_batched_tokens=config["max_num_batched_tokens"],
+        max_model_len=config["max_model_len"],
+        is_encoder_decoder=False,
+        enable_chunked_prefill=True,
+        policy=config["policy"],
+        long_prefill_token_threshold=config["long_prefill_token_threshold"],
+        scheduler_reserve_full_isl=config["reserve_full_isl"],
+    )
+    cache_config = CacheConfig(block_size=config["block_size"], enable_prefix_caching=config["prefix_caching"])
+    cache_config.num_gpu_blocks = config["num_gpu_blocks"]
+    whole = VllmConfig(model_config=model_config, scheduler_config=scheduler_config, cache_config=cache_config)
+    whole.scheduler_config.async_scheduling = config["async_scheduling"]
+    spec = FullAttentionSpec(
+        block_size=config["block_size"], num_kv_heads=2, head_size=64, dtype=torch.bfloat16
+    )
+    kv = KVCacheConfig(
+        num_blocks=config["num_gpu_blocks"], kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]
+    )
+    kind = AsyncScheduler if config["async_scheduling"] else Scheduler
+    return kind(
+        vllm_config=whole,
+        kv_cache_config=kv,
+        structured_output_manager=StructuredOutputManager(whole),
+        block_size=config["block_size"],
+        hash_block_size=config["block_size"],
+        log_stats=True,
+    )
+
+
+def prompt_ids(index: int, entry: dict[str, Any]) -> list[int]:
+    """Token ids: the shared prefix of its identity, then tokens of its own."""
+    shared = entry.get("prefix_len", 0)
+    prefix = [1000 + entry.get("prefix_id", 0)] * shared
+    own = random.Random(index)
+    return prefix + [own.randrange(5000, 31000) for _ in range(entry["prompt_len"] - shared)]
+
+
+class Run:
+    """One recorded run."""
+
+    def __init__(self, case: dict[str, Any], model: str) -> None:
+        self.case = case
+        self.config = case["config"]
+        self.time = case["step_time"]
+        self.scheduler = scheduler_for(self.config, model)
+        self.steps: list[dict[str, Any]] = []
+        self.now = 0.0
+        self.gpu_free = 0.0
+        self.pending = deque(sorted(range(len(case["inputs"])), key=lambda i: case["inputs"][i]["arrival"]))
+        self.rows = [
+            {"idx": i, "arrival": entry["arrival"], "queue": None, "ttft": None, "finish": None, "cached_tokens": 0,
+             "preemptions": 0, "token_times": []}
+            for i, entry in enumerate(case["inputs"])
+        ]  # fmt: skip
+        self.hasher = None
+        if self.config["prefix_caching"]:
+            self.hasher = get_request_block_hasher(self.config["block_size"], get_hash_fn_by_name("sha256"))
+
+    def take_in(self) -> None:
+        """Hand over what has arrived."""
+        while self.pending and self.case["inputs"][self.pending[0]]["arrival"] <= self.now:
+            index = self.pending.popleft()
+            entry = self.case["inputs"][index]
+            request = Request(
+                request_id=f"{index:06d}",
+                prompt_token_ids=prompt_ids(index, entry),
+                sampling_params=SamplingParams(max_tokens=entry["output_len"], ignore_eos=True, temperature=0.0),
+                pooling_params=None,
+                arrival_time=entry["arrival"],
+                priority=entry.get("priority", 0),
+                block_hasher=self.hasher,
+            )
+            self.scheduler.add_request(request)
+
+    def schedule(self) -> tuple[Any, dict[str, Any] | None]:
+        """One scheduling pass and the step it makes."""
+        before = {key: request.num_computed_tokens for key, request in self.scheduler.requests.items()}
+        output = self.scheduler.schedule()
+        for new in output.scheduled_new_reqs:
+            row = self.rows[int(new.req_id)]
+            row["queue"] = self.now - row["arrival"]
+            row["cached_tokens"] = new.num_computed_tokens
+        for key in output.preempted_req_ids or ():
+            self.rows[int(key)]["preemptions"] += 1
+        if not output.total_num_scheduled_tokens:
+            return output, None
+        items, prefill, decodes, context = [], 0, 0, 0
+        for key, tokens in output.num_scheduled_tokens.items():
+            request = self.scheduler.requests[key]
+            start = request.num_computed_tokens - tokens
+            items.append([int(key), tokens, start])
+            context += start + tokens
+            if start >= request.num_prompt_tokens and tokens == 1 and before[key] == start and key not in self.resumed(output):
+                decodes += 1
+            else:
+                prefill += tokens
+        time = self.time
+        duration = (
+            time["base_s"] + time["per_prefill_token_s"] * prefill + time["per_decode_request_s"] * decodes
+            + time["per_kv_token_s"] * context
+        )  # fmt: skip
+        start_s = max(self.now, self.gpu_free)
+        self.gpu_free = start_s + duration
+        pool = self.scheduler.kv_cache_manager.block_pool
+        step = {
+            "step": len(self.steps), "t_sched": self.now, "start": start_s, "end": self.gpu_free, "items": items,
+            "preempted": sorted(int(key) for key in output.preempted_req_ids or ()),
+            "running": len(self.scheduler.running), "waiting": len(self.scheduler.waiting),
+            "used_blocks": self.config["num_gpu_blocks"] - 1 - pool.get_num_free_blocks(),
+        }  # fmt: skip
+        self.steps.append(step)
+        return output, step
+
+    @staticmethod
+    def resumed(output: Any) -> set[str]:
+        """Requests that come back from a preemption in this step."""
+        return set(getattr(output.scheduled_cached_reqs, "resumed_req_ids", ()) or ())
+
+    def take_out(self, output: Any, step: dict[str, Any] | None) -> None:
+        """Give the sampled tokens back to the scheduler."""
+        if step is None:
+            keys: list[str] = []
+        else:
+            keys = [f"{index:06d}" for index, _, _ in step["items"]]
+        sampled = []
+        for key, (_, tokens, start) in zip(keys, step["items"] if step else [], strict=True):
+            request = self.scheduler.requests[key]
+            known = self.known[id(step)][key]
+            done = start + tokens >= known
+            sampled.append([100 + int(key)] if done else [])
+            if done:
+                row = self.rows[int(key)]
+                row["token_times"].append(self.now)
+                if row["ttft"] is None:
+                    row["ttft"] = self.now - row["arrival"]
+                if len(row["token_times"]) == request.max_tokens:
+                    row["finish"] = self.now
+        result = ModelRunnerOutput(
+            req_ids=keys, req_id_to_index={key: n for n, key in enumerate(keys)}, sampled_token_ids=sampled
+        )
+        self.scheduler.update_from_output(output, result)
+
+    def play(self) -> dict[str, Any]:
+        """Run to the end."""
+        self.known: dict[int, dict[str, int]] = {}
+        depth = 2 if self.config["async_scheduling"] else 1
+        queue: deque[tuple[Any, dict[str, Any] | None]] = deque()
+        while True:
+            if not queue and not self.scheduler.has_requests():
+                if not self.pending:
+                    break
+                self.now = max(self.now, self.case["inputs"][self.pending[0]]["arrival"])
+            self.take_in()
+            if self.scheduler.has_requests():
+                output, step = self.schedule()
+                if step is not None:
+                    self.known[id(step)] = {
+                        f"{index:06d}": self.tokens_known(f"{index:06d}") for index, _, _ in step["items"]
+                    }
+                queue.append((output, step))
+                first = queue[0][1]
+                if step is not None and len(queue) < depth and first is not None and first["end"] > self.now:
+                    continue
+            output, step = queue.popleft()
+            if step is not None:
+                self.now = max(self.now, step["end"])
+            self.take_out(output, step)
+        return {
+            "vllm_version": vllm.__version__, "config": self.config, "step_time": self.time,
+            "inputs": self.case["inputs"], "steps": self.steps, "requests": self.rows,
+        }  # fmt: skip
+
+    def tokens_known(self, key: str) -> int:
+        """Tokens a request must have computed before it samples: known ones and those in flight."""
+        request = self.scheduler.requests[key]
+        held = getattr(request, "num_output_placeholders", 0)
+        # The placeholder of this very step is already counted, if it samples.
+        samples = not request.is_prefill_chunk
+        if self.config["async_scheduling"]:
+            return request.num_tokens + held - (1 if samples else 0)
+        return request.num_tokens
+
+
+def random_case(seed: int) -> dict[str, Any]:
+    """A random workload under random settings."""
+    rng = random.Random(seed)
+    size = rng.choice([8, 16])
+    longest = rng.choice([96, 256, 1024])
+    seqs = rng.choice([1, 2, 4, 8, 16, 32])
+    caching = rng.random() < 0.6
+    blocks = max(-(-longest // size) + 2, rng.randint(8, 60) * max(1, longest // 128))
+    config = {
+        "max_model_len": longest, "max_num_seqs": seqs, "max_num_batched_tokens": max(rng.choice([16, 64, 200, 512]), seqs),
+        "num_gpu_blocks": blocks, "block_size": size, "prefix_caching": caching, "chunked_prefill": True,
+        "policy": rng.choice(["fcfs", "fcfs", "priority"]),
+        "long_prefill_token_threshold": rng.choice([0, 0, 0, 24]), "reserve_full_isl": True, "watermark": 0.0,
+        "async_scheduling": rng.random() < 0.5, "overhead": 0.0,
+    }  # fmt: skip
+    inputs, at = [], 0.0
+    pace = rng.choice([0.002, 0.02, 0.1])
+    for _ in range(rng.randint(5, 60)):
+        at += rng.expovariate(1 / pace) if rng.random() < 0.9 else 0.0
+        prompt = rng.randint(1, longest // 2)
+        entry = {"arrival": round(at, 6), "prompt_len": prompt, "output_len": rng.randint(1, longest // 3)}
+        if config["policy"] == "priority":
+            entry["priority"] = rng.randint(1, 3)
+        if caching and rng.random() < 0.7:
+            entry["prefix_id"] = rng.randint(0, 3)
+            entry["prefix_len"] = rng.randint(1, prompt)
+            if rng.random() < 0.3:
+                entry["prefix_len"] = entry["prompt_len"] = max(size, prompt // size * size)
+        inputs.append(entry)
+    step_time = {
+        "base_s": 0.007, "per_prefill_token_s": 1.1e-5, "per_decode_request_s": 1.3e-4, "per_kv_token_s": 1.7e-8
+    }  # fmt: skip
+    return {"config": config, "step_time": step_time, "inputs": inputs}
+
+
+def main() -> None:
+    """Record cases."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    arguments.target.mkdir(parents=True, exist_ok=True)
+    init_none_hash(get_hash_fn_by_name("sha256"))
+    with tempfile.TemporaryDirectory() as model:
+        (Path(model) / "config.json").write_text(json.dumps(MODEL), encoding="utf-8")
+        for seed in range(arguments.seed, arguments.seed + arguments.cases):
+            recorded = Run(random_case(seed), model).play()
+            path = arguments.target / f"random_{seed:04d}.json.gz"
+            with gzip.GzipFile(path, "wb", mtime=0) as file:
+                file.write(json.dumps(recorded, separators=(",", ":")).encode())
+            preempted = sum(row["preemptions"] for row in recorded["requests"])
+            print(f"{path.name}: {len(recorded['steps'])} steps, {preempted} preemptions, {len(recorded['inputs'])} requests")
+
+
+if __name__ == "__main__":
+    main()
