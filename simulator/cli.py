@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +62,8 @@ def _root(
     """Options of every command."""
 
 
-def _load(path: Path, overrides: list[str] | None, settings: list[str] | None) -> Scenario:
-    from simulator.scenario.loading import load_scenario
+def _load(path: Path, overrides: list[str] | None, settings: list[str] | None, *, must_fit: bool = True) -> Scenario:
+    from simulator.experiment.checks import load_checked
     from simulator.scenario.yaml_source import parse_value
 
     values: dict[str, Any] = {}
@@ -70,8 +71,8 @@ def _load(path: Path, overrides: list[str] | None, settings: list[str] | None) -
         key, sign, text = setting.partition("=")
         if not sign or not key:
             raise ScenarioError([Fault("--set", 0, setting, "expected PATH=VALUE, such as experiment.seed=7")])
-        values[key] = parse_value(text)
-    return load_scenario(path, overrides=overrides or (), settings=values)
+        values[key] = parse_value(text, key)
+    return load_checked(path, overrides=overrides or (), settings=values, must_fit=must_fit)
 
 
 @app.command()
@@ -81,14 +82,16 @@ def validate(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check scenario files without simulating; print every fault with its file and line."""
-    from simulator.experiment.checks import check
+    """Check scenario files without simulating; print every fault with its file and line.
 
+    A file is checked as it stands, and with each of its overrides unless some are named.
+    """
     faults: list[Fault] = []
     for path in files:
         try:
             scenario = _load(path, overrides, settings)
-            check(scenario)
+            for name in () if overrides else scenario.override_names:
+                _load(path, [name], settings)
         except ScenarioError as error:
             faults += error.faults
         else:
@@ -153,7 +156,7 @@ def run(
     """
     given = {"experiment.seed": seed, "experiment.replications": replications}
     settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    scenario = _load(file, overrides, settings)
+    scenario = _load(file, overrides, settings, must_fit=False)
     from simulator.report.running import keep_run, run_with_progress
 
     kept = keep_run(scenario, output, pattern)
@@ -201,8 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     except Exception as error:
         if os.environ.get("SIMULATOR_DEBUG"):
-            raise
-        typer.echo(f"simulator failed: {type(error).__name__}: {error}", err=True)
+            traceback.print_exc()
+        summary = " ".join(str(error).split())
+        typer.echo(f"simulator failed: {type(error).__name__}: {summary:.300}", err=True)
         typer.echo("this is a fault of the simulator; set SIMULATOR_DEBUG=1 to see where", err=True)
         code = INTERNAL_FAULT
     sys.exit(code)

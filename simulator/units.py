@@ -45,7 +45,8 @@ def parse_duration_s(value: object) -> float:
         ValueError: No unit, unknown unit, negative, not finite, or over twenty years.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f"a duration needs a unit, such as '{value:g}s', '{value:g}min', '{value:g}h' or '{value:g}d'")
+        number = f"{value:g}" if 0 <= value < 1e9 else "30"
+        raise ValueError(f"a duration needs a unit, such as '{number}s', '{number}min', '{number}h' or '{number}d'")
     if not isinstance(value, str):
         raise ValueError("expected a duration such as '2s', '30min', '12h' or '28d'")
     position, total = 0, 0.0
@@ -74,7 +75,7 @@ def parse_share(value: object) -> float:
             raise ValueError("expected a share such as '25 %' or 0.25")
         share = float(_plain(match[1])) / 100.0
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        share = float(value)
+        share = float(value) if 0 <= value <= 1 else math.nan
     else:
         raise ValueError("expected a share such as '25 %' or 0.25")
     if not 0.0 <= share <= 1.0:

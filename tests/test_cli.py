@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,75 @@ def test_validate_says_ok(capfdbinary):
     assert out.decode() == f"{SMALL}: ok (2 workloads, 3 hosting patterns)\n"
     code, out, _ = command(["validate", SMALL, "--json"], capfdbinary)
     assert json.loads(out) == {"schema_version": 1, "ok": True, "faults": []}
+
+
+def test_validate_checks_every_file_and_every_override(tmp_path, capfdbinary):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(
+        (ROOT / "scenarios" / "ci_small.yaml").read_text() + "overrides: {big: {experiment: {seed: x}}}\n"
+    )
+    code, out, err = command(["validate", str(broken), SMALL, str(tmp_path / "none.yaml")], capfdbinary)
+    assert code == 2
+    assert out.decode() == f"{SMALL}: ok (2 workloads, 3 hosting patterns)\n"
+    assert [row.split(": ")[1] for row in err.splitlines()] == ["experiment.seed", "cannot be read"]
+    code, out, err = command(["validate", str(broken), "--json"], capfdbinary)
+    assert (code, err) == (2, "")
+    [fault] = json.loads(out)["faults"]
+    assert fault == {
+        "file": str(broken),
+        "line": len(broken.read_text().splitlines()),
+        "key": "experiment.seed",
+        "message": "'x': expected a valid integer",
+    }
+
+
+def test_overrides_and_settings_reach_the_scenario(tmp_path, capfdbinary):
+    path = tmp_path / "scenario.yaml"
+    path.write_text((ROOT / "scenarios" / "ci_small.yaml").read_text() + "overrides: {big: {experiment: {seed: 3}}}\n")
+    assert command(["validate", str(path), "--override", "big", "--set", "prices.month=720h"], capfdbinary)[0] == 0
+    code, _, err = command(["validate", str(path), "--override", "bog", "--set", "prices.moth=720h"], capfdbinary)
+    assert code == 2
+    assert "--override: bog: the scenario has no such override; did you mean 'big'?" in err
+    assert "--set prices.moth: prices.moth: unknown key; did you mean 'month'?" in err
+
+
+def test_schema_is_the_committed_one(capfdbinary):
+    code, out, _ = command(["schema"], capfdbinary)
+    assert code == 0
+    assert out == (ROOT / "scenario.schema.json").read_bytes()
+
+
+@pytest.mark.parametrize(("error", "expected"), [(KeyboardInterrupt(), 130), (RuntimeError("of\nours"), 70)])
+def test_interrupts_and_our_own_faults_say_so_in_a_line(error, expected, monkeypatch, capfdbinary):
+    def fail():
+        raise error
+
+    monkeypatch.setattr("simulator.scenario.json_schema.scenario_schema", fail)
+    monkeypatch.delenv("SIMULATOR_DEBUG", raising=False)
+    code, out, err = command(["schema"], capfdbinary)
+    assert (code, out) == (expected, b"")
+    assert "Traceback" not in err
+    if expected == 70:
+        assert err.splitlines()[0] == "simulator failed: RuntimeError: of ours"
+        monkeypatch.setenv("SIMULATOR_DEBUG", "1")
+        code, _, err = command(["schema"], capfdbinary)
+        assert code == 70
+        assert "Traceback" in err
+
+
+def test_no_colour_when_asked_not_to():
+    def shown(**environment):
+        return subprocess.run(
+            [sys.executable, "-m", "simulator", "--help"],
+            env={**os.environ, "FORCE_COLOR": "1", **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-7]")
+    assert colour.search(shown())
+    assert not colour.search(shown(NO_COLOR="1"))
 
 
 def test_init_writes_a_scenario_that_validates_and_never_overwrites(tmp_path, capfdbinary):

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simulator.cost.checks import price_faults
 from simulator.cost.prices import load_price_book, price_book_ids
 from simulator.errors import Fault, InfeasibleCluster, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, load_profile, read_profile
-from simulator.scenario.merging import dotted
+from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
 from simulator.scenario.patterns import ApiPattern
+from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
+
+
+def load_checked(
+    path: str | PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    must_fit: bool = True,
+) -> Scenario:
+    """`load_scenario` and `check` in one, so that the faults of both are reported together.
+
+    Args:
+        path: YAML file.
+        overrides: See `load_scenario`.
+        settings: See `load_scenario`.
+        must_fit: Whether a model that does not fit its GPUs is a fault; `check_patterns` decides when it is not.
+
+    Raises:
+        ScenarioError: Everything that is wrong, each with file, line and key.
+    """
+    document = read_merged(path, overrides=overrides, settings=settings)
+    faults: list[Fault] = []
+    try:
+        scenario = validate_document(document)
+    except ScenarioError as error:
+        scenario = sound_parts(document)
+        faults += error.faults
+    _raise([*faults, *_faults(scenario), *(_misfit_faults(scenario, _misfits(scenario)) if must_fit else ())])
+    return scenario
 
 
 def check(scenario: Scenario) -> None:
@@ -27,9 +58,7 @@ def check(scenario: Scenario) -> None:
     Raises:
         ScenarioError: Everything that is wrong, each with the file and line of its key.
     """
-    faults = [*_profile_faults(scenario), *_engine_faults(scenario), *_price_faults(scenario)]
-    faults += [_misfit(scenario, name, message) for name, message in _misfits(scenario).items()]
-    _raise(faults)
+    _raise([*_faults(scenario), *_misfit_faults(scenario, _misfits(scenario))])
 
 
 def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[str]]:
@@ -41,38 +70,65 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[s
     Raises:
         ScenarioError: Everything else that is wrong, or no pattern is left.
     """
-    faults = [*_profile_faults(scenario), *_engine_faults(scenario), *_price_faults(scenario)]
+    faults = _faults(scenario)
     misfits = {name: message for name, message in _misfits(scenario).items() if name in names}
     if len(misfits) == len(names):
-        faults += [_misfit(scenario, name, message) for name, message in misfits.items()]
+        faults += _misfit_faults(scenario, misfits)
     _raise(faults)
     return {name: [message] for name, message in misfits.items()}
 
 
 def _raise(faults: list[Fault]) -> None:
     if faults:
-        raise ScenarioError(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.key)))
+        raise ScenarioError(in_file_order(faults))
+
+
+def _faults(scenario: Scenario) -> list[Fault]:
+    return [
+        *_holiday_faults(scenario),
+        *_profile_faults(scenario),
+        *_engine_faults(scenario),
+        *_price_faults(scenario),
+    ]
 
 
 def _misfits(scenario: Scenario) -> dict[str, str]:
     """By pattern, why its model does not fit its GPUs."""
     found = {}
     for name, pattern in scenario.hosting_patterns.items():
-        if not isinstance(pattern, ApiPattern) and not cluster_faults(pattern.cluster):
-            try:
-                kv_capacity(cluster_profile(pattern.cluster), pattern.cluster.engine)
-            except InfeasibleCluster as error:
-                found[name] = str(error)
+        if isinstance(pattern, ApiPattern):
+            continue
+        try:
+            kv_capacity(cluster_profile(pattern.cluster), pattern.cluster.engine)
+        except InfeasibleCluster as error:
+            found[name] = str(error)
+        except ProfileNotFound:
+            continue
     return found
 
 
-def _misfit(scenario: Scenario, name: str, message: str) -> Fault:
-    return _fault(scenario, message, "hosting_patterns", name, "cluster")
+def _misfit_faults(scenario: Scenario, misfits: dict[str, str]) -> list[Fault]:
+    return [_fault(scenario, message, "hosting_patterns", name, "cluster") for name, message in misfits.items()]
 
 
 def _fault(scenario: Scenario, message: str, *key: str | int) -> Fault:
     file, line = scenario.origin(*key)
     return Fault(file, line, dotted(key), message)
+
+
+def _holiday_faults(scenario: Scenario) -> list[Fault]:
+    place = scenario.horizon.holidays if scenario.horizon else None
+    if place is None:
+        return []
+    import holidays
+
+    country, _, subdivision = place.partition("-")
+    try:
+        holidays.country_holidays(country, subdiv=subdivision or None)
+    except NotImplementedError:
+        message = f"unknown country or subdivision '{place}'; expected such as US, GB-ENG or DE-BY"
+        return [_fault(scenario, message, "horizon", "holidays")]
+    return []
 
 
 def _profile_faults(scenario: Scenario) -> list[Fault]:
@@ -105,18 +161,21 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
     if engine.max_num_batched_tokens < engine.max_num_seqs:
         message = f"{engine.max_num_batched_tokens} is less than max_num_seqs {engine.max_num_seqs}; vLLM refuses that"
         faults.append((("engine", "max_num_batched_tokens"), message))
+    try:
+        cluster_profile(cluster)
+    except ProfileNotFound as error:
+        faults += _unknown_names(cluster) or [((), str(error))]
+    return faults
+
+
+def _unknown_names(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
+    faults: list[tuple[tuple[str, ...], str]] = []
     known = [read_profile(name) for name in available_profiles()]
     models, gpus = sorted({p.model.name for p in known}), sorted({p.gpu for p in known})
     if cluster.model not in models:
         faults.append((("model",), f"no profile for '{cluster.model}'; expected one of {', '.join(models)}"))
     if cluster.gpu not in gpus:
         faults.append((("gpu",), f"unknown GPU '{cluster.gpu}'; expected one of {', '.join(gpus)}"))
-    if faults:
-        return faults
-    try:
-        cluster_profile(cluster)
-    except ProfileNotFound as error:
-        faults.append(((), str(error)))
     return faults
 
 

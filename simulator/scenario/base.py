@@ -21,6 +21,18 @@ from simulator.units import (
 )
 
 
+class FieldError(ValueError):
+    """A check of a whole model found one of its fields wrong.
+
+    Attributes:
+        key: Path of that field within the model.
+    """
+
+    def __init__(self, key: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class Config(BaseModel):
     """Frozen, strict, no unknown keys; a field's docstring becomes its JSON Schema description."""
 
@@ -40,7 +52,11 @@ def _quantity(example: str) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration_s), _quantity("30min")]
-Share = Annotated[float, BeforeValidator(parse_share), Field(json_schema_extra={"examples": ["25 %", 0.25]})]
+Share = Annotated[
+    float,
+    BeforeValidator(parse_share),
+    Field(json_schema_extra={"type": ["number", "string"], "minimum": 0, "maximum": 1, "examples": ["25 %", 0.25]}),
+]
 Usd = Annotated[Decimal, BeforeValidator(parse_usd), _quantity("20000 USD")]
 UsdPerHour = Annotated[Decimal, BeforeValidator(parse_usd_per_hour), _quantity("2.38 USD/h")]
 UsdPerMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_month), _quantity("50 USD/month")]
@@ -52,5 +68,5 @@ TokenRate = Annotated[TokenPrice, BeforeValidator(parse_token_price), _quantity(
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Tokens = Annotated[int, Field(ge=0, le=10**7)]
 PositiveTokens = Annotated[int, Field(gt=0, le=10**7)]
-PositiveFloat = Annotated[float, Field(gt=0, le=1e12, strict=False)]
-Factor = Annotated[float, Field(ge=0, le=1000, strict=False)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e12)]
+Factor = Annotated[float, Field(ge=0, le=1000)]

@@ -21,7 +21,7 @@ from simulator.scenario.base import (
     UsdPerYear,
 )
 
-Watts = Annotated[float, Field(ge=0, le=100_000, strict=False)]
+Watts = Annotated[float, Field(ge=0, le=100_000)]
 
 
 class TokenPrices(Config):
@@ -76,7 +76,7 @@ class Power(Config):
     """Watts of one GPU in an engine step."""
     host_w: Watts = 0.0
     """Watts of the servers without GPUs, per replica."""
-    pue: Annotated[float, Field(ge=1, le=4, strict=False)] = 1.55
+    pue: Annotated[float, Field(ge=1, le=4)] = 1.55
     """Power usage effectiveness of the room."""
     price: UsdPerKwh
     """Price of electricity."""
@@ -97,7 +97,7 @@ class Staff(Config):
     """Yearly salary."""
     share: Share
     """Share of the working time."""
-    loading: Annotated[float, Field(ge=1, le=3, strict=False)] = 1.0
+    loading: Annotated[float, Field(ge=1, le=3)] = 1.0
     """Multiplier for employer's costs; 1 means base pay only."""
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 
 from simulator.errors import Fault
-from simulator.scenario.merging import dotted
+from simulator.scenario.base import FieldError
+from simulator.scenario.merging import nearest
+from simulator.scenario.yaml_source import dotted
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -21,15 +23,16 @@ _YAML_11_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
 
 
 def faults_of(error: ValidationError, document: Document, root: type[BaseModel]) -> list[Fault]:
-    """One fault per thing that is wrong, in file order."""
-    faults = {_fault(detail, document, root): None for detail in error.errors()}
-    return sorted(faults, key=lambda fault: (fault.file, fault.line, fault.key))
+    """One fault per thing that is wrong."""
+    return [_fault(detail, document, root) for detail in error.errors(include_url=False)]
 
 
 def _fault(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> Fault:
     key, parent, kind = _walk(detail["loc"], document.data, root)
-    file, line = document.origin(key)
-    return Fault(file, line, dotted(key), _message(detail, key, parent, kind))
+    cause = detail.get("ctx", {}).get("error")
+    within = cause.key if isinstance(cause, FieldError) else ()
+    file, line = document.origin((*key, *within))
+    return Fault(file, line, dotted((*key, *within)), _message(detail, key, parent, kind))
 
 
 def _walk(loc: tuple[str | int, ...], data: Any, root: type[BaseModel]) -> tuple[Key, type[BaseModel] | None, Any]:  # noqa: ANN401
@@ -87,33 +90,34 @@ def _child(kind: Any, part: str | int) -> Any:  # noqa: ANN401
 
 def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, expected: Any) -> str:  # noqa: ANN401
     kind, given = detail["type"], detail["input"]
-    name = str(key[-1]) if key else ""
-    if kind == "extra_forbidden":
-        allowed = list(parent.model_fields) if parent else []
-        nearest = get_close_matches(name, allowed, n=1)
-        hint = f"did you mean '{nearest[0]}'?" if nearest else f"expected one of: {', '.join(allowed)}"
-        return f"unknown key; {hint}"
-    if kind == "missing":
-        return "is missing"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"expected keys and values, found {'a list' if isinstance(given, list) else _show(given)}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tags = ", ".join(_tags(expected))
-        if kind.endswith("found"):
-            return f"needs 'kind', one of: {tags}"
-        return f"unknown kind {_show(_kind(given))}; expected one of: {tags}"
-    if kind == "string_pattern_mismatch":
-        return f"{_show(given)} is not a name; use lower-case letters, digits and underscores, a letter first"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    match kind:
+        case "extra_forbidden":
+            return f"unknown key; {nearest(str(key[-1]), parent.model_fields if parent else [])}"
+        case "missing":
+            return "is missing"
+        case "union_tag_not_found":
+            return f"needs 'kind', one of: {', '.join(_tags(expected))}"
+        case "union_tag_invalid":
+            tag = given.get("kind") if isinstance(given, dict) else given
+            return f"unknown kind {_show(tag)}; expected one of: {', '.join(_tags(expected))}"
+        case "string_pattern_mismatch":
+            return f"{_show(given)} is not a name; use lower-case letters, digits and underscores, a letter first"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            message = f"expected keys and values{', found a list' if isinstance(given, list) else ''}"
+        case "list_type":
+            message = "expected a list, such as [a, b]"
+        case "literal_error" if isinstance(given, str):
+            choices = [choice for bare in _bare(expected) for choice in get_args(bare) if isinstance(choice, str)]
+            close = get_close_matches(given.lower(), choices, n=1)
+            message += f"; did you mean '{close[0]}'?" if close else ""
+    if given is None:
+        return f"is empty: {message}, or leave the key out"
     if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and "bool" in kind:
         return f"{given!r} is text in YAML 1.2; expected true or false"
     if isinstance(given, (dict, list)):
         return message
     return f"{_show(given)}: {message}"
-
-
-def _kind(given: object) -> object:
-    return given.get("kind") if isinstance(given, dict) else given
 
 
 def _show(given: object) -> str:

@@ -5,15 +5,19 @@ Precedence: `--set` > `--override` > file > `extends` > default.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from simulator.errors import ScenarioError
+from simulator.errors import Fault, ScenarioError
+from simulator.scenario.costs import Prices
 from simulator.scenario.faults import faults_of
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
-from simulator.scenario.schema import Scenario
+from simulator.scenario.patterns import HostingPattern
+from simulator.scenario.schema import Horizon, Scenario
+from simulator.scenario.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,10 +42,24 @@ def load_scenario(
     Raises:
         ScenarioError: Everything that is wrong, each with file, line and key.
     """
+    return validate_document(read_merged(path, overrides=overrides, settings=settings))
+
+
+def read_merged(
+    path: str | PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> Document:
+    """What a scenario file says together with the files it extends, overrides and settings; see `load_scenario`.
+
+    Raises:
+        ScenarioError: A file cannot be read.
+    """
     document = read_with_bases(Path(path))
     apply_overrides(document, overrides)
     apply_settings(document, settings or {})
-    return validate_document(document)
+    return document
 
 
 def validate_document(document: Document) -> Scenario:
@@ -53,6 +71,43 @@ def validate_document(document: Document) -> Scenario:
     try:
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
-        raise ScenarioError(faults_of(error, document, Scenario)) from None
+        # A key that could not be read is not also missing.
+        known = {(fault.file, fault.key) for fault in document.faults}
+        faults = [fault for fault in faults_of(error, document, Scenario) if (fault.file, fault.key) not in known]
+        raise ScenarioError(in_file_order([*document.faults, *faults])) from None
+    if document.faults:
+        raise ScenarioError(in_file_order(document.faults))
     scenario._document = document
     return scenario
+
+
+def sound_parts(document: Document) -> Scenario:
+    """The parts that are valid by themselves, for checks despite faults elsewhere.
+
+    The result is no valid scenario: it has a horizon or None, and whatever workloads, hosting patterns and prices
+    are sound.
+    """
+    data = document.data
+    parts = {
+        "horizon": _sound({"": data.get("horizon")}, Horizon).get(""),
+        "workloads": _sound(data.get("workloads"), Workload),
+        "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern),
+        "prices": _sound({"": data.get("prices")}, Prices).get("", Prices()),
+    }
+    sound = Scenario.model_construct(**parts)
+    sound._document = document
+    return sound
+
+
+def in_file_order(faults: Sequence[Fault]) -> list[Fault]:
+    """Every fault once, by file and line."""
+    return sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.key, fault.message))
+
+
+def _sound(entries: object, kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type annotation is anything
+    adapter = TypeAdapter(kind)
+    sound = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        with suppress(ValidationError):
+            sound[name] = adapter.validate_python(entry)
+    return sound

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError
-from simulator.scenario.yaml_source import Document, Key, read_document
+from simulator.scenario.yaml_source import Document, Key, dotted, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+#: Mappings whose keys the scenario chooses; a new name there is a new entry, not a slip.
+_NAMED: Final = {"workloads": "workload", "hosting_patterns": "hosting pattern"}
 
 
 def read_with_bases(path: Path, chain: tuple[Path, ...] = ()) -> Document:
@@ -24,17 +27,27 @@ def read_with_bases(path: Path, chain: tuple[Path, ...] = ()) -> Document:
     if "extends" not in document.data:
         return document
     base = document.data.pop("extends")
-    file, line = document.origins[("extends",)]
-    if not isinstance(base, str):
-        raise ScenarioError([Fault(file, line, "extends", "expected the name of a scenario file")])
-    target = (path.parent / base).resolve()
-    if target in (*chain, path.resolve()):
-        raise ScenarioError([Fault(file, line, "extends", f"'{base}' extends this file in turn")])
-    if not target.is_file():
-        raise ScenarioError([Fault(file, line, "extends", f"there is no file '{base}' beside this one")])
+    file, line = document.origins.pop(("extends",))
+    if message := _unusable(base, path, chain):
+        raise ScenarioError([*document.faults, Fault(file, line, "extends", message)])
     merged = read_with_bases(path.parent / base, (*chain, path.resolve()))
     merge(merged, document)
+    merged.origins[()] = document.origins[()]
+    merged.faults += document.faults
     return merged
+
+
+def _unusable(base: object, path: Path, chain: tuple[Path, ...]) -> str | None:
+    """Why a file cannot be extended, or None."""
+    if not isinstance(base, str):
+        return "expected the name of a scenario file"
+    try:
+        target = (path.parent / base).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"there is no file '{base}': {getattr(error, 'strerror', None) or error}"
+    if target.is_dir():
+        return f"'{base}' is a directory; expected a scenario file"
+    return f"'{base}' extends this file in turn" if target in (*chain, path.resolve()) else None
 
 
 def merge(base: Document, over: Document) -> None:
@@ -67,32 +80,49 @@ def _forget(document: Document, path: Key) -> None:
 
 
 def apply_overrides(document: Document, names: Sequence[str]) -> None:
-    """Apply named `overrides:` blocks of the scenario, in order; takes the block itself out.
+    """Apply named `overrides:` blocks of the scenario, in order; takes the blocks out.
 
-    Raises:
-        ScenarioError: An unknown name, or two blocks that set the same key to different values.
+    An unknown name, and a key that two blocks set to different values, become faults of the document.
     """
     blocks = document.data.pop("overrides", {})
     file, line = document.origin(("overrides",))
-    if not isinstance(blocks, dict) or not all(isinstance(block, dict) for block in blocks.values()):
-        raise ScenarioError([Fault(file, line, "overrides", "expected named blocks of keys and values")])
+    if not isinstance(blocks, dict):
+        document.faults.append(Fault(file, line, "overrides", "expected named blocks of keys and values"))
+        return
+    document.overrides = tuple(blocks)
     chosen: dict[Key, tuple[str, Any]] = {}
     for name in names:
         if name not in blocks:
-            nearest = get_close_matches(name, blocks, n=1)
-            known = f"did you mean '{nearest[0]}'?" if nearest else f"there are: {', '.join(blocks) or 'none'}"
-            raise ScenarioError([Fault("--override", 0, name, f"the scenario has no such override; {known}")])
-        for leaf, value in _leaves(blocks[name], ()):
-            other, earlier = chosen.setdefault(leaf, (name, value))
-            if earlier != value:
-                message = f"'{other}' and '{name}' both set it, to {earlier!r} and {value!r}"
-                raise ScenarioError([Fault("--override", 0, dotted(leaf), message)])
-        cut = len(("overrides", name))
-        origins = {
-            place[cut:]: origin for place, origin in document.origins.items() if place[:cut] == ("overrides", name)
-        }
-        merge(document, Document(blocks[name], origins))
+            message = f"the scenario has no such override; {nearest(name, blocks)}"
+            document.faults.append(Fault("--override", 0, name, message))
+        elif not isinstance(blocks[name], dict):
+            file, line = document.origin(("overrides", name))
+            document.faults.append(Fault(file, line, f"overrides.{name}", "expected keys and values"))
+        else:
+            document.faults += _contradictions(name, blocks[name], chosen)
+            cut = len(("overrides", name))
+            origins = {
+                place[cut:]: origin for place, origin in document.origins.items() if place[:cut] == ("overrides", name)
+            }
+            merge(document, Document(blocks[name], origins))
     _forget(document, ("overrides",))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or all of them."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none'}"
+
+
+def _contradictions(name: str, block: dict[str, Any], chosen: dict[Key, tuple[str, Any]]) -> list[Fault]:
+    faults = []
+    for leaf, value in _leaves(block, ()):
+        other, earlier = chosen.setdefault(leaf, (name, value))
+        if earlier != value:
+            message = f"'{other}' and '{name}' both set it, to {earlier!r} and {value!r}"
+            faults.append(Fault("--override", 0, dotted(leaf), message))
+    return faults
 
 
 def _leaves(value: Any, key: Key) -> list[tuple[Key, Any]]:  # noqa: ANN401 - a YAML value is anything
@@ -104,36 +134,40 @@ def _leaves(value: Any, key: Key) -> list[tuple[Key, Any]]:  # noqa: ANN401 - a 
 def apply_settings(document: Document, settings: Mapping[str, Any]) -> None:
     """Set single keys by dotted path; a list's entries are numbered from 0.
 
-    Raises:
-        ScenarioError: A path that leads through something that is neither a mapping nor a list.
+    A path that leads nowhere becomes a fault of the document.
     """
     for path, value in settings.items():
-        parts: list[str | int] = []
-        target: Any = document.data
-        *parents, last = path.split(".")
-        for part in parents:
-            step = _step(target, part, path)
-            parts.append(step)
-            target = target.setdefault(step, {}) if isinstance(target, dict) else target[step]
-        step = _step(target, last, path)
-        key = (*parts, step)
-        _forget(document, key)
-        if value is None and isinstance(target, dict):
-            target.pop(step, None)
-        else:
-            target[step] = deepcopy(value)
-            document.origins[key] = (f"--set {path}", 0)
+        try:
+            _set(document, path, value)
+        except LookupError as error:
+            document.faults.append(Fault("--set", 0, path, str(error.args[0])))
 
 
-def _step(target: Any, part: str, path: str) -> str | int:  # noqa: ANN401 - a YAML value is anything
-    if isinstance(target, dict) and part:
-        return part
-    if isinstance(target, list) and part.isdigit() and int(part) < len(target):
-        return int(part)
-    allowed = f"a number from 0 to {len(target) - 1}" if isinstance(target, list) else "no further key"
-    raise ScenarioError([Fault("--set", 0, path, f"'{part}' leads nowhere; expected {allowed} at this place")])
+def _set(document: Document, path: str, value: Any) -> None:  # noqa: ANN401 - a YAML value is anything
+    key: list[str | int] = []
+    target: Any = document.data
+    *parents, last = path.split(".")
+    for part in parents:
+        step = _step(target, part, key)
+        key.append(step)
+        target = target.setdefault(step, {}) if isinstance(target, dict) else target[step]
+    step = _step(target, last, None if isinstance(value, dict) else key)
+    _forget(document, (*key, step))
+    if value is None and isinstance(target, dict):
+        target.pop(step, None)
+    else:
+        target[step] = deepcopy(value)
+        document.origins[(*key, step)] = (f"--set {path}", 0)
 
 
-def dotted(key: Key) -> str:
-    """A key path as people write it."""
-    return ".".join(str(part) for part in key)
+def _step(target: Any, part: str, key: list[str | int] | None) -> str | int:  # noqa: ANN401 - a YAML value is anything
+    if isinstance(target, list):
+        if part in (numbers := [str(number) for number in range(len(target))]):
+            return numbers.index(part)
+        raise LookupError(f"'{part}' leads nowhere; expected a number from 0 to {len(target) - 1} at this place")
+    if not isinstance(target, dict) or not part:
+        raise LookupError(f"'{part}' leads nowhere; expected no further key at this place")
+    entry = _NAMED.get(str(key[0])) if key and len(key) == 1 else None
+    if entry and part not in target:
+        raise LookupError(f"there is no {entry} '{part}'; {nearest(part, target)}")
+    return part

@@ -30,7 +30,7 @@ class EngineSettings(Config):
     """Token budget of one engine step."""
     block_size: Literal[8, 16, 32, 64, 128] = 16
     """Tokens per KV block."""
-    gpu_memory_utilisation: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.92
+    gpu_memory_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.92
     """Share of GPU memory vLLM may use (`gpu_memory_utilization`)."""
     num_gpu_blocks: PositiveInt | None = None
     """KV blocks; computed from the memory when absent (`num_gpu_blocks_override`)."""
@@ -72,7 +72,7 @@ class LognormalSpeed(Config):
 
     median: PositiveFloat
     """Median."""
-    sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.0
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
     """Log standard deviation."""
 
 
@@ -81,7 +81,7 @@ class LognormalDelay(Config):
 
     median: Seconds
     """Median."""
-    sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.0
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
     """Log standard deviation."""
 
 

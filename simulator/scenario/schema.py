@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from simulator.scenario.base import Config, Seconds, UsdPerMonth
+from simulator.scenario.base import Config, FieldError, Seconds, UsdPerMonth
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.workloads import Workload
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
+_DATE = re.compile(r"(19|20)\d\d-\d\d-\d\d")
+_COUNTRY = re.compile(r"[A-Z]{2,3}(-[A-Z0-9]{1,6})?")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 class Horizon(Config):
@@ -54,24 +63,29 @@ class Horizon(Config):
         if given not in ({"month"}, {"start", "end"}, {"start", "duration"}):
             raise ValueError("give a month, or a start with a duration, or a start with an end")
         if self.end_local <= self.start_local:
-            raise ValueError("the horizon must end after it starts")
+            key = "end" if self.end else "duration"
+            raise FieldError((key,), "the horizon must end after it starts")
         return self
 
     @field_validator("month")
     @classmethod
     def _month_form(cls, value: str | None) -> str | None:
         if value is not None and not _MONTH.fullmatch(value):
-            raise ValueError("expected a month such as 2027-04")
+            raise ValueError("expected a month such as 2027-04, from 1900 to 2099")
         return value
 
     @field_validator("start", "end")
     @classmethod
     def _date_form(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                date.fromisoformat(value)
-            except ValueError as error:
-                raise ValueError("expected a date such as 2027-04-05") from error
+        if value is not None and not _is_date(value):
+            raise ValueError("expected a date such as 2027-04-05, from 1900 to 2099")
+        return value
+
+    @field_validator("holidays")
+    @classmethod
+    def _country_form(cls, value: str | None) -> str | None:
+        if value is not None and not _COUNTRY.fullmatch(value):
+            raise ValueError("expected a country with an optional subdivision, such as US, GB-ENG or DE-BY")
         return value
 
     @property
@@ -160,6 +174,11 @@ class Scenario(Config):
         return self._document.origin(key)
 
     @property
+    def override_names(self) -> tuple[str, ...]:
+        """Names of the file's `overrides:` blocks."""
+        return self._document.overrides
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """The file as merged with what it extends and what was set, before defaults."""
         return deepcopy(self._document.data)
@@ -167,11 +186,13 @@ class Scenario(Config):
     @property
     def sha256(self) -> str:
         """Hash of `resolved`."""
-        canonical = json.dumps(self._document.data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        canonical = json.dumps(
+            self._document.data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @model_validator(mode="after")
     def _warm_up_inside(self) -> Self:
         if self.experiment.warm_up >= self.horizon.duration_s:
-            raise ValueError("experiment.warm_up must be shorter than the horizon")
+            raise FieldError(("experiment", "warm_up"), "must be shorter than the horizon")
         return self

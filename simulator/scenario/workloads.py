@@ -68,7 +68,7 @@ class Lognormal(Config):
     """Mean tokens before the cut; give this or `median`."""
     median: PositiveFloat | None = None
     """Median tokens; give this or `mean`."""
-    sigma: Annotated[float, Field(ge=0, le=4, strict=False)]
+    sigma: Annotated[float, Field(ge=0, le=4)]
     """Standard deviation of the logarithm."""
     at_most: PositiveTokens = 131_072
     """Longest possible count; longer draws are cut to it."""
@@ -112,7 +112,7 @@ class PoissonArrivals(Config):
     """Requests people trigger: Poisson around the hour-of-week profile, with day-to-day variation."""
 
     kind: Literal["poisson"] = "poisson"
-    burst_mean: Annotated[float, Field(ge=1, le=1000, strict=False)] = 1.0
+    burst_mean: Annotated[float, Field(ge=1, le=1000)] = 1.0
     """Mean size of a burst (geometric); 1 means no bursts. A radiologist signs several reports in a sitting."""
     burst_spacing: Seconds = 5.0
     """Mean gap between the requests of a burst (exponential)."""
@@ -126,7 +126,7 @@ class BatchArrivals(Config):
     """Time between releases inside the active hours."""
     spacing: Seconds = 1.0
     """Gap between the requests of a batch as its client sends them."""
-    size_sigma: Annotated[float, Field(ge=0, le=3, strict=False)] = 0.6
+    size_sigma: Annotated[float, Field(ge=0, le=3)] = 0.6
     """Log standard deviation of the batch size; the mean follows from the volume."""
 
 
@@ -163,7 +163,7 @@ class Workload(Config):
     """Rate on a public holiday, relative to the same weekday otherwise."""
     after_holiday_factor: Factor = 1.0
     """Rate on the first active day after a holiday."""
-    day_variation: Annotated[float, Field(ge=0, le=2, strict=False)] = 0.0
+    day_variation: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Log standard deviation of a random day multiplier with mean 1."""
     arrivals: Arrivals = PoissonArrivals()
     """How requests arrive around the profile."""
@@ -171,7 +171,7 @@ class Workload(Config):
     """Prompt length, including any shared prefix."""
     output_tokens: Lengths
     """Output length."""
-    correlation: Annotated[float, Field(ge=-1, le=1, strict=False)] = 0.0
+    correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Correlation of the logarithms of prompt and output length."""
     shared_prefix: SharedPrefix | None = None
     """Common leading tokens that prefix caching can reuse."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from simulator.cli import main
 from simulator.errors import ScenarioError
-from simulator.scenario.loading import load_scenario
+from simulator.experiment.checks import load_checked
 from tests.scenario.valid import VALID
 
 # (name, text to replace, replacement, line of the fault, phrases of its message)
@@ -33,7 +34,7 @@ BROKEN = [
     ("no kind", "    kind: metered_api\n", "", 12, "needs 'kind', one of: metered_api"),
     ("missing section", "    prompt_tokens: {kind: lognormal, mean: 600, sigma: 0.45}\n", "", 4, "is missing"),
     ("yaml 1.1 boolean", "profile:", "phi: yes\n    profile:", 6, "'yes' is text in YAML 1.2; expected true or false"),
-    ("duplicate key", "  api:\n", "  own: {}\n  api:\n", 16, 'found duplicate key "own"'),
+    ("duplicate key", "  api:\n", "  own: {}\n  api:\n", 16, "duplicate key; it is already in line 12"),
     ("wrong indentation", "      gpu: a100-80gb", "     gpu: a100-80gb", 19, "is not valid YAML"),
     ("tab", "      gpu: a100-80gb", "\tgpu: a100-80gb", 19, "indent with spaces"),
     ("unclosed bracket", "[mon, tue, wed, thu, fri]", "[mon, tue", 8, "is not valid YAML"),
@@ -84,11 +85,58 @@ BROKEN = [
     ("memory", "quantisation: w4a16", "quantisation: bf16", 17, "65.7 GiB weights"),
     ("unmeasured parallelism", "tensor_parallel: 2", "tensor_parallel: 1", 17, "no performance profile"),
     ("impossible parallelism", "tensor_parallel: 2", "tensor_parallel: 3", 20, "expected 1, 2, 4 or 8"),
-    ("warm-up beyond the horizon", "replications: 2", "warm_up: 40d", 0, "shorter than the horizon"),
+    ("warm-up beyond the horizon", "replications: 2", "warm_up: 40d", 25, "shorter than the horizon"),
     ("no replication", "replications: 2", "replications: 0", 25, "greater than or equal to 1"),
     ("bad name", "name: small", "name: Small Clinic", 1, "lower-case letters"),
     ("missing base", "name: small", "extends: nowhere.yaml\nname: small", 1, "there is no file 'nowhere.yaml'"),
     ("extends itself", "name: small", "extends: broken.yaml\nname: small", 1, "extends this file in turn"),
+    ("truth for a number", "mean: 600", "mean: true", 8, "True: expected a valid number"),
+    ("truth for a whole number", "replications: 2", "replications: true", 25, "True: expected a valid integer"),
+    ("empty section", "horizon: {month: 2026-04, time_zone: America/Chicago, holidays: US}", "horizon:", 2, "is empty"),
+    ("empty value", "replications: 2", "replications:", 25, "is empty: expected a valid integer"),
+    ("mapping for a list", "days: [mon, tue, wed, thu, fri]", "days: {mon: 1}", 7, "expected a list"),
+    ("misspelt choice", "quantisation: w4a16", "quantisation: w4a17", 21, "did you mean 'w4a16'?"),
+    ("digits without end", "mean: 600", f"mean: {'9' * 5000}", 8, "is not a number"),
+    ("number beyond any float", "mean: 600", f"mean: {'9' * 400}", 8, "expected a valid number"),
+    ("share beyond any float", "ttft: 2s,", f"ttft: 2s, share: {'9' * 400},", 10, "a share lies between 0 and 1"),
+    ("duration beyond any float", "ttft: 2s,", f"ttft: {'9' * 400},", 10, "a duration needs a unit"),
+    ("duration that is not a number", "ttft: 2s,", "ttft: .nan,", 10, "a duration needs a unit, such as '30s'"),
+    ("tag", "name: small", "name: !!python/object:os.system small", 1, "tags such as"),
+    ("key that is a list", "name: small", "name: small\n? [a, b]\n: c", 2, "a key must be plain text"),
+    ("half a character", "name: small", 'name: small\ndescription: "\\ud800"', 2, "not a character"),
+    ("yaml 1.1", "name: small", "%YAML 1.1\n---\nname: small", 1, "expected YAML 1.2"),
+    ("unknown alias", "tokens: 200", "tokens: *tokens", 9, "undefined alias"),
+    ("alias of itself", "name: small", "name: small\nx: &x {y: *x}", 2, "nested more than 40 levels"),
+    ("merge of itself", "name: small", "name: small\nx: &x {<<: *x}", 2, "nested more than 40 levels"),
+    ("merge of text", "name: small", "name: &x small\nhorizon: {<<: *x}", 2, "expected an alias of keys and values"),
+    ("second colon", "name: small", "name: small: clinic", 1, "quote text that contains it"),
+    ("text without a key", "name: small", "name: small\nsmall", 2, "expected 'key: value'"),
+    ("quote left open", "name: small", "name: 'small", 1, "a quote or bracket opened here is never closed"),
+    ("sign that yaml reserves", "name: small", "name: @small", 1, "quote a value that begins with"),
+    ("control character", "name: small", "name: small\ndescription: \x07", 2, "character U+0007"),
+    ("year out of range", "2026-04,", "9999-12,", 2, "from 1900 to 2099"),
+    ("start out of range", "month: 2026-04", "start: 0001-01-01, duration: 7d", 2, "from 1900 to 2099"),
+    ("no duration", "month: 2026-04", "start: 2026-04-01, duration: 0s", 2, "must end after it starts"),
+    ("unknown country", "holidays: US", "holidays: XX", 2, "unknown country or subdivision 'XX'"),
+    ("unknown subdivision", "holidays: US", "holidays: US-ZZ", 2, "unknown country or subdivision 'US-ZZ'"),
+    ("country by name", "holidays: US", "holidays: utils", 2, "such as US, GB-ENG or DE-BY"),
+    ("unknown price book", "name: small", "name: small\nprices: {book: 2026-10}", 2, "no price book '2026-10'"),
+    ("unknown offer", "gpu_hour: 1.19 USD/h", "offer: aws/p9", 23, "aws/p9"),
+    (
+        "budget of steps below the batch",
+        "quantisation: w4a16",
+        "engine: {max_num_batched_tokens: 64}",
+        21,
+        "64 is less than max_num_seqs 256",
+    ),
+    ("profile of six days", "profile: clinical_documentation", f"profile: {[[1] * 24] * 6}", 6, "seven rows of 24"),
+    ("base that is a list", "name: small", "extends: [a]\nname: small", 1, "expected the name of a scenario file"),
+    ("base that is a folder", "name: small", "extends: .\nname: small", 1, "is a directory"),
+    ("base with a zero byte", "name: small", 'extends: "a\\0b"\nname: small', 1, "null byte"),
+    ("base with a name too long", "name: small", f"extends: {'x' * 300}\nname: small", 1, "too long"),
+    ("overrides that are a list", "name: small", "name: small\noverrides: [a]", 2, "expected named blocks"),
+    ("override that is a number", "name: small", "name: small\noverrides: {a: 3}", 2, "expected keys and values"),
+    ("fault in an override", "name: small", "name: small\noverrides:\n  a:\n    nmae: x", 4, "did you mean 'name'?"),
     ("no patterns", VALID[VALID.index("  api:") : VALID.index("experiment:")], "  {}\n", 11, "at least 1 item"),
 ]
 
@@ -172,6 +220,46 @@ def test_all_faults_are_reported_at_once_in_file_order(tmp_path, capsys):
     assert [int(row.split(":")[1]) for row in err.splitlines()] == [1, 8, 23]
 
 
+def test_faults_of_form_and_of_meaning_come_together(tmp_path, capsys):
+    text = (
+        VALID.replace("mean: 600", "mean: x").replace("gpu: a100-80gb", "gpu: a100").replace("name: small", "nmae: s")
+    )
+    text = text.replace("holidays: US", "holidays: XX") + "  seed: 1\n  seed: 2\nprices: {book: '1'}\n"
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    _, _, err = command(["validate", str(path)], capsys)
+    # Line 1 has two: the misspelt key, and the name that is missing because of it.
+    assert [int(row.split(":")[1]) for row in err.splitlines()] == [1, 1, 2, 8, 19, 27, 28]
+
+
+def test_a_cycle_of_files_is_found_where_it_closes(tmp_path, capsys):
+    for name, base in [("a", "b"), ("b", "c"), ("c", "a")]:
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\nextends: {base}.yaml\n")
+    code, _, err = command(["validate", str(tmp_path / "a.yaml")], capsys)
+    assert code == 2
+    assert err == f"{tmp_path / 'c.yaml'}:2: extends: 'a.yaml' extends this file in turn\n"
+
+
+def test_a_file_that_may_not_be_read(tmp_path, capsys, monkeypatch):
+    def refuse(self, *_):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "scenario.yaml"
+    path.write_text(VALID)
+    monkeypatch.setattr(Path, "open", refuse)
+    code, _, err = command(["validate", str(path)], capsys)
+    assert (code, err) == (2, f"{path}: cannot be read: Permission denied\n")
+
+
+def test_merges_that_explode(tmp_path, capsys):
+    lines = ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 20))]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(lines))
+    code, _, err = command(["validate", str(path)], capsys)
+    assert code == 2
+    assert "expands to more than 100,000 values" in err
+
+
 def test_as_a_process(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text(VALID.replace("gpu: a100-80gb", "gpu: a100"))
@@ -201,7 +289,33 @@ def test_whatever_is_in_the_file_it_loads_or_explains_itself(tmp_path_factory, c
         lines[number] = lines[number][:column] + piece + lines[number][column + len(piece) :]
     path = tmp_path_factory.mktemp("fuzz") / "scenario.yaml"
     path.write_text("\n".join(lines), encoding="utf-8")
+    loads_or_explains_itself(path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.binary(max_size=3)), min_size=1, max_size=3))
+def test_whatever_the_bytes_are_it_loads_or_explains_itself(tmp_path_factory, changes):
+    content = bytearray(VALID.encode())
+    for place, piece in changes:
+        content[place : place + len(piece)] = piece
+    path = tmp_path_factory.mktemp("fuzz") / "scenario.yaml"
+    path.write_bytes(content)
+    loads_or_explains_itself(path)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.permutations(range(len(VALID.splitlines()))), st.integers(0, 25))
+def test_whatever_the_order_of_lines_it_loads_or_explains_itself(tmp_path_factory, order, moved):
+    lines = VALID.splitlines()
+    path = tmp_path_factory.mktemp("fuzz") / "scenario.yaml"
+    path.write_text("\n".join([lines[number] for number in order[:moved]] + lines[moved:]))
+    loads_or_explains_itself(path)
+
+
+def loads_or_explains_itself(path):
     try:
-        load_scenario(path)
+        load_checked(path)
     except ScenarioError as error:
-        assert str(error)
+        assert error.faults
+        size = len(path.read_bytes().splitlines()) + 1
+        assert all(fault.message and 0 <= fault.line <= size for fault in error.faults)
