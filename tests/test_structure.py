@@ -19,7 +19,7 @@ PACKAGE = ROOT / "simulator"
 LAYERS = [
     {"__main__"},
     {"cli", ""},
-    {"report"},
+    {"report", "bench"},
     {"decision"},
     {"experiment"},
     {"cost", "analysis", "compliance"},

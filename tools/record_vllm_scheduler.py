@@ -125,7 +125,6 @@ class Run:
 
     def schedule(self) -> tuple[Any, dict[str, Any] | None]:
         """One scheduling pass and the step it makes."""
-        before = {key: request.num_computed_tokens for key, request in self.scheduler.requests.items()}
         output = self.scheduler.schedule()
         for new in output.scheduled_new_reqs:
             row = self.rows[int(new.req_id)]
@@ -141,7 +140,7 @@ class Run:
             start = request.num_computed_tokens - tokens
             items.append([int(key), tokens, start])
             context += start + tokens
-            if start >= request.num_prompt_tokens and tokens == 1 and before[key] == start and key not in self.resumed(output):
+            if start >= request.num_prompt_tokens and tokens == 1:
                 decodes += 1
             else:
                 prefill += tokens
@@ -161,11 +160,6 @@ class Run:
         }  # fmt: skip
         self.steps.append(step)
         return output, step
-
-    @staticmethod
-    def resumed(output: Any) -> set[str]:
-        """Requests that come back from a preemption in this step."""
-        return set(getattr(output.scheduled_cached_reqs, "resumed_req_ids", ()) or ())
 
     def take_out(self, output: Any, step: dict[str, Any] | None) -> None:
         """Give the sampled tokens back to the scheduler."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from math import isclose
 from typing import TYPE_CHECKING
 
@@ -115,17 +116,23 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
     sequences = _sequences(recording)
 
     def arrive() -> Generator[simpy.Event, object, None]:
-        for sequence in sorted(sequences, key=lambda one: one.ready_s):
-            yield env.timeout(max(0.0, sequence.ready_s - env.now))
+        # What arrives at one moment is there before the engine looks.
+        for ready_s, together in groupby(sorted(sequences, key=_ready), key=_ready):
+            yield env.timeout(max(0.0, ready_s - env.now))
             if isinstance(replica, Replica):
                 replica.catch_up(env.now)
-            replica.submit(sequence)
+            for sequence in together:
+                replica.submit(sequence)
 
     env.process(arrive())
     env.run()
     if isinstance(replica, Replica):
         replica.finish()
     return sequences, finish
+
+
+def _ready(sequence: Sequence) -> float:
+    return sequence.ready_s
 
 
 def _sequences(recording: Recording) -> list[Sequence]:

@@ -48,6 +48,11 @@ class Step:
     preempted: list[Sequence] = field(default_factory=list)
 
 
+def _last_in_line(sequence: Sequence) -> tuple[int, float]:
+    """Among equals vLLM takes the first in the running list, as `max` does."""
+    return sequence.priority, sequence.ready_s
+
+
 class Scheduler:
     """The state of one replica between steps.
 
@@ -221,8 +226,14 @@ class Scheduler:
 
     def _prompt_computed(self, sequence: Sequence, tokens: int, step: Step) -> None:
         """Account for a chunk; at the end of the prompt the sequence starts to decode, or is done."""
-        step.chunks.append((tokens, sequence.computed_tokens))
-        sequence.computed_tokens += tokens
+        done = sequence.computed_tokens
+        if tokens == 1 and done >= sequence.prompt_tokens:
+            # The last token to recompute after a preemption is a decode like any other.
+            step.decodes += 1
+            step.kv_tokens += done + 1
+        else:
+            step.chunks.append((tokens, done))
+        sequence.computed_tokens = done + tokens
         if sequence.computed_tokens < sequence.known_tokens:
             self.prefilling.append(sequence)
             return
@@ -291,7 +302,7 @@ class Scheduler:
             done = self._computed(sequence)
             need = -(-(done + tokens) // size) - -(-done // size)
             while need > self.kv.free:
-                victim = max(running) if self._priority else running[-1]
+                victim = max(running, key=_last_in_line) if self._priority else running[-1]
                 running.remove(victim)
                 if victim in scheduled:
                     budget += scheduled[victim]

@@ -80,7 +80,6 @@ class _Request:
     computed: int = 0
     sampled: int = 0
     returned: int = 0
-    prompt_end: int = 0
     blocks: list[Block] = field(default_factory=list)
 
     @property
@@ -124,6 +123,10 @@ class StepReport:
 class _Step:
     end_s: float
     sampled: list[_Request]
+
+
+def _last_in_line(request: _Request) -> tuple[int, float]:
+    return request.sequence.priority, request.sequence.ready_s
 
 
 class StepwiseReplica:
@@ -285,7 +288,7 @@ class StepwiseReplica:
         chunks = []
         sampled = []
         for request, tokens in scheduled.items():
-            if request.computed >= request.prompt_end:
+            if tokens == 1 and request.computed >= request.sequence.prompt_tokens:
                 decodes += 1
                 kv_tokens += request.computed + 1
             else:
@@ -313,7 +316,7 @@ class StepwiseReplica:
             while not self._allocate(request, tokens):
                 preempted = True
                 by_priority = self._settings.policy == "priority"
-                victim = max(running, key=lambda r: r.sequence) if by_priority else running[-1]
+                victim = max(running, key=_last_in_line) if by_priority else running[-1]
                 running.remove(victim)
                 if victim in scheduled:
                     budget += scheduled.pop(victim)
@@ -355,7 +358,6 @@ class StepwiseReplica:
                 self.pool.reuse(block)
             request.blocks = hits
             request.computed = len(hits) * size
-            request.prompt_end = request.tokens
             if request.sequence.cached_tokens < 0:
                 request.sequence.cached_tokens = request.computed
                 request.sequence.scheduled_s = self._env.now
