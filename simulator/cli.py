@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(bench, name="bench")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[

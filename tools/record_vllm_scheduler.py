@@ -56,14 +56,13 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
         policy=config["policy"],
         long_prefill_token_threshold=config["long_prefill_token_threshold"],
         scheduler_reserve_full_isl=config["reserve_full_isl"],
+        watermark=config["watermark"],
     )
     cache_config = CacheConfig(block_size=config["block_size"], enable_prefix_caching=config["prefix_caching"])
     cache_config.num_gpu_blocks = config["num_gpu_blocks"]
     whole = VllmConfig(model_config=model_config, scheduler_config=scheduler_config, cache_config=cache_config)
     whole.scheduler_config.async_scheduling = config["async_scheduling"]
-    spec = FullAttentionSpec(
-        block_size=config["block_size"], num_kv_heads=2, head_size=64, dtype=torch.bfloat16
-    )
+    spec = FullAttentionSpec(block_size=config["block_size"], num_kv_heads=2, head_size=64, dtype=torch.bfloat16)
     kv = KVCacheConfig(
         num_blocks=config["num_gpu_blocks"], kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]
     )
@@ -238,7 +237,8 @@ def random_case(seed: int) -> dict[str, Any]:
         "max_model_len": longest, "max_num_seqs": seqs, "max_num_batched_tokens": max(rng.choice([16, 64, 200, 512]), seqs),
         "num_gpu_blocks": blocks, "block_size": size, "prefix_caching": caching, "chunked_prefill": True,
         "policy": rng.choice(["fcfs", "fcfs", "priority"]),
-        "long_prefill_token_threshold": rng.choice([0, 0, 0, 24]), "reserve_full_isl": True, "watermark": 0.0,
+        "long_prefill_token_threshold": rng.choice([0, 0, 0, 24]), "reserve_full_isl": rng.random() < 0.8,
+        "watermark": rng.choice([0.0, 0.0, 0.0, 0.05]),
         "async_scheduling": rng.random() < 0.5, "overhead": 0.0,
     }  # fmt: skip
     inputs, at = [], 0.0
@@ -278,7 +278,9 @@ def main() -> None:
             with gzip.GzipFile(path, "wb", mtime=0) as file:
                 file.write(json.dumps(recorded, separators=(",", ":")).encode())
             preempted = sum(row["preemptions"] for row in recorded["requests"])
-            print(f"{path.name}: {len(recorded['steps'])} steps, {preempted} preemptions, {len(recorded['inputs'])} requests")
+            print(
+                f"{path.name}: {len(recorded['steps'])} steps, {preempted} preemptions, {len(recorded['inputs'])} requests"
+            )
 
 
 if __name__ == "__main__":

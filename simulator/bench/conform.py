@@ -55,7 +55,8 @@ def conform(recording: Recording) -> Conformity:
     differing = [
         number
         for number, (theirs, ours) in enumerate(zip(recording.steps, reports, strict=False))
-        if _as_tuple(ours) != (sorted(theirs.items), sorted(theirs.preempted), theirs.running, theirs.waiting, theirs.used_blocks)
+        if _as_tuple(ours)
+        != (sorted(theirs.items), sorted(theirs.preempted), theirs.running, theirs.waiting, theirs.used_blocks)
         or not all(isclose(a, b, rel_tol=RELATIVE) for a, b in ((ours.start_s, theirs.start), (ours.end_s, theirs.end)))
     ]
     shorter, longer = sorted((len(recording.steps), len(reports)))

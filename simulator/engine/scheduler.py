@@ -68,14 +68,29 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_boundaries", "_clock", "_ends", "_in_flight_lag", "_next_order", "_priority", "_settings", "decode_kv_tokens",
-        "decoding", "draining", "kv", "preemptions", "prefilling", "running", "waiting",
+        "_boundaries",
+        "_clock",
+        "_ends",
+        "_in_flight_lag",
+        "_next_order",
+        "_priority",
+        "_settings",
+        "_watermark",
+        "decode_kv_tokens",
+        "decoding",
+        "draining",
+        "kv",
+        "preemptions",
+        "prefilling",
+        "running",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, settings: EngineSettings, num_gpu_blocks: int) -> None:
         self._settings = settings
         self.kv = KvCache(num_gpu_blocks, settings.block_size, prefix_caching=settings.prefix_caching)
         self.waiting: WaitingQueue = waiting_queue(settings.policy)
+        self._watermark = int(settings.watermark * num_gpu_blocks)
         self._priority = settings.policy == "priority"
         self.decoding: dict[Sequence, None] = {}
         self.prefilling: list[Sequence] = []
@@ -303,11 +318,13 @@ class Scheduler:
             need = -(-(done + tokens) // size) - -(-done // size)
             while need > self.kv.free:
                 victim = max(running, key=_last_in_line) if self._priority else running[-1]
-                running.remove(victim)
-                if victim in scheduled:
-                    budget += scheduled[victim]
+                place = running.index(victim)
+                del running[place]
+                if place < index:
                     index -= 1
-                self._preempt(victim, scheduled.pop(victim, 0), step)
+                tokens_back = scheduled.pop(victim, 0)
+                budget += tokens_back
+                self._preempt(victim, tokens_back, step)
                 if victim is sequence:
                     break
             else:
@@ -317,7 +334,9 @@ class Scheduler:
                 budget -= tokens
                 index += 1
                 continue
-            break
+            # It was its own victim: those behind it have more priority and may still fit; else it was the last.
+            if not self._priority:
+                break
         self._commit_in_order(step, scheduled)
         return budget
 
@@ -356,26 +375,32 @@ class Scheduler:
         step.preempted.append(victim)
         self.waiting.push_back(victim)
 
-    def _fits(self, sequence: Sequence) -> int | None:
+    def _fits(self, sequence: Sequence, budget: int) -> int | None:
         """Blocks of a waiting sequence found in the cache, or None when there is no room for the rest.
 
         vLLM asks for room for the whole known sequence, though it takes only the first chunk's blocks.
         """
         hit = self.kv.hit_blocks(sequence)
-        return None if self.kv.blocks_short(sequence, hit, sequence.known_tokens) > self.kv.free else hit
+        tokens = sequence.known_tokens
+        if not self._settings.reserve_full_isl:
+            cached = hit * self._settings.block_size
+            tokens = cached + self._chunk(sequence, cached, budget)
+        needed = self.kv.blocks_short(sequence, hit, tokens) + (self._watermark if self.running else 0)
+        return None if needed > self.kv.free else hit
 
     def _admissible(self) -> bool:
         if self.running >= self._settings.max_num_seqs:
             return False
         head = self.waiting.head()
-        return head is not None and self._fits(head) is not None
+        budget = self._settings.max_num_batched_tokens - len(self.decoding)
+        return head is not None and budget > 0 and self._fits(head, budget) is not None
 
     def _admit(self, step: Step, budget: int) -> None:
         while budget > 0 and self.running < self._settings.max_num_seqs:
             sequence = self.waiting.head()
             if sequence is None:
                 return
-            hit = self._fits(sequence)
+            hit = self._fits(sequence, budget)
             if hit is None:
                 return
             cached = hit * self._settings.block_size

@@ -317,16 +317,22 @@ class StepwiseReplica:
                 preempted = True
                 by_priority = self._settings.policy == "priority"
                 victim = max(running, key=_last_in_line) if by_priority else running[-1]
-                running.remove(victim)
-                if victim in scheduled:
-                    budget += scheduled.pop(victim)
+                place = running.index(victim)
+                del running[place]
+                if by_priority and place < index:
                     index -= 1
+                budget += scheduled.pop(victim, 0)
                 self._preempt(victim)
                 if victim is request:
-                    return budget, True
-            scheduled[request] = tokens
-            budget -= tokens
-            index += 1
+                    break
+            else:
+                scheduled[request] = tokens
+                budget -= tokens
+                index += 1
+                continue
+            # It was its own victim: those behind it have more priority and may still fit; else it was the last.
+            if self._settings.policy != "priority":
+                break
         return budget, preempted
 
     def _preempt(self, victim: _Request) -> None:
@@ -349,10 +355,12 @@ class StepwiseReplica:
                 and (block := self.pool.find(self._content(request, len(hits)))) is not None
             ):
                 hits.append(block)
-            idle_hits = sum(block.users == 0 for block in hits)
-            if -(-request.tokens // size) - len(hits) + idle_hits > len(self.pool.free):
-                return
             tokens = self._limit(request.tokens - len(hits) * size, budget)
+            whole = request.tokens if self._settings.reserve_full_isl else len(hits) * size + tokens
+            idle_hits = sum(block.users == 0 for block in hits)
+            spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0
+            if -(-whole // size) - len(hits) + idle_hits + spare > len(self.pool.free):
+                return
             self._waiting.pop(0)
             for block in hits:
                 self.pool.reuse(block)

@@ -40,6 +40,11 @@ class EngineSettings(Config):
     """Order of the waiting queue."""
     long_prefill_token_threshold: Annotated[int, Field(ge=0, le=131_072)] = 0
     """Most prompt tokens one request may take in a step; 0 means no limit."""
+    reserve_full_isl: bool = True
+    """Admit a request only when its whole prompt fits, though its first chunk takes less
+    (`scheduler_reserve_full_isl`)."""
+    watermark: Share = 0.0
+    """Share of the KV blocks kept free when a request is admitted beside running ones."""
     async_scheduling: bool = True
     """Schedule the next step while one runs, as vLLM does on GPUs."""
     queue_limit: PositiveInt | None = None

@@ -44,7 +44,7 @@ asks = st.builds(
 )
 
 
-def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous):
+def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark):
     # The fast cache keeps one copy of a prefix block. vLLM keeps two when two sequences compute it at once, which
     # takes interleaved prompts (a threshold) or a prompt preempted half-way (priorities) to happen.
     settings = EngineSettings(
@@ -55,6 +55,8 @@ def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous)
         policy="fcfs" if caching else policy,
         long_prefill_token_threshold=0 if caching else threshold,
         async_scheduling=asynchronous,
+        reserve_full_isl=reserve or caching,
+        watermark=watermark,
     )
     return max(blocks, -(-MAX_MODEL_LEN // size) + 1), settings
 
@@ -69,6 +71,8 @@ engines = st.builds(
     policy=st.sampled_from(["fcfs", "priority"]),
     threshold=st.sampled_from([0, 10, 25]),
     asynchronous=st.booleans(),
+    reserve=st.booleans(),
+    watermark=st.sampled_from([0.0, 0.05]),
 )
 
 

@@ -1,0 +1,47 @@
+"""Schedules recorded from the real vLLM scheduler (0.33.0, `tools/record_vllm_scheduler.py`): ours are the same.
+
+Step by step, without exception. The coalesced replica keeps one copy of a prefix block where vLLM keeps two, when two
+sequences compute it at once or a prompt that is all prefix recomputes its last block; only there may it differ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simulator.bench.conform import conform
+from simulator.bench.recording import read_recording
+
+RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json.gz"))
+
+
+def makes_copies(recording):
+    size = recording.config.block_size
+    return recording.config.prefix_caching and (
+        recording.config.long_prefill_token_threshold > 0
+        or recording.config.policy == "priority"
+        or any(entry.prefix_len // size * size == entry.prompt_len for entry in recording.inputs)
+    )
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.removesuffix(".json.gz"))
+def test_same_as_vllm(path):
+    recording = read_recording(path)
+    assert recording.vllm_version.startswith("0.33")
+    found = conform(recording)
+    assert found.differing_steps == [], found.first
+    if not makes_copies(recording):
+        assert found.differing_requests == []
+
+
+def test_the_cases_are_nasty_enough():
+    recordings = [read_recording(path) for path in RECORDED]
+    assert sum(len(recording.steps) for recording in recordings) > 10_000
+    assert sum(row.preemptions for recording in recordings for row in recording.requests) > 200
+    assert sum(row.cached_tokens > 0 for recording in recordings for row in recording.requests) > 200
+    for name, values in {
+        "async_scheduling": {True, False}, "policy": {"fcfs", "priority"}, "prefix_caching": {True, False},
+        "reserve_full_isl": {True, False}, "watermark": {0.0, 0.05}, "long_prefill_token_threshold": {0, 24},
+    }.items():  # fmt: skip
+        assert {getattr(recording.config, name) for recording in recordings} == values
