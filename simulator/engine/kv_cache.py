@@ -5,11 +5,14 @@ Follows vLLM 0.33 (`v1/core/block_pool.py`, `v1/core/kv_cache_manager.py`). A fr
 always *unhashed blocks, then hashed ones by age*: a number and a queue. A sequence frees its blocks tail first,
 so what is left of a prefix is always its beginning: one length per prefix. Hence every operation costs the same
 however long the sequences are.
+
+One thing breaks the pattern: two sequences that compute the same prefix block at once, or a prompt that is all prefix
+and recomputes its last block, leave two copies. From then on that prefix is kept block by block.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,11 +28,13 @@ class Run:
         low: First block of the run within its sequence or prefix.
         high: One past its last block.
         chain: The prefix it belongs to; None for blocks only their own sequence could use again.
+        users: Sequences that hold it, where the prefix is kept block by block.
     """
 
     low: int
     high: int
     chain: PrefixChain | None = None
+    users: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +45,21 @@ class PrefixChain:
         cached: Leading blocks whose KV exists, in use or free.
         holders: How many sequences hold exactly the first n blocks, by n.
         free_runs: Its runs in the free queue, highest blocks first.
+        sequences: Who holds blocks of it.
+        copies: By block, its copies in the order they were cached; None until some block has two.
     """
 
     cached: int = 0
     holders: dict[int, int] = field(default_factory=dict)
     free_runs: list[Run] = field(default_factory=list)
+    sequences: dict[Sequence, None] = field(default_factory=dict)
+    copies: defaultdict[int, list[Run]] | None = None
+
+    def in_use(self, blocks: int) -> int:
+        """How many of the first blocks some sequence holds."""
+        if self.copies is None:
+            return min(self.held, blocks)
+        return sum(1 for block in range(min(blocks, self.cached)) if self.copies[block][0].users)
 
     @property
     def held(self) -> int:
@@ -102,7 +117,7 @@ class KvCache:
     def blocks_short(self, sequence: Sequence, hit: int, tokens: int) -> int:
         """Free blocks that a waiting sequence needs to hold `tokens`, counting free ones it would reuse."""
         chain = sequence.chain
-        in_use = min(chain.held, hit, sequence.shared_blocks) if chain is not None else 0
+        in_use = chain.in_use(min(hit, sequence.shared_blocks)) if chain is not None else 0
         return -(-tokens // self.block_size) - in_use
 
     def admit(self, sequence: Sequence, hit: int, tokens: int) -> None:
@@ -110,7 +125,7 @@ class KvCache:
         shared = 0
         if sequence.chain is not None:
             shared = min(hit, sequence.shared_blocks, sequence.chain.cached)
-            self._hold(sequence.chain, shared)
+            self._hold(sequence, sequence.chain, shared)
         sequence.held_shared = shared
         run = sequence.resumable
         if run is not None:
@@ -125,13 +140,24 @@ class KvCache:
         chain = sequence.chain
         if chain is None:
             return
-        shared = min(tokens // self.block_size, sequence.shared_blocks)
-        # Blocks that another sequence has meanwhile cached stay this sequence's private copies.
-        if shared > sequence.held_shared and chain.cached == sequence.held_shared:
-            holders = chain.holders
-            self._drop_holder(holders, sequence.held_shared)
-            holders[shared] = holders.get(shared, 0) + 1
-            sequence.held_shared = chain.cached = shared
+        held, shared = sequence.held_shared, min(tokens // self.block_size, sequence.shared_blocks)
+        if shared <= held:
+            return
+        if chain.copies is None and chain.cached > held:
+            self._keep_by_block(chain)
+        chain.sequences[sequence] = None
+        sequence.held_shared = shared
+        if chain.copies is None:
+            self._drop_holder(chain.holders, held)
+            chain.holders[shared] = chain.holders.get(shared, 0) + 1
+            chain.cached = shared
+            return
+        for block in range(held, shared):
+            copy = Run(block, block + 1, chain, users=1)
+            chain.copies[block].append(copy)
+            sequence.copies.append(copy)
+        while chain.copies[chain.cached]:
+            chain.cached += 1
 
     def release(self, sequence: Sequence, tokens: int, hashed_tokens: int, *, resumable: bool) -> None:
         """Free all blocks of a sequence that holds `tokens`, of which `hashed_tokens` fill reusable blocks."""
@@ -146,7 +172,7 @@ class KvCache:
                 sequence.resumable = run
         self.free += held - shared
         if shared and sequence.chain is not None:
-            self._let_go(sequence.chain, shared)
+            self._let_go(sequence, sequence.chain, shared)
         sequence.held_shared = 0
 
     def take(self, blocks: int) -> None:
@@ -167,14 +193,28 @@ class KvCache:
             blocks -= taken
             chain = run.chain
             if chain is not None:
-                chain.cached = run.high
+                if chain.copies is None:
+                    chain.cached = run.high
+                else:
+                    chain.copies[run.low].remove(run)
+                    if not chain.copies[run.low]:
+                        chain.cached = min(chain.cached, run.low)
             if taken == size:
                 del queue[run]
-                if chain is not None:
+                if chain is not None and chain.copies is None:
                     chain.free_runs.remove(run)
 
-    def _hold(self, chain: PrefixChain, shared: int) -> None:
+    def _hold(self, sequence: Sequence, chain: PrefixChain, shared: int) -> None:
         if not shared:
+            return
+        chain.sequences[sequence] = None
+        if chain.copies is not None:
+            sequence.copies = [chain.copies[block][0] for block in range(shared)]
+            for copy in sequence.copies:
+                if not copy.users:
+                    del self._hashed[copy]
+                    self.free -= 1
+                copy.users += 1
             return
         held = chain.held
         chain.holders[shared] = chain.holders.get(shared, 0) + 1
@@ -187,6 +227,22 @@ class KvCache:
             if run.low == run.high:
                 del self._hashed[run]
                 runs.pop()
+
+    def _keep_by_block(self, chain: PrefixChain) -> None:
+        """A second copy of some block is about to be made: give every block an entry of its own."""
+        copies: defaultdict[int, list[Run]] = defaultdict(list)
+        for block in range(chain.cached):
+            copies[block].append(Run(block, block + 1, chain))
+        for sequence in chain.sequences:
+            sequence.copies = [copies[block][0] for block in range(sequence.held_shared)]
+            for copy in sequence.copies:
+                copy.users += 1
+        hashed: OrderedDict[Run, None] = OrderedDict()
+        for run in self._hashed:
+            parts = [copies[block][0] for block in reversed(range(run.low, run.high))] if run.chain is chain else [run]
+            hashed.update(dict.fromkeys(parts))
+        self._hashed = hashed
+        chain.copies = copies
 
     def _reuse(self, run: Run, hit: int) -> None:
         self.free -= hit - run.low
@@ -202,7 +258,16 @@ class KvCache:
             else:
                 holders[shared] -= 1
 
-    def _let_go(self, chain: PrefixChain, shared: int) -> None:
+    def _let_go(self, sequence: Sequence, chain: PrefixChain, shared: int) -> None:
+        del chain.sequences[sequence]
+        if chain.copies is not None:
+            for copy in reversed(sequence.copies):
+                copy.users -= 1
+                if not copy.users:
+                    self._hashed[copy] = None
+                    self.free += 1
+            sequence.copies = []
+            return
         self._drop_holder(chain.holders, shared)
         still_held = chain.held
         if still_held < shared:

@@ -13,39 +13,16 @@ must agree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from simulator.engine.kv_cache import KvCache
+from simulator.engine.step import Step
 from simulator.engine.waiting import WaitingQueue, waiting_queue
 
 if TYPE_CHECKING:
     from simulator.engine.sequence import Sequence
     from simulator.scenario.patterns import EngineSettings
-
-
-@dataclass(slots=True)
-class Step:
-    """One engine step.
-
-    Attributes:
-        decodes: Sequences that compute one token each.
-        kv_tokens: Their context after the step.
-        chunks: Prompt chunks, as (new tokens, tokens computed before).
-        admitted: Sequences that left the waiting queue.
-        sampled: Sequences that sample a token at the end of a prompt chunk.
-        finished: Sequences whose last token this step samples.
-        preempted: Sequences that lost their blocks.
-    """
-
-    decodes: int = 0
-    kv_tokens: int = 0
-    chunks: list[tuple[int, int]] = field(default_factory=list)
-    admitted: list[Sequence] = field(default_factory=list)
-    sampled: list[Sequence] = field(default_factory=list)
-    finished: list[Sequence] = field(default_factory=list)
-    preempted: list[Sequence] = field(default_factory=list)
 
 
 def _last_in_line(sequence: Sequence) -> tuple[int, float]:
@@ -138,6 +115,8 @@ class Scheduler:
             budget = self._advance_in_order(step)
         if self._ends and self._ends[0][0] <= self._clock:
             step.finished += self._ended()
+            # Blocks are freed in the order of the running list, which is that of eviction later.
+            step.finished.sort(key=lambda sequence: sequence.order)
         if not step.preempted and self.waiting.size:
             self._admit(step, budget)
         return step
@@ -358,7 +337,8 @@ class Scheduler:
     def _preempt(self, victim: Sequence, scheduled_tokens: int, step: Step) -> None:
         """Free a victim's blocks and put it back in the queue; its tokens are recomputed when it returns."""
         tokens = self._computed(victim)
-        hashed = self._hashed(victim, tokens)
+        # vLLM hashes blocks when it schedules them, and does not take that back.
+        hashed = self._hashed(victim, tokens + scheduled_tokens)
         self.kv.release(victim, tokens + scheduled_tokens, hashed, resumable=True)
         if victim in self.decoding:
             self._leave_decoding(victim)

@@ -24,6 +24,7 @@ class Sequence:
         known_tokens: Prompt plus the output scheduled so far: what must be computed before a token is sampled.
         computed_tokens: Tokens whose KV is computed or in flight; stale while it decodes (see `end_clock`).
         held_shared: Blocks it holds of the prefix.
+        copies: Those blocks, where the prefix is kept block by block.
         end_clock: Decode clock at which its last token is scheduled; meaningful only while it decodes.
         order: Position in the running list, in order of admission.
         resumable: Its own cached blocks after a preemption.
@@ -34,9 +35,9 @@ class Sequence:
     """
 
     __slots__ = (
-        "cached_tokens", "chain", "computed_tokens", "end_clock", "first_token_s", "gone", "held_shared", "index",
-        "known_tokens", "order", "output_tokens", "preemptions", "priority", "prompt_tokens", "ready_s", "resumable",
-        "scheduled_s", "shared_blocks", "total_tokens",
+        "cached_tokens", "chain", "computed_tokens", "copies", "end_clock", "first_token_s", "gone",
+        "held_shared", "index", "known_tokens", "order", "output_tokens", "preemptions", "priority",
+        "prompt_tokens", "ready_s", "resumable", "scheduled_s", "shared_blocks", "total_tokens",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Sequence:
         self.known_tokens = prompt_tokens
         self.computed_tokens = 0
         self.held_shared = 0
+        self.copies: list[Run] = []
         self.end_clock = -1
         self.order = -1
         self.resumable: Run | None = None

@@ -22,12 +22,11 @@ def command(arguments, capsys):
 
 
 def test_the_command_counts_cases_and_steps(capsys):
-    plain = next(path for path in RECORDED if not read_recording(path).config.prefix_caching)
-    code, out, _ = command(["bench", "conform", str(plain), "--json"], capsys)
+    code, out, _ = command(["bench", "conform", str(RECORDED[0]), str(RECORDED[1]), "--json"], capsys)
     assert code == 0
     found = json.loads(out)
-    assert (found["cases"], found["differing_steps"]) == (1, 0)
-    assert found["steps"] == len(read_recording(plain).steps)
+    assert (found["cases"], found["differing_steps"], found["differing_requests"]) == (2, 0, 0)
+    assert found["steps"] == sum(len(read_recording(path).steps) for path in RECORDED[:2])
 
 
 @pytest.mark.parametrize("change", ["tokens", "time", "blocks", "missing step"])

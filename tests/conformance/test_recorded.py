@@ -1,8 +1,4 @@
-"""Schedules recorded from the real vLLM scheduler (0.33.0, `tools/record_vllm_scheduler.py`): ours are the same.
-
-Step by step, without exception. The coalesced replica keeps one copy of a prefix block where vLLM keeps two, when two
-sequences compute it at once or a prompt that is all prefix recomputes its last block; only there may it differ.
-"""
+"""Schedules recorded from the real vLLM scheduler (0.33.0, `tools/record_vllm_scheduler.py`): ours are the same."""
 
 from __future__ import annotations
 
@@ -16,23 +12,13 @@ from simulator.bench.recording import read_recording
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json.gz"))
 
 
-def makes_copies(recording):
-    size = recording.config.block_size
-    return recording.config.prefix_caching and (
-        recording.config.long_prefill_token_threshold > 0
-        or recording.config.policy == "priority"
-        or any(entry.prefix_len // size * size == entry.prompt_len for entry in recording.inputs)
-    )
-
-
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.removesuffix(".json.gz"))
 def test_same_as_vllm(path):
     recording = read_recording(path)
     assert recording.vllm_version.startswith("0.33")
     found = conform(recording)
     assert found.differing_steps == [], found.first
-    if not makes_copies(recording):
-        assert found.differing_requests == []
+    assert found.differing_requests == []
 
 
 def test_the_cases_are_nasty_enough():

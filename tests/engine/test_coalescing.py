@@ -45,17 +45,15 @@ asks = st.builds(
 
 
 def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark):
-    # The fast cache keeps one copy of a prefix block. vLLM keeps two when two sequences compute it at once, which
-    # takes interleaved prompts (a threshold) or a prompt preempted half-way (priorities) to happen.
     settings = EngineSettings(
         block_size=size,
         max_num_seqs=seqs,
         max_num_batched_tokens=max(budget, seqs),
         prefix_caching=caching,
-        policy="fcfs" if caching else policy,
-        long_prefill_token_threshold=0 if caching else threshold,
+        policy=policy,
+        long_prefill_token_threshold=threshold,
         async_scheduling=asynchronous,
-        reserve_full_isl=reserve or caching,
+        reserve_full_isl=reserve,
         watermark=watermark,
     )
     return max(blocks, -(-MAX_MODEL_LEN // size) + 1), settings
@@ -110,7 +108,7 @@ def play(kind, asks, settings, blocks):
             shared = 0
             if ask.prefix >= 0 and settings.prefix_caching:
                 chain = chains.setdefault(ask.prefix, PrefixChain())
-                shared = min(ask.prefix_tokens, ask.prompt_tokens - 1) // settings.block_size
+                shared = min(ask.prefix_tokens, ask.prompt_tokens) // settings.block_size
             sequence = Sequence(
                 index=index,
                 prompt_tokens=ask.prompt_tokens,
