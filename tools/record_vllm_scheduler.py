@@ -52,7 +52,7 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
         max_num_batched_tokens=config["max_num_batched_tokens"],
         max_model_len=config["max_model_len"],
         is_encoder_decoder=False,
-        enable_chunked_prefill=True,
+        enable_chunked_prefill=config["chunked_prefill"],
         policy=config["policy"],
         long_prefill_token_threshold=config["long_prefill_token_threshold"],
         scheduler_reserve_full_isl=config["reserve_full_isl"],
@@ -148,7 +148,7 @@ class Run:
             time["base_s"] + time["per_prefill_token_s"] * prefill + time["per_decode_request_s"] * decodes
             + time["per_kv_token_s"] * context
         )  # fmt: skip
-        start_s = max(self.now, self.gpu_free)
+        start_s = max(self.now + self.config["overhead"], self.gpu_free)
         self.gpu_free = start_s + duration
         pool = self.scheduler.kv_cache_manager.block_pool
         step = {
@@ -204,6 +204,7 @@ class Run:
                 queue.append((output, step))
                 first = queue[0][1]
                 if step is not None and len(queue) < depth and first is not None and first["end"] > self.now:
+                    self.now += self.config["overhead"]
                     continue
             output, step = queue.popleft()
             if step is not None:

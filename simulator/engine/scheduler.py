@@ -381,6 +381,11 @@ class Scheduler:
         vLLM asks for room for the whole known sequence, though it takes only the first chunk's blocks.
         """
         hit = self.kv.hit_blocks(sequence)
+        if (
+            not self._settings.chunked_prefill
+            and self._chunk(sequence, hit * self._settings.block_size, 1 << 30) > budget
+        ):
+            return None
         tokens = sequence.known_tokens
         if not self._settings.reserve_full_isl:
             cached = hit * self._settings.block_size
