@@ -1,7 +1,7 @@
 """Schedules recorded from the real vLLM scheduler (0.33.0, `tools/record_vllm_scheduler.py`): ours are the same.
 
 Step by step, without exception. The coalesced replica keeps one copy of a prefix block where vLLM keeps two, when two
-sequences compute it at once or a prompt that is all prefix recomputes its last block; only there may it differ.
+sequences compute it at once or a prompt that is all prefix recomputes its last block; of those cases few notice it.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ from pathlib import Path
 import pytest
 
 from simulator.bench.conform import conform
-from simulator.bench.recording import read_recording
+from simulator.bench.recording import read_recording, write_recording
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json.gz"))
+COPIES_MATTER = {"random_0140", "random_0146", "random_0149", "random_0177"}
 
 
-def makes_copies(recording):
-    size = recording.config.block_size
-    return recording.config.prefix_caching and (
-        recording.config.long_prefill_token_threshold > 0
-        or recording.config.policy == "priority"
-        or any(entry.prefix_len // size * size == entry.prompt_len for entry in recording.inputs)
-    )
+def name_of(path):
+    return path.name.removesuffix(".json.gz")
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.removesuffix(".json.gz"))
-def test_same_as_vllm(path):
+@pytest.mark.parametrize("path", RECORDED, ids=name_of)
+def test_same_as_vllm_step_by_step(path):
     recording = read_recording(path)
     assert recording.vllm_version.startswith("0.33")
     found = conform(recording)
     assert found.differing_steps == [], found.first
-    if not makes_copies(recording):
-        assert found.differing_requests == []
+    if name_of(path) in COPIES_MATTER:
+        assert found.differing_requests, "it agrees now: take it off the list"
+    else:
+        assert found.agrees
 
 
 def test_the_cases_are_nasty_enough():
@@ -42,6 +40,15 @@ def test_the_cases_are_nasty_enough():
     assert sum(row.cached_tokens > 0 for recording in recordings for row in recording.requests) > 200
     for name, values in {
         "async_scheduling": {True, False}, "policy": {"fcfs", "priority"}, "prefix_caching": {True, False},
-        "reserve_full_isl": {True, False}, "watermark": {0.0, 0.05}, "long_prefill_token_threshold": {0, 24},
+        "reserve_full_isl": {True, False}, "watermark": {0.0, 0.05, 0.1}, "long_prefill_token_threshold": {0, 24},
+        "chunked_prefill": {True, False}, "overhead": {0.0, 0.0013},
     }.items():  # fmt: skip
         assert {getattr(recording.config, name) for recording in recordings} == values
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_what_is_written_is_read(suffix, tmp_path):
+    recording = read_recording(RECORDED[0])
+    path = tmp_path / f"again{suffix}"
+    write_recording(recording, path)
+    assert read_recording(path) == recording
