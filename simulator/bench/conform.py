@@ -35,7 +35,8 @@ class Conformity:
     Attributes:
         steps: Steps it recorded.
         differing_steps: Numbers of the steps in which the step-by-step replica did something else.
-        differing_requests: Requests whose times, cache hits or preemptions differ in either replica.
+        differing_requests: Requests whose times, cache hits or preemptions differ in the step-by-step replica.
+        coalesced_requests: Those that differ in the coalesced replica.
         coalesced_steps: Steps the coalesced replica took.
         first: What the first difference is.
     """
@@ -43,13 +44,15 @@ class Conformity:
     steps: int
     differing_steps: list[int]
     differing_requests: list[int]
+    coalesced_requests: list[int]
     coalesced_steps: int
     first: str | None
 
     @property
     def agrees(self) -> bool:
         """Whether nothing differs."""
-        return not self.differing_steps and not self.differing_requests and self.coalesced_steps == self.steps
+        by_step = not self.differing_steps and not self.differing_requests
+        return by_step and not self.coalesced_requests and self.coalesced_steps == self.steps
 
 
 def conform(recording: Recording) -> Conformity:
@@ -64,15 +67,14 @@ def conform(recording: Recording) -> Conformity:
     ]
     shorter, longer = sorted((len(recording.steps), len(reports)))
     differing += range(shorter, longer)
-    requests = [
-        row.idx
-        for row in recording.requests
-        if not (_same(recording, row.idx, slow, slow_finish) and _same(recording, row.idx, fast, fast_finish))
-    ]
+    requests, coalesced = (
+        [row.idx for row in recording.requests if not _same(recording, row.idx, sequences, finish)]
+        for sequences, finish in ((slow, slow_finish), (fast, fast_finish))
+    )
     first = None
     if differing and differing[0] < shorter:
         first = f"step {differing[0]}: recorded {recording.steps[differing[0]]}, ours {reports[differing[0]]}"
-    return Conformity(len(recording.steps), differing, requests, fast_steps, first)
+    return Conformity(len(recording.steps), differing, requests, coalesced, fast_steps, first)
 
 
 def _same_step(theirs: Step, ours: StepReport) -> bool:

@@ -41,5 +41,6 @@ def test_no_step_differs(oracle, model, seed):
     recorded = Recording.model_validate(oracle.Run(oracle.random_case(seed), model).play())
     found = conform(recorded)
     assert found.differing_steps == [], found.first
+    assert found.differing_requests == []
     if not recorded.config.prefix_caching:
         assert found.agrees
