@@ -1,6 +1,6 @@
 """Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
 
-    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S]
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--nasty]
 
 Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
 nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
@@ -52,7 +52,7 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
         max_num_batched_tokens=config["max_num_batched_tokens"],
         max_model_len=config["max_model_len"],
         is_encoder_decoder=False,
-        enable_chunked_prefill=True,
+        enable_chunked_prefill=config["chunked_prefill"],
         policy=config["policy"],
         long_prefill_token_threshold=config["long_prefill_token_threshold"],
         scheduler_reserve_full_isl=config["reserve_full_isl"],
@@ -148,7 +148,7 @@ class Run:
             time["base_s"] + time["per_prefill_token_s"] * prefill + time["per_decode_request_s"] * decodes
             + time["per_kv_token_s"] * context
         )  # fmt: skip
-        start_s = max(self.now, self.gpu_free)
+        start_s = max(self.now + self.config["overhead"], self.gpu_free)
         self.gpu_free = start_s + duration
         pool = self.scheduler.kv_cache_manager.block_pool
         step = {
@@ -204,6 +204,7 @@ class Run:
                 queue.append((output, step))
                 first = queue[0][1]
                 if step is not None and len(queue) < depth and first is not None and first["end"] > self.now:
+                    self.now += self.config["overhead"]
                     continue
             output, step = queue.popleft()
             if step is not None:
@@ -261,20 +262,78 @@ def random_case(seed: int) -> dict[str, Any]:
     return {"config": config, "step_time": step_time, "inputs": inputs}
 
 
+def plain(count: int, gap_s: float, prompt_len: int, output_len: int, **more: int) -> list[dict[str, Any]]:
+    """Equal requests at equal gaps."""
+    return [
+        {"arrival": round(n * gap_s, 6), "prompt_len": prompt_len, "output_len": output_len, **more}
+        for n in range(count)
+    ]
+
+
+def nasty_cases() -> dict[str, dict[str, Any]]:
+    """Workloads made to hurt, each synchronous and asynchronous."""
+    base = {
+        "max_model_len": 512, "max_num_seqs": 16, "max_num_batched_tokens": 64, "num_gpu_blocks": 40, "block_size": 16,
+        "prefix_caching": True, "chunked_prefill": True, "policy": "fcfs", "long_prefill_token_threshold": 0,
+        "reserve_full_isl": True, "watermark": 0.0, "overhead": 0.0,
+    }  # fmt: skip
+    whole = {"chunked_prefill": False, "max_num_batched_tokens": 512, "num_gpu_blocks": 90}
+    shared = {"prefix_id": 0, "prefix_len": 64}
+    ranks = [entry | {"priority": 3 - n % 3} for n, entry in enumerate(plain(12, 0.03, 70, 60))]
+    evicted = [
+        {"arrival": round(n * 0.05, 6), "prompt_len": 200, "output_len": 8, "prefix_id": n % 4, "prefix_len": 180}
+        for n in range(16)
+    ]
+    cases: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+        "tiny_cache": ({"num_gpu_blocks": 33, "prefix_caching": False}, plain(10, 0.01, 40, 90)),
+        "one_giant_prompt": ({}, [*plain(1, 0.0, 480, 20), *plain(8, 0.013, 20, 30)]),
+        "giant_prompt_threshold": (
+            {"long_prefill_token_threshold": 24, "prefix_caching": False},
+            [*plain(1, 0.0, 400, 20), *plain(8, 0.013, 20, 30)],
+        ),
+        "prefix_at_once": ({"max_num_batched_tokens": 512}, plain(6, 0.0, 100, 20, **shared)),
+        "prompt_is_the_prefix": ({"num_gpu_blocks": 90}, plain(8, 0.02, 64, 20, **shared)),
+        "prefixes_evicted": ({"num_gpu_blocks": 36}, evicted),
+        "priorities": ({"policy": "priority", "prefix_caching": False, "num_gpu_blocks": 34}, ranks),
+        "burst": ({"max_num_seqs": 8, "num_gpu_blocks": 60}, plain(30, 0.0, 33, 17)),
+        "watermark": ({"watermark": 0.1, "num_gpu_blocks": 36}, plain(10, 0.01, 40, 70)),
+        "first_chunk_only": ({"reserve_full_isl": False, "num_gpu_blocks": 36}, plain(8, 0.01, 200, 20)),
+        "whole_prompts": (whole, plain(14, 0.004, 230, 25)),
+        "whole_prompts_prefix": (whole, plain(14, 0.004, 230, 25, prefix_id=0, prefix_len=120)),
+        "host_overhead": ({"overhead": 0.0013, "num_gpu_blocks": 60}, plain(16, 0.011, 60, 25)),
+        "single_tokens": ({"max_num_seqs": 3}, plain(20, 0.004, 1, 1)),
+    }
+    step_time = {
+        "base_s": 0.007, "per_prefill_token_s": 1.1e-5, "per_decode_request_s": 1.3e-4, "per_kv_token_s": 1.7e-8
+    }  # fmt: skip
+    return {
+        f"{name}_{'async' if asynchronous else 'sync'}": {
+            "config": base | change | {"async_scheduling": asynchronous}, "step_time": step_time, "inputs": inputs
+        }
+        for name, (change, inputs) in cases.items()
+        for asynchronous in (False, True)
+    }  # fmt: skip
+
+
 def main() -> None:
     """Record cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path)
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
     init_none_hash(get_hash_fn_by_name("sha256"))
     with tempfile.TemporaryDirectory() as model:
         (Path(model) / "config.json").write_text(json.dumps(MODEL), encoding="utf-8")
-        for seed in range(arguments.seed, arguments.seed + arguments.cases):
-            recorded = Run(random_case(seed), model).play()
-            path = arguments.target / f"random_{seed:04d}.json.gz"
+        seeds = range(arguments.seed, arguments.seed + arguments.cases)
+        cases = {f"random_{seed:04d}": random_case(seed) for seed in seeds}
+        if arguments.nasty:
+            cases |= nasty_cases()
+        for name, case in cases.items():
+            recorded = Run(case, model).play()
+            path = arguments.target / f"{name}.json.gz"
             with gzip.GzipFile(path, "wb", mtime=0) as file:
                 file.write(json.dumps(recorded, separators=(",", ":")).encode())
             preempted = sum(row["preemptions"] for row in recorded["requests"])

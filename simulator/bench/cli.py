@@ -25,7 +25,8 @@ def conform(
 ) -> None:
     """Replay recorded scheduler runs and count the steps in which ours does something else.
 
-    Exit code 1 when any step or request differs.
+    The step-by-step engine and the coalesced one, which runs scenarios, are both replayed; exit code 1 when any step
+    or request differs in either.
     """
     from simulator.bench.conform import conform as compare
     from simulator.bench.recording import read_recording
@@ -42,14 +43,22 @@ def conform(
     steps = sum(result.steps for _, result in found)
     differing = sum(len(result.differing_steps) for _, result in found)
     requests = sum(len(result.differing_requests) for _, result in found)
+    coalesced = sum(len(result.coalesced_requests) for _, result in found)
     if as_json:
         document = {
             "cases": len(found),
             "steps": steps,
             "differing_steps": differing,
             "differing_requests": requests,
+            "coalesced_differing_requests": coalesced,
             "differing_cases": [
-                {"file": str(path), "steps": result.differing_steps, "requests": result.differing_requests}
+                {
+                    "file": str(path),
+                    "steps": result.differing_steps,
+                    "requests": result.differing_requests,
+                    "coalesced_requests": result.coalesced_requests,
+                    "coalesced_steps": result.coalesced_steps,
+                }
                 for path, result in found
                 if not result.agrees
             ],
@@ -58,8 +67,12 @@ def conform(
     else:
         for path, result in found:
             if not result.agrees:
-                counts = f"{len(result.differing_steps)} steps and {len(result.differing_requests)} requests differ"
+                counts = (
+                    f"{len(result.differing_steps)} steps and {len(result.differing_requests)} requests differ; "
+                    f"coalesced, {len(result.coalesced_requests)} requests"
+                )
                 typer.echo(f"{path}: {counts}" + (f"; {result.first}" if result.first else ""))
-        typer.echo(f"{len(found)} cases, {steps:,} steps: {differing} steps and {requests} requests differ")
-    if differing or requests:
+        counts = f"{differing} steps and {requests} requests differ; coalesced, {coalesced} requests"
+        typer.echo(f"{len(found)} cases, {steps:,} steps: {counts}")
+    if not all(result.agrees for _, result in found):
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isclose
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from simulator.scenario.patterns import EngineSettings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from simulator.bench.recording import Recording
+    from simulator.bench.recording import Recording, Step
 
 RELATIVE = 1e-9
 
@@ -29,51 +29,62 @@ RELATIVE = 1e-9
 class Conformity:
     """Result of one recorded run.
 
+    The coalesced replica may differ where vLLM keeps two copies of a prefix block and it keeps one: when two
+    sequences compute the block at once, or a prompt that is all prefix recomputes its last block.
+
     Attributes:
         steps: Steps it recorded.
         differing_steps: Numbers of the steps in which the step-by-step replica did something else.
-        differing_requests: Requests whose times, cache hits or preemptions differ in either replica.
+        differing_requests: Requests whose times, cache hits or preemptions differ in the step-by-step replica.
+        coalesced_requests: Those that differ in the coalesced replica.
+        coalesced_steps: Steps the coalesced replica took.
         first: What the first difference is.
     """
 
     steps: int
     differing_steps: list[int]
     differing_requests: list[int]
+    coalesced_requests: list[int]
+    coalesced_steps: int
     first: str | None
 
     @property
     def agrees(self) -> bool:
         """Whether nothing differs."""
-        return not self.differing_steps and not self.differing_requests
+        by_step = not self.differing_steps and not self.differing_requests
+        return by_step and not self.coalesced_requests and self.coalesced_steps == self.steps
 
 
 def conform(recording: Recording) -> Conformity:
     """Replay a recorded run step by step and coalesced, and compare."""
     reports: list[StepReport] = []
-    slow, slow_finish = _play(recording, reports)
-    fast, fast_finish = _play(recording, None)
+    slow, slow_finish, _ = _play(recording, reports)
+    fast, fast_finish, fast_steps = _play(recording, None)
     differing = [
         number
         for number, (theirs, ours) in enumerate(zip(recording.steps, reports, strict=False))
-        if _as_tuple(ours)
-        != (sorted(theirs.items), sorted(theirs.preempted), theirs.running, theirs.waiting, theirs.used_blocks)
-        or not all(isclose(a, b, rel_tol=RELATIVE) for a, b in ((ours.start_s, theirs.start), (ours.end_s, theirs.end)))
+        if not _same_step(theirs, ours)
     ]
     shorter, longer = sorted((len(recording.steps), len(reports)))
     differing += range(shorter, longer)
-    requests = [
-        row.idx
-        for row in recording.requests
-        if not (_same(recording, row.idx, slow, slow_finish) and _same(recording, row.idx, fast, fast_finish))
-    ]
+    requests, coalesced = (
+        [row.idx for row in recording.requests if not _same(recording, row.idx, sequences, finish)]
+        for sequences, finish in ((slow, slow_finish), (fast, fast_finish))
+    )
     first = None
     if differing and differing[0] < shorter:
         first = f"step {differing[0]}: recorded {recording.steps[differing[0]]}, ours {reports[differing[0]]}"
-    return Conformity(len(recording.steps), differing, requests, first)
+    return Conformity(len(recording.steps), differing, requests, coalesced, fast_steps, first)
 
 
-def _as_tuple(report: StepReport) -> tuple[list[tuple[int, int, int]], list[int], int, int, int]:
-    return sorted(report.items), sorted(report.preempted), report.running, report.waiting, report.used_blocks
+def _same_step(theirs: Step, ours: StepReport) -> bool:
+    times = (theirs.t_sched, ours.scheduled_s), (theirs.start, ours.start_s), (theirs.end, ours.end_s)
+    return (
+        theirs.items == ours.items
+        and sorted(theirs.preempted) == sorted(ours.preempted)
+        and (theirs.running, theirs.waiting, theirs.used_blocks) == (ours.running, ours.waiting, ours.used_blocks)
+        and all(isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE) for a, b in times)
+    )
 
 
 def _same(recording: Recording, index: int, sequences: list[Sequence], finish: dict[int, float]) -> bool:
@@ -91,13 +102,14 @@ def _same(recording: Recording, index: int, sequences: list[Sequence], finish: d
     )
 
 
-def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[Sequence], dict[int, float]]:
+def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[Sequence], dict[int, float], int]:
     """Replay through the step-by-step replica, or the coalesced one when no reports are asked for."""
     config = recording.config
     settings = EngineSettings.model_construct(
         **(EngineSettings().model_dump() | config.model_dump(include=set(EngineSettings.model_fields)))
     )
     step_time = LinearStepTime(**recording.step_time.model_dump())
+    launch_s = config.overhead
     env = simpy.Environment()
     finish: dict[int, float] = {}
 
@@ -109,10 +121,12 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
 
     replica: Replica | StepwiseReplica
     if reports is None:
-        replica = Replica(settings, config.num_gpu_blocks, step_time, LevelMeter(1.0), on_finish, on_abort)
+        if not config.async_scheduling:
+            step_time, launch_s = replace(step_time, base_s=step_time.base_s + launch_s), 0.0
+        replica = Replica(settings, config.num_gpu_blocks, step_time, LevelMeter(1.0), on_finish, on_abort, launch_s)
     else:
         replica = StepwiseReplica(
-            env, settings, config.num_gpu_blocks, step_time, on_finish, on_abort, on_step=reports.append
+            env, settings, config.num_gpu_blocks, step_time, on_finish, on_abort, reports.append, launch_s
         )
     sequences = _sequences(recording)
 
@@ -129,7 +143,7 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
     env.run()
     if isinstance(replica, Replica):
         replica.finish()
-    return sequences, finish
+    return sequences, finish, replica.steps
 
 
 def _ready(sequence: Sequence) -> float:

@@ -35,7 +35,8 @@ class Config(_Part):
     reserve_full_isl: bool = True
     watermark: float = 0.0
     async_scheduling: bool = False
-    overhead: float = 0.0
+    overhead: Annotated[float, Field(ge=0)] = 0.0
+    """Host seconds between scheduling a step and its start; no longer than a step."""
 
 
 class StepTime(_Part):
@@ -80,6 +81,7 @@ class Outcome(_Part):
     finish: float | None
     cached_tokens: Count = 0
     preemptions: Count = 0
+    token_times: list[float] = []
 
 
 class Recording(_Part):
@@ -91,6 +93,12 @@ class Recording(_Part):
     inputs: list[Input]
     steps: list[Step]
     requests: list[Outcome]
+
+
+def write_recording(recording: Recording, path: Path) -> None:
+    """Write a recorded run as JSON, gzipped when the name ends in `.gz`; the same run always gives the same bytes."""
+    content = recording.model_dump_json().encode()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read_recording(path: Path) -> Recording:

@@ -39,6 +39,8 @@ class Replica:
         meter: Where its levels are integrated.
         on_finish: Called with a sequence and the time at which its last token left the engine.
         on_abort: Called with an aborted sequence and the tokens computed for it in vain.
+        launch_s: Host time between scheduling a step and its start, which under asynchronous scheduling hides
+            behind the step before; no longer than a step. A synchronous engine pays it in its step time.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Replica:
         meter: LevelMeter,
         on_finish: Callable[[Sequence, float], None],
         on_abort: Callable[[Sequence, int], None],
+        launch_s: float = 0.0,
     ) -> None:
         self.scheduler = Scheduler(settings, num_gpu_blocks)
         self.steps = 0
@@ -58,6 +61,7 @@ class Replica:
         self._meter = meter
         self._on_finish = on_finish
         self._on_abort = on_abort
+        self._launch_s = launch_s
         self._inbox: deque[Sequence] = deque()
         self._aborts: list[Sequence] = []
         self._finishing: deque[tuple[float, Sequence]] = deque()
@@ -231,7 +235,9 @@ class Replica:
     def _plan(self, now_s: float) -> float:
         """Schedule one step, or a run of quiet ones; returns the next decision point."""
         gpu_free_s = self._gpu_free_s
-        start_s = gpu_free_s if gpu_free_s > now_s else now_s
+        start_s = now_s + self._launch_s
+        if gpu_free_s > start_s:
+            start_s = gpu_free_s
         scheduler = self.scheduler
         self._idle = False
         steps = scheduler.quiet_steps()

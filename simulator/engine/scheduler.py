@@ -361,10 +361,11 @@ class Scheduler:
         vLLM asks for room for the whole known sequence, though it takes only the first chunk's blocks.
         """
         hit = self.kv.hit_blocks(sequence)
-        tokens = sequence.known_tokens
-        if not self._settings.reserve_full_isl:
-            cached = hit * self._settings.block_size
-            tokens = cached + self._chunk(sequence, cached, budget)
+        cached = hit * self._settings.block_size
+        chunk = self._chunk(sequence, cached, 1 << 30)
+        if chunk > budget and not self._settings.chunked_prefill:
+            return None
+        tokens = sequence.known_tokens if self._settings.reserve_full_isl else cached + min(chunk, budget)
         needed = self.kv.blocks_short(sequence, hit, tokens) + (self._watermark if self.running else 0)
         return None if needed > self.kv.free else hit
 

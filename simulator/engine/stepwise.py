@@ -101,6 +101,7 @@ class StepReport:
     """What one step did, for comparison with a recorded one.
 
     Attributes:
+        scheduled_s: When it was scheduled.
         start_s: When the GPU began it.
         end_s: When it ended.
         items: (request, tokens, tokens computed before).
@@ -110,6 +111,7 @@ class StepReport:
         used_blocks: KV blocks in use after scheduling it.
     """
 
+    scheduled_s: float
     start_s: float
     end_s: float
     items: list[tuple[int, int, int]]
@@ -130,7 +132,10 @@ def _last_in_line(request: _Request) -> tuple[int, float]:
 
 
 class StepwiseReplica:
-    """Behaves as `Replica`, but as a SimPy process that wakes at every step, and without levels."""
+    """Behaves as `Replica`, but as a SimPy process that wakes at every step, and without levels.
+
+    `on_step` is called with what each step did.
+    """
 
     def __init__(
         self,
@@ -141,6 +146,7 @@ class StepwiseReplica:
         on_finish: Callable[[Sequence, float], None],
         on_abort: Callable[[Sequence, int], None],
         on_step: Callable[[StepReport], None] | None = None,
+        launch_s: float = 0.0,
     ) -> None:
         self.pool = BlockPool(num_gpu_blocks - 1)
         self.steps = 0
@@ -151,6 +157,7 @@ class StepwiseReplica:
         self._on_finish = on_finish
         self._on_abort = on_abort
         self._on_step = on_step
+        self._launch_s = launch_s
         self._items: list[tuple[int, int, int]] = []
         self._preempted: list[int] = []
         self._inbox: list[Sequence] = []
@@ -191,7 +198,7 @@ class StepwiseReplica:
                 continue
             if self._running or self._waiting:
                 duration_s, sampled = self._schedule()
-                start_s = max(env.now, gpu_free_s)
+                start_s = max(env.now + self._launch_s, gpu_free_s)
                 gpu_free_s = start_s + duration_s
                 if duration_s and self._on_step is not None:
                     self._report(self._on_step, start_s, gpu_free_s)
@@ -200,6 +207,7 @@ class StepwiseReplica:
                         request.sequence.first_token_s = gpu_free_s
                 in_flight.append(_Step(gpu_free_s, sampled))
                 if duration_s and len(in_flight) < depth and in_flight[0].end_s > env.now:
+                    yield env.timeout(self._launch_s)
                     continue
             step = in_flight.popleft()
             if step.end_s > env.now:
@@ -209,7 +217,7 @@ class StepwiseReplica:
     def _report(self, on_step: Callable[[StepReport], None], start_s: float, end_s: float) -> None:
         used = self.pool.blocks - len(self.pool.free)
         running, waiting = len(self._running), len(self._waiting)
-        on_step(StepReport(start_s, end_s, self._items, self._preempted, running, waiting, used))
+        on_step(StepReport(self._env.now, start_s, end_s, self._items, self._preempted, running, waiting, used))
 
     def _take_in(self) -> None:
         # A timer that rounds down may fire a hair before the moment it was set for.
@@ -355,7 +363,10 @@ class StepwiseReplica:
                 and (block := self.pool.find(self._content(request, len(hits)))) is not None
             ):
                 hits.append(block)
-            tokens = self._limit(request.tokens - len(hits) * size, budget)
+            tokens = self._limit(request.tokens - len(hits) * size, 1 << 30)
+            if tokens > budget and not self._settings.chunked_prefill:
+                return
+            tokens = min(tokens, budget)
             whole = request.tokens if self._settings.reserve_full_isl else len(hits) * size + tokens
             idle_hits = sum(block.users == 0 for block in hits)
             spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simulator.scenario.base import (
     Config,
@@ -36,6 +36,9 @@ class EngineSettings(Config):
     """KV blocks; computed from the memory when absent (`num_gpu_blocks_override`)."""
     prefix_caching: bool = True
     """Reuse KV blocks of prompts with the same beginning."""
+    chunked_prefill: bool = True
+    """Compute a prompt in pieces when it exceeds what is left of the step's token budget
+    (`enable_chunked_prefill`)."""
     policy: Literal["fcfs", "priority"] = "fcfs"
     """Order of the waiting queue."""
     long_prefill_token_threshold: Annotated[int, Field(ge=0, le=131_072)] = 0
@@ -49,6 +52,12 @@ class EngineSettings(Config):
     """Schedule the next step while one runs, as vLLM does on GPUs."""
     queue_limit: PositiveInt | None = None
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
+
+    @model_validator(mode="after")
+    def _whole_prompts_fit(self) -> Self:
+        if not self.chunked_prefill and self.max_num_batched_tokens < self.max_model_len:
+            raise ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
+        return self
 
 
 class Cluster(Config):

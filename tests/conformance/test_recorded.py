@@ -7,18 +7,23 @@ from pathlib import Path
 import pytest
 
 from simulator.bench.conform import conform
-from simulator.bench.recording import read_recording
+from simulator.bench.recording import read_recording, write_recording
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json.gz"))
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.removesuffix(".json.gz"))
+def name_of(path):
+    return path.name.removesuffix(".json.gz")
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=name_of)
 def test_same_as_vllm(path):
     recording = read_recording(path)
     assert recording.vllm_version.startswith("0.33")
     found = conform(recording)
     assert found.differing_steps == [], found.first
     assert found.differing_requests == []
+    assert found.agrees, found
 
 
 def test_the_cases_are_nasty_enough():
@@ -28,6 +33,15 @@ def test_the_cases_are_nasty_enough():
     assert sum(row.cached_tokens > 0 for recording in recordings for row in recording.requests) > 200
     for name, values in {
         "async_scheduling": {True, False}, "policy": {"fcfs", "priority"}, "prefix_caching": {True, False},
-        "reserve_full_isl": {True, False}, "watermark": {0.0, 0.05}, "long_prefill_token_threshold": {0, 24},
+        "reserve_full_isl": {True, False}, "watermark": {0.0, 0.05, 0.1}, "long_prefill_token_threshold": {0, 24},
+        "chunked_prefill": {True, False}, "overhead": {0.0, 0.0013},
     }.items():  # fmt: skip
         assert {getattr(recording.config, name) for recording in recordings} == values
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_what_is_written_is_read(suffix, tmp_path):
+    recording = read_recording(RECORDED[0])
+    path = tmp_path / f"again{suffix}"
+    write_recording(recording, path)
+    assert read_recording(path) == recording

@@ -44,11 +44,13 @@ asks = st.builds(
 )
 
 
-def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark):
+def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark, chunked):
     settings = EngineSettings(
         block_size=size,
         max_num_seqs=seqs,
-        max_num_batched_tokens=max(budget, seqs),
+        max_num_batched_tokens=max(budget, seqs, 0 if chunked else MAX_MODEL_LEN),
+        max_model_len=MAX_MODEL_LEN,
+        chunked_prefill=chunked,
         prefix_caching=caching,
         policy=policy,
         long_prefill_token_threshold=threshold,
@@ -71,10 +73,11 @@ engines = st.builds(
     asynchronous=st.booleans(),
     reserve=st.booleans(),
     watermark=st.sampled_from([0.0, 0.05]),
+    chunked=st.booleans(),
 )
 
 
-def play(kind, asks, settings, blocks):
+def play(kind, asks, settings, blocks, launch_s):
     env = simpy.Environment()
     finished, aborted = {}, {}
 
@@ -85,9 +88,9 @@ def play(kind, asks, settings, blocks):
         aborted[sequence.index] = tokens
 
     if kind is Replica:
-        replica = Replica(settings, blocks, STEP_TIME, LevelMeter(1e4), on_finish, on_abort)
+        replica = Replica(settings, blocks, STEP_TIME, LevelMeter(1e4), on_finish, on_abort, launch_s)
     else:
-        replica = StepwiseReplica(env, settings, blocks, STEP_TIME, on_finish, on_abort)
+        replica = StepwiseReplica(env, settings, blocks, STEP_TIME, on_finish, on_abort, launch_s=launch_s)
     chains = {}
     sequences = []
 
@@ -130,9 +133,9 @@ def play(kind, asks, settings, blocks):
     return replica, sequences, finished, aborted
 
 
-def compare(asks, settings, blocks):
-    fast, fast_sequences, fast_finished, fast_aborted = play(Replica, asks, settings, blocks)
-    slow, slow_sequences, slow_finished, slow_aborted = play(StepwiseReplica, asks, settings, blocks)
+def compare(asks, settings, blocks, launch_s=0.0):
+    fast, fast_sequences, fast_finished, fast_aborted = play(Replica, asks, settings, blocks, launch_s)
+    slow, slow_sequences, slow_finished, slow_aborted = play(StepwiseReplica, asks, settings, blocks, launch_s)
     assert fast_finished.keys() | fast_aborted.keys() == set(range(len(asks)))
     assert fast_finished == pytest.approx(slow_finished, rel=1e-9)
     assert fast_aborted == slow_aborted
@@ -146,7 +149,7 @@ def compare(asks, settings, blocks):
 
 
 @settings(max_examples=200, deadline=None)
-@given(asks=st.lists(asks, min_size=1, max_size=25), engine=engines)
-def test_same_as_step_by_step(asks, engine):
+@given(asks=st.lists(asks, min_size=1, max_size=25), engine=engines, launch_s=st.sampled_from([0.0, 0.0, 0.0017]))
+def test_same_as_step_by_step(asks, engine, launch_s):
     blocks, engine_settings = engine
-    compare(asks, engine_settings, blocks)
+    compare(asks, engine_settings, blocks, launch_s if engine_settings.async_scheduling else 0.0)

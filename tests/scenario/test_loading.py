@@ -12,6 +12,7 @@ import simulator
 from simulator.errors import ScenarioError
 from simulator.scenario.json_schema import scenario_schema
 from simulator.scenario.loading import load_scenario, validate_document
+from simulator.scenario.patterns import EngineSettings
 from simulator.scenario.templates import read_template, template_names
 from simulator.scenario.yaml_source import Document, read_document
 from tests.scenario.valid import VALID
@@ -205,3 +206,9 @@ def test_numbers_survive(seed, replications):
     scenario = simulator.load_scenario(ROOT / "scenarios" / "ci_small.yaml")
     other = scenario.with_overrides({"experiment.seed": seed, "experiment.replications": replications})
     assert (other.experiment.seed, other.experiment.replications) == (seed, replications)
+
+
+def test_whole_prompts_need_a_budget_for_the_longest():
+    with pytest.raises(ValueError, match="chunked_prefill"):
+        EngineSettings(chunked_prefill=False, max_model_len=8192, max_num_batched_tokens=2048)
+    EngineSettings(chunked_prefill=False, max_model_len=2048, max_num_batched_tokens=2048)
