@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from math import sqrt
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -81,41 +80,6 @@ class ConstantStepTime:
     def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:  # noqa: ARG002
         """See `StepTimeModel.step_s`."""
         return self.seconds
-
-
-def decode_run_s(base_s: float, per_kv_token_s: float, sequences: int, kv_tokens: int, steps: int) -> float:
-    """Seconds of consecutive decode steps of the same sequences, each of which adds `sequences` tokens of context.
-
-    Args:
-        base_s: See `StepTimeModel.decode`.
-        per_kv_token_s: See `StepTimeModel.decode`.
-        sequences: Sequences that decode.
-        kv_tokens: Their context after the first step.
-        steps: Number of steps.
-    """
-    return steps * (base_s + per_kv_token_s * kv_tokens) + per_kv_token_s * sequences * (steps * (steps - 1) // 2)
-
-
-def steps_within(base_s: float, per_kv_token_s: float, sequences: int, kv_tokens: int, budget_s: float) -> int:
-    """Most whole steps that `decode_run_s` fits into a finite budget: its exact inverse, whatever the rounding.
-
-    Raises:
-        ValueError: Steps take no time, so any number fits.
-    """
-    first_s = base_s + per_kv_token_s * kv_tokens
-    if first_s <= 0.0:
-        raise ValueError("a step must take some time")
-    if budget_s < first_s:
-        return 0
-    growth_s = per_kv_token_s * sequences
-    linear_s = first_s - 0.5 * growth_s
-    # This form of the root loses nothing to cancellation when the steps hardly grow.
-    steps = int(2.0 * budget_s / (linear_s + sqrt(linear_s * linear_s + 2.0 * growth_s * budget_s)))
-    while decode_run_s(base_s, per_kv_token_s, sequences, kv_tokens, steps) > budget_s:
-        steps -= 1
-    while decode_run_s(base_s, per_kv_token_s, sequences, kv_tokens, steps + 1) <= budget_s:
-        steps += 1
-    return steps
 
 
 def interpolate(curve: Curve, at: float) -> float:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import math
 import re
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from simulator.performance.step_time import (
     LinearStepTime,
     ProfiledStepTime,
     capture_sizes,
-    decode_run_s,
     interpolate,
-    steps_within,
 )
 
 PROFILES = available_profiles()
@@ -107,36 +104,6 @@ def test_linear_step_time_counts_all_context_after_the_step(decodes, kv_tokens, 
     context = kv_tokens + sum(q + p for q, p in chunks)
     expected = 0.01 + 1e-4 * new + 1e-3 * decodes + 1e-6 * context
     assert model.step_s(decodes, kv_tokens, chunks) == pytest.approx(expected)
-
-
-TIMES = st.floats(1e-6, 1.0)
-GROWTH = st.one_of(st.just(0.0), st.floats(1e-12, 1e-5))
-
-
-@given(TIMES, GROWTH, st.integers(1, 512), st.integers(0, 10**6), st.integers(0, 400))
-def test_a_run_of_steps_is_the_sum_of_its_steps(base_s, slope_s, sequences, context, steps):
-    kv_tokens = sequences + context
-    each = [base_s + slope_s * (kv_tokens + sequences * k) for k in range(steps)]
-    assert decode_run_s(base_s, slope_s, sequences, kv_tokens, steps) == pytest.approx(math.fsum(each), rel=1e-12)
-
-
-@given(TIMES, GROWTH, st.integers(1, 512), st.integers(0, 10**6), st.floats(-1.0, 1e5))
-def test_as_many_steps_as_fit_and_not_one_more(base_s, slope_s, sequences, context, budget_s):
-    run = (base_s, slope_s, sequences, sequences + context)
-    steps = steps_within(*run, budget_s)
-    assert steps == 0 or decode_run_s(*run, steps) <= budget_s
-    assert decode_run_s(*run, steps + 1) > budget_s
-
-
-@given(TIMES, GROWTH, st.integers(1, 512), st.integers(0, 10**6), st.integers(1, 10**6))
-def test_a_budget_of_exactly_some_steps_fits_them(base_s, slope_s, sequences, context, steps):
-    run = (base_s, slope_s, sequences, sequences + context)
-    assert steps_within(*run, decode_run_s(*run, steps)) == steps
-
-
-def test_steps_that_take_no_time_are_refused():
-    with pytest.raises(ValueError, match="must take some time"):
-        steps_within(0.0, 0.0, 4, 100, 1.0)
 
 
 def test_beyond_the_measured_range_the_model_says_so_and_still_grows(profile, model):
