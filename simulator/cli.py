@@ -17,6 +17,7 @@ import typer
 
 from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
+from simulator.profile_cli import profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+app.add_typer(profile, name="profile")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[

@@ -4,6 +4,7 @@
     ├── ScenarioError        a scenario file or override is wrong (carries every fault)
     ├── InfeasibleCluster    the model does not fit the GPUs (carries the arithmetic)
     ├── ProfileNotFound      no measured curve for this model, GPU, parallelism, quantisation
+    ├── ProfileError         a model, a profile file or what is asked of kernel tables is wrong
     ├── PriceNotFound        the price book has no such entry
     ├── TraceError           a recorded trace is wrong
     └── RunStoreError        a run directory is missing, incomplete or of another version
@@ -56,6 +57,10 @@ class InfeasibleCluster(SimulatorError):
 
 class ProfileNotFound(SimulatorError):
     """No step-time profile for what was asked; the message names the nearest ones."""
+
+
+class ProfileError(SimulatorError):
+    """A model's configuration, a profile file or a wish for a profile is wrong; the message says what is allowed."""
 
 
 class PriceNotFound(SimulatorError):

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "simulator"
 LAYERS = [
     {"__main__"},
     {"cli", ""},
+    {"profile_cli"},
     {"report", "bench"},
     {"decision"},
     {"experiment"},
@@ -26,7 +27,8 @@ LAYERS = [
     {"engine"},
     {"performance", "workload"},
     {"scenario"},
-    {"units", "errors", "version"},
+    {"files", "units"},
+    {"errors", "version"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))

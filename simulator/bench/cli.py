@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simulator.errors import TraceError
+from simulator.errors import ProfileError, TraceError
+
+if TYPE_CHECKING:
+    from simulator.performance.profile import PerformanceProfile
 
 bench = typer.Typer(help="Hold the engine against recorded runs of real vLLM.", no_args_is_help=True)
-
-
-@bench.callback()
-def _root() -> None:
-    """Keeps `conform` a command of its own."""
 
 
 @bench.command()
@@ -76,3 +75,58 @@ def conform(
         typer.echo(f"{len(found)} cases, {steps:,} steps: {counts}")
     if not all(result.agrees for _, result in found):
         raise typer.Exit(1)
+
+
+@bench.command()
+def validate(
+    measurements: Annotated[
+        Path, typer.Option(metavar="CSV", help="Serving measurements, one row per experiment and stage.")
+    ],
+    profile: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A profile of your own, or a folder of them. Repeatable."),
+    ] = None,
+    quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
+    replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
+    plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Also draw simulated against measured.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Replay published serving measurements and say how far off the simulation is.
+
+    Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from simulator.bench import validation_report as report
+    from simulator.bench.measurements import read_measurements
+    from simulator.bench.validate import compare_all
+
+    own = [read for path in profile or [] for read in _profiles(path)]
+    collection = read_measurements(measurements, quality or ("A", "A-"))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        task = progress.add_task("experiments", total=len(collection.experiments))
+        rows, without = compare_all(
+            collection.experiments, own, replications=replications, on_done=lambda: progress.advance(task)
+        )
+    skipped = collection.skipped | without
+    if as_json:
+        typer.echo(json.dumps(report.document(rows, skipped), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(report.table(rows, skipped))
+    if plot is not None:
+        report.figure(rows).write_html(plot, include_plotlyjs=True, div_id="validation")
+        typer.echo(f"wrote {plot}", err=True)
+    if not rows:
+        raise ProfileError("nothing could be compared; the reasons are above")
+
+
+def _profiles(path: Path) -> list[PerformanceProfile]:
+    from simulator.performance.profile import read_profile_file
+
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise ProfileError(f"{path}: holds no profile (*.json)")
+    return [read_profile_file(file) for file in files]

@@ -6,15 +6,24 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from simulator.errors import ProfileNotFound
+from simulator.errors import ProfileError, ProfileNotFound
+from simulator.performance.architecture import ModelShape
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Label = Literal["measured", "derived", "estimated"]
 Count = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
+
+
+#: Llama-3.1-8B on one A100, one sequence: 10.8 ms and 13.2 ms a token on two hosts with two vLLM versions.
+HOSTS_BAND: Final = (0.9, 1.1)
+HOSTS_SOURCE: Final = "spread between hosts and vLLM versions on the same GPU (AccelMark, 8B on A100, 2026)"
 
 
 class _Frozen(BaseModel):
@@ -27,6 +36,10 @@ class Curve(_Frozen):
     x: Annotated[tuple[Count, ...], Field(min_length=2)]
     y: Annotated[tuple[Seconds, ...], Field(min_length=2)]
 
+    def scaled(self, factor: float) -> Curve:
+        """The curve times a factor."""
+        return self.model_copy(update={"y": tuple(factor * value for value in self.y)})
+
     @model_validator(mode="after")
     def _is_a_function(self) -> Self:
         if len(self.x) != len(self.y):
@@ -34,35 +47,6 @@ class Curve(_Frozen):
         if any(left >= right for left, right in pairwise(self.x)):
             raise ValueError("knots must increase")
         return self
-
-
-class ModelShape(_Frozen):
-    """The numbers of a model that time and memory depend on.
-
-    Attributes:
-        name: As scenarios name it.
-        hf_names: Models of exactly this shape, as Hugging Face names them.
-    """
-
-    name: str
-    hf_names: tuple[str, ...]
-    layers: Count
-    hidden: Count
-    heads: Count
-    kv_heads: Count
-    head_dim: Count
-    intermediate: Count
-    vocab: Count
-
-    @property
-    def parameters(self) -> int:
-        """Parameters of the dense layers, embeddings and head included."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate) + 2 * self.vocab * self.hidden
-
-    def kv_bytes_per_token(self, tensor_parallel: int) -> int:
-        """Bytes of one token's keys and values on each GPU, at 16 bits."""
-        return 2 * 2 * self.layers * self.head_dim * max(1, self.kv_heads // tensor_parallel)
 
 
 class Basis(_Frozen):
@@ -117,6 +101,19 @@ class MeasuredRange(_Frozen):
     context_tokens: Count
 
 
+class StepTimeBand(_Frozen):
+    """By what factor step times may be off, and why.
+
+    Attributes:
+        low: Factor of an optimistic case, at most 1.
+        high: Factor of a pessimistic case, at least 1.
+    """
+
+    low: Annotated[float, Field(gt=0, le=1)] = HOSTS_BAND[0]
+    high: Annotated[float, Field(ge=1)] = HOSTS_BAND[1]
+    source: str = HOSTS_SOURCE
+
+
 class FitError(_Frozen):
     """Error of the curves against the tables they were derived from, in per cent of a step."""
 
@@ -133,7 +130,8 @@ class PerformanceProfile(_Frozen):
         weights_gib_per_gpu: Memory of the weights on each GPU.
         label: Derived from kernels timed on this GPU, or estimated where some had to be inferred; `notes` say which.
         provenance: Package, wheel, licence, tables, date and command.
-        fit_error: Of the curves against the tables.
+        fit_error: Of the curves against what they were derived from.
+        step_time_band: How far the times may be off on another host, or where kernels were inferred.
         dense: Dense layers and all-reduce, by tokens of the step.
         lm_head: Output head and sampling, by sequences.
         decode_attention: Attention of decodes at no context, by sequences.
@@ -153,6 +151,7 @@ class PerformanceProfile(_Frozen):
     provenance: dict[str, str]
     notes: tuple[str, ...]
     fit_error: FitError
+    step_time_band: StepTimeBand = StepTimeBand()
     measured: MeasuredRange
     dense: Curve
     lm_head: Curve
@@ -160,6 +159,16 @@ class PerformanceProfile(_Frozen):
     decode_attention_per_kv_token: Curve
     prefill_attention: tuple[Seconds, Seconds, Seconds]
     overhead: Overhead
+
+    def scaled(self, factor: float) -> PerformanceProfile:
+        """The same profile with every step `factor` times as long; delays outside the engine stay."""
+        curves = ("dense", "lm_head", "decode_attention", "decode_attention_per_kv_token")
+        step = ("per_step_s", "per_sequence_s")
+        return self.model_copy(
+            update={name: getattr(self, name).scaled(factor) for name in curves}
+            | {"prefill_attention": tuple(factor * value for value in self.prefill_attention)}
+            | {"overhead": self.overhead.model_copy(update={k: factor * getattr(self.overhead, k) for k in step})}
+        )
 
 
 @cache
@@ -198,3 +207,18 @@ def load_profile(
         ProfileNotFound: There is none; the message lists the nearest.
     """
     return read_profile(profile_id(model, gpu, tensor_parallel, quantisation, variant))
+
+
+def read_profile_file(path: Path) -> PerformanceProfile:
+    """A profile of one's own, from a file that `simulator profile build` or `simulator bench fit` wrote.
+
+    Raises:
+        ProfileError: It cannot be read or is no profile; the message names up to five faults.
+    """
+    try:
+        return PerformanceProfile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        faults = [f"{path}: {'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors()[:5]]
+        raise ProfileError("\n".join(faults)) from None

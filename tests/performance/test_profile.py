@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 
 import pytest
 from pydantic import ValidationError
 
-from simulator.errors import ProfileNotFound
-from simulator.performance.profile import Curve, PerformanceProfile, available_profiles, load_profile, read_profile
+from simulator.errors import ProfileError, ProfileNotFound
+from simulator.performance.architecture import read_model
+from simulator.performance.build import shipped_overhead, weights_gib
+from simulator.performance.profile import (
+    Curve,
+    PerformanceProfile,
+    StepTimeBand,
+    available_profiles,
+    load_profile,
+    read_profile,
+    read_profile_file,
+)
+from simulator.performance.step_time import ProfiledStepTime
 
 PROFILES = available_profiles()
-OVERHEAD = json.loads((Path(__file__).parents[2] / "tools" / "overhead.json").read_text("utf-8"))
 
 
 @pytest.fixture(params=PROFILES)
@@ -22,7 +32,7 @@ def test_every_profile_says_where_it_comes_from_and_how_well_it_fits(profile):
     assert profile.id in PROFILES
     assert {"package", "wheel_sha256", "licence", "tables", "derived_on", "command"} <= profile.provenance.keys()
     assert profile.fit_error.mean_percent < 1.5
-    assert profile.fit_error.p95_percent < 4.0
+    assert profile.fit_error.p95_percent < 6.0
     # What had to be inferred is said.
     assert profile.notes or profile.label == "derived"
 
@@ -39,10 +49,15 @@ def test_an_id_says_what_is_inside(profile):
 
 
 def test_weights_are_those_of_the_parameters(profile):
-    bytes_each = {"bf16": (2.0, 2.0), "fp8": (1.0, 1.2), "w4a16": (0.5, 0.65)}[profile.quantisation]
-    per_parameter = profile.weights_gib_per_gpu * profile.tensor_parallel * 1024**3 / profile.model.parameters
-    assert bytes_each[0] <= per_parameter * (1 + 1e-4)
-    assert per_parameter <= bytes_each[1] * (1 + 1e-4)
+    expected = weights_gib(profile.model, profile.tensor_parallel, profile.quantisation)
+    assert profile.weights_gib_per_gpu == pytest.approx(expected, abs=1e-3)
+    bits = {"bf16": (16, 16), "fp8": (8, 10), "int8": (8, 10), "w4a16": (4, 5.2)}[profile.quantisation]
+    per_parameter = 8 * profile.weights_gib_per_gpu * profile.tensor_parallel * 1024**3 / profile.model.parameters
+    assert bits[0] * (1 - 1e-4) <= per_parameter <= bits[1] * (1 + 1e-4)
+
+
+def test_a_model_has_the_shape_its_name_stands_for(profile):
+    assert profile.model == read_model(profile.model.name)
 
 
 def test_the_70b_has_70_billion_parameters():
@@ -57,18 +72,19 @@ def test_attention_grows_with_context_and_batch(profile):
 
 
 def test_twice_the_tokens_never_take_less_time(profile):
-    """Kernels get a little faster at the edge of a tile, but not by more than measurements scatter."""
+    """Another kernel takes over here and there and is a little faster: by 13 % at most in the tables (FP8, H200)."""
     knots = dict(zip(profile.dense.x, profile.dense.y, strict=True))
     for tokens, seconds in knots.items():
         if 2 * tokens in knots:
-            assert knots[2 * tokens] > 0.95 * seconds
+            assert knots[2 * tokens] > 0.85 * seconds
 
 
 def test_reading_weights_bounds_a_step_from_below(profile):
-    """No step beats reading the weights once at the memory's data-sheet bandwidth (bytes per second)."""
+    """No step beats reading the weights it needs once at the memory's data-sheet bandwidth (bytes per second)."""
     bandwidth = {"a100-80gb": 2.039e12, "l40s": 0.864e12, "h100-80gb": 3.35e12, "h200": 4.8e12}[profile.gpu]
-    embedding_gib = 2 * profile.model.vocab * profile.model.hidden / profile.tensor_parallel / 1024**3
-    read_s = (profile.weights_gib_per_gpu - embedding_gib) * 1024**3 / bandwidth
+    model = profile.model
+    needed = model.model_copy(update={"experts": model.experts_per_token, "tied_embeddings": True})
+    read_s = weights_gib(needed, profile.tensor_parallel, profile.quantisation) * 1024**3 / bandwidth
     assert profile.dense.y[0] + profile.lm_head.y[0] > read_s
 
 
@@ -79,8 +95,48 @@ def test_cross_socket_cards_are_slower_than_the_default():
 
 
 def test_overheads_are_the_ones_the_tool_fitted(profile):
-    assert profile.overhead.model_dump() == OVERHEAD[profile.gpu]
+    expected = shipped_overhead(profile.model, profile.gpu, profile.tensor_parallel)
+    assert json.loads(profile.overhead.model_dump_json()) == expected
     assert profile.overhead.step.median_percent < 3.0
+
+
+def test_the_command_in_the_provenance_names_the_profile(profile):
+    words = profile.provenance["command"].split()
+    assert words[:3] == ["simulator", "profile", "build"]
+    values = dict(zip(words[3::2], words[4::2], strict=True))
+    assert values["--model"] == profile.model.name
+    assert values["--gpu"] == profile.gpu
+    assert int(values["--tp"]) == profile.tensor_parallel
+    assert (values["--quant"], values.get("--variant")) == (profile.quantisation, profile.variant)
+
+
+def test_bands_hold_one_and_are_wider_where_kernels_were_inferred(profile):
+    band, usual = profile.step_time_band, StepTimeBand()
+    assert band.low <= 1.0 <= band.high
+    if profile.label == "estimated":
+        assert band.high / band.low > usual.high / usual.low
+    else:
+        assert band == usual
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_a_scaled_profile_scales_every_step(profile, factor):
+    plain, scaled = (ProfiledStepTime(p, 256, 2048) for p in (profile, profile.scaled(factor)))
+    for step in ((1, 100, []), (64, 50_000, [(512, 300), (16, 0)]), (0, 0, [(2048, 0)])):
+        assert scaled.step_s(*step) == pytest.approx(factor * plain.step_s(*step))
+    assert profile.scaled(factor).overhead.frontend_base_s == profile.overhead.frontend_base_s
+
+
+def test_a_profile_of_ones_own_is_read_from_its_file(tmp_path):
+    profile = read_profile(PROFILES[0])
+    path = tmp_path / "own.json"
+    path.write_text(profile.model_dump_json())
+    assert read_profile_file(path) == profile
+    path.write_text(profile.model_dump_json().replace('"tensor_parallel":2', '"tensor_parallel":0', 1) + "x")
+    with pytest.raises(ProfileError, match=re.escape(str(path))):
+        read_profile_file(path)
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_profile_file(tmp_path / "missing.json")
 
 
 def test_an_unknown_profile_names_the_nearest():

@@ -83,7 +83,7 @@ BROKEN = [
     ("unknown model", "model: llama-3.3-70b\n", "model: llama-9\n", 18, "no profile for 'llama-9'"),
     ("unknown api model", "bedrock/llama-3.3-70b", "bedrock/llama-3.3-70", 14, "bedrock/llama-3.3-70b"),
     ("memory", "quantisation: w4a16", "quantisation: bf16", 17, "65.7 GiB weights"),
-    ("unmeasured parallelism", "tensor_parallel: 2", "tensor_parallel: 1", 17, "no performance profile"),
+    ("unmeasured parallelism", "tensor_parallel: 2", "tensor_parallel: 8", 17, "no performance profile"),
     ("impossible parallelism", "tensor_parallel: 2", "tensor_parallel: 3", 20, "expected 1, 2, 4 or 8"),
     ("warm-up beyond the horizon", "replications: 2", "warm_up: 40d", 25, "shorter than the horizon"),
     ("no replication", "replications: 2", "replications: 0", 25, "greater than or equal to 1"),

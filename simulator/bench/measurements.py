@@ -1,0 +1,277 @@
+"""Published serving measurements: what was sent to which server, and what it measured.
+
+One row per experiment and load stage, in the columns of `COLUMNS`. A row says how requests arrived: at a Poisson rate
+(`open`; numbered stages follow one another on one server), at a fixed concurrency (`closed`), or all at once (`burst`).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from simulator.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Kind = Literal["open", "closed", "burst"]
+
+COLUMNS: Final = (
+    "id", "gpu", "tp", "model", "quant", "vllm_version", "max_num_seqs", "max_num_batched_tokens", "kv_blocks", "stage",
+    "rate_rps", "concurrency", "duration_s", "n_requests", "prompt_len_mean", "prompt_len_spec", "output_len_mean",
+    "output_len_spec", "quality", "notes",
+)  # fmt: skip
+_NUMBERS: Final = (
+    "tp", "max_num_seqs", "max_num_batched_tokens", "kv_blocks", "rate_rps", "concurrency", "duration_s", "n_requests",
+    "prompt_len_mean", "output_len_mean",
+)  # fmt: skip
+#: Metric to the column that holds it and the factor to SI units.
+METRICS: Final = {
+    "ttft_mean_s": ("ttft_mean_ms", 1e-3),
+    "ttft_p90_s": ("ttft_p90_ms", 1e-3),
+    "ttft_p99_s": ("ttft_p99_ms", 1e-3),
+    "itl_mean_s": ("itl_server_ms", 1e-3),
+    "tpot_p99_s": ("tpot_p99_ms", 1e-3),
+    "e2e_mean_s": ("e2e_mean_ms", 1e-3),
+    "e2e_p90_s": ("e2e_p90_ms", 1e-3),
+    "e2e_p99_s": ("e2e_p99_ms", 1e-3),
+    "requests_per_s": ("req_s", 1.0),
+    "output_tokens_per_s": ("out_tok_s", 1.0),
+}
+#: The harness's prompts come out longer than configured, for want of a common tokeniser (575 for 547, 1,082 for 1,034).
+RETOKENISED: Final = 1.05
+#: Prompts that come again and again: ten groups of ten.
+REPEATING: Final = 100
+_QUANTISATION: Final = (
+    (re.compile(r"fp8 kv", re.I), None),
+    (re.compile(r"awq|gptq|w4a16|int4", re.I), "w4a16"),
+    (re.compile(r"fp8", re.I), "fp8"),
+    (re.compile(r"w8a8|int8", re.I), "int8"),
+    (re.compile(r"bf16|fp16", re.I), "bf16"),
+)
+_GPU: Final = {"a100-80gb": "a100-80gb", "l40s": "l40s", "h100-80gb": "h100-80gb", "h100": "h100-80gb", "h200": "h200"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One row: a stretch of load and what was measured in it.
+
+    Attributes:
+        row: Its id.
+        rate_per_s: Poisson rate of an open stage.
+        duration_s: Length of an open stage.
+        requests: Requests of a closed stage or a burst.
+        concurrency: Clients of a closed stage.
+        measured: Metric to value, in seconds and per second.
+        starts_up: Whether the engine's start-up is part of it, so that its tail says nothing.
+    """
+
+    row: str
+    rate_per_s: float
+    duration_s: float
+    requests: int
+    concurrency: int
+    measured: dict[str, float]
+    starts_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One server under one or more stages of load.
+
+    Attributes:
+        name: The rows' common id.
+        model: As the source names it.
+        gpu: GPU type, as profiles name it.
+        tensor_parallel: GPUs.
+        quantisation: Weight format.
+        kind: How requests arrive.
+        prompt_tokens: Mean prompt, as the server saw it.
+        repeating: Whether prompts come again and again, so that the prefix cache holds them.
+        output_tokens: Output of every request.
+        max_num_seqs: As served; 0 when not stated.
+        max_num_batched_tokens: As served; 0 when not stated.
+        kv_blocks: As served; 0 when not stated.
+        quality: The collection's grade.
+        stages: In order.
+    """
+
+    name: str
+    model: str
+    gpu: str
+    tensor_parallel: int
+    quantisation: str
+    kind: Kind
+    prompt_tokens: int
+    repeating: bool
+    output_tokens: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_blocks: int
+    quality: str
+    stages: tuple[Stage, ...]
+
+
+@dataclass(slots=True)
+class Collection:
+    """What a file holds, and which rows cannot be replayed.
+
+    Attributes:
+        experiments: In the order of the file.
+        skipped: Row ids by the reason they cannot be replayed.
+    """
+
+    experiments: list[Experiment] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def skip(self, row: str, reason: str) -> None:
+        """Note a row that cannot be replayed."""
+        self.skipped.setdefault(reason, []).append(row)
+
+
+def read_measurements(path: Path, qualities: Iterable[str]) -> Collection:
+    """Read a file of measurements and put its rows together to experiments.
+
+    Args:
+        path: CSV with at least `COLUMNS`.
+        qualities: Grades to take; the others are skipped.
+
+    Raises:
+        TraceError: The file cannot be read, lacks columns or has numbers that are none; all faults at once.
+    """
+    wanted = set(qualities)
+    collection = Collection()
+    faults: list[str] = []
+    grouped: dict[str, list[dict[str, str]]] = {}
+    for line, row in _rows(path):
+        faults += [f"{path}:{line}: {fault}" for fault in _faults(row)]
+        if row["quality"] not in wanted:
+            collection.skip(row["id"], f"quality {row['quality'] or 'unknown'} was not asked for")
+        elif reason := _reason_against(row):
+            collection.skip(row["id"], reason)
+        else:
+            grouped.setdefault(re.sub(r"-s\d+$", "", row["id"]), []).append(row)
+    if faults:
+        raise TraceError("\n".join(faults))
+    collection.experiments = [_experiment(name, rows) for name, rows in grouped.items()]
+    return collection
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
+            return [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TraceError(f"{path}: cannot be read as CSV: {error}") from None
+
+
+def _faults(row: dict[str, str]) -> list[str]:
+    names = (*_NUMBERS, *(column for column, _ in METRICS.values()))
+    return [f"{name}: '{row[name]}' is not a number" for name in names if _bad_number(row.get(name, ""))]
+
+
+def _bad_number(text: str) -> bool:
+    try:
+        return bool(text) and not 0 <= float(text) < float("inf")
+    except ValueError:
+        return True
+
+
+def _number(row: dict[str, str], name: str) -> float:
+    return float(row.get(name) or 0.0)
+
+
+def _gpu(row: dict[str, str]) -> str | None:
+    return _GPU.get(row["gpu"].lower().removesuffix("-sxm"))
+
+
+def _quantisation(row: dict[str, str]) -> str | None:
+    text = f"{row['quant']} {row['model']}" if row["quant"].lower().startswith("fp8 dynamic") else row["quant"]
+    return next((name for pattern, name in _QUANTISATION if pattern.search(text)), None)
+
+
+def _kind(row: dict[str, str]) -> Kind | None:
+    stage = row["stage"]
+    if stage.isdigit() or stage == "open":
+        return "open"
+    return {"closed": "closed", "burst": "burst"}.get(stage)  # type: ignore[return-value]
+
+
+def _reason_against(row: dict[str, str]) -> str | None:
+    """Why a row cannot be replayed, if so."""
+    kind = _kind(row)
+    checks = (
+        (row["stage"] == "summary", "it sums up stages that are replayed one by one"),
+        (kind is None, f"arrivals of the kind '{row['stage']}' are not replayed"),
+        (_gpu(row) is None, f"no kernel timings for the board {row['gpu']}"),
+        (_quantisation(row) is None, f"{row['quant']}: a format the step-time model does not cover"),
+        (not _output_tokens(row) or not _prompt_tokens(row), "it states no prompt or output length"),
+        (kind == "open" and not _number(row, "rate_rps"), "it states no arrival rate"),
+        (kind == "closed" and not _number(row, "concurrency"), "it states no concurrency"),
+        (kind == "burst" and not _number(row, "n_requests"), "it states no number of requests"),
+        (not _measured(row), "it holds no metric to compare"),
+    )
+    return next((reason for applies, reason in checks if applies), None)
+
+
+def _measured(row: dict[str, str]) -> dict[str, float]:
+    found = {name: float(row[column]) * unit for name, (column, unit) in METRICS.items() if row.get(column)}
+    if "itl_mean_s" not in found and row.get("itl_mean_ms") and _kind(row) != "open":
+        found["itl_mean_s"] = float(row["itl_mean_ms"]) * 1e-3
+    return found
+
+
+def _output_tokens(row: dict[str, str]) -> int:
+    """The stated length: a mean may count a client's own tokens."""
+    spec = row["output_len_spec"]
+    return int(float(spec)) if re.fullmatch(r"\d+(\.0)?", spec) else round(_number(row, "output_len_mean"))
+
+
+def _prompt_tokens(row: dict[str, str]) -> int:
+    mean, spec = _number(row, "prompt_len_mean"), row["prompt_len_spec"]
+    if mean:
+        return round(mean)
+    total = re.search(r"=\s*(\d+)", spec) or re.search(r"(\d+)", spec)
+    if not total:
+        return 0
+    return round(int(total.group(1)) * (RETOKENISED if "before retokenisation" in spec else 1.0))
+
+
+def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
+    first = rows[0]
+    return Experiment(
+        name=name,
+        model=first["model"],
+        gpu=_gpu(first) or "",
+        tensor_parallel=int(_number(first, "tp")),
+        quantisation=_quantisation(first) or "",
+        kind=_kind(first) or "open",
+        prompt_tokens=_prompt_tokens(first),
+        repeating="repeat" in first["notes"] or "warm" in first.get("prefix_caching", ""),
+        output_tokens=_output_tokens(first),
+        max_num_seqs=int(_number(first, "max_num_seqs")),
+        max_num_batched_tokens=int(_number(first, "max_num_batched_tokens")),
+        kv_blocks=int(_number(first, "kv_blocks")),
+        quality=first["quality"],
+        stages=tuple(_stage(row) for row in sorted(rows, key=lambda row: row["stage"])),
+    )
+
+
+def _stage(row: dict[str, str]) -> Stage:
+    rate_per_s, requests = _number(row, "rate_rps"), int(_number(row, "n_requests"))
+    return Stage(
+        row=row["id"],
+        rate_per_s=rate_per_s,
+        duration_s=_number(row, "duration_s") or (requests / rate_per_s if rate_per_s else 0.0),
+        requests=requests,
+        concurrency=int(_number(row, "concurrency")),
+        measured=_measured(row),
+        starts_up=row["stage"] == "0",
+    )

@@ -1,0 +1,242 @@
+"""Replay published serving measurements through the engine and say how far off it is.
+
+Arrivals are Poisson at the stated rates, outputs have exactly the stated length, and where the source says that
+prompts repeat, a hundred of them do. Nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from simulator.bench.measurements import REPEATING
+from simulator.bench.serving import request_table, serve, serve_clients
+from simulator.engine.cluster import ReplicaPlan
+from simulator.errors import InfeasibleCluster, ProfileError
+from simulator.performance.architecture import known_model, stem
+from simulator.performance.memory import kv_capacity
+from simulator.performance.profile import available_profiles, read_profile
+from simulator.performance.step_time import ProfiledStepTime
+from simulator.scenario.patterns import EngineSettings
+from simulator.workload.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from simulator.bench.measurements import Experiment, Stage
+    from simulator.bench.serving import Served
+    from simulator.performance.profile import PerformanceProfile
+
+SEED: Final = 20_260_401
+REPLICATIONS: Final = 3
+#: Metrics in which a tail counts; that of a stage with the engine's start-up in it says nothing.
+TAILS: Final = frozenset(("ttft_p90_s", "ttft_p99_s", "tpot_p99_s", "e2e_p90_s", "e2e_p99_s"))
+#: A stage that comes without the one before it is preceded by this long at its own rate, to fill the prefix cache.
+WARM_UP_S: Final = 60.0
+#: A server on which requests wait longer than this many inter-token times for their first token has a queue.
+QUEUE_STEPS: Final = 10.0
+#: vLLM's defaults on the A100 and L40S; on larger boards `num_batched_tokens` is 8,192 and `max_num_seqs` 1,024.
+_DEFAULTS: Final = {"a100-80gb": (256, 2048), "l40s": (256, 2048), "h100-80gb": (1024, 8192), "h200": (1024, 8192)}
+#: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
+_MEMORY_SHARE: Final = 0.90
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row beside its simulation.
+
+    Attributes:
+        stage: The row.
+        experiment: What it belongs to.
+        profile: Id of the profile it was simulated with.
+        label: Whether that is derived, estimated or measured.
+        simulated: Metric to value, the mean of the replications.
+        low: The same with every step as short as the profile's band allows.
+        high: The same with every step as long as the band allows.
+        saturated: Whether requests queue, in the measurement or in the simulation.
+    """
+
+    stage: Stage
+    experiment: Experiment
+    profile: str
+    label: str
+    simulated: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+    saturated: bool
+
+    def metrics(self) -> list[str]:
+        """Metrics that both sides have and that say something."""
+        both = [name for name in self.stage.measured if name in self.simulated]
+        return [name for name in both if not (self.stage.starts_up and name in TAILS)]
+
+    def error(self, metric: str) -> float:
+        """Simulated over measured, less one."""
+        return self.simulated[metric] / self.stage.measured[metric] - 1.0
+
+    def in_band(self, metric: str) -> bool:
+        """Whether the measurement lies between the simulations at both ends of the band."""
+        ends = sorted((self.low[metric], self.high[metric]))
+        return ends[0] <= self.stage.measured[metric] <= ends[1]
+
+
+def compare_all(
+    experiments: Sequence[Experiment],
+    own: Sequence[PerformanceProfile] = (),
+    *,
+    replications: int = REPLICATIONS,
+    on_done: Callable[[], None] = lambda: None,
+) -> tuple[list[Comparison], dict[str, list[str]]]:
+    """Simulate every experiment for which there is a profile.
+
+    Args:
+        experiments: What to replay.
+        own: Profiles to prefer to those that ship.
+        replications: Independent repetitions of random arrivals.
+        on_done: Called after each experiment.
+
+    Returns:
+        The comparisons, and row ids by the reason they have none.
+    """
+    shipped = [read_profile(name) for name in available_profiles()]
+    found: list[Comparison] = []
+    skipped: dict[str, list[str]] = {}
+    for experiment in experiments:
+        try:
+            profile = find_profile(experiment, own, shipped)
+            found += compare(experiment, profile, replications)
+        except (ProfileError, InfeasibleCluster) as error:
+            rows = [stage.row for stage in experiment.stages]
+            skipped.setdefault(str(error), []).extend(rows)
+        on_done()
+    return found, skipped
+
+
+def find_profile(
+    experiment: Experiment, own: Sequence[PerformanceProfile], shipped: Sequence[PerformanceProfile]
+) -> PerformanceProfile:
+    """The profile of an experiment's model and GPUs: by shape where the model is known, else by name.
+
+    Raises:
+        ProfileError: There is none; the message says how to make one.
+    """
+    wanted = (experiment.gpu, experiment.tensor_parallel, experiment.quantisation)
+    shape, name = known_model(experiment.model), stem(experiment.model)
+    for profile in (*own, *(profile for profile in shipped if profile.variant is None)):
+        model = profile.model
+        names = {stem(model.name), *map(stem, model.hf_names)}
+        if (profile.gpu, profile.tensor_parallel, profile.quantisation) == wanted and (
+            name in names or (shape is not None and model.same_shape(shape))
+        ):
+            return profile
+    gpu, size, quantisation = wanted
+    raise ProfileError(
+        f"no profile of {experiment.model} in {quantisation} on {size} x {gpu}; make one with 'simulator profile build "
+        f"--model CONFIG.json --gpu {gpu} --tp {size} --quant {quantisation}' and name it with --profile"
+    )
+
+
+def engine_settings(experiment: Experiment) -> EngineSettings:
+    """The server's settings; what the source does not state is vLLM's default for the GPU."""
+    seqs, tokens = _DEFAULTS[experiment.gpu]
+    longest = experiment.prompt_tokens + experiment.output_tokens
+    return EngineSettings(
+        max_model_len=max(8192, longest + 8),
+        max_num_seqs=experiment.max_num_seqs or seqs,
+        max_num_batched_tokens=experiment.max_num_batched_tokens or tokens,
+        num_gpu_blocks=experiment.kv_blocks or None,
+        gpu_memory_utilisation=_MEMORY_SHARE,
+    )
+
+
+def plan_of(profile: PerformanceProfile, settings: EngineSettings) -> ReplicaPlan:
+    """A replica of this profile under these settings.
+
+    Raises:
+        InfeasibleCluster: The longest request does not fit.
+    """
+    overhead = profile.overhead
+    return ReplicaPlan(
+        step_time=ProfiledStepTime(profile, settings.max_num_seqs, settings.max_num_batched_tokens),
+        num_gpu_blocks=settings.num_gpu_blocks or kv_capacity(profile, settings).num_gpu_blocks,
+        frontend_base_s=overhead.frontend_base_s,
+        frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
+        output_s=overhead.output_s,
+    )
+
+
+def compare(experiment: Experiment, profile: PerformanceProfile, replications: int = REPLICATIONS) -> list[Comparison]:
+    """Simulate one experiment: as the profile has it, and at both ends of its band."""
+    settings = engine_settings(experiment)
+    band = profile.step_time_band
+    middle, low, high = (
+        _simulate(experiment, settings, plan_of(profile.scaled(factor), settings), replications)
+        for factor in (1.0, band.low, band.high)
+    )
+    rows = zip(experiment.stages, middle, low, high, strict=True)
+    return [
+        Comparison(stage, experiment, profile.id, profile.label, at, below, above, _saturated(experiment, stage, at))
+        for stage, at, below, above in rows
+    ]
+
+
+def _saturated(experiment: Experiment, stage: Stage, simulated: dict[str, float]) -> bool:
+    if experiment.kind != "open":
+        return True
+    return any(
+        found.get("ttft_mean_s", 0.0) > QUEUE_STEPS * found.get("itl_mean_s", np.inf)
+        for found in (stage.measured, simulated)
+    )
+
+
+def _simulate(
+    experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replications: int
+) -> list[dict[str, float]]:
+    """Metrics of every stage, each the mean of the replications."""
+    if experiment.kind != "open":
+        # Nothing is random.
+        replications = 1
+    runs = [_run(experiment, settings, plan, replication) for replication in range(replications)]
+    return [
+        {name: float(np.mean([run[number][name] for run in runs])) for name in runs[0][number]}
+        for number in range(len(experiment.stages))
+    ]
+
+
+def _run(
+    experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replication: int
+) -> list[dict[str, float]]:
+    stages, prompt, output = experiment.stages, experiment.prompt_tokens, experiment.output_tokens
+    if experiment.kind == "open":
+        return _run_open(experiment, settings, plan, replication)
+    found: list[Served] = []
+    for stage in stages:
+        if experiment.kind == "closed":
+            requests = stage.requests or 4 * stage.concurrency
+            found.append(serve_clients(settings, plan, stage.concurrency, prompt, output, requests))
+        else:
+            found.append(serve(settings, plan, request_table(np.zeros(stage.requests), prompt, output)))
+    return [served.metrics() for served in found]
+
+
+def _run_open(
+    experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replication: int
+) -> list[dict[str, float]]:
+    stages = experiment.stages
+    if not stages[0].starts_up:
+        stages = (replace(stages[0], duration_s=WARM_UP_S), *stages)
+    rng = stream(SEED, replication, f"validate/{experiment.name}")
+    starts_s = np.cumsum([0.0, *(stage.duration_s for stage in stages)])
+    arrivals = [
+        np.sort(start_s + stage.duration_s * rng.random(rng.poisson(stage.rate_per_s * stage.duration_s)))
+        for start_s, stage in zip(starts_s, stages, strict=False)
+    ]
+    arrival_s = np.concatenate(arrivals)
+    prefix_id = rng.integers(0, REPEATING, len(arrival_s)) if experiment.repeating else -1
+    table = request_table(arrival_s, experiment.prompt_tokens, experiment.output_tokens, prefix_id)
+    served = serve(settings, plan, table)
+    windows = list(pairwise(starts_s))[-len(experiment.stages) :]
+    return [served.within(start_s, end_s).metrics() for start_s, end_s in windows]

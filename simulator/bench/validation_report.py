@@ -1,0 +1,187 @@
+"""What a validation found: as a table, as JSON and as a plot."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from simulator.bench.measurements import METRICS
+from simulator.bench.validate import TAILS, Comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import plotly.graph_objects as go
+    from rich.console import RenderableType
+
+#: Headline metrics, in the order of the table.
+SHOWN: Final = {
+    "itl_mean_s": "inter-token",
+    "ttft_mean_s": "TTFT mean",
+    "ttft_p99_s": "TTFT p99",
+    "e2e_mean_s": "end to end mean",
+    "e2e_p90_s": "end to end p90",
+    "e2e_p99_s": "end to end p99",
+    "output_tokens_per_s": "throughput",
+}
+#: Median absolute errors of the best published simulators over the experiments each could run, as their authors state
+#: them (inference-sim sim-to-real validation, retrieved 2026-11).
+PEERS: Final = {"itl_mean_s": 6.5, "ttft_mean_s": 18.0, "e2e_mean_s": 6.8, "e2e_p99_s": 9.1}
+
+
+def kind_of(row: Comparison) -> str:
+    """How a row is grouped: by load, and dense or mixture."""
+    if row.experiment.kind != "open":
+        return {"closed": "closed loop", "burst": "burst, all at once"}[row.experiment.kind]
+    if row.saturated:
+        return "open, saturated"
+    return "open, mixture of experts" if row.label == "estimated" else "open, unsaturated"
+
+
+def spread(rows: Iterable[Comparison], metric: str) -> dict[str, float] | None:
+    """Median and largest absolute error in per cent, bias, and the share of measurements within the profile's band."""
+    having = [row for row in rows if metric in row.metrics()]
+    if not having:
+        return None
+    errors = 100.0 * np.array([row.error(metric) for row in having])
+    return {
+        "rows": len(having),
+        "median_percent": round(float(np.median(np.abs(errors))), 1),
+        "max_percent": round(float(np.max(np.abs(errors))), 1),
+        "bias_percent": round(float(np.mean(errors)), 1),
+        "in_band_percent": round(100.0 * float(np.mean([row.in_band(metric) for row in having])), 0),
+    }
+
+
+def groups(rows: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
+    """All rows by kind of load, then the unsaturated ones by GPU and by model."""
+    quiet = [row for row in rows if kind_of(row) == "open, unsaturated"]
+    found = [(f"{kind}", members) for kind, members in _grouped(rows, kind_of)]
+    found += [(f"  on {gpu}", members) for gpu, members in _grouped(quiet, lambda row: row.experiment.gpu)]
+    found += [(f"  {model}", members) for model, members in _grouped(quiet, lambda row: row.profile)]
+    return found
+
+
+def _grouped(rows: Iterable[Comparison], key: Callable[[Comparison], str]) -> list[tuple[str, list[Comparison]]]:
+    return [(name, list(members)) for name, members in groupby(sorted(rows, key=key), key=key)]
+
+
+def table(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> RenderableType:
+    """Median and largest error by group and metric, the rows furthest off, and what was not replayed."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title="Simulated against measured: median | largest absolute error, %", title_justify="left")
+    grid.add_column("rows of")
+    grid.add_column("n", justify="right")
+    for name in SHOWN.values():
+        grid.add_column(name, justify="right")
+    for name, members in groups(rows):
+        cells = [spread(members, metric) for metric in SHOWN]
+        texts = ["" if cell is None else f"{cell['median_percent']:.1f} | {cell['max_percent']:.1f}" for cell in cells]
+        grid.add_row(name, str(len(members)), *texts)
+    grid.add_row("best published simulators (median)", "", *(f"{PEERS[m]:.1f}" if m in PEERS else "" for m in SHOWN))
+    parts: list[RenderableType] = [grid, Text("")]
+    worst = sorted(_mean_errors(rows), key=lambda found: -abs(found[2]))[:5]
+    for row, metric, error in worst:
+        parts.append(Text(f"furthest off: {row.stage.row} ({row.profile}), {SHOWN[metric]} {100 * error:+.1f} %"))
+    in_band = spread(rows, "itl_mean_s")
+    if in_band:
+        parts.append(
+            Text(f"{in_band['in_band_percent']:.0f} % of measured inter-token times lie within their profile's band")
+        )
+    parts += [Text(f"not replayed, {len(names)} rows: {reason}") for reason, names in skipped.items()]
+    return Group(*parts)
+
+
+def _mean_errors(rows: Sequence[Comparison]) -> list[tuple[Comparison, str, float]]:
+    means = ("itl_mean_s", "e2e_mean_s", "ttft_mean_s")
+    quiet = [row for row in rows if not row.saturated]
+    return [(row, metric, row.error(metric)) for row in quiet for metric in means if metric in row.metrics()]
+
+
+def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[str, Any]:
+    """Everything, for programs: every row and metric, and the groups' errors."""
+    return {
+        "schema_version": 1,
+        "groups": [
+            {"name": name.strip(), "rows": len(members), "errors": {m: spread(members, m) for m in (*SHOWN,)}}
+            for name, members in groups(rows)
+        ],
+        "rows": [
+            {
+                "id": row.stage.row,
+                "experiment": row.experiment.name,
+                "model": row.experiment.model,
+                "gpu": row.experiment.gpu,
+                "tensor_parallel": row.experiment.tensor_parallel,
+                "quality": row.experiment.quality,
+                "profile": row.profile,
+                "label": row.label,
+                "kind": kind_of(row),
+                "saturated": row.saturated,
+                "metrics": {
+                    name: {
+                        "measured": row.stage.measured[name],
+                        "simulated": row.simulated[name],
+                        "low": row.low[name],
+                        "high": row.high[name],
+                        "error_percent": round(100.0 * row.error(name), 2),
+                        "in_band": row.in_band(name),
+                    }
+                    for name in row.metrics()
+                },
+            }
+            for row in rows
+        ],
+        "not_replayed": skipped,
+        "not_compared": f"{', '.join(sorted(TAILS))} of stages with the engine's start-up in them",
+    }
+
+
+def figure(rows: Sequence[Comparison]) -> go.Figure:
+    """Simulated against measured on logarithmic axes, a panel for each metric, bars for the profile's band."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    shown = [name for name in SHOWN if name in METRICS and any(name in row.metrics() for row in rows)]
+    panels = make_subplots(rows=(len(shown) + 1) // 2, cols=2, subplot_titles=[SHOWN[name] for name in shown])
+    for number, metric in enumerate(shown):
+        place = {"row": number // 2 + 1, "col": number % 2 + 1}
+        having = [row for row in rows if metric in row.metrics()]
+        values = [row.stage.measured[metric] for row in having]
+        ends = [min(values), max(values)]
+        panels.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "#999"}, showlegend=False), **place)
+        for colour, (kind, members) in zip(
+            ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e"), _grouped(having, kind_of), strict=False
+        ):
+            panels.add_trace(
+                go.Scatter(
+                    x=[row.stage.measured[metric] for row in members],
+                    y=[row.simulated[metric] for row in members],
+                    error_y={
+                        "array": [abs(row.high[metric] - row.simulated[metric]) for row in members],
+                        "arrayminus": [abs(row.simulated[metric] - row.low[metric]) for row in members],
+                        "width": 2,
+                        "thickness": 1,
+                    },
+                    text=[f"{row.stage.row}<br>{row.profile}" for row in members],
+                    mode="markers",
+                    marker={"color": colour, "size": 6},
+                    name=kind,
+                    legendgroup=kind,
+                    showlegend=number == 0,
+                ),
+                **place,
+            )
+        unit = "tokens/s" if metric == "output_tokens_per_s" else "s"
+        panels.update_xaxes(type="log", title=f"measured, {unit}", **place)
+        panels.update_yaxes(type="log", title=f"simulated, {unit}", **place)
+    return panels.update_layout(
+        title="Simulated against measured; bars show the profile's band",
+        height=380 * ((len(shown) + 1) // 2),
+        template="plotly_white",
+    )

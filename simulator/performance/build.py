@@ -1,0 +1,229 @@
+"""Derive a performance profile from kernel timings.
+
+A step's time is taken apart into dense layers by token count, output head by sequences, decode attention by sequences
+and context, and prefill attention by chunk and past. Dense layers have cliffs where a kernel's tile is full, so they
+are knots, at the rows of the tables, which lie on both sides of each cliff; attention is smooth, so it is a formula.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression, nnls
+
+from simulator.errors import ProfileError
+from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, PACKAGE, VERSION, WHEEL_SHA256, KernelTimes
+from simulator.performance.memory import GPUS, RESERVE_GIB
+from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
+from simulator.units import GIB
+
+if TYPE_CHECKING:
+    from simulator.performance.architecture import ModelShape
+
+SEQUENCES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+CONTEXTS = [128, 256, 512, 1024, 2048, 4096, 8192]
+CHUNKS = (16, 64, 256, 512, 1024, 2048)
+PASTS = (0, 256, 1024, 4096, 8192)
+#: Bytes of a weight; int4 has a 16-bit scale for each 128.
+WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "w4a16": 0.5 + 2 / 128}
+#: Steps on which two ways of inferring a profile are compared: decodes, and tokens of a prompt chunk.
+TYPICAL_STEPS = ((64, 0), (16, 512))
+ASSUMED_BAND = (0.8, 1.2)
+#: vLLM's default share of GPU memory.
+MEMORY_SHARE = 0.92
+
+
+def weights_gib(model: ModelShape, tensor_parallel: int, quantisation: str) -> float:
+    """Weights on one GPU: 16-bit embeddings and head, and the matrices in their format."""
+    total = model.matrix_parameters * WEIGHT_BYTES[quantisation] + model.embedding_parameters * 2.0
+    return total / tensor_parallel / GIB
+
+
+def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[str, Any]:
+    """What kernel tables leave out, as `tools/fit_overhead.py` fitted it.
+
+    A step on several GPUs waits for worker processes; sampling goes through the whole vocabulary for each sequence;
+    and the front end depends on the host.
+    """
+    text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
+    fitted = json.loads(text)
+    return {
+        "per_step_s": fitted["per_step_on_several_gpus_s"] if tensor_parallel > 1 else 0.0,
+        "per_sequence_s": float(f"{fitted['per_sequence_and_vocabulary_entry_s'] * model.vocab:.3g}"),
+        "frontend_base_s": fitted["frontend_base_s"][gpu],
+        "frontend_per_prompt_token_s": 0.0,
+        "output_s": fitted["output_s"],
+        "step": fitted["step"],
+        "front_end": fitted["front_end"],
+    }
+
+
+def build_profile(
+    model: ModelShape,
+    gpu: str,
+    tensor_parallel: int,
+    quantisation: str,
+    *,
+    variant: str | None = None,
+    command: str = "",
+    today: str = "",
+) -> PerformanceProfile:
+    """Derive the profile of a model on a GPU group.
+
+    Args:
+        model: Its shape.
+        gpu: GPU type.
+        tensor_parallel: GPUs among which it is split.
+        quantisation: Weight format.
+        variant: Another inference where some kernels were not timed.
+        command: Kept as provenance.
+        today: Kept as provenance, ISO date.
+
+    Raises:
+        ProfileError: There are no timings for this, the weights do not fit, or the package is missing.
+    """
+    times = KernelTimes(model, gpu, tensor_parallel, quantisation, variant)
+    weights = weights_gib(model, tensor_parallel, quantisation)
+    _check_memory(gpu, tensor_parallel, weights)
+    base, slope = _fit_decode_attention(times)
+    knots = times.knots()
+    dense = [times.dense_s(tokens) for tokens in knots]
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "id": profile_id(model.name, gpu, tensor_parallel, quantisation, variant),
+        "model": model.model_dump(mode="json"),
+        "gpu": gpu,
+        "tensor_parallel": tensor_parallel,
+        "quantisation": quantisation,
+        "variant": variant,
+        "weights_gib_per_gpu": round(weights, 3),
+        "label": times.label,
+        "provenance": {
+            "package": f"{PACKAGE} {VERSION}",
+            "wheel_sha256": WHEEL_SHA256,
+            "licence": "Apache-2.0, NVIDIA Corporation & Affiliates",
+            "tables": f"{times.system} vllm {times.version}",
+            "derived_on": today,
+            "command": command,
+        },
+        "notes": times.notes,
+        "measured": {
+            "tokens": min(times.max_tokens, knots[-1]),
+            "sequences": SEQUENCES[-1],
+            "context_tokens": CONTEXTS[-1],
+        },
+        "dense": _curve(knots, list(isotonic_regression(dense).x) if model.experts > 1 else dense),
+        "lm_head": _curve(SEQUENCES, [times.lm_head_s(sequences) for sequences in SEQUENCES]),
+        "decode_attention": _curve(SEQUENCES, base),
+        "decode_attention_per_kv_token": _curve(SEQUENCES, slope),
+        "prefill_attention": [float(f"{value:.6g}") for value in _fit_prefill_attention(times)],
+        "step_time_band": _band(times, (model, gpu, tensor_parallel, quantisation, variant)),
+        "overhead": shipped_overhead(model, gpu, tensor_parallel),
+    }
+    content["fit_error"] = _fit_error(times, content)
+    return PerformanceProfile.model_validate_json(json.dumps(content))
+
+
+def write_text(profile: PerformanceProfile) -> str:
+    """A profile as JSON with one line per key: short, and readable in a diff."""
+    content = json.loads(profile.model_dump_json())
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()) + "\n}\n"
+
+
+def _band(times: KernelTimes, wish: tuple[ModelShape, str, int, str, str | None]) -> dict[str, Any]:
+    """How far step times may be off: the spread between hosts, and between ways of inferring what was not timed."""
+    model, gpu, tensor_parallel, quantisation, variant = wish
+    low, high, source = *HOSTS_BAND, HOSTS_SOURCE
+    other = _alternative(gpu, tensor_parallel, quantisation, variant)
+    if times.label == "estimated" and other is not None:
+        twin = KernelTimes(model, gpu, tensor_parallel, quantisation, other[0])
+        ratios = [1.0, *(_typical_s(twin, *step) / _typical_s(times, *step) for step in TYPICAL_STEPS)]
+        low, high = low * min(ratios), high * max(ratios)
+        source = f"{source}; and the variant '{other[0] or 'default'}' on two typical steps"
+    elif times.label == "estimated":
+        (low, high), source = ASSUMED_BAND, "assumed: some kernels were inferred and nothing else tells of them"
+    return {"low": round(low, 3), "high": round(high, 3), "source": source}
+
+
+def _alternative(gpu: str, tensor_parallel: int, quantisation: str, variant: str | None) -> tuple[str | None] | None:
+    """The other way of inferring the same profile, if there is one."""
+    variants = [*FORMATS[gpu][quantisation], *([CROSS_SOCKET] if gpu == "l40s" and tensor_parallel >= 4 else [])]
+    others = [name for name in variants if name != variant]
+    return (others[0],) if others else None
+
+
+def _typical_s(times: KernelTimes, sequences: int, chunk: int) -> float:
+    """A step of decodes at 700 tokens of context, with a prompt chunk or without."""
+    seconds = times.dense_s(sequences + chunk) + times.lm_head_s(sequences)
+    seconds += times.decode_attention_s(sequences, 700)
+    return seconds + (times.prefill_attention_s(chunk, 0) if chunk else 0.0)
+
+
+def _check_memory(gpu: str, tensor_parallel: int, weights: float) -> None:
+    free = GPUS[gpu].memory_gib * MEMORY_SHARE - RESERVE_GIB - weights
+    if free <= 0:
+        raise ProfileError(
+            f"the model does not fit {tensor_parallel} x {gpu}: {GPUS[gpu].memory_gib:.1f} GiB x {MEMORY_SHARE} - "
+            f"{RESERVE_GIB:.1f} GiB reserve - {weights:.1f} GiB weights = {free:.1f} GiB per GPU; use more GPUs or "
+            "smaller weights"
+        )
+
+
+def _curve(x: list[int], y: list[float]) -> dict[str, Any]:
+    """Knots with six significant digits."""
+    return {"x": x, "y": [float(f"{value:.6g}") for value in y]}
+
+
+def _fit_decode_attention(times: KernelTimes) -> tuple[list[float], list[float]]:
+    """Intercept and slope per token of context, by sequences; raw rows are noisy, so they are made monotone first."""
+    base, slope = [], []
+    for sequences in SEQUENCES:
+        seconds = isotonic_regression([times.decode_attention_s(sequences, context) for context in CONTEXTS]).x
+        context = np.array(CONTEXTS) * sequences
+        weights = 1.0 / np.maximum(seconds, 1e-9)
+        fit, _ = nnls(np.column_stack([np.ones_like(seconds), context]) * weights[:, None], seconds * weights)
+        base.append(float(fit[0]))
+        slope.append(float(fit[1]))
+    return list(isotonic_regression(base).x), slope
+
+
+def _fit_prefill_attention(times: KernelTimes) -> tuple[float, ...]:
+    """`a + b q + c q (p + q/2)`, least squares weighted by the step it is part of."""
+    points = [(q, p) for q in CHUNKS for p in PASTS]
+    seconds = np.array([times.prefill_attention_s(q, p) for q, p in points])
+    weights = 1.0 / (seconds + np.array([times.dense_s(q) for q, _ in points]))
+    rows = np.array([[1.0, q, q * (p + q / 2)] for q, p in points])
+    scale = rows.max(axis=0)
+    fit, _ = nnls(rows / scale * weights[:, None], seconds * weights)
+    return tuple(float(value) for value in fit / scale)
+
+
+def _fit_error(times: KernelTimes, profile: dict[str, Any], steps: int = 500) -> dict[str, float]:
+    """Error of the curves against the tables on random steps of decodes and up to three chunks, in per cent."""
+    rng = np.random.default_rng(1)
+    errors = []
+    fixed, per_token, per_pair = profile["prefill_attention"]
+
+    def at(name: str, x: int) -> float:
+        return float(np.interp(x, profile[name]["x"], profile[name]["y"]))
+
+    for _ in range(steps):
+        sequences = int(np.exp(rng.uniform(0, np.log(257))))
+        context = int(np.clip(rng.lognormal(np.log(700), 0.8), 150, 4000))
+        chunks = [(int(rng.integers(16, 2049)), int(rng.integers(0, 4097))) for _ in range(rng.integers(0, 4))]
+        tokens, rows = sequences + sum(q for q, _ in chunks), sequences + len(chunks)
+        true = times.dense_s(tokens) + times.lm_head_s(rows) + times.decode_attention_s(sequences, context)
+        true += sum(times.prefill_attention_s(q, p) for q, p in chunks)
+        ours = at("dense", tokens) + at("lm_head", rows) + at("decode_attention", sequences)
+        ours += at("decode_attention_per_kv_token", sequences) * sequences * context
+        ours += sum(fixed + per_token * q + per_pair * q * (p + q / 2) for q, p in chunks)
+        errors.append(100 * abs(ours / true - 1))
+    return {
+        "steps": steps,
+        "mean_percent": round(float(np.mean(errors)), 2),
+        "p95_percent": round(float(np.quantile(errors, 0.95)), 2),
+        "max_percent": round(float(np.max(errors)), 2),
+    }

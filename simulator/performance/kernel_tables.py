@@ -1,0 +1,369 @@
+"""Kernel timings of one configuration, read from the tables inside the wheel `aiconfigurator-core`.
+
+The tables hold real vLLM kernels, timed on A100 with vLLM 0.14.0 and on L40S, H100 and H200 with vLLM 0.24.0. What they
+do not hold for vLLM (int4 and int8 matrix products, a sound all-reduce over four L40S) is inferred from others, and the
+notes say so. The package is an optional extra, `profiles`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.errors import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import pandas as pd
+    from aiconfigurator_core.sdk.engine import EngineHandle
+    from numpy.typing import NDArray
+
+    from simulator.performance.architecture import ModelShape
+
+PACKAGE: Final = "aiconfigurator-core"
+VERSION: Final = "0.12.0"
+#: Of aiconfigurator_core-0.12.0-cp311-abi3-manylinux_2_28_x86_64.whl.
+WHEEL_SHA256: Final = "aadc4aad0a00bf8a61c477c62bef43de479849c3aa0b1c3078068e08309eccc4"
+
+#: GPU to the package's name for it, and the vLLM version of its tables.
+SYSTEMS: Final = {
+    "a100-80gb": ("a100_sxm", "0.14.0"),
+    "l40s": ("l40s", "0.24.0"),
+    "h100-80gb": ("h100_sxm", "0.24.0"),
+    "h200": ("h200_sxm", "0.24.0"),
+}
+#: The largest token budgets vLLM uses by itself; knots beyond serve nobody.
+_USEFUL_TOKENS: Final = {"a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384}
+#: Tables with the int4 Marlin kernel inside a mixture of experts, and the numbers of experts to take.
+_MARLIN: Final = {
+    "a100_sxm": ("sglang", "0.5.10", (8, 384)),
+    "l40s": ("vllm", "0.24.0", (8, 384)),
+    "h100_sxm": ("sglang", "0.5.10", (8, 384)),
+    "h200_sxm": ("vllm", "0.19.0", (8, 384)),
+}
+#: Weight formats of a GPU for which there are tables, by variant.
+FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
+    "a100-80gb": {"bf16": (None,), "int8": (None,), "w4a16": (None, "trt-llm")},
+    "l40s": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
+    "h100-80gb": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
+    "h200": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
+}
+#: Of four L40S without a fast link the tables' all-reduce comes from a host of two sockets.
+CROSS_SOCKET: Final = "cross-socket"
+_MISSING: Final = {
+    ("a100-80gb", "fp8"): "an A100 has no FP8 arithmetic; choose bf16, int8 or w4a16",
+    ("l40s", "int8"): "there are no int8 timings for L40S; choose fp8, which is as large and at least as fast",
+    ("h100-80gb", "int8"): "there are no int8 timings for H100; choose fp8, which is as large and at least as fast",
+    ("h200", "int8"): "there are no int8 timings for H200; choose fp8, which is as large and at least as fast",
+}
+
+_OTHERS: Final = frozenset(
+    ("embedding", "add_norm_1", "add_norm_2", "act_gate", "p2p", "router_gemm", "moe_pre_dispatch", "moe_post_dispatch")
+)  # fmt: skip
+#: Key-value heads of one GPU up to which decode attention was timed.
+_TIMED_KV_HEADS: Final = 8
+_GEMMS: Final = frozenset(("qkv_gemm", "proj_gemm", "gate_ffn1_gemm", "ffn2_gemm"))
+_ALL_REDUCES: Final = frozenset(("embedding_ar", "ar_1", "ar_2"))
+
+
+def check_wish(gpu: str, quantisation: str, variant: str | None, tensor_parallel: int, model: ModelShape) -> None:
+    """Refuse what the tables cannot answer.
+
+    Raises:
+        ProfileError: Unknown GPU, a format it lacks, an unknown variant, or GPUs among which the heads do not divide.
+    """
+    if gpu not in SYSTEMS:
+        raise ProfileError(f"gpu: no kernel timings for '{gpu}'; there are: {', '.join(SYSTEMS)}")
+    formats = FORMATS[gpu]
+    if quantisation not in formats:
+        why = _MISSING.get((gpu, quantisation), f"there are no timings; choose {', '.join(formats)}")
+        raise ProfileError(f"quantisation: {quantisation} on {gpu}: {why}")
+    variants = [*formats[quantisation], *([CROSS_SOCKET] if gpu == "l40s" and tensor_parallel >= 4 else [])]
+    if variant not in variants:
+        known = ", ".join(name for name in variants if name) or "none"
+        raise ProfileError(
+            f"variant: '{variant}' is unknown for {quantisation} on {gpu} x{tensor_parallel}; there are: {known}"
+        )
+    if model.heads % tensor_parallel or (model.kv_heads % tensor_parallel and tensor_parallel % model.kv_heads):
+        raise ProfileError(
+            f"tensor-parallel: {model.heads} heads with {model.kv_heads} key-value heads do not divide among "
+            f"{tensor_parallel} GPUs"
+        )
+    if model.experts > 1 and quantisation != "bf16":
+        raise ProfileError(f"quantisation: mixtures of experts are derived in bf16 only, not {quantisation}")
+
+
+def check_package() -> None:
+    """Refuse to work without the very package that was audited.
+
+    Raises:
+        ProfileError: It is missing or of another version.
+    """
+    try:
+        found = importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        raise ProfileError(
+            f"deriving a profile needs {PACKAGE} {VERSION}: pip install '{PACKAGE}=={VERSION}' (Linux x86-64, 616 MB)"
+        ) from None
+    if found != VERSION:
+        raise ProfileError(f"deriving a profile needs {PACKAGE} {VERSION}, but {found} is installed")
+
+
+class _Engine:
+    """The package's engine for one model, taken apart by operation."""
+
+    def __init__(self, model: ModelShape, system: str, tensor_parallel: int, backend: str, mode: str) -> None:
+        from aiconfigurator_core.sdk.engine import EngineHandle
+
+        parallel = {"tp_size": tensor_parallel}
+        if model.experts > 1:
+            parallel |= {"moe_tp_size": tensor_parallel, "moe_ep_size": 1}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(json.dumps(_config(model)), encoding="utf-8")
+            self._handle: EngineHandle = EngineHandle.compile(folder, system, backend, gemm_quant_mode=mode, **parallel)
+        self._context = self._operations(self._handle.evaluate_context_ops)
+        self._generation = self._operations(self._handle.evaluate_generation_ops)
+        known = _OTHERS | _GEMMS | _ALL_REDUCES | {"attention", "logits_gemm", "moe"}
+        if strange := set(self._context) - known:
+            raise ProfileError(f"{model.name}: the kernel tables take it apart in an unknown way: {sorted(strange)}")
+
+    @staticmethod
+    def _operations(evaluate: Callable[..., list[Any]]) -> dict[str, int]:
+        """Index of each operation by its name without the phase."""
+        names: dict[str, int] = {}
+        while True:
+            try:
+                name = evaluate([len(names)], batch_size=1, s=64)[0][0]
+            except ValueError:
+                return names
+            names[name.split("_", 1)[1]] = len(names)
+
+    def tokens_s(self, names: frozenset[str], tokens: int) -> float:
+        """Operations that depend on the tokens of the step alone."""
+        indices = [index for name, index in self._context.items() if name in names]
+        rows = self._handle.evaluate_context_ops(indices, batch_size=1, s=tokens, prefix=0) if indices else []
+        return float(sum(row[1] for row in rows)) / 1e3
+
+    def prefill_attention_s(self, tokens: int, past: int) -> float:
+        rows = self._handle.evaluate_context_ops([self._context["attention"]], batch_size=1, s=tokens, prefix=past)
+        return float(rows[0][1]) / 1e3
+
+    def generation_s(self, name: str, sequences: int, context: int) -> float:
+        rows = self._handle.evaluate_generation_ops([self._generation[name]], batch_size=sequences, s=context)
+        return float(rows[0][1]) / 1e3
+
+
+def _config(model: ModelShape) -> dict[str, Any]:
+    """A `config.json`; the package refuses Mistral's own architecture, and Llama's has the same operations."""
+    mixture = {"num_local_experts": model.experts, "num_experts_per_tok": model.experts_per_token}
+    kind = {"Qwen3ForCausalLM": "qwen3", "MixtralForCausalLM": "mixtral"}.get(model.architecture, "llama")
+    return {
+        "architectures": [model.architecture if kind != "llama" else "LlamaForCausalLM"],
+        "model_type": kind,
+        "num_hidden_layers": model.layers,
+        "hidden_size": model.hidden,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "intermediate_size": model.intermediate,
+        "vocab_size": model.vocab,
+        "max_position_embeddings": 131072,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+    } | (mixture if model.experts > 1 else {})
+
+
+def _table(system: str, *path: str) -> pd.DataFrame:
+    import pandas as pd
+
+    root = Path(str(importlib.metadata.distribution(PACKAGE).locate_file("aiconfigurator_core")))
+    return pd.read_parquet(root.joinpath("systems", "data", system, *path))
+
+
+@cache
+def _gemm_rows(system: str, version: str) -> tuple[int, ...]:
+    """Row counts for which matrix products were timed; between them the package interpolates."""
+    table = _table(system, "gemm", "vllm", version, "gemm_perf.parquet")
+    return tuple(sorted(int(m) for m in table.m.unique()))
+
+
+@cache
+def _marlin(system: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and picoseconds per parameter of the int4 Marlin kernel, from the mixture-of-experts tables.
+
+    A balanced mixture gives each expert tokens x top-k / experts rows, so one call times a matrix product of that
+    many rows over all experts' weights. No table holds the dense kernel for vLLM on these GPUs.
+    """
+    import numpy as np
+    from scipy.optimize import isotonic_regression
+
+    name, version, experts = _MARLIN[system]
+    table = _table(system, "moe", name, version, "moe_perf.parquet")
+    rows = table[
+        (table.moe_dtype == "int4_wo")
+        & table.kernel_source.str.contains("marlin")
+        & (table.distribution == "balanced")
+        & (table.moe_ep_size == 1)
+        & (table.moe_tp_size <= 2)
+        & (table.num_experts.isin(experts))
+    ].copy()
+    rows["m"] = rows.num_tokens * rows.topk / rows.num_experts
+    weights = rows.num_experts * 3.0 * rows.hidden_size * rows.inter_size / rows.moe_tp_size
+    rows["ps"] = rows.latency * 1e9 / weights
+    curve = rows[rows.m >= 1].groupby("m").ps.median()
+    return curve.index.to_numpy(), np.asarray(isotonic_regression(curve.to_numpy()).x)
+
+
+@cache
+def _experts(system: str, version: str, model: ModelShape, tensor_parallel: int) -> NDArray[np.float64]:
+    """Tokens and seconds of one layer's experts, from rows in which their load is even, or next to it.
+
+    With even load few tokens reach as many experts as they can; with random choice they meet, so fewer are read. The
+    expected number of experts read, E (1 - (1 - k/E)^m) for m tokens that take k of E, corrects for that.
+    """
+    import numpy as np
+
+    table = _table(system, "moe", "vllm", version, "moe_perf.parquet")
+    shape = {
+        "moe_dtype": "bfloat16", "num_experts": model.experts, "topk": model.experts_per_token, "moe_ep_size": 1,
+        "hidden_size": model.hidden, "inter_size": model.intermediate, "moe_tp_size": tensor_parallel,
+    }  # fmt: skip
+    for key, value in shape.items():
+        table = table[table[key] == value]
+    loads = [name for name in ("balanced", "power_law_1.01") if (table.distribution == name).any()]
+    if not loads:
+        raise ProfileError(f"{model.name}: no timings of such a mixture of experts on {system} x{tensor_parallel}")
+    rows = table[table.distribution == loads[0]].groupby("num_tokens").latency.median()
+    tokens, seconds = rows.index.to_numpy(np.float64), rows.to_numpy(np.float64) / 1e3
+    if loads[0] == "balanced":
+        share = model.experts_per_token / model.experts
+        reached = np.minimum(1.0, share * tokens)
+        seconds = seconds * (1.0 - (1.0 - share) ** tokens) / reached
+    return np.array([tokens, seconds])
+
+
+class KernelTimes:
+    """Times of one configuration in seconds, as the tables (and the stated inferences) give them.
+
+    Attributes:
+        label: `derived` from kernels timed on this GPU, or `estimated` where some had to be inferred.
+        notes: What was inferred, and how.
+
+    Raises:
+        ProfileError: See `check_wish` and `check_package`.
+    """
+
+    def __init__(
+        self, model: ModelShape, gpu: str, tensor_parallel: int, quantisation: str, variant: str | None = None
+    ) -> None:
+        check_wish(gpu, quantisation, variant, tensor_parallel, model)
+        check_package()
+        self.system, self.version = SYSTEMS[gpu]
+        self.notes: list[str] = []
+        self.label = "derived"
+        self._gpu = gpu
+        self._model = model
+        self._tensor_parallel = tensor_parallel
+        mode = "fp8" if quantisation == "fp8" else "bfloat16"
+        self._engine = _Engine(model, self.system, tensor_parallel, "vllm", mode)
+        self._gemms: _Engine | None = self._engine
+        self._pair: _Engine | None = None
+        if gpu == "l40s" and tensor_parallel >= 4:
+            self._choose_all_reduce(mode, variant)
+        if quantisation in {"w4a16", "int8"}:
+            self._choose_gemms(quantisation, variant)
+        self._mixture = _experts(self.system, self.version, model, tensor_parallel) if model.experts > 1 else None
+        if model.experts > 1:
+            self._estimated("mixture of experts with an even load; the times of dense layers are made monotone")
+        self._kv_ratio = max(1, model.kv_heads // tensor_parallel // _TIMED_KV_HEADS)
+        self._attention = self._engine
+        if self._kv_ratio > 1:
+            grouped = model.model_copy(update={"kv_heads": _TIMED_KV_HEADS * tensor_parallel})
+            self._attention = _Engine(grouped, self.system, tensor_parallel, "vllm", mode)
+            self.notes.append(
+                f"decode attention without grouped heads was not timed: taken at {_TIMED_KV_HEADS} key-value heads and "
+                f"{self._kv_ratio} times the sequences, which read as much"
+            )
+
+    def _estimated(self, note: str) -> None:
+        self.label = "estimated"
+        self.notes.append(note)
+
+    def _choose_all_reduce(self, mode: str, variant: str | None) -> None:
+        if variant == CROSS_SOCKET:
+            self.notes.append("all-reduce as collected on a cross-socket host without peer-to-peer access")
+            return
+        self._pair = _Engine(self._model, self.system, 2, "vllm", mode)
+        self._estimated(
+            f"all-reduce scaled from two GPUs at equal bus bandwidth (x{self._all_reduce_factor:.3g}): the others' rows "
+            "come from a cross-socket host (3.8 GB/s against 18.8 GB/s) and a path vLLM does not take"
+        )
+
+    @property
+    def _all_reduce_factor(self) -> float:
+        """A ring moves 2 (n - 1) / n of the data over each link; for two GPUs that is 1."""
+        return 2.0 * (self._tensor_parallel - 1) / self._tensor_parallel
+
+    def _choose_gemms(self, quantisation: str, variant: str | None) -> None:
+        if quantisation == "int8":
+            self._gemms = _Engine(self._model, self.system, self._tensor_parallel, "trtllm", "sq")
+            self._estimated("int8 matrix products (W8A8) as timed under TensorRT-LLM 1.0.0: no table holds vLLM's")
+        elif variant == "trt-llm":
+            self._gemms = _Engine(self._model, self.system, self._tensor_parallel, "trtllm", "int4_wo")
+            self._estimated("int4 matrix products as timed under TensorRT-LLM 1.0.0: no table holds vLLM's")
+        else:
+            self._gemms = None
+            self._estimated(
+                "int4 matrix products from the Marlin mixture-of-experts tables; routing is included, so long prompts "
+                "come out slow: other methods put W4A16 prefill at 1.06 to 1.7 times bf16"
+            )
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a step beyond which the times of matrix products are extrapolated."""
+        return _gemm_rows(self.system, self.version)[-1] if self._gemms else int(_marlin(self.system)[0][-1])
+
+    def knots(self) -> list[int]:
+        """Token counts between which the dense layers are straight: those of the tables, thinned below 16."""
+        rows = set(_gemm_rows(self.system, self.version))
+        if self._gemms is None:
+            rows |= {int(m) for m in _marlin(self.system)[0]}
+        few = {1, 2, 4, 8, 12}
+        return sorted(m for m in rows if m in few or 16 <= m <= _USEFUL_TOKENS[self._gpu])
+
+    def dense_s(self, tokens: int) -> float:
+        """Everything that depends on the tokens of the step alone."""
+        import numpy as np
+
+        seconds = self._engine.tokens_s(_OTHERS, tokens)
+        if self._mixture is not None:
+            seconds += self._model.layers * float(np.interp(tokens, *self._mixture))
+        if self._gemms is None:
+            rows, ps = _marlin(self.system)
+            at = np.interp(tokens, rows, ps) if tokens <= rows[-1] else ps[-1] * tokens / rows[-1]
+            seconds += float(at) * 1e-12 * self._model.matrix_parameters / self._tensor_parallel
+        else:
+            seconds += self._gemms.tokens_s(_GEMMS, tokens)
+        if self._pair is not None:
+            return seconds + self._all_reduce_factor * self._pair.tokens_s(_ALL_REDUCES, tokens)
+        return seconds + self._engine.tokens_s(_ALL_REDUCES, tokens)
+
+    def lm_head_s(self, sequences: int) -> float:
+        """Output head; it stays in 16 bits."""
+        return self._engine.generation_s("logits_gemm", sequences, 512)
+
+    def decode_attention_s(self, sequences: int, context: int) -> float:
+        """Attention of one decode step with equal contexts."""
+        return self._attention.generation_s("attention", sequences * self._kv_ratio, context)
+
+    def prefill_attention_s(self, tokens: int, past: int) -> float:
+        """Attention of one prompt chunk."""
+        return self._engine.prefill_attention_s(tokens, past)

@@ -1,0 +1,88 @@
+"""Profiles derived anew; needs the tables of `aiconfigurator-core`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from simulator.errors import ProfileError
+from simulator.performance.architecture import read_model
+from simulator.performance.build import WEIGHT_BYTES, build_profile, weights_gib, write_text
+from simulator.performance.kernel_tables import check_wish
+from simulator.performance.profile import PerformanceProfile, read_profile
+from tests.command import run
+
+needs_tables = pytest.mark.skipif(
+    not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core"
+)
+
+
+@needs_tables
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama-3.1-8b-bf16-a100-80gb-x1", "llama-3.3-70b-w4a16-a100-80gb-x2", "llama-3.3-70b-fp8-l40s-x4",
+        "llama-2-7b-bf16-h100-80gb-x1", "mixtral-8x7b-bf16-h100-80gb-x2", "llama-3.3-70b-int8-a100-80gb-x2",
+    ],
+)  # fmt: skip
+def test_a_shipped_profile_is_what_its_command_gives(name):
+    shipped = read_profile(name)
+    built = build_profile(
+        shipped.model, shipped.gpu, shipped.tensor_parallel, shipped.quantisation, variant=shipped.variant,
+        command=shipped.provenance["command"], today=shipped.provenance["derived_on"],
+    )  # fmt: skip
+    assert built == shipped
+    assert PerformanceProfile.model_validate_json(write_text(built)) == built
+
+
+@needs_tables
+def test_the_command_derives_a_model_of_ones_own(tmp_path, capsys):
+    config = {
+        "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 60, "hidden_size": 7168, "num_attention_heads": 56,
+        "num_key_value_heads": 8, "intermediate_size": 20480, "vocab_size": 64000,
+    }  # fmt: skip
+    folder = tmp_path / "Yi-34B-Chat"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    target = tmp_path / "yi.json"
+    arguments = ["profile", "build", "--model", str(folder), "--gpu", "h100", "--tp", "2", "--output", str(target)]
+    code, _, err = run(arguments, capsys)
+    assert code == 0, err
+    profile = PerformanceProfile.model_validate_json(target.read_bytes())
+    assert (profile.id, profile.label) == ("yi-34b-bf16-h100-80gb-x2", "derived")
+    assert profile.fit_error.mean_percent < 1.5
+    code, out, _ = run(["profile", "show", str(target)], capsys)
+    assert code == 0
+    assert "34.4 billion parameters" in out
+
+
+@needs_tables
+def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic():
+    with pytest.raises(ProfileError, match=r"44\.4 GiB x 0\.92 - 2\.0 GiB reserve - 65\.7 GiB weights = -26\.9 GiB"):
+        build_profile(read_model("llama-3.3-70b"), "l40s", 2, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "quantisation", "variant", "size", "model", "message"),
+    [
+        ("a100-40gb", "bf16", None, 1, "llama-3.1-8b", "there are: a100-80gb"),
+        ("a100-80gb", "fp8", None, 2, "llama-3.3-70b", "no FP8 arithmetic; choose bf16, int8 or w4a16"),
+        ("l40s", "int8", None, 1, "llama-3.1-8b", "choose fp8"),
+        ("h200", "int3", None, 1, "llama-3.1-8b", "choose bf16, fp8, w4a16"),
+        ("a100-80gb", "w4a16", "marlin", 2, "llama-3.3-70b", "there are: trt-llm"),
+        ("l40s", "bf16", "cross-socket", 2, "llama-3.3-70b", "there are: none"),
+        ("h100-80gb", "bf16", None, 5, "qwen2.5-7b", "do not divide among 5"),
+        ("h100-80gb", "fp8", None, 2, "mixtral-8x7b", "bf16 only"),
+    ],
+)
+def test_what_the_tables_cannot_answer_is_refused(gpu, quantisation, variant, size, model, message):
+    with pytest.raises(ProfileError, match=message):
+        check_wish(gpu, quantisation, variant, size, read_model(model))
+
+
+@pytest.mark.parametrize("quantisation", sorted(WEIGHT_BYTES))
+def test_weights_halve_with_twice_the_gpus(quantisation):
+    model = read_model("llama-3.3-70b")
+    assert weights_gib(model, 2, quantisation) == pytest.approx(2 * weights_gib(model, 4, quantisation))
