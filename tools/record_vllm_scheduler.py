@@ -1,6 +1,6 @@
 """Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
 
-    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--nasty]
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts] [--nasty]
 
 Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
 nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
@@ -34,7 +34,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
 from vllm.v1.outputs import ModelRunnerOutput
-from vllm.v1.request import Request
+from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
 
 MODEL = {
@@ -96,7 +96,11 @@ class Run:
         self.steps: list[dict[str, Any]] = []
         self.now = 0.0
         self.gpu_free = 0.0
-        self.pending = deque(sorted(range(len(case["inputs"])), key=lambda i: case["inputs"][i]["arrival"]))
+        inputs = case["inputs"]
+        self.pending = deque(sorted(range(len(inputs)), key=lambda i: inputs[i]["arrival"]))
+        self.aborts = deque(
+            sorted((i for i in range(len(inputs)) if "abort" in inputs[i]), key=lambda i: inputs[i]["abort"])
+        )
         self.rows = [
             {"idx": i, "arrival": entry["arrival"], "queue": None, "ttft": None, "finish": None, "cached_tokens": 0,
              "preemptions": 0, "token_times": []}
@@ -121,6 +125,10 @@ class Run:
                 block_hasher=self.hasher,
             )
             self.scheduler.add_request(request)
+        while self.aborts and self.case["inputs"][self.aborts[0]]["abort"] <= self.now:
+            key = f"{self.aborts.popleft():06d}"
+            if key in self.scheduler.requests:
+                self.scheduler.finish_requests(key, RequestStatus.FINISHED_ABORTED)
 
     def schedule(self) -> tuple[Any, dict[str, Any] | None]:
         """One scheduling pass and the step it makes."""
@@ -168,7 +176,10 @@ class Run:
             keys = [f"{index:06d}" for index, _, _ in step["items"]]
         sampled = []
         for key, (_, tokens, start) in zip(keys, step["items"] if step else [], strict=True):
-            request = self.scheduler.requests[key]
+            request = self.scheduler.requests.get(key)
+            if request is None:
+                sampled.append([100 + int(key)])
+                continue
             known = self.known[id(step)][key]
             done = start + tokens >= known
             sampled.append([100 + int(key)] if done else [])
@@ -226,9 +237,8 @@ class Run:
         return request.num_tokens
 
 
-def random_case(seed: int) -> dict[str, Any]:
+def random_case(rng: random.Random) -> dict[str, Any]:
     """A random workload under random settings."""
-    rng = random.Random(seed)
     size = rng.choice([8, 16])
     longest = rng.choice([96, 256, 1024])
     seqs = rng.choice([1, 2, 4, 8, 16, 32])
@@ -262,6 +272,15 @@ def random_case(seed: int) -> dict[str, Any]:
     return {"config": config, "step_time": step_time, "inputs": inputs}
 
 
+def with_aborts(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The same workload with clients that give up: some while they wait, some while they read."""
+    inputs = []
+    for entry in case["inputs"]:
+        patience_s = rng.choice([0.0, 0.004, 0.03, 0.2, 1.0]) * rng.random()
+        inputs.append(entry | {"abort": round(entry["arrival"] + patience_s, 6)} if rng.random() < 0.4 else entry)
+    return case | {"inputs": inputs}
+
+
 def plain(count: int, gap_s: float, prompt_len: int, output_len: int, **more: int) -> list[dict[str, Any]]:
     """Equal requests at equal gaps."""
     return [
@@ -284,6 +303,10 @@ def nasty_cases() -> dict[str, dict[str, Any]]:
         {"arrival": round(n * 0.05, 6), "prompt_len": 200, "output_len": 8, "prefix_id": n % 4, "prefix_len": 180}
         for n in range(16)
     ]
+    gone = [
+        entry | ({"abort": round(entry["arrival"] + 0.02 * n, 6)} if n % 2 else {})
+        for n, entry in enumerate(plain(24, 0.011, 90, 40, **shared))
+    ]
     cases: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         "tiny_cache": ({"num_gpu_blocks": 33, "prefix_caching": False}, plain(10, 0.01, 40, 90)),
         "one_giant_prompt": ({}, [*plain(1, 0.0, 480, 20), *plain(8, 0.013, 20, 30)]),
@@ -301,6 +324,7 @@ def nasty_cases() -> dict[str, dict[str, Any]]:
         "whole_prompts": (whole, plain(14, 0.004, 230, 25)),
         "whole_prompts_prefix": (whole, plain(14, 0.004, 230, 25, prefix_id=0, prefix_len=120)),
         "host_overhead": ({"overhead": 0.0013, "num_gpu_blocks": 60}, plain(16, 0.011, 60, 25)),
+        "clients_give_up": ({"num_gpu_blocks": 34, "max_num_seqs": 6}, gone),
         "single_tokens": ({"max_num_seqs": 3}, plain(20, 0.004, 1, 1)),
     }
     step_time = {
@@ -321,6 +345,7 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--aborts", action="store_true", help="let clients give up")
     parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
@@ -328,7 +353,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as model:
         (Path(model) / "config.json").write_text(json.dumps(MODEL), encoding="utf-8")
         seeds = range(arguments.seed, arguments.seed + arguments.cases)
-        cases = {f"random_{seed:04d}": random_case(seed) for seed in seeds}
+        cases = {f"random_{seed:04d}": random_case(random.Random(seed)) for seed in seeds}
+        if arguments.aborts:
+            cases = {
+                f"aborts_{seed:04d}": with_aborts(random_case(random.Random(seed)), random.Random(seed))
+                for seed in seeds
+            }
         if arguments.nasty:
             cases |= nasty_cases()
         for name, case in cases.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import isclose
+from math import isclose, isnan, nan
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import simpy
@@ -90,16 +91,24 @@ def _same_step(theirs: Step, ours: StepReport) -> bool:
 def _same(recording: Recording, index: int, sequences: list[Sequence], finish: dict[int, float]) -> bool:
     row, sequence = recording.requests[index], sequences[index]
     arrival = recording.inputs[index].arrival
+    # What an aborted request would have got, had it waited, is known to the replica and to nobody else.
+    abort_s = recording.inputs[index].abort if index not in finish else None
     times = (
         (row.queue, sequence.scheduled_s - arrival),
         (row.ttft, sequence.first_token_s - arrival),
-        (row.finish, finish.get(index)),
+        (row.finish, finish.get(index, nan)),
     )
     return (
-        all(a is not None and b is not None and isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE) for a, b in times)
-        and row.cached_tokens == sequence.cached_tokens
+        all(_same_time(a, b, None if abort_s is None else abort_s - arrival) for a, b in times)
+        and row.cached_tokens == max(sequence.cached_tokens, 0)
         and row.preemptions == sequence.preemptions
     )
+
+
+def _same_time(theirs: float | None, ours: float, given_up_s: float | None) -> bool:
+    if theirs is None:
+        return isnan(ours) or (given_up_s is not None and ours >= given_up_s)
+    return isclose(theirs, ours, rel_tol=RELATIVE, abs_tol=RELATIVE)
 
 
 def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[Sequence], dict[int, float], int]:
@@ -117,7 +126,7 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
         finish[sequence.index] = at_s
 
     def on_abort(_sequence: Sequence, _tokens: int) -> None:
-        raise AssertionError("a recorded run aborts nothing")
+        """What it cost is not recorded."""
 
     replica: Replica | StepwiseReplica
     if reports is None:
@@ -130,24 +139,28 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
         )
     sequences = _sequences(recording)
 
-    def arrive() -> Generator[simpy.Event, object, None]:
-        # What arrives at one moment is there before the engine looks.
-        for ready_s, together in groupby(sorted(sequences, key=_ready), key=_ready):
-            yield env.timeout(max(0.0, ready_s - env.now))
+    news = sorted(
+        [(sequence.ready_s, 0, sequence) for sequence in sequences]
+        + [(e.abort, 1, s) for s, e in zip(sequences, recording.inputs, strict=True) if e.abort is not None]
+    )
+
+    def clients() -> Generator[simpy.Event, object, None]:
+        # What arrives at one moment is there before the engine looks, and a client gives up what it has sent.
+        for at_s, together in groupby(news, key=itemgetter(0)):
+            yield env.timeout(max(0.0, at_s - env.now))
             if isinstance(replica, Replica):
                 replica.catch_up(env.now)
-            for sequence in together:
-                replica.submit(sequence)
+            for _, gives_up, sequence in together:
+                if not gives_up:
+                    replica.submit(sequence)
+                elif sequence.index not in finish:
+                    replica.abort(sequence, env.now)
 
-    env.process(arrive())
+    env.process(clients())
     env.run()
     if isinstance(replica, Replica):
         replica.finish()
     return sequences, finish, replica.steps
-
-
-def _ready(sequence: Sequence) -> float:
-    return sequence.ready_s
 
 
 def _sequences(recording: Recording) -> list[Sequence]:

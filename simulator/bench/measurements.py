@@ -147,7 +147,10 @@ def read_measurements(path: Path, qualities: Iterable[str]) -> Collection:
     faults: list[str] = []
     grouped: dict[str, list[dict[str, str]]] = {}
     for line, row in _rows(path):
-        faults += [f"{path}:{line}: {fault}" for fault in _faults(row)]
+        found = [f"{path}:{line}: {fault}" for fault in _faults(row)]
+        faults += found
+        if found:
+            continue
         if row["quality"] not in wanted:
             collection.skip(row["id"], f"quality {row['quality'] or 'unknown'} was not asked for")
         elif reason := _reason_against(row):

@@ -57,6 +57,8 @@ class Input(_Part):
     priority: int = 0
     prefix_id: int | None = None
     prefix_len: Count = 0
+    abort: float | None = None
+    """When its client gives up, if it has not been answered by then."""
 
 
 class Step(_Part):

@@ -303,8 +303,8 @@ class KernelTimes:
             return
         self._pair = _Engine(self._model, self.system, 2, "vllm", mode)
         self._estimated(
-            f"all-reduce scaled from two GPUs at equal bus bandwidth (x{self._all_reduce_factor:.3g}): the others' rows "
-            "come from a cross-socket host (3.8 GB/s against 18.8 GB/s) and a path vLLM does not take"
+            f"all-reduce scaled from two GPUs at equal bus bandwidth (x{self._all_reduce_factor:.3g}): the others' "
+            "rows come from a cross-socket host (3.8 GB/s against 18.8 GB/s) and a path vLLM does not take"
         )
 
     @property

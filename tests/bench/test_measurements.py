@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from simulator.bench.measurements import COLUMNS, METRICS, read_measurements
+from simulator.errors import TraceError
+from tests.command import run
+
+ROW = {
+    "id": "a-s0", "gpu": "A100-80GB-SXM", "tp": "1", "model": "meta-llama/Llama-3.1-8B-Instruct", "quant": "BF16",
+    "vllm_version": "0.15.1", "max_num_seqs": "128.0", "max_num_batched_tokens": "2048", "kv_blocks": "", "stage": "0",
+    "rate_rps": "2.5", "concurrency": "", "duration_s": "60", "n_requests": "150", "prompt_len_mean": "",
+    "prompt_len_spec": "shared system 100 + question 447 = 547 (before retokenisation)", "output_len_mean": "",
+    "output_len_spec": "20", "quality": "A", "notes": "all prompts repeat from 100", "prefix_caching": "on (warm)",
+    "itl_server_ms": "12.0", "ttft_mean_ms": "40", "e2e_mean_ms": "270", "e2e_p99_ms": "300",
+}  # fmt: skip
+
+
+def write(path, *changes, without=()):
+    rows = [ROW | change for change in changes]
+    names = [
+        name
+        for name in dict.fromkeys([*COLUMNS, *(column for column, _ in METRICS.values()), *ROW])
+        if name not in without
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_stages_of_one_server_are_one_experiment(tmp_path):
+    path = write(tmp_path / "m.csv", {"id": "a-s1", "stage": "1", "rate_rps": "6"}, {}, {"id": "b-s0"})
+    first, second = read_measurements(path, ["A"]).experiments
+    assert [stage.row for stage in first.stages] == ["a-s0", "a-s1"]
+    assert [stage.starts_up for stage in first.stages] == [True, False]
+    assert (first.kind, first.gpu, first.quantisation, first.repeating) == ("open", "a100-80gb", "bf16", True)
+    assert (first.prompt_tokens, first.output_tokens, first.max_num_seqs) == (574, 20, 128)
+    assert first.stages[0].measured == pytest.approx(
+        {"itl_mean_s": 0.012, "ttft_mean_s": 0.04, "e2e_mean_s": 0.27, "e2e_p99_s": 0.3}
+    )
+    assert second.name == "b"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"quality": "C"}, "quality C was not asked for"),
+        ({"stage": "summary"}, "sums up stages"),
+        ({"stage": "offline batch"}, "'offline batch' are not replayed"),
+        ({"gpu": "A100-80GB-PCIe"}, "no kernel timings for the board"),
+        ({"quant": "BF16 weights, FP8 KV"}, "does not cover"),
+        ({"prompt_len_spec": ""}, "no prompt or output length"),
+        ({"rate_rps": ""}, "no arrival rate"),
+        ({"stage": "closed"}, "no concurrency"),
+        ({"stage": "burst", "n_requests": ""}, "no number of requests"),
+        ({"itl_server_ms": "", "ttft_mean_ms": "", "e2e_mean_ms": "", "e2e_p99_ms": ""}, "no metric"),
+    ],
+)
+def test_rows_that_cannot_be_replayed_are_kept_with_the_reason(change, reason, tmp_path):
+    collection = read_measurements(write(tmp_path / "m.csv", change), ["A"])
+    assert not collection.experiments
+    ((found, rows),) = collection.skipped.items()
+    assert reason in found
+    assert rows == ["a-s0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "format_"),
+    [
+        ("W4A16 GPTQ compressed-tensors", "w4a16"),
+        ("AWQ int4", "w4a16"),
+        ("FP8", "fp8"),
+        ("FP16/BF16", "bf16"),
+        ("W8A8", "int8"),
+    ],
+)
+def test_weight_formats_are_understood(text, format_, tmp_path):
+    collection = read_measurements(write(tmp_path / "m.csv", {"quant": text}), ["A"])
+    assert collection.experiments[0].quantisation == format_
+
+
+def test_bad_files_are_refused_with_all_faults(tmp_path, capsys):
+    path = write(tmp_path / "m.csv", {"rate_rps": "fast"}, {"tp": "-1", "itl_server_ms": "nan"})
+    with pytest.raises(TraceError) as caught:
+        read_measurements(path, ["A"])
+    assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
+        "rate_rps: 'fast' is not a number", "tp: '-1' is not a number", "itl_server_ms: 'nan' is not a number"
+    ]  # fmt: skip
+    with pytest.raises(TraceError, match="lacks the columns rate_rps, notes"):
+        read_measurements(write(path, {}, without=("rate_rps", "notes")), ["A"])
+    for bad in (tmp_path / "missing.csv", tmp_path):
+        code, out, err = run(["bench", "validate", "--measurements", str(bad)], capsys)
+        assert (code, out) == (2, "")
+        assert "cannot be read" in err
