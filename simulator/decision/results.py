@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import QUANTILES
 from simulator.cost.prices import load_price_book
+from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.simulation import replica_plan
 from simulator.errors import Fault, ScenarioError
@@ -159,7 +160,8 @@ def run(
         if reasons := forbidden(scenario, pattern):
             refusals[name] = reasons
     simulated = [name for name in chosen if name not in refusals]
-    runs = replicate(scenario, simulated, replications=count, jobs=jobs, folder=folder, progress=progress)
+    widened, ends = with_band_ends(scenario, simulated)
+    runs = replicate(widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, progress=progress)
     book = load_price_book(scenario.prices.book)
     month = Decimal(str(month_hours(scenario)))
     capacity = {
@@ -173,6 +175,7 @@ def run(
         else pattern_result(name, pattern, runs[name], book, month, _fraction(runs[name], capacity.get(name)))
         for name, pattern in chosen.items()
     ]
+    results = [add_band(result, scenario, runs) for result in results]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     decision = decide(scenario, results, book, monthly)
     return Results(scenario, count, month, book, results, decision, monthly)

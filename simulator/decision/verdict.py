@@ -94,7 +94,7 @@ def decide(
         payback_months=_payback(scenario, on_offer),
         rules_fired=rules,
         capacity_advice=_capacity_advice([*ranked[:1], *allowed]),
-        what_would_change_it=_changes(ranked, crossings),
+        what_would_change_it=[*_changes(ranked, crossings), *_doubts(allowed)],
         crossings=crossings,
     )
 
@@ -251,6 +251,25 @@ def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing]) -> 
         ratio = _cost(other) / _cost(best) if _cost(best) else float("inf")
         changes.insert(0, f"{best.name} would have to cost {_times(ratio)} before {other.name} is cheaper")
     return changes
+
+
+def _doubts(results: Sequence[PatternResult]) -> list[str]:
+    """Clusters whose objectives hang on how well their step times are known."""
+    found = []
+    for result in results:
+        band = result.step_time_band
+        if band is None:
+            continue
+        for end in (band.low, band.high):
+            meets = not end.missed
+            if meets == result.objectives_met:
+                continue
+            change = "meet every objective" if meets else f"miss objectives for {', '.join(end.missed)}"
+            found.append(
+                f"{result.name} would {change} if its steps lasted {end.factor:.2f} times as long as its "
+                f"{band.label} profile says, which may be ({band.source})"
+            )
+    return found
 
 
 def _times(ratio: float) -> str:

@@ -48,6 +48,9 @@ class LevelMeter:
 
     def busy(self, start_s: float, end_s: float) -> None:
         """Record that steps were executing from start to end."""
+        if start_s >= self._horizon_s:
+            # The step behind the one that crosses the horizon.
+            return
         index = int(start_s / INTERVAL_S)
         if end_s <= (index + 1) * INTERVAL_S and end_s <= self._horizon_s:
             self._busy[index] += end_s - start_s

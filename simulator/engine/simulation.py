@@ -14,7 +14,7 @@ from simulator.engine.metered_api import ApiBackend
 from simulator.engine.record import Outcome, RequestLog, RunRecord
 from simulator.engine.router import OverflowRouter, write_loss
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import load_profile
+from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from simulator.workload.streams import stream
@@ -34,16 +34,11 @@ def replica_plan(cluster: Cluster) -> ReplicaPlan:
 
     Raises:
         ProfileNotFound: No profile for this model, GPU, parallelism and quantisation.
+        ProfileError: The cluster's own profile file is wrong.
         InfeasibleCluster: The model does not fit the GPUs; the message shows the arithmetic.
     """
     engine = cluster.engine
-    profile = load_profile(
-        model=cluster.model,
-        gpu=cluster.gpu,
-        tensor_parallel=cluster.tensor_parallel,
-        quantisation=cluster.quantisation,
-        variant=cluster.variant,
-    )
+    profile = cluster_profile(cluster)
     capacity = kv_capacity(profile, engine)
     overhead = profile.overhead
     return ReplicaPlan(

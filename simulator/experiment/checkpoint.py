@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.analysis.metrics import RunSummary
-from simulator.experiment.checks import cluster_profile
+from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import ApiPattern
 from simulator.version import package_version
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.cost.checks import price_faults
 from simulator.cost.prices import load_price_book, price_book_ids
-from simulator.errors import Fault, InfeasibleCluster, ProfileNotFound, ScenarioError
+from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import available_profiles, load_profile, read_profile
+from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
 from simulator.scenario.patterns import ApiPattern
 from simulator.scenario.yaml_source import dotted
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
 
@@ -102,7 +101,7 @@ def _misfits(scenario: Scenario) -> dict[str, str]:
             kv_capacity(cluster_profile(pattern.cluster), pattern.cluster.engine)
         except InfeasibleCluster as error:
             found[name] = str(error)
-        except ProfileNotFound:
+        except (ProfileNotFound, ProfileError):
             continue
     return found
 
@@ -165,6 +164,8 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
         cluster_profile(cluster)
     except ProfileNotFound as error:
         faults += _unknown_names(cluster) or [((), str(error))]
+    except ProfileError as error:
+        faults += [(("profile",), message) for message in str(error).splitlines()]
     return faults
 
 
@@ -177,17 +178,6 @@ def _unknown_names(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
     if cluster.gpu not in gpus:
         faults.append((("gpu",), f"unknown GPU '{cluster.gpu}'; expected one of {', '.join(gpus)}"))
     return faults
-
-
-def cluster_profile(cluster: Cluster) -> PerformanceProfile:
-    """The measured curves a cluster is simulated with. Raises ProfileNotFound."""
-    return load_profile(
-        model=cluster.model,
-        gpu=cluster.gpu,
-        tensor_parallel=cluster.tensor_parallel,
-        quantisation=cluster.quantisation,
-        variant=cluster.variant,
-    )
 
 
 def _price_faults(scenario: Scenario) -> list[Fault]:

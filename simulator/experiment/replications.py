@@ -18,7 +18,7 @@ from simulator.scenario.patterns import ApiPattern
 from simulator.workload.synthesis import synthesise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
@@ -71,6 +71,7 @@ def replicate(
     names: list[str],
     *,
     replications: int,
+    once: Sequence[str] = (),
     jobs: int = 1,
     folder: Path | None = None,
     progress: Callable[[float], None] | None = None,
@@ -81,6 +82,7 @@ def replicate(
         scenario: The scenario.
         names: Patterns to simulate.
         replications: How many times each.
+        once: More patterns, of which only the first replication is simulated and no table kept.
         jobs: Processes; the result does not depend on it.
         folder: Where finished simulations are kept, and found when a run is repeated; also gets the requests and
             levels of each first replication.
@@ -90,11 +92,13 @@ def replicate(
         By pattern, one summary per replication, in order.
     """
     chosen = representatives(scenario, names)
+    alone = representatives(scenario, [*once])
     tasks = [
         Task(replication, name, folder, folder if replication == 0 else None)
         for replication in range(replications)
         for name in dict.fromkeys(chosen.values())
     ]
+    tasks += [Task(0, name, folder) for name in dict.fromkeys(alone.values()) if name not in chosen.values()]
     if not tasks:
         return {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,7 +113,8 @@ def replicate(
             done.set()
             watcher.join()
     by_task = {(tasks[number].replication, tasks[number].pattern): summary for number, summary in found}
-    return {name: [by_task[number, other] for number in range(replications)] for name, other in chosen.items()}
+    found_all = {name: [by_task[number, other] for number in range(replications)] for name, other in chosen.items()}
+    return found_all | {name: [by_task[0, other]] for name, other in alone.items()}
 
 
 def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> list[tuple[int, RunSummary]]:

@@ -87,6 +87,36 @@ class WorkloadResult:
 
 
 @dataclass(frozen=True, slots=True)
+class BandEnd:
+    """A cluster whose every step lasts longer or shorter than its profile says, in the first replication.
+
+    Attributes:
+        factor: By how much.
+        e2e_p99_s: By workload.
+        missed: Workloads that miss their objectives.
+    """
+
+    factor: float
+    e2e_p99_s: dict[str, float | None]
+    missed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimeBandResult:
+    """What the doubt about a cluster's step times does to the result.
+
+    Attributes:
+        label: Whether the profile is measured, derived or estimated.
+        source: Where the doubt comes from.
+    """
+
+    label: str
+    source: str
+    low: BandEnd
+    high: BandEnd
+
+
+@dataclass(frozen=True, slots=True)
 class PatternResult:
     """One hosting pattern."""
 
@@ -104,6 +134,7 @@ class PatternResult:
     latency: dict[str, Latency | None] = field(default_factory=dict)
     workloads: dict[str, WorkloadResult] = field(default_factory=dict)
     saturation: str | None = None
+    step_time_band: StepTimeBandResult | None = None
     bill: Bill | None = None
 
     @property

@@ -83,6 +83,8 @@ class KvCapacity:
 
     def explain(self) -> str:
         """The arithmetic in one line."""
+        if not self.memory_gib:
+            return f"{self.gpu}: {self.tokens:,} tokens ({self.num_gpu_blocks:,} blocks of {self.block_size}) as stated"
         return (
             f"{self.gpu}: {self.memory_gib:.1f} GiB x {self.utilisation:.2f} - {self.weights_gib:.1f} GiB weights "
             f"- {self.reserve_gib:.1f} GiB activations, graphs and NCCL = {self.kv_gib:.1f} GiB for KV per GPU; "
@@ -108,7 +110,13 @@ def kv_capacity(profile: PerformanceProfile, engine: EngineSettings, *, reserve_
         InfeasibleCluster: The longest request does not fit, so vLLM would not start; or next to nothing is left for
             KV blocks and `num_gpu_blocks` does not insist. The message shows the arithmetic.
     """
-    gpu = GPUS[profile.gpu]
+    gpu = GPUS.get(profile.gpu)
+    if gpu is None:
+        if engine.num_gpu_blocks is None:
+            raise InfeasibleCluster(
+                f"{profile.id}: the memory of {profile.gpu} is unknown; state engine.num_gpu_blocks"
+            )
+        gpu = Gpu(0.0, 0.0, "unknown")
     per_token = profile.model.kv_bytes_per_token(profile.tensor_parallel)
     free_gib = gpu.memory_gib * engine.gpu_memory_utilisation - profile.weights_gib_per_gpu - reserve_gib
     blocks = engine.num_gpu_blocks

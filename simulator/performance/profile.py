@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,7 +15,10 @@ from simulator.errors import ProfileError, ProfileNotFound
 from simulator.performance.architecture import ModelShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from simulator.scenario.patterns import Cluster
+
+#: What a cluster says of its profile, even where it brings its own.
+_OWN: Final = ("model", "gpu", "tensor_parallel", "quantisation")
 
 Label = Literal["measured", "derived", "estimated"]
 Count = Annotated[int, Field(gt=0)]
@@ -207,6 +211,32 @@ def load_profile(
         ProfileNotFound: There is none; the message lists the nearest.
     """
     return read_profile(profile_id(model, gpu, tensor_parallel, quantisation, variant))
+
+
+def cluster_profile(cluster: Cluster) -> PerformanceProfile:
+    """The curves a cluster is simulated with: shipped or its own, scaled as it asks.
+
+    Raises:
+        ProfileNotFound: None ships for its model, GPU, parallelism and format; the message lists the nearest.
+        ProfileError: Its own file cannot be read, is no profile, or is one of something else.
+    """
+    if cluster.profile is None:
+        profile = load_profile(
+            model=cluster.model,
+            gpu=cluster.gpu,
+            tensor_parallel=cluster.tensor_parallel,
+            quantisation=cluster.quantisation,
+            variant=cluster.variant,
+        )
+    else:
+        profile = read_profile_file(Path(cluster.profile))
+        found = {"model": profile.model.name} | {k: getattr(profile, k) for k in _OWN if k != "model"}
+        wrong = [
+            f"{key} {found[key]}, not {getattr(cluster, key)}" for key in _OWN if found[key] != getattr(cluster, key)
+        ]
+        if wrong:
+            raise ProfileError(f"{cluster.profile} is a profile of {'; '.join(wrong)}")
+    return profile if cluster.step_time_factor == 1.0 else profile.scaled(cluster.step_time_factor)
 
 
 def read_profile_file(path: Path) -> PerformanceProfile:

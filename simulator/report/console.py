@@ -37,6 +37,7 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *_objectives(results),
         _definitions(results),
         *_bullets("Take care", warnings, "yellow"),
+        *_bullets("How sure the step times are", _doubts(results), "yellow"),
         *_bullets("Reasons", decision.reasons[1:], "cyan"),
         *_bullets("Capacity", advice, "cyan"),
         *_bullets("What would change it", decision.what_would_change_it, "cyan"),
@@ -164,6 +165,26 @@ def _definitions(results: Results) -> RenderableType:
     if any(result.saturation == "overloaded" for result in results.patterns):
         lines.append("grows: the queue does not drain, so this figure depends on how long one simulates.")
     return Padding(Text("\n".join(lines), "dim"), (0, 0, 1, 0))
+
+
+def _doubts(results: Results) -> list[str]:
+    """End-to-end p99 at both ends of each profile's band; patterns with the same cluster share a line."""
+    found: dict[str, list[str]] = {}
+    for result in results.patterns:
+        band = result.step_time_band
+        if band is None:
+            continue
+        waits = [
+            f"{workload} {_seconds(low)} to {_seconds(high)}"
+            for workload, low in band.low.e2e_p99_s.items()
+            if low is not None and (high := band.high.e2e_p99_s[workload]) is not None
+        ]
+        line = (
+            f"steps {band.low.factor:.2f} to {band.high.factor:.2f} times as long ({band.label} profile) would make "
+            f"the end-to-end p99, in seconds: {', '.join(waits)}"
+        )
+        found.setdefault(line, []).append(result.name)
+    return [f"{', '.join(names)}: {line}" for line, names in found.items()]
 
 
 def _bullets(title: str, lines: Sequence[str], style: str) -> list[RenderableType]:

@@ -14,9 +14,9 @@ from simulator.cost.prices import load_price_book
 from simulator.decision.results import Results, run
 from simulator.engine.simulation import replica_plan
 from simulator.errors import InfeasibleCluster
-from simulator.experiment.checks import cluster_profile
 from simulator.experiment.replications import representatives
 from simulator.experiment.store import manifest, open_folder, write_run
+from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import ApiPattern
 from simulator.workload.calendar import ClinicalCalendar

@@ -5,6 +5,7 @@ Precedence: `--set` > `--override` > file > `extends` > default.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,18 @@ def read_merged(
     document = read_with_bases(Path(path))
     apply_overrides(document, overrides)
     apply_settings(document, settings or {})
+    _place_profiles(document)
     return document
+
+
+def _place_profiles(document: Document) -> None:
+    """Make paths of profile files relative to where the command runs; in a file they are relative to it."""
+    patterns = document.data.get("hosting_patterns")
+    for name, pattern in patterns.items() if isinstance(patterns, dict) else ():
+        cluster = pattern.get("cluster") if isinstance(pattern, dict) else None
+        file, _ = document.origins.get(("hosting_patterns", name, "cluster", "profile"), ("", 0))
+        if isinstance(cluster, dict) and isinstance(cluster.get("profile"), str) and Path(file).is_file():
+            cluster["profile"] = os.path.normpath(Path(file).parent / cluster["profile"])
 
 
 def validate_document(document: Document) -> Scenario:

@@ -64,7 +64,7 @@ class Cluster(Config):
     """Identical vLLM replicas of one model."""
 
     model: str
-    """Model, as named by the profiles (`simulator explain` lists them)."""
+    """Model, as named by the profiles (`simulator profile list`)."""
     gpu: str
     """GPU type, such as a100-80gb or l40s."""
     tensor_parallel: Literal[1, 2, 4, 8] = 1
@@ -73,6 +73,10 @@ class Cluster(Config):
     """Weight format."""
     variant: str | None = None
     """A named variant of the profile, where several measurements disagree."""
+    profile: str | None = None
+    """A profile file of your own, relative to this file; it must be of the model, GPU and format named here."""
+    step_time_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Makes every engine step this much longer: how sure is the answer if the profile is off?"""
     replicas: Annotated[int, Field(gt=0, le=1024)] = 1
     """Number of replicas."""
     engine: EngineSettings = EngineSettings()

@@ -1,0 +1,61 @@
+"""What the doubt about step times does to the result: each cluster again at both ends of its profile's band."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from simulator.experiment.results import BandEnd, StepTimeBandResult
+from simulator.performance.profile import cluster_profile
+from simulator.scenario.patterns import ApiPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from simulator.analysis.metrics import RunSummary
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+_ENDS = ("low", "high")
+
+
+def with_band_ends(scenario: Scenario, names: Sequence[str]) -> tuple[Scenario, list[str]]:
+    """The scenario with two more patterns for each of these that has a cluster, and what those are called."""
+    added: dict[str, HostingPattern] = {}
+    for name in names:
+        pattern = scenario.hosting_patterns[name]
+        if isinstance(pattern, ApiPattern):
+            continue
+        band = cluster_profile(pattern.cluster).step_time_band
+        for end in _ENDS:
+            factor = pattern.cluster.step_time_factor * getattr(band, end)
+            cluster = pattern.cluster.model_copy(update={"step_time_factor": factor})
+            added[_name(name, end)] = pattern.model_copy(update={"cluster": cluster})
+    return scenario.model_copy(update={"hosting_patterns": scenario.hosting_patterns | added}), list(added)
+
+
+def add_band(result: PatternResult, scenario: Scenario, runs: Mapping[str, Sequence[RunSummary]]) -> PatternResult:
+    """A pattern's result with what its cluster does at both ends, if it has one that was simulated."""
+    pattern = scenario.hosting_patterns[result.name]
+    if isinstance(pattern, ApiPattern) or _name(result.name, _ENDS[0]) not in runs:
+        return result
+    profile = cluster_profile(pattern.cluster)
+    band = profile.step_time_band
+    low, high = (_end(getattr(band, end), runs[_name(result.name, end)][0]) for end in _ENDS)
+    return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
+
+
+def _name(pattern: str, end: str) -> str:
+    # No scenario can name a pattern so.
+    return f"{pattern}~{end}"
+
+
+def _end(factor: float, run: RunSummary) -> BandEnd:
+    p99 = {name: (group.latency.get("e2e_s") or {}).get("p99") for name, group in run.workloads.items()}
+    missed = [
+        name
+        for name, group in run.workloads.items()
+        if group.share_met is not None and group.target_share is not None and group.share_met < group.target_share
+    ]
+    return BandEnd(factor, p99, missed)
