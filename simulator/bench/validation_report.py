@@ -26,6 +26,13 @@ SHOWN: Final = {
     "e2e_p99_s": "end to end p99",
     "output_tokens_per_s": "throughput",
 }
+COLOURS: Final = {
+    "open, unsaturated": "#1f77b4",
+    "open, mixture of experts": "#2ca02c",
+    "open, saturated": "#ff7f0e",
+    "closed loop": "#9467bd",
+    "burst, all at once": "#d62728",
+}
 #: Median absolute errors of the best published simulators over the experiments each could run, as their authors state
 #: them (inference-sim sim-to-real validation, retrieved 2026-11).
 PEERS: Final = {"itl_mean_s": 6.5, "ttft_mean_s": 18.0, "e2e_mean_s": 6.8, "e2e_p99_s": 9.1}
@@ -148,16 +155,17 @@ def figure(rows: Sequence[Comparison]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     shown = [name for name in SHOWN if name in METRICS and any(name in row.metrics() for row in rows)]
-    panels = make_subplots(rows=(len(shown) + 1) // 2, cols=2, subplot_titles=[SHOWN[name] for name in shown])
+    named: set[str] = set()
+    down = (len(shown) + 1) // 2
+    titles = [SHOWN[name] for name in shown]
+    panels = make_subplots(rows=down, cols=2, subplot_titles=titles, vertical_spacing=0.3 / max(1, down))
     for number, metric in enumerate(shown):
         place = {"row": number // 2 + 1, "col": number % 2 + 1}
         having = [row for row in rows if metric in row.metrics()]
         values = [row.stage.measured[metric] for row in having]
         ends = [min(values), max(values)]
         panels.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line={"color": "#999"}, showlegend=False), **place)
-        for colour, (kind, members) in zip(
-            ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e"), _grouped(having, kind_of), strict=False
-        ):
+        for kind, members in _grouped(having, kind_of):
             panels.add_trace(
                 go.Scatter(
                     x=[row.stage.measured[metric] for row in members],
@@ -170,18 +178,18 @@ def figure(rows: Sequence[Comparison]) -> go.Figure:
                     },
                     text=[f"{row.stage.row}<br>{row.profile}" for row in members],
                     mode="markers",
-                    marker={"color": colour, "size": 6},
+                    marker={"color": COLOURS[kind], "size": 6},
                     name=kind,
                     legendgroup=kind,
-                    showlegend=number == 0,
+                    showlegend=kind not in named,
                 ),
                 **place,
             )
+            named.add(kind)
         unit = "tokens/s" if metric == "output_tokens_per_s" else "s"
         panels.update_xaxes(type="log", title=f"measured, {unit}", **place)
         panels.update_yaxes(type="log", title=f"simulated, {unit}", **place)
+    title = "Simulated against measured; bars show the profile's band"
     return panels.update_layout(
-        title="Simulated against measured; bars show the profile's band",
-        height=380 * ((len(shown) + 1) // 2),
-        template="plotly_white",
+        title=title, height=360 * down + 80, template="plotly_white", legend={"orientation": "h", "y": -0.06}
     )

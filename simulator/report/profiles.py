@@ -135,7 +135,7 @@ def figure(profiles: Sequence[PerformanceProfile]) -> go.Figure:
         f"Decode step at {CONTEXT_TOKENS} tokens of context", "Prompt chunk alone", "Decode only",
         f"{PROMPT_TOKENS} in, {OUTPUT_TOKENS} out, nothing cached",
     )  # fmt: skip
-    panels = make_subplots(rows=2, cols=2, subplot_titles=titles)
+    panels = make_subplots(rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.13)
     batches = [n for n in range(1, max(BATCHES) + 1) if n <= 32 or n % 8 == 0]
     chunks = sorted({*range(16, 2049, 16), *(edge + 1 for edge in (64, 128, 256, 512, 1024))})
     for colour, profile in zip(COLOURS, profiles, strict=False):
@@ -173,5 +173,8 @@ def figure(profiles: Sequence[PerformanceProfile]) -> go.Figure:
         panels.update_xaxes(title=x_title, **place)
         panels.update_yaxes(title=y_title, rangemode="tozero", **place)
     return panels.update_layout(
-        height=820, template="plotly_white", title="Performance profiles; shaded: how far step times may be off"
+        title="Performance profiles; shaded: how far step times may be off",
+        height=820,
+        template="plotly_white",
+        legend={"orientation": "h", "y": -0.08},
     )
