@@ -118,8 +118,6 @@ def build(
 
     Example: simulator profile build --model ./Qwen3-14B/config.json --gpu l40s --tp 2 --quant fp8
     """
-    import logging
-
     from simulator.performance.architecture import read_model
     from simulator.performance.kernel_tables import check_package, check_wish
 
@@ -131,8 +129,6 @@ def build(
     from simulator.performance.build import build_profile, write_text
 
     command = f"simulator profile build --model {shape.name} --gpu {gpu} --tp {tensor_parallel} --quant {quantisation}"
-    # The package speaks of tables of other frameworks, which are not used here.
-    logging.getLogger("aiconfigurator_core").setLevel(logging.ERROR)
     found = build_profile(
         shape, gpu, tensor_parallel, quantisation, variant=variant, today=datetime.now(UTC).date().isoformat(),
         command=command + (f" --variant {variant}" if variant else ""),

@@ -88,6 +88,9 @@ def validate(
     ] = None,
     quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
     replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
+    derive: Annotated[
+        bool, typer.Option("--derive", help="Derive profiles of known models that do not ship (extra 'profiles').")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Also draw simulated against measured.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -101,15 +104,23 @@ def validate(
 
     from simulator.bench import validation_report as report
     from simulator.bench.measurements import read_measurements
-    from simulator.bench.validate import compare_all
+    from simulator.bench.validate import compare_all, derived_profile
 
+    if derive:
+        from simulator.performance.kernel_tables import check_package
+
+        check_package()
     own = [read for path in profile or [] for read in _profiles(path)]
     collection = read_measurements(measurements, quality or ("A", "A-"))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         task = progress.add_task("experiments", total=len(collection.experiments))
         rows, without = compare_all(
-            collection.experiments, own, replications=replications, on_done=lambda: progress.advance(task)
+            collection.experiments,
+            own,
+            replications=replications,
+            derive=derived_profile if derive else None,
+            on_done=lambda: progress.advance(task),
         )
     skipped = collection.skipped | without
     if as_json:

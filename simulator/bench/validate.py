@@ -88,6 +88,7 @@ def compare_all(
     own: Sequence[PerformanceProfile] = (),
     *,
     replications: int = REPLICATIONS,
+    derive: Callable[[Experiment], PerformanceProfile] | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> tuple[list[Comparison], dict[str, list[str]]]:
     """Simulate every experiment for which there is a profile.
@@ -96,6 +97,7 @@ def compare_all(
         experiments: What to replay.
         own: Profiles to prefer to those that ship.
         replications: Independent repetitions of random arrivals.
+        derive: Makes a profile where none ships; raises ProfileError where it cannot.
         on_done: Called after each experiment.
 
     Returns:
@@ -106,7 +108,13 @@ def compare_all(
     skipped: dict[str, list[str]] = {}
     for experiment in experiments:
         try:
-            profile = find_profile(experiment, own, shipped)
+            try:
+                profile = find_profile(experiment, own, shipped)
+            except ProfileError:
+                if derive is None:
+                    raise
+                profile = derive(experiment)
+                shipped.append(profile)
             found += compare(experiment, profile, replications)
         except (ProfileError, InfeasibleCluster) as error:
             rows = [stage.row for stage in experiment.stages]
@@ -137,6 +145,24 @@ def find_profile(
         f"no profile of {experiment.model} in {quantisation} on {size} x {gpu}; make one with 'simulator profile build "
         f"--model CONFIG.json --gpu {gpu} --tp {size} --quant {quantisation}' and name it with --profile"
     )
+
+
+def derived_profile(experiment: Experiment) -> PerformanceProfile:
+    """A profile for a known model from kernel timings, for an experiment that has none.
+
+    Raises:
+        ProfileError: The model is unknown, there are no timings for what it ran on, or the extra `profiles` is missing.
+    """
+    from simulator.performance.build import build_profile
+
+    shape = known_model(experiment.model)
+    if shape is None:
+        gpu, size, quantisation = experiment.gpu, experiment.tensor_parallel, experiment.quantisation
+        raise ProfileError(
+            f"{experiment.model} is no known model; make a profile with 'simulator profile build --model CONFIG.json "
+            f"--gpu {gpu} --tp {size} --quant {quantisation}' and name it with --profile"
+        )
+    return build_profile(shape, experiment.gpu, experiment.tensor_parallel, experiment.quantisation)
 
 
 def engine_settings(experiment: Experiment) -> EngineSettings:

@@ -24,7 +24,7 @@ ARCHITECTURES: Final = (
     "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
 )  # fmt: skip
 #: Words at the end of a model's name that do not change its shape.
-_TAILS = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|\d{4})$")
+_TAILS = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|\d{4}|awq|gptq|fp8|dynamic|w\da\d+|int\d)$")
 
 
 class ModelShape(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -113,6 +114,8 @@ def check_package() -> None:
         ) from None
     if found != VERSION:
         raise ProfileError(f"deriving a profile needs {PACKAGE} {VERSION}, but {found} is installed")
+    # It speaks of tables of other frameworks, which are not used here.
+    logging.getLogger("aiconfigurator_core").setLevel(logging.ERROR)
 
 
 class _Engine:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -86,3 +87,15 @@ def test_nothing_to_compare_is_an_error(tmp_path, capsys):
     code, _, err = run(["bench", "validate", "--measurements", str(path), "--quiet"], capsys)
     assert code == 2
     assert "nothing could be compared" in err
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core")
+def test_profiles_that_do_not_ship_are_derived_when_asked_for(tmp_path, capsys):
+    rows = {"model": "01-ai/Yi-34B", "tp": "2"}, {"id": "b-s0", "model": "Mine/Own-8B"}
+    path = write(tmp_path / "m.csv", *rows)
+    arguments = ["bench", "validate", "--measurements", str(path), "--replications", "1", "--quiet", "--json"]
+    code, out, _ = run([*arguments, "--derive"], capsys)
+    found = json.loads(out)
+    assert code == 0
+    assert [row["profile"] for row in found["rows"]] == ["yi-34b-bf16-a100-80gb-x2"]
+    assert "no known model" in next(iter(found["not_replayed"]))
