@@ -112,9 +112,6 @@ class ProfiledStepTime:
 
     def __init__(self, profile: PerformanceProfile, max_num_seqs: int, max_num_batched_tokens: int) -> None:
         self._profile = profile
-        measured = profile.measured
-        #: Whether full steps lie outside the measured range, where the curves go on in straight lines.
-        self.extrapolates = max_num_seqs > measured.sequences or max_num_batched_tokens > measured.tokens
         self._sizes = capture_sizes(max_num_seqs, max_num_batched_tokens)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
         batches = range(max_num_seqs + 1)

@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING
 from simulator.cost.checks import price_warnings
 from simulator.cost.prices import load_price_book
 from simulator.decision.results import Results, run
-from simulator.engine.simulation import replica_plan
-from simulator.errors import InfeasibleCluster
 from simulator.experiment.replications import representatives
 from simulator.experiment.store import manifest, open_folder, write_run
 from simulator.performance.profile import cluster_profile
-from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import ApiPattern
 from simulator.workload.calendar import ClinicalCalendar
 
@@ -138,17 +135,26 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
             noted = f": {profile.notes[0]}" if profile.notes else ""
             found.append(f"profile {profile.id} is {profile.label}{noted}")
     for name, pattern in patterns.items():
-        if not isinstance(pattern, ApiPattern) and _extrapolates(pattern.cluster):
-            found.append(f"{name}: max_num_seqs reaches beyond the largest batch of its profile")
+        if not isinstance(pattern, ApiPattern):
+            found += [f"{name}: {message}" for message in _beyond(pattern.cluster)]
     return list(dict.fromkeys(found))
 
 
-def _extrapolates(cluster: Cluster) -> bool:
-    try:
-        model = replica_plan(cluster).step_time
-    except InfeasibleCluster:
-        return False
-    return isinstance(model, ProfiledStepTime) and model.extrapolates
+def _beyond(cluster: Cluster) -> list[str]:
+    """Where a cluster's settings allow steps outside the measured range of its profile."""
+    profile, engine = cluster_profile(cluster), cluster.engine
+    measured = profile.measured
+    reaches = (
+        ("max_num_seqs", engine.max_num_seqs, measured.sequences, "sequences a step"),
+        ("max_num_batched_tokens", engine.max_num_batched_tokens, measured.tokens, "tokens a step"),
+        ("max_model_len", engine.max_model_len, measured.context_tokens, "tokens of context"),
+    )
+    return [
+        f"{key} {value:,} reaches beyond what {profile.id} was measured for, {limit:,} {unit}: times go on in straight "
+        "lines there"
+        for key, value, limit, unit in reaches
+        if value > limit
+    ]
 
 
 def _profiles(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
