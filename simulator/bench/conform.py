@@ -4,34 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import isclose, isnan, nan
+from math import inf, isclose, isnan, nan, nextafter
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import simpy
 
-from simulator.engine.kv_cache import PrefixChain
-from simulator.engine.monitor import LevelMeter
-from simulator.engine.replica import Replica
+from simulator.engine.fleet import Fleet
+from simulator.engine.plan import ReplicaPlan
+from simulator.engine.record import RequestLog
 from simulator.engine.sequence import Sequence
 from simulator.engine.stepwise import StepReport, StepwiseReplica
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.workload.request import RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from simulator.bench.recording import Recording, Step
+    from simulator.bench.recording import Input, Recording, Step
 
 RELATIVE = 1e-9
+
+
+class _Fate(NamedTuple):
+    """What became of a request."""
+
+    scheduled_s: float
+    first_token_s: float
+    last_token_s: float
+    cached_tokens: int
+    preemptions: int
 
 
 @dataclass(frozen=True, slots=True)
 class Conformity:
     """Result of one recorded run.
-
-    The coalesced replica may differ where vLLM keeps two copies of a prefix block and it keeps one: when two
-    sequences compute the block at once, or a prompt that is all prefix recomputes its last block.
 
     Attributes:
         steps: Steps it recorded.
@@ -59,8 +68,8 @@ class Conformity:
 def conform(recording: Recording) -> Conformity:
     """Replay a recorded run step by step and coalesced, and compare."""
     reports: list[StepReport] = []
-    slow, slow_finish, _ = _play(recording, reports)
-    fast, fast_finish, fast_steps = _play(recording, None)
+    slow = _step_by_step(recording, reports)
+    fast, fast_steps = _coalesced(recording)
     differing = [
         number
         for number, (theirs, ours) in enumerate(zip(recording.steps, reports, strict=False))
@@ -69,8 +78,8 @@ def conform(recording: Recording) -> Conformity:
     shorter, longer = sorted((len(recording.steps), len(reports)))
     differing += range(shorter, longer)
     requests, coalesced = (
-        [row.idx for row in recording.requests if not _same(recording, row.idx, sequences, finish)]
-        for sequences, finish in ((slow, slow_finish), (fast, fast_finish))
+        [row.idx for row in recording.requests if not _same(recording, row.idx, fates[row.idx])]
+        for fates in (slow, fast)
     )
     first = None
     if differing and differing[0] < shorter:
@@ -88,20 +97,21 @@ def _same_step(theirs: Step, ours: StepReport) -> bool:
     )
 
 
-def _same(recording: Recording, index: int, sequences: list[Sequence], finish: dict[int, float]) -> bool:
-    row, sequence = recording.requests[index], sequences[index]
-    arrival = recording.inputs[index].arrival
+def _same(recording: Recording, index: int, fate: _Fate | None) -> bool:
+    row, entry = recording.requests[index], recording.inputs[index]
+    if fate is None:
+        return row.finish is None
     # What an aborted request would have got, had it waited, is known to the replica and to nobody else.
-    abort_s = recording.inputs[index].abort if index not in finish else None
+    given_up_s = None if entry.abort is None or row.finish is not None else entry.abort - entry.arrival
     times = (
-        (row.queue, sequence.scheduled_s - arrival),
-        (row.ttft, sequence.first_token_s - arrival),
-        (row.finish, finish.get(index, nan)),
+        (row.queue, fate.scheduled_s - entry.arrival),
+        (row.ttft, fate.first_token_s - entry.arrival),
+        (row.finish, fate.last_token_s),
     )
     return (
-        all(_same_time(a, b, None if abort_s is None else abort_s - arrival) for a, b in times)
-        and row.cached_tokens == max(sequence.cached_tokens, 0)
-        and row.preemptions == sequence.preemptions
+        all(_same_time(a, b, given_up_s) for a, b in times)
+        and row.cached_tokens == fate.cached_tokens
+        and row.preemptions == fate.preemptions
     )
 
 
@@ -111,14 +121,14 @@ def _same_time(theirs: float | None, ours: float, given_up_s: float | None) -> b
     return isclose(theirs, ours, rel_tol=RELATIVE, abs_tol=RELATIVE)
 
 
-def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[Sequence], dict[int, float], int]:
-    """Replay through the step-by-step replica, or the coalesced one when no reports are asked for."""
+def _settings(recording: Recording) -> EngineSettings:
+    known = recording.config.model_dump(include=set(EngineSettings.model_fields))
+    return EngineSettings.model_construct(**(EngineSettings().model_dump() | known))
+
+
+def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate]:
+    """Replay through the step-by-step replica."""
     config = recording.config
-    settings = EngineSettings.model_construct(
-        **(EngineSettings().model_dump() | config.model_dump(include=set(EngineSettings.model_fields)))
-    )
-    step_time = LinearStepTime(**recording.step_time.model_dump())
-    launch_s = config.overhead
     env = simpy.Environment()
     finish: dict[int, float] = {}
 
@@ -128,15 +138,16 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
     def on_abort(_sequence: Sequence, _tokens: int) -> None:
         """What it cost is not recorded."""
 
-    replica: Replica | StepwiseReplica
-    if reports is None:
-        if not config.async_scheduling:
-            step_time, launch_s = replace(step_time, base_s=step_time.base_s + launch_s), 0.0
-        replica = Replica(settings, config.num_gpu_blocks, step_time, LevelMeter(1.0), on_finish, on_abort, launch_s)
-    else:
-        replica = StepwiseReplica(
-            env, settings, config.num_gpu_blocks, step_time, on_finish, on_abort, reports.append, launch_s
-        )
+    replica = StepwiseReplica(
+        env,
+        _settings(recording),
+        config.num_gpu_blocks,
+        LinearStepTime(**recording.step_time.model_dump()),
+        on_finish,
+        on_abort,
+        reports.append,
+        config.overhead,
+    )
     sequences = _sequences(recording)
 
     news = sorted(
@@ -148,28 +159,85 @@ def _play(recording: Recording, reports: list[StepReport] | None) -> tuple[list[
         # What arrives at one moment is there before the engine looks, and a client gives up what it has sent.
         for at_s, together in groupby(news, key=itemgetter(0)):
             yield env.timeout(max(0.0, at_s - env.now))
-            if isinstance(replica, Replica):
-                replica.catch_up(env.now)
             for _, gives_up, sequence in together:
                 if not gives_up:
                     replica.submit(sequence)
                 elif sequence.index not in finish:
-                    replica.abort(sequence, env.now)
+                    replica.abort(sequence)
 
     env.process(clients())
     env.run()
-    if isinstance(replica, Replica):
-        replica.finish()
-    return sequences, finish, replica.steps
+    return [
+        _Fate(
+            one.scheduled_s,
+            one.first_token_s,
+            finish.get(one.index, nan),
+            max(one.cached_tokens, 0),
+            one.preemptions,
+        )
+        for one in sequences
+    ]
 
 
 def _sequences(recording: Recording) -> list[Sequence]:
-    chains: dict[int, PrefixChain] = {}
     sequences = []
     for index, entry in enumerate(recording.inputs):
         sequence = Sequence(index, entry.prompt_len, entry.output_len, entry.arrival, entry.priority)
         if entry.prefix_id is not None and recording.config.prefix_caching:
-            sequence.chain = chains.setdefault(entry.prefix_id, PrefixChain())
+            sequence.prefix = entry.prefix_id
             sequence.shared_blocks = min(entry.prefix_len, entry.prompt_len) // recording.config.block_size
         sequences.append(sequence)
     return sequences
+
+
+def _coalesced(recording: Recording) -> tuple[list[_Fate | None], int]:
+    """Replay through the engine; its fates, none where the client gave up, and the steps it took."""
+    config = recording.config
+    step_time, launch_s = LinearStepTime(**recording.step_time.model_dump()), config.overhead
+    if not config.async_scheduling:
+        step_time, launch_s = replace(step_time, base_s=step_time.base_s + launch_s), 0.0
+    order = sorted(range(len(recording.inputs)), key=lambda index: recording.inputs[index].arrival)
+    table, log = _table([recording.inputs[index] for index in order]), RequestLog.empty(len(order))
+    plan = ReplicaPlan(step_time, config.num_gpu_blocks, launch_s=launch_s)
+    fleet = Fleet(_settings(recording), plan, table, log, replicas=1, horizon_s=1.0)
+    aborts = sorted(
+        (entry.abort, row)
+        for row, entry in enumerate(recording.inputs[index] for index in order)
+        if entry.abort is not None
+    )
+    given_up = set()
+    for at_s, together in groupby(aborts, key=itemgetter(0)):
+        _run(fleet, len(order), at_s)
+        fleet.look(at_s)
+        _run(fleet, len(order), nextafter(at_s, inf))
+        given_up |= {row for _, row in together if fleet.cancel(row, at_s)}
+    _run(fleet, len(order), inf)
+    fleet.look(inf)
+    rows = zip(*(getattr(log, name).tolist() for name in _Fate._fields), strict=True)
+    fates: list[_Fate | None] = [None] * len(order)
+    for row, (index, logged) in enumerate(zip(order, rows, strict=True)):
+        if row not in given_up:
+            fates[index] = _Fate(*logged)
+    return fates, fleet.levels()[0].steps
+
+
+def _run(fleet: Fleet, end: int, until_s: float) -> None:
+    if list(fleet.run(end, until_s)):
+        raise AssertionError("a recorded run refuses nothing")
+
+
+def _table(inputs: list[Input]) -> RequestTable:
+    prompts = np.array([entry.prompt_len for entry in inputs], np.int32)
+    outputs = np.array([entry.output_len for entry in inputs], np.int32)
+    prefixes = [-1 if entry.prefix_id is None else entry.prefix_id for entry in inputs]
+    return RequestTable(
+        workloads=("recorded",),
+        arrival_s=np.array([entry.arrival for entry in inputs]),
+        workload=np.zeros(len(inputs), np.int16),
+        prompt_tokens=prompts,
+        output_tokens=outputs,
+        max_tokens=outputs,
+        prefix_id=np.array(prefixes, np.int32),
+        prefix_tokens=np.minimum(prompts, [entry.prefix_len for entry in inputs]).astype(np.int32),
+        priority=np.unique([entry.priority for entry in inputs], return_inverse=True)[1].astype(np.int8),
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import simpy
 
-from simulator.engine.cluster import ReplicaPlan
+from simulator.engine.plan import ReplicaPlan
 from simulator.engine.record import Outcome
 from simulator.engine.sequence import Sequence
 from simulator.engine.simulation import simulate

@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator.bench.measurements import REPEATING
 from simulator.bench.serving import request_table, serve, serve_clients
-from simulator.engine.cluster import ReplicaPlan
+from simulator.engine.plan import ReplicaPlan
 from simulator.errors import InfeasibleCluster, ProfileError
 from simulator.performance.architecture import known_model, stem
 from simulator.performance.memory import kv_capacity

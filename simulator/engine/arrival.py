@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.workload.request import RequestTable
 
 
 @dataclass(slots=True)
@@ -26,3 +30,16 @@ class Arrival:
     prefix_id: int
     prefix_tokens: int
     priority: int
+
+    @classmethod
+    def of(cls, table: RequestTable, index: int) -> Arrival:
+        """The request in this row."""
+        return cls(
+            index=index,
+            workload=int(table.workload[index]),
+            prompt_tokens=int(table.prompt_tokens[index]),
+            max_tokens=int(table.max_tokens[index]),
+            prefix_id=int(table.prefix_id[index]),
+            prefix_tokens=int(table.prefix_tokens[index]),
+            priority=int(table.priority[index]),
+        )

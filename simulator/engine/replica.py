@@ -12,271 +12,265 @@ or gives it something, first has it catch up with the clock.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections import deque
 from math import ceil, inf, isnan, sqrt
 from typing import TYPE_CHECKING
 
-from simulator.engine.scheduler import Scheduler
+from simulator.engine import waiting
+from simulator.engine.compiled import compiled
+from simulator.engine.decoding import next_end, pop_ended
+from simulator.engine.monitor import busy, hold, waited
+from simulator.engine.scheduler import abort, advance, complete, quiet_steps, schedule
+from simulator.engine.stamps import aborted, finished
+from simulator.engine.state import GONE, NONE
+from simulator.engine.step import step_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from simulator.engine.monitor import LevelMeter
-    from simulator.engine.record import ReplicaLevels
-    from simulator.engine.sequence import Sequence
-    from simulator.performance.step_time import StepTimeModel
-    from simulator.scenario.patterns import EngineSettings
+    from simulator.engine.state import State
 
 
-class Replica:
-    """A replica; its owner calls `catch_up` with the simulation's time before anything else.
+@compiled
+def submit(s: State, r: int, slot: int) -> None:
+    """Take a request that reaches the engine core when it is ready, now or later."""
+    waiting.post(s, r, slot)
+    _notice(s, r, s.sequences[slot].ready_s)
 
-    Args:
-        settings: vLLM's settings.
-        num_gpu_blocks: KV blocks of the replica, the null block included.
-        step_time: How long a step takes.
-        meter: Where its levels are integrated.
-        on_finish: Called with a sequence and the time at which its last token left the engine.
-        on_abort: Called with an aborted sequence and the tokens computed for it in vain.
-        launch_s: Host time between scheduling a step and its start, which under asynchronous scheduling hides
-            behind the step before; no longer than a step. A synchronous engine pays it in its step time.
-    """
 
-    def __init__(
-        self,
-        settings: EngineSettings,
-        num_gpu_blocks: int,
-        step_time: StepTimeModel,
-        meter: LevelMeter,
-        on_finish: Callable[[Sequence, float], None],
-        on_abort: Callable[[Sequence, int], None],
-        launch_s: float = 0.0,
-    ) -> None:
-        self.scheduler = Scheduler(settings, num_gpu_blocks)
-        self.steps = 0
-        self._max_num_seqs = settings.max_num_seqs
-        self._lag = 1 if settings.async_scheduling else 0
-        self._step_time = step_time
-        self._meter = meter
-        self._on_finish = on_finish
-        self._on_abort = on_abort
-        self._launch_s = launch_s
-        self._inbox: deque[Sequence] = deque()
-        self._aborts: list[Sequence] = []
-        self._finishing: deque[tuple[float, Sequence]] = deque()
-        self._due_s = inf
-        self._idle = True
-        self._gpu_free_s = 0.0
-        # A planned run of quiet steps: how many, when the first starts, and what they last.
-        self._planned = 0
-        self._start_s = 0.0
-        self._base_s = 0.0
-        self._growth_s = 0.0
-        self._held = (0, 0, 0)
+@compiled
+def give_up(s: State, slot: int, now_s: float) -> None:
+    """Drop a request at the next decision point, unless it finishes before."""
+    r = s.sequences[slot].replica
+    rep = s.replicas[r]
+    s.sequences[slot].next_abort = NONE
+    if rep.last_abort == NONE:
+        rep.first_abort = slot
+    else:
+        s.sequences[rep.last_abort].next_abort = slot
+    rep.last_abort = slot
+    _notice(s, r, now_s)
 
-    @property
-    def waiting(self) -> int:
-        """Requests taken and not admitted to the running batch."""
-        return self.scheduler.waiting.size + len(self._inbox)
 
-    def submit(self, sequence: Sequence) -> None:
-        """Take a request that reaches the engine core at `sequence.ready_s`, now or later."""
-        inbox, ready_s = self._inbox, sequence.ready_s
-        if inbox and inbox[-1].ready_s > ready_s:
-            insort(inbox, sequence, key=lambda waiting: waiting.ready_s)
+@compiled
+def catch_up(s: State, r: int, now_s: float) -> None:
+    """Pass all decision points up to now."""
+    rep = s.replicas[r]
+    while rep.due_s <= now_s and rep.due_s < inf:
+        rep.due_s = _decide(s, r, rep.due_s)
+    if rep.first_finishing != NONE and s.sequences[rep.first_finishing].end_s <= now_s:
+        _settle(s, r)
+
+
+@compiled
+def close_replica(s: State, r: int, horizon_s: float) -> None:
+    """Integrate up to the horizon, when the simulation has reached it."""
+    rep = s.replicas[r]
+    catch_up(s, r, horizon_s)
+    if rep.planned:
+        busy(s, r, rep.start_s, horizon_s)
+        rep.steps += _step_at(s, r, horizon_s)
+    hold(s, r, horizon_s, rep.held_running, rep.held_waiting, float(rep.held_blocks))
+
+
+@compiled
+def _notice(s: State, r: int, at_s: float) -> None:
+    """Something happens at `at_s`: decide at the first decision point from then on."""
+    rep = s.replicas[r]
+    if rep.planned:
+        steps = _step_at(s, r, at_s)
+        if steps < rep.planned:
+            rep.planned = steps
+            rep.due_s = _point_s(s, r, steps)
+    elif rep.idle and at_s < rep.due_s:
+        rep.due_s = at_s
+
+
+@compiled
+def _run_s(s: State, r: int, steps: int) -> float:
+    """Seconds of the first `steps` planned quiet steps: each adds a token of context to every sequence."""
+    rep = s.replicas[r]
+    return float(steps * (rep.base_s + 0.5 * rep.growth_s * (steps + 1)))
+
+
+@compiled
+def _point_s(s: State, r: int, steps: int) -> float:
+    """Decision point after `steps` planned steps have been scheduled."""
+    lag = 1 if s.settings[0].async_scheduling else 0
+    return float(s.replicas[r].start_s + _run_s(s, r, steps - lag))
+
+
+@compiled
+def _step_at(s: State, r: int, at_s: float) -> int:
+    """How many planned steps are scheduled before the first decision point at or after `at_s`; at least 1."""
+    rep = s.replicas[r]
+    wait_s = at_s - rep.start_s
+    if wait_s <= 0.0:
+        return 1
+    linear, square = rep.base_s + 0.5 * rep.growth_s, 0.5 * rep.growth_s
+    if square == 0.0:
+        root = wait_s / linear
+    else:
+        root = 2.0 * wait_s / (linear + sqrt(linear * linear + 4.0 * square * wait_s))
+    steps = int(ceil(root))
+    # The root is exact to rounding; the points themselves decide.
+    while steps > 0 and rep.start_s + _run_s(s, r, steps - 1) >= at_s:
+        steps -= 1
+    while rep.start_s + _run_s(s, r, steps) < at_s:
+        steps += 1
+    if s.settings[0].async_scheduling:
+        steps += 1
+    return max(steps, 1)
+
+
+@compiled
+def _decide(s: State, r: int, now_s: float) -> float:
+    """One decision point; returns the time of the next."""
+    rep = s.replicas[r]
+    blocks = s.settings[0].blocks
+    if rep.planned:
+        _commit(s, r)
+    hold(s, r, now_s, rep.held_running, rep.held_waiting, 0.5 * (rep.held_blocks + blocks - rep.free))
+    _take_out(s, r, now_s)
+    _take_in(s, r, now_s)
+    due_s = _plan(s, r, now_s)
+    rep.held_running, rep.held_waiting, rep.held_blocks = rep.running, rep.waiting, blocks - rep.free
+    return due_s
+
+
+@compiled
+def _settle(s: State, r: int) -> None:
+    """Pass the first planned point alone: the last token that was in flight is out, and its blocks are free."""
+    rep = s.replicas[r]
+    blocks = s.settings[0].blocks
+    start_s = rep.start_s
+    next_s = start_s + _run_s(s, r, 1)
+    advance(s, r, 1)
+    rep.steps += 1
+    busy(s, r, start_s, next_s)
+    hold(s, r, start_s, rep.held_running, rep.held_waiting, 0.5 * (rep.held_blocks + blocks - rep.free))
+    _take_out(s, r, start_s)
+    rep.held_running, rep.held_blocks = rep.running, blocks - rep.free
+    rep.start_s = next_s
+    rep.base_s += rep.growth_s
+    rep.planned -= 1
+
+
+@compiled
+def _commit(s: State, r: int) -> None:
+    rep = s.replicas[r]
+    if rep.first_finishing != NONE and rep.planned > 1:
+        _settle(s, r)
+    end_s = rep.start_s + _run_s(s, r, rep.planned)
+    busy(s, r, rep.start_s, end_s)
+    advance(s, r, rep.planned)
+    while rep.decoding and next_end(s, r) <= rep.clock:
+        _await_end(s, r, pop_ended(s, r), end_s)
+    rep.steps += rep.planned
+    rep.gpu_free_s = end_s
+    rep.planned = 0
+
+
+@compiled
+def _await_end(s: State, r: int, slot: int, end_s: float) -> None:
+    """The last token of a sequence is in flight until `end_s`."""
+    rep, sequence = s.replicas[r], s.sequences[slot]
+    sequence.end_s = end_s
+    sequence.finishing = True
+    sequence.next_finishing = NONE
+    if rep.last_finishing == NONE:
+        rep.first_finishing = slot
+    else:
+        s.sequences[rep.last_finishing].next_finishing = slot
+    rep.last_finishing = slot
+
+
+@compiled
+def _take_in(s: State, r: int, now_s: float) -> None:
+    rep = s.replicas[r]
+    while rep.first_inbox != NONE and s.sequences[rep.first_inbox].ready_s <= now_s:
+        slot = rep.first_inbox
+        waited(s, r, s.sequences[slot].ready_s, now_s)
+        waiting.collect(s, r, slot)
+        waiting.push(s, r, slot)
+    slot = rep.first_abort
+    rep.first_abort = rep.last_abort = NONE
+    while slot != NONE:
+        following = s.sequences[slot].next_abort
+        if s.sequences[slot].place != GONE:
+            tokens = abort(s, r, slot)
+            aborted(s, slot, tokens)
         else:
-            inbox.append(sequence)
-        self._notice(ready_s)
+            aborted(s, slot, 0)
+        slot = following
 
-    def abort(self, sequence: Sequence, now_s: float) -> None:
-        """Drop a request at the next decision point, unless it finishes before."""
-        self._aborts.append(sequence)
-        self._notice(now_s)
 
-    def catch_up(self, now_s: float) -> None:
-        """Pass all decision points up to now."""
-        while (due_s := self._due_s) <= now_s:
-            self._due_s = self._decide(due_s)
-        if self._finishing and self._finishing[0][0] <= now_s:
-            self._settle()
+@compiled
+def _take_out(s: State, r: int, now_s: float) -> None:
+    rep = s.replicas[r]
+    while rep.first_finishing != NONE and s.sequences[rep.first_finishing].end_s <= now_s:
+        slot = rep.first_finishing
+        sequence = s.sequences[slot]
+        rep.first_finishing = sequence.next_finishing
+        if rep.first_finishing == NONE:
+            rep.last_finishing = NONE
+        if sequence.place != GONE:
+            complete(s, r, slot)
+        finished(s, slot)
 
-    def finish(self) -> None:
-        """Work everything off, with nothing more to come."""
-        while self._due_s < inf:
-            self._due_s = self._decide(self._due_s)
 
-    def close(self, horizon_s: float) -> ReplicaLevels:
-        """Integrate up to the horizon, when the simulation has reached it."""
-        self.catch_up(horizon_s)
-        if self._planned:
-            self._meter.busy(self._start_s, horizon_s)
-            self.steps += self._step_at(horizon_s)
-        self._meter.hold(horizon_s, *self._held)
-        return self._meter.levels(
-            steps=self.steps,
-            preemptions=self.scheduler.preemptions,
-            kv_blocks=self.scheduler.kv.blocks,
-            max_num_seqs=self._max_num_seqs,
-        )
+@compiled
+def _plan(s: State, r: int, now_s: float) -> float:
+    """Schedule one step, or a run of quiet ones; returns the next decision point."""
+    rep = s.replicas[r]
+    start_s = max(now_s + s.settings[0].launch_s, rep.gpu_free_s)
+    rep.idle = False
+    steps = quiet_steps(s, r)
+    if not steps:
+        return _plan_one(s, r, now_s, start_s)
+    # A last token in flight frees a seat and blocks at the next point, for which somebody may wait.
+    if rep.first_finishing != NONE and rep.waiting:
+        steps = 1
+    batch = s.batches[rep.decoding]
+    rep.start_s = start_s
+    rep.base_s = batch.decode_s + batch.decode_per_kv_token_s * rep.decode_kv_tokens
+    rep.growth_s = batch.decode_per_kv_token_s * rep.decoding
+    if rep.first_inbox != NONE:
+        steps = min(steps, _step_at(s, r, s.sequences[rep.first_inbox].ready_s))
+    rep.planned = steps
+    return _point_s(s, r, steps)
 
-    def _notice(self, at_s: float) -> None:
-        """Something happens at `at_s`: decide at the first decision point from then on."""
-        if self._planned:
-            steps = self._step_at(at_s)
-            if steps < self._planned:
-                self._planned = steps
-                self._due_s = self._point_s(steps)
-        elif self._idle and at_s < self._due_s:
-            self._due_s = at_s
 
-    def _run_s(self, steps: int) -> float:
-        """Seconds of the first `steps` planned quiet steps: each adds a token of context to every sequence."""
-        return steps * (self._base_s + 0.5 * self._growth_s * (steps + 1))
+@compiled
+def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
+    rep = s.replicas[r]
+    schedule(s, r, now_s)
+    if rep.step_decodes or rep.step_chunks:
+        end_s = start_s + step_s(s, r)
+        rep.gpu_free_s = end_s
+        busy(s, r, start_s, end_s)
+        rep.steps += 1
+        _stamp_step(s, r, end_s)
+        return float(start_s if s.settings[0].async_scheduling else end_s)
+    if rep.gpu_free_s > now_s:
+        return float(rep.gpu_free_s)
+    if rep.step_preempted:
+        return now_s
+    if rep.waiting:
+        raise AssertionError("a waiting sequence fits no empty replica: max_model_len was not checked")
+    rep.idle = True
+    return float(s.sequences[rep.first_inbox].ready_s if rep.first_inbox != NONE else inf)
 
-    def _point_s(self, steps: int) -> float:
-        """Decision point after `steps` planned steps have been scheduled."""
-        return self._start_s + self._run_s(steps - self._lag)
 
-    def _step_at(self, at_s: float) -> int:
-        """How many planned steps are scheduled before the first decision point at or after `at_s`; at least 1."""
-        wait_s = at_s - self._start_s
-        if wait_s <= 0.0:
-            return 1
-        linear, square = self._base_s + 0.5 * self._growth_s, 0.5 * self._growth_s
-        root = (
-            wait_s / linear
-            if square == 0.0
-            else 2.0 * wait_s / (linear + sqrt(linear * linear + 4.0 * square * wait_s))
-        )
-        steps = ceil(root)
-        # The root is exact to rounding; the points themselves decide.
-        while steps > 0 and self._start_s + self._run_s(steps - 1) >= at_s:
-            steps -= 1
-        while self._start_s + self._run_s(steps) < at_s:
-            steps += 1
-        return steps + self._lag if steps + self._lag > 0 else 1
-
-    def _decide(self, now_s: float) -> float:
-        """One decision point; returns the time of the next."""
-        scheduler = self.scheduler
-        kv = scheduler.kv
-        if self._planned:
-            self._commit()
-        running, waiting, blocks = self._held
-        self._meter.hold(now_s, running, waiting, 0.5 * (blocks + kv.blocks - kv.free))
-        if self._finishing and self._finishing[0][0] <= now_s:
-            self._take_out(now_s)
-        if self._aborts or (self._inbox and self._inbox[0].ready_s <= now_s):
-            self._take_in(now_s)
-        due_s = self._plan(now_s)
-        self._held = (scheduler.running, scheduler.waiting.size, kv.blocks - kv.free)
-        return due_s
-
-    def _settle(self) -> None:
-        """Pass the first planned point alone: the last token that was in flight is out, and its blocks are free."""
-        scheduler, start_s = self.scheduler, self._start_s
-        kv = scheduler.kv
-        running, waiting, blocks = self._held
-        next_s = start_s + self._run_s(1)
-        scheduler.advance(1)
-        self.steps += 1
-        self._meter.busy(start_s, next_s)
-        self._meter.hold(start_s, running, waiting, 0.5 * (blocks + kv.blocks - kv.free))
-        self._take_out(start_s)
-        self._held = (scheduler.running, waiting, kv.blocks - kv.free)
-        self._start_s = next_s
-        self._base_s += self._growth_s
-        self._planned -= 1
-
-    def _commit(self) -> None:
-        if self._finishing and self._planned > 1:
-            self._settle()
-        steps = self._planned
-        end_s = self._start_s + self._run_s(steps)
-        self._meter.busy(self._start_s, end_s)
-        for sequence in self.scheduler.advance(steps):
-            self._finishing.append((end_s, sequence))
-        self.steps += steps
-        self._gpu_free_s = end_s
-        self._planned = 0
-
-    def _take_in(self, now_s: float) -> None:
-        inbox, waiting = self._inbox, self.scheduler.waiting
-        while inbox and inbox[0].ready_s <= now_s:
-            sequence = inbox.popleft()
-            self._meter.waited(sequence.ready_s, now_s)
-            waiting.push(sequence)
-        if self._aborts:
-            aborts, self._aborts = self._aborts, []
-            for sequence in aborts:
-                self._drop(sequence)
-
-    def _drop(self, sequence: Sequence) -> None:
-        if sequence.gone:
-            return
-        if sequence in self._inbox:
-            self._inbox.remove(sequence)
-            sequence.gone = True
-            tokens = 0
-        else:
-            tokens = self.scheduler.abort(sequence)
-        self._on_abort(sequence, tokens)
-
-    def _take_out(self, now_s: float) -> None:
-        finishing = self._finishing
-        while finishing and finishing[0][0] <= now_s:
-            end_s, sequence = finishing.popleft()
-            if not sequence.gone:
-                self.scheduler.complete(sequence)
-                sequence.gone = True
-                self._on_finish(sequence, end_s)
-
-    def _plan(self, now_s: float) -> float:
-        """Schedule one step, or a run of quiet ones; returns the next decision point."""
-        gpu_free_s = self._gpu_free_s
-        start_s = now_s + self._launch_s
-        if gpu_free_s > start_s:
-            start_s = gpu_free_s
-        scheduler = self.scheduler
-        self._idle = False
-        steps = scheduler.quiet_steps()
-        if steps:
-            # A last token in flight frees a seat and blocks at the next point, for which somebody may wait.
-            if self._finishing and scheduler.waiting.size:
-                steps = 1
-            sequences = len(scheduler.decoding)
-            base_s, per_kv_token_s = self._step_time.decode(sequences)
-            self._start_s = start_s
-            self._base_s = base_s + per_kv_token_s * scheduler.decode_kv_tokens
-            self._growth_s = per_kv_token_s * sequences
-            if self._inbox:
-                steps = min(steps, self._step_at(self._inbox[0].ready_s))
-            self._planned = steps
-            return self._point_s(steps)
-        return self._plan_one(now_s, start_s)
-
-    def _plan_one(self, now_s: float, start_s: float) -> float:
-        step = self.scheduler.schedule()
-        if step.decodes or step.chunks:
-            duration_s = self._step_time.step_s(step.decodes, step.kv_tokens, step.chunks)
-            end_s = self._gpu_free_s = start_s + duration_s
-            self._meter.busy(start_s, end_s)
-            self.steps += 1
-            for sequence in step.admitted:
-                if isnan(sequence.scheduled_s):
-                    sequence.scheduled_s = now_s
-            for sequence in step.sampled:
-                if isnan(sequence.first_token_s):
-                    sequence.first_token_s = end_s
-            for sequence in step.finished:
-                self._finishing.append((end_s, sequence))
-            return start_s if self._lag else end_s
-        if self._gpu_free_s > now_s:
-            return self._gpu_free_s
-        if step.preempted:
-            return now_s
-        if self.scheduler.waiting.size:
-            raise AssertionError("a waiting sequence fits no empty replica: max_model_len was not checked")
-        self._idle = True
-        return self._inbox[0].ready_s if self._inbox else inf
+@compiled
+def _stamp_step(s: State, r: int, end_s: float) -> None:
+    rep = s.replicas[r]
+    slot = rep.first_sampled
+    rep.first_sampled = NONE
+    while slot != NONE:
+        if isnan(s.sequences[slot].first_token_s):
+            s.sequences[slot].first_token_s = end_s
+        slot = s.sequences[slot].next_sampled
+    slot = rep.first_finished
+    rep.first_finished = rep.last_finished = NONE
+    while slot != NONE:
+        following = s.sequences[slot].next_finishing
+        _await_end(s, r, slot, end_s)
+        slot = following

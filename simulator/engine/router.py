@@ -2,78 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from simulator.engine.arrival import Arrival
 from simulator.engine.record import Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simpy import Environment
-
-    from simulator.engine.arrival import Arrival
-    from simulator.engine.cluster import ClusterBackend
+    from simulator.engine.fleet import Loss
     from simulator.engine.metered_api import ApiBackend
     from simulator.engine.record import RequestLog
     from simulator.scenario.patterns import Overflow
-
-
-class Router(Protocol):
-    """Takes every request of a run."""
-
-    def route(self, arrival: Arrival) -> None:
-        """Send a request to a backend now."""
+    from simulator.workload.request import RequestTable
 
 
 class OverflowRouter:
     """Cluster first; the API on capacity, timeout or error, where the workload may leave the site.
 
+    The cluster itself turns requests away while it has no room (`simulator.engine.dispatch.has_room`).
+
     Args:
-        env: Simulation environment.
-        cluster: The cluster.
         api: The API.
+        table: The requests.
         routing: The thresholds.
         log: Where the reason of each failover is written.
-        may_leave: By workload, whether its requests may go to the API.
+        may_leave: By workload, whether its requests may go to the API; all may when absent.
     """
 
     def __init__(
         self,
-        env: Environment,
-        cluster: ClusterBackend,
         api: ApiBackend,
+        table: RequestTable,
         routing: Overflow,
         log: RequestLog,
-        may_leave: Sequence[bool],
+        may_leave: Sequence[bool] | None,
     ) -> None:
-        self._env = env
-        self._cluster = cluster
         self._api = api
+        self._table = table
         self._routing = routing
         self._log = log
-        self._may_leave = may_leave
+        self._may_leave = [True] * len(table.workloads) if may_leave is None else may_leave
 
-    def route(self, arrival: Arrival) -> None:
-        """Send a request to the cluster while it has room."""
-        if self._may_leave[arrival.workload] and not self._cluster.has_room(arrival, self._routing.max_in_flight):
-            self._fail_over(arrival, Reason.CAPACITY)
-        else:
-            self._cluster.submit(arrival)
-
-    def lost(self, arrival: Arrival, reason: Reason) -> None:
-        """Send a request the cluster lost to the API, or write down how it ended."""
-        refused = reason is not Reason.TIMEOUT
+    def lost(self, loss: Loss) -> None:
+        """Send a request the cluster did not serve to the API, or write down how it ended."""
+        arrival = Arrival.of(self._table, loss.row)
+        refused = loss.sent and loss.reason is not Reason.TIMEOUT
         if self._may_leave[arrival.workload] and not (refused and self._routing.on_error == "fail"):
-            self._fail_over(arrival, reason)
+            self._log.failover[loss.row] = loss.reason
+            self._api.submit(arrival)
         else:
-            write_loss(self._log, arrival, reason, self._env.now)
-
-    def _fail_over(self, arrival: Arrival, reason: Reason) -> None:
-        self._log.failover[arrival.index] = reason
-        self._api.submit(arrival)
+            write_loss(self._log, loss)
 
 
-def write_loss(log: RequestLog, arrival: Arrival, reason: Reason, now_s: float) -> None:
+def write_loss(log: RequestLog, loss: Loss) -> None:
     """End a request that no other backend takes."""
-    log.outcome[arrival.index] = Outcome.TIMED_OUT if reason is Reason.TIMEOUT else Outcome.REJECTED
-    log.ended_s[arrival.index] = now_s
+    log.outcome[loss.row] = Outcome.TIMED_OUT if loss.reason is Reason.TIMEOUT else Outcome.REJECTED
+    log.ended_s[loss.row] = loss.at_s

@@ -9,21 +9,24 @@ import numpy as np
 import simpy
 
 from simulator.engine.arrival import Arrival
-from simulator.engine.cluster import ClusterBackend, ReplicaPlan
+from simulator.engine.cluster import ClusterBackend
+from simulator.engine.fleet import Fleet
 from simulator.engine.metered_api import ApiBackend
+from simulator.engine.plan import ReplicaPlan
 from simulator.engine.record import Outcome, RequestLog, RunRecord
 from simulator.engine.router import OverflowRouter, write_loss
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
-from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
+from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from simulator.engine.record import Reason, ReplicaLevels
-    from simulator.scenario.patterns import Cluster, MeteredApi
+    from simulator.engine.fleet import Loss
+    from simulator.engine.record import ReplicaLevels
+    from simulator.scenario.patterns import Cluster, HybridPattern, MeteredApi, Overflow
     from simulator.workload.request import RequestTable
 
 _CHUNK = 16_384
@@ -79,48 +82,46 @@ def simulate(
     """
     env = simpy.Environment()
     log = RequestLog.empty(len(table))
-    allowed = [True] * len(table.workloads) if may_leave is None else list(may_leave)
 
     def build_api(api: MeteredApi, backend: int) -> ApiBackend:
         rng = stream(seed, replication, f"api/{api.model}")
         return ApiBackend(env, api, backend, table.output_tokens, log, rng)
 
     def build_cluster(
-        cluster: Cluster, timeout_s: float | None, on_lost: Callable[[Arrival, Reason], None]
+        cluster: Cluster, on_lost: Callable[[Loss], None], timeout_s: float | None, routing: Overflow | None = None
     ) -> ClusterBackend:
-        return ClusterBackend(
-            env,
-            cluster,
+        fleet = Fleet(
+            cluster.engine,
             plan or replica_plan(cluster),
-            backend=0,
-            output_tokens=table.output_tokens,
-            log=log,
+            table,
+            log,
+            replicas=cluster.replicas,
             horizon_s=horizon_s,
             timeout_s=timeout_s,
-            on_lost=on_lost,
+            overflows=routing is not None,
+            max_in_flight=routing.max_in_flight if routing else None,
+            may_leave=may_leave,
+        )
+        return ClusterBackend(
+            env, fleet, table.arrival_s, horizon_s=horizon_s, on_lost=on_lost, on_progress=on_progress
         )
 
     cluster: ClusterBackend | None = None
     if isinstance(pattern, ApiPattern):
         backends: tuple[str, ...] = (pattern.api.model,)
-        route = build_api(pattern.api, 0).submit
+        env.process(_arrivals(env, table, build_api(pattern.api, 0).submit, on_progress))
     elif isinstance(pattern, SelfHostedPattern):
         backends = ("cluster",)
-        cluster = build_cluster(
-            pattern.cluster,
-            pattern.cluster.request_timeout,
-            lambda arrival, reason: write_loss(log, arrival, reason, env.now),
-        )
-        route = cluster.submit
+        cluster = build_cluster(pattern.cluster, lambda loss: write_loss(log, loss), pattern.cluster.request_timeout)
     else:
         backends = ("cluster", pattern.api.model)
+        router = OverflowRouter(build_api(pattern.api, 1), table, pattern.routing, log, may_leave)
         timeout_s = pattern.routing.timeout or pattern.cluster.request_timeout
-        cluster = build_cluster(pattern.cluster, timeout_s, lambda arrival, reason: router.lost(arrival, reason))
-        router = OverflowRouter(env, cluster, build_api(pattern.api, 1), pattern.routing, log, allowed)
-        route = router.route
-    env.process(_arrivals(env, table, route, on_progress))
+        cluster = build_cluster(pattern.cluster, router.lost, timeout_s, pattern.routing)
+    if cluster is not None:
+        env.process(cluster.serve())
     env.run(until=horizon_s)
-    levels: tuple[ReplicaLevels, ...] = cluster.close(horizon_s) if cluster else ()
+    levels: tuple[ReplicaLevels, ...] = cluster.close() if cluster else ()
     _close(log, horizon_s)
     return RunRecord(backends, horizon_s, log, levels)
 

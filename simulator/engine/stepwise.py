@@ -1,7 +1,7 @@
 """The reference replica: the same rules as `replica` and `scheduler`, one step and one block at a time.
 
 Slow and plain on purpose: it visits every sequence in every step and keeps every KV block as an object with its
-own hash, as vLLM 0.33 does. `Replica` must give the same times, preemptions and blocks; a property test says so.
+own hash, as vLLM 0.33 does. A `Fleet` must give the same times, preemptions and blocks; a property test says so.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _last_in_line(request: _Request) -> tuple[int, float]:
 
 
 class StepwiseReplica:
-    """Behaves as `Replica`, but as a SimPy process that wakes at every step, and without levels.
+    """Behaves as a replica of a `Fleet`, but as a SimPy process that wakes at every step, and without levels.
 
     `on_step` is called with what each step did.
     """
@@ -167,14 +167,19 @@ class StepwiseReplica:
         self._news = env.event()
         env.process(self._serve())
 
+    @property
+    def waiting(self) -> int:
+        """Requests taken and not admitted to the running batch."""
+        return len(self._waiting) + len(self._inbox)
+
     def submit(self, sequence: Sequence) -> None:
-        """See `Replica.submit`."""
+        """Take a request that reaches the engine core at `sequence.ready_s`, now or later."""
         self._inbox.append(sequence)
         self._inbox.sort(key=lambda waiting: waiting.ready_s)
         self._tell()
 
-    def abort(self, sequence: Sequence, now_s: float) -> None:  # noqa: ARG002 - its process knows the time
-        """See `Replica.abort`."""
+    def abort(self, sequence: Sequence) -> None:
+        """Drop a request at the next decision point, unless it finishes before."""
         self._aborts.append(sequence)
         self._tell()
 
@@ -263,8 +268,8 @@ class StepwiseReplica:
 
     def _content(self, request: _Request, block: int) -> Hashable:
         sequence = request.sequence
-        if sequence.chain is not None and block < sequence.shared_blocks:
-            return (id(sequence.chain), block)
+        if sequence.prefix is not None and block < sequence.shared_blocks:
+            return (sequence.prefix, block)
         return (sequence.index, block, "own")
 
     def _remember(self, request: _Request, tokens: int) -> None:

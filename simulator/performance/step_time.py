@@ -12,10 +12,35 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from simulator.performance.profile import Curve, PerformanceProfile
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimeTable:
+    """A step-time model as numbers, for the compiled engine; it must make the same sums as the model itself.
+
+    Attributes:
+        decode: By sequences, from 0: `(base_s, per_kv_token_s)` of a step of decodes alone.
+        attention: By sequences: the same for the attention of decodes in a mixed step.
+        per_step_s: By sequences: what a mixed step adds for them.
+        dense_s: By tokens, from 0: the dense layers of a mixed step.
+        prefill_attention: `(a, b, c)`: a chunk of q tokens after p adds a + b q + c q (p + q/2).
+        per_prefill_token_s: For a model linear in everything (`LinearStepTime`); None for one of the form above.
+    """
+
+    decode: NDArray[np.float64]
+    attention: NDArray[np.float64]
+    per_step_s: NDArray[np.float64]
+    dense_s: NDArray[np.float64]
+    prefill_attention: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    per_prefill_token_s: float | None = None
 
 
 class StepTimeModel(Protocol):
@@ -37,6 +62,9 @@ class StepTimeModel(Protocol):
             decode_kv_tokens: Their context after the step.
             chunks: Prompt chunks, as (new tokens, tokens computed before).
         """
+
+    def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:
+        """The model as numbers, for steps of at most so many sequences and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +94,10 @@ class LinearStepTime:
         context = tokens + sum(before for _, before in chunks)
         return base_s + self.per_prefill_token_s * tokens + per_kv_token_s * (decode_kv_tokens + context)
 
+    def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:  # noqa: ARG002
+        """See `StepTimeModel.table`."""
+        return _linear_table(self, max_num_seqs, self.per_prefill_token_s)
+
 
 @dataclass(frozen=True, slots=True)
 class ConstantStepTime:
@@ -80,6 +112,17 @@ class ConstantStepTime:
     def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:  # noqa: ARG002
         """See `StepTimeModel.step_s`."""
         return self.seconds
+
+    def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:  # noqa: ARG002
+        """See `StepTimeModel.table`."""
+        return _linear_table(self, max_num_seqs, 0.0)
+
+
+def _linear_table(model: StepTimeModel, max_num_seqs: int, per_prefill_token_s: float) -> StepTimeTable:
+    decode = np.array([model.decode(n) for n in range(max_num_seqs + 1)])
+    return StepTimeTable(
+        decode, np.zeros_like(decode), np.zeros(len(decode)), np.zeros(1), per_prefill_token_s=per_prefill_token_s
+    )
 
 
 def interpolate(curve: Curve, at: float) -> float:
@@ -148,6 +191,20 @@ class ProfiledStepTime:
         if dense_s is None:
             dense_s = self._dense[tokens] = interpolate(self._profile.dense, self._padded(tokens))
         return dense_s + self._per_step[decode_sequences + len(chunks)] + seconds
+
+    def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:
+        """See `StepTimeModel.table`."""
+        batches = slice(max_num_seqs + 1)
+        return StepTimeTable(
+            decode=np.array(self._decode[batches]),
+            attention=np.array(self._attention[batches]),
+            per_step_s=np.array(self._per_step[batches]),
+            dense_s=np.array([self._dense_s(tokens) for tokens in range(max_num_batched_tokens + 1)]),
+            prefill_attention=self._profile.prefill_attention,
+        )
+
+    def _dense_s(self, tokens: int) -> float:
+        return interpolate(self._profile.dense, self._padded(tokens))
 
     def _padded(self, tokens: int) -> int:
         sizes = self._sizes

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.bench.serving import request_table, serve, serve_clients
-from simulator.engine.cluster import ReplicaPlan
+from simulator.engine.plan import ReplicaPlan
 from simulator.performance.step_time import ConstantStepTime
 from simulator.scenario.patterns import EngineSettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.engine.cluster import ReplicaPlan
+from simulator.engine.plan import ReplicaPlan
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from simulator.workload.request import RequestTable

@@ -1,24 +1,33 @@
-"""Law 11: the coalesced replica and the step-by-step reference give the same times, preemptions and blocks."""
+"""Law 11: the compiled engine and the step-by-step reference give the same times, preemptions and blocks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
+import numpy as np
 import pytest
 import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.engine.kv_cache import PrefixChain
-from simulator.engine.monitor import LevelMeter
-from simulator.engine.replica import Replica
+from simulator.engine.fleet import Fleet
+from simulator.engine.plan import ReplicaPlan
+from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.engine.sequence import Sequence
 from simulator.engine.stepwise import StepwiseReplica
-from simulator.performance.step_time import LinearStepTime
+from simulator.performance.profile import read_profile
+from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.workload.request import RequestTable
 
-STEP_TIME = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
 MAX_MODEL_LEN = 96
+LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
+STEP_TIMES = {
+    "linear": LINEAR,
+    "constant": ConstantStepTime(0.011),
+    "profiled": ProfiledStepTime(read_profile("llama-3.1-8b-bf16-a100-80gb-x1"), 128, 2048),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ asks = st.builds(
 )
 
 
-def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark, chunked):
+def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark, chunked, limit):
     settings = EngineSettings(
         block_size=size,
         max_num_seqs=seqs,
@@ -57,6 +66,7 @@ def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous,
         async_scheduling=asynchronous,
         reserve_full_isl=reserve,
         watermark=watermark,
+        queue_limit=limit,
     )
     return max(blocks, -(-MAX_MODEL_LEN // size) + 1), settings
 
@@ -74,82 +84,128 @@ engines = st.builds(
     reserve=st.booleans(),
     watermark=st.sampled_from([0.0, 0.05]),
     chunked=st.booleans(),
+    limit=st.sampled_from([None, None, 1, 4]),
 )
 
 
-def play(kind, asks, settings, blocks, launch_s):
+@dataclass
+class Fate:
+    """What a request saw; NaN where nothing came of it."""
+
+    scheduled_s: float = np.nan
+    first_token_s: float = np.nan
+    last_token_s: float = np.nan
+    cached_tokens: int = 0
+    preemptions: int = 0
+    wasted_tokens: int = 0
+    lost: Reason = Reason.NONE
+
+
+def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s):
+    arrival_s = np.cumsum([ask.gap_s for ask in asks])
+    size = len(asks)
+    table = RequestTable(
+        workloads=("asks",),
+        arrival_s=arrival_s,
+        workload=np.zeros(size, np.int16),
+        prompt_tokens=np.array([ask.prompt_tokens for ask in asks], np.int32),
+        output_tokens=np.array([ask.output_tokens for ask in asks], np.int32),
+        max_tokens=np.full(size, MAX_MODEL_LEN, np.int32),
+        prefix_id=np.array([max(ask.prefix, -1) for ask in asks], np.int32),
+        prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
+        priority=np.array([ask.priority for ask in asks], np.int8),
+    )
+    log = RequestLog.empty(size)
+    plan = ReplicaPlan(step_time, blocks, launch_s=launch_s)
+    fleet = Fleet(settings, plan, table, log, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
+    losses = []
+    cancels = sorted(
+        (at_s + ask.abort_after_s, index)
+        for index, (at_s, ask) in enumerate(zip(arrival_s, asks, strict=True))
+        if ask.abort_after_s
+    )
+    for at_s, index in cancels:
+        losses += fleet.run(size, at_s)
+        fleet.look(at_s)
+        if fleet.cancel(index, at_s):
+            losses.append((at_s, index, Reason.ERROR, True))
+    losses += fleet.run(size, inf)
+    fleet.look(inf)
+    names = "scheduled_s", "first_token_s", "last_token_s", "cached_tokens", "preemptions", "wasted_tokens"
+    fates = [Fate(*row) for row in zip(*(getattr(log, name).tolist() for name in names), strict=True)]
+    for _, index, reason, _ in losses:
+        fates[index].lost = reason
+    assert (log.outcome[[fate.lost == Reason.NONE for fate in fates]] == Outcome.COMPLETED).all()
+    level = fleet.close(5000.0)[0]
+    return fates, level.steps, level.preemptions, fleet.free_blocks[0]
+
+
+def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s):
     env = simpy.Environment()
-    finished, aborted = {}, {}
+    fates = [Fate() for _ in asks]
 
     def on_finish(sequence, at_s):
-        finished[sequence.index] = at_s
+        fate = fates[sequence.index]
+        if fate.lost:
+            fate.wasted_tokens += sequence.prompt_tokens + sequence.output_tokens - 1
+            return
+        fate.scheduled_s, fate.first_token_s, fate.last_token_s = sequence.scheduled_s, sequence.first_token_s, at_s
+        fate.cached_tokens, fate.preemptions = sequence.cached_tokens, sequence.preemptions
 
     def on_abort(sequence, tokens):
-        aborted[sequence.index] = tokens
+        fates[sequence.index].wasted_tokens += tokens
 
-    if kind is Replica:
-        replica = Replica(settings, blocks, STEP_TIME, LevelMeter(1e4), on_finish, on_abort, launch_s)
-    else:
-        replica = StepwiseReplica(env, settings, blocks, STEP_TIME, on_finish, on_abort, launch_s=launch_s)
-    chains = {}
-    sequences = []
+    replica = StepwiseReplica(env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s)
 
-    def catch_up():
-        if kind is Replica:
-            replica.catch_up(env.now)
-
-    def abort(sequence, after_s):
+    def abort(sequence, after_s, reason):
         yield env.timeout(after_s)
-        catch_up()
-        if sequence.index not in finished:
-            replica.abort(sequence, env.now)
+        fate = fates[sequence.index]
+        if np.isnan(fate.last_token_s) and not fate.lost:
+            fate.lost = reason
+            replica.abort(sequence)
 
     def arrive():
         for index, ask in enumerate(asks):
             yield env.timeout(ask.gap_s)
-            chain = None
-            shared = 0
+            if settings.queue_limit is not None and replica.waiting >= settings.queue_limit:
+                fates[index].lost = Reason.CAPACITY
+                continue
+            sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, env.now, ask.priority)
             if ask.prefix >= 0 and settings.prefix_caching:
-                chain = chains.setdefault(ask.prefix, PrefixChain())
-                shared = min(ask.prefix_tokens, ask.prompt_tokens) // settings.block_size
-            sequence = Sequence(
-                index=index,
-                prompt_tokens=ask.prompt_tokens,
-                output_tokens=ask.output_tokens,
-                ready_s=env.now,
-                priority=ask.priority,
-                chain=chain,
-                shared_blocks=shared,
-            )
-            sequences.append(sequence)
-            catch_up()
+                sequence.prefix = ask.prefix
+                sequence.shared_blocks = min(ask.prefix_tokens, ask.prompt_tokens) // settings.block_size
             replica.submit(sequence)
+            if timeout_s is not None:
+                env.process(abort(sequence, timeout_s, Reason.TIMEOUT))
             if ask.abort_after_s is not None:
-                env.process(abort(sequence, ask.abort_after_s))
+                env.process(abort(sequence, ask.abort_after_s, Reason.ERROR))
 
     env.process(arrive())
     env.run(until=5000)
-    catch_up()
-    return replica, sequences, finished, aborted
+    return fates, replica.steps, replica.preemptions, len(replica.pool.free)
 
 
-def compare(asks, settings, blocks, launch_s=0.0):
-    fast, fast_sequences, fast_finished, fast_aborted = play(Replica, asks, settings, blocks, launch_s)
-    slow, slow_sequences, slow_finished, slow_aborted = play(StepwiseReplica, asks, settings, blocks, launch_s)
-    assert fast_finished.keys() | fast_aborted.keys() == set(range(len(asks)))
-    assert fast_finished == pytest.approx(slow_finished, rel=1e-9)
-    assert fast_aborted == slow_aborted
-    for one, other in zip(fast_sequences, slow_sequences, strict=True):
-        assert one.first_token_s == pytest.approx(other.first_token_s, rel=1e-9, nan_ok=True)
-        assert one.scheduled_s == pytest.approx(other.scheduled_s, rel=1e-9, nan_ok=True)
-        assert (one.cached_tokens, one.preemptions) == (other.cached_tokens, other.preemptions)
-    assert fast.steps == slow.steps
-    assert fast.scheduler.preemptions == slow.preemptions
-    assert fast.scheduler.kv.free == len(slow.pool.free) == blocks - 1
+def compare(*case):
+    fast, fast_steps, fast_preemptions, fast_free = in_coalescing_engine(*case)
+    slow, slow_steps, slow_preemptions, slow_free = step_by_step(*case)
+    for one, other in zip(fast, slow, strict=True):
+        for name in ("scheduled_s", "first_token_s", "last_token_s"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9, nan_ok=True), name
+        for name in ("cached_tokens", "preemptions", "wasted_tokens", "lost"):
+            assert getattr(one, name) == getattr(other, name), name
+    assert (fast_steps, fast_preemptions) == (slow_steps, slow_preemptions)
+    assert fast_free == slow_free == case[2] - 1
 
 
 @settings(max_examples=200, deadline=None)
-@given(asks=st.lists(asks, min_size=1, max_size=25), engine=engines, launch_s=st.sampled_from([0.0, 0.0, 0.0017]))
-def test_same_as_step_by_step(asks, engine, launch_s):
+@given(
+    asks=st.lists(asks, min_size=1, max_size=25),
+    engine=engines,
+    step_time=st.sampled_from(sorted(STEP_TIMES)),
+    launch_s=st.sampled_from([0.0, 0.0, 0.0017]),
+    timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
+)
+def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
     blocks, engine_settings = engine
-    compare(asks, engine_settings, blocks, launch_s if engine_settings.async_scheduling else 0.0)
+    launch_s = launch_s if engine_settings.async_scheduling else 0.0
+    compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)

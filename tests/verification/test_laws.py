@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import fields
 
 import numpy as np
@@ -11,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.engine.arrival import Arrival
-from simulator.engine.cluster import ClusterBackend
 from simulator.engine.record import Outcome, Reason, RequestLog
-from simulator.engine.router import OverflowRouter
 from simulator.engine.simulation import simulate
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 
@@ -157,8 +154,32 @@ def test_no_idling_with_admissible_work():
     assert record.levels[0].busy_s.sum() == pytest.approx(occupied_s, rel=1e-3)
 
 
-def test_the_router_cannot_see_the_output_length():
-    """6: what routers receive has no such field, and they hold no table."""
+def test_arrivals_carry_no_output_length():
+    """6: what an API backend receives has no such field."""
     assert "output_tokens" not in {field.name for field in fields(Arrival)}
-    for method in (OverflowRouter.__init__, OverflowRouter.route, ClusterBackend.has_room):
-        assert "output_tokens" not in inspect.signature(method).parameters
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rate_per_s=st.sampled_from([0.3, 1.0]),
+    chosen=st.floats(0.0, 1.0),
+    limit=st.sampled_from([None, 3]),
+    output_tokens=st.integers(1, 900),
+)
+def test_the_router_cannot_see_the_output_length(seed, rate_per_s, chosen, limit, output_tokens):
+    """6: the length of an answer changes no routing before the shorter of two answers ends."""
+    rng = np.random.default_rng(seed)
+    arrival_s = poisson(rng, rate_per_s, 200.0)
+    outputs = rng.integers(1, 400, len(arrival_s))
+    if not len(arrival_s):
+        return
+    index = int(chosen * (len(arrival_s) - 1))
+    pattern = hybrid({"max_in_flight": limit, "timeout": "20s"}, engine={"max_num_seqs": 6})
+    logs = []
+    for answer in (int(outputs[index]), output_tokens):
+        outputs[index] = answer
+        demand = table(arrival_s, output_tokens=outputs)
+        logs.append(simulate(pattern, demand, horizon_s=400.0, seed=1, replication=0, plan=plan(blocks=300)).log)
+    same = arrival_s < min(log.ended_s[index] if log.backend[index] == 0 else np.inf for log in logs)
+    assert (logs[0].failover[same] == Reason.CAPACITY).tolist() == (logs[1].failover[same] == Reason.CAPACITY).tolist()

@@ -1,0 +1,189 @@
+"""A cluster at work: who gets a request, who has no room for it, who gave up waiting.
+
+One call serves a whole run of arrivals. It returns at the moment agreed on, or when there is something that somebody
+outside must see to: requests that were lost, or no slot left for the next one.
+"""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import TYPE_CHECKING
+
+from simulator.engine.compiled import compiled, entry
+from simulator.engine.record import Reason
+from simulator.engine.replica import catch_up, close_replica, give_up, submit
+from simulator.engine.stamps import dismiss, enlist, stamp
+from simulator.engine.state import NONE
+
+if TYPE_CHECKING:
+    from simulator.engine.state import State
+
+#: Why `serve` came back.
+REACHED, LOST, FULL = range(3)
+
+_CAPACITY, _TIMEOUT, _ERROR = int(Reason.CAPACITY), int(Reason.TIMEOUT), int(Reason.ERROR)
+
+
+@entry
+def serve(s: State, end: int, until_s: float) -> int:
+    """Take the arrivals before row `end` and before `until_s`, and give up on what takes too long.
+
+    Returns:
+        REACHED; LOST when `losses` must be emptied first; FULL when there is no free slot.
+    """
+    fleet = s.fleet[0]
+    while True:
+        index = fleet.next_arrival
+        at_s = s.arrival_s[index] if index < end else inf
+        if min(at_s, fleet.watch_s) >= until_s:
+            return REACHED
+        if fleet.losses == s.settings[0].losses:
+            return LOST
+        if fleet.watch_s <= at_s:
+            _expire(s, fleet.watch_s)
+        elif fleet.free_slot == NONE:
+            return FULL
+        else:
+            fleet.next_arrival += 1
+            _route(s, index, at_s)
+
+
+@entry
+def look(s: State, now_s: float) -> None:
+    """Bring all replicas up to now."""
+    for r in range(s.settings[0].replicas):
+        catch_up(s, r, now_s)
+
+
+@entry
+def cancel(s: State, index: int, now_s: float) -> bool:
+    """Give up on a request; whether it was still under way."""
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        if s.sequences[slot].index == index:
+            dismiss(s, slot)
+            give_up(s, slot, now_s)
+            return True
+        slot = s.sequences[slot].next_active
+    return False
+
+
+@entry
+def close(s: State, horizon_s: float) -> None:
+    """Integrate the levels up to the horizon, and stamp what is still under way."""
+    for r in range(s.settings[0].replicas):
+        close_replica(s, r, horizon_s)
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        stamp(s, slot)
+        slot = s.sequences[slot].next_active
+
+
+@compiled
+def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int) -> bool:
+    """Whether a request could start now on the least loaded replica without waiting for another to end.
+
+    Without a limit on requests in flight, room means that the prompt and `max_tokens` of everything sent to it fit
+    its KV blocks, and that `max_num_seqs` is not reached.
+    """
+    settings, rep = s.settings[0], s.replicas[r]
+    if settings.max_in_flight >= 0:
+        return bool(s.fleet[0].in_flight < settings.max_in_flight)
+    room = settings.blocks * settings.block_size - rep.reserved_tokens
+    return bool(rep.load < settings.max_num_seqs and _reservation(s, prompt_tokens, max_tokens) <= room)
+
+
+@compiled
+def _route(s: State, index: int, now_s: float) -> None:
+    """Send a request to the cluster while it has room, where it may go elsewhere."""
+    prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
+    r = _least_loaded(s, now_s)
+    overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
+    if overflows and not has_room(s, r, prompt_tokens, max_tokens):
+        _lose(s, index, now_s, _CAPACITY, False)
+        return
+    s.backend[index] = 0
+    s.enqueued_s[index] = now_s
+    rep = s.replicas[r]
+    if prompt_tokens >= s.settings[0].max_model_len:
+        _lose(s, index, now_s, _ERROR, True)
+    elif rep.waiting + rep.inbox >= s.settings[0].queue_limit:
+        _lose(s, index, now_s, _CAPACITY, True)
+    else:
+        _take(s, r, index, now_s)
+
+
+@compiled
+def _take(s: State, r: int, index: int, now_s: float) -> None:
+    settings, fleet = s.settings[0], s.fleet[0]
+    slot = fleet.free_slot
+    sequence = s.sequences[slot]
+    fleet.free_slot = sequence.next
+    prompt = int(s.prompt_tokens[index])
+    output = min(int(s.output_tokens[index]), settings.max_model_len - prompt)
+    sequence.index = index
+    sequence.replica = r
+    sequence.rank = s.rank[index]
+    sequence.prompt_tokens = sequence.known_tokens = prompt
+    sequence.total_tokens = prompt + output - 1
+    sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
+    sequence.ready_s = now_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
+    sequence.deadline_s = now_s + settings.timeout_s
+    sequence.scheduled_s = sequence.first_token_s = nan
+    sequence.computed_tokens = sequence.held_shared = sequence.shared_blocks = sequence.preemptions = 0
+    sequence.cached_tokens = -1
+    sequence.chain = sequence.resumable = NONE
+    sequence.finishing = False
+    if s.prefix[index] >= 0 and settings.prefix_caching:
+        sequence.chain = r * settings.prefixes + s.prefix[index]
+        sequence.shared_blocks = min(int(s.prefix_tokens[index]), prompt) // settings.block_size
+    enlist(s, slot)
+    submit(s, r, slot)
+    if fleet.watch_s == inf:
+        fleet.watch_s = sequence.deadline_s
+
+
+@compiled
+def _least_loaded(s: State, now_s: float) -> int:
+    # What arrives at one moment is there before the engines look.
+    passed = now_s > s.fleet[0].seen_s
+    s.fleet[0].seen_s = now_s
+    least = 0
+    for r in range(s.settings[0].replicas):
+        if passed:
+            catch_up(s, r, now_s)
+        if s.replicas[r].load < s.replicas[least].load:
+            least = r
+    return least
+
+
+@compiled
+def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
+    return int(min(prompt_tokens + max_tokens, s.settings[0].max_model_len))
+
+
+@compiled
+def _expire(s: State, now_s: float) -> None:
+    """The oldest deadline: all are equally long, so watching for one at a time is enough."""
+    fleet = s.fleet[0]
+    _least_loaded(s, now_s)
+    while fleet.first_active != NONE and fleet.losses < s.settings[0].losses:
+        slot = fleet.first_active
+        if s.sequences[slot].deadline_s > now_s:
+            break
+        dismiss(s, slot)
+        give_up(s, slot, now_s)
+        _lose(s, s.sequences[slot].index, now_s, _TIMEOUT, True)
+    first = fleet.first_active
+    fleet.watch_s = inf if first == NONE else max(now_s, s.sequences[first].deadline_s)
+
+
+@compiled
+def _lose(s: State, index: int, now_s: float, reason: int, sent: bool) -> None:
+    fleet = s.fleet[0]
+    loss = s.losses[fleet.losses]
+    fleet.losses += 1
+    loss.at_s = now_s
+    loss.index = index
+    loss.reason = reason
+    loss.sent = sent

@@ -1,0 +1,256 @@
+"""The replicas of a cluster as the rest of the program sees them: numbers in, losses and levels out."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from simulator.engine import dispatch, state
+from simulator.engine.monitor import INTERVAL_S
+from simulator.engine.record import Reason, ReplicaLevels
+from simulator.engine.state import NONE, UNLIMITED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.engine.plan import ReplicaPlan
+    from simulator.engine.record import RequestLog
+    from simulator.scenario.patterns import EngineSettings
+    from simulator.workload.request import RequestTable
+
+_SLOTS = 1024
+_LOSSES = 1024
+_STAMPS = (
+    "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
+    "preemptions", "wasted_tokens",
+)  # fmt: skip
+
+
+class Loss(NamedTuple):
+    """A request the cluster did not serve.
+
+    Attributes:
+        at_s: When.
+        row: Of the request.
+        reason: Why.
+        sent: Whether it had been sent to the cluster at all.
+    """
+
+    at_s: float
+    row: int
+    reason: Reason
+    sent: bool
+
+
+class Fleet:
+    """Identical replicas that serve a table of requests.
+
+    Args:
+        engine: vLLM's settings.
+        plan: What a replica is made of.
+        table: The requests.
+        log: Where their stamps are written.
+        replicas: How many there are.
+        horizon_s: End of the simulation.
+        timeout_s: A request not finished after this long is given up; never when absent.
+        overflows: Whether requests are turned away when there is no room for them.
+        max_in_flight: What room means; derived from the KV blocks when absent.
+        may_leave: By workload, whether its requests may be turned away; all may when absent.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSettings,
+        plan: ReplicaPlan,
+        table: RequestTable,
+        log: RequestLog,
+        *,
+        replicas: int,
+        horizon_s: float,
+        timeout_s: float | None = None,
+        overflows: bool = False,
+        max_in_flight: int | None = None,
+        may_leave: Sequence[bool] | None = None,
+    ) -> None:
+        settings = np.zeros(1, state.SETTINGS)
+        _copy_settings(settings[0], engine, plan)
+        settings[0].horizon_s = horizon_s
+        settings[0].timeout_s = inf if timeout_s is None else timeout_s
+        settings[0].overflows = overflows
+        settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
+        demand = _demand(table, by_priority=engine.policy == "priority")
+        leave = [True] * len(table.workloads) if may_leave is None else may_leave
+        self._state = _empty(settings, engine, plan, demand, log, leave, replicas)
+        self._add_slots(_SLOTS)
+
+    def run(self, end: int, until_s: float) -> Iterator[Loss]:
+        """Serve the arrivals before row `end` and before `until_s`; yields what is lost, in order of time.
+
+        The caller may look at the losses later than they happened: nothing of what becomes of them changes the
+        cluster.
+        """
+        while (why := dispatch.serve(self._state, end, until_s)) == dispatch.FULL:
+            self._add_slots(len(self._state.sequences))
+        yield from self._losses()
+        if why == dispatch.LOST:
+            yield from self.run(end, until_s)
+
+    def look(self, now_s: float) -> None:
+        """Bring all replicas up to now; infinity works everything off."""
+        dispatch.look(self._state, now_s)
+
+    def cancel(self, index: int, now_s: float) -> bool:
+        """Give up on a request; whether it was still under way."""
+        return dispatch.cancel(self._state, index, now_s)
+
+    def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
+        """Stamp what is still under way and return the levels of every replica."""
+        dispatch.close(self._state, horizon_s)
+        return self.levels()
+
+    def levels(self) -> tuple[ReplicaLevels, ...]:
+        """The levels of every replica so far."""
+        return tuple(self._levels(number) for number in range(len(self._state.replicas)))
+
+    @property
+    def free_blocks(self) -> list[int]:
+        """By replica, the KV blocks that can be taken."""
+        return [int(blocks) for blocks in self._state.replicas["free"]]
+
+    def _losses(self) -> Iterator[Loss]:
+        fleet = self._state.fleet[0]
+        losses = self._state.losses[: fleet.losses].tolist()
+        fleet.losses = 0
+        for at_s, row, reason, sent in losses:
+            yield Loss(at_s, row, Reason(reason), sent)
+
+    def _levels(self, number: int) -> ReplicaLevels:
+        replica, levels, settings = self._state.replicas[number], self._state.levels[number], self._state.settings[0]
+        return ReplicaLevels(
+            interval_s=INTERVAL_S,
+            busy_s=levels["busy_s"].copy(),
+            sequence_s=levels["sequence_s"].copy(),
+            waiting_s=levels["waiting_s"].copy(),
+            kv_block_s=levels["kv_block_s"].copy(),
+            steps=int(replica.steps),
+            preemptions=int(replica.preemptions),
+            kv_blocks=int(settings.blocks),
+            max_num_seqs=int(settings.max_num_seqs),
+        )
+
+    def _add_slots(self, count: int) -> None:
+        old, fleet = self._state.sequences, self._state.fleet[0]
+        sequences = np.zeros(len(old) + count, state.SEQUENCE)
+        sequences[: len(old)] = old
+        added = sequences[len(old) :]
+        added["next"] = np.arange(len(old) + 1, len(sequences) + 1)
+        added["next"][-1] = fleet.free_slot
+        fleet.free_slot = len(old)
+        self._state.replace("sequences", sequences)
+
+
+def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401
+    for name in (
+        "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len", "long_prefill_token_threshold",
+        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling",
+    ):  # fmt: skip
+        setattr(settings, name, getattr(engine, name))
+    settings.by_priority = engine.policy == "priority"
+    settings.queue_limit = UNLIMITED if engine.queue_limit is None else engine.queue_limit
+    for name in ("frontend_base_s", "frontend_per_prompt_token_s", "output_s", "launch_s"):
+        setattr(settings, name, getattr(plan, name))
+    # One of vLLM's blocks is the null block, which nobody gets.
+    settings.blocks = plan.num_gpu_blocks - 1
+    settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
+
+
+def _demand(table: RequestTable, *, by_priority: bool) -> dict[str, NDArray[Any]]:
+    """Columns of the table, with priorities as ranks and prefixes as small numbers."""
+    rank, prefix = np.zeros(len(table), np.int16), table.prefix_id
+    if by_priority and len(table):
+        rank += table.priority - table.priority.min()
+    if prefix.max(initial=-1) >= len(table):
+        prefix = np.where(prefix < 0, -1, np.unique(prefix, return_inverse=True)[1])
+    names = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
+    return {name: getattr(table, name) for name in names} | {"rank": rank, "prefix": prefix}
+
+
+def _empty(
+    settings: NDArray[Any],
+    engine: EngineSettings,
+    plan: ReplicaPlan,
+    demand: dict[str, NDArray[Any]],
+    log: RequestLog,
+    may_leave: Sequence[bool],
+    replicas: int,
+) -> State:
+    """Replicas to which nothing has happened yet."""
+    blocks, seqs = plan.num_gpu_blocks - 1, engine.max_num_seqs
+    settings["replicas"], settings["losses"] = replicas, _LOSSES
+    settings["hours"] = max(1, ceil(settings[0].horizon_s / INTERVAL_S))
+    settings["ranks"] = demand["rank"].max(initial=0) + 1
+    settings["prefixes"] = demand["prefix"].max(initial=-1) + 1
+    shared = int(demand["prefix_tokens"].max(initial=0)) // engine.block_size if engine.prefix_caching else 0
+    fleet = np.zeros(1, state.FLEET)
+    fleet["free_slot"] = fleet["free_run"] = fleet["first_active"] = fleet["last_active"] = NONE
+    fleet["seen_s"], fleet["watch_s"] = -inf, inf
+    queues = np.zeros((replicas, settings[0].ranks), state.QUEUE)
+    queues["first"] = queues["last"] = NONE
+    chains = np.zeros(replicas * settings[0].prefixes, state.CHAIN)
+    chains["first_run"] = chains["first_holder"] = NONE
+    seats = np.zeros((replicas, seqs), state.SEAT)
+    seats["free"] = np.arange(seqs)
+    batches, dense_s = _step_time(settings, engine, plan)
+    return State(
+        settings=settings,
+        fleet=fleet,
+        replicas=_replicas(replicas, blocks),
+        sequences=np.zeros(0, state.SEQUENCE),
+        seats=seats,
+        boundaries=np.zeros((replicas, engine.block_size), np.int64),
+        queues=queues,
+        chains=chains,
+        # A prefix that starts to be kept block by block needs one more for a moment.
+        runs=np.zeros(replicas * blocks + 1, state.RUN),
+        copies=np.zeros((replicas, seqs, shared), np.int64),
+        batches=batches,
+        dense_s=dense_s,
+        levels=np.zeros((replicas, settings[0].hours), state.LEVELS),
+        losses=np.zeros(_LOSSES, state.LOSS),
+        may_leave=np.array(may_leave, np.bool_),
+        **demand,
+        **{name: getattr(log, name) for name in _STAMPS},
+    )
+
+
+def _replicas(count: int, blocks: int) -> NDArray[Any]:
+    made = np.zeros(count, state.REPLICA)
+    for name in made.dtype.names or ():
+        if name.startswith(("first_", "last_")):
+            made[name] = NONE
+    made["oldest_run"] = made["newest_run"] = NONE
+    made["free"] = made["unhashed"] = blocks
+    made["hour_ends_s"] = INTERVAL_S
+    made["due_s"] = inf
+    made["idle"] = True
+    return made
+
+
+def _step_time(
+    settings: NDArray[Any], engine: EngineSettings, plan: ReplicaPlan
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    table = plan.step_time.table(engine.max_num_seqs, engine.max_num_batched_tokens)
+    batches = np.zeros(len(table.decode), state.BATCH)
+    batches["decode_s"], batches["decode_per_kv_token_s"] = table.decode.T
+    batches["attention_s"], batches["attention_per_kv_token_s"] = table.attention.T
+    batches["per_step_s"] = table.per_step_s
+    names = "prefill_fixed_s", "prefill_per_token_s", "prefill_per_pair_s"
+    for name, seconds in zip(names, table.prefill_attention, strict=True):
+        settings[name] = seconds
+    settings["linear"] = table.per_prefill_token_s is not None
+    settings["linear_per_prefill_token_s"] = table.per_prefill_token_s or 0.0
+    return batches, table.dense_s

@@ -1,0 +1,161 @@
+"""The state of a cluster's replicas: records in arrays, linked by number, so that compiled code can work on them.
+
+A *slot* is the place of a request in `sequences` while it is in the cluster; slots are used again. Lists run through
+the records themselves (`next` and `previous`, `NONE` at their ends), and a record is in at most one list of a kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NONE = -1
+#: No limit on a count.
+UNLIMITED = 1 << 60
+
+#: Where a sequence is: not yet with the engine core, in the waiting queue, or running in one of three ways.
+INBOX, WAITING, PREFILLING, DECODING, DRAINING, GONE = range(6)
+
+
+def _record(**fields: str) -> np.dtype[Any]:
+    """A record whose elements have their fields as attributes, in plain Python too."""
+    names = [(name, kind) for kinds, listed in fields.items() for name, kind in ((n, kinds) for n in listed.split())]
+    return np.dtype((np.record, np.dtype(names, align=True)))
+
+
+#: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
+SETTINGS = _record(
+    i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
+        queue_limit max_in_flight blocks replicas ranks prefixes hours losses""",
+    f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
+        prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
+    b1="prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear",
+)
+
+#: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
+#: have been looked at, and when somebody may have waited too long.
+FLEET = _record(
+    i8="next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions",
+    f8="seen_s watch_s",
+)
+
+#: A request in the cluster.
+#:
+#: `total_tokens` are those whose KV is ever computed: the last output token is never fed back. `known_tokens` is the
+#: prompt plus the output scheduled so far, what must be computed before a token is sampled. `computed_tokens` is
+#: stale while it decodes: `end_clock` is the decode clock at which its last token is scheduled. `shared_blocks` are
+#: the leading full blocks that belong to a shared prefix, `held_shared` those of them it holds. `resumable` are its
+#: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
+SEQUENCE = _record(
+    f8="ready_s deadline_s scheduled_s first_token_s end_s",
+    i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
+        reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
+        next previous next_active previous_active next_holder previous_holder next_finishing next_sampled next_abort
+        place""",
+    b1="active finishing",
+)
+
+#: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last.
+REPLICA = _record(
+    i8="""free unhashed oldest_run newest_run
+        clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
+        first_inbox last_inbox inbox first_abort last_abort first_finishing last_finishing
+        first_finished last_finished first_sampled
+        steps planned held_running held_waiting held_blocks load reserved_tokens hour
+        step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
+    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s",
+    b1="idle",
+)
+
+#: Levels of a replica in one interval of the horizon, times seconds.
+LEVELS = _record(f8="busy_s sequence_s waiting_s kv_block_s")
+#: By number of sequences: what a step of decodes alone takes, and what they and their attention add to a mixed one.
+BATCH = _record(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s")
+#: Three lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order.
+SEAT = _record(i8="free ends prefilling")
+#: One waiting queue of a replica, for requests of one priority.
+QUEUE = _record(i8="first last")
+#: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
+CHAIN = _record(i8="cached first_run first_holder", b1="by_block")
+#: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
+RUN = _record(i8="low high chain owner users next previous next_of_chain previous_of_chain")
+#: A request the cluster did not serve: when, why, and whether it had been sent there at all.
+LOSS = _record(f8="at_s", i8="index reason", b1="sent")
+
+
+#: Every array of a `State`: what its elements are, and how many dimensions it has.
+ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
+    "settings": (SETTINGS, 1),
+    "fleet": (FLEET, 1),
+    "replicas": (REPLICA, 1),
+    "sequences": (SEQUENCE, 1),
+    "seats": (SEAT, 2),
+    "boundaries": (np.dtype(np.int64), 2),
+    "queues": (QUEUE, 2),
+    "chains": (CHAIN, 1),
+    "runs": (RUN, 1),
+    "copies": (np.dtype(np.int64), 3),
+    "batches": (BATCH, 1),
+    "dense_s": (np.dtype(np.float64), 1),
+    "levels": (LEVELS, 2),
+    "losses": (LOSS, 1),
+    "may_leave": (np.dtype(np.bool_), 1),
+    **dict.fromkeys(("arrival_s", "enqueued_s", "scheduled_s", "first_token_s"), (np.dtype(np.float64), 1)),
+    **dict.fromkeys(("last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
+    **dict.fromkeys(("prompt_tokens", "output_tokens", "max_tokens", "prefix"), (np.dtype(np.int32), 1)),
+    **dict.fromkeys(("prefix_tokens", "cached_tokens", "wasted_tokens"), (np.dtype(np.int32), 1)),
+    **dict.fromkeys(("workload", "rank", "preemptions"), (np.dtype(np.int16), 1)),
+    **dict.fromkeys(("outcome", "backend"), (np.dtype(np.int8), 1)),
+}
+
+
+class State:
+    """Everything the compiled engine works on; its attributes are arrays.
+
+    Attributes:
+        settings: One `SETTINGS`.
+        fleet: One `FLEET`.
+        replicas: `REPLICA` by number.
+        sequences: `SEQUENCE` by slot.
+        seats: `SEAT` by replica and position.
+        boundaries: By replica and decode clock modulo the block size: decoding sequences that need a block then.
+        queues: `QUEUE` by replica and rank of priority.
+        chains: `CHAIN` by replica and prefix.
+        runs: `RUN` of all replicas.
+        copies: By replica, seat and block: the run it holds, of a prefix that is kept block by block.
+        batches: `BATCH` by sequences.
+        dense_s: Seconds of the dense layers by tokens of a step.
+        levels: `LEVELS` by replica and hour.
+        losses: `LOSS`, as many as are noted before somebody must look.
+        may_leave: By workload, whether its requests may overflow.
+        arrival_s, workload, prompt_tokens, output_tokens, max_tokens, prefix_tokens: Columns of the `RequestTable`.
+        prefix: By request, the number of its prefix from 0, -1 for none.
+        rank: By request, its priority from 0; all 0 when the queue has none.
+        enqueued_s, scheduled_s, first_token_s, last_token_s, ended_s, outcome, backend, cached_tokens, preemptions,
+            wasted_tokens: Columns of the `RequestLog`.
+        address: Where `header` is: of each array its address and second and third extents, in words.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NDArray[Any]: ...
+
+    def __init__(self, **arrays: NDArray[Any]) -> None:
+        self.header = np.zeros((len(ARRAYS), 3), np.int64)
+        self.address = self.header.ctypes.data
+        for name, array in arrays.items():
+            self.replace(name, array)
+
+    def replace(self, name: str, array: NDArray[Any]) -> None:
+        """Give an array, in one piece and open to writing, its place."""
+        dtype, ndim = ARRAYS[name]
+        array = np.require(array, dtype, ["C", "W"])
+        if array.ndim != ndim:
+            raise AssertionError(f"{name}: {array.ndim} dimensions")
+        setattr(self, name, array)
+        self.header[list(ARRAYS).index(name), 0] = array.ctypes.data
+        self.header[list(ARRAYS).index(name), 1:ndim] = array.shape[1:]
