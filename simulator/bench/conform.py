@@ -100,7 +100,8 @@ def _same_step(theirs: Step, ours: StepReport) -> bool:
 def _same(recording: Recording, index: int, fate: _Fate | None) -> bool:
     row, entry = recording.requests[index], recording.inputs[index]
     if fate is None:
-        return row.finish is None
+        # The engine learns of it at its next decision point, and may have finished by then.
+        return row.finish is None or (entry.abort is not None and row.finish > entry.abort)
     # What an aborted request would have got, had it waited, is known to the replica and to nobody else.
     given_up_s = None if entry.abort is None or row.finish is not None else entry.abort - entry.arrival
     times = (
