@@ -58,6 +58,12 @@ def entry(function: Function) -> Function:
     return outer
 
 
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether an earlier process has left the compiled code of an `entry`."""
+    cache = getattr(function, "_cache", None)
+    return cache is None or os.path.isfile(cache._cache_file._index_path)
+
+
 def _cache_folder() -> str:
     """A folder of the user's own for this version of the engine.
 

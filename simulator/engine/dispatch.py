@@ -9,7 +9,10 @@ from __future__ import annotations
 from math import inf, nan
 from typing import TYPE_CHECKING
 
-from simulator.engine.compiled import compiled, entry
+from numba import float64, int64
+from numba.core.dispatcher import Dispatcher
+
+from simulator.engine.compiled import StateType, compiled, entry, is_kept
 from simulator.engine.record import Reason
 from simulator.engine.replica import catch_up, close_replica, give_up, submit
 from simulator.engine.stamps import dismiss, enlist, stamp
@@ -77,6 +80,29 @@ def close(s: State, horizon_s: float) -> None:
     while slot != NONE:
         stamp(s, slot)
         slot = s.sequences[slot].next_active
+
+
+_ENTRIES = (
+    (serve, (int64, float64)),
+    (look, (float64,)),
+    (cancel, (int64, float64)),
+    (close, (float64,)),
+)
+
+
+def is_compiled() -> bool:
+    """Whether `prepare` only has to load what an earlier process compiled."""
+    return all(is_kept(function) for function, _ in _ENTRIES)
+
+
+def prepare() -> None:
+    """Compile what Python calls, some 15 s once for a version of the engine, or load it.
+
+    Processes started afterwards find it done; left to themselves, each would compile its own.
+    """
+    for function, arguments in _ENTRIES:
+        if isinstance(function, Dispatcher):
+            function.compile((StateType(), *arguments))
 
 
 @compiled

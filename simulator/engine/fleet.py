@@ -145,7 +145,8 @@ class Fleet:
     def _add_slots(self, count: int) -> None:
         old, fleet = self._state.sequences, self._state.fleet[0]
         sequences = np.zeros(len(old) + count, state.SEQUENCE)
-        sequences[: len(old)] = old
+        # As bytes: numpy copies records field by field.
+        sequences.view(np.uint8)[: old.nbytes] = old.view(np.uint8)
         added = sequences[len(old) :]
         added["next"] = np.arange(len(old) + 1, len(sequences) + 1)
         added["next"][-1] = fleet.free_slot

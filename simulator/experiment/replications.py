@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, summarise
+from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
 from simulator.experiment.store import write_tables
@@ -122,6 +123,9 @@ def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> l
         return [_run(scenario, task, number, board) for number, task in enumerate(tasks)]
     from joblib import Parallel, delayed
 
+    if not is_compiled():
+        # Or each process would.
+        prepare()
     parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
     # Ordered by number afterwards: what arrives first depends on the machine.
     results = parallel(delayed(_run)(scenario, task, number, board) for number, task in enumerate(tasks))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from simulator.cost.checks import price_warnings
 from simulator.cost.prices import load_price_book
 from simulator.decision.results import Results, run
+from simulator.engine.dispatch import is_compiled
 from simulator.experiment.replications import representatives
 from simulator.experiment.store import manifest, open_folder, write_run
 from simulator.performance.profile import cluster_profile
@@ -43,13 +44,15 @@ def run_with_progress(
     )  # fmt: skip
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(f"simulating {scenario.name}", total=1.0)
+        simulating = f"simulating {scenario.name}"
+        first = simulating if is_compiled() else "compiling the engine, once for this version of it"
+        task = bar.add_task(first, total=1.0)
         return run(
             scenario,
             patterns=patterns,
             jobs=jobs,
             folder=folder,
-            progress=lambda share: bar.update(task, completed=share),
+            progress=lambda share: bar.update(task, completed=share, description=simulating if share else first),
         )
 
 

@@ -7,17 +7,26 @@ Nothing here is judged by a clock: the figures are printed. Each is the best of 
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pytest
 import simpy
 
+from simulator import load_scenario
+from simulator.analysis.metrics import summarise
+from simulator.engine.dispatch import prepare
 from simulator.engine.simulation import simulate
+from simulator.experiment.replications import may_leave
+from simulator.workload.synthesis import synthesise
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 
 pytestmark = pytest.mark.benchmark
 
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 REQUESTS = 50_000
 RATE_PER_S = 0.2315
 
@@ -32,7 +41,7 @@ def best(run):
 
 
 def bare(requests):
-    """A SimPy process that waits `requests` times."""
+    """Seconds of a SimPy process that waits `requests` times."""
 
     def wait(env):
         for _ in range(requests):
@@ -55,9 +64,11 @@ def demand(requests=REQUESTS, rate_per_s=RATE_PER_S, longer=1.0):
     return table(arrival_s, prompt, output, max_tokens=4000), horizon_s
 
 
-def cost(pattern, requests, horizon_s, **changes):
+def cost(pattern, requests, horizon_s, blocks=20_000):
+    replica = plan(blocks=blocks)
+
     def run():
-        simulate(pattern, requests, horizon_s=horizon_s, seed=1, replication=0, plan=plan(blocks=20_000, **changes))
+        simulate(pattern, requests, horizon_s=horizon_s, seed=1, replication=0, plan=replica)
 
     return best(run) / len(requests)
 
@@ -66,17 +77,72 @@ def report(name, seconds, unit):
     print(f"{name:48s} {seconds * 1e6:7.2f} us a request, {seconds / unit:6.1f} x a bare timeout")
 
 
+def at_once(requests):
+    """So many requests at the same moment, and time to work them off."""
+    return table(np.zeros(requests), 600, 200, max_tokens=4000), 10.0 * requests
+
+
 def test_cost_of_a_request():
+    prepare()
     unit = bare(REQUESTS) / REQUESTS
     print(f"\nbare SimPy timeout {unit * 1e6:.2f} us")
     requests, horizon_s = demand()
     for name, pattern in (("metered API", metered()), ("one replica", self_hosted()), ("hybrid", hybrid())):
         report(name, cost(pattern, requests, horizon_s), unit)
-    longer, longer_s = demand(longer=2.0)
-    report("one replica, outputs twice as long", cost(self_hosted(), longer, longer_s), unit)
-    many, many_s = demand(requests=10 * REQUESTS, rate_per_s=10 * RATE_PER_S)
-    report("ten times the requests on ten replicas", cost(self_hosted(replicas=10), many, many_s), unit)
+    for factor in (2, 4):
+        longer, longer_s = demand(longer=factor)
+        report(f"one replica, outputs {factor} times as long", cost(self_hosted(), longer, longer_s), unit)
+    for replicas in (2, 10, 50):
+        many, many_s = demand(requests=replicas * REQUESTS, rate_per_s=replicas * RATE_PER_S)
+        name = f"{replicas} times the requests on {replicas} replicas"
+        report(name, cost(self_hosted(replicas=replicas), many, many_s), unit)
     busy, busy_s = demand(rate_per_s=1.5)
     report("one replica, busy", cost(self_hosted(), busy, busy_s), unit)
+    report("one replica, busy, KV blocks for a few requests", cost(self_hosted(), busy, 2 * busy_s, blocks=600), unit)
     overload, overload_s = demand(rate_per_s=50.0)
     report("one replica, overloaded", cost(self_hosted(), overload, 40 * overload_s), unit)
+    for waiting in (10_000, 100_000):
+        report(f"{waiting:,} requests at one moment", cost(self_hosted(), *at_once(waiting)), unit)
+
+
+def peak_mib():
+    """Most memory this process has held, where Linux says so; `getrusage` would count its parent's."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), np.nan)
+
+
+def hospital(days):
+    """The hybrid pattern of the health system over so many days: requests, seconds of each stage, peak memory."""
+    horizon = {"horizon.month": None, "horizon.start": "2026-04-01", "horizon.duration": f"{days}d"}
+    scenario = load_scenario(SCENARIOS / "health_system.yaml").with_overrides(horizon)
+    leave, objectives = may_leave(scenario), {name: one.objectives for name, one in scenario.workloads.items()}
+    prepare()
+    marks = [perf_counter()]
+    requests = synthesise(scenario, 0)
+    marks.append(perf_counter())
+    record = simulate(
+        scenario.hosting_patterns["hybrid"],
+        requests,
+        horizon_s=scenario.horizon.duration_s,
+        seed=scenario.experiment.seed,
+        replication=0,
+        may_leave=[leave[name] for name in requests.workloads],
+    )
+    marks.append(perf_counter())
+    summarise(record, requests, objectives, scenario.experiment.warm_up)
+    marks.append(perf_counter())
+    return len(requests), np.diff(marks), peak_mib()
+
+
+@pytest.mark.parametrize("days", [7, 30, 90, 365])
+def test_hospital(days):
+    # A process of its own has a peak of its own.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        requests, seconds, mib = pool.submit(hospital, days).result()
+    bare_s = bare(requests)
+    stages = ", ".join(
+        f"{name} {taken:.2f} s" for name, taken in zip(("demand", "simulation", "metrics"), seconds, strict=True)
+    )
+    print(f"\n{days} days, {requests:,} requests: {stages}; together {seconds.sum() / bare_s:.1f} x bare SimPy", end="")
+    print(f" ({bare_s:.2f} s), the simulation alone {seconds[1] / bare_s:.1f} x; peak memory {mib:.0f} MiB")
