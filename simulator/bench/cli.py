@@ -80,13 +80,20 @@ def conform(
 @bench.command()
 def validate(
     measurements: Annotated[
-        Path, typer.Option(metavar="CSV", help="Serving measurements, one row per experiment and stage.")
-    ],
+        Path | None, typer.Option(metavar="CSV", help="Serving measurements, one row per experiment and stage.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Or a replay of your own ('simulator bench replay').")
+    ] = None,
     profile: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="A profile of your own, or a folder of them. Repeatable."),
     ] = None,
     quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="With --replay, a setting of the server, such as max_num_seqs=32."),
+    ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
     derive: Annotated[
         bool, typer.Option("--derive", help="Derive profiles of known models that do not ship (extra 'profiles').")
@@ -95,10 +102,15 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Replay published serving measurements and say how far off the simulation is.
+    """Replay published serving measurements, or a replay of your own, and say how far off the simulation is.
 
     Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
     """
+    if replay is not None and measurements is None:
+        _validate_replay(replay, profile or [], engine or [], as_json)
+        return
+    if measurements is None or replay is not None or engine:
+        raise typer.BadParameter("give either --measurements, or --replay and what belongs to it")
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -132,6 +144,94 @@ def validate(
         typer.echo(f"wrote {plot}", err=True)
     if not rows:
         raise ProfileError("nothing could be compared; the reasons are above")
+
+
+@bench.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A canonical trace, .csv or .parquet.", show_default=False)],
+    url: Annotated[str, typer.Option(help="Of the server, such as http://127.0.0.1:8000.")],
+    model: Annotated[str, typer.Option(help="Name under which the server knows the model.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the record goes, .json or .json.gz.")],
+    limit_requests: Annotated[int | None, typer.Option(min=1, help="Send no more than so many.")] = None,
+    limit_duration_s: Annotated[float, typer.Option(min=0.001, help="Send nothing later than this.")] = 600.0,
+    max_concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Most requests under way at once.")] = 256,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the random prompts; a server that saw them before has them in its cache."),
+    ] = None,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow a server on another machine.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Send a trace to a live OpenAI-compatible server at its recorded times and record what clients see.
+
+    Prompts are random token numbers of the recorded lengths; nothing of an answer is kept but its times and counts.
+
+    Example: simulator bench replay light.csv --url http://127.0.0.1:8000 --model my-model --output light.json.gz
+    """
+    import hashlib
+    import secrets
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from simulator.bench import replay as sending
+    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, write_replay
+    from simulator.version import package_version
+    from simulator.workload.trace import read_trace
+
+    sending.check_address(url, allow_remote=allow_remote)
+    if not output.parent.is_dir():
+        raise TraceError(f"--output {output}: there is no folder {output.parent}")
+    table = read_trace(trace)
+    limits = sending.Limits(limit_requests, limit_duration_s, max_concurrency)
+    count = sending.chosen(table, limits)
+    # New ones each time: prompts a server has in its prefix cache cost it nothing.
+    seed = secrets.randbits(32) if seed is None else seed
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        task = progress.add_task("answered", total=count)
+        facts, requests = sending.replay(table, url, model, limits, seed=seed, on_done=lambda: progress.advance(task))
+    record = ReplayRecord(
+        schema_version=1,
+        simulator_version=package_version(),
+        recorded_on=datetime.now(tz=UTC).date().isoformat(),
+        command=f"simulator bench replay {trace.name} --model {model} --limit-duration-s {limit_duration_s:g} "
+        f"--max-concurrency {max_concurrency} --seed {seed}",
+        model=model,
+        trace=ReplayedTrace(
+            name=trace.name, sha256=hashlib.sha256(trace.read_bytes()).hexdigest(), rows=len(table), sent=count
+        ),
+        max_concurrency=max_concurrency,
+        server=facts,
+        requests=requests,
+    )
+    write_replay(record, output)
+    late_s = max((at - due for at, due in zip(requests.sent_s, requests.planned_s, strict=True) if at), default=0.0)
+    counts = {kind: requests.outcome.count(kind) for kind in dict.fromkeys(requests.outcome)}
+    outcomes = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+    typer.echo(f"{count} requests: {outcomes}; sent {1000 * late_s:.1f} ms late at most; wrote {output}")
+    if set(counts) != {"completed"}:
+        raise typer.Exit(1)
+
+
+def _validate_replay(path: Path, profiles: list[Path], engine: list[str], as_json: bool) -> None:
+    from rich.console import Console
+
+    from simulator.bench import replay_check
+    from simulator.bench.replay_record import read_replay
+
+    own = [read for one in profiles for read in _profiles(one)]
+    if len(own) != 1:
+        raise ProfileError(f"--replay needs the one profile of what the server runs on; --profile gave {len(own)}")
+    record = read_replay(path)
+    found = replay_check.compare_replay(record, own[0], replay_check.engine_of(record, engine))
+    if as_json:
+        typer.echo(json.dumps(replay_check.document(found, record, own[0].id), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 100).print(
+            replay_check.table(found, f"{path.name}, {own[0].id}")
+        )
 
 
 def _profiles(path: Path) -> list[PerformanceProfile]:

@@ -1,0 +1,141 @@
+"""A replay beside the simulation of the same requests, sent at the same moments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from simulator.bench.serving import Served, request_table, serve
+from simulator.bench.validate import plan_of
+from simulator.errors import ProfileError, TraceError
+from simulator.scenario.patterns import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
+    from simulator.bench.replay_record import ReplayRecord
+    from simulator.performance.profile import PerformanceProfile
+    from simulator.workload.request import RequestTable
+
+
+def engine_of(record: ReplayRecord, given: Iterable[str] = ()) -> EngineSettings:
+    """The server's settings: what it said of itself, then what is given as `key=value`, else vLLM's defaults.
+
+    Raises:
+        ProfileError: A setting is unknown or its value is not allowed.
+    """
+    server = record.server
+    settings: dict[str, Any] = {
+        "block_size": server.block_size,
+        "num_gpu_blocks": server.num_gpu_blocks,
+        "prefix_caching": server.prefix_caching,
+    }
+    settings = {name: value for name, value in settings.items() if value is not None}
+    faults = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in EngineSettings.model_fields:
+            faults.append(f"--engine {text}: expected KEY=VALUE, where KEY is {', '.join(EngineSettings.model_fields)}")
+            continue
+        settings[name] = {"true": True, "false": False}.get(value, int(value) if value.isdecimal() else value)
+    try:
+        found = EngineSettings(**settings)
+    except ValidationError as error:
+        faults += [f"--engine {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    if faults:
+        raise ProfileError("\n".join(faults))
+    return found
+
+
+def measured(record: ReplayRecord) -> Served:
+    """What the clients saw of every completed request, in order of sending.
+
+    Raises:
+        TraceError: Some were not completed: a simulation that completes all of them is no comparison.
+    """
+    requests = record.requests
+    lost = [outcome for outcome in requests.outcome if outcome != "completed"]
+    if lost:
+        kinds = ", ".join(f"{lost.count(kind)} {kind}" for kind in dict.fromkeys(lost))
+        raise TraceError(
+            f"of {len(requests.outcome)} requests not all were completed ({kinds}): nothing to compare with"
+        )
+    order = _order(record)
+    ends = [requests.e2e_s(row) for row in order]
+    return Served(
+        arrival_s=_column(requests.sent_s, order),
+        ttft_s=_column(requests.ttft_s, order),
+        e2e_s=np.array(ends, np.float64),
+        output_tokens=np.array(requests.output_tokens, np.int64)[order],
+        preemptions=np.zeros(len(order), np.int64),
+    )
+
+
+def sent(record: ReplayRecord) -> RequestTable:
+    """The requests as the server got them."""
+    requests, order = record.requests, _order(record)
+    prompt, output = (np.array(getattr(requests, name))[order] for name in ("prompt_tokens", "output_tokens"))
+    table = request_table(_column(requests.sent_s, order), prompt, output)
+    table.prefix_id[:] = np.array(requests.prefix_id)[order]
+    table.prefix_tokens[:] = np.array(requests.prefix_tokens)[order]
+    return table
+
+
+def compare_replay(
+    record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings
+) -> dict[str, tuple[float, float]]:
+    """By metric, what the clients measured and what the simulation says.
+
+    Raises:
+        TraceError: Not every request was completed.
+    """
+    theirs = measured(record).metrics()
+    ours = serve(settings, plan_of(profile, settings), sent(record)).metrics()
+    return {name: (value, ours[name]) for name, value in theirs.items() if name in ours}
+
+
+def table(found: dict[str, tuple[float, float]], title: str) -> Table:
+    """The comparison for a person."""
+    from rich.table import Table
+
+    grid = Table("metric", title=title, title_justify="left")
+    for name in ("measured", "simulated", "error, %"):
+        grid.add_column(name, justify="right")
+    for name, (value, ours) in found.items():
+        seconds = name.endswith("_s") and not name.endswith("_per_s")
+        label, scale = (f"{name[:-2]}, ms", 1000.0) if seconds else (name, 1.0)
+        error = f"{100.0 * (ours / value - 1.0):+.1f}" if value else ""
+        grid.add_row(label, f"{scale * value:,.2f}", f"{scale * ours:,.2f}", error)
+    return grid
+
+
+def document(found: dict[str, tuple[float, float]], record: ReplayRecord, profile: str) -> dict[str, Any]:
+    """The comparison for a program; times in seconds."""
+    return {
+        "schema_version": 1,
+        "trace": record.trace.model_dump(),
+        "server": record.server.model_dump(),
+        "profile": profile,
+        "requests": len(record.requests.outcome),
+        "metrics": {
+            name: {
+                "measured": value,
+                "simulated": ours,
+                "error_percent": round(100.0 * (ours / value - 1.0), 2) if value else None,
+            }
+            for name, (value, ours) in found.items()
+        },
+    }
+
+
+def _order(record: ReplayRecord) -> list[int]:
+    when = record.requests.sent_s
+    return sorted(range(len(when)), key=lambda row: when[row] or 0.0)
+
+
+def _column(values: list[float | None], order: list[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array(values, np.float64)[order]

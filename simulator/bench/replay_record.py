@@ -1,0 +1,140 @@
+"""What a replay against a live server measured: one file, a column for each quantity, a row for each request."""
+
+from __future__ import annotations
+
+import gzip
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from simulator.errors import TraceError
+from simulator.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+#: `completed` has every token; `refused` an HTTP status of 400 or more; `broken` a connection or answer that ended
+#: early; `timed_out` took longer than allowed; `unsent` was still waiting for a free connection when time was up.
+Outcome = Literal["completed", "refused", "broken", "timed_out", "unsent"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ReplayedTrace(_Part):
+    """Which requests were sent: the first `sent` of a trace of `rows`."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    rows: Count
+    sent: Count
+
+
+class ServerFacts(_Part):
+    """What the server says of itself; None where it does not."""
+
+    version: str | None = None
+    block_size: int | None = None
+    num_gpu_blocks: int | None = None
+    prefix_caching: bool | None = None
+
+
+class ReplayedRequests(_Part):
+    """Columns of equal length, in order of planned sending.
+
+    Attributes:
+        planned_s: When the trace wanted it sent, seconds since the start.
+        sent_s: When it was; None when it never was.
+        prompt_tokens: As the server counts them, else as planned.
+        output_tokens: As the server counts them, else the tokens received.
+        cached_tokens: Of the prompt, found in the prefix cache, where the server says so.
+        prefix_id: Identity of its shared prefix, -1 for none.
+        prefix_tokens: Length of that prefix.
+        ttft_s: From sending to the first token.
+        gap_ms: Between one token and the next, in milliseconds, rounded to 0.1 ms in sum; 0 within one message.
+        outcome: What became of it.
+        status: HTTP status; None without an answer.
+    """
+
+    planned_s: list[Seconds]
+    sent_s: list[Seconds | None]
+    prompt_tokens: list[Count]
+    output_tokens: list[Count]
+    cached_tokens: list[Count | None]
+    prefix_id: list[int]
+    prefix_tokens: list[Count]
+    ttft_s: list[Seconds | None]
+    gap_ms: list[list[Seconds]]
+    outcome: list[Outcome]
+    status: list[int | None]
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> Self:
+        lengths = {name: len(getattr(self, name)) for name in type(self).model_fields}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns of different lengths: {lengths}")
+        for row, outcome in enumerate(self.outcome):
+            if outcome != "completed":
+                continue
+            if self.sent_s[row] is None or self.ttft_s[row] is None or self.output_tokens[row] < 1:
+                raise ValueError(f"row {row} is completed, but lacks when it was sent, its first token or its length")
+            if len(self.gap_ms[row]) != self.output_tokens[row] - 1:
+                raise ValueError(f"row {row} has {self.output_tokens[row]} tokens and {len(self.gap_ms[row])} gaps")
+        return self
+
+    def e2e_s(self, row: int) -> float | None:
+        """From sending to the last token; None without a first."""
+        first_s = self.ttft_s[row]
+        return None if first_s is None else first_s + sum(self.gap_ms[row]) / 1000.0
+
+
+class ReplayRecord(_Part):
+    """A replay: what was sent to what, by which command, and what came of it."""
+
+    schema_version: Literal[1]
+    simulator_version: str
+    recorded_on: str
+    command: str
+    model: str
+    trace: ReplayedTrace
+    max_concurrency: Count
+    server: ServerFacts
+    requests: ReplayedRequests
+
+
+def gaps_ms(token_s: list[float]) -> list[float]:
+    """Gaps between token times, of which every partial sum is right to 0.05 ms."""
+    ticks = [round(10_000 * (at_s - token_s[0])) for at_s in token_s]
+    return [(after - before) / 10 for before, after in pairwise(ticks)]
+
+
+def write_replay(record: ReplayRecord, path: Path) -> None:
+    """Write a replay as JSON, gzipped when the name ends in `.gz`.
+
+    Raises:
+        SimulatorError: The place cannot be written.
+    """
+    content = record.model_dump_json().encode()
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def read_replay(path: Path) -> ReplayRecord:
+    """Read a replay, plain or gzipped.
+
+    Raises:
+        TraceError: The file cannot be read, or is no replay; every fault, by its place in the file.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return ReplayRecord.model_validate_json(content)
+    except ValidationError as error:
+        faults = [f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise TraceError("\n".join(faults[:20])) from None
+    except (OSError, EOFError) as error:
+        raise TraceError(f"{path}: is not a replay: {error}") from None
