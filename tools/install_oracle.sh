@@ -21,7 +21,8 @@ pip install --no-deps xgrammar==0.2.8 compressed-tensors==0.17.0
 pip install regex 'pydantic>=2.12' psutil cbor2 'pyzmq>=25' 'transformers>=5.16.1,<5.20' 'aiohttp>=3.14.3' \
     'requests>=2.33' 'oss-harmony>=0.0.11' 'openai>=2.25' 'pillow>=12.3' pybase64 cachetools prometheus_client msgspec \
     cloudpickle uvloop py-cpuinfo apache-tvm-ffi 'fastapi[standard]>=0.133,<0.137' partial-json-parser \
-    'llguidance>=1.7,<1.8' einops loguru
+    'llguidance>=1.7,<1.8' einops loguru \
+    'prometheus-fastapi-instrumentator>=8' 'model-hosting-container-standards>=0.1.14,<1' orjson
 
 site=$("$target/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 wheels=$(mktemp -d)

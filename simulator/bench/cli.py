@@ -215,6 +215,37 @@ def replay(
         raise typer.Exit(1)
 
 
+@bench.command()
+def fit_overhead(
+    replay: Annotated[Path, typer.Argument(help="A light replay of your server.", show_default=False)],
+    profile: Annotated[Path, typer.Option(metavar="FILE", help="Profile of what the server runs on.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the profile with its overheads goes.")],
+    engine: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the server, such as max_num_seqs=32.")
+    ] = None,
+) -> None:
+    """Fit what kernels leave out, per step and in the front end, on a light replay of your own server.
+
+    Example: simulator bench fit-overhead light.json.gz --profile my-profile.json --output fitted.json
+    """
+    from simulator.bench import overhead_fit
+    from simulator.bench.replay_check import engine_of
+    from simulator.bench.replay_record import read_replay
+    from simulator.files import write_whole
+    from simulator.performance.profile import read_profile_file
+
+    record = read_replay(replay)
+    fitted = overhead_fit.fit_overhead(record, read_profile_file(profile), engine_of(record, engine or []))
+    write_whole(output, fitted.model_dump_json(indent=1) + "\n")
+    found = fitted.overhead
+    for name in overhead_fit.FITTED:
+        typer.echo(f"{name:28s} {1e6 * getattr(found, name):10.2f} us")
+    typer.echo(
+        f"over {found.step.rows} requests: inter-token {found.step.median_percent} % off in the median, "
+        f"TTFT {found.front_end.median_percent} %; wrote {output}"
+    )
+
+
 def _validate_replay(path: Path, profiles: list[Path], engine: list[str], as_json: bool) -> None:
     from rich.console import Console
 

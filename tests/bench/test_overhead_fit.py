@@ -1,0 +1,112 @@
+"""Overheads fitted on a replay: those a replay was made with, and those of a real server whose step time is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulator.bench.overhead_fit import fit_overhead
+from simulator.bench.replay_check import compare_replay, engine_of
+from simulator.bench.replay_record import ReplayedRequests, ReplayedTrace, ReplayRecord, ServerFacts, read_replay
+from simulator.bench.serving import request_table, serve
+from simulator.bench.validate import plan_of
+from simulator.errors import TraceError
+from simulator.performance.profile import Curve, read_profile
+from simulator.scenario.patterns import EngineSettings
+
+RECORDED = Path(__file__).parent / "recorded"
+#: What the recorded server sleeps for, in seconds: a step, a prompt token, a decode, a token of context.
+STEP_S, PROMPT_S, DECODE_S, CONTEXT_S = 0.02, 5e-5, 1e-4, 1e-7
+SLEEPING = ("max_num_seqs=32", "max_num_batched_tokens=2048", "max_model_len=4096")
+
+
+def flat(value):
+    return Curve(x=(1, 4096), y=(value, value))
+
+
+def without_overhead(profile):
+    nothing = {"per_step_s", "per_sequence_s", "frontend_base_s", "frontend_per_prompt_token_s", "output_s"}
+    return profile.model_copy(update={"overhead": profile.overhead.model_copy(update=dict.fromkeys(nothing, 0.0))})
+
+
+@pytest.fixture
+def sleeping():
+    """The profile of a server that sleeps instead of computing, before anything is fitted."""
+    curves = {
+        "dense": flat(STEP_S),
+        "lm_head": flat(0.0),
+        "decode_attention": Curve(x=(1, 4096), y=(DECODE_S, 4096 * DECODE_S)),
+        "decode_attention_per_kv_token": flat(CONTEXT_S),
+        "prefill_attention": (0.0, PROMPT_S + CONTEXT_S, 0.0),
+    }
+    known = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")
+    return without_overhead(known.model_copy(update={"id": "sleeping", "gpu": "none"} | curves))
+
+
+def made(profile, settings, requests=120):
+    """A replay as a server with exactly this profile would have given."""
+    rng = np.random.default_rng(1)
+    table = request_table(
+        np.cumsum(rng.exponential(0.4, requests)), rng.integers(50, 1500, requests), rng.integers(10, 120, requests)
+    )
+    served = serve(settings, plan_of(profile, settings), table)
+    gap_ms = 1000.0 * (served.e2e_s - served.ttft_s) / (served.output_tokens - 1)
+    sent_s = table.arrival_s.tolist()
+    return ReplayRecord(
+        schema_version=1,
+        simulator_version="0",
+        recorded_on="2026-11-24",
+        command="",
+        model="m",
+        trace=ReplayedTrace(name="t", sha256="0" * 64, rows=requests, sent=requests),
+        max_concurrency=256,
+        server=ServerFacts(num_gpu_blocks=4000),
+        requests=ReplayedRequests(
+            planned_s=sent_s,
+            sent_s=sent_s,
+            prompt_tokens=table.prompt_tokens.tolist(),
+            output_tokens=table.output_tokens.tolist(),
+            cached_tokens=[None] * requests,
+            prefix_id=[-1] * requests,
+            prefix_tokens=[0] * requests,
+            ttft_s=served.ttft_s.tolist(),
+            gap_ms=[[gap] * (count - 1) for gap, count in zip(gap_ms, table.output_tokens.tolist(), strict=True)],
+            outcome=["completed"] * requests,
+            status=[200] * requests,
+        ),
+    )
+
+
+def test_the_overheads_a_replay_was_made_with_are_found(sleeping):
+    settings = EngineSettings(num_gpu_blocks=4000)
+    true = {"per_step_s": 8e-4, "per_sequence_s": 0.0, "frontend_base_s": 0.011, "frontend_per_prompt_token_s": 4e-6}
+    real = sleeping.model_copy(update={"overhead": sleeping.overhead.model_copy(update=true)})
+    found = fit_overhead(made(real, settings), sleeping, settings).overhead
+    assert found.per_step_s == pytest.approx(8e-4, abs=1e-4)
+    # A client sees when a prompt is through, not which part of the way took how long.
+    assert found.frontend_base_s + 700 * found.frontend_per_prompt_token_s == pytest.approx(0.0138, abs=2e-3)
+    assert found.step.label == found.front_end.label == "measured"
+    assert found.step.median_percent < 0.5
+
+
+def test_too_few_requests_are_refused(sleeping):
+    settings = EngineSettings(num_gpu_blocks=4000)
+    with pytest.raises(TraceError, match="too few"):
+        fit_overhead(made(sleeping, settings, requests=10), sleeping, settings)
+
+
+@pytest.mark.parametrize("load", ["light", "half", "cap"])
+def test_simulation_matches_a_real_vllm_server_whose_step_time_is_known(sleeping, load):
+    """vLLM 0.33.0's HTTP server with an executor that sleeps; overheads from the calibration replay alone."""
+    calibration, record = (read_replay(RECORDED / f"{name}.json.gz") for name in ("calibration", load))
+    settings = engine_of(record, SLEEPING)
+    found = compare_replay(record, fit_overhead(calibration, sleeping, settings), settings)
+    error = {name: abs(ours / theirs - 1.0) for name, (theirs, ours) in found.items()}
+    assert len(record.requests.sent_s) >= 120
+    assert error["itl_mean_s"] <= 0.03
+    assert error["e2e_mean_s"] <= 0.04
+    assert error["e2e_p99_s"] <= 0.08
+    theirs, ours = found["ttft_mean_s"]
+    assert error["ttft_mean_s"] <= 0.10 or abs(theirs - ours) <= 0.003
