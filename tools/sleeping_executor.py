@@ -1,6 +1,6 @@
-"""An executor for vLLM that sleeps for a known time instead of computing: everything else of the server is real.
+r"""An executor for vLLM that sleeps for a known time instead of computing: everything else of the server is real.
 
-    PYTHONPATH=tools SLEEPING_STEP='{"base_s": 0.02, …}' vllm serve FOLDER \\
+    PYTHONPATH=tools SLEEPING_STEP='{"base_s": 0.02, …}' vllm serve FOLDER \
         --distributed-executor-backend sleeping_executor.SleepingExecutor --num-gpu-blocks-override 2000
 
 A step lasts `base_s + per_prefill_token_s x prompt tokens + per_decode_request_s x decodes + per_kv_token_s x context
