@@ -88,7 +88,7 @@ def chosen(table: RequestTable, limits: Limits) -> int:
     """How many requests of a trace the limits let through.
 
     Raises:
-        SimulatorError: None.
+        SimulatorError: It lets none through.
     """
     count = int(np.searchsorted(table.arrival_s, table.arrival_s[:1].sum() + limits.duration_s, side="right"))
     count = min(count, count if limits.requests is None else limits.requests)
@@ -138,7 +138,8 @@ async def _replay(
             body = _body(model, prompts[row], int(table.output_tokens[row]))
             await asyncio.sleep(max(0.0, start_s + planned_s[row] - perf_counter()))
             async with free:
-                await _send(session, url, body, found[row], start_s)
+                if perf_counter() - start_s <= limits.duration_s:
+                    await _send(session, url, body, found[row], start_s)
             on_done()
 
         try:
@@ -166,10 +167,11 @@ async def _send(session: aiohttp.ClientSession, url: str, body: bytes, sent: _Se
 
     sent.sent_s = perf_counter() - start_s
     try:
-        headers = {"Content-Type": "application/json"}
-        async with session.post(f"{url}/v1/completions", data=body, headers=headers) as response:
+        address, headers = f"{url}/v1/completions", {"Content-Type": "application/json"}
+        # Whoever redirects could send the load to another machine.
+        async with session.post(address, data=body, headers=headers, allow_redirects=False) as response:
             sent.status = response.status
-            if response.status >= 400:
+            if response.status != 200:
                 sent.outcome = "refused"
                 return
             async for line in response.content:
@@ -178,7 +180,8 @@ async def _send(session: aiohttp.ClientSession, url: str, body: bytes, sent: _Se
             sent.outcome = "completed" if whole else "broken"
     except TimeoutError:
         sent.outcome = "timed_out"
-    except (aiohttp.ClientError, ValueError):
+    except (aiohttp.ClientError, ValueError, TypeError, AttributeError):
+        # The last three: an answer of another shape than OpenAI's.
         sent.outcome = "broken"
 
 
@@ -239,7 +242,7 @@ async def _facts(session: aiohttp.ClientSession, url: str) -> ServerFacts:
 
 
 async def _get(session: aiohttp.ClientSession, address: str) -> str:
-    async with session.get(address) as response:
+    async with session.get(address, allow_redirects=False) as response:
         return await response.text() if response.status == 200 else ""
 
 

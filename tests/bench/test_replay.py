@@ -155,6 +155,33 @@ def test_what_goes_wrong_is_counted_and_not_kept(server):
         measured(record)
 
 
+def test_a_redirection_is_not_followed(server):
+    async def answer(request, body):
+        return web.Response(status=307, headers={"Location": "http://192.0.2.1/v1/completions"})
+
+    server.answer = answer
+    _, found = replay(request_table([0.0], 5, 3), server.url, "m", Limits(), seed=1)
+    assert (found.outcome, found.status) == (["refused"], [307])
+
+
+@pytest.mark.parametrize("line", ["data: 3", "data: {", 'data: {"usage": {"completion_tokens": "x"}, "choices": [1]}'])
+def test_an_answer_of_another_form_is_counted(server, line):
+    async def answer(request, body):
+        return web.Response(text=f"{line}\n\n")
+
+    server.answer = answer
+    _, found = replay(request_table([0.0], 5, 3), server.url, "m", Limits(), seed=1)
+    assert found.outcome == ["broken"]
+
+
+def test_what_waits_for_room_until_time_is_up_is_never_sent(server):
+    server.gap_s = 0.1
+    limits = Limits(duration_s=0.2, max_concurrency=1)
+    _, found = replay(request_table(np.zeros(3), 5, 5), server.url, "m", limits, seed=1)
+    assert found.outcome == ["completed", "unsent", "unsent"]
+    assert found.sent_s[1:] == [None, None]
+
+
 def test_equal_prefixes_are_equal_prompts():
     table = request_table(np.zeros(3), 20, 1, prefix_id=[7, 7, 8])
     table.prefix_tokens[:] = 12
