@@ -9,12 +9,13 @@ import pytest
 
 from simulator.bench.overhead_fit import fit_overhead
 from simulator.bench.replay_check import compare_replay, engine_of
-from simulator.bench.replay_record import ReplayedRequests, ReplayedTrace, ReplayRecord, ServerFacts, read_replay
+from simulator.bench.replay_record import ReplayedRequests, ServerFacts, read_replay
 from simulator.bench.serving import request_table, serve
 from simulator.bench.validate import plan_of
 from simulator.errors import TraceError
 from simulator.performance.profile import Curve, read_profile
 from simulator.scenario.patterns import EngineSettings
+from tests.bench.replays import record_of
 
 RECORDED = Path(__file__).parent / "recorded"
 #: What the recorded server sleeps for, in seconds: a step, a prompt token, a decode, a token of context.
@@ -54,29 +55,20 @@ def made(profile, settings, requests=120):
     served = serve(settings, plan_of(profile, settings), table)
     gap_ms = 1000.0 * (served.e2e_s - served.ttft_s) / (served.output_tokens - 1)
     sent_s = table.arrival_s.tolist()
-    return ReplayRecord(
-        schema_version=1,
-        simulator_version="0",
-        recorded_on="2026-11-24",
-        command="",
-        model="m",
-        trace=ReplayedTrace(name="t", sha256="0" * 64, rows=requests, sent=requests),
-        max_concurrency=256,
-        server=ServerFacts(num_gpu_blocks=4000),
-        requests=ReplayedRequests(
-            planned_s=sent_s,
-            sent_s=sent_s,
-            prompt_tokens=table.prompt_tokens.tolist(),
-            output_tokens=table.output_tokens.tolist(),
-            cached_tokens=[None] * requests,
-            prefix_id=[-1] * requests,
-            prefix_tokens=[0] * requests,
-            ttft_s=served.ttft_s.tolist(),
-            gap_ms=[[gap] * (count - 1) for gap, count in zip(gap_ms, table.output_tokens.tolist(), strict=True)],
-            outcome=["completed"] * requests,
-            status=[200] * requests,
-        ),
+    requests = ReplayedRequests(
+        planned_s=sent_s,
+        sent_s=sent_s,
+        prompt_tokens=table.prompt_tokens.tolist(),
+        output_tokens=table.output_tokens.tolist(),
+        cached_tokens=[None] * requests,
+        prefix_id=[-1] * requests,
+        prefix_tokens=[0] * requests,
+        ttft_s=served.ttft_s.tolist(),
+        gap_ms=[[gap] * (count - 1) for gap, count in zip(gap_ms, table.output_tokens.tolist(), strict=True)],
+        outcome=["completed"] * requests,
+        status=[200] * requests,
     )
+    return record_of(ServerFacts(num_gpu_blocks=4000), requests)
 
 
 def test_the_overheads_a_replay_was_made_with_are_found(sleeping):

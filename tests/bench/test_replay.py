@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from simulator.bench.replay import Limits, _prompts, check_address, replay
 from simulator.bench.replay_check import compare_replay, engine_of, measured
-from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, gaps_ms, read_replay, write_replay
+from simulator.bench.replay_record import gaps_ms, read_replay, write_replay
 from simulator.bench.serving import request_table
 from simulator.cli import main
 from simulator.errors import ProfileError, SimulatorError, TraceError
 from simulator.performance.profile import read_profile
 from simulator.workload.trace import write_trace
+from tests.bench.replays import record_of
 
 METRICS = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="4000",enable_prefix_caching="True"} 1.0\n'
 
@@ -88,21 +89,6 @@ def server():
     one = Server()
     yield one
     one.stop()
-
-
-def record_of(facts, requests):
-    trace = ReplayedTrace(name="t.csv", sha256="0" * 64, rows=len(requests.sent_s), sent=len(requests.sent_s))
-    return ReplayRecord(
-        schema_version=1,
-        simulator_version="0",
-        recorded_on="2026-11-24",
-        command="",
-        model="m",
-        trace=trace,
-        max_concurrency=256,
-        server=facts,
-        requests=requests,
-    )
 
 
 def test_every_request_is_sent_in_time_and_timed(server):
