@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from simulator.bench.serving import Served, request_table, serve
-from simulator.bench.validate import plan_of
+from simulator.engine.plan import plan_of
 from simulator.errors import ProfileError, TraceError
 from simulator.scenario.patterns import EngineSettings
 

@@ -14,12 +14,10 @@ import numpy as np
 
 from simulator.bench.measurements import REPEATING
 from simulator.bench.serving import request_table, serve, serve_clients
-from simulator.engine.plan import ReplicaPlan
+from simulator.engine.plan import plan_of
 from simulator.errors import InfeasibleCluster, ProfileError
 from simulator.performance.architecture import known_model, stem
-from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, read_profile
-from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
 from simulator.workload.streams import stream
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from simulator.bench.measurements import Experiment, Stage
     from simulator.bench.serving import Served
+    from simulator.engine.plan import ReplicaPlan
     from simulator.performance.profile import PerformanceProfile
 
 SEED: Final = 20_260_401
@@ -175,22 +174,6 @@ def engine_settings(experiment: Experiment) -> EngineSettings:
         max_num_batched_tokens=experiment.max_num_batched_tokens or tokens,
         num_gpu_blocks=experiment.kv_blocks or None,
         gpu_memory_utilisation=_MEMORY_SHARE,
-    )
-
-
-def plan_of(profile: PerformanceProfile, settings: EngineSettings) -> ReplicaPlan:
-    """A replica of this profile under these settings.
-
-    Raises:
-        InfeasibleCluster: The longest request does not fit.
-    """
-    overhead = profile.overhead
-    return ReplicaPlan(
-        step_time=ProfiledStepTime(profile, settings.max_num_seqs, settings.max_num_batched_tokens),
-        num_gpu_blocks=settings.num_gpu_blocks or kv_capacity(profile, settings).num_gpu_blocks,
-        frontend_base_s=overhead.frontend_base_s,
-        frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
-        output_s=overhead.output_s,
     )
 
 

@@ -11,7 +11,7 @@ from simulator.analysis.metrics import QUANTILES
 from simulator.cost.prices import load_price_book
 from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.verdict import Decision, decide
-from simulator.engine.simulation import replica_plan
+from simulator.engine.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.replications import forbidden, replicate

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simulator.performance.memory import kv_capacity
+from simulator.performance.profile import cluster_profile
+from simulator.performance.step_time import ProfiledStepTime
+
 if TYPE_CHECKING:
+    from simulator.performance.profile import PerformanceProfile
     from simulator.performance.step_time import StepTimeModel
+    from simulator.scenario.patterns import Cluster, EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +35,32 @@ class ReplicaPlan:
     frontend_per_prompt_token_s: float = 0.0
     output_s: float = 0.0
     launch_s: float = 0.0
+
+
+def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
+    """A replica of this profile under these settings.
+
+    Raises:
+        InfeasibleCluster: The model does not fit the GPUs; the message shows the arithmetic.
+    """
+    overhead = profile.overhead
+    return ReplicaPlan(
+        step_time=ProfiledStepTime(
+            profile, engine.max_num_seqs, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager
+        ),
+        num_gpu_blocks=kv_capacity(profile, engine).num_gpu_blocks,
+        frontend_base_s=overhead.frontend_base_s,
+        frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
+        output_s=overhead.output_s,
+    )
+
+
+def replica_plan(cluster: Cluster) -> ReplicaPlan:
+    """What a replica of this cluster is made of.
+
+    Raises:
+        ProfileNotFound: No profile for this model, GPU, parallelism and quantisation.
+        ProfileError: The cluster's own profile file is wrong.
+        InfeasibleCluster: See `plan_of`.
+    """
+    return plan_of(cluster_profile(cluster), cluster.engine)

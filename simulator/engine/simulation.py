@@ -12,12 +12,9 @@ from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import ClusterBackend
 from simulator.engine.fleet import Fleet
 from simulator.engine.metered_api import ApiBackend
-from simulator.engine.plan import ReplicaPlan
+from simulator.engine.plan import replica_plan
 from simulator.engine.record import Outcome, RequestLog, RunRecord
 from simulator.engine.router import OverflowRouter, write_loss
-from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
-from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 from simulator.workload.streams import stream
 
@@ -25,32 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from simulator.engine.fleet import Loss
+    from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import ReplicaLevels
     from simulator.scenario.patterns import Cluster, HybridPattern, MeteredApi, Overflow
     from simulator.workload.request import RequestTable
 
 _CHUNK = 16_384
-
-
-def replica_plan(cluster: Cluster) -> ReplicaPlan:
-    """What a replica of this cluster is made of, from its measured profile.
-
-    Raises:
-        ProfileNotFound: No profile for this model, GPU, parallelism and quantisation.
-        ProfileError: The cluster's own profile file is wrong.
-        InfeasibleCluster: The model does not fit the GPUs; the message shows the arithmetic.
-    """
-    engine = cluster.engine
-    profile = cluster_profile(cluster)
-    capacity = kv_capacity(profile, engine)
-    overhead = profile.overhead
-    return ReplicaPlan(
-        step_time=ProfiledStepTime(profile, engine.max_num_seqs, engine.max_num_batched_tokens),
-        num_gpu_blocks=capacity.num_gpu_blocks,
-        frontend_base_s=overhead.frontend_base_s,
-        frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
-        output_s=overhead.output_s,
-    )
 
 
 def simulate(

@@ -151,11 +151,19 @@ class ProfiledStepTime:
         profile: The curves.
         max_num_seqs: Most sequences in a step.
         max_num_batched_tokens: Token budget of a step.
+        enforce_eager: Whether the server does without CUDA graphs, and so without padding.
     """
 
-    def __init__(self, profile: PerformanceProfile, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+    def __init__(
+        self,
+        profile: PerformanceProfile,
+        max_num_seqs: int,
+        max_num_batched_tokens: int,
+        *,
+        enforce_eager: bool = False,
+    ) -> None:
         self._profile = profile
-        self._sizes = capture_sizes(max_num_seqs, max_num_batched_tokens)
+        self._sizes = [0] if enforce_eager else capture_sizes(max_num_seqs, max_num_batched_tokens)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
         batches = range(max_num_seqs + 1)
         overhead = profile.overhead

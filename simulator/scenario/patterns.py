@@ -50,6 +50,8 @@ class EngineSettings(Config):
     """Share of the KV blocks kept free when a request is admitted beside running ones."""
     async_scheduling: bool = True
     """Schedule the next step while one runs, as vLLM does on GPUs."""
+    enforce_eager: bool = False
+    """Do without CUDA graphs: no batch is padded to a captured size."""
     queue_limit: PositiveInt | None = None
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
 

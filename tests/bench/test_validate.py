@@ -6,7 +6,8 @@ import json
 import pytest
 
 from simulator.bench.measurements import read_measurements
-from simulator.bench.validate import compare, engine_settings, find_profile, plan_of
+from simulator.bench.validate import compare, engine_settings, find_profile
+from simulator.engine.plan import plan_of
 from simulator.errors import ProfileError
 from simulator.performance.profile import read_profile
 from tests.bench.test_measurements import write

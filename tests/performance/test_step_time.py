@@ -93,6 +93,13 @@ def test_padding_makes_steps_of_decode_batches():
     assert longer > 0
 
 
+def test_without_graphs_nothing_is_padded():
+    profile = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")
+    padded, eager = (ProfiledStepTime(profile, 256, 2048, enforce_eager=eager) for eager in (False, True))
+    assert eager.step_s(17, 1000, []) < padded.step_s(17, 1000, [])
+    assert eager.step_s(24, 1000, []) == padded.step_s(24, 1000, [])
+
+
 @given(
     st.integers(0, 300),
     st.integers(0, 10**6),
