@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulator.bench.calibration_cli import fit, fit_overhead, measure, replay
 from simulator.errors import ProfileError, TraceError
 
 if TYPE_CHECKING:
     from simulator.performance.profile import PerformanceProfile
 
-bench = typer.Typer(help="Hold the engine against recorded runs of real vLLM.", no_args_is_help=True)
+bench = typer.Typer(help="Hold the engine against real vLLM, recorded, published or your own.", no_args_is_help=True)
+for command in (measure, fit, replay, fit_overhead):
+    bench.command()(command)
 
 
 @bench.command()
@@ -144,106 +147,6 @@ def validate(
         typer.echo(f"wrote {plot}", err=True)
     if not rows:
         raise ProfileError("nothing could be compared; the reasons are above")
-
-
-@bench.command()
-def replay(
-    trace: Annotated[Path, typer.Argument(help="A canonical trace, .csv or .parquet.", show_default=False)],
-    url: Annotated[str, typer.Option(help="Of the server, such as http://127.0.0.1:8000.")],
-    model: Annotated[str, typer.Option(help="Name under which the server knows the model.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the record goes, .json or .json.gz.")],
-    limit_requests: Annotated[int | None, typer.Option(min=1, help="Send no more than so many.")] = None,
-    limit_duration_s: Annotated[float, typer.Option(min=0.001, help="Send nothing later than this.")] = 600.0,
-    max_concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Most requests under way at once.")] = 256,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Of the random prompts; a server that saw them before has them in its cache."),
-    ] = None,
-    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow a server on another machine.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
-    """Send a trace to a live OpenAI-compatible server at its recorded times and record what clients see.
-
-    Prompts are random token numbers of the recorded lengths; nothing of an answer is kept but its times and counts.
-
-    Example: simulator bench replay light.csv --url http://127.0.0.1:8000 --model my-model --output light.json.gz
-    """
-    import hashlib
-    import secrets
-    from datetime import UTC, datetime
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from simulator.bench import replay as sending
-    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, write_replay
-    from simulator.version import package_version
-    from simulator.workload.trace import read_trace
-
-    sending.check_address(url, allow_remote=allow_remote)
-    if not output.parent.is_dir():
-        raise TraceError(f"--output {output}: there is no folder {output.parent}")
-    table = read_trace(trace)
-    limits = sending.Limits(limit_requests, limit_duration_s, max_concurrency)
-    count = sending.chosen(table, limits)
-    # New ones each time: prompts a server has in its prefix cache cost it nothing.
-    seed = secrets.randbits(32) if seed is None else seed
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task("answered", total=count)
-        facts, requests = sending.replay(table, url, model, limits, seed=seed, on_done=lambda: progress.advance(task))
-    record = ReplayRecord(
-        schema_version=1,
-        simulator_version=package_version(),
-        recorded_on=datetime.now(tz=UTC).date().isoformat(),
-        command=f"simulator bench replay {trace.name} --model {model} --limit-duration-s {limit_duration_s:g} "
-        f"--max-concurrency {max_concurrency} --seed {seed}",
-        model=model,
-        trace=ReplayedTrace(
-            name=trace.name, sha256=hashlib.sha256(trace.read_bytes()).hexdigest(), rows=len(table), sent=count
-        ),
-        max_concurrency=max_concurrency,
-        server=facts,
-        requests=requests,
-    )
-    write_replay(record, output)
-    late_s = max((at - due for at, due in zip(requests.sent_s, requests.planned_s, strict=True) if at), default=0.0)
-    counts = {kind: requests.outcome.count(kind) for kind in dict.fromkeys(requests.outcome)}
-    outcomes = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-    typer.echo(f"{count} requests: {outcomes}; sent {1000 * late_s:.1f} ms late at most; wrote {output}")
-    if set(counts) != {"completed"}:
-        raise typer.Exit(1)
-
-
-@bench.command()
-def fit_overhead(
-    replay: Annotated[Path, typer.Argument(help="A light replay of your server.", show_default=False)],
-    profile: Annotated[Path, typer.Option(metavar="FILE", help="Profile of what the server runs on.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the profile with its overheads goes.")],
-    engine: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the server, such as max_num_seqs=32.")
-    ] = None,
-) -> None:
-    """Fit what kernels leave out, per step and in the front end, on a light replay of your own server.
-
-    Example: simulator bench fit-overhead light.json.gz --profile my-profile.json --output fitted.json
-    """
-    from simulator.bench import overhead_fit
-    from simulator.bench.replay_check import engine_of
-    from simulator.bench.replay_record import read_replay
-    from simulator.files import write_whole
-    from simulator.performance.profile import read_profile_file
-
-    record = read_replay(replay)
-    fitted = overhead_fit.fit_overhead(record, read_profile_file(profile), engine_of(record, engine or []))
-    write_whole(output, fitted.model_dump_json(indent=1) + "\n")
-    found = fitted.overhead
-    for name in overhead_fit.FITTED:
-        typer.echo(f"{name:28s} {1e6 * getattr(found, name):10.2f} us")
-    typer.echo(
-        f"over {found.step.rows} requests: inter-token {found.step.median_percent} % off in the median, "
-        f"TTFT {found.front_end.median_percent} %; wrote {output}"
-    )
 
 
 def _validate_replay(path: Path, profiles: list[Path], engine: list[str], as_json: bool) -> None:

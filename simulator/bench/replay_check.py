@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from simulator.bench.engine_option import engine_settings
 from simulator.bench.serving import Served, request_table, serve
 from simulator.engine.plan import plan_of
-from simulator.errors import ProfileError, TraceError
-from simulator.scenario.patterns import EngineSettings
+from simulator.errors import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from simulator.bench.replay_record import ReplayRecord
     from simulator.performance.profile import PerformanceProfile
+    from simulator.scenario.patterns import EngineSettings
     from simulator.workload.request import RequestTable
 
 
@@ -34,21 +34,7 @@ def engine_of(record: ReplayRecord, given: Iterable[str] = ()) -> EngineSettings
         "num_gpu_blocks": server.num_gpu_blocks,
         "prefix_caching": server.prefix_caching,
     }
-    settings = {name: value for name, value in settings.items() if value is not None}
-    faults = []
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or name not in EngineSettings.model_fields:
-            faults.append(f"--engine {text}: expected KEY=VALUE, where KEY is {', '.join(EngineSettings.model_fields)}")
-            continue
-        settings[name] = {"true": True, "false": False}.get(value, int(value) if value.isdecimal() else value)
-    try:
-        found = EngineSettings(**settings)
-    except ValidationError as error:
-        faults += [f"--engine {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    if faults:
-        raise ProfileError("\n".join(faults))
-    return found
+    return engine_settings(given, {name: value for name, value in settings.items() if value is not None})
 
 
 def measured(record: ReplayRecord) -> Served:

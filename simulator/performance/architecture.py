@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -74,6 +74,28 @@ class ModelShape(BaseModel):
     def kv_bytes_per_token(self, tensor_parallel: int) -> int:
         """Bytes of one token's keys and values on each GPU, at 16 bits."""
         return 2 * 2 * self.layers * self.head_dim * max(1, self.kv_heads // tensor_parallel)
+
+    def hf_config(self) -> dict[str, Any]:
+        """A `config.json` of this shape; Mistral's has the same operations as Llama's and is written as one."""
+        mixture = {"num_local_experts": self.experts, "num_experts_per_tok": self.experts_per_token}
+        kinds = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3", "MixtralForCausalLM": "mixtral"}
+        kind = kinds.get(self.architecture, "llama")
+        return {
+            "architectures": ["LlamaForCausalLM" if kind == "llama" else self.architecture],
+            "model_type": kind,
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "intermediate_size": self.intermediate,
+            "vocab_size": self.vocab,
+            "max_position_embeddings": 131072,
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-5,
+            "tie_word_embeddings": self.tied_embeddings,
+            "torch_dtype": "bfloat16",
+        } | (mixture if self.experts > 1 else {})
 
     def same_shape(self, other: ModelShape) -> bool:
         """Whether time and memory are the same."""

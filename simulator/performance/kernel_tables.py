@@ -127,8 +127,13 @@ class _Engine:
         parallel = {"tp_size": tensor_parallel}
         if model.experts > 1:
             parallel |= {"moe_tp_size": tensor_parallel, "moe_ep_size": 1}
+        # Qwen2's biases were not timed, and a tied head is a matrix product all the same.
+        timed: dict[str, Any] = {"tied_embeddings": False}
+        if model.architecture == "Qwen2ForCausalLM":
+            timed |= {"architecture": "LlamaForCausalLM"}
+        config = model.model_copy(update=timed).hf_config()
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "config.json").write_text(json.dumps(_config(model)), encoding="utf-8")
+            (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
             self._handle: EngineHandle = EngineHandle.compile(folder, system, backend, gemm_quant_mode=mode, **parallel)
         self._context = self._operations(self._handle.evaluate_context_ops)
         self._generation = self._operations(self._handle.evaluate_generation_ops)
@@ -160,28 +165,6 @@ class _Engine:
     def generation_s(self, name: str, sequences: int, context: int) -> float:
         rows = self._handle.evaluate_generation_ops([self._generation[name]], batch_size=sequences, s=context)
         return float(rows[0][1]) / 1e3
-
-
-def _config(model: ModelShape) -> dict[str, Any]:
-    """A `config.json`; the package refuses Mistral's own architecture, and Llama's has the same operations."""
-    mixture = {"num_local_experts": model.experts, "num_experts_per_tok": model.experts_per_token}
-    kind = {"Qwen3ForCausalLM": "qwen3", "MixtralForCausalLM": "mixtral"}.get(model.architecture, "llama")
-    return {
-        "architectures": [model.architecture if kind != "llama" else "LlamaForCausalLM"],
-        "model_type": kind,
-        "num_hidden_layers": model.layers,
-        "hidden_size": model.hidden,
-        "num_attention_heads": model.heads,
-        "num_key_value_heads": model.kv_heads,
-        "head_dim": model.head_dim,
-        "intermediate_size": model.intermediate,
-        "vocab_size": model.vocab,
-        "max_position_embeddings": 131072,
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": False,
-        "torch_dtype": "bfloat16",
-    } | (mixture if model.experts > 1 else {})
 
 
 def _table(system: str, *path: str) -> pd.DataFrame:

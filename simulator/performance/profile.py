@@ -57,14 +57,14 @@ class Basis(_Frozen):
     """Where fitted parameters come from, and how well they explain what they were fitted on.
 
     Attributes:
-        rows: Serving measurements used.
+        rows: Serving measurements used; 0 where it is a mere assumption.
         median_percent: Median error over them.
         max_percent: Largest error over them.
     """
 
     label: Label
     source: str
-    rows: Count
+    rows: Annotated[int, Field(ge=0)]
     median_percent: float
     max_percent: float
 
@@ -132,7 +132,8 @@ class PerformanceProfile(_Frozen):
 
     Attributes:
         weights_gib_per_gpu: Memory of the weights on each GPU.
-        label: Derived from kernels timed on this GPU, or estimated where some had to be inferred; `notes` say which.
+        label: Measured on engine steps, derived from kernels timed on this GPU, or estimated where some had to be
+            inferred; `notes` say which.
         provenance: Package, wheel, licence, tables, date and command.
         fit_error: Of the curves against what they were derived from.
         step_time_band: How far the times may be off on another host, or where kernels were inferred.

@@ -1,0 +1,206 @@
+"""Turn measured engine steps into a performance profile.
+
+A step is a sum of what `PerformanceProfile` names: dense layers by tokens, sequences, context of decodes by batch,
+prompt chunks. Decode batches, single chunks, several chunks and mixtures are measured, so all of them can be told
+apart but two: the part of attention that grows with a chunk's length alone is in the dense layers, and that of decodes
+at no context in what each sequence costs. One non-negative least squares finds all, relative to each step's time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from simulator.bench.step_record import LEAST_POINTS, MeasuredStep, StepRecord
+from simulator.errors import ProfileError
+from simulator.performance.build import shipped_overhead, weights_gib
+from simulator.performance.memory import GPUS
+from simulator.performance.profile import PerformanceProfile, profile_id
+from simulator.performance.step_time import ProfiledStepTime, capture_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.scenario.patterns import EngineSettings
+
+    Floats = NDArray[np.float64]
+
+
+def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
+    """The profile that explains measured steps best.
+
+    Args:
+        record: What `simulator bench measure` wrote.
+        source: Name of the file, kept as provenance.
+
+    Raises:
+        ProfileError: There are too few points, or none of a kind that is needed.
+    """
+    points = [point for point in record.points if not point.held_back]
+    _check(points)
+    seconds = np.array([np.median(point.seconds) for point in points])
+    knots = sorted({_padded(point.shape.tokens, record.engine) for point in points if point.shape.sequences == 1})
+    knots = sorted({*knots, *(_padded(p.shape.tokens, record.engine) for p in points if not p.shape.chunks)})
+    batches = sorted({point.shape.decodes for point in points if not point.shape.chunks})
+    rows = np.array([_row(point, record.engine, knots, batches) for point in points])
+    # Columns differ by ten orders of magnitude.
+    scale = np.maximum(rows.max(axis=0), 1e-12)
+    found = nnls(rows / scale / seconds[:, None], np.ones(len(points)), maxiter=100 * rows.shape[1])[0] / scale
+    dense, slopes, (per_sequence_s, per_chunk_s, per_pair_s) = np.split(found, [len(knots), len(knots) + len(batches)])
+    most = max(batches)
+    engine, machine = record.engine, record.machine
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "id": profile_id(record.model.name, record.gpu, record.tensor_parallel, record.quantisation),
+        "model": record.model,
+        "gpu": record.gpu,
+        "tensor_parallel": record.tensor_parallel,
+        "quantisation": record.quantisation,
+        "weights_gib_per_gpu": round(weights_gib(record.model, record.tensor_parallel, record.quantisation), 6),
+        "label": "measured",
+        "provenance": {
+            "device": machine.device,
+            "driver": machine.driver or "none",
+            "vllm": machine.vllm,
+            "torch": machine.torch,
+            "measured_on": record.recorded_on,
+            "command": record.command,
+            "steps": source,
+        },
+        "notes": (
+            f"Measured with {'asynchronous' if machine.async_scheduling else 'synchronous'} scheduling"
+            f"{', without CUDA graphs' if engine.enforce_eager else ''}, on one machine.",
+        ),
+        "measured": {
+            "tokens": max(point.shape.tokens for point in points),
+            "sequences": most,
+            "context_tokens": max(
+                [p.shape.context_tokens for p in points] + [n + before for p in points for n, before in p.shape.chunks]
+            ),
+        },
+        "dense": _curve(knots, np.cumsum(dense)),
+        "lm_head": _curve([1, most], [per_sequence_s, most * per_sequence_s]),
+        "decode_attention": _curve([1, most], [0.0, 0.0]),
+        "decode_attention_per_kv_token": _curve(batches, slopes),
+        "prefill_attention": tuple(float(f"{value:.6g}") for value in (per_chunk_s, 0.0, per_pair_s)),
+        "overhead": _overhead(record, points),
+        "fit_error": {"steps": 0, "mean_percent": 0.0, "p95_percent": 0.0, "max_percent": 0.0},
+    }
+    profile = PerformanceProfile.model_validate(content)
+    errors = errors_percent(profile, record)
+    p95 = float(np.quantile(np.abs(errors), 0.95))
+    judged = {
+        "fit_error": {
+            "steps": len(errors),
+            "mean_percent": round(float(np.mean(np.abs(errors))), 2),
+            "p95_percent": round(p95, 2),
+            "max_percent": round(float(np.max(np.abs(errors))), 2),
+        },
+        "step_time_band": {
+            "low": round(max(0.5, 1 - p95 / 100), 3),
+            "high": round(1 + p95 / 100, 3),
+            "source": "95 of 100 measured steps that the fit had not seen, on this one machine",
+        },
+    }
+    return PerformanceProfile.model_validate(content | judged)
+
+
+def errors_percent(profile: PerformanceProfile, record: StepRecord) -> Floats:
+    """How far a profile is off, in per cent, on the points the fit had not seen; on all where none was held back."""
+    bare = {"per_step_s": 0.0, "per_sequence_s": 0.0}
+    kernels = profile.model_copy(update={"overhead": profile.overhead.model_copy(update=bare)})
+    engine = record.engine
+    model = ProfiledStepTime(
+        kernels, engine.max_num_seqs, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager
+    )
+    points = [point for point in record.points if point.held_back] or record.points
+    ours = [model.step_s(p.shape.decodes, round(float(np.median(p.kv_tokens))), p.shape.chunks) for p in points]
+    return np.array([100.0 * (mine / np.median(p.seconds) - 1.0) for mine, p in zip(ours, points, strict=True)])
+
+
+def _check(points: Sequence[MeasuredStep]) -> None:
+    """Refuse what no profile can be made of."""
+    faults = []
+    if len(points) < LEAST_POINTS:
+        faults.append(f"{len(points)} points are too few: {LEAST_POINTS} at least")
+    if len({point.shape.decodes for point in points if not point.shape.chunks}) < 2:
+        faults.append("there are not two decode batches of different size")
+    if len({point.shape.tokens for point in points if point.shape.sequences == 1 and point.shape.chunks}) < 2:
+        faults.append("there are not two prompt chunks of different length")
+    if faults:
+        raise ProfileError("\n".join(faults))
+
+
+def _padded(tokens: int, engine: EngineSettings) -> int:
+    """Tokens that the dense layers really compute."""
+    sizes = [] if engine.enforce_eager else capture_sizes(engine.max_num_seqs, engine.max_num_batched_tokens)
+    return sizes[bisect_left(sizes, tokens)] if sizes and tokens <= sizes[-1] else tokens
+
+
+def _row(point: MeasuredStep, engine: EngineSettings, knots: Sequence[int], batches: Sequence[int]) -> list[float]:
+    """By how much each parameter enters the time of a step: dense increments, slopes by batch, and three more."""
+    shape = point.shape
+    kv_tokens = float(np.median(point.kv_tokens)) if shape.decodes else 0.0
+    pairs = sum(new * (before + 0.5 * new) for new, before in shape.chunks)
+    # The dense layers are a sum of increments, so that more tokens never take less time.
+    dense = np.cumsum(_shares(knots, _padded(shape.tokens, engine))[::-1])[::-1]
+    slopes = np.array(_shares(batches, shape.decodes)) * kv_tokens if shape.decodes else np.zeros(len(batches))
+    return [*dense.tolist(), *slopes.tolist(), shape.sequences, len(shape.chunks), pairs]
+
+
+def _shares(knots: Sequence[int], at: int) -> list[float]:
+    """Shares of the knots in a piecewise linear function at one place; beyond the ends, as `interpolate` goes on."""
+    right = min(max(bisect_left(knots, at), 1), len(knots) - 1)
+    left = right - 1
+    share = (at - knots[left]) / (knots[right] - knots[left])
+    shares = [0.0] * len(knots)
+    shares[left], shares[right] = 1.0 - share, share
+    return shares
+
+
+def _curve(x: Sequence[int], y: Sequence[float] | Floats) -> dict[str, Any]:
+    """Knots with six significant digits."""
+    return {"x": tuple(x), "y": tuple(float(f"{value:.6g}") for value in y)}
+
+
+def _overhead(record: StepRecord, points: Sequence[MeasuredStep]) -> dict[str, Any]:
+    """Host time of a step, measured; and a front end, which only clients can see."""
+    shipped = shipped_overhead(record.model, record.gpu, record.tensor_parallel) if record.gpu in GPUS else None
+    # A chunk is staged as a new request, whose admission costs more than going on with one.
+    points = [point for point in points if not point.shape.chunks]
+    host = np.array([np.median(point.host_s) for point in points])
+    design = np.array([[1.0, point.shape.sequences] for point in points])
+    if record.machine.async_scheduling:
+        per_step_s = per_sequence_s = 0.0
+        off, why = [0.0], "hides behind the step before under asynchronous scheduling"
+    else:
+        per_step_s, per_sequence_s = nnls(design / host[:, None], np.ones(len(host)))[0]
+        off = (100.0 * np.abs(design @ [per_step_s, per_sequence_s] / host - 1.0)).tolist()
+        why = "time in vLLM's scheduler, before and after a step"
+    nowhere = {
+        "label": "estimated",
+        "source": "not measured: 'simulator bench fit-overhead' takes it from a replay",
+        "rows": 0,
+        "median_percent": 0.0,
+        "max_percent": 0.0,
+    }
+    return {
+        "per_step_s": float(f"{per_step_s:.4g}"),
+        "per_sequence_s": float(f"{per_sequence_s:.4g}"),
+        "frontend_base_s": shipped["frontend_base_s"] if shipped else 0.0,
+        "frontend_per_prompt_token_s": 0.0,
+        "output_s": shipped["output_s"] if shipped else 0.0,
+        "step": {
+            "label": "measured",
+            "source": f"{why}; vLLM {record.machine.vllm}, {record.recorded_on}",
+            "rows": len(points),
+            "median_percent": round(float(np.median(off)), 2),
+            "max_percent": round(float(np.max(off)), 2),
+        },
+        "front_end": shipped["front_end"] if shipped else nowhere,
+    }
