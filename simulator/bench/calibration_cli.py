@@ -56,7 +56,9 @@ def measure(
         folder = Path(model) if Path(model).is_dir() else None
         server = measuring.start(shape, folder, settings, tensor_parallel=tensor_parallel, quantisation=quantisation)
         points = measuring.grid(settings, server.num_gpu_blocks)
-        settings = settings.model_copy(update={"num_gpu_blocks": server.num_gpu_blocks})
+        settings = settings.model_copy(
+            update={"num_gpu_blocks": server.num_gpu_blocks, "async_scheduling": server.machine.async_scheduling}
+        )
         record = StepRecord(
             schema_version=1,
             simulator_version=package_version(),

@@ -110,7 +110,7 @@ def validate(
     Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
     """
     if replay is not None and measurements is None:
-        _validate_replay(replay, profile or [], engine or [], as_json)
+        _validate_replay(replay, profile or [], engine or [], plot, as_json)
         return
     if measurements is None or replay is not None or engine:
         raise typer.BadParameter("give either --measurements, or --replay and what belongs to it")
@@ -149,7 +149,7 @@ def validate(
         raise ProfileError("nothing could be compared; the reasons are above")
 
 
-def _validate_replay(path: Path, profiles: list[Path], engine: list[str], as_json: bool) -> None:
+def _validate_replay(path: Path, profiles: list[Path], engine: list[str], plot: Path | None, as_json: bool) -> None:
     from rich.console import Console
 
     from simulator.bench import replay_check
@@ -159,7 +159,12 @@ def _validate_replay(path: Path, profiles: list[Path], engine: list[str], as_jso
     if len(own) != 1:
         raise ProfileError(f"--replay needs the one profile of what the server runs on; --profile gave {len(own)}")
     record = read_replay(path)
-    found = replay_check.compare_replay(record, own[0], replay_check.engine_of(record, engine))
+    settings = replay_check.engine_of(record, engine)
+    found = replay_check.compare_replay(record, own[0], settings)
+    if plot is not None:
+        drawing = replay_check.figure(*replay_check.both(record, own[0], settings), f"{path.name}, {own[0].id}")
+        drawing.write_html(plot, include_plotlyjs=True, div_id="replay")
+        typer.echo(f"wrote {plot}", err=True)
     if as_json:
         typer.echo(json.dumps(replay_check.document(found, record, own[0].id), indent=2))
     else:

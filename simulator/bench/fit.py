@@ -1,15 +1,15 @@
 """Turn measured engine steps into a performance profile.
 
 A step is a sum of what `PerformanceProfile` names: dense layers by tokens, sequences, context of decodes by batch,
-prompt chunks. Decode batches, single chunks, several chunks and mixtures are measured, so all of them can be told
-apart but two: the part of attention that grows with a chunk's length alone is in the dense layers, and that of decodes
-at no context in what each sequence costs. One non-negative least squares finds all, relative to each step's time.
+prompt chunks. Decode batches, single chunks, several chunks and mixtures are measured, so they can be told apart, but
+for attention of decodes at no context: it is in what each sequence costs. One non-negative least squares finds all,
+relative to each step's time.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from scipy.optimize import nnls
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from simulator.scenario.patterns import EngineSettings
 
     Floats = NDArray[np.float64]
+
+#: Weight of one point against the attention of a chunk that grows with its length alone.
+_DOUBT: Final = 0.05
 
 
 def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
@@ -50,8 +53,14 @@ def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
     rows = np.array([_row(point, record.engine, knots, batches) for point in points])
     # Columns differ by ten orders of magnitude.
     scale = np.maximum(rows.max(axis=0), 1e-12)
-    found = nnls(rows / scale / seconds[:, None], np.ones(len(points)), maxiter=100 * rows.shape[1])[0] / scale
-    dense, slopes, (per_sequence_s, per_chunk_s, per_pair_s) = np.split(found, [len(knots), len(knots) + len(batches)])
+    relative = rows / scale / seconds[:, None]
+    # What grows with a chunk's length is in the dense layers, unless a batch of as many decodes says otherwise.
+    doubt = np.zeros(rows.shape[1])
+    doubt[-2] = _DOUBT * float(np.max(relative[:, -2]))
+    found = (
+        nnls(np.vstack([relative, doubt]), np.append(np.ones(len(points)), 0.0), maxiter=100 * len(doubt))[0] / scale
+    )
+    dense, slopes, (per_sequence_s, *chunk) = np.split(found, [len(knots), len(knots) + len(batches)])
     most = max(batches)
     engine, machine = record.engine, record.machine
     content: dict[str, Any] = {
@@ -83,11 +92,11 @@ def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
                 [p.shape.context_tokens for p in points] + [n + before for p in points for n, before in p.shape.chunks]
             ),
         },
-        "dense": _curve(knots, np.cumsum(dense)),
+        "dense": _curve(knots, dense),
         "lm_head": _curve([1, most], [per_sequence_s, most * per_sequence_s]),
         "decode_attention": _curve([1, most], [0.0, 0.0]),
         "decode_attention_per_kv_token": _curve(batches, slopes),
-        "prefill_attention": tuple(float(f"{value:.6g}") for value in (per_chunk_s, 0.0, per_pair_s)),
+        "prefill_attention": tuple(float(f"{value:.6g}") for value in chunk),
         "overhead": _overhead(record, points),
         "fit_error": {"steps": 0, "mean_percent": 0.0, "p95_percent": 0.0, "max_percent": 0.0},
     }
@@ -143,14 +152,14 @@ def _padded(tokens: int, engine: EngineSettings) -> int:
 
 
 def _row(point: MeasuredStep, engine: EngineSettings, knots: Sequence[int], batches: Sequence[int]) -> list[float]:
-    """By how much each parameter enters the time of a step: dense increments, slopes by batch, and three more."""
+    """By how much each parameter enters the time of a step: dense layers by knot, slopes by batch, four more."""
     shape = point.shape
     kv_tokens = float(np.median(point.kv_tokens)) if shape.decodes else 0.0
     pairs = sum(new * (before + 0.5 * new) for new, before in shape.chunks)
-    # The dense layers are a sum of increments, so that more tokens never take less time.
-    dense = np.cumsum(_shares(knots, _padded(shape.tokens, engine))[::-1])[::-1]
+    dense = _shares(knots, _padded(shape.tokens, engine))
     slopes = np.array(_shares(batches, shape.decodes)) * kv_tokens if shape.decodes else np.zeros(len(batches))
-    return [*dense.tolist(), *slopes.tolist(), shape.sequences, len(shape.chunks), pairs]
+    new = sum(count for count, _ in shape.chunks)
+    return [*dense, *slopes.tolist(), shape.sequences, len(shape.chunks), new, pairs]
 
 
 def _shares(knots: Sequence[int], at: int) -> list[float]:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.bench.step_log import LOG, NUM_GPU_BLOCKS, durations
 from simulator.bench.step_record import Machine, MeasuredStep, StepShape
 from simulator.errors import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from simulator.bench.vllm_hooks import LoggedStep
+    from simulator.bench.step_log import LoggedStep
     from simulator.performance.architecture import ModelShape
     from simulator.scenario.patterns import EngineSettings, Quantisation
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 BATCHES: Final = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 CONTEXTS: Final = (64, 512, 2048, 8192)
 CHUNKS: Final = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+#: Where a matrix product's last tile is full: one token more may cost as much as another tile.
+CLIFFS: Final = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
 PASTS: Final = (0, 1024, 6144)
 #: Points drawn at random within the same limits, on which the fit is judged.
 HELD_BACK: Final = 16
@@ -78,6 +81,7 @@ def grid(engine: EngineSettings, num_gpu_blocks: int, seed: int = 1) -> list[tup
     shapes = [StepShape(decodes=n, context_tokens=context) for n in batches for context in CONTEXTS]
     chunks = [q for q in CHUNKS if q < budget] + [budget]
     shapes += [StepShape(decodes=0, context_tokens=0, chunks=((q, past),)) for q in chunks for past in PASTS]
+    shapes += [StepShape(decodes=0, context_tokens=0, chunks=((q, 0),)) for cliff in CLIFFS for q in (cliff, cliff + 1)]
     shapes += [StepShape(decodes=0, context_tokens=0, chunks=((q, 0),) * n) for n, q in ((2, 256), (4, 128), (8, 64))]
     shapes += [
         StepShape(decodes=n, context_tokens=512, chunks=((q, 0),)) for n in few for q in (64, 512, budget - n) if q > 1
@@ -122,13 +126,15 @@ class Started:
     """A running vLLM.
 
     Attributes:
-        llm: vLLM's in-process front end.
+        engine: vLLM's own, stepped from here.
+        parameters: vLLM's sampling parameters for a context that is there already and a number of output tokens.
         num_gpu_blocks: KV blocks it has.
         machine: Where it runs.
         vocab: Entries of its vocabulary.
     """
 
-    llm: Any
+    engine: Any
+    parameters: Callable[[int, int], Any]
     num_gpu_blocks: int
     machine: Machine
     vocab: int
@@ -149,12 +155,14 @@ def start(
     Raises:
         ProfileError: vLLM is not installed, or does not start with this; its own words are in the message.
     """
+    if folder:
+        _check_weights(folder, quantisation)
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
         import torch
         import vllm
-        from vllm import LLM
+        from vllm import LLM, SamplingParams
         from vllm.platforms import current_platform
 
         from simulator.bench import vllm_hooks
@@ -205,8 +213,23 @@ def start(
         torch=torch.__version__,
         async_scheduling=asynchronous,
     )
-    vocab = llm.llm_engine.model_config.get_vocab_size()
-    return Started(llm, vllm_hooks.NUM_GPU_BLOCKS[0], machine, vocab)
+
+    def parameters(context: int, outputs: int) -> SamplingParams:
+        staged = {"kv_transfer_params": {"context_tokens": context}}
+        return SamplingParams(max_tokens=outputs, ignore_eos=True, temperature=0.0, detokenize=False, extra_args=staged)
+
+    return Started(llm.llm_engine, parameters, NUM_GPU_BLOCKS[0], machine, model.vocab)
+
+
+def _check_weights(folder: Path, quantisation: Quantisation) -> None:
+    """Refuse a folder whose `config.json` makes vLLM use another weight format than is said."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    has = "quantization_config" in config
+    if has != (quantisation in _WEIGHTS):
+        raise ProfileError(
+            f"{folder}: config.json has {'a' if has else 'no'} quantization_config, but --quantisation is "
+            f"{quantisation}; give the folder of a model in that format, or a known model by its name"
+        )
 
 
 def _written(model: ModelShape, quantisation: Quantisation) -> str:
@@ -272,16 +295,13 @@ class _Stager:
     """Puts requests into vLLM such that its next steps are of a wanted shape."""
 
     def __init__(self, server: Started) -> None:
-        from simulator.bench.vllm_hooks import LOG
-
-        self._engine = server.llm.llm_engine
-        self._log: list[LoggedStep] = LOG
-        self._tokens = np.random.default_rng(1).integers(1, server.vocab, 1 << 17).tolist()
+        self._engine, self._parameters = server.engine, server.parameters
+        self._tokens = np.random.default_rng(1).integers(1, server.vocab, 1 << 18).tolist()
         self._count = 0
 
     def run(self, shape: StepShape, repeats: int) -> list[tuple[LoggedStep, float]]:
         """The repetitions of one shape, without the first ones, each with its time on the device."""
-        self._log.clear()
+        LOG.clear()
         many = WARM_UP + repeats
         # Decodes outlive every repetition; each chunk is a request of one token that ends with its step. While it is
         # on its way through an asynchronous engine, decodes go on.
@@ -302,38 +322,15 @@ class _Stager:
         wanted = tuple(sorted(shape.chunks))
         timed = [
             (step, seconds)
-            for step, seconds in _durations(self._log)
+            for step, seconds in durations(LOG)
             if step.decodes == shape.decodes and step.chunks == wanted
         ]
         return timed[WARM_UP:] or timed
 
     def _add(self, context: int, new: int, outputs: int) -> str:
-        from vllm import SamplingParams
-
         self._count += 1
         key = str(self._count)
-        first = int(self._count * 7919) % (len(self._tokens) // 2)
-        prompt = (self._tokens[first:] + self._tokens)[: context + new]
-        parameters = SamplingParams(
-            max_tokens=outputs,
-            ignore_eos=True,
-            temperature=0.0,
-            detokenize=False,
-            extra_args={"kv_transfer_params": {"context_tokens": context}},
-        )
-        self._engine.add_request(key, {"prompt_token_ids": prompt}, parameters)
+        first = self._count * 7919 % (len(self._tokens) - context - new)
+        prompt = self._tokens[first : first + context + new]
+        self._engine.add_request(key, {"prompt_token_ids": prompt}, self._parameters(context, outputs))
         return key
-
-
-def _host_s(step: LoggedStep) -> float:
-    """Scheduling a step, and taking in its tokens."""
-    return (step.scheduled_s - step.began_s) + (step.taken_in_s - step.done_s)
-
-
-def _durations(log: list[LoggedStep]) -> Iterator[tuple[LoggedStep, float]]:
-    """Each step with its time on the device: from its scheduling, or from the end of the one before it."""
-    before_s = 0.0
-    for step in log:
-        if step.done_s:
-            yield step, step.done_s - max(step.scheduled_s, before_s)
-            before_s = step.done_s

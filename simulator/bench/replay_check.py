@@ -14,6 +14,7 @@ from simulator.errors import TraceError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import plotly.graph_objects as go
     from rich.table import Table
 
     from simulator.bench.replay_record import ReplayRecord
@@ -79,9 +80,40 @@ def compare_replay(
     Raises:
         TraceError: Not every request was completed.
     """
-    theirs = measured(record).metrics()
-    ours = serve(settings, plan_of(profile, settings), sent(record)).metrics()
+    theirs, ours = (served.metrics() for served in both(record, profile, settings))
     return {name: (value, ours[name]) for name, value in theirs.items() if name in ours}
+
+
+def both(record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings) -> tuple[Served, Served]:
+    """Every request as measured and as simulated.
+
+    Raises:
+        TraceError: Not every request was completed.
+    """
+    return measured(record), serve(settings, plan_of(profile, settings), sent(record))
+
+
+def figure(theirs: Served, ours: Served, title: str) -> go.Figure:
+    """Share of requests up to each TTFT, mean inter-token time and end-to-end time, measured and simulated."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    names = ("time to first token, s", "mean inter-token time, s", "end to end, s")
+    panels = make_subplots(rows=1, cols=3, shared_yaxes=True)
+    sides = (("measured", theirs, "#888", "solid"), ("simulated", ours, "#1f5fa8", "dash"))
+    for column, name in enumerate(names, start=1):
+        for side, served, colour, dash in sides:
+            many = served.output_tokens > 1
+            gaps_s = (served.e2e_s - served.ttft_s)[many] / (served.output_tokens[many] - 1)
+            values = np.sort((served.ttft_s, gaps_s, served.e2e_s)[column - 1])
+            line = {"color": colour, "dash": dash, "shape": "hv"}
+            share = np.arange(1, len(values) + 1) / max(1, len(values))
+            curve = go.Scatter(x=values, y=share, mode="lines", name=side, line=line, showlegend=column == 1)
+            panels.add_trace(curve, row=1, col=column)
+        panels.update_xaxes(title=name, rangemode="tozero", row=1, col=column)
+    panels.update_yaxes(title="share of requests", tickformat=".0%", row=1, col=1)
+    legend = {"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"}
+    return panels.update_layout(title=title, height=420, template="plotly_white", legend=legend)
 
 
 def table(found: dict[str, tuple[float, float]], title: str) -> Table:

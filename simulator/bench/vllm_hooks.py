@@ -8,7 +8,6 @@ it, so that any step can be staged; the idea is that of vLLM's own `DecodeBenchC
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vllm.distributed.kv_transfer.kv_connector.v1 import KVConnectorBase_V1
@@ -16,27 +15,10 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadat
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from simulator.bench.step_log import LOG, NUM_GPU_BLOCKS, LoggedStep
+
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(slots=True)
-class LoggedStep:
-    """A step, with moments of `time.perf_counter`."""
-
-    decodes: int
-    kv_tokens: int
-    chunks: tuple[tuple[int, int], ...]
-    began_s: float
-    scheduled_s: float
-    done_s: float = 0.0
-    taken_in_s: float = 0.0
-
-
-#: Steps in order of scheduling; the measuring process empties it.
-LOG: list[LoggedStep] = []
-#: KV blocks of the engine that was started last.
-NUM_GPU_BLOCKS: list[int] = []
 
 
 class _Logging:

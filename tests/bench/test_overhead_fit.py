@@ -96,7 +96,7 @@ def test_simulation_matches_a_real_vllm_server_whose_step_time_is_known(sleeping
     settings = engine_of(record, SLEEPING)
     found = compare_replay(record, fit_overhead(calibration, sleeping, settings), settings)
     error = {name: abs(ours / theirs - 1.0) for name, (theirs, ours) in found.items()}
-    assert len(record.requests.sent_s) >= 120
+    assert len(record.requests.sent_s) >= 200
     assert error["itl_mean_s"] <= 0.03
     assert error["e2e_mean_s"] <= 0.04
     assert error["e2e_p99_s"] <= 0.08
