@@ -11,13 +11,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.profile_cli import profile
+from simulator.study_cli import runs, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ app = typer.Typer(
 
 app.add_typer(bench, name="bench")
 app.add_typer(profile, name="profile")
+app.add_typer(runs, name="runs")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[
@@ -69,15 +71,9 @@ def _root(
 
 def _load(path: Path, overrides: list[str] | None, settings: list[str] | None, *, must_fit: bool = True) -> Scenario:
     from simulator.experiment.checks import load_checked
-    from simulator.scenario.yaml_source import parse_value
+    from simulator.scenario.yaml_source import parse_settings
 
-    values: dict[str, Any] = {}
-    for setting in settings or []:
-        key, sign, text = setting.partition("=")
-        if not sign or not key:
-            raise ScenarioError([Fault("--set", 0, setting, "expected PATH=VALUE, such as experiment.seed=7")])
-        values[key] = parse_value(text, key)
-    return load_checked(path, overrides=overrides or (), settings=values, must_fit=must_fit)
+    return load_checked(path, overrides=overrides or (), settings=parse_settings(settings or []), must_fit=must_fit)
 
 
 @app.command()
@@ -181,6 +177,9 @@ def run(
         _print(results, scenario)
     if not quiet:
         typer.echo(f"kept in {kept.target}", err=True)
+
+
+app.command()(sweep)
 
 
 def _print(results: Results, scenario: Scenario) -> None:

@@ -19,8 +19,9 @@ PACKAGE = ROOT / "simulator"
 LAYERS = [
     {"__main__"},
     {"cli", ""},
-    {"profile_cli"},
+    {"profile_cli", "study_cli"},
     {"report", "bench"},
+    {"study"},
     {"decision"},
     {"experiment"},
     {"cost", "analysis", "compliance"},

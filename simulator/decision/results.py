@@ -134,6 +134,8 @@ def run(
     replications: int | None = None,
     jobs: int = 1,
     folder: Path | None = None,
+    tables: bool = True,
+    band: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Results:
     """Simulate, price and judge a scenario.
@@ -143,8 +145,9 @@ def run(
         patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
         replications: Replaces the scenario's.
         jobs: Processes; the result does not depend on it.
-        folder: Where finished simulations are kept, and found when a run is repeated; also gets the requests and
-            levels of each first replication.
+        folder: Where finished simulations are kept, and found when a run is repeated.
+        tables: Whether it also gets the requests and levels of each first replication.
+        band: Whether clusters are also simulated at both ends of their profile's band.
         progress: Called now and then with the share of the work done.
 
     Raises:
@@ -160,8 +163,10 @@ def run(
         if reasons := forbidden(scenario, pattern):
             refusals[name] = reasons
     simulated = [name for name in chosen if name not in refusals]
-    widened, ends = with_band_ends(scenario, simulated)
-    runs = replicate(widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, progress=progress)
+    widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])
+    runs = replicate(
+        widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
+    )
     book = load_price_book(scenario.prices.book)
     month = Decimal(str(month_hours(scenario)))
     capacity = {

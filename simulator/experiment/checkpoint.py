@@ -48,7 +48,7 @@ def file_name(scenario: Scenario, pattern: str, replication: int) -> str:
     content = scenario.hosting_patterns[pattern]
     profile = None if isinstance(content, ApiPattern) else cluster_profile(content.cluster).model_dump(mode="json")
     key = _hash([demand_key(scenario), simulation_key(content), profile])
-    return f"{pattern}-{replication}-{key[:16]}.json"
+    return f"{key[:24]}-{replication}.json"
 
 
 def _hash(content: object) -> str:

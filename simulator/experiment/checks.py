@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
+    from simulator.scenario.yaml_source import Document
 
 
 def load_checked(
@@ -40,7 +41,15 @@ def load_checked(
     Raises:
         ScenarioError: Everything that is wrong, each with file, line and key.
     """
-    document = read_merged(path, overrides=overrides, settings=settings)
+    return checked(read_merged(path, overrides=overrides, settings=settings), must_fit=must_fit)
+
+
+def checked(document: Document, *, must_fit: bool = True) -> Scenario:
+    """The same for what has been read and merged.
+
+    Raises:
+        ScenarioError: Everything that is wrong, each with file, line and key.
+    """
     faults: list[Fault] = []
     try:
         scenario = validate_document(document)

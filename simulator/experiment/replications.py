@@ -75,6 +75,7 @@ def replicate(
     once: Sequence[str] = (),
     jobs: int = 1,
     folder: Path | None = None,
+    tables: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, list[RunSummary]]:
     """Simulate patterns; those that differ only in money share their simulations.
@@ -85,8 +86,8 @@ def replicate(
         replications: How many times each.
         once: More patterns, of which only the first replication is simulated and no table kept.
         jobs: Processes; the result does not depend on it.
-        folder: Where finished simulations are kept, and found when a run is repeated; also gets the requests and
-            levels of each first replication.
+        folder: Where finished simulations are kept, and found when a run is repeated.
+        tables: Whether it also gets the requests and levels of each first replication.
         progress: Called now and then with the share of the work done.
 
     Returns:
@@ -95,7 +96,7 @@ def replicate(
     chosen = representatives(scenario, names)
     alone = representatives(scenario, [*once])
     tasks = [
-        Task(replication, name, folder, folder if replication == 0 else None)
+        Task(replication, name, folder, folder if tables and replication == 0 else None)
         for replication in range(replications)
         for name in dict.fromkeys(chosen.values())
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ruamel.yaml import YAML
@@ -109,6 +109,21 @@ def parse_value(text: str, key: str = "") -> Any:  # noqa: ANN401 - a YAML value
     if faults:
         raise ScenarioError([Fault("--set", 0, key, fault.message) for fault in faults])
     return value
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Values by dotted path, from `PATH=VALUE` arguments of `--set`.
+
+    Raises:
+        ScenarioError: One is not of this form, or its value is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key:
+            raise ScenarioError([Fault("--set", 0, setting, "expected PATH=VALUE, such as experiment.seed=7")])
+        values[key] = parse_value(text, key)
+    return values
 
 
 def _fault(name: str, line: int, message: str) -> ScenarioError:

@@ -1,0 +1,196 @@
+"""The same question under many settings: one table with a row for each figure of each."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simulator.decision.results import run
+from simulator.errors import Fault, ScenarioError
+from simulator.experiment.checks import checked
+from simulator.scenario.loading import read_merged
+from simulator.scenario.merging import apply_settings
+from simulator.study.executors import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+    from pathlib import Path
+
+    import pandas as pd
+
+    from simulator.decision.results import Results
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.schema import Scenario
+    from simulator.study.executors import Executor
+
+#: Faults of so many configurations are shown; the rest are likely the same.
+_SHOWN = 20
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A scenario with some settings of its own.
+
+    Attributes:
+        number: Its place among the others, from 0.
+        settings: What it sets, by dotted path.
+        scenario: The scenario.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    scenario: Scenario
+
+
+def configurations(
+    path: str | PathLike[str],
+    points: Sequence[dict[str, Any]],
+    *,
+    overrides: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> list[Configuration]:
+    """The scenarios of all points, checked; a model that does not fit its GPUs is an answer, not a fault.
+
+    Raises:
+        ScenarioError: Everything that is wrong with any of them, each fault once.
+    """
+    base = read_merged(path, overrides=overrides, settings=settings)
+    found: list[Configuration] = []
+    faults: list[Fault] = []
+    for number, point in enumerate(points):
+        document = deepcopy(base)
+        apply_settings(document, point)
+        try:
+            found.append(Configuration(number, point, checked(document, must_fit=False)))
+        except ScenarioError as error:
+            faults += error.faults
+    if faults:
+        several = list(dict.fromkeys(faults))
+        more = len(several) - _SHOWN
+        cut = [Fault("--over", 0, "", f"and {more} more faults")] if more > 0 else []
+        raise ScenarioError([*several[:_SHOWN], *cut])
+    return found
+
+
+def sweep(
+    given: Sequence[Configuration],
+    *,
+    patterns: Sequence[str] | None = None,
+    store: Path | None = None,
+    executor: Executor = "local",
+    jobs: int = 1,
+    address: str | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> pd.DataFrame:
+    """Simulate every configuration.
+
+    Args:
+        given: From `configurations`.
+        patterns: Hosting patterns to compare; all when absent.
+        store: Where finished simulations are kept, and found again; on a cluster, a folder that all workers see.
+        executor: Where they run; the result does not depend on it.
+        jobs: Processes, with the executor `local`.
+        address: Of a cluster's scheduler.
+        on_done: Called after each configuration.
+
+    Returns:
+        One row per configuration, pattern, workload and metric: `configuration`, a column for each setting, `pattern`,
+        `workload` (`all` for the pattern as a whole), `metric`, `value`, `ci95_low`, `ci95_high`, `note`.
+    """
+    from joblib import delayed
+
+    if store is not None:
+        store.mkdir(parents=True, exist_ok=True)
+    found: dict[int, list[Row]] = {}
+    with spread(executor, jobs, address) as parallel:
+        for number, rows in parallel(delayed(_answer)(one, patterns, store) for one in given):
+            found[number] = rows
+            on_done()
+    return _frame(given, found)
+
+
+def _answer(given: Configuration, patterns: Sequence[str] | None, store: Path | None) -> tuple[int, list[Row]]:
+    """The rows of one configuration; runs in a process of its own."""
+    try:
+        results = run(given.scenario, patterns=patterns, folder=store, tables=False, band=False)
+    except ScenarioError as error:
+        # Checked before: what is left is that nothing fits its GPUs.
+        reason = " ".join(fault.message for fault in error.faults)
+        names = patterns or given.scenario.hosting_patterns
+        return given.number, [_row(name, "all", "feasible", 0.0, note=reason) for name in names]
+    return given.number, [row for result in results.patterns for row in _rows(results, result)]
+
+
+def _rows(results: Results, result: PatternResult) -> list[Row]:
+    """Every figure of one hosting pattern."""
+
+    def of(workload: str, metric: str, value: float | None, ci95: tuple[float, float] | None = None) -> Row:
+        return _row(result.name, workload, metric, value, ci95)
+
+    if not result.feasible or result.monthly_cost_usd is None or result.requests is None:
+        return [_row(result.name, "all", "feasible", 0.0, note=" ".join(result.infeasible_reasons))]
+    cost = result.monthly_cost_usd
+    rows = [
+        of("all", "feasible", 1.0),
+        of("all", "chosen", float(results.decision.recommended == result.name)),
+        of("all", "objectives_met", float(result.objectives_met)),
+        of("all", "monthly_cost_usd", cost.mean, cost.ci95),
+        of("all", "usd_per_million_tokens", result.usd_per_million_tokens),
+        of("all", "busy_fraction", (result.utilisation or {}).get("busy_fraction")),
+        of("all", "failover_share", result.requests.failover_share),
+    ]
+    for metric, latency in result.latency.items():
+        if latency:
+            rows.append(of("all", f"{metric}_p99", latency.p99, latency.ci95))
+    for name, part in result.workloads.items():
+        for metric, latency in part.latency.items():
+            if latency:
+                rows.append(of(name, f"{metric}_mean", latency.mean))
+                rows.append(of(name, f"{metric}_p99", latency.p99, latency.ci95))
+        rows.append(of(name, "share_met", part.share_met))
+        rows.append(of(name, "goodput", part.goodput))
+    return rows
+
+
+def _row(
+    pattern: str,
+    workload: str,
+    metric: str,
+    value: float | None,
+    ci95: tuple[float, float] | None = None,
+    note: str | None = None,
+) -> Row:
+    low, high = ci95 or (None, None)
+    return {
+        "pattern": pattern,
+        "workload": workload,
+        "metric": metric,
+        "value": value,
+        "ci95_low": low,
+        "ci95_high": high,
+        "note": note,
+    }
+
+
+def _frame(given: Sequence[Configuration], found: Mapping[int, list[Row]]) -> pd.DataFrame:
+    """All rows in order of configuration, whatever came first."""
+    import pandas as pd
+
+    rows = [
+        {"configuration": one.number} | {path: _plain(value) for path, value in one.settings.items()} | row
+        for one in given
+        for row in found[one.number]
+    ]
+    frame = pd.DataFrame(rows)
+    for path in {path for one in given for path in one.settings}:
+        if frame[path].map(type).nunique() > 1 and not pd.api.types.is_numeric_dtype(frame[path]):
+            frame[path] = frame[path].map(str)
+    return frame.astype({"value": float, "ci95_low": float, "ci95_high": float, "note": "str"})
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a setting is anything
+    """Numbers and words as they are; anything larger as text."""
+    return value if isinstance(value, (int, float, str)) else str(value)

@@ -1,0 +1,161 @@
+"""Sweeps: the same table however it comes about, nothing lost when something is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from simulator.errors import ScenarioError, SimulatorError
+from simulator.study.axes import grid, parse_axes
+from simulator.study.sweep import configurations, sweep
+
+ROOT = Path(__file__).parents[2]
+SCENARIO = ROOT / "scenarios" / "ci_small.yaml"
+CHEAPER = {"workloads.clinical_documentation.output_tokens.mean": 100}
+SHORT = {"horizon.duration": "6h", "experiment.replications": 2}
+OVER = ["hosting_patterns.hybrid.cluster.replicas=1,2", "workloads.clinical_documentation.output_tokens.mean=100,300"]
+
+
+def given(over=OVER, settings=SHORT):
+    return configurations(SCENARIO, grid(parse_axes(over)), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return sweep(given())
+
+
+def test_the_table_is_tidy(table):
+    keys = ["configuration", "pattern", "workload", "metric"]
+    assert not table.duplicated(keys).any()
+    assert set(table["pattern"]) == {"api", "self_hosted", "hybrid"}
+    assert set(table["configuration"]) == {0, 1, 2, 3}
+    assert list(table.columns[:3]) == ["configuration", *(text.split("=")[0] for text in OVER)]
+    cost = table[(table["metric"] == "monthly_cost_usd") & (table["pattern"] == "hybrid")].set_index("configuration")
+    assert cost["value"][2] > cost["value"][0] + 1000
+    assert (cost["ci95_low"] <= cost["value"]).all()
+    chosen = table[table["metric"] == "chosen"].groupby("configuration")["value"].sum()
+    assert (chosen <= 1).all()
+
+
+def test_more_processes_change_nothing_and_the_store_saves_all_simulation(table, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    pd.testing.assert_frame_equal(sweep(given(), jobs=2, store=store), table)
+
+    def refuse(*_, **__):
+        raise AssertionError("simulates again")
+
+    monkeypatch.setattr("simulator.experiment.replications.simulate", refuse)
+    pd.testing.assert_frame_equal(sweep(given(), store=store), table)
+    # Neither does another price need a simulation.
+    dearer = given(over=["hosting_patterns.hybrid.costs.staff.0.share=10 %,20 %"], settings=SHORT | CHEAPER)
+    costs = sweep(dearer, patterns=["hybrid"], store=store)
+    costs = costs[costs["metric"] == "monthly_cost_usd"]["value"]
+    assert costs.iloc[1] > costs.iloc[0]
+
+
+def test_all_faults_of_all_configurations_are_reported_once():
+    with pytest.raises(ScenarioError) as refused:
+        given(over=["hosting_patterns.hybrid.cluster.replicas=0,1,-1", "experiment.sed=1"])
+    keys = [fault.key for fault in refused.value.faults]
+    assert keys.count("experiment.sed") == 1
+    assert any("replicas" in key for key in keys)
+
+
+def test_a_model_that_does_not_fit_is_an_answer():
+    over = ["hosting_patterns.self_hosted.cluster.engine.gpu_memory_utilisation=0.92,0.35"]
+    found = sweep(given(over=over), patterns=["self_hosted"])
+    feasible = found[found["metric"] == "feasible"].set_index("configuration")
+    assert feasible["value"].tolist() == [1.0, 0.0]
+    assert "next to no room" in feasible["note"][1]
+
+
+@pytest.mark.parametrize(
+    ("executor", "address", "said"),
+    [("dask", None, "--address"), ("dask", "tcp://127.0.0.1:1", "no Dask"), ("ray", None, "ray")],
+)
+def test_a_cluster_that_is_not_there_is_said_so(executor, address, said, monkeypatch):
+    monkeypatch.setattr("simulator.study.executors._PATIENCE_S", 0.5)
+    with pytest.raises(SimulatorError, match=said):
+        sweep(given(), executor=executor, address=address)
+
+
+def run(folder, *words):
+    command = [sys.executable, "-m", "simulator", "sweep", SCENARIO, "--quiet", "--output", folder / "out"]
+    return [*map(str, command), "--store", str(folder / "store"), *words]
+
+
+WORDS = [
+    "--over", "hosting_patterns.hybrid.cluster.replicas=1,2,3,4",
+    "--over", "workloads.clinical_documentation.output_tokens.mean=100:400:10", "--set", "experiment.replications=2",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    for folder in (whole, part):
+        folder.mkdir()
+    subprocess.run(run(whole, *WORDS), check=True, capture_output=True)
+    process = subprocess.Popen(run(part, *WORDS), stdout=subprocess.DEVNULL, start_new_session=True)
+    store = part / "store"
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("*.json"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in store.glob("*.json")}
+    assert kept
+    assert not (part / "out").exists()
+    subprocess.run(run(part, *WORDS), check=True, capture_output=True)
+    assert {name: (store / name).stat().st_mtime_ns for name in kept} == kept
+    assert (part / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_loses_a_worker_and_nothing_else(tmp_path):
+    """A real scheduler and two worker processes, one of which is killed half-way."""
+    pytest.importorskip("distributed")
+    local = tmp_path / "local"
+    local.mkdir()
+    subprocess.run(run(local, *WORDS), check=True, capture_output=True)
+    contact = tmp_path / "scheduler.json"
+    started = []
+
+    def start(*words):
+        command = [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]]
+        with (tmp_path / f"{len(started)}.log").open("wb") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True))
+
+    try:
+        start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", contact)
+        for _ in range(2):
+            start("dask_worker", "--scheduler-file", contact, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        deadline = time.monotonic() + 60
+        while not contact.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = json.loads(contact.read_text())["address"]
+        there = tmp_path / "there"
+        there.mkdir()
+        command = run(there, *WORDS, "--executor", "dask", "--address", address)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        store = there / "store"
+        while len(list(store.glob("*.json"))) < 20 and time.monotonic() < deadline + 120:
+            time.sleep(0.05)
+        os.kill(started[1].pid, signal.SIGKILL)
+        assert process.poll() is None
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said.decode()
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+    assert (there / "out" / "sweep.parquet").read_bytes() == (local / "out" / "sweep.parquet").read_bytes()
