@@ -18,7 +18,7 @@ import typer
 from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.profile_cli import profile
-from simulator.study_cli import runs, sweep
+from simulator.study_cli import plan, runs, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,6 +180,7 @@ def run(
 
 
 app.command()(sweep)
+app.command()(plan)
 
 
 def _print(results: Results, scenario: Scenario) -> None:

@@ -80,7 +80,7 @@ def decide(
     allowed = _keep("compliance", fit, lambda result: _refusal(result, api=True), out)
     # A model that is gone stays in the comparison, but nobody can choose it.
     on_offer = _keep("availability", allowed, lambda result: _retired(patterns[result.name], book), out)
-    able = _keep("objectives", on_offer, _missed, out)
+    able = _keep("objectives", on_offer, missed, out)
     affordable = _keep("budget", able, lambda result: _over(result, budget), out)
     ranked = sorted(affordable, key=lambda result: (_cost(result), result.name))
     rules = [*dict.fromkeys(rule for rule, _ in out), *(["cost"] if ranked else [])]
@@ -129,7 +129,8 @@ def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
     return f"{pattern.api.model} was shut down on {entry.retires_on}" if entry is not None and gone else None
 
 
-def _missed(result: PatternResult) -> str | None:
+def missed(result: PatternResult) -> str | None:
+    """Why a pattern that was simulated will not do; None where it will."""
     if result.saturation == "overloaded":
         return "it is overloaded: it turns requests away, or keeps more waiting than it serves"
     shares = ", ".join(

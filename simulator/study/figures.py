@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from simulator.study.plan import Plan
+
 #: Metrics drawn, with their axis.
 SHOWN: Final = {"monthly_cost_usd": "USD a month", "e2e_s_p99": "end to end p99, s", "busy_fraction": "GPUs busy"}
 #: Of Okabe and Ito: told apart by everybody.
@@ -56,3 +58,32 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Fig
         panels.update_xaxes(title=".".join(axis.split(".")[-2:]), row=len(SHOWN), col=column)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"}
     return panels.update_layout(title=title, height=900, template="plotly_white", legend=legend)
+
+
+def plan_figure(found: Plan, title: str) -> go.Figure:
+    """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    frontier = found.frontier()
+    figure.add_scatter(
+        x=[one.cost_usd for one in frontier], y=[one.e2e_p99_s for one in frontier], mode="lines", name="frontier",
+        line={"color": "#999999", "dash": "dot", "shape": "hv"}, hoverinfo="skip",
+    )  # fmt: skip
+    kinds = (("meets every objective", COLOURS[0], True), ("misses an objective", COLOURS[1], False))
+    for label, colour, meets in kinds:
+        some = [one for one in found.simulated if (one.refused is None) is meets and one.e2e_p99_s is not None]
+        figure.add_scatter(
+            x=[one.cost_usd for one in some], y=[one.e2e_p99_s for one in some], mode="markers", name=label,
+            text=[f"{one.label}<br>{one.refused or ''}" for one in some], hovertemplate="%{text}<extra></extra>",
+            marker={"color": colour, "size": 10, "symbol": "circle" if meets else "x"},
+        )  # fmt: skip
+    if found.best is not None:
+        figure.add_scatter(
+            x=[found.best.cost_usd], y=[found.best.e2e_p99_s], mode="markers", name=f"choice: {found.best.label}",
+            marker={"color": "rgba(0,0,0,0)", "size": 20, "line": {"color": "#000000", "width": 2}},
+        )  # fmt: skip
+    figure.update_xaxes(title="USD a month", rangemode="tozero")
+    figure.update_yaxes(title="end to end p99 of all requests, s", rangemode="tozero")
+    legend = {"orientation": "h", "y": -0.18}
+    return figure.update_layout(title=title, height=560, template="plotly_white", legend=legend)
