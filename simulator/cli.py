@@ -143,7 +143,13 @@ def run(
         list[str] | None, typer.Option("--pattern", metavar="NAME", help="Only this hosting pattern. Repeatable.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces experiment.seed.")] = None,
-    replications: Annotated[int | None, typer.Option(min=1, help="Replaces experiment.replications.")] = None,
+    replications: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Replaces experiment.replications; auto: until cost and p99 are precise."),
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="With auto, half-width of the intervals over their mean.")
+    ] = 0.05,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
@@ -155,7 +161,10 @@ def run(
 
     Example: simulator run scenarios/health_system.yaml --set experiment.replications=3
     """
-    given = {"experiment.seed": seed, "experiment.replications": replications}
+    until = precision if replications == "auto" else None
+    if until is None and replications is not None and not (replications.isdecimal() and int(replications)):
+        raise typer.BadParameter("expected a whole number above 0, or auto", param_hint="--replications")
+    given = {"experiment.seed": seed, "experiment.replications": None if until else replications}
     settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     scenario = _load(file, overrides, settings, must_fit=False)
     from simulator.report.running import keep_run, run_with_progress
@@ -163,7 +172,7 @@ def run(
     kept = keep_run(scenario, output, pattern)
     try:
         results = run_with_progress(
-            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, folder=kept.folder, quiet=quiet
+            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, folder=kept.folder, until=until, quiet=quiet
         )
     except BaseException as error:
         finished = kept.give_up()
@@ -175,6 +184,14 @@ def run(
         sys.stdout.buffer.write(results.to_json())
     else:
         _print(results, scenario)
+    if until is not None:
+        from simulator.decision.precision import half_width
+
+        wide = half_width(results)
+        reached = "within" if wide <= until else "NOT within"
+        typer.echo(
+            f"{results.replications} replications: ± {wide:.1%}, {reached} the ± {until:.1%} asked for", err=True
+        )
     if not quiet:
         typer.echo(f"kept in {kept.target}", err=True)
 

@@ -289,9 +289,13 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
         p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
         verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
         grid.add_row(one.label, f"{one.cost_usd:,.0f}", p99 + (" *" if one.label in frontier else ""), verdict)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(grid)
+    by_reason: dict[str, list[str]] = {}
     for label, reason in found.refused.items():
-        grid.add_row(label, "", "", f"not simulated: {reason}")
-    Console(width=None if sys.stdout.isatty() else 160).print(grid)
+        by_reason.setdefault(reason, []).append(label)
+    for reason, labels in by_reason.items():
+        console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
     choice = "nothing meets every objective" if found.best is None else f"the choice: {found.best.label}"
     typer.echo(f"{choice}; {found.simulations} simulated; * nothing cheaper is faster")
 

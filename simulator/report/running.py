@@ -6,11 +6,13 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.cost.checks import price_warnings
 from simulator.cost.prices import load_price_book
+from simulator.decision.precision import run_until
 from simulator.decision.results import Results, run
 from simulator.engine.dispatch import is_compiled
 from simulator.experiment.replications import representatives
@@ -32,10 +34,11 @@ def run_with_progress(
     *,
     patterns: Sequence[str] | None,
     jobs: int,
-    folder: Path | None,
+    folder: Path,
+    until: float | None = None,
     quiet: bool,
 ) -> Results:
-    """`run` with a bar on standard error, where that is a terminal that wants one."""
+    """`run`, or `run_until` intervals are so narrow, with a bar on standard error, where that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -47,7 +50,8 @@ def run_with_progress(
         simulating = f"simulating {scenario.name}"
         first = simulating if is_compiled() else "compiling the engine, once for this version of it"
         task = bar.add_task(first, total=1.0)
-        return run(
+        how = run if until is None else partial(run_until, share=until)
+        return how(
             scenario,
             patterns=patterns,
             jobs=jobs,
