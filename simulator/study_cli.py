@@ -105,7 +105,16 @@ def sweep(
     mark = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     target = output or Path("runs") / f"{given[0].scenario.name}-sweep-{mark}"
     _keep(target, frame, [axis.path for axis in space], what)
+    _bound(store)
     _tell(frame, [axis.path for axis in space], target, as_json=as_json)
+
+
+def _bound(store: Path) -> None:
+    """Keep the store from growing without end, and say so."""
+    from simulator.experiment.runs import MOST_BYTES, bound
+
+    if freed := bound(store):
+        typer.echo(f"removed the oldest {freed / 1e6:.0f} MB of {store}: it keeps {MOST_BYTES / 1e9:.0f} GB", err=True)
 
 
 def _keep(target: Path, frame: Any, paths: list[str], what: dict[str, Any]) -> None:  # noqa: ANN401 - a DataFrame
@@ -248,6 +257,7 @@ def plan(
             store=kept,
             on_simulated=lambda one: status.update(f"simulated {one.label}"),
         )
+    _bound(store)
     if plot is not None:
         from simulator.study.figures import plan_figure
 

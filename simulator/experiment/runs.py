@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from simulator.errors import RunStoreError
 
 #: Folder of stored simulations among the runs.
 STORE: Final = "store"
+#: What stored simulations may take: some hundred thousand of them.
+MOST_BYTES: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,24 @@ def read_summary(run: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RunStoreError(f"{run} is not a run directory: its summary.json is no document")
     return found
+
+
+def bound(store: Path, most_bytes: int = MOST_BYTES) -> int:
+    """Remove the simulations stored longest ago until the rest take no more than this; returns the bytes removed."""
+    facts = []
+    for file in store.glob("*.json"):
+        # Another process may be at the same.
+        with suppress(FileNotFoundError):
+            known = file.stat()
+            facts.append((known.st_mtime_ns, known.st_size, file))
+    left = sum(size for _, size, _ in facts)
+    freed = 0
+    for _, size, file in sorted(facts):
+        if left - freed <= most_bytes:
+            break
+        file.unlink(missing_ok=True)
+        freed += size
+    return freed
 
 
 def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tuple[int, int]:
