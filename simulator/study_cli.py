@@ -276,6 +276,7 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
         rows = [
             {
                 "label": one.label,
+                "offer": one.offer,
                 "monthly_cost_usd": round(one.cost_usd, 2),
                 "e2e_p99_s": one.e2e_p99_s,
                 "on_frontier": one.label in frontier,
@@ -291,14 +292,16 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table("configuration")
+    grid = Table("configuration", "rented as")
     for name in ("USD a month", "end to end p99, s"):
         grid.add_column(name, justify="right")
     grid.add_column("verdict")
     for one in found.simulated:
         p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
         verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
-        grid.add_row(one.label, f"{one.cost_usd:,.0f}", p99 + (" *" if one.label in frontier else ""), verdict)
+        grid.add_row(
+            one.label, one.offer, f"{one.cost_usd:,.0f}", p99 + (" *" if one.label in frontier else ""), verdict
+        )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(grid)
     by_reason: dict[str, list[str]] = {}

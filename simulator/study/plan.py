@@ -103,6 +103,12 @@ class Candidate:
         return cost.mean if cost else self.at_least_usd
 
     @property
+    def offer(self) -> str:
+        """The rental it is priced at; empty for a metered API."""
+        compute = None if isinstance(self.pattern, ApiPattern) else self.pattern.costs.compute
+        return (compute.offer or "") if isinstance(compute, Rental) else ""
+
+    @property
     def e2e_p99_s(self) -> float | None:
         """End-to-end p99 of all requests, where it was simulated."""
         latency = self.result.latency.get("e2e_s") if self.result else None
