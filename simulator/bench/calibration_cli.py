@@ -35,7 +35,6 @@ def measure(
 
     Example: simulator bench measure llama-3.1-8b --gpu l40s --output steps.json.gz
     """
-    import sys
     from datetime import UTC, datetime
 
     from rich.console import Console
@@ -63,7 +62,10 @@ def measure(
             schema_version=1,
             simulator_version=package_version(),
             recorded_on=datetime.now(tz=UTC).date().isoformat(),
-            command=" ".join(["simulator", *sys.argv[1:]]),
+            # Names alone: where files lie is nobody's business.
+            command=f"simulator bench measure {Path(model).name} --gpu {gpu} --tensor-parallel {tensor_parallel} "
+            f"--quantisation {quantisation} --repeats {repeats}"
+            + "".join(f" --engine {setting}" for setting in engine or ()),
             model=shape,
             gpu=gpu,
             tensor_parallel=tensor_parallel,

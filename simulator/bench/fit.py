@@ -1,9 +1,8 @@
 """Turn measured engine steps into a performance profile.
 
 A step is a sum of what `PerformanceProfile` names: dense layers by tokens, sequences, context of decodes by batch,
-prompt chunks. Decode batches, single chunks, several chunks and mixtures are measured, so they can be told apart, but
-for attention of decodes at no context: it is in what each sequence costs. One non-negative least squares finds all,
-relative to each step's time.
+prompt chunks. Decode batches, single chunks, several chunks and mixtures are measured, so what differs in time can be
+told apart. One non-negative least squares finds all, relative to each step's time.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
     found = (
         nnls(np.vstack([relative, doubt]), np.append(np.ones(len(points)), 0.0), maxiter=100 * len(doubt))[0] / scale
     )
-    dense, slopes, (per_sequence_s, *chunk) = np.split(found, [len(knots), len(knots) + len(batches)])
+    dense, slopes, (per_sequence_s, per_decode_s, *chunk) = np.split(found, [len(knots), len(knots) + len(batches)])
     most = max(batches)
     engine, machine = record.engine, record.machine
     content: dict[str, Any] = {
@@ -94,7 +93,7 @@ def fit(record: StepRecord, source: str = "") -> PerformanceProfile:
         },
         "dense": _curve(knots, dense),
         "lm_head": _curve([1, most], [per_sequence_s, most * per_sequence_s]),
-        "decode_attention": _curve([1, most], [0.0, 0.0]),
+        "decode_attention": _curve([1, most], [per_decode_s, most * per_decode_s]),
         "decode_attention_per_kv_token": _curve(batches, slopes),
         "prefill_attention": tuple(float(f"{value:.6g}") for value in chunk),
         "overhead": _overhead(record, points),
@@ -152,14 +151,14 @@ def _padded(tokens: int, engine: EngineSettings) -> int:
 
 
 def _row(point: MeasuredStep, engine: EngineSettings, knots: Sequence[int], batches: Sequence[int]) -> list[float]:
-    """By how much each parameter enters the time of a step: dense layers by knot, slopes by batch, four more."""
+    """By how much each parameter enters the time of a step: dense layers by knot, slopes by batch, five more."""
     shape = point.shape
     kv_tokens = float(np.median(point.kv_tokens)) if shape.decodes else 0.0
     pairs = sum(new * (before + 0.5 * new) for new, before in shape.chunks)
     dense = _shares(knots, _padded(shape.tokens, engine))
     slopes = np.array(_shares(batches, shape.decodes)) * kv_tokens if shape.decodes else np.zeros(len(batches))
     new = sum(count for count, _ in shape.chunks)
-    return [*dense, *slopes.tolist(), shape.sequences, len(shape.chunks), new, pairs]
+    return [*dense, *slopes.tolist(), shape.sequences, shape.decodes, len(shape.chunks), new, pairs]
 
 
 def _shares(knots: Sequence[int], at: int) -> list[float]:

@@ -74,7 +74,7 @@ def test_a_profile_is_found_again(name, seqs, budget, mean, most):
 
 
 @given(st.floats(0.001, 0.05), st.floats(1e-6, 1e-3), st.floats(1e-6, 1e-3), st.floats(1e-9, 1e-6), st.floats(0.1, 10))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_linear_step_is_found_and_times_scale(base_s, prefill_s, decode_s, kv_s, factor):
     """Context of a chunk enters a linear step once and a profile's by pairs: none is staged, so both are the same."""
 
@@ -86,8 +86,8 @@ def test_a_linear_step_is_found_and_times_scale(base_s, prefill_s, decode_s, kv_
     engine = EngineSettings(max_num_seqs=64, max_model_len=4096, enforce_eager=True)
     record = record_of(WithoutPast(), engine)
     found = fit(record)
-    assert np.median(np.abs(errors_percent(found, record))) < 1.0
-    assert np.quantile(np.abs(errors_percent(found, record)), 0.9) < 10.0
+    assert np.median(np.abs(errors_percent(found, record))) < 0.5
+    assert np.quantile(np.abs(errors_percent(found, record)), 0.9) < 2.0
     slower = [point.model_copy(update={"seconds": tuple(factor * s for s in point.seconds)}) for point in record.points]
     scaled = fit(record.model_copy(update={"points": tuple(slower)}))
     ours, theirs = (ProfiledStepTime(one, 64, 2048, enforce_eager=True) for one in (found, scaled))
