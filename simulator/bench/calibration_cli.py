@@ -41,8 +41,9 @@ def measure(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from simulator.bench import measure as measuring
+    from simulator.bench.json_file import write_record
     from simulator.bench.step_journal import Journal
-    from simulator.bench.step_record import StepRecord, write_steps
+    from simulator.bench.step_record import StepRecord
     from simulator.performance.architecture import read_model
     from simulator.version import package_version
 
@@ -83,7 +84,9 @@ def measure(
                 progress.advance(task)
 
             measuring.measure(server, left, repeats, on_done=keep)
-            write_steps(record.model_copy(update={"points": tuple(journal.done[shape] for shape, _ in points)}), output)
+            write_record(
+                record.model_copy(update={"points": tuple(journal.done[shape] for shape, _ in points)}), output
+            )
             journal.finish()
     device = server.machine.device
     typer.echo(f"{len(points)} points, {repeats} repetitions each, on {device}; wrote {output}")
@@ -146,7 +149,8 @@ def replay(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from simulator.bench import replay as sending
-    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, write_replay
+    from simulator.bench.json_file import write_record
+    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord
     from simulator.version import package_version
     from simulator.workload.trace import read_trace
 
@@ -176,7 +180,7 @@ def replay(
         server=facts,
         requests=requests,
     )
-    write_replay(record, output)
+    write_record(record, output)
     late_s = max((at - due for at, due in zip(requests.sent_s, requests.planned_s, strict=True) if at), default=0.0)
     counts = {kind: requests.outcome.count(kind) for kind in dict.fromkeys(requests.outcome)}
     outcomes = ", ".join(f"{number} {kind}" for kind, number in counts.items())

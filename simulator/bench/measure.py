@@ -42,7 +42,6 @@ PASTS: Final = (0, 1024, 6144)
 HELD_BACK: Final = 16
 #: Tokens by which a decode may grow while its point is repeated, some five for each repetition.
 GROWTH: Final = 64
-MOST_REPEATS: Final = 10
 #: What `config.json` says of quantised weights, as their usual publishers write it; fp8 needs nothing of the kind.
 _WEIGHTS: Final[dict[str, dict[str, Any]]] = {
     "w4a16": {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": True},
@@ -282,9 +281,7 @@ def measure(
             held_back=held_back,
             kv_tokens=tuple(step.kv_tokens for step, _ in steps),
             seconds=tuple(round(seconds, 7) for _, seconds in steps),
-            host_s=tuple(
-                round(step.scheduled_s - step.began_s + step.taken_in_s - step.done_s, 7) for step, _ in steps
-            ),
+            host_s=tuple(round(step.host_s, 7) for step, _ in steps),
         )
         on_done(point)
         found.append(point)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from simulator.bench.json_file import read_record
 from simulator.errors import TraceError
-from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,29 +112,10 @@ def gaps_ms(token_s: list[float]) -> list[float]:
     return [(after - before) / 10 for before, after in pairwise(ticks)]
 
 
-def write_replay(record: ReplayRecord, path: Path) -> None:
-    """Write a replay as JSON, gzipped when the name ends in `.gz`.
-
-    Raises:
-        SimulatorError: The place cannot be written.
-    """
-    content = record.model_dump_json().encode()
-    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-
-
 def read_replay(path: Path) -> ReplayRecord:
     """Read a replay, plain or gzipped.
 
     Raises:
         TraceError: The file cannot be read, or is no replay; every fault, by its place in the file.
     """
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return ReplayRecord.model_validate_json(content)
-    except ValidationError as error:
-        faults = [f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise TraceError("\n".join(faults[:20])) from None
-    except (OSError, EOFError) as error:
-        raise TraceError(f"{path}: is not a replay: {error}") from None
+    return read_record(ReplayRecord, path, TraceError, "a replay")

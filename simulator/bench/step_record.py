@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from simulator.bench.json_file import read_record
 from simulator.errors import ProfileError
-from simulator.files import write_whole
 from simulator.performance.architecture import ModelShape
 from simulator.scenario.patterns import EngineSettings, Quantisation
 
@@ -102,29 +101,10 @@ class StepRecord(_Part):
     points: tuple[MeasuredStep, ...]
 
 
-def write_steps(record: StepRecord, path: Path) -> None:
-    """Write measured steps as JSON, gzipped when the name ends in `.gz`.
-
-    Raises:
-        SimulatorError: The place cannot be written.
-    """
-    content = record.model_dump_json().encode()
-    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-
-
 def read_steps(path: Path) -> StepRecord:
     """Read measured steps, plain or gzipped.
 
     Raises:
         ProfileError: The file cannot be read, or holds no measured steps; every fault, by its place in the file.
     """
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return StepRecord.model_validate_json(content)
-    except ValidationError as error:
-        faults = [f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ProfileError("\n".join(faults[:20])) from None
-    except (OSError, EOFError) as error:
-        raise ProfileError(f"{path}: holds no measured steps: {error}") from None
+    return read_record(StepRecord, path, ProfileError, "a file of measured steps")

@@ -12,9 +12,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.bench.json_file import write_record
 from simulator.bench.replay import Limits, _prompts, check_address, replay
 from simulator.bench.replay_check import compare_replay, engine_of, measured
-from simulator.bench.replay_record import gaps_ms, read_replay, write_replay
+from simulator.bench.replay_record import gaps_ms, read_replay
 from simulator.bench.serving import request_table
 from simulator.cli import main
 from simulator.errors import ProfileError, SimulatorError, TraceError
@@ -223,7 +224,7 @@ def test_a_server_that_is_not_there_is_said(tmp_path, capsys):
 def test_a_file_that_is_no_replay_is_refused_with_every_fault(server, tmp_path):
     facts, found = replay(request_table([0.0], 5, 2), server.url, "m", Limits(), seed=1)
     record, path = record_of(facts, found), tmp_path / "r.json"
-    write_replay(record, path)
+    write_record(record, path)
     assert read_replay(path) == record
     broken = json.loads(path.read_text())
     broken["model"], broken["extra"] = 3, 1
