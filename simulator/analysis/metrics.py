@@ -74,6 +74,25 @@ class Utilisation:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendUse:
+    """What one backend did for the requests that arrived after the warm-up.
+
+    Attributes:
+        requests: Requests it took last.
+        billed_prompt_tokens: Prompt tokens it charges for, all attempts; none for a cluster.
+        billed_cached_tokens: Of those, tokens at the price of cached ones.
+        billed_output_tokens: Output tokens it charges for, all attempts.
+        utilisation: None for an API.
+    """
+
+    requests: int
+    billed_prompt_tokens: int
+    billed_cached_tokens: int
+    billed_output_tokens: int
+    utilisation: Utilisation | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """One replication of one hosting pattern, small enough to travel.
 
@@ -81,10 +100,9 @@ class RunSummary:
         hours: Measured hours: the horizon without the warm-up.
         total: All requests.
         workloads: By workload.
-        utilisation: None for a pattern without a cluster.
+        backends: By name, in the order of the record.
+        utilisation: Of all clusters together; None for a pattern without one.
         saturation: Verdict on the queue; see `saturation_of`.
-        api_prompt_tokens: Prompt tokens an API charged for.
-        api_output_tokens: Output tokens an API charged for.
         wasted_tokens: Tokens a cluster computed for requests that were given up.
         preemptions: Preemptions in the whole run.
     """
@@ -92,10 +110,9 @@ class RunSummary:
     hours: float
     total: Group
     workloads: dict[str, Group]
+    backends: dict[str, BackendUse]
     utilisation: Utilisation | None
     saturation: Saturation
-    api_prompt_tokens: int
-    api_output_tokens: int
     wasted_tokens: int
     preemptions: int
 
@@ -134,13 +151,31 @@ def summarise(
         hours=(record.horizon_s - warm_up_s) / 3600.0,
         total=_group(record, table, latency, counted, None),
         workloads=groups,
-        utilisation=utilisation_of(record.levels, record.horizon_s, warm_up_s) if record.levels else None,
+        backends=_backends(record, counted, warm_up_s),
+        utilisation=_utilisation(record, warm_up_s),
         saturation=saturation_of(record, counted),
-        api_prompt_tokens=int(log.billed_prompt_tokens[counted].sum(dtype=np.int64)),
-        api_output_tokens=int(log.billed_output_tokens[counted].sum(dtype=np.int64)),
         wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
         preemptions=sum(level.preemptions for level in record.levels),
     )
+
+
+def _backends(record: RunRecord, counted: NDArray[np.bool_], warm_up_s: float) -> dict[str, BackendUse]:
+    log, found = record.log, {}
+    for number, name in enumerate(record.backends):
+        taken = counted & (log.backend == number)
+        found[name] = BackendUse(
+            requests=int(taken.sum()),
+            billed_prompt_tokens=int(log.billed_prompt_tokens[taken].sum(dtype=np.int64)),
+            billed_cached_tokens=0,
+            billed_output_tokens=int(log.billed_output_tokens[taken].sum(dtype=np.int64)),
+            utilisation=_utilisation(record, warm_up_s, name),
+        )
+    return found
+
+
+def _utilisation(record: RunRecord, warm_up_s: float, cluster: str | None = None) -> Utilisation | None:
+    levels = tuple(level for level in record.levels if cluster in (None, level.cluster))
+    return utilisation_of(levels, record.horizon_s, warm_up_s) if levels else None
 
 
 def _check(record: RunRecord, table: RequestTable) -> None:

@@ -93,7 +93,7 @@ def request_table(
 def serve(settings: EngineSettings, plan: ReplicaPlan, table: RequestTable) -> Served:
     """Send a table of requests to one replica and wait for all of them."""
     cluster = Cluster.model_construct(model="", gpu="", replicas=1, engine=settings, request_timeout=None)
-    pattern = SelfHostedPattern.model_construct(None, kind="self_hosted", cluster=cluster)  # type: ignore[call-arg]
+    pattern = SelfHostedPattern.model_construct(None, kind="self_hosted", cluster=cluster, costs=None, clusters=None)
     log = simulate(
         pattern, table, horizon_s=float(table.arrival_s[-1]) + _NEVER_S, seed=0, replication=0, plan=plan
     ).log

@@ -6,7 +6,7 @@ by the clock, whatever was measured: an idle GPU costs its rent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -14,16 +14,9 @@ from typing import Final
 
 from simulator.cost import tco
 from simulator.cost.prices import PriceBook
-from simulator.cost.usage import Usage
+from simulator.cost.usage import ApiUse, Usage
 from simulator.scenario.costs import ClusterCosts, Power, Purchase, Rental
-from simulator.scenario.patterns import (
-    ApiPattern,
-    Cluster,
-    HostingPattern,
-    HybridPattern,
-    MeteredApi,
-    SelfHostedPattern,
-)
+from simulator.scenario.patterns import Cluster, HostingPattern, MeteredApi
 from simulator.units import TokenPrice
 
 _CENT: Final = Decimal("0.01")
@@ -61,7 +54,7 @@ class Bill:
     @property
     def running_usd(self) -> Decimal:
         """The total without the amortisation of purchases: what is still to be paid once they are made."""
-        return sum((line.usd for line in self.lines if line.key != _PURCHASE), Decimal(0))
+        return sum((line.usd for line in self.lines if line.key.rpartition(".")[2] != _PURCHASE), Decimal(0))
 
     def usd(self, key: str) -> Decimal:
         """Amount of one line, zero where the bill has none of that key."""
@@ -109,28 +102,36 @@ def monthly_bill(pattern: HostingPattern, usage: Usage, book: PriceBook, month_h
         PriceNotFound: The pattern names a model or an offer the book does not have.
     """
     lines: list[BillLine] = []
-    if isinstance(pattern, SelfHostedPattern | HybridPattern):
-        lines += _cluster_lines(pattern.cluster, pattern.costs, usage.busy_fraction, book, month_hours)
-    if isinstance(pattern, ApiPattern | HybridPattern):
-        lines += _api_lines(token_rates(pattern.api, book), usage, month_hours)
+    for name, one in pattern.hosted.items():
+        busy_fraction = usage.clusters[name].busy_fraction
+        found = _cluster_lines(one.cluster, one.costs, busy_fraction, book, month_hours)
+        lines += _named(name, found, alone=len(pattern.hosted) == 1)
+    for name, api in pattern.metered.items():
+        found = _api_lines(token_rates(api, book), usage.apis[name], usage.hours, month_hours)
+        lines += _named(name, found, alone=len(pattern.metered) == 1)
     return Bill(tuple(lines))
+
+
+def _named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[BillLine]:
+    """The lines of one backend; where there are several of its kind, its name tells them apart."""
+    for line in lines:
+        yield line if alone else replace(line, key=f"{name}.{line.key}", label=f"{name}: {line.label}")
 
 
 def upfront_usd(pattern: HostingPattern) -> Decimal:
     """Price of bought hardware, due before the first month; zero for rent and API."""
-    if isinstance(pattern, ApiPattern) or isinstance(pattern.costs.compute, Rental):
-        return Decimal(0)
-    return _purchase_usd(pattern.costs.compute)
+    bought = (one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase))
+    return sum(map(_purchase_usd, bought), Decimal(0))
 
 
 def usd_per_million_tokens(bill: Bill, usage: Usage, month_hours: Decimal) -> Decimal | None:
     """Spread the bill over the month's served prompt and output tokens; None where nothing was served."""
     served = usage.served_prompt_tokens + usage.served_output_tokens
-    return tco.usd_per_million(bill.total_usd, served * _month_scale(usage, month_hours)) if served else None
+    return tco.usd_per_million(bill.total_usd, served * _month_scale(usage.hours, month_hours)) if served else None
 
 
-def _month_scale(usage: Usage, month_hours: Decimal) -> Fraction:
-    return tco.exact(month_hours) / tco.exact(usage.hours)
+def _month_scale(hours: float, month_hours: Decimal) -> Fraction:
+    return tco.exact(month_hours) / tco.exact(hours)
 
 
 def _cluster_lines(
@@ -220,14 +221,14 @@ def _staff_line(costs: ClusterCosts) -> BillLine:
     return BillLine("staff", "Staff", sum(monthly, Decimal(0)), f"{'; '.join(terms)}; scenario")
 
 
-def _api_lines(rates: TokenRates, usage: Usage, month_hours: Decimal) -> Iterator[BillLine]:
-    cached = usage.api_cached_prompt_tokens
-    scale = _month_scale(usage, month_hours)
+def _api_lines(rates: TokenRates, use: ApiUse, hours: float, month_hours: Decimal) -> Iterator[BillLine]:
+    cached = use.cached_prompt_tokens
+    scale = _month_scale(hours, month_hours)
     for key, label, tokens, price in (
-        ("api_prompt", "API, prompt tokens", usage.api_prompt_tokens - cached, rates.prompt),
+        ("api_prompt", "API, prompt tokens", use.prompt_tokens - cached, rates.prompt),
         ("api_cached_prompt", "API, cached prompt tokens", cached, rates.cached_prompt),
-        ("api_output", "API, output tokens", usage.api_output_tokens, rates.output),
+        ("api_output", "API, output tokens", use.output_tokens, rates.output),
     ):
         usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
-        basis = f"{tokens:,} tokens × {price} × {month_hours} h / {usage.hours:g} h measured; {rates.source}"
+        basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {rates.source}"
         yield BillLine(key, label, usd, basis)

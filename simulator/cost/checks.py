@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Final
 
 from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook
 from simulator.errors import PriceNotFound
 from simulator.scenario.costs import Rental
-from simulator.scenario.patterns import ApiPattern, HostingPattern, MeteredApi, SelfHostedPattern
-
-_API: Final = "api.model"
-_OFFER: Final = "costs.compute.offer"
+from simulator.scenario.patterns import Cluster, HostingPattern, MeteredApi, api_key, costs_key
 
 
 def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, str]]:
     """Names the book does not have: key within the pattern and message."""
-    lookups: list[tuple[str, str, Callable[[str], object]]] = []
-    api, offer = _api(pattern), _offer(pattern)
-    if offer is not None:
-        lookups.append((_OFFER, offer, book.gpu_offer))
-    if api is not None and api.prices is None:
-        lookups.append((_API, api.model, book.api))
+    lookups: list[tuple[str, str, Callable[[str], object]]] = [
+        (key, offer, book.gpu_offer) for key, offer, _ in _offers(pattern)
+    ]
+    lookups += [(key, api.model, book.api) for key, api in _apis(pattern) if api.prices is None]
     faults = []
     for key, name, look_up in lookups:
         try:
@@ -40,18 +34,21 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
     `price_faults`.
     """
     warnings: list[tuple[str, str]] = []
-    offer = book.gpu_offers.get(_offer(pattern) or "")
-    if offer is not None and not isinstance(pattern, ApiPattern):
-        warnings += [(_OFFER, doubt) for doubt in _price_doubts(offer, on)]
-        if offer.gpu != pattern.cluster.gpu:
-            warnings.append((_OFFER, f"the offer is for {offer.gpu}, the cluster runs on {pattern.cluster.gpu}"))
-    api = _api(pattern)
-    entry = book.api_prices.get(api.model) if api else None
-    if api is not None and entry is not None:
+    for key, name, cluster in _offers(pattern):
+        offer = book.gpu_offers.get(name)
+        if offer is None:
+            continue
+        warnings += [(key, doubt) for doubt in _price_doubts(offer, on)]
+        if offer.gpu != cluster.gpu:
+            warnings.append((key, f"the offer is for {offer.gpu}, the cluster runs on {cluster.gpu}"))
+    for key, api in _apis(pattern):
+        entry = book.api_prices.get(api.model)
+        if entry is None:
+            continue
         if api.prices is None:
-            warnings += [(_API, doubt) for doubt in _price_doubts(entry, on)]
+            warnings += [(key, doubt) for doubt in _price_doubts(entry, on)]
         if entry.retired(on):
-            warnings.append((_API, f"{api.model} retires on {entry.retires_on}: {entry.retirement_source}"))
+            warnings.append((key, f"{api.model} retires on {entry.retires_on}: {entry.retirement_source}"))
     return warnings
 
 
@@ -62,11 +59,13 @@ def _price_doubts(entry: ApiPrice | GpuOffer, on: date) -> Iterator[str]:
         yield "the price is recalled from memory, without a document"
 
 
-def _api(pattern: HostingPattern) -> MeteredApi | None:
-    return None if isinstance(pattern, SelfHostedPattern) else pattern.api
+def _apis(pattern: HostingPattern) -> Iterator[tuple[str, MeteredApi]]:
+    for name, api in pattern.metered.items():
+        yield ".".join((*api_key(pattern, name), "model")), api
 
 
-def _offer(pattern: HostingPattern) -> str | None:
-    if isinstance(pattern, ApiPattern) or not isinstance(pattern.costs.compute, Rental):
-        return None
-    return pattern.costs.compute.offer
+def _offers(pattern: HostingPattern) -> Iterator[tuple[str, str, Cluster]]:
+    for name, one in pattern.hosted.items():
+        compute = one.costs.compute
+        if isinstance(compute, Rental) and compute.offer is not None:
+            yield ".".join((*costs_key(pattern, name), "compute", "offer")), compute.offer, one.cluster

@@ -3,7 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterUse:
+    """What a cluster did.
+
+    Attributes:
+        busy_fraction: Share of the measured time in which a GPU executes an engine step, mean over replicas.
+    """
+
+    busy_fraction: float
+
+    def __post_init__(self) -> None:
+        """Refuse quantities that no run can produce."""
+        # Busy time is a sum of many floats and may exceed its total by a rounding error.
+        if not 0 <= self.busy_fraction <= 1 + 1e-9:
+            raise ValueError(f"busy_fraction lies between 0 and 1, not {self.busy_fraction}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUse:
+    """What an API charges for.
+
+    Attributes:
+        prompt_tokens: Prompt tokens, cached ones included, of all attempts.
+        cached_prompt_tokens: Of those, tokens charged at the cached price.
+        output_tokens: Output tokens, of all attempts.
+    """
+
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+
+    def __post_init__(self) -> None:
+        """Refuse quantities that no run can produce."""
+        if not 0 <= self.cached_prompt_tokens <= self.prompt_tokens:
+            raise ValueError("cached prompt tokens are part of the prompt tokens")
+        if self.output_tokens < 0:
+            raise ValueError("token counts are not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,19 +52,15 @@ class Usage:
 
     Attributes:
         hours: Length of the measured part of the horizon.
-        busy_fraction: Share of that time in which a GPU executes an engine step, mean over replicas.
-        api_prompt_tokens: Prompt tokens billed by the API, cached ones included.
-        api_cached_prompt_tokens: Of those, tokens billed at the cached price.
-        api_output_tokens: Output tokens billed by the API.
+        clusters: By name of the cluster.
+        apis: By name of the API.
         served_prompt_tokens: Prompt tokens of completed requests, over all backends.
         served_output_tokens: Output tokens of completed requests, over all backends.
     """
 
     hours: float
-    busy_fraction: float
-    api_prompt_tokens: int
-    api_cached_prompt_tokens: int
-    api_output_tokens: int
+    clusters: Mapping[str, ClusterUse]
+    apis: Mapping[str, ApiUse]
     served_prompt_tokens: int
     served_output_tokens: int
 
@@ -32,10 +68,27 @@ class Usage:
         """Refuse quantities that no run can produce."""
         if not 0 < self.hours < math.inf:
             raise ValueError(f"the measured time must be positive, not {self.hours} h")
-        # Busy time is a sum of many floats and may exceed its total by a rounding error.
-        if not 0 <= self.busy_fraction <= 1 + 1e-9:
-            raise ValueError(f"busy_fraction lies between 0 and 1, not {self.busy_fraction}")
-        if not 0 <= self.api_cached_prompt_tokens <= self.api_prompt_tokens:
-            raise ValueError("cached prompt tokens are part of the prompt tokens")
-        if min(self.api_output_tokens, self.served_prompt_tokens, self.served_output_tokens) < 0:
+        if min(self.served_prompt_tokens, self.served_output_tokens) < 0:
             raise ValueError("token counts are not negative")
+
+
+def pooled(usages: list[Usage]) -> Usage:
+    """Replications of one pattern as one long run."""
+    first = usages[0]
+    return Usage(
+        hours=sum(usage.hours for usage in usages),
+        clusters={
+            name: ClusterUse(sum(usage.clusters[name].busy_fraction for usage in usages) / len(usages))
+            for name in first.clusters
+        },
+        apis={
+            name: ApiUse(
+                sum(usage.apis[name].prompt_tokens for usage in usages),
+                sum(usage.apis[name].cached_prompt_tokens for usage in usages),
+                sum(usage.apis[name].output_tokens for usage in usages),
+            )
+            for name in first.apis
+        },
+        served_prompt_tokens=sum(usage.served_prompt_tokens for usage in usages),
+        served_output_tokens=sum(usage.served_output_tokens for usage in usages),
+    )

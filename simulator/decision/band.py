@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.metrics import RunSummary
     from simulator.experiment.results import PatternResult
-    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
 
 _ENDS = ("low", "high")
@@ -27,11 +27,10 @@ def with_band_ends(scenario: Scenario, names: Sequence[str]) -> tuple[Scenario, 
         pattern = scenario.hosting_patterns[name]
         if isinstance(pattern, ApiPattern):
             continue
-        band = cluster_profile(pattern.cluster).step_time_band
         for end in _ENDS:
-            factor = pattern.cluster.step_time_factor * getattr(band, end)
-            cluster = pattern.cluster.model_copy(update={"step_time_factor": factor})
-            added[_name(name, end)] = pattern.model_copy(update={"cluster": cluster})
+            hosted = {cluster: _at(end, one) for cluster, one in pattern.hosted.items()}
+            changes = {"clusters": hosted} if pattern.clusters else {"cluster": hosted["cluster"].cluster}
+            added[_name(name, end)] = pattern.model_copy(update=changes)
     return scenario.model_copy(update={"hosting_patterns": scenario.hosting_patterns | added}), list(added)
 
 
@@ -40,10 +39,17 @@ def add_band(result: PatternResult, scenario: Scenario, runs: Mapping[str, Seque
     pattern = scenario.hosting_patterns[result.name]
     if isinstance(pattern, ApiPattern) or _name(result.name, _ENDS[0]) not in runs:
         return result
-    profile = cluster_profile(pattern.cluster)
+    # Where several clusters have bands, the widest speaks for all; each was simulated at its own end.
+    profiles = [cluster_profile(one.cluster) for one in pattern.hosted.values()]
+    profile = max(profiles, key=lambda profile: profile.step_time_band.high / profile.step_time_band.low)
     band = profile.step_time_band
     low, high = (_end(getattr(band, end), runs[_name(result.name, end)][0]) for end in _ENDS)
     return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
+
+
+def _at(end: str, one: HostedCluster) -> HostedCluster:
+    factor = one.cluster.step_time_factor * getattr(cluster_profile(one.cluster).step_time_band, end)
+    return one.model_copy(update={"cluster": one.cluster.model_copy(update={"step_time_factor": factor})})
 
 
 def _name(pattern: str, end: str) -> str:

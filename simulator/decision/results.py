@@ -17,7 +17,6 @@ from simulator.experiment.checks import check_patterns
 from simulator.experiment.replications import forbidden, replicate
 from simulator.experiment.results import PatternResult, document, pattern_result, refused
 from simulator.performance.capacity import saturated_requests_per_s
-from simulator.scenario.patterns import ApiPattern
 from simulator.version import package_version
 from simulator.workload.volume import month_hours
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.experiment.results import Latency, Requests
-    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
 
 
@@ -172,7 +171,7 @@ def run(
     capacity = {
         name: _requests_per_s(pattern, runs[name])
         for name, pattern in chosen.items()
-        if name in runs and not isinstance(pattern, ApiPattern)
+        if name in runs and pattern.hosted
     }
     results = [
         refused(name, pattern, refusals[name])
@@ -197,11 +196,14 @@ def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, Hos
 
 
 def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:
-    """What a pattern's cluster could serve of the mix it was given."""
-    assert not isinstance(pattern, ApiPattern)
-    engine, plan = pattern.cluster.engine, replica_plan(pattern.cluster)
+    """What a pattern's clusters could serve of the mix it was given."""
+    return sum(_cluster_requests_per_s(one.cluster, runs) for one in pattern.hosted.values())
+
+
+def _cluster_requests_per_s(cluster: Cluster, runs: Sequence[RunSummary]) -> float:
+    engine, plan = cluster.engine, replica_plan(cluster)
     done = max(1, sum(run.total.outcomes["completed"] for run in runs))
-    return pattern.cluster.replicas * saturated_requests_per_s(
+    return cluster.replicas * saturated_requests_per_s(
         plan.step_time,
         kv_tokens=(plan.num_gpu_blocks - 1) * engine.block_size,
         max_num_seqs=engine.max_num_seqs,

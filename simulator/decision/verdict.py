@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from simulator.cost.bill import token_rates, upfront_usd
 from simulator.decision.break_even import NoBreakEven, blended_price, break_even, payback_months
 from simulator.decision.words import kept_share, percent, usd
-from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,12 +120,10 @@ def _cost(result: PatternResult) -> float:
 
 
 def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
-    """Why a pattern's API cannot be had any more, as of the price book."""
-    if isinstance(pattern, SelfHostedPattern):
-        return None
-    entry = book.api_prices.get(pattern.api.model)
-    gone = entry is not None and entry.retired(book.date)
-    return f"{pattern.api.model} was shut down on {entry.retires_on}" if entry is not None and gone else None
+    """Why an API of a pattern cannot be had any more, as of the price book."""
+    entries = {api.model: book.api_prices.get(api.model) for api in pattern.metered.values()}
+    gone = [(model, entry.retires_on) for model, entry in entries.items() if entry and entry.retired(book.date)]
+    return "; ".join(f"{model} was shut down on {day}" for model, day in gone) or None
 
 
 def missed(result: PatternResult) -> str | None:
@@ -175,9 +172,8 @@ def _half_width(result: PatternResult) -> float:
 
 def _models(pattern: HostingPattern) -> list[str]:
     """Models of a pattern, whoever serves them."""
-    models = [] if isinstance(pattern, ApiPattern) else [pattern.cluster.model]
-    models += [] if isinstance(pattern, SelfHostedPattern) else [pattern.api.model.rpartition("/")[2]]
-    return sorted(set(models))
+    own = {one.cluster.model for one in pattern.hosted.values()}
+    return sorted(own | {api.model.rpartition("/")[2] for api in pattern.metered.values()})
 
 
 def _crossings(
@@ -193,9 +189,10 @@ def _crossings(
             continue
         for api in results:
             pattern = scenario.hosting_patterns[api.name]
-            if not isinstance(pattern, ApiPattern) or api.tokens is None or not api.tokens.output:
+            if pattern.hosted or len(pattern.metered) > 1 or api.tokens is None or not api.tokens.output:
                 continue
-            rates = token_rates(pattern.api, book)
+            (metered,) = pattern.metered.values()
+            rates = token_rates(metered, book)
             price = blended_price(
                 rates.prompt, rates.output, prompt_tokens=api.tokens.prompt, output_tokens=api.tokens.output
             )

@@ -106,6 +106,7 @@ class ReplicaLevels:
         preemptions: Preemptions in the whole run.
         kv_blocks: Usable KV blocks.
         max_num_seqs: Most sequences in one step.
+        cluster: Name of its cluster.
     """
 
     interval_s: float
@@ -117,6 +118,7 @@ class ReplicaLevels:
     preemptions: int
     kv_blocks: int
     max_num_seqs: int
+    cluster: str = "cluster"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,22 +85,22 @@ def simulate(
 
     cluster: ClusterBackend | None = None
     if isinstance(pattern, ApiPattern):
-        backends: tuple[str, ...] = (pattern.api.model,)
-        env.process(_arrivals(env, table, build_api(pattern.api, 0).submit, on_progress))
+        (api,) = pattern.metered.values()
+        env.process(_arrivals(env, table, build_api(api, 0).submit, on_progress))
     elif isinstance(pattern, SelfHostedPattern):
-        backends = ("cluster",)
-        cluster = build_cluster(pattern.cluster, lambda loss: write_loss(log, loss), pattern.cluster.request_timeout)
+        (one,) = pattern.hosted.values()
+        cluster = build_cluster(one.cluster, lambda loss: write_loss(log, loss), one.cluster.request_timeout)
     else:
-        backends = ("cluster", pattern.api.model)
-        router = OverflowRouter(build_api(pattern.api, 1), table, pattern.routing, log, may_leave)
-        timeout_s = pattern.routing.timeout or pattern.cluster.request_timeout
-        cluster = build_cluster(pattern.cluster, router.lost, timeout_s, pattern.routing)
+        (one,), (api,) = pattern.hosted.values(), pattern.metered.values()
+        router = OverflowRouter(build_api(api, 1), table, pattern.routing, log, may_leave)
+        timeout_s = pattern.routing.timeout or one.cluster.request_timeout
+        cluster = build_cluster(one.cluster, router.lost, timeout_s, pattern.routing)
     if cluster is not None:
         env.process(cluster.serve())
     env.run(until=horizon_s)
     levels: tuple[ReplicaLevels, ...] = cluster.close() if cluster else ()
     _close(log, horizon_s)
-    return RunRecord(backends, horizon_s, log, levels)
+    return RunRecord((*pattern.hosted, *pattern.metered), horizon_s, log, levels)
 
 
 def _arrivals(

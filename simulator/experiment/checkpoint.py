@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.analysis.metrics import RunSummary
 from simulator.performance.profile import cluster_profile
-from simulator.scenario.patterns import ApiPattern
 from simulator.version import package_version
 
 if TYPE_CHECKING:
@@ -24,7 +23,13 @@ if TYPE_CHECKING:
 
 def simulation_key(pattern: HostingPattern) -> str:
     """Hash of what determines a simulation: everything about a pattern but money and words."""
-    return _hash(pattern.model_dump(mode="json", exclude={"description": True, "costs": True, "api": {"prices"}}))
+    money: dict[str, Any] = {
+        "costs": True,
+        "api": {"prices"},
+        "clusters": {"__all__": {"costs"}},
+        "apis": {"__all__": {"prices"}},
+    }
+    return _hash(pattern.model_dump(mode="json", exclude={"description": True, **money}))
 
 
 def demand_key(scenario: Scenario) -> str:
@@ -46,8 +51,8 @@ def demand_key(scenario: Scenario) -> str:
 def file_name(scenario: Scenario, pattern: str, replication: int) -> str:
     """Name under which a simulation is kept; it changes with everything the simulation depends on."""
     content = scenario.hosting_patterns[pattern]
-    profile = None if isinstance(content, ApiPattern) else cluster_profile(content.cluster).model_dump(mode="json")
-    key = _hash([demand_key(scenario), simulation_key(content), profile])
+    profiles = [cluster_profile(one.cluster).model_dump(mode="json") for one in content.hosted.values()]
+    key = _hash([demand_key(scenario), simulation_key(content), profiles])
     return f"{key[:24]}-{replication}.json"
 
 

@@ -10,7 +10,7 @@ from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotF
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
-from simulator.scenario.patterns import ApiPattern
+from simulator.scenario.patterns import cluster_key
 from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
     from simulator.scenario.yaml_source import Document
+
+
+Misfits = dict[str, tuple[tuple[str, ...], str]]
 
 
 def load_checked(
@@ -79,11 +82,11 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[s
         ScenarioError: Everything else that is wrong, or no pattern is left.
     """
     faults = _faults(scenario)
-    misfits = {name: message for name, message in _misfits(scenario).items() if name in names}
+    misfits = {name: found for name, found in _misfits(scenario).items() if name in names}
     if len(misfits) == len(names):
         faults += _misfit_faults(scenario, misfits)
     _raise(faults)
-    return {name: [message] for name, message in misfits.items()}
+    return {name: [message] for name, (_, message) in misfits.items()}
 
 
 def _raise(faults: list[Fault]) -> None:
@@ -100,23 +103,22 @@ def _faults(scenario: Scenario) -> list[Fault]:
     ]
 
 
-def _misfits(scenario: Scenario) -> dict[str, str]:
-    """By pattern, why its model does not fit its GPUs."""
-    found = {}
+def _misfits(scenario: Scenario) -> Misfits:
+    """By pattern, the key of a cluster whose model does not fit its GPUs, and why."""
+    found: Misfits = {}
     for name, pattern in scenario.hosting_patterns.items():
-        if isinstance(pattern, ApiPattern):
-            continue
-        try:
-            kv_capacity(cluster_profile(pattern.cluster), pattern.cluster.engine)
-        except InfeasibleCluster as error:
-            found[name] = str(error)
-        except (ProfileNotFound, ProfileError):
-            continue
+        for cluster, one in pattern.hosted.items():
+            try:
+                kv_capacity(cluster_profile(one.cluster), one.cluster.engine)
+            except InfeasibleCluster as error:
+                found.setdefault(name, (("hosting_patterns", name, *cluster_key(pattern, cluster)), str(error)))
+            except (ProfileNotFound, ProfileError):
+                continue
     return found
 
 
-def _misfit_faults(scenario: Scenario, misfits: dict[str, str]) -> list[Fault]:
-    return [_fault(scenario, message, "hosting_patterns", name, "cluster") for name, message in misfits.items()]
+def _misfit_faults(scenario: Scenario, misfits: Misfits) -> list[Fault]:
+    return [_fault(scenario, message, *key) for key, message in misfits.values()]
 
 
 def _fault(scenario: Scenario, message: str, *key: str | int) -> Fault:
@@ -155,10 +157,9 @@ def _profile_faults(scenario: Scenario) -> list[Fault]:
 def _engine_faults(scenario: Scenario) -> list[Fault]:
     faults = []
     for name, pattern in scenario.hosting_patterns.items():
-        if isinstance(pattern, ApiPattern):
-            continue
-        key = ("hosting_patterns", name, "cluster")
-        faults += [_fault(scenario, message, *key, *where) for where, message in cluster_faults(pattern.cluster)]
+        for cluster, one in pattern.hosted.items():
+            key = ("hosting_patterns", name, *cluster_key(pattern, cluster))
+            faults += [_fault(scenario, message, *key, *where) for where, message in cluster_faults(one.cluster)]
     return faults
 
 

@@ -15,7 +15,6 @@ from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
 from simulator.experiment.store import write_tables
-from simulator.scenario.patterns import ApiPattern
 from simulator.workload.synthesis import synthesise
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def may_leave(scenario: Scenario) -> dict[str, bool]:
 
 def forbidden(scenario: Scenario, pattern: HostingPattern) -> list[str]:
     """Why a pattern may not be used at all; a hybrid one merely keeps such requests in its cluster."""
-    if not isinstance(pattern, ApiPattern):
+    if pattern.hosted:
         return []
     return [
         f"{name} carries protected health information, which may not leave (constraints.phi_may_leave)"

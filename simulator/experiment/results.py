@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.analysis.metrics import METRICS, QUANTILES, Group
 from simulator.analysis.output_analysis import estimate
 from simulator.cost.bill import Bill, monthly_bill, usd_per_million_tokens
-from simulator.cost.usage import Usage
+from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,7 +154,7 @@ def pattern_result(
     """Combine replications, and price each."""
     usages = [_usage(run) for run in runs]
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
-    usage = _pooled(usages)
+    usage = pooled(usages)
     mean_bill = monthly_bill(pattern, usage, book, month_hours)
     per_million = usd_per_million_tokens(mean_bill, usage, month_hours)
     shown = mean_bill.rounded()
@@ -179,27 +179,17 @@ def pattern_result(
 
 
 def _usage(run: RunSummary) -> Usage:
+    clusters = {name: use.utilisation for name, use in run.backends.items() if use.utilisation is not None}
     return Usage(
         hours=run.hours,
-        busy_fraction=run.utilisation.busy_fraction if run.utilisation else 0.0,
-        api_prompt_tokens=run.api_prompt_tokens,
-        api_cached_prompt_tokens=0,
-        api_output_tokens=run.api_output_tokens,
+        clusters={name: ClusterUse(utilisation.busy_fraction) for name, utilisation in clusters.items()},
+        apis={
+            name: ApiUse(use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens)
+            for name, use in run.backends.items()
+            if name not in clusters
+        },
         served_prompt_tokens=run.total.prompt_tokens,
         served_output_tokens=run.total.output_tokens,
-    )
-
-
-def _pooled(usages: Sequence[Usage]) -> Usage:
-    """The replications as one long month."""
-    return Usage(
-        hours=sum(usage.hours for usage in usages),
-        busy_fraction=sum(usage.busy_fraction for usage in usages) / len(usages),
-        api_prompt_tokens=sum(usage.api_prompt_tokens for usage in usages),
-        api_cached_prompt_tokens=sum(usage.api_cached_prompt_tokens for usage in usages),
-        api_output_tokens=sum(usage.api_output_tokens for usage in usages),
-        served_prompt_tokens=sum(usage.served_prompt_tokens for usage in usages),
-        served_output_tokens=sum(usage.served_output_tokens for usage in usages),
     )
 
 

@@ -18,7 +18,6 @@ from simulator.engine.dispatch import is_compiled
 from simulator.experiment.replications import representatives
 from simulator.experiment.store import manifest, open_folder, write_run
 from simulator.performance.profile import cluster_profile
-from simulator.scenario.patterns import ApiPattern
 from simulator.workload.calendar import ClinicalCalendar
 
 if TYPE_CHECKING:
@@ -142,8 +141,8 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
             noted = f": {profile.notes[0]}" if profile.notes else ""
             found.append(f"profile {profile.id} is {profile.label}{noted}")
     for name, pattern in patterns.items():
-        if not isinstance(pattern, ApiPattern):
-            found += [f"{name}: {message}" for message in _beyond(pattern.cluster)]
+        for one in pattern.hosted.values():
+            found += [f"{name}: {message}" for message in _beyond(one.cluster)]
     return list(dict.fromkeys(found))
 
 
@@ -165,5 +164,5 @@ def _beyond(cluster: Cluster) -> list[str]:
 
 
 def _profiles(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
-    found = [cluster_profile(pattern.cluster) for pattern in patterns if not isinstance(pattern, ApiPattern)]
+    found = [cluster_profile(one.cluster) for pattern in patterns for one in pattern.hosted.values()]
     return list({profile.id: profile for profile in found}.values())

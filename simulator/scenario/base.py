@@ -65,6 +65,7 @@ UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.
 UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
 TokenRate = Annotated[TokenPrice, BeforeValidator(parse_token_price), _quantity("10 USD/1M tokens")]
 
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Tokens = Annotated[int, Field(ge=0, le=10**7)]
 PositiveTokens = Annotated[int, Field(gt=0, le=10**7)]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from simulator.scenario.base import (
     Config,
+    Name,
     PositiveFloat,
     PositiveInt,
     PositiveTokens,
@@ -158,41 +159,108 @@ class Overflow(Config):
     """What happens to a request the cluster refuses or loses."""
 
 
+class HostedCluster(Config):
+    """A cluster and what it costs."""
+
+    cluster: Cluster
+    """The cluster."""
+    costs: ClusterCosts
+    """What it costs."""
+
+
 class _Pattern(Config):
     description: str = ""
     """One line for the report."""
 
+    @property
+    def hosted(self) -> dict[str, HostedCluster]:
+        """Clusters of our own, by name; the only one of a pattern is called `cluster`."""
+        return {}
 
-class ApiPattern(_Pattern):
-    """Everything goes to a metered API."""
+    @property
+    def metered(self) -> dict[str, MeteredApi]:
+        """Metered APIs, by name; the only one of a pattern is called as its model is."""
+        return {}
+
+
+class _Hosting(_Pattern):
+    cluster: Cluster | None = None
+    """The cluster; give this with `costs`, or `clusters`."""
+    costs: ClusterCosts | None = None
+    """What the cluster costs."""
+    clusters: Annotated[dict[Name, HostedCluster], Field(min_length=1)] | None = None
+    """Several clusters, by name."""
+
+    @model_validator(mode="after")
+    def _one_or_several_clusters(self) -> Self:
+        if self.clusters is None:
+            missing = [name for name in ("cluster", "costs") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"{' and '.join(missing)} missing: give cluster and costs, or clusters")
+        elif self.cluster is not None or self.costs is not None:
+            raise ValueError("give cluster and costs, or clusters, not both")
+        return self
+
+    @property
+    def hosted(self) -> dict[str, HostedCluster]:
+        if self.clusters is not None:
+            return self.clusters
+        return {"cluster": HostedCluster.model_construct(None, cluster=self.cluster, costs=self.costs)}  # type: ignore[arg-type]
+
+
+class _Metering(_Pattern):
+    api: MeteredApi | None = None
+    """The API; give this, or `apis`."""
+    apis: Annotated[dict[Name, MeteredApi], Field(min_length=1)] | None = None
+    """Several APIs, by name."""
+
+    @model_validator(mode="after")
+    def _one_or_several_apis(self) -> Self:
+        if (self.api is None) == (self.apis is None):
+            raise ValueError("give either api or apis")
+        return self
+
+    @property
+    def metered(self) -> dict[str, MeteredApi]:
+        if self.apis is not None:
+            return self.apis
+        assert self.api is not None
+        return {self.api.model: self.api}
+
+
+class ApiPattern(_Metering):
+    """Everything goes to metered APIs."""
 
     kind: Literal["metered_api"]
-    api: MeteredApi
-    """The API."""
 
 
-class SelfHostedPattern(_Pattern):
-    """Everything runs on our own cluster."""
+class SelfHostedPattern(_Hosting):
+    """Everything runs on clusters of our own."""
 
     kind: Literal["self_hosted"]
-    cluster: Cluster
-    """The cluster."""
-    costs: ClusterCosts
-    """What the cluster costs."""
 
 
-class HybridPattern(_Pattern):
-    """Our own cluster first, a metered API behind it."""
+class HybridPattern(_Hosting, _Metering):
+    """Clusters of our own and metered APIs."""
 
     kind: Literal["hybrid"]
-    cluster: Cluster
-    """The cluster."""
-    costs: ClusterCosts
-    """What the cluster costs."""
-    api: MeteredApi
-    """The API behind it."""
     routing: Overflow = Overflow()
-    """When a request goes to the API."""
+    """Which request goes where."""
 
 
 HostingPattern = Annotated[ApiPattern | SelfHostedPattern | HybridPattern, Field(discriminator="kind")]
+
+
+def cluster_key(pattern: HostingPattern, name: str) -> tuple[str, ...]:
+    """Where in a pattern the cluster of this name stands."""
+    return ("cluster",) if getattr(pattern, "cluster", None) is not None else ("clusters", name, "cluster")
+
+
+def costs_key(pattern: HostingPattern, name: str) -> tuple[str, ...]:
+    """Where in a pattern the costs of this cluster stand."""
+    return (*cluster_key(pattern, name)[:-1], "costs")
+
+
+def api_key(pattern: HostingPattern, name: str) -> tuple[str, ...]:
+    """Where in a pattern the API of this name stands."""
+    return ("api",) if getattr(pattern, "api", None) is not None else ("apis", name)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from simulator.scenario.base import Config, FieldError, Seconds, UsdPerMonth
+from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMonth
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.workloads import Workload
@@ -21,7 +21,6 @@ from simulator.scenario.yaml_source import Document
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
 _DATE = re.compile(r"(19|20)\d\d-\d\d-\d\d")
 _COUNTRY = re.compile(r"[A-Z]{2,3}(-[A-Z0-9]{1,6})?")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 from simulator.cost.bill import monthly_bill
 from simulator.cost.prices import load_price_book
-from simulator.cost.usage import Usage
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.results import run
 from simulator.decision.verdict import missed
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
-from simulator.scenario.costs import Rental
+from simulator.scenario.costs import ClusterCosts, Rental
 from simulator.scenario.patterns import ApiPattern, Cluster, HybridPattern, SelfHostedPattern
 from simulator.workload.volume import month_hours
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from simulator.experiment.results import PatternResult
     from simulator.scenario.patterns import HostingPattern, Quantisation
     from simulator.scenario.schema import Scenario
-
-_NOTHING = Usage(1.0, 0.0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ class Candidate:
     @property
     def offer(self) -> str:
         """The rental it is priced at; empty for a metered API."""
-        compute = None if isinstance(self.pattern, ApiPattern) else self.pattern.costs.compute
-        return (compute.offer or "") if isinstance(compute, Rental) else ""
+        computes = (one.costs.compute for one in self.pattern.hosted.values())
+        return ", ".join(compute.offer or "" for compute in computes if isinstance(compute, Rental))
 
     @property
     def e2e_p99_s(self) -> float | None:
@@ -172,6 +170,9 @@ def plan(
     if base is None:
         known = ", ".join(scenario.hosting_patterns)
         raise ScenarioError([Fault("--pattern", 0, name, f"no such hosting pattern; expected one of {known}")])
+    if len(base.hosted) > 1 or len(base.metered) > 1:
+        message = "has several clusters or APIs; a plan varies patterns with at most one of each"
+        raise ScenarioError([Fault("--pattern", 0, name, message)])
     book = load_price_book(scenario.prices.book)
     month = Decimal(str(month_hours(scenario)))
     answer = Plan()
@@ -192,9 +193,10 @@ def plan(
         return answer.best is not None and one.at_least_usd >= answer.best.cost_usd
 
     if isinstance(base, ApiPattern):
-        for model in space.api_models or (base.api.model,):
-            api = base.api.model_copy(update={"model": model})
-            simulate(Candidate(model, base.model_copy(update={"api": api}), 0.0))
+        (metered,) = base.metered.values()
+        for model in space.api_models or (metered.model,):
+            api = metered.model_copy(update={"model": model})
+            simulate(Candidate(model, base.model_copy(update={"api": api, "apis": None}), 0.0))
     else:
         families = []
         for family in _families(base, space):
@@ -217,7 +219,7 @@ def _families(base: SelfHostedPattern | HybridPattern, space: Space) -> list[Fam
     limits: Sequence[int | None] = space.max_in_flight if isinstance(base, HybridPattern) else (None,)
     models: Sequence[str | None] = (None,)
     if isinstance(base, HybridPattern):
-        models = space.api_models or (base.api.model,)
+        models = space.api_models or tuple(api.model for api in base.metered.values())
     choices = product(space.gpus, space.tensor_parallel, space.quantisations, limits, models)
     return [Family(*choice) for choice in choices]
 
@@ -227,10 +229,11 @@ def _candidates(
 ) -> list[Candidate] | str:
     """One for each number of replicas, or why there can be none."""
     changes = {"gpu": family.gpu, "tensor_parallel": family.tensor_parallel, "quantisation": family.quantisation}
-    same = all(getattr(base.cluster, key) == value for key, value in changes.items())
+    (hosted,) = base.hosted.values()
+    same = all(getattr(hosted.cluster, key) == value for key, value in changes.items())
     # A profile of one's own is of one GPU, split and format.
     own = {} if same else {"profile": None, "variant": None}
-    cluster = base.cluster.model_copy(update=changes | own)
+    cluster = hosted.cluster.model_copy(update=changes | own)
     try:
         kv_capacity(cluster_profile(cluster), cluster.engine)
     except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:
@@ -243,20 +246,27 @@ def _candidates(
     for replicas in range(1, space.most_replicas + 1):
         gpus = replicas * family.tensor_parallel
         cheapest = min(offers, key=lambda key: (offers[key].instances(gpus) * offers[key].instance_hour, key))
-        costs = base.costs.model_copy(update={"compute": Rental(kind="rental", offer=cheapest)})
-        pattern = _pattern(base, cluster.model_copy(update={"replicas": replicas}), family)
-        pattern = pattern.model_copy(update={"costs": costs})
-        at_least = float(monthly_bill(pattern, _NOTHING, book, month).total_usd)
+        costs = hosted.costs.model_copy(update={"compute": Rental(kind="rental", offer=cheapest)})
+        pattern = _pattern(base, cluster.model_copy(update={"replicas": replicas}), costs, family)
+        at_least = float(monthly_bill(pattern, _nothing(pattern), book, month).total_usd)
         found.append(Candidate(family.label(replicas), pattern, at_least))
     return found
 
 
-def _pattern(base: SelfHostedPattern | HybridPattern, cluster: Cluster, family: Family) -> HostingPattern:
-    if isinstance(base, SelfHostedPattern):
-        return base.model_copy(update={"cluster": cluster})
-    routing = base.routing.model_copy(update={"max_in_flight": family.max_in_flight})
-    api = base.api.model_copy(update={"model": family.api_model})
-    return base.model_copy(update={"cluster": cluster, "routing": routing, "api": api})
+def _nothing(pattern: HostingPattern) -> Usage:
+    clusters, apis = dict.fromkeys(pattern.hosted, ClusterUse(0.0)), dict.fromkeys(pattern.metered, ApiUse(0, 0, 0))
+    return Usage(1.0, clusters, apis, 0, 0)
+
+
+def _pattern(
+    base: SelfHostedPattern | HybridPattern, cluster: Cluster, costs: ClusterCosts, family: Family
+) -> HostingPattern:
+    changes: dict[str, object] = {"cluster": cluster, "costs": costs, "clusters": None}
+    if isinstance(base, HybridPattern):
+        (metered,) = base.metered.values()
+        changes["routing"] = base.routing.model_copy(update={"max_in_flight": family.max_in_flight})
+        changes |= {"api": metered.model_copy(update={"model": family.api_model}), "apis": None}
+    return base.model_copy(update=changes)
 
 
 def _scan(

@@ -119,10 +119,10 @@ def test_each_limit_and_all_limits():
 
 def test_warm_up_leaves_out_requests_and_time():
     demand = table([10.0, 2000.0, 5000.0])
-    run = record(demand, 2 * HOUR_S, (levels([3600.0, 1800.0]),), billed_prompt_tokens=[7, 5, 3])
+    run = record(demand, 2 * HOUR_S, (levels([3600.0, 1800.0]),), billed_prompt_tokens=[7, 5, 3], backend=0)
     whole, later = (summarise(run, demand, NO_OBJECTIVES, warm_up_s) for warm_up_s in (0.0, HOUR_S))
     assert (whole.total.arrived, later.total.arrived) == (3, 1)
-    assert (whole.api_prompt_tokens, later.api_prompt_tokens) == (15, 3)
+    assert [one.backends["cluster"].billed_prompt_tokens for one in (whole, later)] == [15, 3]
     assert (whole.hours, later.hours) == (2.0, 1.0)
     assert (whole.utilisation.busy_fraction, later.utilisation.busy_fraction) == (0.75, 0.5)
 

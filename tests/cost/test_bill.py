@@ -1,3 +1,5 @@
+from collections import defaultdict
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -14,7 +16,7 @@ from simulator.cost.bill import (
     usd_per_million_tokens,
 )
 from simulator.cost.prices import load_price_book
-from simulator.cost.usage import Usage
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.errors import PriceNotFound
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 
@@ -64,19 +66,18 @@ tokens = st.integers(min_value=0, max_value=10**12)
 @st.composite
 def usages(draw, hours=st.floats(min_value=0.1, max_value=9000)):  # noqa: B008
     prompt = draw(tokens)
-    return Usage(
-        hours=draw(hours),
-        busy_fraction=draw(st.floats(min_value=0, max_value=1)),
-        api_prompt_tokens=prompt,
-        api_cached_prompt_tokens=draw(st.integers(min_value=0, max_value=prompt)),
-        api_output_tokens=draw(tokens),
-        served_prompt_tokens=draw(tokens),
-        served_output_tokens=draw(tokens),
-    )
+    api = ApiUse(prompt, draw(st.integers(min_value=0, max_value=prompt)), draw(tokens))
+    return of(draw(hours), draw(st.floats(min_value=0, max_value=1)), api, draw(tokens), draw(tokens))
+
+
+def of(hours, busy, api, served_prompt_tokens=0, served_output_tokens=0):
+    """Every API of a pattern used alike, whatever it is called."""
+    apis = defaultdict(lambda: api)
+    return Usage(hours, {"cluster": ClusterUse(busy)}, apis, served_prompt_tokens, served_output_tokens)
 
 
 def usage(prompt=0, cached=0, output=0, hours=730.0, busy=0.0, served=0):
-    return Usage(hours, busy, prompt, cached, output, served, 0)
+    return of(hours, busy, ApiUse(prompt, cached, output), served)
 
 
 patterns = st.sampled_from([HYBRID, metered(), self_hosted(**FULL_COSTS)])
@@ -107,15 +108,11 @@ def test_rounding_is_half_up():
 
 @given(st.lists(usages(st.just(24.0)), min_size=1, max_size=6))
 def test_splitting_a_month_changes_nothing(parts):
-    whole = Usage(
-        hours=24.0 * len(parts),
-        busy_fraction=0.0,
-        api_prompt_tokens=sum(part.api_prompt_tokens for part in parts),
-        api_cached_prompt_tokens=sum(part.api_cached_prompt_tokens for part in parts),
-        api_output_tokens=sum(part.api_output_tokens for part in parts),
-        served_prompt_tokens=0,
-        served_output_tokens=0,
+    used = [part.apis["any"] for part in parts]
+    totals = (
+        sum(getattr(one, name) for one in used) for name in ("prompt_tokens", "cached_prompt_tokens", "output_tokens")
     )
+    whole = of(24.0 * len(parts), 0.0, ApiUse(*totals))
     day_bills = [monthly_bill(metered(), part, BOOK, Decimal(24)) for part in parts]
     bill = monthly_bill(metered(), whole, BOOK, Decimal(24 * len(parts)))
     assert bill.total_usd == sum(day.total_usd for day in day_bills)
@@ -123,15 +120,9 @@ def test_splitting_a_month_changes_nothing(parts):
 
 @given(usages(), st.integers(min_value=2, max_value=1000))
 def test_metered_lines_are_linear_in_tokens_and_in_inverse_hours(used, factor):
-    more = Usage(
-        used.hours,
-        used.busy_fraction,
-        used.api_prompt_tokens * factor,
-        used.api_cached_prompt_tokens * factor,
-        used.api_output_tokens * factor,
-        used.served_prompt_tokens,
-        used.served_output_tokens,
-    )
+    api = used.apis["any"]
+    times = ApiUse(api.prompt_tokens * factor, api.cached_prompt_tokens * factor, api.output_tokens * factor)
+    more = replace(used, apis=defaultdict(lambda: times))
     once, often = (monthly_bill(HYBRID, each, BOOK, MONTH) for each in (used, more))
     for line in once.lines:
         expected = line.usd * factor if line.key.startswith("api_") else line.usd

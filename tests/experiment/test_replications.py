@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis.metrics import Group, RunSummary, Utilisation
+from simulator.analysis.metrics import BackendUse, Group, RunSummary, Utilisation
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.replications import forbidden, may_leave, replicate, representatives
 from tests.experiment.small import small
@@ -151,8 +151,7 @@ summaries = st.builds(
     workloads=st.dictionaries(st.just("notes"), groups),
     utilisation=st.none() | st.builds(Utilisation, floats, floats, floats),
     saturation=st.sampled_from(["stable", "backlogged", "overloaded"]),
-    api_prompt_tokens=st.integers(0, 10**12),
-    api_output_tokens=st.integers(0, 10**12),
+    backends=st.dictionaries(st.just("cluster"), st.builds(BackendUse, *[st.integers(0, 10**12)] * 4, st.none())),
     wasted_tokens=st.integers(0, 10**12),
     preemptions=st.integers(0, 10**6),
 )

@@ -13,7 +13,7 @@ import pytest
 from simulator.cost import tco
 from simulator.cost.bill import monthly_bill, upfront_usd, usd_per_million_tokens
 from simulator.cost.prices import load_price_book
-from simulator.cost.usage import Usage
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.break_even import (
     blended_price,
     break_even,
@@ -68,7 +68,7 @@ def bill(costs, served_tokens=0):
             "costs": costs,
         }
     )
-    used = Usage(720.0, 0.0, 0, 0, 0, served_tokens, 0)
+    used = Usage(720.0, {"cluster": ClusterUse(0.0)}, {}, served_tokens, 0)
     return pattern, used, monthly_bill(pattern, used, BOOK, MONTH)
 
 
@@ -83,7 +83,8 @@ def api_usd(prompt_tokens, output_tokens):
             },
         }
     )
-    used = Usage(720.0, 0.0, prompt_tokens, 0, output_tokens, prompt_tokens, output_tokens)
+    api = ApiUse(prompt_tokens, 0, output_tokens)
+    used = Usage(720.0, {}, {"azure/gpt-4-turbo": api}, prompt_tokens, output_tokens)
     return monthly_bill(pattern, used, BOOK, MONTH).rounded().total_usd
 
 
