@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import log
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -56,6 +57,8 @@ class Comparison:
         low: The same with every step as short as the profile's band allows.
         high: The same with every step as long as the band allows.
         saturated: Whether requests queue, in the measurement or in the simulation.
+        leverage: By how many per cent the mean end to end grows for one per cent on every step; far above 1 at the
+            edge of saturation, where an error in the step time is magnified. None without a band.
     """
 
     stage: Stage
@@ -66,6 +69,7 @@ class Comparison:
     low: dict[str, float]
     high: dict[str, float]
     saturated: bool
+    leverage: float | None
 
     def metrics(self) -> list[str]:
         """Metrics that both sides have and that say something."""
@@ -187,9 +191,25 @@ def compare(experiment: Experiment, profile: PerformanceProfile, replications: i
     )
     rows = zip(experiment.stages, middle, low, high, strict=True)
     return [
-        Comparison(stage, experiment, profile.id, profile.label, at, below, above, _saturated(experiment, stage, at))
+        Comparison(
+            stage,
+            experiment,
+            profile.id,
+            profile.label,
+            at,
+            below,
+            above,
+            _saturated(experiment, stage, at),
+            _leverage(below, above, band.high / band.low),
+        )
         for stage, at, below, above in rows
     ]
+
+
+def _leverage(below: dict[str, float], above: dict[str, float], factor: float) -> float | None:
+    if factor <= 1.0 or "e2e_mean_s" not in below:
+        return None
+    return log(above["e2e_mean_s"] / below["e2e_mean_s"]) / log(factor)
 
 
 def _saturated(experiment: Experiment, stage: Stage, simulated: dict[str, float]) -> bool:

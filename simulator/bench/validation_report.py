@@ -26,6 +26,8 @@ SHOWN: Final = {
     "e2e_p99_s": "end to end p99",
     "output_tokens_per_s": "throughput",
 }
+#: What a validation comes down to, over the rows in which nothing queues.
+HEADLINE: Final = ("ttft_mean_s", "ttft_p99_s", "itl_mean_s", "e2e_mean_s", "e2e_p99_s")
 COLOURS: Final = {
     "open, unsaturated": "#1f77b4",
     "open, mixture of experts": "#2ca02c",
@@ -62,6 +64,11 @@ def spread(rows: Iterable[Comparison], metric: str) -> dict[str, float] | None:
     }
 
 
+def _median_error(rows: Iterable[Comparison], metric: str) -> float | None:
+    errors = [abs(row.error(metric)) for row in rows if metric in row.metrics()]
+    return round(float(np.median(errors)), 4) if errors else None
+
+
 def groups(rows: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
     """All rows by kind of load, then the unsaturated ones by GPU and by model."""
     quiet = [row for row in rows if kind_of(row) == "open, unsaturated"]
@@ -94,7 +101,10 @@ def table(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> Renderab
     parts: list[RenderableType] = [grid, Text("")]
     worst = sorted(_mean_errors(rows), key=lambda found: -abs(found[2]))[:5]
     for row, metric, error in worst:
-        parts.append(Text(f"furthest off: {row.stage.row} ({row.profile}), {SHOWN[metric]} {100 * error:+.1f} %"))
+        steps = "" if row.leverage is None else f"; a step 1 % longer makes its end to end {row.leverage:.1f} % longer"
+        parts.append(
+            Text(f"furthest off: {row.stage.row} ({row.profile}), {SHOWN[metric]} {100 * error:+.1f} %{steps}")
+        )
     in_band = spread(rows, "itl_mean_s")
     if in_band:
         parts.append(
@@ -111,14 +121,17 @@ def _mean_errors(rows: Sequence[Comparison]) -> list[tuple[Comparison, str, floa
 
 
 def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[str, Any]:
-    """Everything, for programs: every row and metric, and the groups' errors."""
+    """Everything, for programs: the headline errors as shares, the groups', and every row and metric."""
+    quiet = [row for row in rows if not row.saturated]
     return {
         "schema_version": 1,
+        "median_absolute_error": {name.removesuffix("_s"): _median_error(quiet, name) for name in HEADLINE},
+        "median_absolute_error_of": f"the {len(quiet)} cases in which nothing queues, as a share of the measurement",
         "groups": [
             {"name": name.strip(), "rows": len(members), "errors": {m: spread(members, m) for m in (*SHOWN,)}}
             for name, members in groups(rows)
         ],
-        "rows": [
+        "cases": [
             {
                 "id": row.stage.row,
                 "experiment": row.experiment.name,
@@ -130,6 +143,7 @@ def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[
                 "label": row.label,
                 "kind": kind_of(row),
                 "saturated": row.saturated,
+                "leverage": None if row.leverage is None else round(row.leverage, 2),
                 "metrics": {
                     name: {
                         "measured": row.stage.measured[name],
