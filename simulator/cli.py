@@ -154,10 +154,13 @@ def run(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
     ] = None,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
+        "runs/store"
+    ),
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate a scenario and compare its hosting patterns.
+    """Simulate a scenario and compare its hosting patterns; what was simulated before, prices apart, is not again.
 
     Example: simulator run scenarios/health_system.yaml --set experiment.replications=3
     """
@@ -167,12 +170,12 @@ def run(
     given = {"experiment.seed": seed, "experiment.replications": None if until else replications}
     settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     scenario = _load(file, overrides, settings, must_fit=False)
-    from simulator.report.running import keep_run, run_with_progress
+    from simulator.report.running import bound_store, keep_run, run_with_progress
 
-    kept = keep_run(scenario, output, pattern)
+    kept = keep_run(scenario, output, pattern, store)
     try:
         results = run_with_progress(
-            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, folder=kept.folder, until=until, quiet=quiet
+            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, store=kept.store, until=until, quiet=quiet
         )
     except BaseException as error:
         finished = kept.give_up()
@@ -180,6 +183,7 @@ def run(
             typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
         raise
     kept.write(results)
+    bound_store(store)
     if as_json:
         sys.stdout.buffer.write(results.to_json())
     else:

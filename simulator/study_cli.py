@@ -68,6 +68,7 @@ def sweep(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from simulator.report.running import bound_store, open_store
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study import axes as spaces
     from simulator.study.sweep import configurations
@@ -87,7 +88,7 @@ def sweep(
         frame = simulate_all(
             given,
             patterns=pattern,
-            store=store.resolve(),
+            store=open_store(store),
             executor=executor,
             jobs=jobs or os.cpu_count() or 1,
             address=address,
@@ -105,16 +106,8 @@ def sweep(
     mark = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     target = output or Path("runs") / f"{given[0].scenario.name}-sweep-{mark}"
     _keep(target, frame, [axis.path for axis in space], what)
-    _bound(store)
+    bound_store(store)
     _tell(frame, [axis.path for axis in space], target, as_json=as_json)
-
-
-def _bound(store: Path) -> None:
-    """Keep the store from growing without end, and say so."""
-    from simulator.experiment.runs import MOST_BYTES, bound
-
-    if freed := bound(store):
-        typer.echo(f"removed the oldest {freed / 1e6:.0f} MB of {store}: it keeps {MOST_BYTES / 1e9:.0f} GB", err=True)
 
 
 def _keep(target: Path, frame: Any, paths: list[str], what: dict[str, Any]) -> None:  # noqa: ANN401 - a DataFrame
@@ -214,6 +207,7 @@ def plan(
 
     from simulator.experiment.checks import load_checked
     from simulator.performance.memory import GPUS
+    from simulator.report.running import bound_store, open_store
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.plan import Space
     from simulator.study.plan import plan as search
@@ -243,8 +237,7 @@ def plan(
         leases=tuple(dict.fromkeys(lease or ("on_demand",))),
     )
     stderr = Console(stderr=True)
-    kept = store.resolve()
-    kept.mkdir(parents=True, exist_ok=True)
+    kept = open_store(store)
     with stderr.status("simulating") as status:
         if quiet or not stderr.is_terminal:
             status.stop()
@@ -257,7 +250,7 @@ def plan(
             store=kept,
             on_simulated=lambda one: status.update(f"simulated {one.label}"),
         )
-    _bound(store)
+    bound_store(store)
     if plot is not None:
         from simulator.study.figures import plan_figure
 

@@ -1,4 +1,7 @@
-"""Finished simulations kept on disk, so that an interrupted run continues where it was stopped."""
+"""Finished simulations kept on disk, for an interrupted run to continue and for a new price to need no simulation.
+
+A simulation is a file named after a hash of all it depends on, and for a first replication the tables beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 import os
 from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +19,8 @@ from simulator.performance.profile import cluster_profile
 from simulator.version import package_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
     from simulator.scenario.patterns import HostingPattern
@@ -33,7 +39,7 @@ def simulation_key(pattern: HostingPattern) -> str:
 
 
 def demand_key(scenario: Scenario) -> str:
-    """Hash of everything else a summary depends on, this package's version included."""
+    """Hash of everything else a summary depends on, this package's version and sources included."""
     facts = scenario.model_dump(
         mode="json",
         exclude={
@@ -45,15 +51,51 @@ def demand_key(scenario: Scenario) -> str:
             "experiment": {"replications"},
         },
     )
-    return _hash([package_version(), facts])
+    return _hash([package_version(), _sources(), facts])
 
 
 def file_name(scenario: Scenario, pattern: str, replication: int) -> str:
     """Name under which a simulation is kept; it changes with everything the simulation depends on."""
+    return f"{_stem(scenario, pattern)}-{replication}.json"
+
+
+def finished(store: Path, scenario: Scenario, patterns: Iterable[str]) -> int:
+    """How many simulations of these patterns are kept."""
+    stems = {_stem(scenario, pattern) for pattern in patterns}
+    return sum(len(list(store.glob(f"{stem}-*.json"))) for stem in stems)
+
+
+def table_path(kept: Path, kind: str) -> Path:
+    """Where the table of this kind of a kept simulation lies: `requests` or `levels`."""
+    return kept.with_name(f"{kept.stem}.{kind}.parquet")
+
+
+def _stem(scenario: Scenario, pattern: str) -> str:
     content = scenario.hosting_patterns[pattern]
     profiles = [cluster_profile(one.cluster).model_dump(mode="json") for one in content.hosted.values()]
-    key = _hash([demand_key(scenario), simulation_key(content), profiles])
-    return f"{key[:24]}-{replication}.json"
+    return _hash([demand_key(scenario), simulation_key(content), profiles])[:24]
+
+
+@cache
+def _sources() -> str:
+    """Hash of the code a simulation runs through, whose changes a version number lags behind."""
+    package = resources.files("simulator")
+    parts = ("scenario", "workload", "performance", "engine", "analysis")
+    # Step-time profiles are large and enter by their content.
+    digest = hashlib.sha256()
+    for part in parts:
+        for file in _files(package / part):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _files(folder: Traversable) -> Iterable[Traversable]:
+    """Every file below a folder, in order of names; profiles and compiled files left out."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_file():
+            yield entry
+        elif entry.name not in {"__pycache__", "profiles"}:
+            yield from _files(entry)
 
 
 def _hash(content: object) -> str:

@@ -34,13 +34,13 @@ class Task:
         replication: Number of the replication.
         pattern: Name of the first pattern that needs it.
         kept: Folder for its summary once it is done; None to keep nothing.
-        tables: Where its requests and levels are written; None to leave them out.
+        tables: Whether its requests and levels are kept beside it.
     """
 
     replication: int
     pattern: str
     kept: Path | None = None
-    tables: Path | None = None
+    tables: bool = False
 
 
 def may_leave(scenario: Scenario) -> dict[str, bool]:
@@ -85,7 +85,7 @@ def replicate(
         replications: How many times each.
         once: More patterns, of which only the first replication is simulated and no table kept.
         jobs: Processes; the result does not depend on it.
-        folder: Where finished simulations are kept, and found when a run is repeated.
+        folder: Where finished simulations are kept, and found again by whoever asks for the same.
         tables: Whether it also gets the requests and levels of each first replication.
         progress: Called now and then with the share of the work done.
 
@@ -95,7 +95,7 @@ def replicate(
     chosen = representatives(scenario, names)
     alone = representatives(scenario, [*once])
     tasks = [
-        Task(replication, name, folder, folder if tables and replication == 0 else None)
+        Task(replication, name, folder, tables and replication == 0 and folder is not None)
         for replication in range(replications)
         for name in dict.fromkeys(chosen.values())
     ]
@@ -135,7 +135,8 @@ def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> l
 def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
     marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
     kept = task.kept and task.kept / checkpoint.file_name(scenario, task.pattern, task.replication)
-    if kept is not None and (known := checkpoint.load(kept)) is not None:
+    lacks_tables = task.tables and kept is not None and not checkpoint.table_path(kept, "requests").is_file()
+    if kept is not None and not lacks_tables and (known := checkpoint.load(kept)) is not None:
         marks[number] = 1.0
         return number, known
     horizon_s = scenario.horizon.duration_s
@@ -154,8 +155,8 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         may_leave=[leave[name] for name in table.workloads],
         on_progress=on_progress,
     )
-    if task.tables is not None:
-        write_tables(task.tables, task.pattern, record, table)
+    if task.tables and kept is not None:
+        write_tables(kept, record, table)
     objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
     summary = summarise(record, table, objectives, scenario.experiment.warm_up)
     if kept is not None:

@@ -83,7 +83,7 @@ def read_summary(run: Path) -> dict[str, Any]:
 def bound(store: Path, most_bytes: int = MOST_BYTES) -> int:
     """Remove the simulations stored longest ago until the rest take no more than this; returns the bytes removed."""
     facts = []
-    for file in store.glob("*.json"):
+    for file in store.glob("*.*"):
         # Another process may be at the same.
         with suppress(FileNotFoundError):
             known = file.stat()
@@ -115,7 +115,7 @@ def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tu
     latest = time.time() - (0.0 if everything else 86_400.0 * older_than_days)
     files = freed = 0
     try:
-        for file in sorted((root / STORE).glob("*.json*")):
+        for file in sorted((root / STORE).glob("*.*")):
             facts = file.stat()
             if facts.st_mtime <= latest or everything:
                 file.unlink()

@@ -7,6 +7,7 @@ directory is complete or absent, and an interrupted run finds what it has done.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import sys
@@ -18,9 +19,10 @@ import numpy as np
 
 from simulator.engine.record import Outcome, Reason
 from simulator.errors import RunStoreError
+from simulator.experiment import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,14 +54,18 @@ def open_folder(target: Path, scenario: Scenario) -> Path:
     return folder
 
 
-def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTable) -> None:
-    """Write the requests and hourly levels of one run as Parquet, `<pattern>.requests.parquet` and `.levels.`."""
+def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
+    """Write the requests and hourly levels of one run as Parquet beside its summary; levels only of a cluster.
+
+    Args:
+        kept: Where the summary is kept.
+        record: The run.
+        table: The requests it was given.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     log = record.log
     requests = {
-        "pattern": _named(np.zeros(len(table), np.int8), [pattern]),
         "workload": _named(table.workload, table.workloads),
         "arrival_s": table.arrival_s,
         "prompt_tokens": table.prompt_tokens,
@@ -80,17 +86,26 @@ def write_tables(folder: Path, pattern: str, record: RunRecord, table: RequestTa
         "wasted_tokens": log.wasted_tokens,
     }
     columns = {name: pa.array(values, from_pandas=True) for name, values in requests.items()}
-    pq.write_table(pa.table(columns), folder / f"{pattern}.requests.parquet")
     rows = [(number, level) for number, level in enumerate(record.levels)]
     if rows:
         levels = {
-            "pattern": _named(np.zeros(sum(len(level.busy_s) for _, level in rows), np.int8), [pattern]),
             "replica": np.concatenate([np.full(len(level.busy_s), number, np.int16) for number, level in rows]),
             "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for _, level in rows]),
         }
         for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
             levels[name] = np.concatenate([getattr(level, name) for _, level in rows])
-        pq.write_table(pa.table(levels), folder / f"{pattern}.levels.parquet")
+        _write(checkpoint.table_path(kept, "levels"), pa.table(levels))
+    # Last, because it says that both are there.
+    _write(checkpoint.table_path(kept, "requests"), pa.table(columns))
+
+
+def _write(path: Path, table: Any) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Write a table, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    pq.write_table(table, part, compression="zstd")
+    part.replace(path)
 
 
 def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -124,7 +139,12 @@ def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]
 
 
 def write_run(
-    target: Path, folder: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], patterns: Iterable[str]
+    target: Path,
+    folder: Path,
+    scenario: Scenario,
+    summary: bytes,
+    made_by: dict[str, Any],
+    kept: Mapping[str, Path],
 ) -> None:
     """Turn a finished folder into a run directory, replacing an older run.
 
@@ -134,7 +154,7 @@ def write_run(
         scenario: The question.
         summary: The published JSON document.
         made_by: From `manifest`.
-        patterns: Names of the patterns that wrote tables.
+        kept: Where the first replication of each pattern that has tables is kept, by name.
 
     Raises:
         RunStoreError: The place cannot be written.
@@ -149,7 +169,7 @@ def write_run(
             YAML().dump(scenario.resolved, file)
         (whole / "summary.json").write_bytes(summary)
         for kind in _TABLES:
-            _join([folder / f"{name}.{kind}.parquet" for name in patterns], whole / f"{kind}.parquet")
+            _join({name: checkpoint.table_path(path, kind) for name, path in kept.items()}, whole / f"{kind}.parquet")
         (whole / _MANIFEST).write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if target.exists():
             target.replace(folder / "replaced")
@@ -159,13 +179,17 @@ def write_run(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _join(parts: Iterable[Path], target: Path) -> None:
-    """Concatenate the Parquet files that exist, one in memory at a time."""
+def _join(parts: Mapping[str, Path], target: Path) -> None:
+    """Concatenate the Parquet files that exist, one in memory at a time, each with the name of its pattern."""
     import pyarrow.parquet as pq
 
-    found = [part for part in parts if part.is_file()]
-    if not found:
-        return
-    with pq.ParquetWriter(target, pq.read_schema(found[0]), compression="zstd") as writer:
-        for part in found:
-            writer.write_table(pq.read_table(part))
+    writer = None
+    for pattern, part in parts.items():
+        if not part.is_file():
+            continue
+        table = pq.read_table(part)
+        table = table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
+        writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()

@@ -15,7 +15,10 @@ from simulator.cost.prices import load_price_book
 from simulator.decision.precision import run_until
 from simulator.decision.results import Results, run
 from simulator.engine.dispatch import is_compiled
+from simulator.errors import RunStoreError
+from simulator.experiment import checkpoint
 from simulator.experiment.replications import representatives
+from simulator.experiment.runs import MOST_BYTES, bound
 from simulator.experiment.store import manifest, open_folder, write_run
 from simulator.performance.profile import cluster_profile
 from simulator.workload.calendar import ClinicalCalendar
@@ -33,7 +36,7 @@ def run_with_progress(
     *,
     patterns: Sequence[str] | None,
     jobs: int,
-    folder: Path,
+    store: Path,
     until: float | None = None,
     quiet: bool,
 ) -> Results:
@@ -54,7 +57,7 @@ def run_with_progress(
             scenario,
             patterns=patterns,
             jobs=jobs,
-            folder=folder,
+            folder=store,
             progress=lambda share: bar.update(task, completed=share, description=simulating if share else first),
         )
 
@@ -66,17 +69,19 @@ class KeptRun:
     Attributes:
         scenario: The question.
         target: Where the run will be kept.
-        folder: Where its unfinished work lies; an interrupted run continues from it.
+        folder: Where its unfinished work lies.
+        store: Where its simulations are kept; an interrupted run continues from there, and a price needs no other.
     """
 
     scenario: Scenario
     target: Path
     folder: Path
+    store: Path
 
     def give_up(self) -> int:
-        """Number of simulations that need not be repeated; without any, the folder is removed."""
-        finished = len(list(self.folder.glob("*.json")))
-        if not finished:
+        """Remove what is unfinished; returns the number of simulations that need not be repeated."""
+        finished = checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
+        if self.store != self.folder or not finished:
             shutil.rmtree(self.folder, ignore_errors=True)
         return finished
 
@@ -102,20 +107,52 @@ class KeptRun:
             "same_simulation": {name: other for name, other in shared.items() if name != other},
         }
         made_by = manifest(self.scenario, results.document(), inputs)
-        write_run(
-            self.target, self.folder, self.scenario, results.to_json(), made_by, list(dict.fromkeys(shared.values()))
-        )
+        kept = {
+            name: self.store / checkpoint.file_name(self.scenario, name, 0) for name in dict.fromkeys(shared.values())
+        }
+        write_run(self.target, self.folder, self.scenario, results.to_json(), made_by, kept)
 
 
-def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None = None) -> KeptRun:
+def keep_run(
+    scenario: Scenario, output: Path | None, patterns: Sequence[str] | None = None, store: Path | None = None
+) -> KeptRun:
     """A place to keep a run: `output`, or a folder under `runs` named after the scenario and its hash.
+
+    Args:
+        scenario: The question.
+        output: The place.
+        patterns: Hosting patterns it is about, where not all.
+        store: Where simulations are kept beyond the run; absent, they go once it is written.
 
     Raises:
         RunStoreError: Something else is there, or it cannot be written.
     """
     name = "-".join([scenario.name, scenario.sha256[:12], *sorted(patterns or ())])
     target = output or Path("runs") / name
-    return KeptRun(scenario, target, open_folder(target, scenario))
+    folder = open_folder(target, scenario)
+    return KeptRun(scenario, target, folder, folder if store is None else open_store(store))
+
+
+def open_store(store: Path) -> Path:
+    """The folder of stored simulations, made where it is not there.
+
+    Raises:
+        RunStoreError: It cannot be made.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunStoreError(f"{store} cannot be written: {error.strerror}") from error
+    return store.resolve()
+
+
+def bound_store(store: Path) -> None:
+    """Keep the store from growing without end, and say so on standard error."""
+    if freed := bound(store):
+        from rich.console import Console
+
+        said = f"removed the oldest {freed / 1e6:.0f} MB of {store}: it keeps {MOST_BYTES / 1e9:.0f} GB"
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
 
 
 def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> list[str]:

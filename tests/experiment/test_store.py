@@ -7,6 +7,7 @@ import pytest
 
 from simulator.engine.simulation import simulate
 from simulator.errors import RunStoreError
+from simulator.experiment import checkpoint, replications
 from simulator.experiment.store import open_folder
 from simulator.report.running import keep_run, run_with_progress
 from simulator.scenario.loading import load_scenario
@@ -14,10 +15,10 @@ from simulator.workload.synthesis import synthesise
 from tests.experiment.small import small
 
 
-def kept(target, scenario=None, patterns=None):
+def kept(target, scenario=None, patterns=None, store=None):
     scenario = scenario or small({"experiment.replications": 2})
-    place = keep_run(scenario, target, patterns)
-    results = run_with_progress(scenario, patterns=patterns, jobs=1, folder=place.folder, quiet=True)
+    place = keep_run(scenario, target, patterns, store)
+    results = run_with_progress(scenario, patterns=patterns, jobs=1, store=place.store, quiet=True)
     place.write(results)
     return results
 
@@ -124,9 +125,49 @@ def test_what_is_unfinished_stays_only_if_it_is_worth_something(tmp_path):
     assert place.give_up() == 0
     assert list(tmp_path.iterdir()) == []
     place = keep_run(small(), tmp_path / "run")
-    (place.folder / "api-0-abc.json").write_text("{}")
+    (place.folder / checkpoint.file_name(small(), "api", 0)).write_text("{}")
+    (place.folder / "of-another-scenario-0.json").write_text("{}")
     assert place.give_up() == 1
     assert place.folder.is_dir()
+
+
+def test_with_a_store_nothing_unfinished_stays(tmp_path):
+    store = tmp_path / "store"
+    place = keep_run(small(), tmp_path / "run", store=store)
+    (store / checkpoint.file_name(small(), "api", 0)).write_text("{}")
+    assert place.give_up() == 1
+    assert list(tmp_path.iterdir()) == [store]
+
+
+def test_new_prices_take_no_simulation(tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    first = kept(tmp_path / "first", store=store)
+    prices = {
+        "experiment.replications": 2,
+        "name": "dearer",
+        "hosting_patterns.api.api.prices": {"prompt": "90 USD/1M tokens", "output": "90 USD/1M tokens"},
+        "hosting_patterns.rented.costs.compute": {"kind": "rental", "gpu_hour": "9 USD/h"},
+        "hosting_patterns.bought.costs.power.price": "0.90 USD/kWh",
+    }
+    anew = kept(tmp_path / "anew", small(prices))
+    monkeypatch.setattr(replications, "simulate", None)
+    again = kept(tmp_path / "again", small(prices), store=store)
+    assert again.to_json() == anew.to_json()
+    costs = [{one.name: one.monthly_cost_usd.mean for one in found.patterns} for found in (first, again)]
+    assert all(costs[0][name] < costs[1][name] for name in ("api", "rented", "bought"))
+    for table in ("requests", "levels"):
+        ours, theirs = (pd.read_parquet(tmp_path / name / f"{table}.parquet") for name in ("again", "anew"))
+        pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_tables_that_are_gone_are_made_again(tmp_path):
+    store = tmp_path / "store"
+    kept(tmp_path / "first", store=store)
+    for table in store.glob("*.requests.parquet"):
+        table.unlink()
+    kept(tmp_path / "again", store=store)
+    ours, theirs = (pd.read_parquet(tmp_path / name / "requests.parquet") for name in ("again", "first"))
+    pd.testing.assert_frame_equal(ours, theirs)
 
 
 def test_the_place_is_named_after_the_question(tmp_path, monkeypatch):
