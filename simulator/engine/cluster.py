@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import simpy
     from numpy.typing import NDArray
 
-    from simulator.engine.fleet import Fleet, Loss
-    from simulator.engine.record import ReplicaLevels
+    from simulator.engine.fleet import Fleet
+    from simulator.engine.record import Loss, ReplicaLevels
 
 _CHUNK = 16_384
 

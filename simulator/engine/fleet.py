@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulator.engine import dispatch, state
 from simulator.engine.monitor import INTERVAL_S
-from simulator.engine.record import Reason, ReplicaLevels
+from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.state import NONE, UNLIMITED, State
 
 if TYPE_CHECKING:
@@ -28,22 +28,6 @@ _STAMPS = (
     "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
     "preemptions", "wasted_tokens",
 )  # fmt: skip
-
-
-class Loss(NamedTuple):
-    """A request the cluster did not serve.
-
-    Attributes:
-        at_s: When.
-        row: Of the request.
-        reason: Why.
-        sent: Whether it had been sent to the cluster at all.
-    """
-
-    at_s: float
-    row: int
-    reason: Reason
-    sent: bool
 
 
 class Fleet:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.engine.rate_limit import RateLimiter
-from simulator.engine.record import Outcome
+from simulator.engine.record import Loss, Outcome, Reason, write_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
-    from simpy import Environment, Event
+    from simpy import Environment
 
     from simulator.engine.arrival import Arrival
     from simulator.engine.record import RequestLog
@@ -34,6 +36,7 @@ class ApiBackend:
         log: Where outcomes are written.
         rng: Stream of this API's latencies and errors; one draw of each per request, so that hosting patterns
             that send the same request to the same API see the same latency.
+        on_lost: Takes each request it refused for good, when that happens; by default that ends the request.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ApiBackend:
         output_tokens: NDArray[np.int32],
         log: RequestLog,
         rng: np.random.Generator,
+        on_lost: Callable[[Loss], None] | None = None,
     ) -> None:
         size = len(output_tokens)
         self._env = env
@@ -52,32 +56,45 @@ class ApiBackend:
         self._output_tokens = output_tokens
         self._log = log
         self._rng = rng
+        self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
         self._limiter = RateLimiter(api.limits.tokens_per_minute, api.limits.requests_per_minute)
         self._ttft_s = api.ttft.median * np.exp(api.ttft.sigma * rng.standard_normal(size))
         speed = api.output_tokens_per_s
         self._token_s = np.exp(-speed.sigma * rng.standard_normal(size)) / speed.median
         self._luck = rng.random(size)
 
-    def submit(self, arrival: Arrival) -> None:
-        """Take a request now; its outcome is written to the log."""
-        self._attempt(arrival)
+    def submit(self, arrival: Arrival, retries_at_most: int | None = None) -> None:
+        """Take a request now; its outcome is written to the log.
 
-    def _attempt(self, arrival: Arrival) -> None:
+        Args:
+            arrival: The request.
+            retries_at_most: Retries the sender allows; the client's own number when absent.
+        """
+        self._log.backend[arrival.index] = self._backend
+        self._log.enqueued_s[arrival.index] = self._env.now
+        self._attempt(arrival, 1, self._api.retries.at_most if retries_at_most is None else retries_at_most)
+
+    def room(self, arrival: Arrival) -> bool:
+        """Whether its limits would admit a request now."""
+        return self._limiter.retry_after_s(self._env.now, arrival.prompt_tokens + arrival.max_tokens) == 0.0
+
+    def expected_ttft_s(self, _arrival: Arrival) -> float:
+        """Time to first token that a sender would expect of an admitted request."""
+        return self._api.ttft.median
+
+    def _attempt(self, arrival: Arrival, attempt: int, retries_at_most: int) -> None:
         now_s = self._env.now
-        index, log = arrival.index, self._log
-        log.attempts[index] += 1
-        attempt = int(log.attempts[index])
-        if attempt == 1:
-            log.backend[index] = self._backend
-            log.enqueued_s[index] = now_s
+        index = arrival.index
+        self._log.attempts[index] += 1
         retry_after_s = self._limiter.admit(now_s, arrival.prompt_tokens + arrival.max_tokens)
         if retry_after_s == 0.0 and not self._fails(index, attempt):
             self._answer(arrival, now_s)
-        elif attempt > self._api.retries.at_most or retry_after_s > LONGEST_RETRY_AFTER_S:
-            log.outcome[index] = Outcome.REJECTED
-            log.ended_s[index] = now_s
+        elif attempt > retries_at_most or retry_after_s > LONGEST_RETRY_AFTER_S:
+            self._on_lost(Loss(now_s, index, Reason.CAPACITY if retry_after_s else Reason.ERROR, True))
         else:
-            self._retry(arrival, retry_after_s or self._back_off_s(attempt))
+            delay_s = retry_after_s or self._back_off_s(attempt)
+            timer = self._env.timeout(delay_s)
+            timer.callbacks.append(lambda _: self._attempt(arrival, attempt + 1, retries_at_most))
 
     def _answer(self, arrival: Arrival, now_s: float) -> None:
         index, log = arrival.index, self._log
@@ -103,10 +120,3 @@ class ApiBackend:
         retries = self._api.retries
         delay_s = min(retries.first_delay * 2.0 ** (attempt - 1), retries.longest_delay)
         return delay_s * (1.0 - retries.jitter * float(self._rng.random()))
-
-    def _retry(self, arrival: Arrival, delay_s: float) -> None:
-        def again(_: Event) -> None:
-            self._attempt(arrival)
-
-        timer = self._env.timeout(delay_s)
-        timer.callbacks.append(again)

@@ -52,16 +52,21 @@ class RateLimiter:
         self._tokens = FixedWindow(tokens_per_minute, 60.0) if tokens_per_minute else None
         self._requests = FixedWindow(max(1.0, requests_per_minute / 6.0), 10.0) if requests_per_minute else None
 
+    def retry_after_s(self, now_s: float, tokens: int) -> float:
+        """Seconds after which trying again makes sense; 0 when a request that may use `tokens` would be admitted."""
+        retry_after_s = 0.0
+        for window, units in ((self._tokens, tokens), (self._requests, 1)):
+            if window is not None and window.room(now_s) < units:
+                retry_after_s = max(retry_after_s, window.reset_in_s(now_s))
+        return retry_after_s
+
     def admit(self, now_s: float, tokens: int) -> float:
         """Admit a request that may use `tokens`.
 
         Returns:
             0 when admitted, else the seconds after which trying again makes sense (`retry-after`).
         """
-        retry_after_s = 0.0
-        for window, units in ((self._tokens, tokens), (self._requests, 1)):
-            if window is not None and window.room(now_s) < units:
-                retry_after_s = max(retry_after_s, window.reset_in_s(now_s))
+        retry_after_s = self.retry_after_s(now_s, tokens)
         if retry_after_s == 0.0:
             for window, units in ((self._tokens, tokens), (self._requests, 1)):
                 if window is not None:

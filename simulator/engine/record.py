@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,22 @@ class Reason(IntEnum):
     CAPACITY = 1
     TIMEOUT = 2
     ERROR = 3
+
+
+class Loss(NamedTuple):
+    """A request that a backend did not serve.
+
+    Attributes:
+        at_s: When.
+        row: Of the request.
+        reason: Why.
+        sent: Whether it had been sent to the backend at all.
+    """
+
+    at_s: float
+    row: int
+    reason: Reason
+    sent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,12 @@ class RequestLog:
             billed_output_tokens=np.zeros(size, np.int32),
             wasted_tokens=np.zeros(size, np.int32),
         )
+
+
+def write_loss(log: RequestLog, loss: Loss) -> None:
+    """End a request that no other backend takes."""
+    log.outcome[loss.row] = Outcome.TIMED_OUT if loss.reason is Reason.TIMEOUT else Outcome.REJECTED
+    log.ended_s[loss.row] = loss.at_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.engine.arrival import Arrival
-from simulator.engine.record import Outcome, Reason
+from simulator.engine.record import Reason, write_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.engine.fleet import Loss
     from simulator.engine.metered_api import ApiBackend
-    from simulator.engine.record import RequestLog
+    from simulator.engine.record import Loss, RequestLog
     from simulator.scenario.patterns import Overflow
     from simulator.workload.request import RequestTable
 
@@ -53,9 +52,3 @@ class OverflowRouter:
             self._api.submit(arrival)
         else:
             write_loss(self._log, loss)
-
-
-def write_loss(log: RequestLog, loss: Loss) -> None:
-    """End a request that no other backend takes."""
-    log.outcome[loss.row] = Outcome.TIMED_OUT if loss.reason is Reason.TIMEOUT else Outcome.REJECTED
-    log.ended_s[loss.row] = loss.at_s

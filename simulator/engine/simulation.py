@@ -13,17 +13,16 @@ from simulator.engine.cluster import ClusterBackend
 from simulator.engine.fleet import Fleet
 from simulator.engine.metered_api import ApiBackend
 from simulator.engine.plan import replica_plan
-from simulator.engine.record import Outcome, RequestLog, RunRecord
-from simulator.engine.router import OverflowRouter, write_loss
+from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
+from simulator.engine.router import OverflowRouter
 from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from simulator.engine.fleet import Loss
     from simulator.engine.plan import ReplicaPlan
-    from simulator.engine.record import ReplicaLevels
+    from simulator.engine.record import Loss, ReplicaLevels
     from simulator.scenario.patterns import Cluster, HybridPattern, MeteredApi, Overflow
     from simulator.workload.request import RequestTable
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simpy
 
-from simulator.engine.record import Outcome
+from simulator.engine.arrival import Arrival
+from simulator.engine.metered_api import ApiBackend
+from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.engine.simulation import simulate
 from tests.engine.demand import metered, table
 
@@ -52,3 +55,18 @@ def test_what_ends_after_the_horizon_is_unfinished_and_unbilled():
     assert log.outcome.tolist() == [Outcome.UNFINISHED]
     assert np.isnan(log.last_token_s[0])
     assert log.billed_output_tokens.tolist() == [0]
+
+
+def test_a_sender_may_allow_fewer_retries_sees_room_and_learns_why_it_was_refused():
+    env, log, losses = simpy.Environment(), RequestLog.empty(2), []
+    (api,) = metered(limits={"tokens_per_minute": 2000}).metered.values()
+    requests = table([0.0, 0.0])
+    backend = ApiBackend(env, api, 4, requests.output_tokens, log, np.random.default_rng(1), losses.append)
+    first, second = (Arrival.of(requests, index) for index in range(2))
+    assert backend.room(first)
+    backend.submit(first)
+    assert not backend.room(second)
+    backend.submit(second, retries_at_most=0)
+    assert losses == [(0.0, 1, Reason.CAPACITY, True)]
+    assert log.backend.tolist() == [4, 4]
+    assert log.attempts.tolist() == [1, 1]
