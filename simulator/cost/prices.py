@@ -13,7 +13,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -139,8 +139,25 @@ def price_book_ids() -> list[str]:
 
 def load_price_book(book_id: str) -> PriceBook:
     """Load a shipped price book. Raises PriceNotFound for an id that is not shipped."""
+    raw = _read(book_id)
+    return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
+
+
+def book_excerpt(book_id: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The entries of these keys as the shipped file has them, by section; keys it does not have are left out.
+
+    What a run was priced with is thereby known even when the book has changed since. Raises PriceNotFound.
+    """
+    sections = json.loads(_read(book_id)).items()
+    return {
+        section: {key: entry for key, entry in entries.items() if key in keys}
+        for section, entries in sections
+        if isinstance(entries, dict)
+    }
+
+
+def _read(book_id: str) -> bytes:
     shipped = price_book_ids()
     if book_id not in shipped:
         raise PriceNotFound(f"there is no price book '{book_id}'; {_nearest(book_id, shipped)}")
-    raw = resources.files("simulator.cost").joinpath("data", f"prices-{book_id}.json").read_bytes()
-    return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
+    return resources.files("simulator.cost").joinpath("data", f"prices-{book_id}.json").read_bytes()

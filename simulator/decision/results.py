@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import QUANTILES
-from simulator.cost.prices import load_price_book
+from simulator.cost.prices import book_excerpt, load_price_book
 from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.plan import replica_plan
@@ -21,7 +21,7 @@ from simulator.version import package_version
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -77,6 +77,10 @@ class Results:
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256},
             "patterns": [_pattern_document(result) for result in self.patterns],
             "decision": self.decision.document(),
+            "inputs": {
+                "scenario": self.scenario.resolved,
+                "prices": book_excerpt(self.book.id, set(_texts(self.scenario.resolved["hosting_patterns"]))),
+            },
         }
         return dict(document(plain))
 
@@ -118,6 +122,15 @@ def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Lat
         for name in ("mean", *QUANTILES):
             row[f"{metric}_{name}"] = getattr(found, name) if found else None
     return row
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
+    """Every text in there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:

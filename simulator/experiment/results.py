@@ -118,7 +118,13 @@ class StepTimeBandResult:
 
 @dataclass(frozen=True, slots=True)
 class PatternResult:
-    """One hosting pattern."""
+    """One hosting pattern.
+
+    Attributes:
+        usage: What the bill charges for, all replications as one long run: enough to price the run again.
+        by_replication: By workload (`all` for the pattern as a whole) and figure (`monthly_cost_usd`, `ttft_p99_s`,
+            `itl_p99_s`, `e2e_p99_s`), its value in each replication; None where nothing completed.
+    """
 
     name: str
     kind: str
@@ -136,6 +142,8 @@ class PatternResult:
     saturation: str | None = None
     step_time_band: StepTimeBandResult | None = None
     bill: Bill | None = None
+    usage: Usage | None = None
+    by_replication: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
 
     @property
     def objectives_met(self) -> bool:
@@ -175,7 +183,21 @@ def pattern_result(
         workloads=workloads,
         saturation=max((run.saturation for run in runs), key=("stable", "backlogged", "overloaded").index),
         bill=mean_bill,
+        usage=usage,
+        by_replication=_by_replication(runs, bills),
     )
+
+
+def _by_replication(runs: Sequence[RunSummary], bills: Sequence[Bill]) -> dict[str, dict[str, list[float | None]]]:
+    def tails(groups: Sequence[Group]) -> dict[str, list[float | None]]:
+        return {
+            f"{metric.removesuffix('_s')}_p99_s": [group.latency[metric].get("p99") for group in groups]
+            for metric in METRICS
+        }
+
+    whole: dict[str, list[float | None]] = {"monthly_cost_usd": [float(bill.total_usd) for bill in bills]}
+    whole |= tails([run.total for run in runs])
+    return {"all": whole} | {name: tails([run.workloads[name] for run in runs]) for name in runs[0].workloads}
 
 
 def _usage(run: RunSummary) -> Usage:

@@ -1,5 +1,6 @@
 import json
 from decimal import Decimal
+from statistics import mean
 
 import pytest
 from hypothesis import given
@@ -35,11 +36,13 @@ def test_the_document_has_the_published_shape(results):
         "price_book",
         "patterns",
         "decision",
+        "inputs",
     ]
     assert (plain["seed"], plain["replications"], plain["horizon_days"], plain["currency"]) == (7, 3, 1.0, "USD")
     names = {
         "name", "kind", "feasible", "infeasible_reasons", "monthly_cost_usd", "cost_lines_usd",
         "usd_per_million_tokens", "utilisation", "requests", "tokens", "latency", "workloads", "saturation",
+        "usage", "by_replication",
     }  # fmt: skip
     decision = {
         "recommended", "reasons", "break_even_tokens_per_month", "payback_months", "rules_fired", "capacity_advice",
@@ -68,6 +71,22 @@ def test_attributes_mirror_the_document(results):
     assert results.pattern("hybrid").name == "hybrid"
     with pytest.raises(KeyError):
         results.pattern("none")
+
+
+def test_law_a_figure_is_the_mean_of_its_replications(results):
+    for pattern in results.patterns:
+        found = pattern.by_replication["all"]
+        assert mean(found["monthly_cost_usd"]) == pytest.approx(pattern.monthly_cost_usd.mean)
+        assert mean(found["e2e_p99_s"]) == pytest.approx(pattern.latency["e2e_s"].p99)
+        for name, load in pattern.workloads.items():
+            assert mean(pattern.by_replication[name]["ttft_p99_s"]) == pytest.approx(load.latency["ttft_s"].p99)
+
+
+def test_the_document_says_what_it_was_priced_with(results):
+    plain = json.loads(results.to_json())["inputs"]
+    assert plain["scenario"] == small().resolved
+    assert list(plain["prices"]["api_prices"]) == ["bedrock/llama-3.3-70b"]
+    assert not plain["prices"]["gpu_offers"]
 
 
 def test_law_conservation_in_the_document(results):
