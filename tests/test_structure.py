@@ -23,6 +23,7 @@ LAYERS = [
     {"report", "bench"},
     {"study"},
     {"decision"},
+    {"plots"},
     {"experiment"},
     {"cost", "analysis", "compliance"},
     {"engine"},

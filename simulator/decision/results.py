@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import shutil
+import tempfile
+import weakref
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import QUANTILES
@@ -13,22 +17,24 @@ from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
+from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
-from simulator.experiment.replications import forbidden, replicate
+from simulator.experiment.replications import forbidden, replicate, representatives
 from simulator.experiment.results import PatternResult, document, pattern_result, refused
+from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.version import package_version
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.experiment.results import Latency, Requests
+    from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
 
@@ -45,6 +51,7 @@ class Results:
         patterns: One result per hosting pattern, in the scenario's order.
         decision: The verdict.
         capacity_tokens_per_month: What each cluster could serve of this mix, by pattern.
+        tables: Requests and levels of each first replication, read when asked for.
     """
 
     scenario: Scenario
@@ -54,6 +61,7 @@ class Results:
     patterns: list[PatternResult]
     decision: Decision
     capacity_tokens_per_month: dict[str, int]
+    tables: Tables = field(default_factory=Tables, repr=False)
 
     def pattern(self, name: str) -> PatternResult:
         """The result of one pattern.
@@ -109,6 +117,23 @@ class Results:
             ]
         return pd.DataFrame(rows)
 
+    @property
+    def requests(self) -> pd.DataFrame:
+        """One row per request of each first replication; `tables.requests` reads a part of them."""
+        return self.tables.requests()
+
+    @property
+    def levels(self) -> pd.DataFrame:
+        """One row per replica and hour of each first replication."""
+        return self.tables.levels()
+
+    @property
+    def plot(self) -> Plots:
+        """Figures: `results.plot.cost()`, `.latency()`, `.week()` and friends."""
+        from simulator.plots import Plots
+
+        return Plots(self.scenario, self.document(), self.tables)
+
     def _repr_html_(self) -> str:
         """For notebooks."""
         return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
@@ -157,8 +182,9 @@ def run(
         patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
         replications: Replaces the scenario's.
         jobs: Processes; the result does not depend on it.
-        folder: Where finished simulations are kept, and found when a run is repeated.
-        tables: Whether it also gets the requests and levels of each first replication.
+        folder: Where finished simulations are kept, and found when a run is repeated; without one, their tables last
+            as long as the result does.
+        tables: Whether requests and levels of each first replication are kept too.
         band: Whether clusters are also simulated at both ends of their profile's band.
         progress: Called now and then with the share of the work done.
 
@@ -175,6 +201,7 @@ def run(
         if reasons := forbidden(scenario, pattern):
             refusals[name] = reasons
     simulated = [name for name in chosen if name not in refusals]
+    folder, kept = _place(scenario, simulated, folder) if tables else (folder, Tables())
     widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])
     runs = replicate(
         widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
@@ -195,7 +222,18 @@ def run(
     results = [add_band(result, scenario, runs) for result in results]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     decision = decide(scenario, results, book, monthly)
-    return Results(scenario, count, month, book, results, decision, monthly)
+    return Results(scenario, count, month, book, results, decision, monthly, kept)
+
+
+def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[Path, Tables]:
+    """Where the tables of these patterns will lie: in this folder, or in one that goes when nobody holds them."""
+    shared = representatives(scenario, names)
+    place = folder or Path(tempfile.mkdtemp(prefix="simulator-"))
+    kept = {name: place / checkpoint.file_name(scenario, name, 0) for name in shared.values()}
+    tables = Tables(kept, shared=shared)
+    if folder is None:
+        weakref.finalize(tables, shutil.rmtree, place, ignore_errors=True)
+    return place, tables
 
 
 def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, HostingPattern]:

@@ -14,7 +14,7 @@ from simulator.analysis.metrics import RunSummary, summarise
 from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
-from simulator.experiment.store import write_tables
+from simulator.experiment.tables import write_tables
 from simulator.workload.synthesis import synthesise
 
 if TYPE_CHECKING:

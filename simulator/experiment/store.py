@@ -7,7 +7,6 @@ directory is complete or absent, and an interrupted run finds what it has done.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
@@ -15,25 +14,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from simulator.engine.record import Outcome, Reason
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
+from simulator.experiment.tables import TABLES, join_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from simulator.engine.record import RunRecord
     from simulator.scenario.schema import Scenario
-    from simulator.workload.request import RequestTable
 
 _LIBRARIES = ("numpy", "pydantic", "scipy", "simpy", "holidays")
 _MANIFEST = "manifest.json"
-_TABLES = ("requests", "levels")
 
 
 def open_folder(target: Path, scenario: Scenario) -> Path:
@@ -52,67 +44,6 @@ def open_folder(target: Path, scenario: Scenario) -> Path:
     except OSError as error:
         raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
     return folder
-
-
-def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
-    """Write the requests and hourly levels of one run as Parquet beside its summary; levels only of a cluster.
-
-    Args:
-        kept: Where the summary is kept.
-        record: The run.
-        table: The requests it was given.
-    """
-    import pyarrow as pa
-
-    log = record.log
-    requests = {
-        "workload": _named(table.workload, table.workloads),
-        "arrival_s": table.arrival_s,
-        "prompt_tokens": table.prompt_tokens,
-        "output_tokens": table.output_tokens,
-        "priority": table.priority,
-        "enqueued_s": log.enqueued_s,
-        "scheduled_s": log.scheduled_s,
-        "first_token_s": log.first_token_s,
-        "last_token_s": log.last_token_s,
-        "outcome": _named(log.outcome, [outcome.name.lower() for outcome in Outcome]),
-        "failed_over": _named(log.failover, [reason.name.lower() for reason in Reason]),
-        "backend": _named(log.backend, record.backends),
-        "cached_tokens": log.cached_tokens,
-        "preemptions": log.preemptions,
-        "attempts": log.attempts,
-        "billed_prompt_tokens": log.billed_prompt_tokens,
-        "billed_output_tokens": log.billed_output_tokens,
-        "wasted_tokens": log.wasted_tokens,
-    }
-    columns = {name: pa.array(values, from_pandas=True) for name, values in requests.items()}
-    rows = [(number, level) for number, level in enumerate(record.levels)]
-    if rows:
-        levels = {
-            "replica": np.concatenate([np.full(len(level.busy_s), number, np.int16) for number, level in rows]),
-            "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for _, level in rows]),
-        }
-        for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
-            levels[name] = np.concatenate([getattr(level, name) for _, level in rows])
-        _write(checkpoint.table_path(kept, "levels"), pa.table(levels))
-    # Last, because it says that both are there.
-    _write(checkpoint.table_path(kept, "requests"), pa.table(columns))
-
-
-def _write(path: Path, table: Any) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Write a table, whole or not at all."""
-    import pyarrow.parquet as pq
-
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    pq.write_table(table, part, compression="zstd")
-    part.replace(path)
-
-
-def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """A dictionary-encoded column; a negative code is null."""
-    import pyarrow as pa
-
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(names), pa.string()))
 
 
 def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +99,9 @@ def write_run(
         with (whole / "scenario.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(scenario.resolved, file)
         (whole / "summary.json").write_bytes(summary)
-        for kind in _TABLES:
-            _join({name: checkpoint.table_path(path, kind) for name, path in kept.items()}, whole / f"{kind}.parquet")
+        for kind in TABLES:
+            parts = {name: checkpoint.table_path(path, kind) for name, path in kept.items()}
+            join_tables(parts, whole / f"{kind}.parquet")
         (whole / _MANIFEST).write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if target.exists():
             target.replace(folder / "replaced")
@@ -177,19 +109,3 @@ def write_run(
     except OSError as error:
         raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _join(parts: Mapping[str, Path], target: Path) -> None:
-    """Concatenate the Parquet files that exist, one in memory at a time, each with the name of its pattern."""
-    import pyarrow.parquet as pq
-
-    writer = None
-    for pattern, part in parts.items():
-        if not part.is_file():
-            continue
-        table = pq.read_table(part)
-        table = table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
-        writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()

@@ -1,0 +1,89 @@
+"""Pictures of a result, as Plotly figures: `results.plot.cost()`, `.latency()`, `.week()` and friends.
+
+Each figure is about one thing, names its units on its axes, and has a colour for each hosting pattern that is the same
+in all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simulator.plots import cost, demand, latency, levels
+from simulator.plots.style import colours_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import plotly.graph_objects as go
+
+    from simulator.experiment.tables import Tables
+    from simulator.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """Figures of one result.
+
+    Attributes:
+        scenario: The question.
+        document: The published JSON document that answers it.
+        tables: Requests and levels of the first replications.
+    """
+
+    scenario: Scenario
+    document: Mapping[str, Any]
+    tables: Tables
+
+    @property
+    def simulated(self) -> list[str]:
+        """Hosting patterns that were simulated, in the scenario's order."""
+        return [row["name"] for row in self.document["patterns"] if row["requests"] is not None]
+
+    @property
+    def hosted(self) -> list[str]:
+        """Those of them that have a cluster; patterns that differ only in money are there once."""
+        own = [name for name in self.simulated if self.tables.shared.get(name, name) == name]
+        return [name for name in own if self.scenario.hosting_patterns[name].hosted]
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Colour of each hosting pattern."""
+        return colours_of([row["name"] for row in self.document["patterns"]])
+
+    def cost(self) -> go.Figure:
+        """What a month costs, by line of the bill."""
+        return cost.breakdown(self.document)
+
+    def latency(self, workload: str | None = None, metric: str = "e2e_s") -> go.Figure:
+        """Share of requests within a latency, by hosting pattern, with the objective.
+
+        Args:
+            workload: Only this one; all together when absent.
+            metric: `ttft_s`, `itl_s` or `e2e_s`.
+
+        Raises:
+            KeyError: There is no such workload or metric.
+        """
+        return latency.distribution(self.scenario, self.tables, self.simulated, self.colours, workload, metric)
+
+    def week(self, pattern: str | None = None) -> go.Figure:
+        """How busy a pattern's GPUs are, by local hour of the week; the first one with a cluster when absent."""
+        return levels.week(self.scenario, self.tables, pattern or self._first_hosted())
+
+    def over_time(self, pattern: str | None = None) -> go.Figure:
+        """Requests running and waiting, and KV blocks in use, hour by hour; the first with a cluster when absent."""
+        return levels.over_time(self.scenario, self.tables, pattern or self._first_hosted())
+
+    def demand(self) -> go.Figure:
+        """Requests an hour, by workload, over the horizon."""
+        return demand.arrivals(self.scenario, self.tables)
+
+    def failovers(self, pattern: str) -> go.Figure | None:
+        """Requests that left their first backend or were lost, by hour and reason; None where there were none."""
+        return demand.failovers(self.scenario, self.tables, pattern)
+
+    def _first_hosted(self) -> str:
+        if not self.hosted:
+            raise ValueError("no hosting pattern of this result has a cluster")
+        return self.hosted[0]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import simulator
+from simulator.plots.latency import curve
+from simulator.plots.levels import busy_by_hour
+
+WARM_UP = {"experiment.warm_up": "1d", "experiment.replications": 1}
+
+
+@pytest.fixture(scope="module")
+def results():
+    return simulator.run(simulator.load_scenario("scenarios/ci_small.yaml").with_overrides(WARM_UP))
+
+
+def test_tables_hold_every_request_of_every_simulation_and_go_with_the_result():
+    scenario = simulator.load_scenario("scenarios/ci_small.yaml").with_overrides({"experiment.replications": 1})
+    results = simulator.run(scenario)
+    place = next(iter(results.tables.kept.values())).parent
+    counts = results.requests.groupby("pattern").size()
+    assert {row.name: counts[row.name] for row in results.patterns} == {
+        row.name: row.requests.arrived for row in results.patterns
+    }
+    some = results.tables.requests("hybrid", ["arrival_s"])
+    assert list(some.columns) == ["pattern", "arrival_s"]
+    assert len(some) == counts["hybrid"]
+    assert place.is_dir()
+    del results
+    gc.collect()
+    assert not place.exists()
+
+
+def test_a_latency_curve_says_what_the_result_says(results):
+    """The published p99 is where the curve crosses 0.99, and what did not complete is within no limit."""
+    for line in results.plot.latency().data[:2]:
+        published = results.pattern(line.name).latency["e2e_s"].p99
+        assert np.interp(0.99, line.y, line.x) == pytest.approx(published, rel=2e-3)
+    waits, shares = curve(np.array([1.0, 2.0, 3.0]), arrived=4)
+    assert max(shares) == 0.75
+    assert (waits[0], waits[-1]) == (1.0, 3.0)
+    assert curve(np.array([]), 5) == ([], [])
+
+
+def test_a_latency_figure_shows_the_objective_of_its_workload(results):
+    (workload, load), *_ = results.scenario.workloads.items()
+    figure = results.plot.latency(workload, "ttft_s")
+    assert figure.data[-1].x[0] == load.objectives.ttft
+    assert figure.data[-1].name.startswith("objective")
+    with pytest.raises(KeyError):
+        results.plot.latency("nobody")
+
+
+def test_the_week_adds_up_to_the_busy_fraction(results):
+    """Every hour of the week occurs at least once and the mean over them is what is published."""
+    shares = busy_by_hour(results.scenario, results.tables.levels("self_hosted"))
+    hours = ~np.isnan(shares)
+    assert hours.sum() == 144
+    assert shares[hours].mean() == pytest.approx(results.pattern("self_hosted").utilisation["busy_fraction"])
+
+
+def test_costs_add_up_to_the_bill(results):
+    figure = results.plot.cost()
+    for number, name in enumerate(figure.data[0].y):
+        total = sum(bar.x[number] for bar in figure.data)
+        assert total == pytest.approx(results.pattern(name).monthly_cost_usd.mean, abs=0.05)
+
+
+def test_arrivals_by_hour_are_all_arrivals(results):
+    drawn = sum(sum(line.y) for line in results.plot.demand().data)
+    assert drawn == len(results.tables.requests("api", ["arrival_s"]))
+
+
+def test_failovers_by_hour_are_those_counted():
+    scenario = simulator.load_scenario("scenarios/ci_small.yaml")
+    crowded = {"experiment.replications": 1, "hosting_patterns.hybrid.routing.max_in_flight": 1}
+    results = simulator.run(scenario.with_overrides(crowded), patterns=["hybrid"])
+    figure = results.plot.failovers("hybrid")
+    assert sum(sum(line.y) for line in figure.data) == pytest.approx(
+        sum(results.patterns[0].requests.failed_over.values()) + results.patterns[0].requests.unfinished
+    )
+
+
+def test_the_queue_is_drawn_by_its_peaks(results):
+    levels = results.tables.levels("self_hosted")
+    figure = results.plot.over_time("self_hosted")
+    running = next(line for line in figure.data if line.name == "running")
+    assert max(running.y) == pytest.approx(levels["sequence_s"].max() / 3600.0, rel=1e-3)
+    assert len(running.x) == 168
+
+
+def test_patterns_without_a_cluster_have_no_week():
+    scenario = simulator.load_scenario("scenarios/ci_small.yaml").with_overrides({"experiment.replications": 1})
+    results = simulator.run(scenario, patterns=["api"])
+    with pytest.raises(ValueError, match="no hosting pattern of this result has a cluster"):
+        results.plot.week()
