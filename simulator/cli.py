@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulator.audit_cli import audit
 from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.profile_cli import profile
@@ -202,6 +203,7 @@ def run(
 
 app.command()(sweep)
 app.command()(plan)
+app.command()(audit)
 
 
 def _print(results: Results, scenario: Scenario) -> None:

@@ -19,8 +19,8 @@ PACKAGE = ROOT / "simulator"
 LAYERS = [
     {"__main__"},
     {"cli", ""},
-    {"profile_cli", "study_cli"},
-    {"report", "bench"},
+    {"audit_cli", "profile_cli", "study_cli"},
+    {"report", "bench", "audit"},
     {"study"},
     {"decision"},
     {"plots"},
