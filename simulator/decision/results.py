@@ -24,6 +24,7 @@ from simulator.experiment.results import PatternResult, document, pattern_result
 from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.version import package_version
+from simulator.workload.replay import trace_checksums
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Results:
         plain = {
             "schema_version": 1,
             "simulator_version": package_version(),
-            "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256},
+            "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256} | _traces(self.scenario),
             "seed": self.scenario.experiment.seed,
             "replications": self.replications,
             "horizon_days": self.scenario.horizon.duration_s / 86_400.0,
@@ -156,6 +157,12 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anyth
     elif isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item)
+
+
+def _traces(scenario: Scenario) -> dict[str, Any]:
+    """Checksums of what is replayed: the scenario's own hash knows only the names of the files."""
+    checksums = trace_checksums(scenario)
+    return {"traces": checksums} if checksums else {}
 
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:

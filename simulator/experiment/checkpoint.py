@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from simulator.analysis.metrics import RunSummary
 from simulator.performance.profile import cluster_profile
 from simulator.version import package_version
+from simulator.workload.replay import trace_checksums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +52,9 @@ def demand_key(scenario: Scenario) -> str:
             "experiment": {"replications"},
         },
     )
+    for name, checksum in trace_checksums(scenario).items():
+        # What is in a trace counts, not where it lies.
+        facts["workloads"][name]["trace"]["file"] = checksum
     return _hash([package_version(), _sources(), facts])
 
 

@@ -11,6 +11,7 @@ from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
 from simulator.scenario.patterns import cluster_key
+from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
 
@@ -98,6 +99,7 @@ def _faults(scenario: Scenario) -> list[Fault]:
     return [
         *_holiday_faults(scenario),
         *_profile_faults(scenario),
+        *_trace_faults(scenario),
         *_engine_faults(scenario),
         *_price_faults(scenario),
     ]
@@ -145,6 +147,8 @@ def _profile_faults(scenario: Scenario) -> list[Fault]:
     faults = []
     for name, workload in scenario.workloads.items():
         key = ("workloads", name, "profile")
+        if isinstance(workload, RecordedWorkload):
+            continue
         if not isinstance(workload.profile, str):
             rows = workload.profile
             if len(rows) != 7 or not any(any(row) for row in rows):
@@ -152,6 +156,19 @@ def _profile_faults(scenario: Scenario) -> list[Fault]:
         elif message := unknown_profile(workload.profile):
             faults.append(_fault(scenario, message, *key))
     return faults
+
+
+def _trace_faults(scenario: Scenario) -> list[Fault]:
+    if not any(isinstance(workload, RecordedWorkload) for workload in scenario.workloads.values()):
+        return []
+    from simulator.workload.replay import replay_faults
+
+    return [
+        _fault(scenario, message, "workloads", name, "trace", key)
+        for name, workload in scenario.workloads.items()
+        if isinstance(workload, RecordedWorkload)
+        for key, message in replay_faults(workload)
+    ]
 
 
 def _engine_faults(scenario: Scenario) -> list[Fault]:

@@ -67,7 +67,9 @@ def _bare(kind: Any) -> list[Any]:  # noqa: ANN401 - a type annotation is anythi
 
 def _tag(kind: Any) -> str | None:  # noqa: ANN401
     fields = getattr(kind, "model_fields", {})
-    annotation = fields["kind"].annotation if "kind" in fields else None
+    if "kind" not in fields:
+        return getattr(kind, "tag", None)
+    annotation = fields["kind"].annotation
     return get_args(annotation)[0] if get_origin(annotation) is Literal else None
 
 

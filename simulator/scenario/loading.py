@@ -18,7 +18,7 @@ from simulator.scenario.faults import faults_of
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.schema import Horizon, Scenario
-from simulator.scenario.workloads import Workload
+from simulator.scenario.workloads import AnyWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,18 +60,23 @@ def read_merged(
     document = read_with_bases(Path(path))
     apply_overrides(document, overrides)
     apply_settings(document, settings or {})
-    _place_profiles(document)
+    _place_files(document)
     return document
 
 
-def _place_profiles(document: Document) -> None:
-    """Make paths of profile files relative to where the command runs; in a file they are relative to it."""
-    patterns = document.data.get("hosting_patterns")
-    for name, pattern in patterns.items() if isinstance(patterns, dict) else ():
-        cluster = pattern.get("cluster") if isinstance(pattern, dict) else None
-        file, _ = document.origins.get(("hosting_patterns", name, "cluster", "profile"), ("", 0))
-        if isinstance(cluster, dict) and isinstance(cluster.get("profile"), str) and Path(file).is_file():
-            cluster["profile"] = os.path.normpath(Path(file).parent / cluster["profile"])
+#: Where a scenario names files: the section, and below each of its entries the part and its key.
+_FILES = (("hosting_patterns", "cluster", "profile"), ("workloads", "trace", "file"))
+
+
+def _place_files(document: Document) -> None:
+    """Make paths of profiles and traces relative to where the command runs; in a file they are relative to it."""
+    for section, part, key in _FILES:
+        entries = document.data.get(section)
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            holder = entry.get(part) if isinstance(entry, dict) else None
+            file, _ = document.origins.get((section, name, part, key), ("", 0))
+            if isinstance(holder, dict) and isinstance(holder.get(key), str) and Path(file).is_file():
+                holder[key] = os.path.normpath(Path(file).parent / holder[key])
 
 
 def validate_document(document: Document) -> Scenario:
@@ -102,7 +107,7 @@ def sound_parts(document: Document) -> Scenario:
     data = document.data
     parts = {
         "horizon": _sound({"": data.get("horizon")}, Horizon).get(""),
-        "workloads": _sound(data.get("workloads"), Workload),
+        "workloads": _sound(data.get("workloads"), AnyWorkload),
         "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern),
         "prices": _sound({"": data.get("prices")}, Prices).get("", Prices()),
     }

@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMonth
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
-from simulator.scenario.workloads import Workload
+from simulator.scenario.workloads import AnyWorkload
 from simulator.scenario.yaml_source import Document
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Scenario(Config):
     """One paragraph for the report."""
     horizon: Horizon
     """What is simulated, and when."""
-    workloads: Annotated[dict[Name, Workload], Field(min_length=1)]
+    workloads: Annotated[dict[Name, AnyWorkload], Field(min_length=1)]
     """The demand, by workload."""
     hosting_patterns: Annotated[dict[Name, HostingPattern], Field(min_length=1)]
     """The candidate answers, by name."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from simulator.scenario.base import (
     Config,
     Factor,
+    FieldError,
+    Name,
     PositiveFloat,
     PositiveTokens,
     Seconds,
@@ -18,6 +20,7 @@ from simulator.scenario.base import (
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+Priority = Annotated[int, Field(ge=1, le=3)]
 HourWeights = Annotated[list[Factor], Field(min_length=24, max_length=24)]
 
 
@@ -151,7 +154,18 @@ class Objectives(Config):
 
 
 class Workload(Config):
-    """One clinical source of requests."""
+    """One clinical source of requests: what holds for it whether its requests are made up or recorded."""
+
+    phi: bool = True
+    """Whether prompts carry protected health information."""
+    objectives: Objectives | None = None
+    """What its users accept."""
+
+
+class SyntheticWorkload(Workload):
+    """Requests drawn from distributions."""
+
+    tag: ClassVar = "synthetic"
 
     volume: Volume
     """How much it asks."""
@@ -177,9 +191,56 @@ class Workload(Config):
     """Common leading tokens that prefix caching can reuse."""
     max_tokens: PositiveTokens = 4096
     """Output limit the client sends; longer outputs are cut to it, and API quotas reserve it."""
-    priority: Annotated[int, Field(ge=1, le=3)] = 3
+    priority: Priority = 3
     """1 critical, 2 high, 3 normal."""
-    phi: bool = True
-    """Whether prompts carry protected health information."""
-    objectives: Objectives | None = None
-    """What its users accept."""
+
+
+class Replay(Config):
+    """A recorded trace, and how its time lies on the horizon."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """Canonical trace, `.csv` or `.parquet` with its header beside it; in a scenario file relative to that file."""
+    workloads: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Workloads of the trace to take; all when absent."""
+    align: Literal["week", "start"] = "week"
+    """Whether requests keep their hour of the week, or the trace starts with the horizon."""
+    begins: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)( ([01]\d|2[0-3]):[0-5]\d)?$")] = "mon"
+    """With `align: week`, where in the week the trace starts, local time, such as `wed 13:30`."""
+    repeat: bool = True
+    """Whether the trace starts over until the horizon ends; with `align: week`, its whole weeks do."""
+    speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """With `align: start`, seconds of the trace in a simulated second; 2 sends twice as many requests an hour."""
+
+    @model_validator(mode="after")
+    def _a_week_has_its_length(self) -> Self:
+        if self.align == "week" and self.speed != 1.0:
+            raise FieldError(("speed",), "a trace at another speed keeps no hour of the week; give align: start")
+        if self.align == "start" and "begins" in self.model_fields_set:
+            raise FieldError(("begins",), "says where in the week the trace starts, so it needs align: week")
+        return self
+
+
+class RecordedWorkload(Workload):
+    """Requests of a recorded trace, replayed."""
+
+    tag: ClassVar = "recorded"
+
+    trace: Replay
+    """The trace and how it is replayed."""
+    max_tokens: PositiveTokens | None = None
+    """Replaces the output limits of the trace; longer outputs are cut to it."""
+    priority: Priority | None = None
+    """Replaces the priorities of the trace."""
+
+
+def _source(workload: object) -> str:
+    if isinstance(workload, Workload):
+        return str(getattr(workload, "tag", SyntheticWorkload.tag))
+    recorded = isinstance(workload, dict) and "trace" in workload
+    return RecordedWorkload.tag if recorded else SyntheticWorkload.tag
+
+
+AnyWorkload = Annotated[
+    Annotated[SyntheticWorkload, Tag(SyntheticWorkload.tag)] | Annotated[RecordedWorkload, Tag(RecordedWorkload.tag)],
+    Discriminator(_source),
+]

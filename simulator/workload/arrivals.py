@@ -11,7 +11,7 @@ from simulator.scenario.workloads import PoissonArrivals
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.scenario.workloads import BatchArrivals, Workload
+    from simulator.scenario.workloads import BatchArrivals, SyntheticWorkload
     from simulator.workload.calendar import Cells
 
 
@@ -62,7 +62,7 @@ def _batches(
 
 
 def draw_arrivals(
-    workload: Workload,
+    workload: SyntheticWorkload,
     expected: NDArray[np.float64],
     cells: Cells,
     day_rng: np.random.Generator,

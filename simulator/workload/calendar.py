@@ -7,7 +7,7 @@ crosses a local hour, so on the day a clock changes there are 23 or 25 of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -32,6 +32,7 @@ class Cells:
     Attributes:
         start_s: Start, seconds since the start of the horizon.
         length_s: Length, at most 3,600.
+        wall_s: Start by the wall clock, seconds since the local midnight of the first day as if no clock ever changed.
         weekday: 0 Monday to 6 Sunday, local.
         hour: 0 to 23, local.
         day: Index into `days`.
@@ -40,6 +41,7 @@ class Cells:
 
     start_s: NDArray[np.float64]
     length_s: NDArray[np.float64]
+    wall_s: NDArray[np.float64]
     weekday: NDArray[np.int64]
     hour: NDArray[np.int64]
     day: NDArray[np.int64]
@@ -60,6 +62,17 @@ def spread(demand: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:
             demand[day, hour + later[0]] += demand[day, hour]
     share = cells.length_s / np.maximum(real_s, HOUR_S)[cells.day, cells.hour]
     return np.asarray(demand[cells.day, cells.hour] * share)
+
+
+def real_time(cells: Cells, wall_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds since the start of the horizon of wall-clock moments (see `Cells.wall_s`; 0 or more).
+
+    What falls into an hour that happens twice happens the first time; in one that is skipped, an hour later.
+    """
+    latest = np.maximum.accumulate(cells.wall_s)
+    forward = np.flatnonzero(np.diff(latest, prepend=-1.0) > 0.0)
+    cell = forward[np.maximum(np.searchsorted(cells.wall_s[forward], wall_s, side="right") - 1, 0)]
+    return np.asarray(wall_s + (cells.start_s - cells.wall_s)[cell])
 
 
 class ClinicalCalendar:
@@ -86,10 +99,12 @@ class ClinicalCalendar:
         local_starts = [edge.astimezone(zone) for edge in edges[:-1]]
         days = tuple(dict.fromkeys(start.date() for start in local_starts))
         number = {day: index for index, day in enumerate(days)}
+        midnight = datetime.combine(days[0], time())
         offsets = np.array([(edge - begin).total_seconds() for edge in edges])
         return Cells(
             start_s=offsets[:-1],
             length_s=np.diff(offsets),
+            wall_s=np.array([(start.replace(tzinfo=None) - midnight).total_seconds() for start in local_starts]),
             weekday=np.array([start.weekday() for start in local_starts]),
             hour=np.array([start.hour for start in local_starts]),
             day=np.array([number[start.date()] for start in local_starts]),

@@ -12,7 +12,7 @@ from simulator.scenario.workloads import Constant, Lognormal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.scenario.workloads import Empirical, Workload
+    from simulator.scenario.workloads import Empirical, SyntheticWorkload
 
     Lengths = Constant | Lognormal | Empirical
 
@@ -65,7 +65,7 @@ def _from_normal(lengths: Lengths, normal: NDArray[np.float64]) -> NDArray[np.in
 
 
 def draw_lengths(
-    workload: Workload, size: int, rng: np.random.Generator
+    workload: SyntheticWorkload, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Prompt and output tokens of `size` requests; outputs are cut at `max_tokens`.
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.arrivals import draw_arrivals
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.lengths import draw_lengths
+from simulator.workload.replay import replayed
 from simulator.workload.request import RequestTable
 from simulator.workload.streams import stream
 from simulator.workload.volume import expected_requests
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.workloads import Workload
+    from simulator.scenario.workloads import SyntheticWorkload
 
 #: Prefix ids of one workload start here times its position in the sorted names, so that they never collide.
 _PREFIXES_PER_WORKLOAD = 1 << 16
@@ -26,21 +28,71 @@ _PREFIXES_PER_WORKLOAD = 1 << 16
 def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None) -> RequestTable:
     """Requests of one replication, the same for every hosting pattern.
 
-    Each workload draws its days, arrivals, lengths and prefixes from streams of its own.
+    Each synthetic workload draws its days, arrivals, lengths and prefixes from streams of its own; recorded ones are
+    the same in every replication.
+
+    Raises:
+        TraceError: A recorded trace cannot be read.
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     names = tuple(scenario.workloads)
-    parts = [_workload(scenario, name, number, replication, calendar) for number, name in enumerate(names)]
+    prefixes = _RecordedPrefixes(len(names) * _PREFIXES_PER_WORKLOAD)
+    parts = [
+        _recorded(load, number, calendar, prefixes)
+        if isinstance(load, RecordedWorkload)
+        else _synthetic(scenario, name, load, number, replication, calendar)
+        for number, (name, load) in enumerate(scenario.workloads.items())
+    ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return RequestTable(names, *(column[order] for column in columns))
 
 
-def _workload(
-    scenario: Scenario, name: str, number: int, replication: int, calendar: ClinicalCalendar
-) -> tuple[NDArray[np.generic], ...]:
-    workload = scenario.workloads[name]
+class _RecordedPrefixes:
+    """Identities beyond those of synthetic workloads; workloads that replay the same file share theirs."""
 
+    def __init__(self, first: int) -> None:
+        self._next = first
+        self._start: dict[str, int] = {}
+
+    def of(self, file: str, prefix_id: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The trace's identities moved to a place of their own; -1 stays."""
+        if file not in self._start:
+            self._start[file] = self._next
+            self._next += int(prefix_id.max(initial=-1)) + 1
+        return np.where(prefix_id < 0, prefix_id, prefix_id + np.int32(self._start[file]))
+
+
+def _recorded(
+    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: _RecordedPrefixes
+) -> tuple[NDArray[np.generic], ...]:
+    table, rows, arrival_s = replayed(workload, calendar.cells)
+    size = len(rows)
+    max_tokens, priority = table.max_tokens[rows], table.priority[rows]
+    if workload.max_tokens is not None:
+        max_tokens = np.full(size, workload.max_tokens, np.int32)
+    if workload.priority is not None:
+        priority = np.full(size, workload.priority, np.int8)
+    return (
+        arrival_s,
+        np.full(size, number, np.int16),
+        table.prompt_tokens[rows],
+        np.minimum(table.output_tokens[rows], max_tokens),
+        max_tokens,
+        prefixes.of(workload.trace.file, table.prefix_id)[rows],
+        table.prefix_tokens[rows],
+        priority,
+    )
+
+
+def _synthetic(
+    scenario: Scenario,
+    name: str,
+    workload: SyntheticWorkload,
+    number: int,
+    replication: int,
+    calendar: ClinicalCalendar,
+) -> tuple[NDArray[np.generic], ...]:
     def rng(purpose: str) -> np.random.Generator:
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
@@ -62,7 +114,7 @@ def _workload(
 
 
 def _prefixes(
-    workload: Workload, number: int, prompt: NDArray[np.int32], rng: np.random.Generator
+    workload: SyntheticWorkload, number: int, prompt: NDArray[np.int32], rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Identity and length of each request's shared prefix; a prompt is at least one token longer."""
     shared = workload.shared_prefix

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.workloads import Workload
+    from simulator.scenario.workloads import SyntheticWorkload
     from simulator.workload.calendar import ClinicalCalendar
 
 
-def requests_per_month(workload: Workload) -> float | None:
+def requests_per_month(workload: SyntheticWorkload) -> float | None:
     """Requests of a month, or None when the volume is stated per working day."""
     volume = workload.volume
     if volume.clinicians is not None:
@@ -42,7 +42,9 @@ def requests_per_month(workload: Workload) -> float | None:
     )
 
 
-def expected_requests(workload: Workload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
+def expected_requests(
+    workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar
+) -> NDArray[np.float64]:
     """Expected requests in each cell, day-to-day variation left out.
 
     A volume per month holds for exactly the horizon when that is a calendar month or as long as the billing month;

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.scenario.workloads import Workload
+from simulator.scenario.workloads import SyntheticWorkload
 from simulator.workload.lengths import draw_lengths, mean_tokens
 from tests.workload.clinic import source
 
@@ -22,7 +22,7 @@ lengths = constant | lognormal | empirical
 @settings(max_examples=60, deadline=None)
 @given(prompt=lengths, output=lengths, rho=st.floats(-1, 1), cut=st.integers(1, 8192))
 def test_lengths_stay_within_their_cuts(prompt, output, rho, cut):
-    workload = Workload.model_validate(
+    workload = SyntheticWorkload.model_validate(
         source(prompt_tokens=prompt, output_tokens=output, correlation=rho, max_tokens=cut)
     )
     prompts, outputs = draw_lengths(workload, 200, np.random.default_rng(1))
@@ -49,14 +49,14 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("cut", [None, 850])
 def test_the_mean_is_that_of_the_draws(shape, cut):
-    workload = Workload.model_validate(source(output_tokens=shape, max_tokens=cut or 10_000_000))
+    workload = SyntheticWorkload.model_validate(source(output_tokens=shape, max_tokens=cut or 10_000_000))
     draws = draw_lengths(workload, 200_000, np.random.default_rng(2))[1]
     standard_error = draws.std() / np.sqrt(len(draws))
     assert mean_tokens(workload.output_tokens, cut) == pytest.approx(draws.mean(), abs=4 * standard_error + 0.01)
 
 
 def test_a_lognormal_is_given_by_its_mean_or_its_median():
-    by_mean = Workload.model_validate(source(prompt_tokens={"kind": "lognormal", "mean": 2660, "sigma": 0.45}))
+    by_mean = SyntheticWorkload.model_validate(source(prompt_tokens={"kind": "lognormal", "mean": 2660, "sigma": 0.45}))
     assert mean_tokens(by_mean.prompt_tokens) == pytest.approx(2660, rel=1e-6)
     draws = draw_lengths(by_mean, 100_000, np.random.default_rng(3))[0]
     assert np.median(draws) == pytest.approx(2660 * np.exp(-(0.45**2) / 2), rel=0.01)
@@ -64,7 +64,7 @@ def test_a_lognormal_is_given_by_its_mean_or_its_median():
 
 @pytest.mark.parametrize("rho", [-0.5, 0.0, 0.67])
 def test_prompt_and_output_logarithms_correlate_as_told(rho):
-    workload = Workload.model_validate(
+    workload = SyntheticWorkload.model_validate(
         source(
             prompt_tokens={"kind": "lognormal", "median": 2400, "sigma": 0.45},
             output_tokens={"kind": "lognormal", "median": 750, "sigma": 0.45},
@@ -79,7 +79,7 @@ def test_prompt_and_output_logarithms_correlate_as_told(rho):
 
 
 def test_observed_counts_come_in_their_proportions():
-    workload = Workload.model_validate(source(prompt_tokens=SHAPES[-2]))
+    workload = SyntheticWorkload.model_validate(source(prompt_tokens=SHAPES[-2]))
     prompts = draw_lengths(workload, 40_000, np.random.default_rng(5))[0]
     for value, share in ((100, 0.5), (300, 0.25), (900, 0.25)):
         assert (prompts == value).mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 40_000))

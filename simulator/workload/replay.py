@@ -1,0 +1,166 @@
+"""Recorded requests laid on the horizon of a scenario."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.errors import TraceError
+from simulator.scenario.workloads import WEEKDAYS, RecordedWorkload
+from simulator.units import DAY_S, HOUR_S, MINUTE_S, WEEK_S
+from simulator.workload.calendar import real_time
+from simulator.workload.trace import read_trace
+from simulator.workload.trace_header import read_header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import Replay
+    from simulator.workload.calendar import Cells
+    from simulator.workload.request import RequestTable
+
+_DAY_NUMBER: dict[str, int] = {day: number for number, day in enumerate(WEEKDAYS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A trace as it lies on disk.
+
+    Attributes:
+        table: Its requests.
+        span_s: Seconds it covers; None when no header says so.
+        sha256: Checksum of the file.
+    """
+
+    table: RequestTable
+    span_s: float | None
+    sha256: str
+
+
+def recording(file: str) -> Recording:
+    """A trace; read once as long as it does not change.
+
+    Raises:
+        TraceError: It cannot be read, or something is wrong with it.
+    """
+    path = Path(file)
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
+    return _recording(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=8)
+def _recording(path: Path, mtime_ns: int, size: int) -> Recording:  # noqa: ARG001 - they tell one content from another
+    table, header = read_trace(path), read_header(path)
+    if header is not None:
+        return Recording(table, header.span_s, header.sha256)
+    with path.open("rb") as stream:
+        return Recording(table, None, hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def trace_checksums(scenario: Scenario) -> dict[str, str]:
+    """SHA-256 of the trace of each recorded workload, by the workload's name.
+
+    Raises:
+        TraceError: See `recording`.
+    """
+    return {
+        name: recording(load.trace.file).sha256
+        for name, load in scenario.workloads.items()
+        if isinstance(load, RecordedWorkload)
+    }
+
+
+def replay_faults(workload: RecordedWorkload) -> list[tuple[str, str]]:
+    """What is wrong with a replay, as (key below `trace`, message)."""
+    replay = workload.trace
+    try:
+        known = recording(replay.file)
+    except TraceError as error:
+        return [("file", message) for message in str(error).splitlines()]
+    faults = [
+        ("workloads", f"'{name}' is not in the trace; it has {', '.join(known.table.workloads) or 'none'}")
+        for name in replay.workloads or ()
+        if name not in known.table.workloads
+    ]
+    if replay.repeat and known.span_s is None:
+        faults.append(("repeat", "the trace has no header that says how long it lasts; repeat: false replays it once"))
+    elif replay.repeat and replay.align == "week" and not _whole_weeks(known.span_s or 0.0):
+        lasts = f"the trace lasts {(known.span_s or 0.0) / HOUR_S:,.1f} h, less than a week"
+        faults.append(("repeat", f"{lasts}; give repeat: false, or align: start to repeat it back to back"))
+    return faults
+
+
+def replayed(workload: RecordedWorkload, cells: Cells) -> tuple[RequestTable, NDArray[np.intp], NDArray[np.float64]]:
+    """The trace, and which of its rows arrive when.
+
+    Returns:
+        The table; rows of it, repeated as often as they are sent; seconds since the start of the horizon at which
+        they are, all of them within it, in no particular order.
+
+    Raises:
+        TraceError: See `recording`.
+    """
+    replay, known = workload.trace, recording(workload.trace.file)
+    table = known.table
+    wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
+    rows = np.flatnonzero(np.isin(table.workload, wanted))
+    lay = _by_week if replay.align == "week" else _from_start
+    rows, arrival_s = lay(rows, table.arrival_s, replay, known.span_s, cells)
+    inside = (arrival_s >= 0.0) & (arrival_s < cells.start_s[-1] + cells.length_s[-1])
+    return table, rows[inside], arrival_s[inside]
+
+
+def _from_start(
+    rows: NDArray[np.intp], trace_s: NDArray[np.float64], replay: Replay, span_s: float | None, cells: Cells
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The trace starts with the horizon and is repeated back to back."""
+    horizon_s = float(cells.start_s[-1] + cells.length_s[-1])
+    copies = int(np.ceil(horizon_s * replay.speed / span_s)) if replay.repeat and span_s else 1
+    starts_s = np.arange(copies) * (span_s or 0.0)
+    arrival_s = (trace_s[rows] + starts_s[:, None]) / replay.speed
+    return np.tile(rows, copies), arrival_s.ravel()
+
+
+def _by_week(
+    rows: NDArray[np.intp], trace_s: NDArray[np.float64], replay: Replay, span_s: float | None, cells: Cells
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Every request keeps its local hour of the week.
+
+    A repeated trace has no beginning: the horizon starts within its first week, on the right day. Once it has been
+    played to its end its whole weeks follow, again and again. A trace that is not repeated waits for the first
+    moment of the horizon at which it fits.
+    """
+    begins_s, first_day_s = _in_week(replay.begins), cells.weekday[0] * DAY_S
+    if not (replay.repeat and span_s):
+        return rows, real_time(cells, trace_s[rows] + (begins_s - first_day_s) % WEEK_S)
+    skipped_s, whole_s = (first_day_s - begins_s) % WEEK_S, _whole_weeks(span_s) * WEEK_S
+    end_s = float(cells.wall_s[-1] + cells.length_s[-1]) + skipped_s
+    all_rows, all_s = [rows], [trace_s[rows]]
+    again = rows[trace_s[rows] < whole_s]
+    for start_s in np.arange(whole_s, end_s, whole_s):
+        # What the first, longer pass has played is not played twice.
+        late = again[trace_s[again] + start_s >= span_s]
+        all_rows.append(late)
+        all_s.append(trace_s[late] + start_s)
+    return np.concatenate(all_rows), real_time(cells, np.concatenate(all_s) - skipped_s)
+
+
+def _whole_weeks(span_s: float) -> int:
+    """Weeks in a span; one in which clocks are put forward is an hour short."""
+    return int((span_s + HOUR_S) // WEEK_S)
+
+
+def _in_week(begins: str) -> float:
+    """Wall-clock seconds since Monday 00:00."""
+    day, _, clock = begins.partition(" ")
+    hour, _, minute = (clock or "00:00").partition(":")
+    return _DAY_NUMBER[day] * DAY_S + int(hour) * HOUR_S + int(minute) * MINUTE_S
