@@ -15,8 +15,10 @@ from typing import Final
 from simulator.cost import tco
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, Usage
+from simulator.errors import PriceNotFound
+from simulator.scenario.apis import MeteredApi
 from simulator.scenario.costs import ClusterCosts, Power, Purchase, Rental
-from simulator.scenario.patterns import Cluster, HostingPattern, MeteredApi
+from simulator.scenario.patterns import Cluster, HostingPattern
 from simulator.units import TokenPrice
 
 _CENT: Final = Decimal("0.01")
@@ -79,14 +81,18 @@ class TokenRates:
 
 
 def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
-    """Contract prices where the scenario gives them, else the price book's. Raises PriceNotFound.
+    """Contract prices where the scenario gives them, else the price book's for this kind of deployment.
 
-    Cached prompt tokens cost as much as others where no price for them is known.
+    Raises:
+        PriceNotFound: The book does not know the model, or no price for its kind of deployment.
     """
     if api.prices is not None:
         return TokenRates(api.prices.prompt, api.prices.prompt, api.prices.output, api.prices.source)
     entry = book.api(api.model)
-    return TokenRates(entry.prompt, entry.cached_prompt or entry.prompt, entry.output, f"{api.model}, {entry.source}")
+    rates = entry.rates(api.deployment.kind)
+    if rates is None:
+        raise PriceNotFound(f"price book {book.id} has no {api.deployment.kind} price of {api.model}; give prices")
+    return TokenRates(*rates, f"{api.model}, {entry.source}")
 
 
 def monthly_bill(pattern: HostingPattern, usage: Usage, book: PriceBook, month_hours: Decimal) -> Bill:

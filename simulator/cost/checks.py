@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 
+from simulator.cost.bill import token_rates
 from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook
 from simulator.errors import PriceNotFound
+from simulator.scenario.apis import MeteredApi
 from simulator.scenario.costs import Rental
-from simulator.scenario.patterns import Cluster, HostingPattern, MeteredApi, api_key, costs_key
+from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_key
 
 
 def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, str]]:
     """Names the book does not have: key within the pattern and message."""
-    lookups: list[tuple[str, str, Callable[[str], object]]] = [
-        (key, offer, book.gpu_offer) for key, offer, _ in _offers(pattern)
+    lookups: list[tuple[str, Callable[[], object]]] = [
+        (key, partial(book.gpu_offer, offer)) for key, offer, _ in _offers(pattern)
     ]
-    lookups += [(key, api.model, book.api) for key, api in _apis(pattern) if api.prices is None]
+    lookups += [(key, partial(token_rates, api, book)) for key, api in _apis(pattern)]
     faults = []
-    for key, name, look_up in lookups:
+    for key, look_up in lookups:
         try:
-            look_up(name)
+            look_up()
         except PriceNotFound as error:
             faults.append((key, str(error)))
     return faults

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from simulator.errors import PriceNotFound
 from simulator.scenario.base import Config, PositiveInt, TokenRate, UsdPerHour
+from simulator.units import TokenPrice
 
 Basis = Literal["list", "quote", "marketplace", "memory"]
 Day = Annotated[datetime.date, Field(strict=False)]
@@ -58,10 +59,26 @@ class ApiPrice(_Sourced):
     """Price of prompt tokens in an asynchronous batch."""
     batch_output: TokenRate | None = None
     """Price of output tokens in an asynchronous batch."""
+    priority_prompt: TokenRate | None = None
+    """Price of prompt tokens under priority processing."""
+    priority_output: TokenRate | None = None
+    """Price of output tokens under priority processing."""
     retires_on: Day | None = None
     """First day on which the model no longer answers."""
     retirement_source: str = ""
     """Who says so."""
+
+    def rates(self, deployment: str) -> tuple[TokenPrice, TokenPrice, TokenPrice] | None:
+        """Prices of prompt, cached prompt and output tokens in a kind of deployment; None where none are known.
+
+        Cached prompt tokens cost as much as others where no price for them is known.
+        """
+        found = {
+            "standard": (self.prompt, self.cached_prompt or self.prompt, self.output),
+            "priority": (self.priority_prompt, self.priority_prompt, self.priority_output),
+        }
+        prompt, cached, output = found[deployment]
+        return (prompt, cached, output) if prompt and cached and output else None
 
     def retired(self, on: datetime.date) -> bool:
         """Whether the model no longer answers on that day."""

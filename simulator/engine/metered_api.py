@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.arrival import Arrival
     from simulator.engine.record import RequestLog
-    from simulator.scenario.patterns import MeteredApi
+    from simulator.scenario.apis import MeteredApi
 
 #: The `openai` client does not wait for a `retry-after` longer than this (openai 2.54.0, `_base_client.py`).
 LONGEST_RETRY_AFTER_S = 120.0
@@ -57,7 +57,7 @@ class ApiBackend:
         self._log = log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
-        self._limiter = RateLimiter(api.limits.tokens_per_minute, api.limits.requests_per_minute)
+        self._limiter = RateLimiter(api.limits)
         self._ttft_s = api.ttft.median * np.exp(api.ttft.sigma * rng.standard_normal(size))
         speed = api.output_tokens_per_s
         self._token_s = np.exp(-speed.sigma * rng.standard_normal(size)) / speed.median
@@ -76,7 +76,7 @@ class ApiBackend:
 
     def room(self, arrival: Arrival) -> bool:
         """Whether its limits would admit a request now."""
-        return self._limiter.retry_after_s(self._env.now, arrival.prompt_tokens + arrival.max_tokens) == 0.0
+        return self._limiter.retry_after_s(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens) == 0.0
 
     def expected_ttft_s(self, _arrival: Arrival) -> float:
         """Time to first token that a sender would expect of an admitted request."""
@@ -86,7 +86,7 @@ class ApiBackend:
         now_s = self._env.now
         index = arrival.index
         self._log.attempts[index] += 1
-        retry_after_s = self._limiter.admit(now_s, arrival.prompt_tokens + arrival.max_tokens)
+        retry_after_s = self._limiter.admit(now_s, arrival.prompt_tokens, 0, arrival.max_tokens)
         if retry_after_s == 0.0 and not self._fails(index, attempt):
             self._answer(arrival, now_s)
         elif attempt > retries_at_most or retry_after_s > LONGEST_RETRY_AFTER_S:
@@ -106,6 +106,7 @@ class ApiBackend:
         log.last_token_s[index] = last_s
         log.ended_s[index] = last_s
         log.outcome[index] = Outcome.COMPLETED
+        self._limiter.settle(last_s, arrival.prompt_tokens, 0, arrival.max_tokens, output_tokens)
         log.billed_prompt_tokens[index] = arrival.prompt_tokens
         log.billed_output_tokens[index] = output_tokens
 

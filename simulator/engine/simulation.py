@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import Loss, ReplicaLevels
-    from simulator.scenario.patterns import Cluster, HybridPattern, MeteredApi, Overflow
+    from simulator.scenario.apis import MeteredApi
+    from simulator.scenario.patterns import Cluster, HybridPattern, Overflow
     from simulator.workload.request import RequestTable
 
 _CHUNK = 16_384

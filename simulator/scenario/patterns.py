@@ -6,16 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from simulator.scenario.apis import MeteredApi
 from simulator.scenario.base import (
     Config,
     Name,
-    PositiveFloat,
     PositiveInt,
     PositiveTokens,
     Seconds,
     Share,
 )
-from simulator.scenario.costs import ClusterCosts, TokenPrices
+from simulator.scenario.costs import ClusterCosts
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
 
@@ -86,65 +86,6 @@ class Cluster(Config):
     """vLLM settings."""
     request_timeout: Seconds | None = None
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
-
-
-class LognormalSpeed(Config):
-    """A positive quantity given by its median and spread."""
-
-    median: PositiveFloat
-    """Median."""
-    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
-    """Log standard deviation."""
-
-
-class LognormalDelay(Config):
-    """A delay given by its median and spread."""
-
-    median: Seconds
-    """Median."""
-    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
-    """Log standard deviation."""
-
-
-class RateLimits(Config):
-    """Admission control of a metered API; absent limits do not bind."""
-
-    tokens_per_minute: PositiveInt | None = None
-    """Prompt tokens plus `max_tokens` admitted per fixed minute."""
-    requests_per_minute: PositiveInt | None = None
-    """Requests per minute, enforced in windows of ten seconds."""
-
-
-class Retries(Config):
-    """What the client does with a refusal or an error; the defaults are those of the `openai` package."""
-
-    at_most: Annotated[int, Field(ge=0, le=20)] = 2
-    """Retries after the first attempt."""
-    first_delay: Seconds = 0.5
-    """Delay before the first retry; it doubles with each."""
-    longest_delay: Seconds = 8.0
-    """Upper limit of the doubling."""
-    jitter: Share = 0.25
-    """Each delay is shortened by up to this share at random."""
-
-
-class MeteredApi(Config):
-    """A model behind a metered API."""
-
-    model: str
-    """Key of the price book, such as azure/gpt-4-turbo."""
-    ttft: LognormalDelay
-    """Time to first token of an admitted request, network included."""
-    output_tokens_per_s: LognormalSpeed
-    """Output speed once the first token is there."""
-    limits: RateLimits = RateLimits()
-    """Rate limits."""
-    retries: Retries = Retries()
-    """Client behaviour."""
-    error_share: Share = 0.0
-    """Share of attempts that fail with a server error."""
-    prices: TokenPrices | None = None
-    """Contract prices; the price book's when absent."""
 
 
 class Overflow(Config):

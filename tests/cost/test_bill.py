@@ -192,7 +192,17 @@ def test_cached_tokens_cost_the_prompt_price_where_no_other_is_known():
     assert rates.cached_prompt == rates.prompt
 
 
+def test_priority_processing_has_its_own_price():
+    priority = metered(model="azure/gpt-5", deployment={"kind": "priority"})
+    assert token_rates(priority.api, BOOK).output.usd_per_million == 20
+    assert token_rates(metered(model="azure/gpt-5").api, BOOK).output.usd_per_million == 10
+    # Nobody tells what priority processing charges for cached tokens, so nothing is taken off.
+    assert token_rates(priority.api, BOOK).cached_prompt == token_rates(priority.api, BOOK).prompt
+
+
 def test_unknown_prices_are_refused():
+    with pytest.raises(PriceNotFound, match="no priority price of azure/gpt-4o; give prices"):
+        monthly_bill(metered(model="azure/gpt-4o", deployment={"kind": "priority"}), usage(), BOOK, MONTH)
     with pytest.raises(PriceNotFound, match="azure/gpt-9"):
         monthly_bill(metered(model="azure/gpt-9"), usage(), BOOK, MONTH)
     with pytest.raises(PriceNotFound, match="aws/none"):

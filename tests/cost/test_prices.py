@@ -47,6 +47,7 @@ def test_discounted_tokens_are_not_dearer(book):
         assert entry.cached_prompt is None or entry.cached_prompt <= entry.prompt
         assert entry.batch_prompt is None or entry.batch_prompt <= entry.prompt
         assert entry.batch_output is None or entry.batch_output <= entry.output
+        assert entry.priority_output is None or entry.priority_output >= entry.output
         assert entry.output >= entry.prompt
 
 

@@ -1,0 +1,109 @@
+"""What a scenario says about a metered API: how it is deployed, what it admits, how fast it answers, who calls it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from simulator.scenario.base import Config, FieldError, PositiveFloat, PositiveInt, Seconds, Share
+from simulator.scenario.costs import TokenPrices
+
+
+class LognormalSpeed(Config):
+    """A positive quantity given by its median and spread."""
+
+    median: PositiveFloat
+    """Median."""
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """Log standard deviation."""
+
+
+class LognormalDelay(Config):
+    """A delay given by its median and spread."""
+
+    median: Seconds
+    """Median."""
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """Log standard deviation."""
+
+
+class RateLimits(Config):
+    """Admission control of a metered API by fixed windows of time; absent limits do not bind."""
+
+    tokens_per_minute: PositiveInt | None = None
+    """Prompt tokens plus `max_tokens` admitted per fixed minute."""
+    requests_per_minute: PositiveInt | None = None
+    """Requests per minute, enforced in windows of `request_window`."""
+    tokens_per_day: PositiveInt | None = None
+    """The same as tokens_per_minute, per simulated day."""
+    requests_per_day: PositiveInt | None = None
+    """Requests per simulated day."""
+    request_window: Literal["1s", "10s", "60s"] = "10s"
+    """Stretch of time over which the requests per minute are judged: 10s admits a sixth of them in each ten seconds."""
+    output_burndown: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """Quota tokens that an output token takes once it is known; needs `settles`."""
+    settles: bool = False
+    """When an answer ends, what it really took replaces what `max_tokens` reserved."""
+    refusals_count: bool = False
+    """A refused request takes its share of the quota all the same."""
+
+    @model_validator(mode="after")
+    def _burndown_is_settled(self) -> Self:
+        if self.output_burndown != 1.0 and not self.settles:
+            raise FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
+        return self
+
+    @property
+    def request_window_s(self) -> float:
+        """`request_window` in seconds."""
+        return float(self.request_window.removesuffix("s"))
+
+
+class Retries(Config):
+    """What the client does with a refusal or an error; the defaults are those of the `openai` package."""
+
+    at_most: Annotated[int, Field(ge=0, le=20)] = 2
+    """Retries after the first attempt."""
+    first_delay: Seconds = 0.5
+    """Delay before the first retry; it doubles with each."""
+    longest_delay: Seconds = 8.0
+    """Upper limit of the doubling."""
+    jitter: Share = 0.25
+    """Each delay is shortened by up to this share at random."""
+
+
+class Standard(Config):
+    """Paid by the token, admitted within `limits`."""
+
+    kind: Literal["standard"] = "standard"
+
+
+class Priority(Config):
+    """Paid by the token at the price of priority processing, out of the same quota as standard."""
+
+    kind: Literal["priority"]
+
+
+Deployment = Annotated[Standard | Priority, Field(discriminator="kind")]
+
+
+class MeteredApi(Config):
+    """A model behind a metered API."""
+
+    model: str
+    """Key of the price book, such as azure/gpt-4-turbo."""
+    deployment: Deployment = Standard()
+    """How the provider runs and charges it."""
+    ttft: LognormalDelay
+    """Time to first token of an admitted request, network included."""
+    output_tokens_per_s: LognormalSpeed
+    """Output speed once the first token is there."""
+    limits: RateLimits = RateLimits()
+    """Rate limits."""
+    retries: Retries = Retries()
+    """Client behaviour."""
+    error_share: Share = 0.0
+    """Share of attempts that fail with a server error."""
+    prices: TokenPrices | None = None
+    """Contract prices; the price book's when absent."""
