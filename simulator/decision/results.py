@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.analysis.metrics import QUANTILES
 from simulator.cost.prices import book_excerpt, load_price_book
 from simulator.decision.band import add_band, with_band_ends
+from simulator.decision.outlook import with_outlook
+from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
@@ -180,6 +182,7 @@ def run(
     folder: Path | None = None,
     tables: bool = True,
     band: bool = True,
+    outlook: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Results:
     """Simulate, price and judge a scenario.
@@ -193,6 +196,7 @@ def run(
             as long as the result does.
         tables: Whether requests and levels of each first replication are kept too.
         band: Whether clusters are also simulated at both ends of their profile's band.
+        outlook: Whether the decision also says what other volumes would cost.
         progress: Called now and then with the share of the work done.
 
     Raises:
@@ -228,7 +232,10 @@ def run(
     ]
     results = [add_band(result, scenario, runs) for result in results]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
-    decision = decide(scenario, results, book, monthly)
+    screening = screen(scenario, results, book)
+    decision = decide(scenario, results, book, monthly, screening)
+    if outlook:
+        decision = with_outlook(decision, scenario, screening, runs, book, month, monthly)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
 
 

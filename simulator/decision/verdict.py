@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from simulator.cost.bill import token_rates, upfront_usd
-from simulator.decision.break_even import NoBreakEven, blended_price, break_even, payback_months
-from simulator.decision.words import kept_share, percent, usd
+from simulator.decision.crossings import crossings, crossings_by_model, headline
+from simulator.decision.purchase import cash_flows
+from simulator.decision.screening import cost_of, screen
+from simulator.decision.words import percent, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.cost_curve import CostCurve
+    from simulator.decision.crossings import Crossing
+    from simulator.decision.purchase import CashFlow
+    from simulator.decision.screening import Screening
     from simulator.experiment.results import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
-    """Where a cluster and an API cost the same.
+class Decision:
+    """The verdict; see the field names of the published JSON document.
 
     Attributes:
-        cluster: Pattern with a fixed monthly cost.
-        api: Metered pattern.
-        tokens_per_month: Volume at which they cross; None when the API never costs as much.
-        within_capacity: Whether the cluster could serve that volume.
-        text: The same in words.
+        recommended: The pattern to choose; None where nothing passes every rule.
+        runner_up: The next cheapest.
+        reasons: Why, and why not the others.
+        break_even_tokens_per_month: Of the cheapest cluster with the cheapest API; None beyond the cluster's capacity.
+        payback_months: Of the cheapest purchase against the cheapest API; None when it never pays.
+        rules_fired: Rules that decided something, in their order.
+        capacity_advice: About the cluster that is recommended, or the first there is.
+        what_would_change_it: In words, the nearest first.
+        runner_up_costs_usd_more: Price a month of choosing the runner-up.
+        break_even: Every cluster with every API it is compared with.
+        break_even_by_model: Every cluster with every model of the price book.
+        cash_flow: Purchases beside what they replace.
+        cost_curve: Cost against volume.
     """
-
-    cluster: str
-    api: str
-    tokens_per_month: int | None
-    within_capacity: bool
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The verdict; see the field names of the published JSON document."""
 
     recommended: str | None
     runner_up: str | None
@@ -50,13 +51,15 @@ class Decision:
     rules_fired: list[str]
     capacity_advice: str | None
     what_would_change_it: list[str]
-    crossings: list[Crossing] = field(default_factory=list)
+    runner_up_costs_usd_more: float | None = None
+    break_even: list[Crossing] = field(default_factory=list)
+    break_even_by_model: list[Crossing] = field(default_factory=list)
+    cash_flow: list[CashFlow] = field(default_factory=list)
+    cost_curve: CostCurve | None = None
 
     def document(self) -> dict[str, Any]:
         """Plain data."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "crossings"}
-        plain["break_even"] = [{name: getattr(row, name) for name in row.__slots__} for row in self.crossings]
-        return plain
+        return asdict(self)
 
 
 def decide(
@@ -64,6 +67,7 @@ def decide(
     results: Sequence[PatternResult],
     book: PriceBook,
     capacity_tokens_per_month: Mapping[str, int],
+    screening: Screening | None = None,
 ) -> Decision:
     """Judge the patterns of a scenario.
 
@@ -72,76 +76,28 @@ def decide(
         results: Its patterns, simulated and priced.
         book: Price book.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
+        screening: What the rules left of them, where that is known.
     """
-    patterns, budget = scenario.hosting_patterns, scenario.constraints.monthly_cost_at_most
-    out: list[tuple[str, str]] = []
-    fit = _keep("feasibility", results, lambda result: _refusal(result, api=False), out)
-    allowed = _keep("compliance", fit, lambda result: _refusal(result, api=True), out)
-    # A model that is gone stays in the comparison, but nobody can choose it.
-    on_offer = _keep("availability", allowed, lambda result: _retired(patterns[result.name], book), out)
-    able = _keep("objectives", on_offer, missed, out)
-    affordable = _keep("budget", able, lambda result: _over(result, budget), out)
-    ranked = sorted(affordable, key=lambda result: (_cost(result), result.name))
-    rules = [*dict.fromkeys(rule for rule, _ in out), *(["cost"] if ranked else [])]
-    crossings = _crossings(scenario, allowed, book, capacity_tokens_per_month)
-    first = _headline(crossings, on_offer) or _headline(crossings, allowed)
+    found = screening or screen(scenario, results, book)
+    ranked, allowed, on_offer = found.ranked, found.left["compliance"], found.left["availability"]
+    rules = [*dict.fromkeys(one.rule for one in found.out), *(["cost"] if ranked else [])]
+    rows = crossings(scenario, allowed, book, capacity_tokens_per_month)
+    first = headline(rows, on_offer) or headline(rows, allowed)
+    bought = cash_flows(scenario, on_offer)
     return Decision(
-        recommended=ranked[0].name if ranked else None,
+        recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
-        reasons=[*_why(scenario, ranked), *(reason for _, reason in out)],
+        reasons=[*_why(scenario, ranked), *map(str, found.out)],
         break_even_tokens_per_month=first.tokens_per_month if first and first.within_capacity else None,
-        payback_months=_payback(scenario, on_offer),
+        payback_months=_payback(bought),
         rules_fired=rules,
         capacity_advice=_capacity_advice([*ranked[:1], *allowed]),
-        what_would_change_it=[*_changes(ranked, crossings), *_doubts(allowed)],
-        crossings=crossings,
+        what_would_change_it=[*_changes(ranked, rows), *_doubts(allowed)],
+        runner_up_costs_usd_more=cost_of(ranked[1]) - cost_of(ranked[0]) if len(ranked) > 1 else None,
+        break_even=rows,
+        break_even_by_model=crossings_by_model(scenario, allowed, book, capacity_tokens_per_month),
+        cash_flow=bought,
     )
-
-
-def _keep(
-    rule: str,
-    candidates: Sequence[PatternResult],
-    why_not: Callable[[PatternResult], str | None],
-    out: list[tuple[str, str]],
-) -> list[PatternResult]:
-    """Candidates that nothing speaks against; for the others, the rule and the reason go to `out`."""
-    verdicts = [(result, why_not(result)) for result in candidates]
-    out += [(rule, f"{result.name} is out: {reason}") for result, reason in verdicts if reason is not None]
-    return [result for result, reason in verdicts if reason is None]
-
-
-def _refusal(result: PatternResult, *, api: bool) -> str | None:
-    """Why a pattern was not simulated: an API because it may not see the prompts, a cluster for want of memory."""
-    return "; ".join(result.infeasible_reasons) or None if (result.kind == "metered_api") is api else None
-
-
-def _cost(result: PatternResult) -> float:
-    return result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
-
-
-def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
-    """Why an API of a pattern cannot be had any more, as of the price book."""
-    entries = {api.model: book.api_prices.get(api.model) for api in pattern.metered.values()}
-    gone = [(model, entry.retires_on) for model, entry in entries.items() if entry and entry.retired(book.date)]
-    return "; ".join(f"{model} was shut down on {day}" for model, day in gone) or None
-
-
-def missed(result: PatternResult) -> str | None:
-    """Why a pattern that was simulated will not do; None where it will."""
-    if result.saturation == "overloaded":
-        return "it is overloaded: it turns requests away, or keeps more waiting than it serves"
-    shares = ", ".join(
-        f"{name} ({kept_share(load.share_met or 0.0)} of its requests)"
-        for name, load in result.workloads.items()
-        if load.objective_met is False
-    )
-    return f"objectives not met for {shares}" if shares else None
-
-
-def _over(result: PatternResult, budget: Decimal | None) -> str | None:
-    if budget is None or _cost(result) <= budget:
-        return None
-    return f"{usd(_cost(result))} USD a month exceed the budget of {usd(budget)} USD"
 
 
 def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:
@@ -149,11 +105,11 @@ def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:
         return ["no hosting pattern is allowed, on offer, meets every objective and stays within the budget"]
     best = ranked[0]
     meets = "meets every objective and " if any(load.objectives for load in scenario.workloads.values()) else ""
-    text = f"{best.name} {meets}costs least, {usd(_cost(best))} USD a month"
+    text = f"{best.name} {meets}costs least, {usd(cost_of(best))} USD a month"
     if len(ranked) == 1:
         return [f"{text}; it is the only one left"]
     other = ranked[1]
-    more = _cost(other) - _cost(best)
+    more = cost_of(other) - cost_of(best)
     reasons = [f"{text}; next is {other.name}, for {usd(more)} USD more"]
     if more <= _half_width(best) + _half_width(other):
         reasons.append(f"the costs of {best.name} and {other.name} differ by no more than their intervals")
@@ -176,53 +132,10 @@ def _models(pattern: HostingPattern) -> list[str]:
     return sorted(own | {api.model.rpartition("/")[2] for api in pattern.metered.values()})
 
 
-def _crossings(
-    scenario: Scenario,
-    results: Sequence[PatternResult],
-    book: PriceBook,
-    capacity: Mapping[str, int],
-) -> list[Crossing]:
-    """Every cluster against every API, at the mix of tokens the scenario has."""
-    found = []
-    for cluster in results:
-        if cluster.name not in capacity or cluster.kind != "self_hosted":
-            continue
-        for api in results:
-            pattern = scenario.hosting_patterns[api.name]
-            if pattern.hosted or len(pattern.metered) > 1 or api.tokens is None or not api.tokens.output:
-                continue
-            (metered,) = pattern.metered.values()
-            rates = token_rates(metered, book)
-            price = blended_price(
-                rates.prompt, rates.output, prompt_tokens=api.tokens.prompt, output_tokens=api.tokens.output
-            )
-            answer = break_even(Decimal(str(round(_cost(cluster), 2))), price, capacity[cluster.name])
-            tokens = answer.tokens_per_month
-            if isinstance(answer, NoBreakEven):
-                text = f"{cluster.name} never undercuts {api.name} within its capacity: {answer.reason}"
-            else:
-                text = f"{cluster.name} undercuts {api.name} from {answer.tokens_per_month / 1e6:,.0f}M tokens a month"
-            found.append(Crossing(cluster.name, api.name, tokens, not isinstance(answer, NoBreakEven), text))
-    return found
-
-
-def _headline(crossings: Sequence[Crossing], results: Sequence[PatternResult]) -> Crossing | None:
-    """The crossing of the cheapest cluster with the cheapest API."""
-    cost = {result.name: _cost(result) for result in results}
-    known = [row for row in crossings if row.cluster in cost and row.api in cost]
-    return min(known, key=lambda row: (cost[row.cluster], cost[row.api]), default=None)
-
-
-def _payback(scenario: Scenario, results: Sequence[PatternResult]) -> float | None:
-    """Months in which the cheapest purchase pays for itself against the cheapest API; None when it never does."""
-    apis = [_cost(result) for result in results if result.kind == "metered_api"]
-    bought = [result for result in results if upfront_usd(scenario.hosting_patterns[result.name])]
-    best = min(bought, key=_cost, default=None)
-    if best is None or best.bill is None or not apis:
-        return None
-    upfront = upfront_usd(scenario.hosting_patterns[best.name])
-    months = payback_months(upfront, Decimal(str(round(min(apis), 2))), best.bill.running_usd)
-    return None if months is None else float(months)
+def _payback(flows: Sequence[CashFlow]) -> float | None:
+    """Of the purchase that costs least, against the cheapest API; see `cash_flows` for what is compared."""
+    ours = [flow for flow in flows if flow.against == "metered_api"]
+    return ours[0].payback_months if ours else None
 
 
 def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
@@ -246,7 +159,7 @@ def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing]) -> 
     changes = [row.text for row in crossings]
     if len(ranked) > 1:
         best, other = ranked[:2]
-        ratio = _cost(other) / _cost(best) if _cost(best) else float("inf")
+        ratio = cost_of(other) / cost_of(best) if cost_of(best) else float("inf")
         changes.insert(0, f"{best.name} would have to cost {_times(ratio)} before {other.name} is cheaper")
     return changes
 

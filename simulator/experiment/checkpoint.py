@@ -47,7 +47,7 @@ def demand_key(scenario: Scenario) -> str:
             "name": True,
             "description": True,
             "hosting_patterns": True,
-            "prices": {"book"},
+            "prices": {"book", "discount_rate"},
             "constraints": {"monthly_cost_at_most"},
             "experiment": {"replications"},
         },

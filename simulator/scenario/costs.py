@@ -134,3 +134,5 @@ class Prices(Config):
     month: Annotated[Seconds, Field(gt=0)] | Literal["calendar"] | None = None
     """Length of the month that is billed: a duration such as '720h', or 'calendar' for the horizon's own
     calendar month; 730 h when absent."""
+    discount_rate: Share = 0.07
+    """Yearly rate at which later savings of a purchase count less (assumed)."""

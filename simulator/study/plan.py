@@ -17,7 +17,7 @@ from simulator.cost.bill import monthly_bill
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.results import run
-from simulator.decision.verdict import missed
+from simulator.decision.screening import missed
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
@@ -180,7 +180,9 @@ def plan(
     def simulate(one: Candidate) -> bool:
         """Whether it meets every objective."""
         alone = scenario.model_copy(update={"hosting_patterns": {name: one.pattern}})
-        results = run(alone, replications=replications, jobs=jobs, folder=store, tables=False, band=False)
+        results = run(
+            alone, replications=replications, jobs=jobs, folder=store, tables=False, band=False, outlook=False
+        )
         one.result = results.patterns[0]
         one.refused = "; ".join(one.result.infeasible_reasons) or missed(one.result)
         answer.simulated.append(one)

@@ -115,7 +115,7 @@ def sweep(
 def _answer(given: Configuration, patterns: Sequence[str] | None, store: Path | None) -> tuple[int, list[Row]]:
     """The rows of one configuration; runs in a process of its own."""
     try:
-        results = run(given.scenario, patterns=patterns, folder=store, tables=False, band=False)
+        results = run(given.scenario, patterns=patterns, folder=store, tables=False, band=False, outlook=False)
     except ScenarioError as error:
         # Checked before: what is left is that nothing fits its GPUs.
         reason = " ".join(fault.message for fault in error.faults)

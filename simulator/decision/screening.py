@@ -1,0 +1,118 @@
+"""Which hosting patterns may be chosen at all: one rule after another, each with its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from simulator.decision.words import kept_share, usd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+    from simulator.cost.prices import PriceBook
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Why a pattern may not be chosen.
+
+    Attributes:
+        rule: The first rule that speaks against it.
+        pattern: Its name.
+        reason: What the rule found.
+    """
+
+    rule: str
+    pattern: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.pattern} is out: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the rules left.
+
+    Attributes:
+        out: Patterns that may not be chosen, in the order of the rules.
+        left: By rule, the patterns that passed it and all before.
+        ranked: What passed every rule, cheapest first.
+    """
+
+    out: list[Exclusion] = field(default_factory=list)
+    left: dict[str, list[PatternResult]] = field(default_factory=dict)
+    ranked: list[PatternResult] = field(default_factory=list)
+
+    @property
+    def winner(self) -> str | None:
+        """Name of the pattern to choose."""
+        return self.ranked[0].name if self.ranked else None
+
+
+def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook) -> Screening:
+    """Apply the rules in their order.
+
+    Args:
+        scenario: The scenario.
+        results: Its patterns, simulated and priced.
+        book: Price book.
+    """
+    patterns, budget = scenario.hosting_patterns, scenario.constraints.monthly_cost_at_most
+    rules: dict[str, Callable[[PatternResult], str | None]] = {
+        "feasibility": lambda result: _refusal(result, api=False),
+        "compliance": lambda result: _refusal(result, api=True),
+        # A model that is gone stays in the comparison, but nobody can choose it.
+        "availability": lambda result: _retired(patterns[result.name], book),
+        "objectives": missed,
+        "budget": lambda result: _over(result, budget),
+    }
+    found = Screening()
+    candidates = list(results)
+    for rule, why_not in rules.items():
+        verdicts = [(result, why_not(result)) for result in candidates]
+        found.out.extend(Exclusion(rule, result.name, reason) for result, reason in verdicts if reason is not None)
+        candidates = [result for result, reason in verdicts if reason is None]
+        found.left[rule] = candidates
+    found.ranked.extend(sorted(candidates, key=lambda result: (cost_of(result), result.name)))
+    return found
+
+
+def cost_of(result: PatternResult) -> float:
+    """USD a month; nothing for a pattern that was not simulated."""
+    return result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
+
+
+def missed(result: PatternResult) -> str | None:
+    """Why a pattern that was simulated will not do; None where it will."""
+    if result.saturation == "overloaded":
+        return "it is overloaded: it turns requests away, or keeps more waiting than it serves"
+    shares = ", ".join(
+        f"{name} ({kept_share(load.share_met or 0.0)} of its requests)"
+        for name, load in result.workloads.items()
+        if load.objective_met is False
+    )
+    return f"objectives not met for {shares}" if shares else None
+
+
+def _refusal(result: PatternResult, *, api: bool) -> str | None:
+    """Why a pattern was not simulated: an API because it may not see the prompts, a cluster for want of memory."""
+    return "; ".join(result.infeasible_reasons) or None if (result.kind == "metered_api") is api else None
+
+
+def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
+    """Why an API of a pattern cannot be had any more, as of the price book."""
+    entries = {api.model: book.api_prices.get(api.model) for api in pattern.metered.values()}
+    gone = [(model, entry.retires_on) for model, entry in entries.items() if entry and entry.retired(book.date)]
+    return "; ".join(f"{model} was shut down on {day}" for model, day in gone) or None
+
+
+def _over(result: PatternResult, budget: Decimal | None) -> str | None:
+    if budget is None or cost_of(result) <= budget:
+        return None
+    return f"{usd(cost_of(result))} USD a month exceed the budget of {usd(budget)} USD"

@@ -1,0 +1,144 @@
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost.prices import load_price_book
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
+from simulator.decision.cost_curve import Costing, Series, cheapest, cost_at, cost_curve, hourly_shape
+from simulator.decision.results import run
+from tests.experiment.small import small
+
+BOOK = load_price_book("2026-11")
+MONTH = Decimal(730)
+NAMES = ("api", "rented", "bought", "hybrid")
+volumes = st.floats(0.0, 4e9)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return run(small(), replications=1)
+
+
+def costing(name, capacity=4_000_000_000, *, scenario=None, sent=0.1, busy=0.2):
+    """A pattern that served 600M prompt and 200M output tokens in a month, some of them by the API."""
+    scenario = scenario or small()
+    pattern = scenario.hosting_patterns[name]
+    share = 1.0 if not pattern.hosted else sent if pattern.metered else 0.0
+    use = ApiUse(round(6e8 * share), 0, round(2e8 * share))
+    usage = Usage(
+        730.0,
+        dict.fromkeys(pattern.hosted, ClusterUse(busy)),
+        dict.fromkeys(pattern.metered, use),
+        600_000_000,
+        200_000_000,
+    )
+    return Costing(pattern, usage, BOOK, MONTH, hourly_shape(scenario), capacity if pattern.hosted else 0)
+
+
+def usd(one, volume):
+    return float(one.bill_at(volume).total_usd)
+
+
+def test_at_the_simulated_volume_it_is_the_bill(results):
+    for series in results.decision.cost_curve.series:
+        cost = results.pattern(series.pattern).monthly_cost_usd.mean
+        assert cost_at(series, results.decision.cost_curve.today_tokens_per_month) == pytest.approx(cost, rel=1e-3)
+
+
+@given(volumes, st.floats(1.0, 10.0))
+def test_an_api_bills_in_proportion(volume, factor):
+    api = costing("api")
+    assert usd(api, volume * factor) == pytest.approx(factor * usd(api, volume), rel=1e-6, abs=1e-4)
+
+
+@given(st.sampled_from(NAMES), volumes, volumes)
+def test_more_volume_never_costs_less(name, one, other):
+    low, high = sorted((one, other))
+    assert usd(costing(name), low) <= usd(costing(name), high) + 1e-6
+
+
+@given(st.integers(10**7, 10**10), st.floats(1e6, 2e10))
+def test_replicas_are_as_many_as_the_busiest_hour_needs(capacity, volume):
+    one = costing("rented", capacity)
+    count, peak = one.replicas_at(volume), volume * float(one.hourly.max())
+    assert count * capacity >= peak * (1 - 1e-6)
+    assert count == 1 or (count - 1) * capacity < peak * (1 + 1e-6)
+
+
+def test_each_step_adds_one_replica_and_its_rent():
+    one = costing("rented", 2_000_000_000)
+    steps = one.steps(4e9)
+    assert steps
+    for number, volume in enumerate(steps, start=1):
+        assert (one.replicas_at(volume * 0.999), one.replicas_at(volume * 1.001)) == (number, number + 1)
+        assert usd(one, volume * 1.001) - usd(one, volume * 0.999) == pytest.approx(730.0)
+
+
+def test_a_purchase_grows_with_its_replicas():
+    one = costing("bought", 2_000_000_000)
+    (step, *_) = one.steps(4e9)
+    before, after = (one.bill_at(step, count) for count in (1, 2))
+    assert after.usd("purchase") == 2 * before.usd("purchase")
+
+
+def test_two_replicas_grow_by_one():
+    one = costing("rented", 2_000_000_000, scenario=small({"hosting_patterns.rented.cluster.replicas": 2}))
+    assert [one.replicas_at(step * 1.001) for step in one.steps(4e9)][:2] == [3, 4]
+    assert one.replicas_at(0.0) == 2
+
+
+def test_a_hybrid_keeps_its_cluster_and_sends_what_an_hour_has_too_much_of():
+    one = costing("hybrid", 2_000_000_000, sent=0.0)
+    assert {one.replicas_at(volume) for volume in (0.0, 1e9, 4e9)} == {1}
+    rent = usd(one, 0.0)
+    assert usd(one, 1e8) == pytest.approx(rent)
+    # All but what the cluster can serve goes to the API, at 0.72 USD per million.
+    assert usd(one, 1e11) - rent == pytest.approx(0.72e-6 * (1e11 - 2e9), rel=0.01)
+
+
+def test_a_demand_of_nothing_costs_the_fixed_lines():
+    assert usd(costing("api"), 0.0) == 0.0
+    assert usd(costing("rented"), 0.0) == pytest.approx(730.0)
+
+
+lines = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 100), min_size=0, max_size=5, unique=True), st.lists(st.integers(0, 50), min_size=7)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(lines, st.floats(0.0, 100.0))
+def test_the_envelope_is_the_lowest_line(drawn, at):
+    series = []
+    for number, (inner, costs) in enumerate(drawn):
+        xs = sorted({0, 100, *inner})
+        series.append(Series(str(number), "", xs, [float(cost) for cost in costs[: len(xs)]], [0] * len(xs)))
+    ranges = cheapest(series)
+    assert (ranges[0].from_tokens, ranges[-1].to_tokens) == (0, 100)
+    assert all(left.to_tokens == right.from_tokens for left, right in pairwise(ranges))
+    lowest = min(cost_at(one, at) for one in series)
+    # Ends of ranges are whole tokens, so a line may be left or taken up one token late.
+    near = [one.pattern for one in ranges if one.from_tokens - 1 <= at <= one.to_tokens + 1]
+    assert min(cost_at(one, at) for one in series if one.pattern in near) == pytest.approx(lowest, abs=1e-6)
+
+
+def test_only_what_may_be_chosen_is_the_cheapest():
+    costings = {name: costing(name) for name in NAMES}
+    curve = cost_curve(costings, ["rented", "hybrid"])
+    assert {one.pattern for one in curve.cheapest} <= {"rented", "hybrid"}
+    assert [one.pattern for one in curve.series] == list(NAMES)
+    assert curve.series[1].tokens_per_month[-1] == 2_000_000_000
+
+
+def test_the_break_even_of_the_curve_is_that_of_the_formula():
+    """Where no replica is added, the line of a fixed cost and that of an API cross where the formula says."""
+    curve = cost_curve({"api": costing("api"), "rented": costing("rented", 10**11)}, ["api", "rented"])
+    (first, second) = curve.cheapest
+    assert (first.pattern, second.pattern) == ("api", "rented")
+    assert first.to_tokens == pytest.approx(730.0 / 0.72e-6, rel=1e-6)
