@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from simulator.cost.usage import pooled
 from simulator.decision.cost_curve import Costing, cost_curve, hourly_shape
-from simulator.experiment.results import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from decimal import Decimal
 
-    from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
@@ -24,7 +21,6 @@ def with_outlook(
     decision: Decision,
     scenario: Scenario,
     screening: Screening,
-    runs: Mapping[str, Sequence[RunSummary]],
     book: PriceBook,
     month_hours: Decimal,
     capacity_tokens_per_month: Mapping[str, int],
@@ -35,7 +31,6 @@ def with_outlook(
         decision: From `decide`.
         scenario: The scenario.
         screening: What the rules left of its patterns.
-        runs: Replications, by pattern.
         book: Price book.
         month_hours: Length of the month that is billed.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
@@ -44,13 +39,14 @@ def with_outlook(
     costings = {
         result.name: Costing(
             scenario.hosting_patterns[result.name],
-            pooled([usage_of(run) for run in runs[result.name]]),
+            result.usage,
             book,
             month_hours,
             hourly,
             capacity_tokens_per_month.get(result.name, 0),
         )
         for result in screening.left["compliance"]
+        if result.usage is not None
     }
     choosable = [result.name for result in screening.left["availability"]]
     return replace(decision, cost_curve=cost_curve(costings, choosable))

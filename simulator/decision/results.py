@@ -235,7 +235,7 @@ def run(
     screening = screen(scenario, results, book)
     decision = decide(scenario, results, book, monthly, screening)
     if outlook:
-        decision = with_outlook(decision, scenario, screening, runs, book, month, monthly)
+        decision = with_outlook(decision, scenario, screening, book, month, monthly)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
 
 

@@ -160,7 +160,7 @@ def pattern_result(
     capacity_fraction: float | None,
 ) -> PatternResult:
     """Combine replications, and price each."""
-    usages = [usage_of(run) for run in runs]
+    usages = [_usage(run) for run in runs]
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
     usage = pooled(usages)
     mean_bill = monthly_bill(pattern, usage, book, month_hours)
@@ -200,8 +200,7 @@ def _by_replication(runs: Sequence[RunSummary], bills: Sequence[Bill]) -> dict[s
     return {"all": whole} | {name: tails([run.workloads[name] for run in runs]) for name in runs[0].workloads}
 
 
-def usage_of(run: RunSummary) -> Usage:
-    """What the bill of one replication needs to know."""
+def _usage(run: RunSummary) -> Usage:
     clusters = {name: use.utilisation for name, use in run.backends.items() if use.utilisation is not None}
     return Usage(
         hours=run.hours,
