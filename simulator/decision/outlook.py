@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from simulator.decision.cost_curve import Costing, cost_curve, hourly_shape
+from simulator.decision.cost_curve import cost_curve
+from simulator.decision.costing import Costing, hourly_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
-from simulator.decision.cost_curve import Costing, Series, cheapest, cost_at, cost_curve, hourly_shape
+from simulator.decision.cost_curve import Series, cheapest, cost_at, cost_curve
+from simulator.decision.costing import Costing, hourly_shape
 from simulator.decision.results import run
 from tests.experiment.small import small
 

@@ -1,0 +1,203 @@
+"""What a hosting pattern costs at a volume other than the simulated one.
+
+The bill is the pattern's own, of the tokens, busy time and replicas the other volume needs. A cluster gets another
+replica where the busiest hour of the demand asks for more than a full batch can serve; a hybrid keeps its cluster, and
+its API takes what an hour has too much of. Queueing makes both need a little more than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from functools import cached_property
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from simulator.cost.bill import Bill, monthly_bill
+from simulator.cost.usage import ApiUse, Usage
+from simulator.scenario.costs import Purchase
+from simulator.scenario.workloads import RecordedWorkload
+from simulator.workload.calendar import ClinicalCalendar
+from simulator.workload.lengths import mean_tokens
+from simulator.workload.replay import replayed
+from simulator.workload.volume import expected_requests
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.cost.prices import PriceBook
+    from simulator.scenario.patterns import HostedCluster, HostingPattern
+    from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import SyntheticWorkload
+
+#: Steps known; a cluster that needs more of them is far beyond its place.
+_MOST_STEPS: Final = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Costing:
+    """What is needed to price one hosting pattern at a volume other than the simulated one.
+
+    Attributes:
+        pattern: The hosting pattern.
+        usage: What was measured.
+        book: Price book.
+        month_hours: Length of the billed month.
+        hourly: Expected tokens of each hour of the horizon over their mean.
+        capacity_tokens_per_month: What its clusters could serve of this mix; 0 for an API.
+    """
+
+    pattern: HostingPattern
+    usage: Usage
+    book: PriceBook
+    month_hours: Decimal
+    hourly: NDArray[np.float64] = field(repr=False)
+    capacity_tokens_per_month: int = 0
+
+    @cached_property
+    def tokens_per_month(self) -> float:
+        """Served tokens at the simulated volume."""
+        served = self.usage.served_prompt_tokens + self.usage.served_output_tokens
+        return served * float(self.month_hours) / self.usage.hours
+
+    @cached_property
+    def replicas(self) -> int:
+        """Replicas as configured."""
+        return sum(one.cluster.replicas for one in self.pattern.hosted.values())
+
+    @property
+    def grows(self) -> bool:
+        """Whether more volume means more replicas: nothing else can take what does not fit."""
+        return bool(self.pattern.hosted) and not self.pattern.metered
+
+    def replicas_at(self, tokens_per_month: float) -> int:
+        """Replicas that the busiest hour of this volume needs; never fewer than configured."""
+        if not self.grows or self.capacity_tokens_per_month <= 0:
+            return self.replicas
+        unit = self.unit
+        each = self.capacity_tokens_per_month * unit / self.replicas
+        need = ceil(tokens_per_month * float(self.hourly.max()) / each - 1e-9) * unit
+        return max(self.replicas, need)
+
+    def steps(self, most: float) -> list[float]:
+        """Volumes from which another replica is needed."""
+        if not self.grows or self.capacity_tokens_per_month <= 0:
+            return []
+        # Each replica adds what it can serve in the busiest hour, as tokens of the whole month.
+        each = self.capacity_tokens_per_month * self.unit / self.replicas / float(self.hourly.max())
+        first = self.replicas // self.unit
+        numbers = range(first, min(ceil(most / each), first + _MOST_STEPS))
+        return [number * each for number in numbers if number * each < most]
+
+    @property
+    def unit(self) -> int:
+        """Replicas added at once: one of a single cluster, one more of everything where there are several."""
+        return 1 if len(self.pattern.hosted) == 1 else self.replicas
+
+    def bill_at(self, tokens_per_month: float, replicas: int | None = None) -> Bill:
+        """The bill of a month at this volume, with as many replicas as it needs unless told."""
+        count = self.replicas_at(tokens_per_month) if replicas is None else replicas
+        pattern = self.pattern if count == self.replicas else with_replicas(self.pattern, count / self.replicas)
+        factor = tokens_per_month / self.tokens_per_month if self.tokens_per_month else 0.0
+        return monthly_bill(pattern, self._usage_at(factor, count), self.book, self.month_hours)
+
+    def _usage_at(self, factor: float, replicas: int) -> Usage:
+        measured = self._measured_share
+        sent = self._sent_at(factor)
+        kept = (1.0 - sent) / (1.0 - measured) if measured < 1.0 else 0.0
+        busy = factor * kept * (self.replicas / replicas if replicas else 1.0)
+        return replace(
+            self.usage,
+            clusters={
+                name: replace(use, busy_fraction=min(1.0, use.busy_fraction * busy))
+                for name, use in self.usage.clusters.items()
+            },
+            apis=self._api_use(factor, sent),
+            served_prompt_tokens=round(self.usage.served_prompt_tokens * factor),
+            served_output_tokens=round(self.usage.served_output_tokens * factor),
+        )
+
+    @cached_property
+    def _measured_share(self) -> float:
+        """Share of the served tokens that the APIs charged for; a pattern without clusters sends everything."""
+        if not self.pattern.hosted:
+            return 1.0
+        billed = sum(use.prompt_tokens + use.output_tokens for use in self.usage.apis.values())
+        served = self.usage.served_prompt_tokens + self.usage.served_output_tokens
+        return min(1.0, billed / served) if served else 0.0
+
+    def _sent_at(self, factor: float) -> float:
+        """Share that goes to the API: as measured, and what the busy hours have too much of beyond that."""
+        if not self.pattern.metered or not self.pattern.hosted:
+            return self._measured_share
+        now, then = self._excess(1.0), self._excess(factor)
+        beyond = max(0.0, then - now) / (1.0 - now) if now < 1.0 else 0.0
+        return self._measured_share + (1.0 - self._measured_share) * beyond
+
+    def _excess(self, factor: float) -> float:
+        """Share of the expected demand above what the clusters serve in its hour."""
+        asked = self.hourly * self.tokens_per_month * factor
+        total = float(asked.sum())
+        return float(np.maximum(asked - self.capacity_tokens_per_month, 0.0).sum()) / total if total else 0.0
+
+    def _api_use(self, factor: float, sent: float) -> dict[str, ApiUse]:
+        if self._measured_share > 0.0:
+            more = factor * sent / self._measured_share
+            return {name: _times(use, more) for name, use in self.usage.apis.items()}
+        # Nothing was sent yet: whatever comes has the mix of the whole, and goes to the first.
+        served = ApiUse(self.usage.served_prompt_tokens, 0, self.usage.served_output_tokens)
+        return {
+            name: _times(served, factor * sent) if number == 0 else use
+            for number, (name, use) in enumerate(self.usage.apis.items())
+        }
+
+
+def hourly_shape(scenario: Scenario) -> NDArray[np.float64]:
+    """Expected tokens of each cell of the calendar, as a rate over the mean rate."""
+    calendar = ClinicalCalendar(scenario.horizon)
+    length_s = calendar.cells.length_s
+    tokens = np.zeros(len(length_s))
+    for load in scenario.workloads.values():
+        tokens += _cell_tokens(load, scenario, calendar)
+    mean = tokens.sum() / length_s.sum()
+    return tokens / length_s / mean if mean else np.ones(len(length_s))
+
+
+def _cell_tokens(
+    load: SyntheticWorkload | RecordedWorkload, scenario: Scenario, calendar: ClinicalCalendar
+) -> NDArray[np.float64]:
+    """Tokens of one workload in each cell: expected, or those of its recording."""
+    if isinstance(load, RecordedWorkload):
+        table, rows, arrival_s = replayed(load, calendar.cells)
+        cell = np.searchsorted(calendar.cells.start_s, arrival_s, side="right") - 1
+        tokens = table.prompt_tokens[rows] + table.output_tokens[rows]
+        return np.bincount(cell, weights=tokens, minlength=len(calendar.cells.start_s)).astype(np.float64)
+    each = mean_tokens(load.prompt_tokens) + mean_tokens(load.output_tokens, load.max_tokens)
+    return each * expected_requests(load, scenario, calendar)
+
+
+def with_replicas(pattern: HostingPattern, factor: float) -> HostingPattern:
+    """The pattern with this many times the replicas; bought hardware costs as many times as much."""
+    grown = {name: _grown(one, factor) for name, one in pattern.hosted.items()}
+    if pattern.clusters is not None:  # type: ignore[union-attr]
+        return pattern.model_copy(update={"clusters": grown})
+    (one,) = grown.values()
+    return pattern.model_copy(update={"cluster": one.cluster, "costs": one.costs})
+
+
+def _grown(one: HostedCluster, factor: float) -> HostedCluster:
+    cluster = one.cluster.model_copy(update={"replicas": round(one.cluster.replicas * factor)})
+    costs, compute = one.costs, one.costs.compute
+    if isinstance(compute, Purchase):
+        exact = Decimal(str(factor))
+        prices = {name: getattr(compute, name) * exact for name in ("gpus", "chassis", "infrastructure")}
+        costs = costs.model_copy(update={"compute": compute.model_copy(update=prices)})
+    return one.model_copy(update={"cluster": cluster, "costs": costs})
+
+
+def _times(use: Any, factor: float) -> Any:  # noqa: ANN401 - whatever an API meters
+    """Every count of a use, times the same."""
+    counts = {part.name: getattr(use, part.name) for part in fields(use)}
+    return replace(use, **{name: round(count * factor) for name, count in counts.items() if isinstance(count, int)})
