@@ -20,6 +20,7 @@ from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.profile_cli import profile
 from simulator.study_cli import plan, runs, sweep
+from simulator.trace_cli import trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
+app.add_typer(trace, name="trace")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[

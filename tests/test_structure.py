@@ -19,7 +19,7 @@ PACKAGE = ROOT / "simulator"
 LAYERS = [
     {"__main__"},
     {"cli", ""},
-    {"audit_cli", "profile_cli", "study_cli"},
+    {"audit_cli", "profile_cli", "study_cli", "trace_cli"},
     {"report", "bench", "audit"},
     {"study"},
     {"decision"},

@@ -1,0 +1,139 @@
+"""What every importer is given: what the user asked for, and the secrets that are thrown away afterwards."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from simulator.errors import TraceError
+from simulator.workload.importers.tally import Tally
+from simulator.workload.trace import is_workload_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from simulator.workload.importers.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Which workload a request belongs to, by a map that the user wrote and nothing else.
+
+    Attributes:
+        name: Workload of everything that is not in the map.
+        by: The format's field that is looked up, such as its model; None to look nothing up.
+        names: Workload of each value of that field.
+    """
+
+    name: str = "requests"
+    by: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.names.values()):
+            # Five digits may be a person's number.
+            if not is_workload_name(name) or sum(letter.isdigit() for letter in name) >= 5:
+                raise TraceError(
+                    "a workload's name has lower-case letters, underscores and fewer than five digits, 64 at most"
+                )
+        if bool(self.names) != (self.by is not None):
+            raise TraceError("--label-by and --label go together: the first names the field, the second its values")
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """All names, the one of everything else first."""
+        return tuple(dict.fromkeys((self.name, *self.names.values())))
+
+    def indices(self, values: Sequence[object]) -> NDArray[np.int16]:
+        """Index into `workloads` of each value."""
+        places = {value: self.workloads.index(name) for value, name in self.names.items()}
+        return np.array([places.get(value, 0) if isinstance(value, str) else 0 for value in values], np.int16)
+
+
+@dataclass(slots=True)
+class Context:
+    """One import.
+
+    Attributes:
+        labels: Of workloads.
+        zone: Of moments that name none.
+        time_form: `strptime` format of moments that are neither ISO 8601 nor a count.
+        columns: Names of the user's own, by what they hold.
+        seed: Of what a format has to draw.
+        sessions: Whether the requests of a session are taken to extend one another.
+        tally: What became of every row.
+        assumed: Sentences for the header.
+    """
+
+    labels: Labels = field(default_factory=Labels)
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    time_form: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 1
+    sessions: bool = False
+    tally: Tally = field(default_factory=Tally)
+    assumed: list[str] = field(default_factory=list)
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _ordinals: dict[int, int] = field(default_factory=dict)
+
+    def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
+        """A number for each value under a key that nobody keeps; 0 where there is none."""
+        return np.array([self._digest(value) for value in values], np.int64)
+
+    def ordinals(self, values: Sequence[object]) -> NDArray[np.int32]:
+        """Small numbers in the order in which values first appear, -1 where there is none."""
+        found = [self._digest(value) for value in values]
+        return np.array(
+            [self._ordinals.setdefault(digest, len(self._ordinals)) if digest else -1 for digest in found], np.int32
+        )
+
+    def _digest(self, value: object) -> int:
+        if not isinstance(value, (str, int)) or value == "":
+            return 0
+        data = (
+            str(value).encode("utf-8", "replace") if isinstance(value, str) else value.to_bytes(32, "big", signed=True)
+        )
+        return int.from_bytes(blake2b(data, digest_size=8, key=self._key).digest(), "big", signed=True) or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of log and how to read it.
+
+    Attributes:
+        name: As the user writes it.
+        read: Rows of one file, in the order they stand there; counts what it leaves out.
+        source: What the header says of the origin.
+        licence: Of public data.
+        patterns: Names of its files, when a folder is imported.
+        own_zero: Times count from a start of the trace's own: no date, no hour of the week.
+        public: Published without content; nothing in it needed to be dropped.
+        aggregate: The log has no single requests; they are drawn.
+    """
+
+    name: str
+    read: ReadRows
+    source: str
+    licence: str = "not stated; the operator's own record"
+    patterns: tuple[str, ...] = ("*.csv", "*.json", "*.jsonl", "*.ndjson", "*.parquet")
+    own_zero: bool = False
+    public: bool = False
+    aggregate: bool = False
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class ReadRows(Protocol):
+        """How a format reads one file."""
+
+        def __call__(self, path: Path, context: Context) -> Iterator[Rows]:
+            """Rows as they stand there."""

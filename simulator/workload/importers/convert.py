@@ -1,0 +1,147 @@
+"""From a log to a canonical trace: read, screen, sort, de-identify, write; all of it or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from simulator.errors import TraceError
+from simulator.units import WEEK_S
+from simulator.workload.importers.rows import UNKNOWN, Rows, take_rows
+from simulator.workload.importers.source import source_files
+from simulator.workload.importers.spill import Spill
+from simulator.workload.importers.values import NS
+from simulator.workload.request import RequestTable
+from simulator.workload.trace import (
+    DEFAULT_MAX_TOKENS,
+    DEFAULT_PRIORITY,
+    OPTIONAL,
+    REQUIRED,
+    trace_suffix,
+    write_chunks,
+)
+from simulator.workload.trace_header import TraceHeader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from simulator.workload.importers.context import Context, Format
+
+_MONDAY_NS: Final = 4 * 86_400 * NS  # 1970-01-05
+_ALLOWED: Final = "only times, token counts and what the user mapped were read; everything else was dropped unread"
+_WEEKS: Final = "dates were dropped: times keep their place in the week, not the week"
+_KEYS: Final = "identities and sessions became small numbers under a random key that was thrown away"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user wants of an import beside what its format needs.
+
+    Attributes:
+        tolerate: Share of rows that may be wrong, 0 to 1.
+        keep_dates: Say in the header on which day the trace begins.
+        source: Origin, instead of the format's.
+        licence: Terms, instead of the format's.
+    """
+
+    tolerate: float = 0.0
+    keep_dates: bool = False
+    source: str | None = None
+    licence: str | None = None
+
+
+def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wish) -> TraceHeader:
+    """Import a file or a folder and write it as a canonical trace; `context.tally` tells what became of every row.
+
+    Raises:
+        TraceError: Something is broken, too many rows are wrong, or nothing is left; the target is as it was before.
+    """
+    trace_suffix(target)
+    if not target.parent.is_dir():
+        raise TraceError(f"{target}: there is no folder {target.parent}")
+    files = source_files(source, kind.patterns)
+    if target.resolve() in [path.resolve() for path in files]:
+        raise TraceError(f"{target}: source and target are the same file")
+    tally = context.tally
+    with Spill(target.parent) as spill:
+        known: set[str] = set()
+        for path in files:
+            for rows in kind.read(path, context):
+                spill.add(rows)
+                known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
+        tally.judge(wish.tolerate)
+        if not spill.rows:
+            raise TraceError("\n".join([*tally.faults(), f"{source}: there is no request in it{_why(tally.left_out)}"]))
+        tally.disordered = spill.disordered
+        first_ns = 0 if kind.own_zero else spill.first_ns
+        header = _header(kind, context, wish, first_ns, spill.last_ns, known)
+        header = write_chunks(_tables(spill, context, first_ns, known), target, header)
+    tally.imported = header.rows
+    return header
+
+
+def _why(left_out: dict[str, int]) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    return f" (left out: {reasons})" if reasons else ""
+
+
+def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: int, known: set[str]) -> TraceHeader:
+    dropped = () if kind.public else (_ALLOWED, *((_KEYS,) if known & {"identity", "prefix_id"} else ()))
+    dated = not kind.own_zero
+    return TraceHeader(
+        source=wish.source or kind.source,
+        licence=wish.licence or kind.licence,
+        # A whole second later at least, so that every arrival lies before.
+        span_s=float((last_ns - first_ns) // NS + 1),
+        rows=0,
+        columns=(*REQUIRED, *(name for name in OPTIONAL if name in known)),
+        sha256="",
+        time_zone=context.zone.key if dated else None,
+        week_offset_s=_week_offset_s(first_ns, context) if dated else None,
+        start_date=_local(first_ns, context).date().isoformat() if dated and wish.keep_dates else None,
+        deidentified=(*dropped, *((_WEEKS,) if dated and not wish.keep_dates else ())),
+        assumed=tuple(context.assumed),
+    )
+
+
+def _local(time_ns: int, context: Context) -> datetime:
+    return datetime.fromtimestamp(time_ns // NS, UTC).astimezone(context.zone)
+
+
+def _week_offset_s(time_ns: int, context: Context) -> float:
+    """Seconds since Monday 00:00 of the local clock."""
+    offset = _local(time_ns, context).utcoffset()
+    shift_ns = 0 if offset is None else int(offset.total_seconds()) * NS
+    return (time_ns + shift_ns - _MONDAY_NS) % (int(WEEK_S) * NS) / NS
+
+
+def _tables(spill: Spill, context: Context, first_ns: int, known: set[str]) -> Iterable[RequestTable]:
+    for rows in _unique(spill, context) if "identity" in known else spill.sorted():
+        output = rows["output_tokens"]
+        limit = np.where(rows["max_tokens"] > 0, rows["max_tokens"], np.maximum(output, DEFAULT_MAX_TOKENS))
+        yield RequestTable(
+            workloads=context.labels.workloads,
+            arrival_s=(rows["time_ns"] - first_ns) / NS,
+            workload=rows["workload"],
+            prompt_tokens=rows["prompt_tokens"],
+            output_tokens=output,
+            max_tokens=limit.astype(np.int32),
+            prefix_id=rows["prefix_id"],
+            prefix_tokens=rows["prefix_tokens"],
+            priority=np.where(rows["priority"] > 0, rows["priority"], DEFAULT_PRIORITY).astype(np.int8),
+        )
+
+
+def _unique(spill: Spill, context: Context) -> Iterator[Rows]:
+    """The rows without those that have moment and identity of another."""
+    for rows in spill.sorted():
+        order = np.lexsort((np.arange(len(rows["time_ns"])), rows["identity"], rows["time_ns"]))
+        identity, time_ns = rows["identity"][order], rows["time_ns"][order]
+        again = np.zeros(len(order), np.bool_)
+        again[order[1:]] = (identity[1:] != 0) & (identity[1:] == identity[:-1]) & (time_ns[1:] == time_ns[:-1])
+        context.tally.duplicates += int(again.sum())
+        yield take_rows(rows, ~again)

@@ -1,0 +1,42 @@
+"""Requests on their way from a log to a trace: columns of numbers, in the order of the source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+#: One array for each of `KINDS`, all of one length.
+Rows: TypeAlias = "dict[str, NDArray[Any]]"
+
+#: `time_ns` counts from 1970 or from a zero of the source's own; `identity` tells requests apart, 0 where unknown.
+KINDS: Final[dict[str, type[np.generic]]] = {
+    "time_ns": np.int64, "workload": np.int16, "prompt_tokens": np.int32, "output_tokens": np.int32,
+    "prefix_id": np.int32, "prefix_tokens": np.int32, "max_tokens": np.int32, "priority": np.int8,
+    "identity": np.int64,
+}  # fmt: skip
+#: What stands where a source does not say.
+UNKNOWN: Final = {"workload": 0, "prefix_id": -1, "prefix_tokens": 0, "max_tokens": 0, "priority": 0, "identity": 0}
+
+
+def make_rows(time_ns: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike, **known: ArrayLike) -> Rows:
+    """Columns of which all that is not given is unknown."""
+    given = {"time_ns": time_ns, "prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **known}
+    size = len(np.asarray(time_ns))
+    return {
+        name: np.asarray(given[name]).astype(kind) if name in given else np.full(size, UNKNOWN[name], kind)
+        for name, kind in KINDS.items()
+    }
+
+
+def join_rows(parts: list[Rows]) -> Rows:
+    """One after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in KINDS}
+
+
+def take_rows(rows: Rows, index: NDArray[Any]) -> Rows:
+    """Those at these places, or where true."""
+    return {name: column[index] for name, column in rows.items()}

@@ -1,0 +1,82 @@
+"""What became of every row of a source: imported, left out for a reason, wrong, or a duplicate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: Places named of each kind of fault.
+_NAMED: Final = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one import; `rows = imported + duplicates + left out + wrong`.
+
+    Attributes:
+        rows: Records read.
+        imported: Requests in the trace.
+        duplicates: Of one and the same request, by its identity in the source.
+        disordered: Rows that began before the row ahead of them; they were sorted.
+        left_out: By reason, records that are no request that was served.
+        wrong: By reason, records that could not be understood.
+        places: By reason, where the first of these stand.
+    """
+
+    rows: int = 0
+    imported: int = 0
+    duplicates: int = 0
+    disordered: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    wrong: dict[str, int] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, count: int) -> None:
+        """Count records that are right but are not wanted."""
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+    def reject(self, path: Path, lines: Iterable[int], reason: str) -> None:
+        """Count records that are wrong, and remember where the first of them stand."""
+        for line in lines:
+            self.wrong[reason] = self.wrong.get(reason, 0) + 1
+            places = self.places.setdefault(reason, [])
+            if len(places) < _NAMED:
+                places.append(f"{path}:{line}")
+
+    def judge(self, tolerated_share: float) -> None:
+        """Refuse the import when more rows are wrong than is tolerated.
+
+        Raises:
+            TraceError: Every kind of fault, with how many there are and where the first stand.
+        """
+        wrong = sum(self.wrong.values())
+        if wrong > tolerated_share * self.rows:
+            share = f"{wrong:,} of {self.rows:,} rows are wrong, {tolerated_share:.4g} of them are tolerated"
+            raise TraceError("\n".join([*self.faults(), f"nothing was imported: {share} (--tolerate)"]))
+
+    def faults(self) -> list[str]:
+        """A line for each kind of wrong row."""
+        return [
+            f"{places[0]}: {reason}" + (f" ({self.wrong[reason]:,} rows: {_short(places)})" if len(places) > 1 else "")
+            for reason, places in self.places.items()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        wrong = [{"reason": key, "count": count, "first": self.places[key]} for key, count in self.wrong.items()]
+        counts = {name: getattr(self, name) for name in ("rows", "imported", "duplicates", "disordered")}
+        return counts | {"left_out": dict(self.left_out), "wrong": wrong}
+
+
+def _short(places: list[str]) -> str:
+    """`lines 3, 7, 9` of one file, `2 files` … as far as they are named."""
+    lines = [place.rpartition(":")[2] for place in places]
+    files = {place.rpartition(":")[0] for place in places}
+    return f"lines {', '.join(lines)}{', …' if len(lines) == _NAMED else ''}" if len(files) == 1 else ", ".join(places)

@@ -1,0 +1,125 @@
+"""Counts and moments as logs write them, a column at a time; what cannot be one is marked, never guessed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+NS: Final = 1_000_000_000
+#: No log of a language model is older or younger: 2000-01-01 and 2100-01-01, in seconds since 1970.
+EARLIEST_S, LATEST_S = 946_684_800, 4_102_444_800
+
+_ISO: Final = re.compile(
+    r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?$"
+)
+_ZONED: Final = re.compile(r"(?:Z|UTC|[T ][\d:.]+ ?[+-]\d\d(?::?\d\d)?)$")
+_NUMBER: Final = re.compile(r"^\d{1,19}(?:\.\d*)?$")
+
+
+def numbers(values: Sequence[object]) -> NDArray[np.float64]:
+    """Each value as a number, NaN where it is none; text such as `"12"` is one, true and false are not."""
+    import pandas as pd
+
+    plain = [
+        value if type(value) in (str, float) or (type(value) is int and abs(value) < 2**53) else None
+        for value in values
+    ]
+    # A list of nothing but None would come back as objects.
+    series = pd.Series(plain, dtype=object)
+    return np.asarray(pd.to_numeric(series, errors="coerce").astype(np.float64))
+
+
+def whole(values: NDArray[np.float64], low: int, high: int) -> NDArray[np.bool_]:
+    """Which of them are whole numbers within these bounds."""
+    return np.asarray((values >= low) & (values <= high) & (values == np.floor(values)))
+
+
+def seconds_ns(values: Sequence[object], unit_s: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Nanoseconds of counts since a start of the trace's own, and which of them are no such count."""
+    count = numbers(values) * unit_s
+    bad = ~((count >= 0) & (count < LATEST_S))
+    return np.round(np.where(bad, 0.0, count) * NS).astype(np.int64), bad
+
+
+def instants_ns(
+    values: Sequence[object], zone: ZoneInfo, form: str | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Nanoseconds since 1970 of moments, and which of them are none.
+
+    Args:
+        values: ISO 8601 with a zone or without, or seconds, milli-, micro- or nanoseconds since 1970; mixed at will.
+        zone: Of those without. An hour that a clock change repeats is taken as its first, one that it skips is none.
+        form: `strptime` format of those that are neither.
+    """
+    import pandas as pd
+
+    text = pd.Series([_as_text(value) for value in values], dtype="str")
+    found = np.zeros(len(text), np.int64)
+    done = np.zeros(len(text), np.bool_)
+    epoch = text.str.match(_NUMBER).to_numpy(bool)
+    if epoch.any():
+        found[epoch], done[epoch] = _since_1970(text[epoch])
+    iso = ~epoch & text.str.match(_ISO).to_numpy(bool)
+    rest = ~epoch & ~iso
+    for mask, pattern in ((iso, "ISO8601"), (rest, form)):
+        if pattern is None or not mask.any():
+            continue
+        part = text[mask]
+        zoned = (
+            part.str.contains(_ZONED).to_numpy(bool) if pattern == "ISO8601" else np.full(len(part), "%z" in pattern)
+        )
+        stamps = _parsed(part, pattern, zoned, zone)
+        found[mask], done[mask] = stamps
+    inside = (found >= EARLIEST_S * NS) & (found < LATEST_S * NS)
+    return found, ~(done & inside)
+
+
+def _as_text(value: object) -> str:
+    if type(value) is str:
+        return value.strip() if len(value) < 64 else ""
+    return str(value) if type(value) in (int, float) else ""
+
+
+def _since_1970(text: pd.Series[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Counts since 1970 in the unit that their size tells."""
+    import pandas as pd
+
+    size = text.astype(np.float64).to_numpy()
+    unit = np.select([size < 1e11, size < 1e14, size < 1e17], [NS, 1_000_000, 1_000], 1)
+    good = np.isfinite(size) & (size * unit < LATEST_S * float(NS))
+    # As integers, which hold every nanosecond; a fraction is added on its own.
+    head = text.where(pd.Series(good, index=text.index), "0").str.split(".", n=1, expand=True)
+    ticks = head[0].astype(np.int64).to_numpy() * unit
+    if head.shape[1] > 1:
+        part = np.asarray(("0." + head[1].fillna("0").replace("", "0")).astype(np.float64))
+        ticks = ticks + np.round(part * unit).astype(np.int64)
+    return ticks, good
+
+
+def _parsed(
+    text: pd.Series[str], pattern: str, zoned: NDArray[np.bool_], zone: ZoneInfo
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    import pandas as pd
+
+    ticks = np.zeros(len(text), np.int64)
+    good = np.zeros(len(text), np.bool_)
+    text = text.str.replace(",", ".", regex=False) if pattern == "ISO8601" else text
+    for mask, utc in ((zoned, True), (~zoned, False)):
+        if not mask.any():
+            continue
+        stamps = pd.to_datetime(text[mask], format=pattern, utc=utc, errors="coerce")
+        if not utc:
+            first = np.ones(len(stamps), np.bool_)
+            stamps = stamps.dt.tz_localize(zone, ambiguous=first, nonexistent="NaT")
+        good[mask] = stamps.notna().to_numpy()
+        ticks[mask] = stamps.dt.tz_convert("UTC").dt.as_unit("ns").astype(np.int64).to_numpy()
+    return ticks, good
