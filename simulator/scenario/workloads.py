@@ -16,6 +16,7 @@ from simulator.scenario.base import (
     Seconds,
     Share,
 )
+from simulator.units import DAY_S
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -133,7 +134,30 @@ class BatchArrivals(Config):
     """Log standard deviation of the batch size; the mean follows from the volume."""
 
 
-Arrivals = Annotated[PoissonArrivals | BatchArrivals, Field(discriminator="kind")]
+class OnOffArrivals(Config):
+    """Requests a program sends in trains: one soon after another, then silence."""
+
+    kind: Literal["on_off"]
+    train_mean: Annotated[float, Field(ge=1, le=100_000)]
+    """Mean requests of a train (geometric)."""
+    gap: Annotated[Seconds, Field(gt=0)]
+    """Mean gap between the requests of a train (exponential)."""
+    idle_sigma: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Log standard deviation of the demand that gathers between one train's start and the next's; 0 is clockwork."""
+    clients: Annotated[int, Field(gt=0, le=1000)] = 1
+    """Programs that send independently of each other; the trains of one never overlap."""
+
+
+Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals, Field(discriminator="kind")]
+
+
+class RateVariation(Config):
+    """Swings of the request rate about its profile that last minutes or hours: a lognormal multiplier with mean 1."""
+
+    sigma: Annotated[float, Field(gt=0, le=2)]
+    """Standard deviation of its logarithm."""
+    time_constant: Annotated[Seconds, Field(ge=1, le=7 * DAY_S)]
+    """Time in which the correlation of the logarithm with itself falls to 1/e."""
 
 
 class Objectives(Config):
@@ -179,6 +203,8 @@ class SyntheticWorkload(Workload):
     """Rate on the first active day after a holiday."""
     day_variation: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Log standard deviation of a random day multiplier with mean 1."""
+    rate_variation: RateVariation | None = None
+    """Random swings of the rate within the day."""
     arrivals: Arrivals = PoissonArrivals()
     """How requests arrive around the profile."""
     prompt_tokens: Lengths

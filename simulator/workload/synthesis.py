@@ -97,7 +97,7 @@ def _synthetic(
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
     expected = expected_requests(workload, scenario, calendar)
-    arrival_s = draw_arrivals(workload, expected, calendar.cells, rng("days"), rng("arrivals"))
+    arrival_s = draw_arrivals(workload, expected, calendar.cells, rng)
     size = len(arrival_s)
     prompt, output = draw_lengths(workload, size, rng("lengths"))
     prefix_id, prefix_tokens = _prefixes(workload, number, prompt, rng("prefixes"))

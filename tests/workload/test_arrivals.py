@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, gamma
 
+from simulator.errors import ScenarioError
 from simulator.workload.arrivals import day_multipliers, draw_arrivals
 from simulator.workload.profiles import hour_of_week
 from tests.workload.clinic import APRIL, WEEK, WEEKDAYS_ONLY, expected, scenario, source
@@ -13,8 +14,9 @@ BATCHES = {"kind": "batches", "every": "30min", "spacing": "1s", "size_sigma": 0
 
 def draw(calendar, requests, replication=0, **settings):
     workload = scenario(notes=source(**settings)).workloads["notes"]
-    days, arrivals = (np.random.default_rng([replication, purpose]) for purpose in (1, 2))
-    return draw_arrivals(workload, requests, calendar.cells, days, arrivals)
+    purposes = ("days", "arrivals", "rate")
+    rngs = {purpose: np.random.default_rng([replication, number]) for number, purpose in enumerate(purposes, 1)}
+    return draw_arrivals(workload, requests, calendar.cells, rngs.__getitem__)
 
 
 def totals(settings, horizon=WEEK, replications=40):
@@ -128,3 +130,59 @@ def test_batches_are_released_inside_the_active_hours_only(every):
     assert set((heads // 86_400).astype(int).tolist()) == {1, 2, 3}
     assert heads.min() % 86_400 == 7 * 3600
     assert ((heads % 86_400) // 3600).max() < 18
+
+
+TRAINS = {"kind": "on_off", "train_mean": 30, "gap": "200ms", "idle_sigma": 0.8}
+SWING = {"sigma": 0.4, "time_constant": "30min"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"arrivals": TRAINS},
+        {"arrivals": TRAINS | {"idle_sigma": 0.0}, "profile": "prior_auth_appeals"},
+        {"arrivals": TRAINS | {"clients": 7, "train_mean": 5}, "profile": "clinical_documentation"},
+        {"rate_variation": SWING},
+        {"rate_variation": SWING, "arrivals": BATCHES},
+    ],
+)
+def test_trains_and_swings_keep_the_mean(settings):
+    mean, counts = totals({"volume": {"requests_per_month": 20_000}, **settings}, replications=60)
+    assert counts.mean() == pytest.approx(mean, abs=4 * counts.std(ddof=1) / np.sqrt(len(counts)))
+
+
+def test_trains_have_their_size_and_gap_and_those_of_one_client_never_overlap():
+    fastest = {}
+    for clients in (1, 4):
+        settings = {
+            "arrivals": TRAINS | {"gap": "2s", "idle_sigma": 0.3, "clients": clients},
+            "volume": {"requests_per_month": 300_000},
+        }
+        calendar, requests = expected(WEEK, **settings)
+        gaps_s = np.diff(draw(calendar, requests, **settings))
+        # Ten gaps of one train in 6 s are rare; two trains on top of each other make them less so.
+        fastest[clients] = np.mean(np.convolve(gaps_s, np.ones(10), "valid") < 6.0) / gamma.cdf(6.0 / 2.0, 10)
+        if clients == 1:
+            # Some silences are too short to tell from a gap, so trains seem a little longer.
+            assert len(gaps_s) / np.sum(gaps_s >= 20.0) == pytest.approx(30, rel=0.12)
+            assert np.median(gaps_s) == pytest.approx(2.0 * np.log(2), rel=0.05)
+    assert fastest[1] < 1.3
+    assert fastest[4] > 3
+
+
+def test_a_program_that_cannot_send_its_volume_is_refused():
+    settings = {"arrivals": TRAINS | {"gap": "2min"}, "volume": {"requests_per_month": 30_000}}
+    calendar, requests = expected(WEEK, **settings)
+    with pytest.raises(ScenarioError, match="each client, which sends at most 0.00833"):
+        draw(calendar, requests, **settings)
+
+
+def test_a_swinging_rate_has_its_spread_and_its_time_constant():
+    settings = {"rate_variation": SWING, "volume": {"requests_per_month": 2_000_000}}
+    calendar, requests = expected(APRIL, **settings)
+    counts = np.histogram(draw(calendar, requests, **settings), bins=30 * 24 * 12, range=(0, 30 * 86_400))[0]
+    levels = np.log(counts * len(counts) / counts.sum())
+    # Counts of about 230 add 1/230; windows of 5 minutes in 30 take off about 5 % of the variance.
+    assert levels.std() == pytest.approx(0.4, abs=0.03)
+    lag = np.corrcoef(levels[:-6], levels[6:])[0, 1]  # 30 minutes apart
+    assert lag == pytest.approx(np.exp(-1), abs=0.08)
