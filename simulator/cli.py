@@ -160,6 +160,7 @@ def run(
     store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
         "runs/store"
     ),
+    with_report: Annotated[bool, typer.Option("--report", help="Also write report.html into the run.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -199,8 +200,28 @@ def run(
         typer.echo(
             f"{results.replications} replications: ± {wide:.1%}, {reached} the ± {until:.1%} asked for", err=True
         )
+    if with_report:
+        from simulator.report.page import write_page
+
+        write_page(kept.target)
     if not quiet:
         typer.echo(f"kept in {kept.target}", err=True)
+
+
+@app.command()
+def report(
+    kept: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to.", show_default="RUN/report.html")
+    ] = None,
+) -> None:
+    """Write a run as one HTML file that opens offline.
+
+    Example: simulator report runs/ci_small --output report.html
+    """
+    from simulator.report.page import write_page
+
+    typer.echo(f"wrote {write_page(kept, output)}", err=True)
 
 
 app.command()(sweep)

@@ -1,4 +1,4 @@
-"""Amounts and shares as people read them."""
+"""Amounts, shares and times as people read them."""
 
 from __future__ import annotations
 
@@ -36,3 +36,35 @@ def kept_share(share: float) -> str:
     ('98.99 %', '99.99 %', '100 %')
     """
     return "100 %" if share >= 1.0 else f"{floor(share * 1e4 + 1e-9) / 100.0:.2f} %"
+
+
+def seconds(value: float) -> str:
+    """A latency to three digits or so, without its unit.
+
+    >>> seconds(1.5160), seconds(23.517), seconds(4200.4)
+    ('1.52', '23.5', '4,200')
+    """
+    return f"{value:.2f}" if value < 10.0 else f"{value:.1f}" if value < 1000.0 else f"{value:,.0f}"
+
+
+def duration(value_s: float) -> str:
+    """A limit in the largest unit that divides it.
+
+    >>> duration(14400.0), duration(120.0), duration(2.5)
+    ('4 h', '2 min', '2.5 s')
+    """
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if value_s >= size and value_s % size == 0:
+            return f"{value_s / size:g} {unit}"
+    return f"{value_s:g} s"
+
+
+def sentence(text: str) -> str:
+    """A clause as a sentence: a capital, unless it starts with a name, and a full stop.
+
+    >>> sentence("no hosting pattern is allowed"), sentence("api_llama costs least")
+    ('No hosting pattern is allowed.', 'api_llama costs least.')
+    """
+    first = text.split(" ", 1)[0]
+    start = text if not first.isalpha() else text[:1].upper() + text[1:]
+    return start if start.endswith((".", "?", "!")) else f"{start}."

@@ -71,12 +71,25 @@ def read_summary(run: Path) -> dict[str, Any]:
     Raises:
         RunStoreError: There is no run, or its document cannot be read.
     """
+    return _read(run, "summary.json")
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """What made a run.
+
+    Raises:
+        RunStoreError: There is no run, or its manifest cannot be read.
+    """
+    return _read(run, "manifest.json")
+
+
+def _read(run: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads((run / "summary.json").read_text("utf-8"))
+        found = json.loads((run / name).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunStoreError(f"{run} is not a run directory: {error}") from None
     if not isinstance(found, dict):
-        raise RunStoreError(f"{run} is not a run directory: its summary.json is no document")
+        raise RunStoreError(f"{run} is not a run directory: its {name} is no document")
     return found
 
 

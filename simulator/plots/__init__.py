@@ -55,6 +55,10 @@ class Plots:
         """What a month costs, by line of the bill."""
         return cost.breakdown(self.document)
 
+    def cost_by_volume(self) -> go.Figure | None:
+        """What a month costs at other volumes, with the break-evens; None where nothing was compared."""
+        return cost.by_volume(self.document, self.colours)
+
     def latency(self, workload: str | None = None, metric: str = "e2e_s") -> go.Figure:
         """Share of requests within a latency, by hosting pattern, with the objective.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simulator.plots.style import GREY, dash_of, figure
+from simulator.plots.style import GREY, figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,9 +48,10 @@ def distribution(
     objectives = scenario.workloads[workload].objectives if workload else None
     drawn = figure(
         height=340,
-        x={"title": TITLES[metric], "type": "log"},
+        x={"title": TITLES[metric], "type": "log", "dtick": "D2"},
         y={"title": "share of requests", "tickformat": ".0%", "range": [0.0, 1.03]},
     )
+    # Each line is thinner than the one before it: both are seen where they coincide.
     for number, (pattern, names) in enumerate(_sharing(tables, patterns).items()):
         rows = tables.requests(pattern, _COLUMNS)
         counted = rows["arrival_s"] >= scenario.experiment.warm_up
@@ -62,12 +63,12 @@ def distribution(
             y=shares,
             mode="lines",
             name=", ".join(names),
-            line={"color": colours[pattern], "width": 2, "dash": dash_of(number)},
+            line={"color": colours[pattern], "width": max(1.5, 4.5 - number)},
             hovertemplate="%{y:.2%} within %{x:.3g} s<extra>%{fullData.name}</extra>",
         )
     limit_s = None if objectives is None else {"ttft_s": objectives.ttft, "e2e_s": objectives.end_to_end}.get(metric)
     if objectives is not None and limit_s is not None:
-        wanted = f"objective: {objectives.share:.4g} within {limit_s:g} s"
+        wanted = f"objective: {100.0 * objectives.share:g} % within {limit_s:g} s"
         drawn.add_scatter(
             x=[limit_s, limit_s], y=[0.0, objectives.share], mode="lines+markers", name=wanted, hoverinfo="name",
             line={"color": GREY, "dash": "dash", "width": 1.5},

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 #: After Okabe and Ito (2008), told apart by everybody; the two lightest of them darkened to stand out from white.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B98200", "#3A9AD9", "#7B5EA7", "#6B7280")
-DASHES: Final = ("solid", "dash", "dot", "dashdot")
 GREY: Final = "#8A8F98"
 #: From nothing to all of it; light and dark pages can both carry it.
 SCALE: Final = ("#E8EEF4", "#9CC3E0", "#4A95C9", "#1565A5", "#0B3C6F")
@@ -20,11 +19,6 @@ SCALE: Final = ("#E8EEF4", "#9CC3E0", "#4A95C9", "#1565A5", "#0B3C6F")
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """A colour for each name, in order."""
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
-
-
-def dash_of(number: int) -> str:
-    """A dash for the lines that come after the colours are used up, and for lines that lie on one another."""
-    return DASHES[number % len(DASHES)]
 
 
 def figure(*, height: int = 380, x: Mapping[str, Any], y: Mapping[str, Any]) -> go.Figure:

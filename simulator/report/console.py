@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from simulator.decision.words import kept_share, percent, usd
+from simulator.decision.words import duration, kept_share, percent, seconds, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,7 @@ def _waits(results: Results) -> RenderableType:
         cells: list[str | Text] = []
         for metric in ("ttft_s", "e2e_s"):
             latency = result.latency.get(metric)
-            cells += [_NONE] * 3 if latency is None else [_seconds(latency.p50), _seconds(latency.p95)]
+            cells += [_NONE] * 3 if latency is None else [seconds(latency.p50), seconds(latency.p95)]
             if latency is not None:
                 cells.append(Text("grows", "red") if result.saturation == "overloaded" else _p99(latency))
         arrived = result.requests.arrived
@@ -151,7 +151,7 @@ def _broken(name: str) -> str:
 
 def _limits(objectives: Objectives) -> str:
     limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end))
-    lines = [f"{label} {_duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
+    lines = [f"{label} {duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
     return "\n".join([*lines, f"for {100.0 * objectives.share:g} %"])
 
 
@@ -175,7 +175,7 @@ def _doubts(results: Results) -> list[str]:
         if band is None:
             continue
         waits = [
-            f"{workload} {_seconds(low)} to {_seconds(high)}"
+            f"{workload} {seconds(low)} to {seconds(high)}"
             for workload, low in band.low.e2e_p99_s.items()
             if low is not None and (high := band.high.e2e_p99_s[workload]) is not None
         ]
@@ -227,18 +227,7 @@ def _capacity(share: float | None, tokens_per_month: int | None) -> str | Text:
     return f"{percent(share)} of {tokens_per_month / 1e6:,.0f}M"
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.2f}" if value < 10.0 else f"{value:.1f}" if value < 1000.0 else f"{value:,.0f}"
-
-
 def _p99(latency: Latency) -> str:
     if latency.ci95 is None:
-        return _seconds(latency.p99)
-    return f"{_seconds(latency.p99)} ± {_seconds((latency.ci95[1] - latency.ci95[0]) / 2.0)}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
+        return seconds(latency.p99)
+    return f"{seconds(latency.p99)} ± {seconds((latency.ci95[1] - latency.ci95[0]) / 2.0)}"

@@ -69,6 +69,19 @@ def test_costs_add_up_to_the_bill(results):
         assert total == pytest.approx(results.pattern(name).monthly_cost_usd.mean, abs=0.05)
 
 
+def test_costs_meet_where_a_break_even_is_said_to_be():
+    """At the mark, the lines of the cluster and of the API are as high as each other."""
+    scenario = simulator.load_scenario("scenarios/health_system.yaml")
+    quick = {"horizon": {"start": "2026-04-06", "duration": "1d", "time_zone": "UTC"}, "experiment.replications": 1}
+    results = simulator.run(scenario.with_overrides(quick), patterns=["api_gpt4_turbo", "self_hosted_rental"])
+    figure = results.plot.cost_by_volume()
+    lines = {line.name: line for line in figure.data}
+    (x,), (y,) = lines["break-even"].x, lines["break-even"].y
+    cluster = lines["self_hosted_rental"]
+    assert np.interp(x, cluster.x, cluster.y) == pytest.approx(y, rel=1e-3)
+    assert lines["today's volume"].x[0] == pytest.approx(results.decision.cost_curve.today_tokens_per_month / 1e6)
+
+
 def test_arrivals_by_hour_are_all_arrivals(results):
     drawn = sum(sum(line.y) for line in results.plot.demand().data)
     assert drawn == len(results.tables.requests("api", ["arrival_s"]))

@@ -1,0 +1,182 @@
+"""A run as one HTML file that opens offline: the verdict first, then what it rests on.
+
+Every number of a table stands in a `<data>` element with its value and its path in the published JSON document, so that
+a test can hold the page against the document. Everything that comes from a scenario is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import reduce
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from simulator.decision.words import sentence
+from simulator.errors import RunStoreError
+from simulator.experiment.runs import read_manifest, read_summary
+from simulator.experiment.tables import Tables
+from simulator.files import write_whole
+from simulator.plots import Plots
+from simulator.report import page_figures, page_tables
+from simulator.report.running import warnings_about
+from simulator.scenario.loading import load_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from simulator.scenario.schema import Scenario
+
+_SECTIONS: Final = {
+    "verdict": "Verdict",
+    "compare": "Comparison",
+    "change": "What would change it",
+    "cost": "Cost",
+    "wait": "Waiting",
+    "busy": "GPUs",
+    "demand": "Demand",
+    "assumptions": "Assumptions",
+    "made": "Provenance",
+}
+
+
+def write_page(run: Path, target: Path | None = None) -> Path:
+    """Write the report of a run directory.
+
+    Args:
+        run: The directory.
+        target: The file; `report.html` in the directory when absent.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunStoreError: There is no run, it was kept by an earlier version, or the file cannot be written.
+    """
+    document, manifest = read_summary(run), read_manifest(run)
+    if "inputs" not in document:
+        raise RunStoreError(f"{run} was kept by an earlier version, without its inputs; simulate it again")
+    scenario = load_scenario(run / "scenario.yaml")
+    plots = Plots(scenario, document, Tables(run=run, shared=manifest["same_simulation"]))
+    page = render_page(
+        document, plots, manifest, warnings_about(scenario, [row["name"] for row in document["patterns"]])
+    )
+    written = target or run / "report.html"
+    write_whole(written, page)
+    return written
+
+
+class Show:
+    """Puts numbers of a document on a page, each with where it comes from."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+
+    def value(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
+        """What stands at a dotted path; list entries by number."""
+        steps = path.split(".")
+        return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
+
+    def __call__(self, path: str, how: Callable[[float], str]) -> Markup:
+        """The number at a path, as people read it; a dash where there is none."""
+        value = self.value(path)
+        if value is None:
+            return Markup("–")
+        return Markup('<data value="{}" data-path="{}">{}</data>').format(json.dumps(value), path, how(value))
+
+
+def render_page(document: Mapping[str, Any], plots: Plots, manifest: Mapping[str, Any], warnings: Sequence[str]) -> str:
+    """The page.
+
+    Args:
+        document: The published JSON document of the run.
+        plots: Its figures.
+        manifest: What made it.
+        warnings: What deserves doubt.
+    """
+    scenario, show = plots.scenario, Show(document)
+    figures = page_figures.of(plots)
+    groups = page_figures.groups(figures)
+    names = [row["name"] for row in document["patterns"]]
+    rows = page_tables.comparison(document, show)
+    context = {
+        "title": scenario.description or scenario.name,
+        "document": document,
+        "decision": document["decision"],
+        "period": _period(scenario),
+        "first": next((at for at, row in enumerate(document["patterns"]) if row["requests"]), 0),
+        "sections": [(key, label) for key, label in _SECTIONS.items() if _there(key, document, groups)],
+        "tiles": page_tables.tiles(document, show),
+        "warnings": list(warnings),
+        "rows": rows,
+        "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),
+        "promised": page_tables.promised(document, scenario, show),
+        "bills": page_tables.bills(document, show),
+        "doubts": page_tables.doubts(document, names),
+        "failed_over": bool(groups["demand"][1:]),
+        "prices": page_tables.prices(document),
+        "profiles": page_tables.profiles(manifest),
+        "demand": page_tables.demand(document, scenario, show),
+        "scenario_yaml": _yaml(document["inputs"]["scenario"]),
+        "manifest": page_tables.provenance(document, manifest),
+        "figures": figures,
+        "groups": groups,
+        "figures_json": _json({name: one["plotly"] for name, one in figures.items()}),
+        "show": show,
+    }
+    environment = Environment(
+        loader=PackageLoader("simulator.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(sentence=sentence, count=page_tables.count, **_assets())
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _there(section: str, document: Mapping[str, Any], groups: Mapping[str, list[str]]) -> bool:
+    decision = document["decision"]
+    if section == "change":
+        return bool(decision["what_would_change_it"] or decision["capacity_advice"])
+    return section != "busy" or bool(groups["busy"])
+
+
+def _period(scenario: Scenario) -> str:
+    begin: datetime = scenario.horizon.start_local
+    days = scenario.horizon.duration_s / 86_400.0
+    return f"{days:.4g} days from {begin:%A} {begin.day} {begin:%B %Y}"
+
+
+def _yaml(resolved: Any) -> str:  # noqa: ANN401 - YAML is anything
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    text = StringIO()
+    YAML().dump(resolved, text)
+    return text.getvalue()
+
+
+def _assets() -> dict[str, Markup]:
+    """Style and scripts, embedded as they are: they are ours, or plotly's."""
+    from plotly.offline import get_plotlyjs
+
+    folder = resources.files("simulator.report") / "templates"
+    own = {name: (folder / f"report.{name}").read_text("utf-8") for name in ("css", "js")}
+    return {
+        "css": Markup(own["css"]),
+        "js": _embedded(own["js"]),
+        "plotly_js": _embedded(get_plotlyjs()),
+    }
+
+
+def _embedded(script: str) -> Markup:
+    """A script element's text, which nothing in it can close."""
+    return Markup(re.sub("</(script)", r"<\\/\1", script, flags=re.IGNORECASE))
+
+
+def _json(value: Any) -> Markup:  # noqa: ANN401 - JSON is anything
+    """Data in a script element, in which no text can close it."""
+    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,0 +1,85 @@
+"""The figures of the report: which there are, and what they say to somebody who cannot see them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from simulator.decision.words import percent
+from simulator.plots.levels import DAYS, busy_by_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import plotly.graph_objects as go
+
+    from simulator.plots import Plots
+
+#: Sections of the page that have figures.
+GROUPS: Final = ("change", "cost", "wait", "busy", "demand")
+
+
+def of(plots: Plots) -> dict[str, dict[str, Any]]:
+    """Every figure by name: `group`, `title`, `note`, `label`, `height` and the plain `plotly` data."""
+    return {name: facts for name, facts in _figures(plots) if facts is not None}
+
+
+def groups(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Names of the figures of each section, in order."""
+    return {group: [name for name, facts in figures.items() if facts["group"] == group] for group in GROUPS}
+
+
+def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    volume = plots.cost_by_volume()
+    if volume is not None:
+        note = plots.document["decision"]["cost_curve"]["basis"]
+        label = "Monthly cost of each hosting pattern against tokens a month; the list above names the break-evens."
+        yield "volume", _facts("change", volume, "Cost against volume", note, label)
+    yield "cost", _facts("cost", plots.cost(), "USD a month by line of the bill", "", "The bills below say the same.")
+    for name, workload in plots.scenario.workloads.items():
+        metric = "e2e_s" if workload.objectives is None or workload.objectives.end_to_end else "ttft_s"
+        for one in ("ttft_s", "e2e_s") if workload.objectives and workload.objectives.ttft else (metric,):
+            what = {"ttft_s": "time to first token", "e2e_s": "end to end"}[one]
+            label = f"Share of the requests of {name} within a time, {what}, by hosting pattern."
+            yield f"wait-{name}-{one[:-2]}", _facts("wait", plots.latency(name, one), name, what, label)
+    for name in plots.hosted:
+        yield (
+            f"week-{name}",
+            _facts("busy", plots.week(name), name, "busy by local hour of the week", _week(plots, name)),
+        )
+    for name in plots.hosted:
+        label = f"Sequences running and waiting, and KV blocks in use, of {name}, by hour."
+        yield f"time-{name}", _facts("busy", plots.over_time(name), name, "queue and KV cache, highest hours", label)
+    label = "Requests an hour by workload over the simulated time."
+    yield "demand", _facts("demand", plots.demand(), "Requests an hour", "one replication", label)
+    for name in plots.simulated:
+        drawn = plots.failovers(name)
+        label = f"Requests of {name} that went to another backend or were lost, by hour and reason."
+        note = "sent elsewhere, or lost, by hour of arrival"
+        yield f"lost-{name}", None if drawn is None else _facts("demand", drawn, name, note, label)
+
+
+def _facts(group: str, drawn: go.Figure, title: str, note: str, label: str) -> dict[str, Any]:
+    plotly = json.loads(drawn.update_layout(showlegend=False).to_json())
+    return {
+        "group": group,
+        "title": title,
+        "note": note,
+        "label": label,
+        "height": drawn.layout.height,
+        "plotly": {"data": plotly["data"], "layout": plotly["layout"]},
+    }
+
+
+def _week(plots: Plots, pattern: str) -> str:
+    shares = busy_by_hour(plots.scenario, plots.tables.levels(pattern))
+    if np.isnan(shares).all():
+        return f"How busy {pattern} is by hour of the week: nothing was measured."
+    day, hour = np.unravel_index(int(np.nanargmax(shares)), shares.shape)
+    most, mean = float(shares[day, hour]), float(np.nanmean(shares))
+    return (
+        f"How busy the GPUs of {pattern} are by hour of the week: {percent(mean)} of the time on average, most on "
+        f"{DAYS[day]} at {hour}:00, {percent(most)}."
+    )

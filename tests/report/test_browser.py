@@ -1,0 +1,64 @@
+"""The report in headless Chromium, without a network."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.report.test_page import kept  # noqa: F401 - a fixture
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=[(375, "light"), (375, "dark"), (1440, "light"), (1440, "dark")], ids=str)
+def page(request, browser, kept):  # noqa: F811
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    shown = context.new_page()
+    shown.said, shown.asked = [], []
+    shown.on("console", lambda message: shown.said.append(message.text))
+    shown.on("pageerror", lambda error: shown.said.append(str(error)))
+    shown.on("request", lambda asked: shown.asked.append(asked.url))
+    shown.goto(f"file://{kept / 'report.html'}")
+    shown.wait_for_selector("html[data-drawn=true]", state="attached")
+    yield shown
+    context.close()
+
+
+def test_it_draws_everything_asks_for_nothing_and_fits(page):
+    assert page.said == []
+    assert [url for url in page.asked if not url.startswith("file://")] == []
+    canvases = page.locator(".canvas")
+    assert canvases.count() > 5
+    for number in range(canvases.count()):
+        assert canvases.nth(number).locator("svg.main-svg").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_it_has_no_serious_accessibility_issue(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
+    found = axe().run(page).response["violations"]
+    assert [(issue["id"], issue["impact"]) for issue in found if issue["impact"] in ("serious", "critical")] == []
+
+
+def test_a_legend_hides_and_shows_a_line_by_keyboard(page):
+    button = page.locator("#figure-cost .legend button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "false"
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
