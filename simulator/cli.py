@@ -11,13 +11,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from simulator.audit_cli import audit
 from simulator.bench.cli import bench
 from simulator.errors import Fault, ScenarioError, SimulatorError
+from simulator.gate_cli import check, compare
 from simulator.profile_cli import profile
 from simulator.study_cli import plan, runs, sweep
 from simulator.trace_cli import trace
@@ -113,11 +114,14 @@ def validate(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of scenario files, for editors."""
+def schema(
+    of: Annotated[Literal["scenario", "comparison"], typer.Argument(help="Of what.")] = "scenario",
+) -> None:
+    """Print the JSON Schema of scenario files, for editors, or of what `compare` and `check` print with --json."""
+    from simulator.gate.published import gate_schema
     from simulator.scenario.json_schema import scenario_schema
 
-    typer.echo(scenario_schema(), nl=False)
+    typer.echo(scenario_schema() if of == "scenario" else gate_schema(), nl=False)
 
 
 @app.command()
@@ -227,6 +231,8 @@ def report(
 app.command()(sweep)
 app.command()(plan)
 app.command()(audit)
+app.command()(compare)
+app.command()(check)
 
 
 def _print(results: Results, scenario: Scenario) -> None:

@@ -43,7 +43,30 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def student(freedom: int, level: float = 0.95) -> float:
+def paired_difference(base: Sequence[float], new: Sequence[float], level: float = 0.95) -> Estimate:
+    """New less base, where both drew the same random numbers in each replication: the interval of the differences.
+
+    Raises:
+        ValueError: They are not of the same number.
+    """
+    return estimate([after - before for before, after in zip(base, new, strict=True)], level)
+
+
+def difference(base: Sequence[float], new: Sequence[float], level: float = 0.95) -> Estimate:
+    """New less base, where the replications are independent: Welch's interval, each side with its own spread."""
+    mean = float(np.mean(new)) - float(np.mean(base))
+    if min(len(base), len(new)) < 2:
+        return Estimate(mean, None, None)
+    errors = [float(np.var(values, ddof=1)) / len(values) for values in (base, new)]
+    error = sum(errors)
+    if error == 0.0:
+        return Estimate(mean, mean, mean)
+    freedom = error**2 / sum(part**2 / (len(side) - 1) for part, side in zip(errors, (base, new), strict=True))
+    half = student(freedom, level) * sqrt(error)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def student(freedom: float, level: float = 0.95) -> float:
     """Two-sided quantile of Student's t."""
     from scipy.special import stdtrit
 

@@ -122,8 +122,8 @@ class PatternResult:
 
     Attributes:
         usage: What the bill charges for, all replications as one long run: enough to price the run again.
-        by_replication: By workload (`all` for the pattern as a whole) and figure (`monthly_cost_usd`, `ttft_p99_s`,
-            `itl_p99_s`, `e2e_p99_s`), its value in each replication; None where nothing completed.
+        by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
+            `e2e_p99_s`), its value in each replication; None where there is none.
     """
 
     name: str
@@ -189,15 +189,24 @@ def pattern_result(
 
 
 def _by_replication(runs: Sequence[RunSummary], bills: Sequence[Bill]) -> dict[str, dict[str, list[float | None]]]:
-    def tails(groups: Sequence[Group]) -> dict[str, list[float | None]]:
-        return {
-            f"{metric.removesuffix('_s')}_p99_s": [group.latency[metric].get("p99") for group in groups]
-            for metric in METRICS
-        }
-
     whole: dict[str, list[float | None]] = {"monthly_cost_usd": [float(bill.total_usd) for bill in bills]}
-    whole |= tails([run.total for run in runs])
-    return {"all": whole} | {name: tails([run.workloads[name] for run in runs]) for name in runs[0].workloads}
+    whole |= _figures([run.total for run in runs])
+    whole["busy_fraction"] = [run.utilisation.busy_fraction if run.utilisation else None for run in runs]
+    return {"all": whole} | {name: _figures([run.workloads[name] for run in runs]) for name in runs[0].workloads}
+
+
+def _figures(groups: Sequence[Group]) -> dict[str, list[float | None]]:
+    def share(count: Callable[[Group], int]) -> list[float | None]:
+        return [count(group) / group.arrived if group.arrived else None for group in groups]
+
+    figures: dict[str, list[float | None]] = {
+        f"{metric.removesuffix('_s')}_p99_s": [group.latency[metric].get("p99") for group in groups]
+        for metric in METRICS
+    }
+    figures["requests_arrived"] = [float(group.arrived) for group in groups]
+    figures["unserved_share"] = share(lambda group: group.arrived - group.outcomes["completed"])
+    figures["failed_over_share"] = share(lambda group: sum(group.failed_over.values()))
+    return figures
 
 
 def _usage(run: RunSummary) -> Usage:

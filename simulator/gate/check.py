@@ -1,0 +1,256 @@
+"""A policy applied to a comparison: what passes, what fails, and what cannot be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from simulator.errors import Fault, ScenarioError
+from simulator.gate.metrics import METRICS, shown
+from simulator.gate.words import cause_of_change
+from simulator.scenario.merging import nearest
+
+if TYPE_CHECKING:
+    from simulator.analysis.output_analysis import Estimate
+    from simulator.gate.comparison import Comparison, MetricChange
+    from simulator.gate.metrics import Metric
+    from simulator.gate.policy import Policy, Rule
+
+Outcome = Literal["passed", "warned", "inconclusive", "failed"]
+
+#: Exit codes of `simulator check`, by what the gate as a whole says.
+EXIT: Final[dict[Outcome, int]] = {"passed": 0, "warned": 0, "failed": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says about one figure.
+
+    Attributes:
+        rule: What was judged: a metric, `recommendation` or `missing_pattern`.
+        pattern: Hosting pattern; empty where it is about the verdict.
+        workload: Workload, or `all`.
+        outcome: What came of it.
+        message: The figures, and what was allowed.
+        cause: What explains them, in one line; empty where nothing does, or nothing needs to.
+    """
+
+    rule: str
+    pattern: str
+    workload: str
+    outcome: Outcome
+    message: str
+    cause: str = ""
+
+    @property
+    def place(self) -> str:
+        """Hosting pattern and workload, as far as it is about one."""
+        return " ".join(part for part in (self.pattern, "" if self.workload == "all" else self.workload) if part)
+
+    @property
+    def text(self) -> str:
+        """Message and cause in one line."""
+        return f"{self.message}; cause: {self.cause}" if self.cause else self.message
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the gate says.
+
+    Attributes:
+        outcome: The worst finding: failed before inconclusive before warned.
+        findings: One for each rule and figure.
+    """
+
+    outcome: Outcome
+    findings: list[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """For a shell."""
+        return EXIT[self.outcome]
+
+    def having(self, *outcomes: Outcome) -> list[Finding]:
+        """Findings of these outcomes, worst first."""
+        order: list[Outcome] = ["failed", "inconclusive", "warned", "passed"]
+        found = [finding for finding in self.findings if finding.outcome in outcomes]
+        return sorted(found, key=lambda finding: order.index(finding.outcome))
+
+
+def check(comparison: Comparison, policy: Policy) -> Check:
+    """Judge a comparison.
+
+    Raises:
+        ScenarioError: The policy names hosting patterns or workloads that neither result has.
+    """
+    _refuse_unknown(comparison, policy)
+    findings = [*_verdict(comparison, policy), *_missing(comparison, policy)]
+    findings += [
+        _judge(rule, change, comparison, policy)
+        for rule in policy.rules
+        for change in comparison.metrics
+        if _concerns(rule, change) and change.pattern not in comparison.missing
+    ]
+    found = {finding.outcome for finding in findings}
+    worst: Outcome = next((one for one in ("failed", "inconclusive", "warned") if one in found), "passed")
+    return Check(worst, findings)
+
+
+def _refuse_unknown(comparison: Comparison, policy: Policy) -> None:
+    sides = (comparison.base, comparison.new)
+    patterns = dict.fromkeys(name for side in sides for name in side.patterns)
+    workloads = dict.fromkeys(load for side in sides for one in side.patterns.values() for load in one.workloads)
+    faults = [
+        Fault("--policy", 0, f"rules.{number}.{key}", f"neither result has '{name}'; {nearest(name, known)}")
+        for number, rule in enumerate(policy.rules)
+        for key, names, known in (("patterns", rule.patterns, patterns), ("workloads", rule.workloads, workloads))
+        for name in names or ()
+        if name not in known
+    ]
+    if faults:
+        raise ScenarioError(faults)
+
+
+def _verdict(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
+    before, after = (side.result.decision.recommended or "nothing" for side in (comparison.base, comparison.new))
+    if policy.recommendation == "ignore":
+        return
+    if before == after:
+        yield Finding("recommendation", "", "all", "passed", f"recommends {after}, as before")
+        return
+    outcome: Outcome = "failed" if policy.recommendation == "fail" else "warned"
+    concerned = [name for name in (before, after) if name in comparison.new.patterns]
+    causes = [cause_of_change(comparison, name, "recommendation") for name in concerned]
+    cause = "; ".join(dict.fromkeys(cause for cause in causes if cause))
+    yield Finding("recommendation", "", "all", outcome, f"recommends {after} instead of {before}", cause)
+
+
+def _missing(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
+    for name, reason in comparison.missing.items():
+        if policy.missing_pattern != "ignore":
+            outcome: Outcome = "failed" if policy.missing_pattern == "fail" else "warned"
+            yield Finding("missing_pattern", name, "all", outcome, f"no figures any more: {reason}")
+
+
+def _concerns(rule: Rule, change: MetricChange) -> bool:
+    if rule.metric != change.metric or (rule.patterns is not None and change.pattern not in rule.patterns):
+        return False
+    return change.workload in (rule.workloads or ["all"])
+
+
+def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Policy) -> Finding:
+    metric = METRICS[rule.metric]
+    replications = min(side.result.replications for side in (comparison.base, comparison.new))
+    too_few = metric.needs_interval and replications < policy.replications_at_least
+    compared = _compared(rule, change, metric, paired=comparison.paired, too_few=too_few)
+    parts = [compared, _limited(rule, change, metric, too_few=too_few)]
+    known = [part for part in parts if part is not None]
+    order = ("failed", "inconclusive", "passed")
+    outcome, message = min(known, key=lambda part: order.index(part[0]))
+    message = f"{rule.metric} {message}"
+    if outcome == "inconclusive" and too_few:
+        message += f"; replications: {replications}, the policy wants {policy.replications_at_least}"
+    if outcome == "failed" and rule.severity == "warn":
+        outcome = "warned"
+    # What is only to be looked at stops nobody for want of replications.
+    if outcome == "inconclusive" and rule.severity == "warn":
+        outcome = "warned"
+    cause = "" if outcome == "passed" else cause_of_change(comparison, change.pattern, rule.metric)
+    return Finding(rule.metric, change.pattern, change.workload, outcome, message, cause)
+
+
+def _compared(
+    rule: Rule, change: MetricChange, metric: Metric, *, paired: bool, too_few: bool
+) -> tuple[Outcome, str] | None:
+    """Judge the change against the tolerances; None where the rule has none.
+
+    Without an interval, a change between runs that drew different random numbers may be chance.
+    """
+    if not rule.compares:
+        return None
+    if change.change is None or change.base is None or change.new is None:
+        if change.base is None:
+            return "passed", f"{_figure(change.new, metric)}: the baseline has none"
+        return "failed", f"{_figure(change.base, metric)} before, none now"
+    allowed = max((rule.relative or 0.0) * abs(change.base), rule.absolute or 0.0)
+    text = f"{shown(change.base, metric.unit)} → {shown(change.new, metric.unit)}"
+    text += f" ({_moved(change, metric)}; {_allowed(rule, metric)})"
+    direction = rule.direction or metric.better
+    outcome = _place(_worse(change.change, direction), allowed, unknown=metric.needs_interval and too_few)
+    by_chance = outcome == "failed" and change.change.low is None and not paired
+    return ("inconclusive" if by_chance else outcome), text
+
+
+def _limited(rule: Rule, change: MetricChange, metric: Metric, *, too_few: bool) -> tuple[Outcome, str] | None:
+    """Judge the new value against the hard limits."""
+    limits = [(rule.at_most, 1.0, "at most"), (rule.at_least, -1.0, "at least")]
+    given = [(limit, sign, words) for limit, sign, words in limits if limit is not None]
+    if not given:
+        return None
+    if change.new is None:
+        return "failed", f"none now; {given[0][2]} {shown(given[0][0], metric.unit)} is wanted"
+    found: list[tuple[Outcome, str]] = []
+    for limit, sign, words in given:
+        interval = change.new_interval
+        low = high = change.new
+        if interval is not None and interval.low is not None and interval.high is not None:
+            low, high = interval.low, interval.high
+        ends = (sign * (low - limit), sign * (high - limit))
+        outcome = _place((min(ends), max(ends)), 0.0, unknown=too_few)
+        found.append((outcome, f"{shown(change.new, metric.unit)}, {words} {shown(limit, metric.unit)} is allowed"))
+    return min(found, key=lambda part: ("failed", "inconclusive", "passed").index(part[0]))
+
+
+def _worse(change: Estimate, direction: str) -> tuple[float, float]:
+    """How much worse it has become: both ends of the interval, or the point twice."""
+    low, high = (change.mean, change.mean) if change.low is None or change.high is None else (change.low, change.high)
+    match direction:
+        case "lower":
+            return low, high
+        case "higher":
+            return -high, -low
+        case _:
+            far = max(abs(low), abs(high))
+            return (0.0 if low <= 0.0 <= high else min(abs(low), abs(high))), far
+
+
+def _place(worse: tuple[float, float], allowed: float, *, unknown: bool) -> Outcome:
+    """Beyond what is allowed, within it, or across it.
+
+    Where figures are equal to nine digits, as published ones are, rounding must not decide.
+    """
+    if unknown:
+        return "inconclusive"
+    low, high = worse
+    slack = 1e-8 * max(abs(low), abs(high), allowed)
+    if low > allowed + slack:
+        return "failed"
+    return "passed" if high <= allowed + slack else "inconclusive"
+
+
+def _figure(value: float | None, metric: Metric) -> str:
+    return "none" if value is None else shown(value, metric.unit)
+
+
+def _moved(change: MetricChange, metric: Metric) -> str:
+    assert change.change is not None
+    mean, half = change.change.mean, change.change.half_width
+    text = shown(mean, metric.unit, signed=True)
+    if half is not None and half > 1e-8 * max(abs(mean), math.ulp(1.0)):
+        text += f" ± {_size(half, metric)}"
+    return f"{text}, {100 * change.relative:+.1f} %" if change.relative is not None else text
+
+
+def _allowed(rule: Rule, metric: Metric) -> str:
+    parts = [] if rule.relative is None else [f"{100 * rule.relative:g} %"]
+    parts += [] if rule.absolute is None else [_size(rule.absolute, metric)]
+    return f"allowed {' and '.join(parts)}"
+
+
+def _size(difference: float, metric: Metric) -> str:
+    return shown(difference, metric.unit, signed=True).removeprefix("+")

@@ -1,0 +1,126 @@
+"""The figures that are compared, by the names that policies use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+
+from simulator.analysis.metrics import METRICS as LATENCIES
+from simulator.analysis.metrics import QUANTILES
+from simulator.decision.words import usd
+from simulator.gate.result_file import PatternFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.gate.result_file import Figures
+
+Unit = Literal["USD", "s", "share", "count"]
+Direction = Literal["lower", "higher", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of a hosting pattern.
+
+    Attributes:
+        unit: Its unit.
+        better: Which way is better; `same` where both ways deserve a look.
+        pick: Its value; None where there is none.
+        of_workloads: Whether each workload has it too.
+        needs_interval: Whether it says nothing without an interval.
+    """
+
+    unit: Unit
+    better: Direction
+    pick: Callable[[Figures], float | None]
+    of_workloads: bool = False
+    needs_interval: bool = False
+
+
+def _cost(part: Figures) -> float | None:
+    return part.monthly_cost_usd.mean if isinstance(part, PatternFigures) and part.monthly_cost_usd else None
+
+
+def _per_million(part: Figures) -> float | None:
+    return part.usd_per_million_tokens if isinstance(part, PatternFigures) else None
+
+
+def _level(part: Figures, name: str) -> float | None:
+    return part.utilisation.get(name) if isinstance(part, PatternFigures) and part.utilisation else None
+
+
+def _latency(part: Figures, metric: str, figure: str) -> float | None:
+    found = part.latency.get(metric)
+    return None if found is None else float(getattr(found, figure))
+
+
+def _arrived(part: Figures) -> float | None:
+    return None if part.requests is None else float(part.requests.arrived)
+
+
+def _unserved(part: Figures) -> float | None:
+    counts = part.requests
+    return 1.0 - counts.completed / counts.arrived if counts and counts.arrived else None
+
+
+def _failed_over(part: Figures) -> float | None:
+    counts = part.requests
+    return sum(counts.failed_over.values()) / counts.arrived if counts and counts.arrived else None
+
+
+def _goodput(part: Figures) -> float | None:
+    return part.goodput
+
+
+def _missed(part: Figures) -> float | None:
+    loads = part.workloads.values() if isinstance(part, PatternFigures) else [part]
+    judged = [load.objective_met for load in loads if load.objective_met is not None]
+    return float(judged.count(False)) if judged else None
+
+
+_WAITS: Final = {
+    f"{metric.removesuffix('_s')}_{figure}_s": Metric(
+        "s", "lower", partial(_latency, metric=metric, figure=figure), True, figure == "p99"
+    )
+    for metric in LATENCIES
+    for figure in ("mean", *QUANTILES)
+}
+
+METRICS: Final[dict[str, Metric]] = {
+    "monthly_cost_usd": Metric("USD", "lower", _cost),
+    "usd_per_million_tokens": Metric("USD", "lower", _per_million),
+    **_WAITS,
+    "unserved_share": Metric("share", "lower", _unserved, True),
+    "goodput": Metric("share", "higher", _goodput, True),
+    "objectives_missed": Metric("count", "lower", _missed, True),
+    "requests_arrived": Metric("count", "same", _arrived, True),
+    "failed_over_share": Metric("share", "same", _failed_over, True),
+    "busy_fraction": Metric("share", "same", partial(_level, name="busy_fraction")),
+    "batch_occupancy": Metric("share", "same", partial(_level, name="batch_occupancy")),
+    "kv_occupancy": Metric("share", "same", partial(_level, name="kv_occupancy")),
+    "capacity_fraction": Metric("share", "same", partial(_level, name="capacity_fraction")),
+}
+
+
+def shown(value: float, unit: Unit, *, signed: bool = False) -> str:
+    """A figure with its unit; a difference with its sign, that of two shares in percentage points.
+
+    >>> shown(2483.53, "USD"), shown(14.2825601, "s"), shown(0.0612, "share"), shown(3648.0, "count")
+    ('2,484 USD', '14.3 s', '6.12 %', '3,648')
+    >>> shown(-1.5, "USD", signed=True), shown(0.02, "s", signed=True), shown(0.06, "share", signed=True)
+    ('-1.50 USD', '+0.0200 s', '+6.00 points')
+    """
+    sign = "+" if signed and value > 0 else "-" if value < 0 else ""
+    size = abs(value)
+    match unit:
+        case "USD":
+            text = f"{usd(size)} USD"
+        case "s":
+            text = f"{size:#.3g} s" if size < 1000 else f"{size:,.0f} s"
+        case "share":
+            text = f"{100 * size:#.3g} {'points' if signed else '%'}"
+        case _:
+            text = f"{size:,.0f}"
+    return sign + text

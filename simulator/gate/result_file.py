@@ -1,0 +1,197 @@
+"""A result as it was kept: the JSON document of `simulator run --json`, or a run directory.
+
+Only what a comparison reads is looked at, so that results of later versions with more keys can still be compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from simulator.cost.prices import PriceBook
+from simulator.cost.usage import Usage
+from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.scenario.faults import faults_of
+from simulator.scenario.loading import in_file_order, validate_document
+from simulator.scenario.yaml_source import Document, read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.scenario.schema import Scenario
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Money(_Part):
+    """USD a month, mean over replications."""
+
+    mean: float
+
+
+class Waits(_Part):
+    """Seconds, mean over replications of each figure."""
+
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+
+
+class Counts(_Part):
+    """Requests of a replication."""
+
+    arrived: int
+    completed: int
+    failed_over: dict[str, int]
+
+
+class Figures(_Part):
+    """What a workload and a hosting pattern as a whole have in common."""
+
+    requests: Counts | None = None
+    latency: dict[str, Waits | None] = {}
+    goodput: float | None = None
+    objective_met: bool | None = None
+
+
+class PatternFigures(Figures):
+    """One hosting pattern."""
+
+    name: str
+    kind: str
+    feasible: bool
+    infeasible_reasons: list[str] = []
+    monthly_cost_usd: Money | None = None
+    cost_lines_usd: dict[str, float] = {}
+    usd_per_million_tokens: float | None = None
+    utilisation: dict[str, float | None] | None = None
+    workloads: dict[str, Figures] = {}
+    usage: dict[str, Any] | None = None
+    by_replication: dict[str, dict[str, list[float | None]]] = {}
+
+
+class Named(_Part):
+    """Name and hash of the scenario."""
+
+    name: str
+    sha256: str
+
+
+class Book(_Part):
+    """The price book that was used."""
+
+    id: str
+    date: str
+    sha256: str
+
+
+class Recommended(_Part):
+    """The verdict."""
+
+    recommended: str | None
+
+
+class Inputs(_Part):
+    """The question as merged from files and settings, and the price entries it names."""
+
+    scenario: dict[str, Any]
+    prices: dict[str, dict[str, Any]]
+
+
+class Result(_Part):
+    """The published document, as far as a comparison needs it."""
+
+    schema_version: Literal[1]
+    simulator_version: str
+    scenario: Named
+    seed: int
+    replications: int
+    horizon_days: float
+    month_hours: float
+    currency: str
+    price_book: Book
+    patterns: list[PatternFigures]
+    decision: Recommended
+    inputs: Inputs | None = None
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A result and where it lies.
+
+    Attributes:
+        path: As the user gave it.
+        result: What it says.
+    """
+
+    path: str
+    result: Result
+
+    @cached_property
+    def patterns(self) -> dict[str, PatternFigures]:
+        """By name, in the scenario's order."""
+        return {pattern.name: pattern for pattern in self.result.patterns}
+
+    @cached_property
+    def scenario(self) -> Scenario | None:
+        """The question; None where the result does not carry it, or this version cannot read it."""
+        if self.result.inputs is None:
+            return None
+        try:
+            return validate_document(Document(self.result.inputs.scenario))
+        except ScenarioError:
+            return None
+
+    @cached_property
+    def book(self) -> PriceBook | None:
+        """The entries of the price book that the result used; None where it does not carry them."""
+        if self.result.inputs is None:
+            return None
+        try:
+            return PriceBook.model_validate({**self.result.price_book.model_dump(), **self.result.inputs.prices})
+        except ValidationError:
+            return None
+
+    def usage(self, pattern: str) -> Usage | None:
+        """What the pattern's bill charges for; None where the result does not carry it."""
+        found = self.patterns[pattern].usage
+        try:
+            return None if found is None else TypeAdapter(Usage).validate_python(found)
+        except ValidationError:
+            return None
+
+
+def read_result(path: Path) -> ResultFile:
+    """Read a result.
+
+    Args:
+        path: A JSON document of `simulator run --json`, or a run directory.
+
+    Raises:
+        RunStoreError: It cannot be read, or is no result; names every key that is wrong.
+    """
+    file = path / "summary.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise RunStoreError(str(Fault(str(file), error.lineno, "", f"is not valid JSON: {error.msg}"))) from None
+    except (OSError, ValueError) as error:
+        raise RunStoreError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(data, dict) or "patterns" not in data:
+        raise RunStoreError(
+            f"{file}: is no result; expected the document of 'simulator run --json', or a run directory"
+        )
+    try:
+        return ResultFile(str(path), Result.model_validate(data))
+    except ValidationError as error:
+        # JSON is YAML, whose reader knows the lines; it is slow, and only needed here.
+        faults = faults_of(error, read_document(file), Result)
+        raise RunStoreError("\n".join(map(str, in_file_order(faults)))) from None

@@ -1,0 +1,61 @@
+"""The cause of a change in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from simulator.gate.metrics import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from simulator.gate.attribution import Attribution
+    from simulator.gate.comparison import Comparison
+    from simulator.gate.inputs import Cause, InputChange
+
+_MOST: Final = 3
+_MONEY: Final = ("monthly_cost_usd", "usd_per_million_tokens", "recommendation")
+
+
+def cause_of_change(comparison: Comparison, pattern: str, rule: str) -> str:
+    """Why a figure of a hosting pattern moved: the changes in what was asked, with their share of a bill."""
+    changes = comparison.changes_of(pattern)
+    if rule in _MONEY:
+        cost = next((cost for cost in comparison.costs if cost.pattern == pattern), None)
+        if cost is not None and cost.attribution is not None:
+            return _of_bill(cost.attribution, changes)
+    else:
+        # Prices move no request.
+        changes = [change for change in changes if change.cause != "price"]
+    causes = dict.fromkeys(change.cause for change in changes)
+    found = [f"{cause}: {listed([change for change in changes if change.cause == cause])}" for cause in causes]
+    return "; ".join(found) or ("" if comparison.base.result.inputs is None else unexplained(comparison))
+
+
+def _of_bill(attribution: Attribution, changes: Sequence[InputChange]) -> str:
+    parts: list[tuple[Decimal, tuple[Cause, ...]]] = [(usd, (cause,)) for cause, usd in attribution.by_usd.items()]
+    parts.append((attribution.together_usd, attribution.together))
+    largest = max((abs(usd) for usd, _ in parts), default=0)
+    found = []
+    for usd, causes in sorted(parts, key=lambda part: -abs(part[0])):
+        # A hundredth of the largest part, or half a cent, is no cause.
+        if abs(usd) * 100 < largest or abs(usd) * 200 < 1:
+            continue
+        named = [change for change in changes if change.cause in causes]
+        text = f"{' and '.join(causes)} {shown(float(usd), 'USD', signed=True)}"
+        found.append(f"{text} ({listed(named)})" if named else text)
+    return ", ".join(found)
+
+
+def listed(changes: Sequence[InputChange]) -> str:
+    """The first of these, and how many more there are."""
+    more = f" and {len(changes) - _MOST} more" if len(changes) > _MOST else ""
+    return ", ".join(map(str, changes[:_MOST])) + more
+
+
+def unexplained(comparison: Comparison) -> str:
+    """What to look at when nothing that was asked has changed."""
+    if not any(change.moved for change in comparison.metrics):
+        return ""
+    return "nothing that was asked has changed: look at profiles, traces and the code"

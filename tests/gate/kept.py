@@ -1,0 +1,43 @@
+"""Results of a small scenario as files, each simulated once."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import simulator
+from simulator.gate.result_file import read_result
+from tests.experiment.small import small
+
+#: One change of each kind that a reviewer may meet, and what explains it.
+VARIANTS = {
+    "price": {"hosting_patterns.rented.costs.compute.gpu_hour": "1.10 USD/h"},
+    "volume": {"workloads.notes.volume.clinicians": 80},
+    "replica": {"hosting_patterns.rented.cluster.replicas": 2},
+    "routing": {"hosting_patterns.hybrid.routing.max_in_flight": 2},
+}
+
+
+@cache
+def folder():
+    """A folder that outlives a test; finished simulations are shared in it."""
+    return Path(mkdtemp())
+
+
+@cache
+def _kept(settings, replications):
+    results = simulator.run(small(dict(settings)), folder=folder(), tables=False, replications=replications)
+    path = folder() / f"{abs(hash((settings, replications)))}.result"
+    path.write_bytes(results.to_json())
+    return path
+
+
+def kept(settings=None, replications=None):
+    """Path of the result with these settings."""
+    return _kept(tuple((settings or {}).items()), replications)
+
+
+def side(settings=None, replications=None):
+    """The same, read."""
+    return read_result(kept(settings, replications))

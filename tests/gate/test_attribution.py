@@ -1,0 +1,113 @@
+"""Every dollar of a difference between two bills has a cause."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost.prices import load_price_book
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
+from simulator.gate.attribution import Billed, attribute
+from tests.experiment.small import small
+
+BOOK = load_price_book("2026-11")
+NAME = "bedrock/llama-3.3-70b"
+tokens = st.integers(0, 10**9)
+causes = st.sets(st.sampled_from(["price", "volume", "capacity", "policy"]))
+
+
+def billed(pattern, settings=None, use=(10**6, 0, 10**6), busy=0.5, month="730"):
+    found = small(settings).hosting_patterns[pattern]
+    usage = Usage(
+        hours=24.0,
+        clusters={name: ClusterUse(busy) for name in found.hosted},
+        apis={name: ApiUse(*use) for name in found.metered},
+        served_prompt_tokens=10**6,
+        served_output_tokens=10**6,
+    )
+    return Billed(found, usage, BOOK, Decimal(month))
+
+
+def usd(found):
+    return {cause: round(amount, 6) for cause, amount in found.by_usd.items() if round(amount, 6)}
+
+
+@given(tokens, tokens, tokens, tokens, st.integers(1, 5), st.integers(100, 300), st.floats(0, 1), causes)
+def test_law_the_parts_sum_to_the_difference(prompt, output, more, less, replicas, cents, busy, causes):
+    settings = {
+        "hosting_patterns.hybrid.cluster.replicas": replicas,
+        "hosting_patterns.hybrid.costs.compute.gpu_hour": f"{cents / 100} USD/h",
+        "hosting_patterns.hybrid.api.prices": {"prompt": f"{cents} USD/1M tokens", "output": "1 USD/1M tokens"},
+    }
+    base = billed("hybrid", use=(prompt, 0, output))
+    new = billed("hybrid", settings, use=(more, 0, less), busy=busy)
+    found = attribute(base, new, causes)
+    assert sum(found.by_usd.values()) + found.together_usd == pytest.approx(new.usd - base.usd, abs=Decimal("1e-6"))
+    back = attribute(new, base, causes)
+    assert sum(back.by_usd.values()) + back.together_usd == pytest.approx(base.usd - new.usd, abs=Decimal("1e-6"))
+
+
+def test_a_price_alone_is_all_price():
+    dearer = billed("rented", {"hosting_patterns.rented.costs.compute.gpu_hour": "1.5 USD/h"})
+    assert usd(attribute(billed("rented"), dearer, {"price"})) == {"price": Decimal(365)}
+
+
+def test_a_new_price_book_is_all_price():
+    entry = BOOK.api_prices[NAME]
+    twice = type(entry.prompt)(entry.prompt.usd_per_million * 2)
+    entries = BOOK.api_prices | {NAME: entry.model_copy(update={"prompt": twice})}
+    book = BOOK.model_copy(update={"api_prices": entries})
+    base = billed("api")
+    new = Billed(base.pattern, base.usage, book, base.month_hours)
+    assert usd(attribute(base, new, {"price"})) == {"price": round(new.usd - base.usd, 6)}
+
+
+def test_another_model_of_the_api_is_price():
+    other = billed("api", {"hosting_patterns.api.api.model": "azure/gpt-4-turbo"})
+    base = billed("api")
+    assert usd(attribute(base, other, {"price"})) == {"price": round(other.usd - base.usd, 6)}
+
+
+def test_more_replicas_are_capacity_at_the_old_price():
+    settings = {
+        "hosting_patterns.rented.cluster.replicas": 2,
+        "hosting_patterns.rented.costs.compute.gpu_hour": "1.5 USD/h",
+    }
+    found = attribute(billed("rented"), billed("rented", settings), {"price", "capacity"})
+    # 730 USD for the second replica as it was; half a dollar more an hour for both.
+    assert usd(found) == {"capacity": Decimal(730), "price": Decimal(730)}
+
+
+def test_twice_the_purchase_for_twice_the_gpus_is_capacity():
+    settings = {
+        "hosting_patterns.bought.cluster.replicas": 2,
+        "hosting_patterns.bought.costs.compute.gpus": "14600 USD",
+        "hosting_patterns.bought.costs.power": None,
+    }
+    base = billed("bought", {"hosting_patterns.bought.costs.power": None})
+    assert usd(attribute(base, billed("bought", settings), {"price", "capacity"})) == {"capacity": Decimal(730)}
+
+
+def test_more_tokens_are_volume_and_the_rest_is_policy():
+    base, new = billed("hybrid"), billed("hybrid", use=(3 * 10**6, 0, 3 * 10**6))
+    alone = attribute(base, new, {"policy"})
+    assert set(usd(alone)) == {"policy"}
+    grown = Usage(
+        **{name: getattr(new.usage, name) for name in new.usage.__slots__}
+        | {"served_prompt_tokens": 2 * 10**6, "served_output_tokens": 2 * 10**6}
+    )
+    both = attribute(base, Billed(new.pattern, grown, BOOK, new.month_hours), {"volume", "policy"})
+    assert both.by_usd["volume"] == pytest.approx(both.by_usd["policy"])
+
+
+def test_what_cannot_be_told_apart_is_said():
+    found = attribute(billed("hybrid"), billed("hybrid", use=(2 * 10**6, 0, 10**6)), {"capacity", "policy"})
+    assert found.together == ("capacity", "policy")
+    assert found.together_usd > 0
+
+
+def test_usage_that_moved_by_itself_is_simulation():
+    assert set(usd(attribute(billed("api"), billed("api", use=(2 * 10**6, 0, 10**6)), set()))) == {"simulation"}

@@ -1,0 +1,171 @@
+"""What differs between two results, and when they may not be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.analysis.output_analysis import difference, paired_difference
+from simulator.errors import RunStoreError, ScenarioError
+from simulator.gate.check import check
+from simulator.gate.comparison import compare
+from simulator.gate.inputs import cause_of
+from simulator.gate.policy import read_policy
+from simulator.gate.published import gate_document, gate_schema
+from simulator.gate.result_file import read_result
+from tests.gate.kept import VARIANTS, kept, side
+
+ROOT = Path(__file__).parents[2]
+values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
+
+
+def test_nothing_differs_from_itself():
+    found = compare(side(), side())
+    assert found.paired
+    assert [found.changes, found.costs, found.missing, found.added, found.notes] == [[], [], {}, [], []]
+    assert not any(change.moved for change in found.metrics)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_was_asked_differently_is_listed_with_its_kind(name):
+    (change,) = compare(side(), side(VARIANTS[name])).changes
+    kinds = {"price": "price", "volume": "volume", "replica": "capacity", "routing": "policy"}
+    assert change.cause == kinds[name]
+    assert ".".join(change.key) in VARIANTS[name]
+
+
+def test_a_default_spelt_out_and_another_unit_are_no_change():
+    spelt = {
+        "hosting_patterns.rented.cluster.replicas": 1,
+        "workloads.notes.objectives.end_to_end": "1min",
+        "hosting_patterns.hybrid.routing.on_error": "fail_over",
+    }
+    assert not compare(side(), side(spelt)).changes
+
+
+def test_a_price_that_changed_in_the_book_is_found(tmp_path):
+    plain = json.loads(kept().read_text())
+    entry = plain["inputs"]["prices"]["api_prices"]["bedrock/llama-3.3-70b"]
+    entry |= {"prompt": "0.36 USD/1M tokens", "note": "halved"}
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(plain))
+    found = compare(read_result(old), side())
+    assert [(change.cause, change.key[-1]) for change in found.changes] == [("price", "prompt"), ("words", "note")]
+    # The rented cluster has no such price.
+    assert not found.changes_of("rented")
+    assert len(found.changes_of("api")) == 1
+
+
+def test_other_questions_are_refused_unless_told(tmp_path):
+    plain = json.loads(kept().read_text())
+    plain["scenario"]["name"], plain["month_hours"], plain["currency"] = "other", 720.0, "EUR"
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(plain))
+    with pytest.raises(RunStoreError) as refused:
+        compare(side(), read_result(path))
+    assert len(str(refused.value).splitlines()) == 3
+    assert "--allow-different scenario" in str(refused.value)
+    assert compare(side(), read_result(path), allow=["scenario", "month", "currency"]).metrics
+    with pytest.raises(ScenarioError, match="did you mean 'horizon'"):
+        compare(side(), side(), allow=["horizn"])
+
+
+def test_a_result_without_inputs_is_compared_without_causes(tmp_path):
+    plain = json.loads(kept(VARIANTS["price"]).read_text())
+    del plain["inputs"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(plain))
+    found = compare(side(), read_result(path))
+    assert "does not carry its inputs" in found.notes[0]
+    assert found.costs[0].attribution is None
+    assert check(found, read_policy(None)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", ":1: is not valid JSON"),
+        ("[1]", "is no result"),
+        ('{"a": 1}', "is no result"),
+        ('{\n "patterns": [],\n "seed": "x"}', ":3: seed: "),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path, content, message):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(RunStoreError, match=message):
+        read_result(path)
+    with pytest.raises(RunStoreError, match="cannot be read"):
+        read_result(tmp_path / "none.json")
+
+
+def test_every_fault_of_a_result_is_told_with_its_line(tmp_path):
+    plain = json.loads(kept().read_text())
+    del plain["currency"]
+    plain["patterns"][1]["feasible"] = "perhaps"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(plain, indent=2))
+    with pytest.raises(RunStoreError) as refused:
+        read_result(path)
+    assert "currency: is missing" in str(refused.value)
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "perhaps" in text)
+    assert f"result.json:{line}: patterns.1.feasible: 'perhaps'" in str(refused.value)
+
+
+def test_the_document_is_valid_and_the_same_again():
+    comparison = compare(side(), side(VARIANTS["volume"]))
+    judged = check(comparison, read_policy(None))
+    schema = json.loads(gate_schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for document in (gate_document(comparison), gate_document(comparison, judged)):
+        jsonschema.validate(json.loads(document), schema)
+    assert gate_document(comparison, judged) == gate_document(compare(side(), side(VARIANTS["volume"])), judged)
+
+
+def test_the_published_schema_is_current():
+    assert (ROOT / "comparison.schema.json").read_text(encoding="utf-8") == gate_schema()
+
+
+@pytest.mark.parametrize(
+    ("key", "cause"),
+    [
+        ("hosting_patterns.a.clusters.b.costs.compute.gpu_hour", "price"),
+        ("hosting_patterns.a.clusters.b.cluster.replicas", "capacity"),
+        ("hosting_patterns.a.apis.b.limits.tokens_per_minute", "capacity"),
+        ("hosting_patterns.a.apis.b.retries.at_most", "policy"),
+        ("hosting_patterns.a.kind", "policy"),
+        ("constraints.phi_may_leave", "policy"),
+        ("workloads.a.objectives.ttft", "policy"),
+        ("workloads.a.prompt_tokens.mean", "volume"),
+        ("prices.book", "price"),
+        ("experiment.seed", "simulation"),
+        ("description", "words"),
+    ],
+)
+def test_kinds_of_change(key, cause):
+    assert cause_of(tuple(key.split("."))) == cause
+
+
+@given(values, st.floats(-1e3, 1e3))
+def test_law_a_shift_is_certain_when_paired(values, shift):
+    found = paired_difference(values, [value + shift for value in values])
+    assert found.mean == pytest.approx(shift, abs=1e-6)
+    assert found.half_width == pytest.approx(0.0, abs=1e-6)
+
+
+@given(values, values)
+def test_law_a_difference_has_an_opposite(base, new):
+    one, other = difference(base, new), difference(new, base)
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low), rel=1e-9, abs=1e-9)
+    assert one.low <= one.mean <= one.high
+
+
+def test_welchs_interval_of_a_textbook():
+    """Equal spreads and sizes: 2 (n - 1) degrees of freedom, sqrt(2 s^2 / n)."""
+    found = difference([1.0, 2.0, 3.0], [11.0, 12.0, 13.0])
+    assert found.half_width == pytest.approx(2.776445 * (2 / 3) ** 0.5, rel=1e-6)
