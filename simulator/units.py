@@ -138,6 +138,11 @@ def parse_usd_per_kw_month(value: object) -> Decimal:
     return _parse_money(value, {"kW-month": Decimal(1)}, "217.30 USD/kW-month")
 
 
+def parse_usd_per_gb(value: object) -> Decimal:
+    """USD per gigabyte of `"0.087 USD/GB"`. Raises ValueError like `parse_duration_s`."""
+    return _parse_money(value, {"GB": Decimal(1)}, "0.087 USD/GB")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class TokenPrice:
     """A price of tokens. The unit is in the constructor, so a slip of 1,000 cannot be written.

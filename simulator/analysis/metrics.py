@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -74,6 +74,16 @@ class Utilisation:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Requests of one workload that one backend completed, and their tokens."""
+
+    requests: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class BackendUse:
     """What one backend did for the requests that arrived after the warm-up.
 
@@ -83,6 +93,7 @@ class BackendUse:
         billed_cached_tokens: Of those, tokens at the price of cached ones.
         billed_output_tokens: Output tokens it charges for, all attempts.
         utilisation: None for an API.
+        work: What it completed, by workload.
     """
 
     requests: int
@@ -90,6 +101,7 @@ class BackendUse:
     billed_cached_tokens: int
     billed_output_tokens: int
     utilisation: Utilisation | None
+    work: dict[str, Work] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,7 @@ def summarise(
         hours=(record.horizon_s - warm_up_s) / 3600.0,
         total=_group(record, table, latency, counted, None),
         workloads=groups,
-        backends=_backends(record, counted, warm_up_s),
+        backends=_backends(record, table, counted, warm_up_s),
         utilisation=_utilisation(record, warm_up_s),
         saturation=saturation_of(record, counted),
         wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
@@ -159,7 +171,9 @@ def summarise(
     )
 
 
-def _backends(record: RunRecord, counted: NDArray[np.bool_], warm_up_s: float) -> dict[str, BackendUse]:
+def _backends(
+    record: RunRecord, table: RequestTable, counted: NDArray[np.bool_], warm_up_s: float
+) -> dict[str, BackendUse]:
     log, found = record.log, {}
     for number, name in enumerate(record.backends):
         taken = counted & (log.backend == number)
@@ -169,6 +183,20 @@ def _backends(record: RunRecord, counted: NDArray[np.bool_], warm_up_s: float) -
             billed_cached_tokens=0,
             billed_output_tokens=int(log.billed_output_tokens[taken].sum(dtype=np.int64)),
             utilisation=_utilisation(record, warm_up_s, name),
+            work=_work(record, table, taken & (log.outcome == Outcome.COMPLETED)),
+        )
+    return found
+
+
+def _work(record: RunRecord, table: RequestTable, completed: NDArray[np.bool_]) -> dict[str, Work]:
+    found = {}
+    for number, name in enumerate(table.workloads):
+        members = completed & (table.workload == number)
+        found[name] = Work(
+            requests=int(members.sum()),
+            prompt_tokens=int(table.prompt_tokens[members].sum(dtype=np.int64)),
+            cached_prompt_tokens=int(record.log.cached_tokens[members].sum(dtype=np.int64)),
+            output_tokens=int(table.output_tokens[members].sum(dtype=np.int64)),
         )
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 
-from simulator.cost.bill import token_rates
+from simulator.cost.api_lines import token_rates
 from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi

@@ -13,15 +13,19 @@ class ClusterUse:
 
     Attributes:
         busy_fraction: Share of the measured time in which a GPU executes an engine step, mean over replicas.
+        tokens: Prompt and output tokens of the requests it completed.
     """
 
     busy_fraction: float
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         """Refuse quantities that no run can produce."""
         # Busy time is a sum of many floats and may exceed its total by a rounding error.
         if not 0 <= self.busy_fraction <= 1 + 1e-9:
             raise ValueError(f"busy_fraction lies between 0 and 1, not {self.busy_fraction}")
+        if self.tokens < 0:
+            raise ValueError("token counts are not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,10 @@ def pooled(usages: list[Usage]) -> Usage:
     return Usage(
         hours=sum(usage.hours for usage in usages),
         clusters={
-            name: ClusterUse(sum(usage.clusters[name].busy_fraction for usage in usages) / len(usages))
+            name: ClusterUse(
+                sum(usage.clusters[name].busy_fraction for usage in usages) / len(usages),
+                sum(usage.clusters[name].tokens for usage in usages),
+            )
             for name in first.clusters
         },
         apis={

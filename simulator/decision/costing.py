@@ -111,7 +111,9 @@ class Costing:
         return replace(
             self.usage,
             clusters={
-                name: replace(use, busy_fraction=min(1.0, use.busy_fraction * busy))
+                name: replace(
+                    use, busy_fraction=min(1.0, use.busy_fraction * busy), tokens=round(use.tokens * factor * kept)
+                )
                 for name, use in self.usage.clusters.items()
             },
             apis=self._api_use(factor, sent),
@@ -192,7 +194,9 @@ def _grown(one: HostedCluster, factor: float) -> HostedCluster:
     costs, compute = one.costs, one.costs.compute
     if isinstance(compute, Purchase):
         exact = Decimal(str(factor))
-        prices = {name: getattr(compute, name) * exact for name in ("gpus", "chassis", "infrastructure")}
+        prices = {
+            name: getattr(compute, name) * exact for name in ("gpus", "chassis", "infrastructure", "spares", "residual")
+        }
         costs = costs.model_copy(update={"compute": compute.model_copy(update=prices)})
     return one.model_copy(update={"cluster": cluster, "costs": costs})
 

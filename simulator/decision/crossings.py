@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from simulator.cost.bill import token_rates
+from simulator.cost.api_lines import token_rates
 from simulator.decision.break_even import NoBreakEven, blended_price, break_even
 from simulator.decision.screening import cost_of
 

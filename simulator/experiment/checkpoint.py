@@ -32,9 +32,9 @@ def simulation_key(pattern: HostingPattern) -> str:
     """Hash of what determines a simulation: everything about a pattern but money and words."""
     money: dict[str, Any] = {
         "costs": True,
-        "api": {"prices"},
+        "api": {"prices", "costs"},
         "clusters": {"__all__": {"costs"}},
-        "apis": {"__all__": {"prices"}},
+        "apis": {"__all__": {"prices", "costs"}},
     }
     return _hash(pattern.model_dump(mode="json", exclude={"description": True, **money}))
 

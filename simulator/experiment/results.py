@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import METRICS, QUANTILES, Group
 from simulator.analysis.output_analysis import estimate
-from simulator.cost.bill import Bill, monthly_bill, usd_per_million_tokens
+from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
 from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.analysis.metrics import RunSummary
+    from simulator.analysis.metrics import BackendUse, RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.scenario.patterns import HostingPattern
 
@@ -133,6 +133,7 @@ class PatternResult:
     infeasible_reasons: list[str]
     monthly_cost_usd: Interval | None = None
     cost_lines_usd: dict[str, float] = field(default_factory=dict)
+    one_off_usd: dict[str, float] = field(default_factory=dict)
     usd_per_million_tokens: float | None = None
     utilisation: dict[str, float | None] | None = None
     requests: Requests | None = None
@@ -175,6 +176,7 @@ def pattern_result(
         infeasible_reasons=[],
         monthly_cost_usd=_interval([float(bill.total_usd) for bill in bills]),
         cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
+        one_off_usd={line.key: float(line.usd) for line in one_off_bill(pattern).rounded().lines},
         usd_per_million_tokens=None if per_million is None else float(per_million),
         utilisation=_utilisation(runs, capacity_fraction),
         requests=_sum_requests([result.requests for result in workloads.values()]),
@@ -213,7 +215,10 @@ def _usage(run: RunSummary) -> Usage:
     clusters = {name: use.utilisation for name, use in run.backends.items() if use.utilisation is not None}
     return Usage(
         hours=run.hours,
-        clusters={name: ClusterUse(utilisation.busy_fraction) for name, utilisation in clusters.items()},
+        clusters={
+            name: ClusterUse(utilisation.busy_fraction, _completed_tokens(run.backends[name]))
+            for name, utilisation in clusters.items()
+        },
         apis={
             name: ApiUse(use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens)
             for name, use in run.backends.items()
@@ -222,6 +227,10 @@ def _usage(run: RunSummary) -> Usage:
         served_prompt_tokens=run.total.prompt_tokens,
         served_output_tokens=run.total.output_tokens,
     )
+
+
+def _completed_tokens(use: BackendUse) -> int:
+    return sum(work.prompt_tokens + work.output_tokens for work in use.work.values())
 
 
 def _interval(values: Sequence[float]) -> Interval:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.scenario.base import Config, FieldError, PositiveFloat, PositiveInt, Seconds, Share
-from simulator.scenario.costs import TokenPrices
+from simulator.scenario.costs import ApiCosts, TokenPrices
 
 
 class LognormalSpeed(Config):
@@ -107,3 +107,5 @@ class MeteredApi(Config):
     """Share of attempts that fail with a server error."""
     prices: TokenPrices | None = None
     """Contract prices; the price book's when absent."""
+    costs: ApiCosts = ApiCosts()
+    """What it costs beside its tokens."""

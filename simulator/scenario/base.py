@@ -13,6 +13,7 @@ from simulator.units import (
     parse_share,
     parse_token_price,
     parse_usd,
+    parse_usd_per_gb,
     parse_usd_per_hour,
     parse_usd_per_kw_month,
     parse_usd_per_kwh,
@@ -63,6 +64,7 @@ UsdPerMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_month), _quantity
 UsdPerYear = Annotated[Decimal, BeforeValidator(parse_usd_per_year), _quantity("135000 USD/year")]
 UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
 UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
+UsdPerGb = Annotated[Decimal, BeforeValidator(parse_usd_per_gb), _quantity("0.087 USD/GB")]
 TokenRate = Annotated[TokenPrice, BeforeValidator(parse_token_price), _quantity("10 USD/1M tokens")]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]

@@ -9,11 +9,15 @@ from pydantic import Field, model_validator
 
 from simulator.scenario.base import (
     Config,
+    FieldError,
+    Name,
+    PositiveFloat,
     PositiveInt,
     Seconds,
     Share,
     TokenRate,
     Usd,
+    UsdPerGb,
     UsdPerHour,
     UsdPerKwh,
     UsdPerKwMonth,
@@ -29,10 +33,30 @@ class TokenPrices(Config):
 
     prompt: TokenRate
     """Price of prompt tokens."""
+    cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the provider's cache; the prompt price when absent."""
     output: TokenRate
     """Price of output tokens."""
     source: str = "scenario"
     """Where the prices come from."""
+
+
+class Commitment(Config):
+    """A lower price for paying every hour of a term."""
+
+    discount: Share
+    """Share taken off the hourly price."""
+    months: Annotated[PositiveInt, Field(le=120)]
+    """Length of the term; what is left of it is owed even if the cluster is not used any more."""
+
+
+class Spot(Config):
+    """Capacity that may be withdrawn at any time, at a lower price."""
+
+    share: Share = 1.0
+    """Share of the replica-hours on spot capacity; the others are paid in full, or as committed."""
+    discount: Share
+    """Share taken off the hourly price."""
 
 
 class Rental(Config):
@@ -45,6 +69,10 @@ class Rental(Config):
     """USD per hour of all GPUs of one replica together."""
     offer: str | None = None
     """Key of a GPU offer in the price book."""
+    commitment: Commitment | None = None
+    """Reserved for a term."""
+    spot: Spot | None = None
+    """Spot capacity, all of it or beside the rest."""
 
     @model_validator(mode="after")
     def _exactly_one_price(self) -> Self:
@@ -63,8 +91,27 @@ class Purchase(Config):
     """Price of servers without GPUs."""
     infrastructure: Usd = Decimal(0)
     """Price of network, rack and cooling."""
+    spares: Usd = Decimal(0)
+    """Price of spare parts kept on site."""
     amortisation: Annotated[PositiveInt, Field(le=240)] = 36
     """Months over which the purchase is written off."""
+    residual: Usd = Decimal(0)
+    """What the hardware still fetches when it has been written off."""
+    interest: Share = 0.0
+    """Yearly rate at which the money is borrowed, or would otherwise be invested."""
+    support: Share = 0.0
+    """The seller's support contract, a year, as a share of the price."""
+
+    @property
+    def price_usd(self) -> Decimal:
+        """All that is paid before the first month."""
+        return self.gpus + self.chassis + self.infrastructure + self.spares
+
+    @model_validator(mode="after")
+    def _fetches_no_more_than_it_cost(self) -> Self:
+        if self.residual > self.price_usd:
+            raise FieldError(("residual",), f"may not exceed the price of {self.price_usd:,} USD")
+        return self
 
 
 class Power(Config):
@@ -101,7 +148,61 @@ class Staff(Config):
     """Multiplier for employer's costs; 1 means base pay only."""
 
 
-class ClusterCosts(Config):
+class ModelUpdates(Config):
+    """Engineers' time to move to a new version of a model: evaluate, tune, roll out."""
+
+    every_months: PositiveFloat
+    """Months from one update to the next."""
+    engineer_weeks: PositiveFloat
+    """Weeks of work each takes, of the 52 of a year."""
+    salary: UsdPerYear
+    """Yearly salary of whoever does it."""
+    loading: Annotated[float, Field(ge=1, le=3)] = 1.0
+    """Multiplier for employer's costs."""
+
+
+class Egress(Config):
+    """Traffic that a provider charges for."""
+
+    price: UsdPerGb
+    """Price of a gigabyte."""
+    bytes_per_token: Annotated[float, Field(gt=0, le=1_000_000)] = 4.0
+    """Bytes on the wire per token; about four for English text, far more where images travel."""
+
+
+class Delay(Config):
+    """Waiting for a signature, such as on a business associate agreement: paid once, before the first month."""
+
+    lasts: Annotated[Seconds, Field(gt=0)]
+    """How long."""
+    costs: UsdPerMonth
+    """What a month of waiting costs: the benefit foregone, or what runs meanwhile."""
+
+
+class RunningCosts(Config):
+    """What any backend costs beside its GPUs or tokens."""
+
+    storage: UsdPerMonth = Decimal(0)
+    """Storage."""
+    network: UsdPerMonth = Decimal(0)
+    """Network."""
+    monitoring: UsdPerMonth = Decimal(0)
+    """Monitoring."""
+    egress: Egress | None = None
+    """Traffic by the gigabyte, of prompts and answers."""
+    staff: list[Staff] = Field(default_factory=list)
+    """Who looks after it."""
+    on_call: UsdPerMonth = Decimal(0)
+    """Allowances for being on call."""
+    compliance: Share = 0.0
+    """What compliance adds, as a share of the backend's other lines."""
+    one_off: dict[Name, Usd] = Field(default_factory=dict)
+    """What is paid once, before the first month, by name."""
+    delay: Delay | None = None
+    """What waiting for an agreement costs."""
+
+
+class ClusterCosts(RunningCosts):
     """Everything a self-hosted cluster costs in a month."""
 
     compute: Annotated[Rental | Purchase, Field(discriminator="kind")]
@@ -110,20 +211,21 @@ class ClusterCosts(Config):
     """Electricity, where it is not part of the rent."""
     colocation: UsdPerKwMonth | None = None
     """Floor space and cooling per kilowatt of rated power (busy GPUs and hosts) and month."""
-    storage: UsdPerMonth = Decimal(0)
-    """Storage."""
-    network: UsdPerMonth = Decimal(0)
-    """Network."""
-    monitoring: UsdPerMonth = Decimal(0)
-    """Monitoring."""
-    staff: list[Staff] = Field(default_factory=list)
-    """Who looks after it."""
+    model_updates: ModelUpdates | None = None
+    """Work that new versions of the model make."""
 
     @model_validator(mode="after")
     def _colocation_knows_the_power(self) -> Self:
         if self.colocation is not None and self.power is None:
             raise ValueError("colocation is charged per rated kilowatt, so power must be given too")
         return self
+
+
+class ApiCosts(RunningCosts):
+    """What a metered API costs beside its tokens."""
+
+    prompt_iteration: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """Tokens charged for each token of the workloads, where prompts are still being worked on: 1 when none are."""
 
 
 class Prices(Config):

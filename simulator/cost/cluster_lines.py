@@ -1,0 +1,119 @@
+"""What a cluster costs in a month: its GPUs, rented or bought, their power and room, and the work they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from simulator.cost import tco
+from simulator.cost.lines import BillLine
+from simulator.cost.prices import PriceBook
+from simulator.scenario.costs import ClusterCosts, ModelUpdates, Power, Purchase, Rental
+from simulator.scenario.patterns import Cluster
+
+#: Lines that pay for a purchase over time: not to be counted beside its price.
+CAPITAL: Final = frozenset({"purchase", "financing"})
+
+
+def cluster_lines(
+    cluster: Cluster, costs: ClusterCosts, busy_fraction: float, book: PriceBook, month_hours: Decimal
+) -> Iterator[BillLine]:
+    """Lines of a cluster without those that any backend may have. Raises PriceNotFound for an unknown offer."""
+    if isinstance(costs.compute, Rental):
+        yield from _rental_lines(costs.compute, cluster, book, month_hours)
+    else:
+        yield from _purchase_lines(costs.compute)
+    if costs.power is not None:
+        yield _power_line(costs.power, cluster, min(busy_fraction, 1.0), month_hours)
+        if costs.colocation is not None:
+            yield _colocation_line(costs.power, cluster, costs.colocation)
+    if costs.model_updates is not None:
+        yield _updates_line(costs.model_updates)
+
+
+def _rental_lines(rental: Rental, cluster: Cluster, book: PriceBook, month_hours: Decimal) -> Iterator[BillLine]:
+    """Rent at the full, committed and spot price, whichever there are."""
+    hourly_usd, count, per = _hourly(rental, cluster, book)
+    full = f"{count} × {hourly_usd} USD/h × {month_hours} h, {per}"
+    usd = tco.exact(tco.rental_usd(hourly_usd, month_hours, count))
+    spot = Fraction(0) if rental.spot is None else tco.exact(rental.spot.share)
+    if spot < 1:
+        rest, basis = usd * (1 - spot), full
+        if spot:
+            basis += f"; {float(1 - spot):.3g} of the hours"
+        if rental.commitment is not None:
+            discount, months = rental.commitment.discount, rental.commitment.months
+            rest *= 1 - tco.exact(discount)
+            basis += f"; {discount:.3g} off for {months} months, {float(rest * months):,.2f} USD in all"
+        yield BillLine("rental", "GPU rental", tco.to_decimal(rest), basis)
+    if rental.spot is not None and spot:
+        basis = f"{full}; {rental.spot.share:.3g} of the hours, {rental.spot.discount:.3g} off for spot capacity"
+        cheap = usd * spot * (1 - tco.exact(rental.spot.discount))
+        yield BillLine("rental_spot", "GPU rental, spot", tco.to_decimal(cheap), basis)
+
+
+def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal, int, str]:
+    """USD per hour of one thing that is rented, how many of them, and what it is, with its source."""
+    gpus = cluster.tensor_parallel * cluster.replicas
+    if rental.gpu_hour is not None:
+        return rental.gpu_hour, gpus, "per GPU; scenario"
+    if rental.replica_hour is not None:
+        return rental.replica_hour, cluster.replicas, "per replica; scenario"
+    offer = book.gpu_offer(str(rental.offer))
+    per = f"per instance of {offer.gpus_per_instance} GPUs, {gpus} needed; {rental.offer}, {offer.source}"
+    return offer.instance_hour, offer.instances(gpus), per
+
+
+def _purchase_lines(purchase: Purchase) -> Iterator[BillLine]:
+    price_usd, months, residual_usd = purchase.price_usd, purchase.amortisation, purchase.residual
+    usd = tco.amortised_usd(price_usd, months, residual_usd)
+    less = f" less {residual_usd:,} USD residual" if residual_usd else ""
+    yield BillLine("purchase", "Hardware, written off", usd, f"{price_usd:,} USD{less} / {months} months; scenario")
+    if purchase.interest:
+        usd = tco.interest_usd(price_usd, months, purchase.interest, residual_usd)
+        basis = f"{price_usd:,} USD at {purchase.interest:.3g} a year over {months} months, mean of the term; scenario"
+        yield BillLine("financing", "Interest", usd, basis)
+    if purchase.support:
+        usd = tco.to_decimal(tco.exact(price_usd) * tco.exact(purchase.support) / 12)
+        basis = f"{purchase.support:.3g} of {price_usd:,} USD a year; scenario"
+        yield BillLine("support", "Support contract", usd, basis)
+
+
+def _power_line(power: Power, cluster: Cluster, busy_fraction: float, month_hours: Decimal) -> BillLine:
+    watts = _power_w(power, cluster, busy_fraction)
+    usd = tco.energy_usd(watts, month_hours, power.price, power.pue)
+    basis = (
+        f"{float(watts):,.0f} W × PUE {power.pue:g} × {month_hours} h × {power.price} USD/kWh; "
+        f"{cluster.replicas} × ({cluster.tensor_parallel} GPUs of {power.gpu_idle_w:g} W idle and "
+        f"{power.gpu_busy_w:g} W busy, {busy_fraction:.1%} of the time, {power.host_w:g} W host); scenario"
+    )
+    return BillLine("power", "Electricity", usd, basis)
+
+
+def _colocation_line(power: Power, cluster: Cluster, usd_per_kw_month: Decimal) -> BillLine:
+    rated_w = _power_w(power, cluster, 1.0)
+    usd = tco.colocation_usd(rated_w, usd_per_kw_month)
+    basis = f"{float(rated_w) / 1000:,.2f} kW rated × {usd_per_kw_month} USD/kW-month; scenario"
+    return BillLine("colocation", "Colocation", usd, basis)
+
+
+def _power_w(power: Power, cluster: Cluster, busy_fraction: float) -> Fraction:
+    return tco.average_power_w(
+        gpu_idle_w=power.gpu_idle_w,
+        gpu_busy_w=power.gpu_busy_w,
+        host_w=power.host_w,
+        busy_fraction=busy_fraction,
+        gpus=cluster.tensor_parallel,
+        replicas=cluster.replicas,
+    )
+
+
+def _updates_line(updates: ModelUpdates) -> BillLine:
+    usd = tco.weeks_usd(updates.salary, updates.engineer_weeks, updates.every_months, updates.loading)
+    basis = (
+        f"{updates.engineer_weeks:g} weeks of {updates.salary:,} USD/year / 52 × {updates.loading:g} loading, "
+        f"every {updates.every_months:g} months; scenario"
+    )
+    return BillLine("model_updates", "Model updates", usd, basis)

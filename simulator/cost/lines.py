@@ -1,0 +1,81 @@
+"""Lines of a bill, and those that any backend may have: storage, traffic, people, compliance, what is paid once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from simulator.cost import tco
+from simulator.scenario.costs import RunningCosts, Staff
+from simulator.units import DAY_S
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One line of a bill.
+
+    Attributes:
+        key: Stable name for machines, unique within a bill.
+        label: Name for people.
+        usd: Amount for the month, in steps of a trillionth of a dollar.
+        basis: The arithmetic in words, with the source of its prices.
+    """
+
+    key: str
+    label: str
+    usd: Decimal
+    basis: str
+
+
+def total(lines: Sequence[BillLine]) -> Decimal:
+    """Sum of the lines."""
+    return sum((line.usd for line in lines), Decimal(0))
+
+
+def running_lines(costs: RunningCosts, tokens: tco.Number) -> Iterator[BillLine]:
+    """Lines of one backend through which this many tokens go in the billed month; those of nothing are left out."""
+    for key, usd in (("storage", costs.storage), ("network", costs.network), ("monitoring", costs.monitoring)):
+        if usd:
+            yield _by_the_month(key, key.capitalize(), usd)
+    if costs.egress is not None:
+        price, size = costs.egress.price, costs.egress.bytes_per_token
+        usd = tco.egress_usd(tokens, size, price)
+        basis = f"{float(tokens):,.0f} tokens × {size:g} bytes × {price} USD/GB; scenario"
+        yield BillLine("egress", "Egress", usd, basis)
+    if costs.staff:
+        yield _staff_line(costs.staff)
+    if costs.on_call:
+        yield _by_the_month("on_call", "On call", costs.on_call)
+
+
+def compliance_line(costs: RunningCosts, others: Sequence[BillLine]) -> Iterator[BillLine]:
+    """What compliance adds to a backend's other lines; nothing where the scenario asks for none."""
+    if costs.compliance:
+        base = total(others)
+        usd = tco.to_decimal(tco.exact(base) * tco.exact(costs.compliance))
+        yield BillLine("compliance", "Compliance", usd, f"{costs.compliance:.3g} of {base:,.2f} USD/month; scenario")
+
+
+def one_off_lines(costs: RunningCosts) -> Iterator[BillLine]:
+    """What is paid once, before the first month."""
+    for name, usd in costs.one_off.items():
+        yield BillLine(name, name.replace("_", " ").capitalize(), usd, "scenario")
+    if costs.delay is not None:
+        days = costs.delay.lasts / DAY_S
+        usd = tco.to_decimal(tco.exact(costs.delay.costs) * 12 / 365 * tco.exact(days))
+        basis = f"{days:g} days × {costs.delay.costs:,.2f} USD/month × 12 / 365; scenario"
+        yield BillLine("delay", "Waiting for an agreement", usd, basis)
+
+
+def _by_the_month(key: str, label: str, usd: Decimal) -> BillLine:
+    return BillLine(key, label, tco.to_decimal(tco.exact(usd)), f"{usd:,.2f} USD/month; scenario")
+
+
+def _staff_line(staff: Sequence[Staff]) -> BillLine:
+    monthly = (tco.staff_usd(person.salary, person.share, person.loading) for person in staff)
+    terms = (
+        f"{person.role}: {person.salary:,} USD/year / 12 × {person.share:g} × {person.loading:g} loading"
+        for person in staff
+    )
+    return BillLine("staff", "Staff", sum(monthly, Decimal(0)), f"{'; '.join(terms)}; scenario")

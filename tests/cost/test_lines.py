@@ -1,0 +1,131 @@
+"""The lines of a bill: what each is, and the law it keeps."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from simulator.cost import tco
+from simulator.cost.bill import monthly_bill, one_off_bill, upfront_usd
+from simulator.cost.prices import load_price_book
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
+from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
+
+BOOK = load_price_book("2026-11")
+MONTH = Decimal(730)
+TRILLIONTHS = Decimal("1e-11")
+RENTAL = {"kind": "rental", "replica_hour": "2 USD/h"}
+PURCHASE = {"kind": "purchase", "gpus": "20000 USD", "chassis": "10000 USD", "spares": "2000 USD"}
+
+shares = st.integers(min_value=0, max_value=100).map(lambda percent: percent / 100)
+prices = st.integers(min_value=0, max_value=10**7).map(Decimal)
+
+
+def bill(compute=RENTAL, tokens=0, **costs):
+    cluster = {"model": "llama-3.3-70b", "gpu": "a100-80gb", "tensor_parallel": 2}
+    pattern = SelfHostedPattern.model_validate(
+        {"kind": "self_hosted", "cluster": cluster, "costs": {"compute": compute, **costs}}
+    )
+    used = Usage(730.0, {"cluster": ClusterUse(0.0, tokens)}, {}, 0, 0)
+    return pattern, monthly_bill(pattern, used, BOOK, MONTH)
+
+
+def api_bill(prompt=0, output=0, **costs):
+    api = {"model": "azure/gpt-4.1", "ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 50}, "costs": costs}
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api})
+    used = Usage(730.0, {}, {"azure/gpt-4.1": ApiUse(prompt, 0, output)}, 0, 0)
+    return pattern, monthly_bill(pattern, used, BOOK, MONTH)
+
+
+@given(shares, shares, shares)
+def test_rent_is_split_between_committed_and_spot_hours(spot, committed_off, spot_off):
+    _, found = bill(
+        {
+            **RENTAL,
+            "commitment": {"discount": committed_off, "months": 12},
+            "spot": {"share": spot, "discount": spot_off},
+        }
+    )
+    full, share = Decimal(1460), Decimal(str(spot))
+    assert found.usd("rental") == full * (1 - share) * (1 - Decimal(str(committed_off)))
+    assert found.usd("rental_spot") == full * share * (1 - Decimal(str(spot_off)))
+    assert found.total_usd <= full
+
+
+def test_a_commitment_says_what_is_owed_in_all():
+    _, found = bill({**RENTAL, "commitment": {"discount": "37 %", "months": 12}})
+    assert found.total_usd == Decimal("919.80")
+    assert "11,037.60 USD in all" in found.lines[0].basis
+
+
+@given(prices, shares, st.integers(min_value=1, max_value=240), shares)
+def test_instalments_and_residual_are_worth_the_price(price, residual_share, months, rate):
+    residual = price * Decimal(str(residual_share))
+    instalment = tco.amortised_usd(price, months, residual) + tco.interest_usd(price, months, rate, residual)
+    monthly = 1 + tco.exact(rate) / 12
+    worth = sum(tco.exact(instalment) / monthly**month for month in range(1, months + 1))
+    worth += tco.exact(residual) / monthly**months
+    assert abs(worth - tco.exact(price)) <= tco.exact(TRILLIONTHS) * months
+
+
+def test_what_a_purchase_costs_beside_its_price():
+    pattern, found = bill({**PURCHASE, "residual": "5000 USD", "interest": "6 %", "support": "9 %"})
+    assert upfront_usd(pattern) == 32_000
+    assert found.usd("purchase") == 750
+    assert found.usd("support") == 240
+    assert found.usd("financing") == tco.interest_usd(Decimal(32_000), 36, 0.06, Decimal(5000)) > 0
+    assert found.running_usd == found.usd("support")
+    assert tco.interest_usd(Decimal(32_000), 36, 0.0) == 0
+
+
+def test_nothing_fetches_more_than_it_cost():
+    with pytest.raises(ValidationError, match="may not exceed the price of 32,000 USD"):
+        bill({**PURCHASE, "residual": "32001 USD"})
+
+
+@given(shares)
+def test_compliance_is_a_share_of_everything_else(share):
+    costs = {"storage": "50 USD/month", "on_call": "400 USD/month", "compliance": share}
+    for found in (bill(**costs)[1], api_bill(1_000_000, 1_000_000, **costs)[1]):
+        others = [line for line in found.lines if not line.key.endswith("compliance")]
+        assert found.total_usd == sum(line.usd for line in others) * (1 + Decimal(str(share)))
+
+
+def test_a_billion_tokens_of_text_leave_for_a_third_of_a_dollar():
+    egress = {"price": "0.087 USD/GB"}
+    assert bill(tokens=1_000_000_000, egress=egress)[1].usd("egress") == Decimal("0.348")
+    assert api_bill(700_000_000, 300_000_000, egress=egress)[1].usd("api_egress") == Decimal("0.348")
+
+
+def test_four_updates_a_year_of_six_weeks_in_all():
+    _, found = bill(model_updates={"every_months": 3, "engineer_weeks": 1.5, "salary": "135000 USD/year"})
+    assert round(12 * found.usd("model_updates"), 6) == round(Decimal(135_000) / 52 * 6, 6)
+
+
+@given(st.integers(min_value=0, max_value=10**9), st.integers(min_value=0, max_value=10**9))
+def test_working_on_prompts_multiplies_tokens(prompt, output):
+    _, once = api_bill(prompt, output)
+    _, often = api_bill(prompt, output, prompt_iteration=3.5)
+    assert abs(often.total_usd - once.total_usd * Decimal("3.5")) <= TRILLIONTHS
+    assert often.usd("api_output") == once.usd("api_output")
+
+
+def test_what_is_paid_once_is_in_no_month():
+    once = {
+        "one_off": {"security_review": "12000 USD", "training": "3000 USD"},
+        "delay": {"lasts": "73d", "costs": "10000 USD/month"},
+    }
+    for prefix, make in (("", bill), ("api_", api_bill)):
+        pattern, found = make(**once)
+        assert found.lines == make()[1].lines
+        owed = one_off_bill(pattern)
+        assert [owed.usd(prefix + key) for key in ("security_review", "training", "delay")] == [12_000, 3000, 24_000]
+
+
+def test_nothing_is_billed_that_nobody_asked_for():
+    assert [line.key for line in bill()[1].lines] == ["rental"]
+    assert [line.key for line in api_bill()[1].lines] == ["api_prompt", "api_cached_prompt", "api_output"]
