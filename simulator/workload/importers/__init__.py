@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 TITLES: Final = {
     "azure-llm-2023": ("Azure's public LLM trace of 2023, code or conv (CSV)", "azure_llm"),
     "azure-llm-2024": ("Azure's public LLM trace of 2024, code or conv (CSV)", "azure_llm"),
+    "burstgpt": ("BurstGPT, with or without sessions (CSV)", "burstgpt"),
+    "mooncake": ("Mooncake's public traces (JSON lines)", "mooncake"),
+    "splitwise": ("a trace of splitwise-sim (CSV)", "splitwise"),
+    "csv": ("any table of requests; --column says what its columns hold (CSV, JSON, Parquet)", "csv_columns"),
+    "litellm": ("LiteLLM spend logs (CSV, JSON, Parquet)", "litellm"),
+    "otel-genai": ("OpenTelemetry spans with GenAI conventions (OTLP JSON, SDK JSON)", "otel_genai"),
+    "vllm-otel": ("vLLM's OpenTelemetry spans (OTLP JSON)", "vllm_otel"),
+    "langfuse": ("Langfuse observations (CSV, JSON, Parquet)", "langfuse"),
+    "nginx": ("Nginx access log; tokens estimated from bytes (lines, JSON)", "nginx"),
+    "azure-apim": ("Azure API Management language model log (CSV, JSON)", "azure_apim"),
+    "azure-diagnostics": ("Azure OpenAI diagnostics; --column as for csv (CSV, JSON)", "csv_columns"),
+    "bedrock": ("Amazon Bedrock model invocation log (JSON lines)", "bedrock"),
 }
 
 

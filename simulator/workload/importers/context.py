@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from simulator.errors import TraceError
+from simulator.workload.importers.prefixes import Paths
 from simulator.workload.importers.tally import Tally
 from simulator.workload.trace import is_workload_name
 
@@ -53,9 +54,14 @@ class Labels:
         return tuple(dict.fromkeys((self.name, *self.names.values())))
 
     def indices(self, values: Sequence[object]) -> NDArray[np.int16]:
-        """Index into `workloads` of each value."""
+        """Index into `workloads` of each value; of several, such as tags, that of the first in the map."""
         places = {value: self.workloads.index(name) for value, name in self.names.items()}
-        return np.array([places.get(value, 0) if isinstance(value, str) else 0 for value in values], np.int16)
+
+        def place(value: object) -> int:
+            several = value if isinstance(value, list) else [value]
+            return next((places[one] for one in several if isinstance(one, str) and one in places), 0)
+
+        return np.array([place(value) for value in values], np.int16)
 
 
 @dataclass(slots=True)
@@ -71,6 +77,7 @@ class Context:
         sessions: Whether the requests of a session are taken to extend one another.
         tally: What became of every row.
         assumed: Sentences for the header.
+        own_zero: Times count from a zero of the log's own: there is no date and no hour of the week.
     """
 
     labels: Labels = field(default_factory=Labels)
@@ -81,8 +88,24 @@ class Context:
     sessions: bool = False
     tally: Tally = field(default_factory=Tally)
     assumed: list[str] = field(default_factory=list)
+    own_zero: bool = False
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _ordinals: dict[int, int] = field(default_factory=dict)
+    _paths: Paths | None = None
+
+    def assume(self, *sentences: str) -> None:
+        """Say in the header what the log does not and was assumed; once each."""
+        self.assumed += [sentence for sentence in sentences if sentence not in self.assumed]
+
+    def paths(self, block_tokens: int) -> Paths:
+        """Shared prefixes of this import."""
+        if self._paths is None:
+            self._paths = Paths(block_tokens)
+        return self._paths
+
+    def said(self) -> tuple[str, ...]:
+        """All that was assumed."""
+        return (*self.assumed, *((self._paths.told(),) if self._paths else ()))
 
     def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
         """A number for each value under a key that nobody keeps; 0 where there is none."""
@@ -114,7 +137,7 @@ class Format:
         source: What the header says of the origin.
         licence: Of public data.
         patterns: Names of its files, when a folder is imported.
-        own_zero: Times count from a start of the trace's own: no date, no hour of the week.
+        own_zero: Times always count from a zero of the log's own.
         public: Published without content; nothing in it needed to be dropped.
         aggregate: The log has no single requests; they are drawn.
     """

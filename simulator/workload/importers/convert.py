@@ -77,7 +77,8 @@ def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wi
         if not spill.rows:
             raise TraceError("\n".join([*tally.faults(), f"{source}: there is no request in it{_why(tally.left_out)}"]))
         tally.disordered = spill.disordered
-        first_ns = 0 if kind.own_zero else spill.first_ns
+        context.own_zero = context.own_zero or kind.own_zero
+        first_ns = 0 if context.own_zero else spill.first_ns
         header = _header(kind, context, wish, first_ns, spill.last_ns, known)
         header = write_chunks(_tables(spill, context, first_ns, known), target, header)
     tally.imported = header.rows
@@ -91,7 +92,7 @@ def _why(left_out: dict[str, int]) -> str:
 
 def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: int, known: set[str]) -> TraceHeader:
     dropped = () if kind.public else (_ALLOWED, *((_KEYS,) if known & {"identity", "prefix_id"} else ()))
-    dated = not kind.own_zero
+    dated = not context.own_zero
     return TraceHeader(
         source=wish.source or kind.source,
         licence=wish.licence or kind.licence,
@@ -104,7 +105,7 @@ def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: 
         week_offset_s=_week_offset_s(first_ns, context) if dated else None,
         start_date=_local(first_ns, context).date().isoformat() if dated and wish.keep_dates else None,
         deidentified=(*dropped, *((_WEEKS,) if dated and not wish.keep_dates else ())),
-        assumed=tuple(context.assumed),
+        assumed=context.said(),
     )
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from simulator.errors import TraceError
 from simulator.workload.importers.source import BROKEN, open_source, open_text
@@ -87,7 +87,7 @@ def _csv_records(
 ) -> Iterator[Records]:
     csv.field_size_limit(LONGEST)
     header, delimiter = _header(start, fields)
-    places = {field: [header.index(name) for name in names if name in header] for field, names in fields.items()}
+    places = {field: _places(header, names) for field, names in fields.items()}
     if missing := [" or ".join(fields[field]) for field in required if not places[field]]:
         raise TraceError("\n".join(f"{path}:1: no column {name}" for name in missing))
     reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -144,14 +144,42 @@ def _header(start: str, fields: Fields) -> tuple[list[str], str]:
     return best
 
 
-def _first_of(rows: list[list[str]], places: list[int]) -> list[Any]:
+#: A column, and the steps into the JSON that stands in it.
+Place: TypeAlias = "tuple[int, tuple[str, ...]]"
+
+
+def _places(header: list[str], names: tuple[str, ...]) -> list[Place]:
+    found: list[Place] = []
+    for name in names:
+        top, *steps = name.split(".")
+        if name in header:
+            found.append((header.index(name), ()))
+        elif steps and top in header:
+            found.append((header.index(top), tuple(steps)))
+    return found
+
+
+def _first_of(rows: list[list[str]], places: list[Place]) -> list[Any]:
     """The value at the first place that is not empty, None where there is none."""
-    if not places:
-        return [None] * len(rows)
-    if len(places) == 1:
-        place = places[0]
-        return [row[place] for row in rows]
-    return [next((row[place] for place in places if row[place]), None) for row in rows]
+    if len(places) == 1 and not places[0][1]:
+        column = places[0][0]
+        return [row[column] for row in rows]
+    return [_first_filled(row, places) for row in rows]
+
+
+def _first_filled(row: list[str], places: list[Place]) -> Any:  # noqa: ANN401 - whatever the file holds
+    return next((value for at, steps in places if (value := _step(row[at], steps)) not in (None, "")), None)
+
+
+def _step(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What lies down these steps; text on the way may be JSON, a list of pairs is a map of Parquet's."""
+    for step in steps:
+        if isinstance(value, str):
+            value = _parsed(value) if value.lstrip()[:1] == "{" else None
+        elif isinstance(value, list):
+            value = dict(one for one in value if isinstance(one, tuple) and len(one) == 2)
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def _json_records(
@@ -179,7 +207,7 @@ def _json_records(
 def _unpacked(value: Any, unpack: Unpack) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
     try:
         return list(unpack(value))
-    except (TypeError, AttributeError, KeyError, ValueError):
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError):
         return [None]  # not the shape that this format has: one wrong record
 
 
@@ -196,11 +224,9 @@ def _itself(value: Any) -> Iterable[Any]:  # noqa: ANN401 - whatever the file ho
 
 def _look_up(record: dict[str, Any], names: list[tuple[str, tuple[str, ...]]]) -> Any:  # noqa: ANN401 - likewise
     for name, steps in names:
-        value: Any = record.get(name)
+        value = record.get(name)
         if value is None and len(steps) > 1:
-            value = record
-            for step in steps:
-                value = value.get(step) if isinstance(value, dict) else None
+            value = _step(record, steps)
         if value is not None:
             return value
     return None

@@ -37,7 +37,11 @@ class Table:
         leave_out: By field, why a record with this value is no request that was served, or None.
         unpack: Records inside one JSON value.
         unit_s: Seconds of one tick of times with a zero of their own; None for moments of a calendar.
-        ends: Times are those of the end, to be put back by `duration`.
+        ends: Times are those of the end, to be put back by `duration` where that is known.
+        adds: Fields whose tokens the prompt has beside those of `prompt_tokens`, such as those read from a cache.
+        block_tokens: Tokens of one of the `blocks` whose names tell which prompts begin alike.
+        time_form: `strptime` format in which this log writes its times, unless the user names one.
+        assumed: Sentences for the header.
     """
 
     fields: Fields
@@ -46,9 +50,14 @@ class Table:
     unpack: Unpack | None = None
     unit_s: float | None = None
     ends: bool = False
+    adds: tuple[str, ...] = ()
+    block_tokens: int | None = None
+    time_form: str | None = None
+    assumed: tuple[str, ...] = ()
 
     def read(self, path: Path, context: Context) -> Iterator[Rows]:
         """Rows of one file, in the order they stand there."""
+        context.assume(*self.assumed)
         for records in read_records(path, self.fields, REQUIRED, context.tally, self.unpack):
             yield self.rows(records, context)
 
@@ -62,9 +71,19 @@ class Table:
             screen.leave_out([reason(value) for value in records.columns[name]])
         time_ns = self._times(records, context, screen)
         prompt = screen.count("prompt_tokens", 0)
+        for name in self.adds:
+            prompt = prompt + screen.count(name, 0, absent=0)
+        screen.reject(prompt > _MOST, f"prompt_tokens: more than {_MOST:,}")
         output = screen.count("output_tokens", 0)
-        screen.leave_out(["no output: failed, or not a generation" if count == 0 else None for count in output])
+        screen.leave_out_where(output == 0, "no output: failed, or not a generation")
         screen.reject(prompt == 0, "prompt_tokens: 0 with an output")
+        return screen.passed(make_rows(time_ns, prompt, output, **self._known(records, context, prompt, output)))
+
+    def _known(
+        self, records: Records, context: Context, prompt: NDArray[np.int64], output: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        """The columns that this log has beside those that each must have."""
+        labels = context.labels
         known: dict[str, NDArray[Any]] = {}
         if "max_tokens" in self.fields:
             limit = numbers(records.columns["max_tokens"])
@@ -73,25 +92,28 @@ class Table:
         if "identity" in self.fields:
             known["identity"] = context.identities(records.columns["identity"])
         if "session" in self.fields and context.sessions:
+            context.assume("requests of one session are taken to extend one another")
             known["prefix_id"] = context.ordinals(records.columns["session"])
             known["prefix_tokens"] = np.where(known["prefix_id"] >= 0, prompt, 0)
+        if self.block_tokens is not None:
+            paths = context.paths(self.block_tokens)
+            known["prefix_id"], known["prefix_tokens"] = paths.assign(records.columns["blocks"], prompt)
         if labels.by is not None:
             known["workload"] = labels.indices(records.columns[labels.by])
-        return screen.passed(make_rows(time_ns, prompt, output, **known))
+        return known
 
     def _times(self, records: Records, context: Context, screen: _Screen) -> NDArray[np.int64]:
         values = records.columns["time"]
         if self.unit_s is None:
-            time_ns, bad = instants_ns(values, context.zone, context.time_form)
+            time_ns, bad = instants_ns(values, context.zone, context.time_form or self.time_form)
             screen.reject(bad, "time: not a moment between 2000 and 2100 (--time-format says how others are written)")
         else:
             time_ns, bad = seconds_ns(values, self.unit_s)
             screen.reject(bad, "time: not a number of 0 or more")
         if self.ends:
             lasted_s = numbers(records.columns["duration"])
-            unknown = ~((lasted_s >= 0) & (lasted_s < 86_400))
-            screen.reject(unknown, "duration: not a number of seconds below a day")
-            time_ns = time_ns - np.round(np.where(unknown, 0.0, lasted_s) * NS).astype(np.int64)
+            known = (lasted_s >= 0) & (lasted_s < 86_400)
+            time_ns = time_ns - np.round(np.where(known, lasted_s, 0.0) * NS).astype(np.int64)
         return time_ns
 
 
@@ -107,9 +129,7 @@ class _Screen:
         """Count as no request those with a reason."""
         for reason in dict.fromkeys(reasons):
             if reason is not None:
-                out = self.good & np.array([one == reason for one in reasons], np.bool_)
-                self.tally.leave_out(reason, int(out.sum()))
-                self.good &= ~out
+                self.leave_out_where(np.array([one == reason for one in reasons], np.bool_), reason)
 
     def reject(self, bad: NDArray[np.bool_], reason: str) -> None:
         """Count as wrong those that are bad."""
@@ -118,9 +138,17 @@ class _Screen:
             self.tally.reject(self.records.path, self.lines[out].tolist(), reason)
             self.good &= ~out
 
-    def count(self, name: str, low: int) -> NDArray[np.int64]:
-        """A column of whole numbers; those that are none are wrong."""
-        found = numbers(self.records.columns[name])
+    def leave_out_where(self, out: NDArray[np.bool_], reason: str) -> None:
+        """Count as no request those where it is true."""
+        self.tally.leave_out(reason, int((self.good & out).sum()))
+        self.good &= ~out
+
+    def count(self, name: str, low: int, absent: int | None = None) -> NDArray[np.int64]:
+        """A column of whole numbers; those that are none are wrong, unless they may be absent."""
+        values = self.records.columns[name]
+        if absent is not None:
+            values = [absent if value in (None, "") else value for value in values]
+        found = numbers(values)
         bad = ~whole(found, low, _MOST)
         self.reject(bad, f"{name}: not a whole number from {low} to {_MOST:,}")
         return np.where(bad, 1, found).astype(np.int64)

@@ -1,0 +1,94 @@
+"""Every format: what stands in its log is what stands in the trace, and the trace is a trace."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from simulator.workload.importers import TITLES
+from simulator.workload.trace import read_trace
+from tests.command import run
+from tests.workload.importers.samples import SAMPLES
+
+
+def convert(sample, source, target, capsys, *options):
+    asked = ["trace", "convert", "--format", sample.name, str(source), str(target), *sample.options, *options]
+    return run(asked, capsys)
+
+
+def test_every_format_has_a_sample_and_a_place_in_the_help(capsys):
+    assert {sample.name for sample in SAMPLES} == set(TITLES)
+    _, out, _ = run(["trace", "convert", "--help"], capsys)
+    assert all(f"{name}: " in out for name in TITLES)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_what_stands_in_a_log_stands_in_the_trace(tmp_path, capsys, sample):
+    source = tmp_path / "log"
+    source.write_text(sample.text)
+    code, out, err = convert(sample, source, tmp_path / "t.parquet", capsys, "--json")
+    assert code == 0, err
+    counts = json.loads(out)["rows"]
+    assert counts["wrong"] == []
+    assert sum(counts["left_out"].values()) == sample.left_out
+    assert counts["rows"] == counts["imported"] + counts["duplicates"] + sample.left_out
+    table = read_trace(tmp_path / "t.parquet")
+    arrival_s, prompt, output = zip(*sample.rows, strict=True)
+    assert table.arrival_s.tolist() == pytest.approx(arrival_s, abs=1e-9)
+    assert table.prompt_tokens.tolist() == list(prompt)
+    assert table.output_tokens.tolist() == list(output)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sample):
+    folder = tmp_path / "logs" / "deeper"
+    folder.mkdir(parents=True)
+    for name in ("a.json.gz", "b.json.gz"):
+        (folder / name).write_bytes(gzip.compress(sample.text.encode()))
+    (folder / ".hidden.json").write_text("{")
+    code, out, err = convert(sample, tmp_path / "logs", tmp_path / "t.csv", capsys, "--json")
+    if sample.name not in ("nginx", "bedrock"):  # their names have no table's suffix
+        (folder / "c.csv").write_text("")
+    assert code == 0, err
+    counts = json.loads(out)["rows"]
+    # The same request twice is one where the log tells requests apart.
+    assert counts["imported"] + counts["duplicates"] + 2 * sample.left_out == counts["rows"]
+    assert counts["imported"] in (len(sample.rows), 2 * len(sample.rows))
+
+
+def test_labels_come_from_the_map_alone(tmp_path, capsys):
+    source = tmp_path / "log"
+    head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    source.write_text(head + "1,GPT-4,5,5,10,API log\n2,ChatGPT,5,5,10,API log\n3,Other,5,5,10,API log\n")
+    options = ["--label-by", "model", "--label", "GPT-4=letters", "--label", "ChatGPT=notes", "--workload", "rest"]
+    asked = ["trace", "convert", "--format", "burstgpt", str(source), str(tmp_path / "t.csv"), *options]
+    assert run(asked, capsys)[0] == 0
+    table = read_trace(tmp_path / "t.csv")
+    assert [table.workloads[index] for index in table.workload] == ["letters", "notes", "rest"]
+
+
+def test_sessions_become_small_numbers_whose_requests_extend_one_another(tmp_path, capsys):
+    source = tmp_path / "log"
+    head = "Timestamp,Session ID,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    source.write_text(head + "1,secret-b,m,10,5,15,x\n2,secret-a,m,20,5,25,x\n3,secret-b,m,30,5,35,x\n4,,m,7,5,12,x\n")
+    asked = ["trace", "convert", "--format", "burstgpt", str(source), str(tmp_path / "t.csv"), "--sessions"]
+    assert run(asked, capsys)[0] == 0
+    table = read_trace(tmp_path / "t.csv")
+    assert table.prefix_id.tolist() == [0, 1, 0, -1]
+    assert table.prefix_tokens.tolist() == [10, 20, 30, 0]
+
+
+def test_seconds_of_ones_own_have_no_place_in_the_week(tmp_path, capsys):
+    source = tmp_path / "log.csv"
+    source.write_text("arrival_s,prompt_tokens,output_tokens\n5.5,10,20\n7,11,21\n")
+    options = ["--column", "arrival_s=arrival_s"]
+    asked = ["trace", "convert", "--format", "csv", str(source), str(tmp_path / "t.csv"), *options, "--json"]
+    code, out, _ = run(asked, capsys)
+    assert code == 0
+    assert json.loads(out)["header"]["week_offset_s"] is None
+    assert read_trace(tmp_path / "t.csv").arrival_s.tolist() == [5.5, 7.0]
+    code, _, err = run([*asked, "--column", "user=x"], capsys)
+    assert code == 2
+    assert "--column user: expected one of time, prompt_tokens" in err
