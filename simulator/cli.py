@@ -17,6 +17,7 @@ import typer
 
 from simulator.audit_cli import audit
 from simulator.bench.cli import bench
+from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.gate_cli import check, compare
 from simulator.profile_cli import profile
@@ -228,6 +229,7 @@ def report(
     typer.echo(f"wrote {write_page(kept, output)}", err=True)
 
 
+app.command()(compliance)
 app.command()(sweep)
 app.command()(plan)
 app.command()(audit)

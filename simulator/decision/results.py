@@ -21,7 +21,7 @@ from simulator.engine.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
-from simulator.experiment.replications import forbidden, replicate, representatives
+from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.results import PatternResult, document, pattern_result, refused
 from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
@@ -208,9 +208,6 @@ def run(
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
     chosen = _chosen(scenario, patterns)
     refusals = check_patterns(scenario, list(chosen))
-    for name, pattern in chosen.items():
-        if reasons := forbidden(scenario, pattern):
-            refusals[name] = reasons
     simulated = [name for name in chosen if name not in refusals]
     folder, kept = _place(scenario, simulated, folder) if tables else (folder, Tables())
     widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.analysis.metrics import RunSummary
+from simulator.compliance.backends import allowed_backends
 from simulator.performance.profile import cluster_profile
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 
 def simulation_key(pattern: HostingPattern) -> str:
-    """Hash of what determines a simulation: everything about a pattern but money and words."""
+    """Hash of what determines a simulation: everything about a pattern but money, words and who may see what."""
     money: dict[str, Any] = {
         "costs": True,
-        "api": {"prices", "costs"},
-        "clusters": {"__all__": {"costs"}},
-        "apis": {"__all__": {"prices", "costs"}},
+        "cluster": {"placement"},
+        "api": {"prices", "costs", "placement"},
+        "clusters": {"__all__": {"costs": True, "cluster": {"placement"}}},
+        "apis": {"__all__": {"prices", "costs", "placement"}},
     }
     return _hash(pattern.model_dump(mode="json", exclude={"description": True, **money}))
 
@@ -48,7 +50,9 @@ def demand_key(scenario: Scenario) -> str:
             "description": True,
             "hosting_patterns": True,
             "prices": {"book", "discount_rate"},
-            "constraints": {"monthly_cost_at_most"},
+            "constraints": True,
+            "compliance": True,
+            "workloads": {"__all__": {"phi", "data_protection"}},
             "experiment": {"replications"},
         },
     )
@@ -77,7 +81,13 @@ def table_path(kept: Path, kind: str) -> Path:
 def _stem(scenario: Scenario, pattern: str) -> str:
     content = scenario.hosting_patterns[pattern]
     profiles = [cluster_profile(one.cluster).model_dump(mode="json") for one in content.hosted.values()]
-    return _hash([demand_key(scenario), simulation_key(content), profiles])[:24]
+    return _hash([demand_key(scenario), simulation_key(content), profiles, permitted(scenario, content)])[:24]
+
+
+def permitted(scenario: Scenario, pattern: HostingPattern) -> list[list[bool]]:
+    """Of compliance, all a simulation depends on: by workload and backend, whether it may be used."""
+    allowed = allowed_backends(scenario, pattern)
+    return [[reason is None for reason in row.values()] for row in allowed.values()]
 
 
 @cache

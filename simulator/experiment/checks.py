@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simulator.compliance.check import refusals, unusable
 from simulator.cost.checks import price_faults
 from simulator.cost.prices import load_price_book, price_book_ids
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    from simulator.compliance.check import Refusal
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
     from simulator.scenario.yaml_source import Document
@@ -40,7 +42,8 @@ def load_checked(
         path: YAML file.
         overrides: See `load_scenario`.
         settings: See `load_scenario`.
-        must_fit: Whether a model that does not fit its GPUs is a fault; `check_patterns` decides when it is not.
+        must_fit: Whether a model that does not fit its GPUs, and a backend that may not see what it would get, are
+            faults; `check_patterns` decides when they are not.
 
     Raises:
         ScenarioError: Everything that is wrong, each with file, line and key.
@@ -60,7 +63,10 @@ def checked(document: Document, *, must_fit: bool = True) -> Scenario:
     except ScenarioError as error:
         scenario = sound_parts(document)
         faults += error.faults
-    _raise([*faults, *_faults(scenario), *(_misfit_faults(scenario, _misfits(scenario)) if must_fit else ())])
+    faults += _faults(scenario)
+    if must_fit:
+        faults += [*_misfit_faults(scenario, _misfits(scenario)), *_compliance_faults(scenario, _refused(scenario))]
+    _raise(faults)
     return scenario
 
 
@@ -70,11 +76,12 @@ def check(scenario: Scenario) -> None:
     Raises:
         ScenarioError: Everything that is wrong, each with the file and line of its key.
     """
-    _raise([*_faults(scenario), *_misfit_faults(scenario, _misfits(scenario))])
+    faults = [*_faults(scenario), *_misfit_faults(scenario, _misfits(scenario))]
+    _raise([*faults, *_compliance_faults(scenario, _refused(scenario))])
 
 
 def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[str]]:
-    """The same before simulating these patterns: one whose model does not fit its GPUs is merely not feasible.
+    """The same before simulating these patterns: one that does not fit, or may not see the prompts, is not feasible.
 
     Returns:
         Why each such pattern is not, with the arithmetic.
@@ -82,12 +89,15 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[s
     Raises:
         ScenarioError: Everything else that is wrong, or no pattern is left.
     """
-    faults = _faults(scenario)
+    _raise(_faults(scenario))
     misfits = {name: found for name, found in _misfits(scenario).items() if name in names}
+    refused = {name: found for name, found in _refused(scenario).items() if name in names}
     if len(misfits) == len(names):
-        faults += _misfit_faults(scenario, misfits)
-    _raise(faults)
-    return {name: [message] for name, (_, message) in misfits.items()}
+        _raise(_misfit_faults(scenario, misfits))
+    if {*misfits, *refused} == {*names}:
+        _raise([*_misfit_faults(scenario, misfits), *_compliance_faults(scenario, refused)])
+    messages = {name: [message] for name, (_, message) in misfits.items()}
+    return {name: [text for _, text in found] for name, found in refused.items()} | messages
 
 
 def _raise(faults: list[Fault]) -> None:
@@ -102,6 +112,7 @@ def _faults(scenario: Scenario) -> list[Fault]:
         *_trace_faults(scenario),
         *_engine_faults(scenario),
         *_price_faults(scenario),
+        *_unusable_compliance(scenario),
     ]
 
 
@@ -117,6 +128,26 @@ def _misfits(scenario: Scenario) -> Misfits:
             except (ProfileNotFound, ProfileError):
                 continue
     return found
+
+
+def _refused(scenario: Scenario) -> dict[str, list[Refusal]]:
+    """By pattern, why it may not see what it would get; nothing where that cannot be said."""
+    if not scenario.horizon or _unusable_compliance(scenario):
+        return {}
+    found = {name: refusals(scenario, name) for name in scenario.hosting_patterns}
+    return {name: reasons for name, reasons in found.items() if reasons}
+
+
+def _compliance_faults(scenario: Scenario, refused: Mapping[str, Sequence[Refusal]]) -> list[Fault]:
+    """Without a `compliance` section nothing is a fault: the pattern is shown as not allowed, as it always was."""
+    if scenario.compliance is None:
+        return []
+    return [_fault(scenario, message, *key) for found in refused.values() for key, message in found]
+
+
+def _unusable_compliance(scenario: Scenario) -> list[Fault]:
+    wrong, faults = unusable(scenario)
+    return [*(_fault(scenario, message, *key) for key, message in wrong), *faults]
 
 
 def _misfit_faults(scenario: Scenario, misfits: Misfits) -> list[Fault]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, summarise
+from simulator.compliance.backends import allowed_backends
 from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
@@ -43,25 +44,19 @@ class Task:
     tables: bool = False
 
 
-def may_leave(scenario: Scenario) -> dict[str, bool]:
-    """By workload, whether its requests may go to an API."""
-    return {name: scenario.constraints.phi_may_leave or not load.phi for name, load in scenario.workloads.items()}
-
-
-def forbidden(scenario: Scenario, pattern: HostingPattern) -> list[str]:
-    """Why a pattern may not be used at all; a hybrid one merely keeps such requests in its cluster."""
-    if pattern.hosted:
-        return []
-    return [
-        f"{name} carries protected health information, which may not leave (constraints.phi_may_leave)"
-        for name, allowed in may_leave(scenario).items()
-        if not allowed
-    ]
+def may_leave(scenario: Scenario, pattern: HostingPattern) -> dict[str, bool]:
+    """By workload, whether its requests may go to every API of a pattern."""
+    allowed = allowed_backends(scenario, pattern)
+    return {load: all(row[api] is None for api in pattern.metered) for load, row in allowed.items()}
 
 
 def representatives(scenario: Scenario, names: list[str]) -> dict[str, str]:
     """By pattern, the first one that determines the same simulation: often itself."""
-    keys = {name: checkpoint.simulation_key(scenario.hosting_patterns[name]) for name in names}
+    patterns = {name: scenario.hosting_patterns[name] for name in names}
+    keys = {
+        name: (checkpoint.simulation_key(pattern), str(checkpoint.permitted(scenario, pattern)))
+        for name, pattern in patterns.items()
+    }
     first = {key: name for name, key in reversed(keys.items())}
     return {name: first[key] for name, key in keys.items()}
 
@@ -141,13 +136,14 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         return number, known
     horizon_s = scenario.horizon.duration_s
     table = synthesise(scenario, task.replication)
-    leave = may_leave(scenario)
+    pattern = scenario.hosting_patterns[task.pattern]
+    leave = may_leave(scenario, pattern)
 
     def on_progress(now_s: float) -> None:
         marks[number] = now_s / horizon_s
 
     record = simulate(
-        scenario.hosting_patterns[task.pattern],
+        pattern,
         table,
         horizon_s=horizon_s,
         seed=scenario.experiment.seed,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.scenario.base import Config, FieldError, PositiveFloat, PositiveInt, Seconds, Share
+from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
 
 
@@ -109,3 +110,5 @@ class MeteredApi(Config):
     """Contract prices; the price book's when absent."""
     costs: ApiCosts = ApiCosts()
     """What it costs beside its tokens."""
+    placement: Placement = Placement()
+    """Where it stands, for the `compliance` section."""

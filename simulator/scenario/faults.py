@@ -115,7 +115,7 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
             message += f"; did you mean '{close[0]}'?" if close else ""
     if given is None:
         return f"is empty: {message}, or leave the key out"
-    if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and "bool" in kind:
+    if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and ("bool" in kind or "True" in message):
         return f"{given!r} is text in YAML 1.2; expected true or false"
     if isinstance(given, (dict, list)):
         return message

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.errors import Fault, ScenarioError
+from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices
 from simulator.scenario.faults import faults_of
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
 from simulator.scenario.patterns import HostingPattern
-from simulator.scenario.schema import Horizon, Scenario
+from simulator.scenario.schema import Constraints, Horizon, Scenario
 from simulator.scenario.workloads import AnyWorkload
 
 if TYPE_CHECKING:
@@ -69,14 +70,22 @@ _FILES = (("hosting_patterns", "cluster", "profile"), ("workloads", "trace", "fi
 
 
 def _place_files(document: Document) -> None:
-    """Make paths of profiles and traces relative to where the command runs; in a file they are relative to it."""
+    """Make paths of other files relative to where the command runs; in a file they are relative to it."""
     for section, part, key in _FILES:
         entries = document.data.get(section)
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             holder = entry.get(part) if isinstance(entry, dict) else None
             file, _ = document.origins.get((section, name, part, key), ("", 0))
-            if isinstance(holder, dict) and isinstance(holder.get(key), str) and Path(file).is_file():
-                holder[key] = os.path.normpath(Path(file).parent / holder[key])
+            _place(holder, key, file)
+    compliance = document.data.get("compliance")
+    # A registry that ships with the package has a name without an ending.
+    if isinstance(compliance, dict) and Path(str(compliance.get("registry"))).suffix:
+        _place(compliance, "registry", document.origins.get(("compliance", "registry"), ("", 0))[0])
+
+
+def _place(holder: object, key: str, file: str) -> None:
+    if isinstance(holder, dict) and isinstance(holder.get(key), str) and Path(file).is_file():
+        holder[key] = os.path.normpath(Path(file).parent / holder[key])
 
 
 def validate_document(document: Document) -> Scenario:
@@ -110,6 +119,8 @@ def sound_parts(document: Document) -> Scenario:
         "workloads": _sound(data.get("workloads"), AnyWorkload),
         "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern),
         "prices": _sound({"": data.get("prices")}, Prices).get("", Prices()),
+        "compliance": _sound({"": data.get("compliance")}, Compliance).get(""),
+        "constraints": _sound({"": data.get("constraints")}, Constraints).get("", Constraints()),
     }
     sound = Scenario.model_construct(**parts)
     sound._document = document

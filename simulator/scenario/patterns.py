@@ -15,6 +15,7 @@ from simulator.scenario.base import (
     Seconds,
     Share,
 )
+from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ClusterCosts
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
@@ -86,6 +87,8 @@ class Cluster(Config):
     """vLLM settings."""
     request_timeout: Seconds | None = None
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
+    placement: Placement = Placement()
+    """Where it stands, for the `compliance` section."""
 
 
 class Overflow(Config):

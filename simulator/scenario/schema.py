@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMonth
+from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.workloads import AnyWorkload
@@ -148,6 +149,8 @@ class Scenario(Config):
     """The candidate answers, by name."""
     constraints: Constraints = Constraints()
     """What an answer must respect."""
+    compliance: Compliance | None = None
+    """Who may see protected health information; not assessed when absent."""
     prices: Prices = Prices()
     """Price book and billing month."""
     experiment: Experiment = Experiment()

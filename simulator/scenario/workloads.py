@@ -16,6 +16,7 @@ from simulator.scenario.base import (
     Seconds,
     Share,
 )
+from simulator.scenario.compliance import DataProtection
 from simulator.units import DAY_S
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -180,8 +181,10 @@ class Objectives(Config):
 class Workload(Config):
     """One clinical source of requests: what holds for it whether its requests are made up or recorded."""
 
-    phi: bool = True
-    """Whether prompts carry protected health information."""
+    phi: Literal[True, False, "de_identified"] = True
+    """Whether prompts carry protected health information; `de_identified` where it is taken out before the model."""
+    data_protection: DataProtection | None = None
+    """What may happen to the content of its requests."""
     objectives: Objectives | None = None
     """What its users accept."""
 

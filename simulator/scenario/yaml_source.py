@@ -255,10 +255,12 @@ class _Reader:
                 self._note(arrows, (*key, "<<"), "expected an alias of keys and values")
                 continue
             for part, item in source.value:
+                if part.tag != _MERGE and part.id == "scalar" and part.value not in data:
+                    data[str(part.value)] = self._item(part, item, key)
+            # What the alias merges in its turn comes last: its own keys win, wherever its '<<' stands.
+            for part, item in source.value:
                 if part.tag == _MERGE:
                     self._merge(part, item, key, data, depth + 1)
-                elif part.id == "scalar" and part.value not in data:
-                    data[str(part.value)] = self._item(part, item, key)
 
     def _scalar(self, node: Node, key: Key) -> Any:  # noqa: ANN401 - a YAML value is anything
         if node.id == "scalar" and node.tag in _TEXT:

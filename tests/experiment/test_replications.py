@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.analysis.metrics import BackendUse, Group, RunSummary, Utilisation
+from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
-from simulator.experiment.replications import forbidden, may_leave, replicate, representatives
+from simulator.experiment.replications import may_leave, replicate, representatives
 from tests.experiment.small import small
 
 CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}
@@ -123,12 +124,12 @@ def test_nothing_to_simulate():
 
 def test_protected_information_keeps_to_the_site():
     scenario = small({"constraints.phi_may_leave": False})
-    assert may_leave(scenario) == {"notes": False, "letters": True}
-    assert forbidden(scenario, scenario.hosting_patterns["rented"]) == []
-    assert forbidden(scenario, scenario.hosting_patterns["hybrid"]) == []
-    (reason,) = forbidden(scenario, scenario.hosting_patterns["api"])
-    assert reason.startswith("notes carries protected health information")
-    assert forbidden(small(), small().hosting_patterns["api"]) == []
+    hybrid = scenario.hosting_patterns["hybrid"]
+    assert may_leave(scenario, hybrid) == {"notes": False, "letters": True}
+    assert {name: len(refusals(scenario, name)) for name in scenario.hosting_patterns} == {
+        "api": 1, "rented": 0, "bought": 0, "hybrid": 0,
+    }  # fmt: skip
+    assert refusals(small(), "api") == []
 
 
 floats = st.floats(0.0, 1e9)

@@ -1,0 +1,3 @@
+from tests.compliance.site import site
+
+__all__ = ["site"]
