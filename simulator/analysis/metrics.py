@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from simulator.engine.record import Outcome, Reason
+from simulator.workload.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,16 +72,6 @@ class Utilisation:
     busy_fraction: float
     batch_occupancy: float
     kv_occupancy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Requests of one workload that one backend completed, and their tokens."""
-
-    requests: int
-    prompt_tokens: int
-    cached_prompt_tokens: int
-    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,23 @@ def monthly_bill(pattern: HostingPattern, usage: Usage, book: PriceBook, month_h
         PriceNotFound: The pattern names a model or an offer the book does not have.
     """
     lines: list[BillLine] = []
-    for name, one in pattern.hosted.items():
-        found = _of_cluster(one, usage.clusters[name], book, usage.hours, month_hours)
-        lines += _named(name, found, alone=len(pattern.hosted) == 1)
-    for name, api in pattern.metered.items():
-        found = _of_api(api, usage.apis[name], book, usage.hours, month_hours)
-        lines += _named(name, found, alone=len(pattern.metered) == 1)
+    for name, bill in backend_bills(pattern, usage, book, month_hours).items():
+        siblings = pattern.hosted if name in pattern.hosted else pattern.metered
+        lines += _named(name, bill.lines, alone=len(siblings) == 1)
     return Bill(tuple(lines))
+
+
+def backend_bills(pattern: HostingPattern, usage: Usage, book: PriceBook, month_hours: Decimal) -> dict[str, Bill]:
+    """The bill of each backend by its name, clusters first. Raises PriceNotFound."""
+    bills = {
+        name: Bill(tuple(_of_cluster(one, usage.clusters[name], book, usage.hours, month_hours)))
+        for name, one in pattern.hosted.items()
+    }
+    bills |= {
+        name: Bill(tuple(_of_api(api, usage.apis[name], book, usage.hours, month_hours)))
+        for name, api in pattern.metered.items()
+    }
+    return bills
 
 
 def _of_cluster(

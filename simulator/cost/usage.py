@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+
+from simulator.workload.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Usage:
         apis: By name of the API.
         served_prompt_tokens: Prompt tokens of completed requests, over all backends.
         served_output_tokens: Output tokens of completed requests, over all backends.
+        work: What was completed, by backend and workload.
     """
 
     hours: float
@@ -67,6 +70,7 @@ class Usage:
     apis: Mapping[str, ApiUse]
     served_prompt_tokens: int
     served_output_tokens: int
+    work: Mapping[str, Mapping[str, Work]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse quantities that no run can produce."""
@@ -98,4 +102,12 @@ def pooled(usages: list[Usage]) -> Usage:
         },
         served_prompt_tokens=sum(usage.served_prompt_tokens for usage in usages),
         served_output_tokens=sum(usage.served_output_tokens for usage in usages),
+        work={
+            backend: {name: _sum([usage.work[backend][name] for usage in usages]) for name in works}
+            for backend, works in first.work.items()
+        },
     )
+
+
+def _sum(works: list[Work]) -> Work:
+    return Work(*(sum(getattr(work, part.name) for work in works) for part in fields(Work)))

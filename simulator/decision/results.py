@@ -27,7 +27,7 @@ from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
-from simulator.workload.volume import month_hours
+from simulator.workload.volume import month_hours, request_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +224,16 @@ def run(
     results = [
         refused(name, pattern, refusals[name])
         if name in refusals
-        else pattern_result(name, pattern, runs[name], book, month, _fraction(runs[name], capacity.get(name)))
+        else pattern_result(
+            name,
+            pattern,
+            runs[name],
+            book,
+            month,
+            _fraction(runs[name], capacity.get(name)),
+            patients=scenario.prices.patients,
+            units=request_names(scenario),
+        )
         for name, pattern in chosen.items()
     ]
     results = [add_band(result, scenario, runs) for result in results]

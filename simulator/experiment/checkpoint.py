@@ -49,7 +49,7 @@ def demand_key(scenario: Scenario) -> str:
             "name": True,
             "description": True,
             "hosting_patterns": True,
-            "prices": {"book", "discount_rate"},
+            "prices": {"book", "discount_rate", "patients"},
             "constraints": True,
             "compliance": True,
             "workloads": {"__all__": {"phi", "data_protection"}},

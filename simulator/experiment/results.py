@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import METRICS, QUANTILES, Group
 from simulator.analysis.output_analysis import estimate
+from simulator.cost.allocation import allocate
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
+from simulator.cost.tco import exact, usd_per_million
+from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.analysis.metrics import BackendUse, RunSummary
     from simulator.cost.prices import PriceBook
@@ -67,6 +70,23 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadCost:
+    """A workload's part of the bill, as `simulator.cost.allocation` shares it.
+
+    Attributes:
+        monthly_usd: USD a month; those of all workloads add up to the bill.
+        unit: What one of its requests is: a note, an appeal, a message, a chart, a report, or just a request.
+        usd_per_unit: `monthly_usd` over its completed requests of a month; None where there are none.
+        usd_per_million_tokens: `monthly_usd` over their tokens.
+    """
+
+    monthly_usd: float
+    unit: str
+    usd_per_unit: float | None
+    usd_per_million_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadResult:
     """One workload on one hosting pattern, all replications together.
 
@@ -74,8 +94,9 @@ class WorkloadResult:
         share_met: Share of the requests within the limit that the fewest are within.
         goodput: Share of the requests within every limit at once.
         objective_met: Whether `share_met` is what the objectives ask for.
+        cost: Its part of the bill; None where the pattern was not priced.
 
-    The last three are None where the scenario sets no objectives, or nothing arrived.
+    Shares and objective are None where the scenario sets no objectives, or nothing arrived.
     """
 
     latency: dict[str, Latency | None]
@@ -84,6 +105,7 @@ class WorkloadResult:
     share_met: float | None
     goodput: float | None
     objective_met: bool | None
+    cost: WorkloadCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +157,7 @@ class PatternResult:
     cost_lines_usd: dict[str, float] = field(default_factory=dict)
     one_off_usd: dict[str, float] = field(default_factory=dict)
     usd_per_million_tokens: float | None = None
+    unit_costs: UnitCosts | None = None
     utilisation: dict[str, float | None] | None = None
     requests: Requests | None = None
     tokens: Tokens | None = None
@@ -159,15 +182,36 @@ def pattern_result(
     book: PriceBook,
     month_hours: Decimal,
     capacity_fraction: float | None,
+    *,
+    patients: int | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> PatternResult:
-    """Combine replications, and price each."""
+    """Combine replications, and price each.
+
+    Args:
+        name: Of the pattern.
+        pattern: The pattern.
+        runs: Its replications.
+        book: Price book.
+        month_hours: Hours of the billed month.
+        capacity_fraction: How much of what its clusters can serve was served; None without one.
+        patients: Of the organisation, for a cost per patient.
+        units: What a request of a workload is called, by workload; a request when absent.
+    """
     usages = [_usage(run) for run in runs]
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
     usage = pooled(usages)
     mean_bill = monthly_bill(pattern, usage, book, month_hours)
     per_million = usd_per_million_tokens(mean_bill, usage, month_hours)
     shown = mean_bill.rounded()
-    workloads = {workload: _workload([run.workloads[workload] for run in runs]) for workload in runs[0].workloads}
+    owed = allocate(pattern, usage, book, month_hours)
+    workloads = {
+        workload: replace(
+            _workload([run.workloads[workload] for run in runs]),
+            cost=_cost(owed[workload], workload, usage, month_hours, (units or {}).get(workload, "request")),
+        )
+        for workload in runs[0].workloads
+    }
     return PatternResult(
         name=name,
         kind=pattern.kind,
@@ -178,6 +222,7 @@ def pattern_result(
         cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
         one_off_usd={line.key: float(line.usd) for line in one_off_bill(pattern).rounded().lines},
         usd_per_million_tokens=None if per_million is None else float(per_million),
+        unit_costs=unit_costs(pattern, usage, book, month_hours, patients=patients, capacity_share=capacity_fraction),
         utilisation=_utilisation(runs, capacity_fraction),
         requests=_sum_requests([result.requests for result in workloads.values()]),
         tokens=_sum_tokens([result.tokens for result in workloads.values()]),
@@ -226,6 +271,20 @@ def _usage(run: RunSummary) -> Usage:
         },
         served_prompt_tokens=run.total.prompt_tokens,
         served_output_tokens=run.total.output_tokens,
+        work={name: use.work for name, use in run.backends.items()},
+    )
+
+
+def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit: str) -> WorkloadCost:
+    done = [works[workload] for works in usage.work.values()]
+    scale = exact(month_hours) / exact(usage.hours)
+    requests = sum(work.requests for work in done) * scale
+    tokens = sum(work.prompt_tokens + work.output_tokens for work in done) * scale
+    return WorkloadCost(
+        monthly_usd=float(owed),
+        unit=unit,
+        usd_per_unit=float(exact(owed) / requests) if requests else None,
+        usd_per_million_tokens=float(usd_per_million(owed, tokens)) if tokens else None,
     )
 
 

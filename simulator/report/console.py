@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
+from simulator.report.layout import NONE, section, table_of
+from simulator.report.unit_costs import unit_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import RenderableType
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}
 _WORKLOADS_SIDE_BY_SIDE = 5
-_NONE = Text("–", "dim")
 
 
 def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
@@ -35,6 +35,7 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         _costs(results),
         _waits(results),
         *_objectives(results),
+        *unit_costs(results),
         _definitions(results),
         *_bullets("Take care", warnings, "yellow"),
         *_bullets("How sure the step times are", _doubts(results), "yellow"),
@@ -60,19 +61,8 @@ def _heading(results: Results) -> RenderableType:
     return Padding(Group(title, Text(" · ".join(facts), "dim")), (0, 0, 1, 0))
 
 
-def _table(columns: Iterable[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", vertical="bottom", no_wrap=True)
-    return table
-
-
-def _section(title: str, remark: str, table: Table) -> RenderableType:
-    return Padding(Group(Text.assemble((title, "bold"), (f"  {remark}", "dim")), table), (0, 0, 1, 0))
-
-
 def _costs(results: Results) -> RenderableType:
-    table = _table(
+    table = table_of(
         (
             "hosting pattern",
             "USD\na month",
@@ -91,31 +81,33 @@ def _costs(results: Results) -> RenderableType:
         table.add_row(
             _name(result, results),
             _money(result.monthly_cost_usd),
-            _NONE if result.usd_per_million_tokens is None else f"{result.usd_per_million_tokens:,.2f}",
+            NONE if result.usd_per_million_tokens is None else f"{result.usd_per_million_tokens:,.2f}",
             _share(use.get("busy_fraction")),
             _capacity(use.get("capacity_fraction"), results.capacity_tokens_per_month.get(result.name)),
-            percent(result.requests.failover_share) if result.kind == "hybrid" else _NONE,
+            percent(result.requests.failover_share) if result.kind == "hybrid" else NONE,
             Text(result.saturation or "", _SATURATION[result.saturation or "stable"]),
         )
     month = f"a month of {float(results.month_hours):g} h, price book {results.book.id}"
-    return _section("What it costs", month, table)
+    return section("What it costs", month, table)
 
 
 def _waits(results: Results) -> RenderableType:
-    table = _table(("hosting pattern", "TTFT\np50", "\np95", "\np99", "end to end\np50", "\np95", "\np99", "completed"))
+    table = table_of(
+        ("hosting pattern", "TTFT\np50", "\np95", "\np99", "end to end\np50", "\np95", "\np99", "completed")
+    )
     for result in results.patterns:
         if result.requests is None:
             continue
         cells: list[str | Text] = []
         for metric in ("ttft_s", "e2e_s"):
             latency = result.latency.get(metric)
-            cells += [_NONE] * 3 if latency is None else [seconds(latency.p50), seconds(latency.p95)]
+            cells += [NONE] * 3 if latency is None else [seconds(latency.p50), seconds(latency.p95)]
             if latency is not None:
                 cells.append(Text("grows", "red") if result.saturation == "overloaded" else _p99(latency))
         arrived = result.requests.arrived
-        cells.append(kept_share(result.requests.completed / arrived) if arrived else _NONE)
+        cells.append(kept_share(result.requests.completed / arrived) if arrived else NONE)
         table.add_row(_name(result, results), *cells)
-    return _section("What users wait", "seconds, all workloads together", table)
+    return section("What users wait", "seconds, all workloads together", table)
 
 
 def _objectives(results: Results) -> list[RenderableType]:
@@ -125,18 +117,18 @@ def _objectives(results: Results) -> list[RenderableType]:
     sections: list[RenderableType] = []
     for start in range(0, len(names), _WORKLOADS_SIDE_BY_SIDE):
         shown = names[start : start + _WORKLOADS_SIDE_BY_SIDE]
-        table = _table(("hosting pattern", *(f"{_broken(name)}\n[dim]{_limits(wanted[name])}[/]" for name in shown)))
+        table = table_of(("hosting pattern", *(f"{_broken(name)}\n[dim]{_limits(wanted[name])}[/]" for name in shown)))
         for result in results.patterns:
             if result.requests is not None:
                 table.add_row(_name(result, results), *(_content(result, name) for name in shown))
-        sections.append(_section("What was promised", "share of requests within each limit", table))
+        sections.append(section("What was promised", "share of requests within each limit", table))
     return sections
 
 
 def _content(result: PatternResult, workload: str) -> Text:
     found = result.workloads[workload]
     if found.share_met is None:
-        return _NONE
+        return NONE
     return Text(
         f"{kept_share(found.share_met)} {'✓' if found.objective_met else '✗'}", "" if found.objective_met else "red"
     )
@@ -211,19 +203,19 @@ def _name(result: PatternResult, results: Results) -> Text:
 
 def _money(interval: Interval | None) -> str | Text:
     if interval is None:
-        return _NONE
+        return NONE
     half = (interval.ci95[1] - interval.ci95[0]) / 2.0 if interval.ci95 else 0.0
     shown = f"{half:,.0f}" if interval.mean >= 99.995 else f"{half:,.2f}"
     return usd(interval.mean) + (f" ± {shown}" if shown.strip("0.") else "")
 
 
 def _share(value: float | None) -> str | Text:
-    return _NONE if value is None else percent(value)
+    return NONE if value is None else percent(value)
 
 
 def _capacity(share: float | None, tokens_per_month: int | None) -> str | Text:
     if share is None or tokens_per_month is None:
-        return _NONE
+        return NONE
     return f"{percent(share)} of {tokens_per_month / 1e6:,.0f}M"
 
 

@@ -229,7 +229,7 @@ class ApiCosts(RunningCosts):
 
 
 class Prices(Config):
-    """Which price book, and when a month is what."""
+    """Which price book, when a month is what, and who it is shared by."""
 
     book: str = "2026-11"
     """Id of a shipped price book."""
@@ -238,3 +238,5 @@ class Prices(Config):
     calendar month; 730 h when absent."""
     discount_rate: Share = 0.07
     """Yearly rate at which later savings of a purchase count less (assumed)."""
+    patients: PositiveInt | None = None
+    """Patients of the organisation, to show what each costs."""

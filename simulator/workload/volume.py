@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import SyntheticWorkload
     from simulator.workload.calendar import ClinicalCalendar
+
+
+_REQUESTS: Final = {
+    "notes_per_day": "note",
+    "denials_per_month": "appeal",
+    "messages_per_month": "message",
+    "charts_per_month": "chart",
+    "scans_per_month": "report",
+}
+
+
+def request_names(scenario: Scenario) -> dict[str, str]:
+    """What a request of each workload is, as far as the way its volume is stated tells."""
+    names = {}
+    for name, load in scenario.workloads.items():
+        volume = getattr(load, "volume", None)
+        stated = (what for way, what in _REQUESTS.items() if getattr(volume, way, None) is not None)
+        names[name] = next(stated, "request")
+    return names
 
 
 def requests_per_month(workload: SyntheticWorkload) -> float | None:

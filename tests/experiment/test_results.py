@@ -73,6 +73,24 @@ def test_attributes_mirror_the_document(results):
         results.pattern("none")
 
 
+def test_law_workloads_share_the_whole_bill(results):
+    for pattern in results.patterns:
+        costs = {name: load.cost for name, load in pattern.workloads.items()}
+        assert sum(cost.monthly_usd for cost in costs.values()) == pytest.approx(float(pattern.bill.total_usd))
+        assert {name: cost.unit for name, cost in costs.items()} == {"notes": "note", "letters": "request"}
+        assert all(cost.usd_per_unit > 0 and cost.usd_per_million_tokens > 0 for cost in costs.values())
+        assert pattern.unit_costs.marginal_usd_per_million_tokens <= pattern.usd_per_million_tokens * 1.000001
+    assert [len(pattern.unit_costs.at_utilisation) for pattern in results.patterns] == [0, 4, 4, 0]
+
+
+def test_a_count_of_patients_needs_no_new_simulation(tmp_path):
+    simulator.run(small(), folder=tmp_path)
+    kept = sorted(path.name for path in tmp_path.glob("*.json"))
+    result = simulator.run(small({"prices.patients": 73_000}), folder=tmp_path).pattern("rented")
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == kept
+    assert result.unit_costs.usd_per_patient == pytest.approx(result.monthly_cost_usd.mean / 73_000)
+
+
 def test_law_a_figure_is_the_mean_of_its_replications(results):
     for pattern in results.patterns:
         found = pattern.by_replication["all"]

@@ -43,6 +43,17 @@ def test_everything_asked_for_is_on_the_page(results):
     assert any(line.startswith("Verdict: api ") for line in text.rstrip().splitlines()[-2:])
 
 
+def test_unit_costs_are_those_of_the_results(results):
+    text = shown(results)
+    requests = text[text.index("What a request costs") :].splitlines()
+    row = next(line for line in requests if line.strip().startswith("api"))
+    cells = [float(cell) for cell in row.split()[1:]]
+    costs = [load.cost.usd_per_unit for load in results.pattern("api").workloads.values()]
+    assert cells == pytest.approx(costs, rel=0.05)
+    assert "a note" in text
+    assert "a patient" not in text
+
+
 def test_the_figures_are_those_of_the_results(results):
     text = shown(results)
     rented = results.pattern("rented")

@@ -1,0 +1,102 @@
+"""Who pays for what is shared."""
+
+from __future__ import annotations
+
+import doctest
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost import allocation
+from simulator.cost.allocation import allocate, split
+from simulator.cost.bill import monthly_bill
+from simulator.cost.prices import load_price_book
+from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
+from simulator.scenario.patterns import HybridPattern
+from simulator.workload.work import Work
+
+BOOK = load_price_book("2026-11")
+MONTH = Decimal(730)
+API = "azure/gpt-4.1"
+HYBRID = HybridPattern.model_validate(
+    {
+        "kind": "hybrid",
+        "cluster": {"model": "llama-3.3-70b", "gpu": "a100-80gb", "tensor_parallel": 2},
+        "costs": {"compute": {"kind": "rental", "replica_hour": "2 USD/h"}, "storage": "40 USD/month"},
+        "api": {
+            "model": API,
+            "ttft": {"median": "1s"},
+            "output_tokens_per_s": {"median": 50},
+            "costs": {"monitoring": "100 USD/month"},
+        },
+    }
+)
+counts = st.integers(min_value=0, max_value=10**9)
+
+
+@st.composite
+def works(draw):
+    prompt = draw(counts)
+    return Work(draw(counts), prompt, draw(st.integers(min_value=0, max_value=prompt)), draw(counts))
+
+
+def usage(cluster, api, charged=ApiUse(0, 0, 0)):  # noqa: B008
+    work = {"cluster": cluster, API: api}
+    served = [one for part in work.values() for one in part.values()]
+    prompt, output = sum(one.prompt_tokens for one in served), sum(one.output_tokens for one in served)
+    return Usage(730.0, {"cluster": ClusterUse(0.5)}, {API: charged}, prompt, output, work)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.tuples(works(), works()), min_size=1), counts, counts)
+def test_shares_add_up_to_the_bill(found, prompt, output):
+    used = usage(
+        {name: pair[0] for name, pair in found.items()},
+        {name: pair[1] for name, pair in found.items()},
+        ApiUse(prompt, 0, output),
+    )
+    owed = allocate(HYBRID, used, BOOK, MONTH)
+    assert sum(owed.values()) == monthly_bill(HYBRID, used, BOOK, MONTH).total_usd
+    assert min(owed.values()) >= 0
+
+
+def test_tokens_fall_to_those_who_sent_them_and_the_cluster_to_those_it_computed_for():
+    cluster = {"notes": Work(10, 900, 100, 200), "letters": Work(10, 500, 0, 500)}
+    api = {"notes": Work(1, 100, 0, 0), "letters": Work(1, 0, 0, 300)}
+    charged = ApiUse(1_000_000, 0, 1_000_000)
+    owed = allocate(HYBRID, usage(cluster, api, charged), BOOK, MONTH)
+    # 1,500 USD of cluster by 1,000 and 1,000 computed tokens; 2 USD of prompts to notes, 8 USD of output to letters;
+    # 100 USD of monitoring by 100 and 300 tokens at the API.
+    assert owed == {"notes": 750 + 2 + 25, "letters": 750 + 8 + 75}
+
+
+def test_a_backend_nobody_used_is_shared_by_what_the_others_did():
+    cluster = {"notes": Work(1, 300, 0, 0), "letters": Work(1, 100, 0, 0)}
+    nothing = dict.fromkeys(("notes", "letters"), Work(0, 0, 0, 0))
+    owed = allocate(HYBRID, usage(cluster, nothing), BOOK, MONTH)
+    assert owed == {"notes": 1200, "letters": 400}
+    assert allocate(HYBRID, usage(nothing, nothing), BOOK, MONTH) == {"notes": 800, "letters": 800}
+
+
+def test_replications_are_pooled_by_workload():
+    one = usage({"notes": Work(1, 2, 1, 3)}, {"notes": Work(4, 5, 0, 6)})
+    both = pooled([one, one])
+    assert both.work == {"cluster": {"notes": Work(2, 4, 2, 6)}, API: {"notes": Work(8, 10, 0, 12)}}
+
+
+@given(st.decimals(min_value=0, max_value=10**9, places=6), st.lists(counts, min_size=1).filter(any))
+def test_splitting_loses_nothing_and_keeps_proportions(usd, weights):
+    found = split(usd, {str(number): weight for number, weight in enumerate(weights)})
+    assert sum(found.values()) == usd
+    for share, weight in zip(found.values(), weights, strict=True):
+        assert abs(share - usd * weight / sum(weights)) <= Decimal("1e-11") + usd * Decimal("1e-25")
+
+
+def test_only_workloads_can_share():
+    with pytest.raises(ValueError, match="shared among workloads"):
+        allocate(HYBRID, Usage(1.0, {"cluster": ClusterUse(0.0)}, {API: ApiUse(0, 0, 0)}, 0, 0), BOOK, MONTH)
+
+
+def test_documented_examples_hold():
+    assert doctest.testmod(allocation).failed == 0
