@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from simulator.apis_cli import apis
 from simulator.audit_cli import audit
 from simulator.bench.cli import bench
 from simulator.compliance_cli import compliance
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(apis, name="apis")
 app.add_typer(bench, name="bench")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")

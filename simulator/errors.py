@@ -6,6 +6,7 @@
     ├── ProfileNotFound      no measured curve for this model, GPU, parallelism, quantisation
     ├── ProfileError         a model, a profile file or what is asked of kernel tables is wrong
     ├── PriceNotFound        the price book has no such entry
+    ├── ProvisionedModelNotFound  no provisioned units are known for this model
     ├── TraceError           a recorded trace is wrong
     └── RunStoreError        a run directory is missing, incomplete or of another version
 
@@ -65,6 +66,10 @@ class ProfileError(SimulatorError):
 
 class PriceNotFound(SimulatorError):
     """The price book has no such entry; the message names the nearest ones."""
+
+
+class ProvisionedModelNotFound(SimulatorError):
+    """No provisioned units are known for this model; the message names the nearest ones."""
 
 
 class TraceError(SimulatorError):

@@ -11,7 +11,7 @@ from simulator.cost.lines import BillLine, total
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
-from simulator.scenario.apis import MeteredApi
+from simulator.scenario.apis import MeteredApi, Provisioned
 from simulator.units import TokenPrice
 
 
@@ -41,11 +41,26 @@ def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
     return TokenRates(*rates, f"{api.model}, {entry.source}")
 
 
+def unit_price(deployment: Provisioned, model: str, book: PriceBook) -> tuple[Decimal, str]:
+    """USD per unit-hour of provisioned throughput, and who says so. Raises PriceNotFound."""
+    if deployment.unit_hour is not None:
+        return deployment.unit_hour, "scenario"
+    key = deployment.price_key(model)
+    entry = book.unit(key)
+    return entry.unit_hour, f"{key}, {entry.source}"
+
+
 def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_hours: Decimal) -> Iterator[BillLine]:
-    """Tokens of all attempts in the measured hours, answered or not, scaled to the month. Raises PriceNotFound.
+    """Tokens of all attempts in the measured hours, answered or not, scaled to the month, or the hours of its units.
 
     Working on prompts takes tokens too: as many again as `prompt_iteration` says.
+
+    Raises:
+        PriceNotFound: See `token_rates` and `unit_price`.
     """
+    if isinstance(api.deployment, Provisioned):
+        yield _unit_line(api.deployment, api.model, book, month_hours)
+        return
     rates = token_rates(api, book)
     cached = use.cached_prompt_tokens
     scale = tco.exact(month_hours) / tco.exact(hours)
@@ -64,3 +79,10 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
         usd = total(lines)
         basis = f"{float(more):g} × {usd:,.2f} USD of tokens; scenario"
         yield BillLine("api_prompt_iteration", "API, work on prompts", tco.to_decimal(tco.exact(usd) * more), basis)
+
+
+def _unit_line(deployment: Provisioned, model: str, book: PriceBook, month_hours: Decimal) -> BillLine:
+    unit_hour, source = unit_price(deployment, model, book)
+    usd = tco.rental_usd(unit_hour, month_hours, deployment.units)
+    basis = f"{deployment.units} units × {unit_hour} USD/h × {month_hours} h, used or not; {source}"
+    return BillLine("provisioned_units", "API, provisioned units", usd, basis)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 
-from simulator.cost.api_lines import token_rates
-from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook
+from simulator.cost.api_lines import token_rates, unit_price
+from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook, UnitPrice
 from simulator.errors import PriceNotFound
-from simulator.scenario.apis import MeteredApi
+from simulator.scenario.apis import MeteredApi, Provisioned
 from simulator.scenario.costs import Rental
 from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_key
 
@@ -19,7 +19,11 @@ def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, st
     lookups: list[tuple[str, Callable[[], object]]] = [
         (key, partial(book.gpu_offer, offer)) for key, offer, _ in _offers(pattern)
     ]
-    lookups += [(key, partial(token_rates, api, book)) for key, api in _apis(pattern)]
+    for key, api in _apis(pattern):
+        if isinstance(api.deployment, Provisioned):
+            lookups.append((key, partial(unit_price, api.deployment, api.model, book)))
+        else:
+            lookups.append((key, partial(token_rates, api, book)))
     faults = []
     for key, look_up in lookups:
         try:
@@ -46,16 +50,23 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
             warnings.append((key, f"the offer is for {offer.gpu}, the cluster runs on {cluster.gpu}"))
     for key, api in _apis(pattern):
         entry = book.api_prices.get(api.model)
-        if entry is None:
-            continue
-        if api.prices is None:
-            warnings += [(key, doubt) for doubt in _price_doubts(entry, on)]
-        if entry.retired(on):
+        priced_by = _priced_by(api, book)
+        if priced_by is not None:
+            warnings += [(key, doubt) for doubt in _price_doubts(priced_by, on)]
+        if entry is not None and entry.retired(on):
             warnings.append((key, f"{api.model} retires on {entry.retires_on}: {entry.retirement_source}"))
     return warnings
 
 
-def _price_doubts(entry: ApiPrice | GpuOffer, on: date) -> Iterator[str]:
+def _priced_by(api: MeteredApi, book: PriceBook) -> ApiPrice | UnitPrice | None:
+    """The entry an API is priced by; None for contract prices and for what the book does not have."""
+    if isinstance(api.deployment, Provisioned):
+        unit = book.provisioned_units.get(api.deployment.price_key(api.model))
+        return unit if api.deployment.unit_hour is None else None
+    return book.api_prices.get(api.model) if api.prices is None else None
+
+
+def _price_doubts(entry: ApiPrice | GpuOffer | UnitPrice, on: date) -> Iterator[str]:
     if entry.stale(on):
         yield f"the price dates from {entry.captured_on}, over {STALE_AFTER_DAYS} days before {on}"
     if entry.basis == "memory":

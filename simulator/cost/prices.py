@@ -77,7 +77,7 @@ class ApiPrice(_Sourced):
             "standard": (self.prompt, self.cached_prompt or self.prompt, self.output),
             "priority": (self.priority_prompt, self.priority_prompt, self.priority_output),
         }
-        prompt, cached, output = found[deployment]
+        prompt, cached, output = found.get(deployment, (None, None, None))
         return (prompt, cached, output) if prompt and cached and output else None
 
     def retired(self, on: datetime.date) -> bool:
@@ -107,6 +107,13 @@ class GpuOffer(_Sourced):
         return -(-gpus // self.gpus_per_instance)
 
 
+class UnitPrice(_Sourced):
+    """Provisioned throughput by the hour."""
+
+    unit_hour: UsdPerHour
+    """USD per hour of one unit, whether used or not."""
+
+
 class PriceBook(Config):
     """Every price the package knows, as of one date."""
 
@@ -120,6 +127,8 @@ class PriceBook(Config):
     """Metered APIs, by key."""
     gpu_offers: dict[str, GpuOffer]
     """GPU leases, by key."""
+    provisioned_units: Annotated[dict[str, UnitPrice], Field(default_factory=dict)]
+    """Provisioned throughput, by provider and scope, such as azure/data_zone."""
 
     def api(self, key: str) -> ApiPrice:
         """Look up a metered API. Raises PriceNotFound, naming the nearest keys."""
@@ -133,13 +142,20 @@ class PriceBook(Config):
             raise PriceNotFound(f"price book {self.id} has no GPU offer '{key}'; {_nearest(key, self.gpu_offers)}")
         return self.gpu_offers[key]
 
+    def unit(self, key: str) -> UnitPrice:
+        """Look up provisioned throughput. Raises PriceNotFound, naming the nearest keys."""
+        if key not in self.provisioned_units:
+            known = _nearest(key, self.provisioned_units)
+            raise PriceNotFound(f"price book {self.id} has no provisioned units '{key}'; {known}")
+        return self.provisioned_units[key]
+
     def keys(self) -> list[str]:
         """Keys of all entries, APIs first."""
-        return [*self.api_prices, *self.gpu_offers]
+        return [*self.api_prices, *self.gpu_offers, *self.provisioned_units]
 
     def stale(self, on: datetime.date, after_days: int = STALE_AFTER_DAYS) -> list[str]:
         """Keys of the entries more than `after_days` old on that day."""
-        entries: dict[str, ApiPrice | GpuOffer] = {**self.api_prices, **self.gpu_offers}
+        entries: dict[str, _Sourced] = {**self.api_prices, **self.gpu_offers, **self.provisioned_units}
         return [key for key, entry in entries.items() if entry.stale(on, after_days)]
 
 

@@ -65,6 +65,9 @@ def crossings(
             if pattern.hosted or len(pattern.metered) > 1 or api.tokens is None or not api.tokens.output:
                 continue
             (metered,) = pattern.metered.values()
+            if metered.deployment.kind == "provisioned":
+                # Paid by the hour: its tokens have no price that volume could undercut.
+                continue
             rates = token_rates(metered, book)
             price = _blended(rates.prompt, rates.output, api.tokens)
             entry = book.api_prices.get(metered.model)

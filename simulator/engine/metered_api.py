@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simulator.engine.rate_limit import RateLimiter
+from simulator.engine.leaky_bucket import LeakyBucket
+from simulator.engine.rate_limit import MINUTE_S, RateLimiter
 from simulator.engine.record import Loss, Outcome, Reason, write_loss
+from simulator.performance.provisioned import throughput
+from simulator.scenario.apis import Provisioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,11 +19,37 @@ if TYPE_CHECKING:
     from simpy import Environment
 
     from simulator.engine.arrival import Arrival
+    from simulator.engine.rate_limit import Admission
     from simulator.engine.record import RequestLog
     from simulator.scenario.apis import MeteredApi
 
 #: The `openai` client does not wait for a `retry-after` longer than this (openai 2.54.0, `_base_client.py`).
 LONGEST_RETRY_AFTER_S = 120.0
+
+
+class Failure(NamedTuple):
+    """What a client hears of a call that was not answered.
+
+    Attributes:
+        reason: Refused for want of capacity (429), or a server error (500).
+        retry_after_s: When to come back, as the provider says; 0 where it does not.
+    """
+
+    reason: Reason
+    retry_after_s: float
+
+
+def admission_of(api: MeteredApi) -> Admission:
+    """What decides whether this API takes a request.
+
+    Raises:
+        ProvisionedModelNotFound: See `provisioned_model`.
+    """
+    if isinstance(api.deployment, Provisioned):
+        tokens_per_minute, output_ratio = throughput(api.deployment, api.model)
+        tokens_per_s = tokens_per_minute / MINUTE_S
+        return LeakyBucket(tokens_per_s, tokens_per_s * api.deployment.burst, output_ratio)
+    return RateLimiter(api.limits)
 
 
 class ApiBackend:
@@ -57,7 +86,8 @@ class ApiBackend:
         self._log = log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
-        self._limiter = RateLimiter(api.limits)
+        self._admission = admission_of(api)
+        self._spillover: ApiBackend | None = None
         self._ttft_s = api.ttft.median * np.exp(api.ttft.sigma * rng.standard_normal(size))
         speed = api.output_tokens_per_s
         self._token_s = np.exp(-speed.sigma * rng.standard_normal(size)) / speed.median
@@ -74,39 +104,57 @@ class ApiBackend:
         self._log.enqueued_s[arrival.index] = self._env.now
         self._attempt(arrival, 1, self._api.retries.at_most if retries_at_most is None else retries_at_most)
 
+    def spill_to(self, other: ApiBackend) -> None:
+        """Have another API take at once what this one refuses or fails, before its client hears of it."""
+        self._spillover = other
+
     def room(self, arrival: Arrival) -> bool:
-        """Whether its limits would admit a request now."""
-        return self._limiter.retry_after_s(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens) == 0.0
+        """Whether its limits, or those of the API it spills over to, would admit a request now."""
+        retry_after_s = self._admission.retry_after_s(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens)
+        return retry_after_s == 0.0 or (self._spillover is not None and self._spillover.room(arrival))
 
     def expected_ttft_s(self, _arrival: Arrival) -> float:
         """Time to first token that a sender would expect of an admitted request."""
         return self._api.ttft.median
 
     def _attempt(self, arrival: Arrival, attempt: int, retries_at_most: int) -> None:
-        now_s = self._env.now
-        index = arrival.index
-        self._log.attempts[index] += 1
-        retry_after_s = self._limiter.admit(now_s, arrival.prompt_tokens, 0, arrival.max_tokens)
-        if retry_after_s == 0.0 and not self._fails(index, attempt):
-            self._answer(arrival, now_s)
-        elif attempt > retries_at_most or retry_after_s > LONGEST_RETRY_AFTER_S:
-            self._on_lost(Loss(now_s, index, Reason.CAPACITY if retry_after_s else Reason.ERROR, True))
+        self._log.attempts[arrival.index] += 1
+        failure = self.call(arrival, attempt)
+        if failure is None:
+            return
+        if attempt > retries_at_most or failure.retry_after_s > LONGEST_RETRY_AFTER_S:
+            self._on_lost(Loss(self._env.now, arrival.index, failure.reason, True))
         else:
-            delay_s = retry_after_s or self._back_off_s(attempt)
-            timer = self._env.timeout(delay_s)
+            timer = self._env.timeout(failure.retry_after_s or self._back_off_s(attempt))
             timer.callbacks.append(lambda _: self._attempt(arrival, attempt + 1, retries_at_most))
+
+    def call(self, arrival: Arrival, attempt: int) -> Failure | None:
+        """Make one call: the answer is written to the log, a failure returned."""
+        retry_after_s = self._admission.admit(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens)
+        if retry_after_s == 0.0 and not self._fails(arrival.index, attempt):
+            self._answer(arrival, self._env.now)
+            return None
+        failure = Failure(Reason.CAPACITY if retry_after_s else Reason.ERROR, retry_after_s)
+        if self._spillover is None or self._spillover.call(arrival, attempt) is not None:
+            # Where the other fails too, the client hears of the first failure (Microsoft Learn, "Manage traffic with
+            # spillover for provisioned deployments", 2026-03-04).
+            return failure
+        if self._log.failover[arrival.index] == Reason.NONE:
+            self._log.failover[arrival.index] = failure.reason
+        return None
 
     def _answer(self, arrival: Arrival, now_s: float) -> None:
         index, log = arrival.index, self._log
         output_tokens = int(self._output_tokens[index])
         first_s = now_s + float(self._ttft_s[index])
         last_s = first_s + (output_tokens - 1) * float(self._token_s[index])
+        log.backend[index] = self._backend
         log.scheduled_s[index] = now_s
         log.first_token_s[index] = first_s
         log.last_token_s[index] = last_s
         log.ended_s[index] = last_s
         log.outcome[index] = Outcome.COMPLETED
-        self._limiter.settle(last_s, arrival.prompt_tokens, 0, arrival.max_tokens, output_tokens)
+        self._admission.settle(last_s, arrival.prompt_tokens, 0, arrival.max_tokens, output_tokens)
         log.billed_prompt_tokens[index] = arrival.prompt_tokens
         log.billed_output_tokens[index] = output_tokens
 

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 def simulation_key(pattern: HostingPattern) -> str:
     """Hash of what determines a simulation: everything about a pattern but money, words and who may see what."""
+    api: dict[str, Any] = {"prices": True, "costs": True, "placement": True, "deployment": {"unit_hour"}}
     money: dict[str, Any] = {
         "costs": True,
         "cluster": {"placement"},
-        "api": {"prices", "costs", "placement"},
+        "api": api,
         "clusters": {"__all__": {"costs": True, "cluster": {"placement"}}},
-        "apis": {"__all__": {"prices", "costs", "placement"}},
+        "apis": {"__all__": api},
     }
     return _hash(pattern.model_dump(mode="json", exclude={"description": True, **money}))
 

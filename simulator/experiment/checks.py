@@ -10,8 +10,10 @@ from simulator.cost.prices import load_price_book, price_book_ids
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
+from simulator.performance.provisioned import unit_faults
+from simulator.scenario.apis import Provisioned
 from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
-from simulator.scenario.patterns import cluster_key
+from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
@@ -111,6 +113,7 @@ def _faults(scenario: Scenario) -> list[Fault]:
         *_profile_faults(scenario),
         *_trace_faults(scenario),
         *_engine_faults(scenario),
+        *_unit_faults(scenario),
         *_price_faults(scenario),
         *_unusable_compliance(scenario),
     ]
@@ -236,6 +239,16 @@ def _unknown_names(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
     if cluster.gpu not in gpus:
         faults.append((("gpu",), f"unknown GPU '{cluster.gpu}'; expected one of {', '.join(gpus)}"))
     return faults
+
+
+def _unit_faults(scenario: Scenario) -> list[Fault]:
+    return [
+        _fault(scenario, message, "hosting_patterns", name, *api_key(pattern, api_name), "deployment", key)
+        for name, pattern in scenario.hosting_patterns.items()
+        for api_name, api in pattern.metered.items()
+        if isinstance(api.deployment, Provisioned)
+        for key, message in unit_faults(api.deployment, api.model)
+    ]
 
 
 def _price_faults(scenario: Scenario) -> list[Fault]:

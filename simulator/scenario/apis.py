@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.base import Config, FieldError, PositiveFloat, PositiveInt, Seconds, Share
+from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, PositiveInt, Seconds, Share, UsdPerHour
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
 
@@ -86,7 +87,31 @@ class Priority(Config):
     kind: Literal["priority"]
 
 
-Deployment = Annotated[Standard | Priority, Field(discriminator="kind")]
+class Provisioned(Config):
+    """Units of throughput paid by the hour whether used or not; `limits` do not apply to it."""
+
+    kind: Literal["provisioned"]
+    units: PositiveInt
+    """Units deployed; `simulator apis size` says how many a load needs."""
+    scope: Literal["global", "data_zone", "regional"] = "global"
+    """Where the provider may process a request; it decides the sizes that are sold and their price."""
+    spillover: Name | None = None
+    """Another API of the pattern that takes at once what the units refuse or fail."""
+    burst: Seconds = 60.0
+    """How far traffic may run ahead of the units, as the time they need for it; assumed, no provider states it."""
+    tokens_per_unit: PositiveInt | None = None
+    """Prompt tokens a minute that a unit serves; the provider's figure for the model when absent."""
+    output_ratio: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Prompt tokens that an output token counts as; the provider's figure for the model when absent."""
+    unit_hour: UsdPerHour | None = None
+    """Price of a unit-hour, such as under a reservation; the price book's when absent."""
+
+    def price_key(self, model: str) -> str:
+        """Key of the units of this model in the price book, such as azure/data_zone."""
+        return f"{model.partition('/')[0]}/{self.scope}"
+
+
+Deployment = Annotated[Standard | Priority | Provisioned, Field(discriminator="kind")]
 
 
 class MeteredApi(Config):
@@ -112,3 +137,20 @@ class MeteredApi(Config):
     """What it costs beside its tokens."""
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
+
+    @model_validator(mode="after")
+    def _units_have_no_windows(self) -> Self:
+        if isinstance(self.deployment, Provisioned) and self.limits != RateLimits():
+            raise FieldError(("limits",), "do not apply to provisioned units; leave them out")
+        return self
+
+
+def spillover_fault(apis: Mapping[str, MeteredApi]) -> tuple[str, str] | None:
+    """An API of a pattern that spills over to none that could take it, and what is expected."""
+    payable = [name for name, api in apis.items() if api.deployment.kind in ("standard", "priority")]
+    for name, api in apis.items():
+        target = api.deployment.spillover if isinstance(api.deployment, Provisioned) else None
+        if target is not None and target not in payable:
+            expected = f"expected one of: {', '.join(payable)}" if payable else "the pattern has none"
+            return name, f"'{target}' is no other API of the pattern that is paid by the token; {expected}"
+    return None

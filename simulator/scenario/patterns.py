@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.apis import MeteredApi
+from simulator.scenario.apis import MeteredApi, spillover_fault
 from simulator.scenario.base import (
     Config,
+    FieldError,
     Name,
     PositiveInt,
     PositiveTokens,
@@ -162,6 +163,9 @@ class _Metering(_Pattern):
     def _one_or_several_apis(self) -> Self:
         if (self.api is None) == (self.apis is None):
             raise ValueError("give either api or apis")
+        if fault := spillover_fault(self.metered):
+            name, message = fault
+            raise FieldError((*(("api",) if self.apis is None else ("apis", name)), "deployment", "spillover"), message)
         return self
 
     @property

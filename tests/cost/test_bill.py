@@ -214,6 +214,19 @@ def test_priority_processing_has_its_own_price():
     assert token_rates(priority.api, BOOK).cached_prompt == token_rates(priority.api, BOOK).prompt
 
 
+def test_provisioned_units_cost_the_same_whatever_they_serve():
+    """15 units of Azure's, a month of 730 hours at a dollar each: 10,950 USD."""
+    units = metered(deployment={"kind": "provisioned", "units": 15})
+    idle, busy = (monthly_bill(units, usage(prompt=tokens, output=tokens), BOOK, MONTH) for tokens in (0, 10**9))
+    assert idle == busy
+    assert idle.total_usd == 10_950
+    assert [line.key for line in idle.lines] == ["provisioned_units"]
+    zone = metered(deployment={"kind": "provisioned", "units": 15, "scope": "data_zone"})
+    assert monthly_bill(zone, usage(), BOOK, MONTH).total_usd == Decimal("12045")
+    reserved = metered(deployment={"kind": "provisioned", "units": 15, "unit_hour": "0.36 USD/h"})
+    assert monthly_bill(reserved, usage(), BOOK, MONTH).total_usd == Decimal("3942")
+
+
 def test_unknown_prices_are_refused():
     with pytest.raises(PriceNotFound, match="no priority price of azure/gpt-4o; give prices"):
         monthly_bill(metered(model="azure/gpt-4o", deployment={"kind": "priority"}), usage(), BOOK, MONTH)

@@ -8,7 +8,8 @@ from simulator.engine.arrival import Arrival
 from simulator.engine.metered_api import ApiBackend
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.engine.simulation import simulate
-from tests.engine.demand import metered, table
+from simulator.scenario.apis import MeteredApi
+from tests.engine.demand import api, metered, table
 
 
 def run(pattern, requests, horizon_s=1000.0):
@@ -70,3 +71,63 @@ def test_a_sender_may_allow_fewer_retries_sees_room_and_learns_why_it_was_refuse
     assert losses == [(0.0, 1, Reason.CAPACITY, True)]
     assert log.backend.tolist() == [4, 4]
     assert log.attempts.tolist() == [1, 1]
+
+
+UNITS = {"kind": "provisioned", "units": 15, "tokens_per_unit": 400, "output_ratio": 4}
+
+
+def test_provisioned_units_accept_until_they_are_full_and_say_when_they_are_not():
+    """15 units of 400 tokens a minute drain 100 a second; one request of 600 + 4 x 1,350 fills their minute."""
+    pattern = metered(deployment=UNITS)
+    log = run(pattern, table([0.0, 1.0], output_tokens=[100, 10], max_tokens=1350))
+    # A hundred have drained when the second comes, so there is room again.
+    assert log.attempts.tolist() == [1, 1]
+    log = run(pattern, table([0.0, 0.0], output_tokens=[1000, 10], max_tokens=1400))
+    # 6,200 are 200 too many for two seconds.
+    assert log.scheduled_s == pytest.approx([0.0, 2.001])
+
+
+def backends(deployment=UNITS, limits=None, **units):
+    """A provisioned API that spills over to a standard one, its log, and the environment."""
+    env, log = simpy.Environment(), RequestLog.empty(4)
+    outputs = np.full(4, 100, np.int32)
+    built = []
+    for number, changes in enumerate(({"deployment": deployment, **units}, {"limits": limits or {}})):
+        rng = np.random.default_rng(number)
+        built.append(ApiBackend(env, MeteredApi.model_validate(api(**changes)), number, outputs, log, rng))
+    built[0].spill_to(built[1])
+    return env, log, built[0]
+
+
+def arrivals(count):
+    requests = table([0.0] * count, max_tokens=1400)
+    return [Arrival.of(requests, index) for index in range(count)]
+
+
+def test_what_the_units_refuse_spills_over_at_once():
+    env, log, provisioned = backends()
+    for arrival in arrivals(3):
+        assert provisioned.room(arrival)
+        provisioned.submit(arrival)
+    env.run(until=100.0)
+    assert log.backend[:3].tolist() == [0, 1, 1]
+    assert log.failover[:3].tolist() == [Reason.NONE, Reason.CAPACITY, Reason.CAPACITY]
+    assert log.scheduled_s[:3].tolist() == [0.0, 0.0, 0.0]
+    assert log.attempts[:3].tolist() == [1, 1, 1]
+
+
+def test_server_errors_spill_over_too():
+    env, log, provisioned = backends(error_share=1.0)
+    provisioned.submit(arrivals(1)[0])
+    env.run(until=100.0)
+    assert (log.backend[0], log.failover[0], log.outcome[0]) == (1, Reason.ERROR, Outcome.COMPLETED)
+
+
+def test_where_neither_takes_it_the_client_waits_as_the_units_say():
+    env, log, provisioned = backends(limits={"tokens_per_minute": 1999})
+    for arrival in arrivals(2):
+        provisioned.submit(arrival)
+    env.run(until=100.0)
+    assert log.backend[:2].tolist() == [0, 0]
+    assert log.failover[:2].tolist() == [Reason.NONE, Reason.NONE]
+    assert log.scheduled_s[:2] == pytest.approx([0.0, 2.001])
