@@ -20,6 +20,7 @@ from simulator.audit_cli import audit
 from simulator.bench.cli import bench
 from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
+from simulator.export_cli import export
 from simulator.gate_cli import check, compare
 from simulator.profile_cli import profile
 from simulator.study_cli import plan, runs, sweep
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(apis, name="apis")
 app.add_typer(bench, name="bench")
+app.add_typer(export, name="export")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
 app.add_typer(trace, name="trace")
