@@ -120,13 +120,21 @@ def validate(
 
 @app.command()
 def schema(
-    of: Annotated[Literal["scenario", "comparison"], typer.Argument(help="Of what.")] = "scenario",
+    of: Annotated[
+        Literal["scenario", "comparison"], typer.Argument(help="Of what; comparison: what compare and check print.")
+    ] = "scenario",
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Scenario files as a page to read.")] = False,
 ) -> None:
-    """Print the JSON Schema of scenario files, for editors, or of what `compare` and `check` print with --json."""
+    """Print the JSON Schema of scenario files, for editors, or of what `compare` and `check` print with --json.
+
+    Example: simulator schema > scenario.schema.json
+    """
     from simulator.gate.published import gate_schema
     from simulator.scenario.json_schema import scenario_schema
+    from simulator.scenario.reference import scenario_reference
 
-    typer.echo(scenario_schema() if of == "scenario" else gate_schema(), nl=False)
+    own = scenario_reference if as_markdown else scenario_schema
+    typer.echo(own() if of == "scenario" else gate_schema(), nl=False)
 
 
 @app.command()

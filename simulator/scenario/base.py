@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from simulator.units import (
     TokenPrice,
@@ -65,7 +65,12 @@ UsdPerYear = Annotated[Decimal, BeforeValidator(parse_usd_per_year), _quantity("
 UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
 UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
 UsdPerGb = Annotated[Decimal, BeforeValidator(parse_usd_per_gb), _quantity("0.087 USD/GB")]
-TokenRate = Annotated[TokenPrice, BeforeValidator(parse_token_price), _quantity("10 USD/1M tokens")]
+# Its own schema: an editor must ask for the text, not for the parts of a price.
+TokenRate = Annotated[
+    TokenPrice,
+    BeforeValidator(parse_token_price),
+    WithJsonSchema({"type": "string", "examples": ["10 USD/1M tokens"]}),
+]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
