@@ -25,6 +25,7 @@ from simulator.gate_cli import check, compare
 from simulator.profile_cli import profile
 from simulator.study_cli import plan, runs, sweep
 from simulator.trace_cli import trace
+from simulator.trace_edit_cli import cut, merge, scale, shift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,8 @@ app.add_typer(export, name="export")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
 app.add_typer(trace, name="trace")
+for command in (cut, merge, scale, shift):
+    trace.command()(command)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simulator.errors import TraceError
+from simulator.files import write_whole
 from simulator.workload.importers import TITLES
 
 if TYPE_CHECKING:
@@ -114,6 +116,37 @@ def validate(
         typer.echo(json.dumps({"schema_version": 1, "ok": ok, "traces": rows}, indent=2))
     if not ok:
         raise typer.Exit(BAD_INPUT)
+
+
+@trace.command()
+def inspect(
+    file: TraceFile,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw it, as a page that opens offline.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a trace is like: hours of the week, burstiness by time scale, lengths and their correlation.
+
+    Example: simulator trace inspect traces/clinic_week.csv --plot week.html
+    """
+    from simulator.report.traces import figure, summary
+    from simulator.workload.trace import read_trace
+    from simulator.workload.trace_edit import header_of
+    from simulator.workload.trace_statistics import statistics
+
+    header = header_of(file)
+    found = statistics(read_trace(file), header)
+    if plot is not None:
+        html = figure(found, header.source).to_html(include_plotlyjs=True, div_id="trace")
+        write_whole(plot, html)
+        typer.echo(f"wrote {plot}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "trace": str(file), "header": asdict(header)} | found, indent=2))
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120).print(summary(found))
 
 
 @trace.command()

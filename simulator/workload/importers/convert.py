@@ -10,19 +10,11 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.units import WEEK_S
-from simulator.workload.importers.rows import UNKNOWN, Rows, take_rows
+from simulator.workload.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.workload.importers.source import source_files
 from simulator.workload.importers.spill import Spill
 from simulator.workload.importers.values import NS
-from simulator.workload.request import RequestTable
-from simulator.workload.trace import (
-    DEFAULT_MAX_TOKENS,
-    DEFAULT_PRIORITY,
-    OPTIONAL,
-    REQUIRED,
-    trace_suffix,
-    write_chunks,
-)
+from simulator.workload.trace import OPTIONAL, REQUIRED, trace_suffix, write_chunks
 from simulator.workload.trace_header import TraceHeader
 
 if TYPE_CHECKING:
@@ -30,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.workload.importers.context import Context, Format
+    from simulator.workload.request import RequestTable
 
 _MONDAY_NS: Final = 4 * 86_400 * NS  # 1970-01-05
 _ALLOWED: Final = "only times, token counts and what the user mapped were read; everything else was dropped unread"
@@ -122,19 +115,7 @@ def _week_offset_s(time_ns: int, context: Context) -> float:
 
 def _tables(spill: Spill, context: Context, first_ns: int, known: set[str]) -> Iterable[RequestTable]:
     for rows in _unique(spill, context) if "identity" in known else spill.sorted():
-        output = rows["output_tokens"]
-        limit = np.where(rows["max_tokens"] > 0, rows["max_tokens"], np.maximum(output, DEFAULT_MAX_TOKENS))
-        yield RequestTable(
-            workloads=context.labels.workloads,
-            arrival_s=(rows["time_ns"] - first_ns) / NS,
-            workload=rows["workload"],
-            prompt_tokens=rows["prompt_tokens"],
-            output_tokens=output,
-            max_tokens=limit.astype(np.int32),
-            prefix_id=rows["prefix_id"],
-            prefix_tokens=rows["prefix_tokens"],
-            priority=np.where(rows["priority"] > 0, rows["priority"], DEFAULT_PRIORITY).astype(np.int8),
-        )
+        yield as_table(rows, context.labels.workloads, first_ns)
 
 
 def _unique(spill: Spill, context: Context) -> Iterator[Rows]:

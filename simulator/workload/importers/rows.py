@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from simulator.workload.importers.values import NS
+from simulator.workload.request import RequestTable
+from simulator.workload.trace import DEFAULT_MAX_TOKENS, DEFAULT_PRIORITY
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -40,3 +44,26 @@ def join_rows(parts: list[Rows]) -> Rows:
 def take_rows(rows: Rows, index: NDArray[Any]) -> Rows:
     """Those at these places, or where true."""
     return {name: column[index] for name, column in rows.items()}
+
+
+def as_table(rows: Rows, workloads: tuple[str, ...], first_ns: int = 0) -> RequestTable:
+    """Rows sorted by time as requests that arrive after this moment."""
+    output = rows["output_tokens"]
+    limit = np.where(rows["max_tokens"] > 0, rows["max_tokens"], np.maximum(output, DEFAULT_MAX_TOKENS))
+    return RequestTable(
+        workloads=workloads,
+        arrival_s=(rows["time_ns"] - first_ns) / NS,
+        workload=rows["workload"],
+        prompt_tokens=rows["prompt_tokens"],
+        output_tokens=output,
+        max_tokens=limit.astype(np.int32),
+        prefix_id=rows["prefix_id"],
+        prefix_tokens=rows["prefix_tokens"],
+        priority=np.where(rows["priority"] > 0, rows["priority"], DEFAULT_PRIORITY).astype(np.int8),
+    )
+
+
+def as_rows(table: RequestTable) -> Rows:
+    """Requests as rows, their times to the nanosecond."""
+    columns = {name: getattr(table, name) for name in KINDS if name not in ("time_ns", "identity")}
+    return make_rows(np.round(table.arrival_s * NS).astype(np.int64), **columns)
