@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simulator.decision.confidence import confidence
 from simulator.decision.cost_curve import cost_curve
 from simulator.decision.costing import Costing, hourly_shape
+from simulator.decision.tornado import changes, tornado
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from simulator.cost.prices import PriceBook
@@ -22,16 +24,18 @@ def with_outlook(
     decision: Decision,
     scenario: Scenario,
     screening: Screening,
+    each: Sequence[Screening],
     book: PriceBook,
     month_hours: Decimal,
     capacity_tokens_per_month: Mapping[str, int],
 ) -> Decision:
-    """The decision with its cost curve.
+    """The decision with its cost curve, what would change it, and how sure it is.
 
     Args:
         decision: From `decide`.
         scenario: The scenario.
         screening: What the rules left of its patterns.
+        each: The same for each replication alone.
         book: Price book.
         month_hours: Length of the month that is billed.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
@@ -50,4 +54,12 @@ def with_outlook(
         if result.usage is not None
     }
     choosable = [result.name for result in screening.left["availability"]]
-    return replace(decision, cost_curve=cost_curve(costings, choosable))
+    curve = cost_curve(costings, choosable)
+    found = tornado(scenario, screening, costings, curve)
+    return replace(
+        decision,
+        cost_curve=curve,
+        tornado=found,
+        confidence=confidence(scenario, screening, each),
+        what_would_change_it=[*(changes(found) if found else ()), *decision.what_would_change_it],
+    )

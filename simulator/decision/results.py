@@ -221,27 +221,31 @@ def run(
         for name, pattern in chosen.items()
         if name in runs and pattern.hosted
     }
-    results = [
-        refused(name, pattern, refusals[name])
-        if name in refusals
-        else pattern_result(
-            name,
-            pattern,
-            runs[name],
-            book,
-            month,
-            _fraction(runs[name], capacity.get(name)),
-            patients=scenario.prices.patients,
-            units=request_names(scenario),
-        )
-        for name, pattern in chosen.items()
-    ]
-    results = [add_band(result, scenario, runs) for result in results]
+
+    def priced(replications: slice) -> list[PatternResult]:
+        return [
+            refused(name, pattern, refusals[name])
+            if name in refusals
+            else pattern_result(
+                name,
+                pattern,
+                runs[name][replications],
+                book,
+                month,
+                _fraction(runs[name], capacity.get(name)),
+                patients=scenario.prices.patients,
+                units=request_names(scenario),
+            )
+            for name, pattern in chosen.items()
+        ]
+
+    results = [add_band(result, scenario, runs) for result in priced(slice(None))]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     screening = screen(scenario, results, book)
     decision = decide(scenario, results, book, monthly, screening)
     if outlook:
-        decision = with_outlook(decision, scenario, screening, book, month, monthly)
+        each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
+        decision = with_outlook(decision, scenario, screening, each, book, month, monthly)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
 
 

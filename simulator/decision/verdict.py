@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.confidence import Confidence
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.crossings import Crossing
     from simulator.decision.purchase import CashFlow
     from simulator.decision.screening import Screening
+    from simulator.decision.tornado import Tornado
     from simulator.experiment.results import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
@@ -41,6 +43,8 @@ class Decision:
         break_even_by_model: Every cluster with every model of the price book.
         cash_flow: Purchases beside what they replace.
         cost_curve: Cost against volume.
+        tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
+        confidence: In how many replications, and at how many plausible prices, it is the choice.
     """
 
     recommended: str | None
@@ -56,6 +60,8 @@ class Decision:
     break_even_by_model: list[Crossing] = field(default_factory=list)
     cash_flow: list[CashFlow] = field(default_factory=list)
     cost_curve: CostCurve | None = None
+    tornado: Tornado | None = None
+    confidence: Confidence | None = None
 
     def document(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,0 +1,92 @@
+"""How far prices may be from what a scenario says, and what a bill comes to then.
+
+Lines of a bill are proportional to their price, so another price takes no simulation and no new bill.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.cost.bill import Bill
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A price that several lines of a bill share.
+
+    Attributes:
+        id: Name for machines.
+        label: Name for people.
+        lines: What the keys of those lines begin with.
+        low: Lowest plausible factor on the scenario's price.
+        high: Highest.
+        basis: Whether the range is derived from sources or assumed.
+        source: Where it comes from.
+    """
+
+    id: str
+    label: str
+    lines: tuple[str, ...]
+    low: float
+    high: float
+    basis: str
+    source: str
+
+    def owns(self, key: str) -> bool:
+        """Whether a line of a bill follows this price; of several clusters, the last part of its key says so."""
+        return key.rpartition(".")[2].startswith(self.lines)
+
+
+@cache
+def drivers() -> tuple[Driver, ...]:
+    """The shipped ranges."""
+    raw = resources.files("simulator.decision").joinpath("data", "price-ranges.json").read_text("utf-8")
+    return tuple(Driver(**{**row, "lines": tuple(row["lines"])}) for row in json.loads(raw)["drivers"])
+
+
+def split(bill: Bill, given: Sequence[Driver]) -> NDArray[np.float64]:
+    """USD of a bill by driver, in their order, and last what follows none of them."""
+    amounts = np.zeros(len(given) + 1)
+    for line in bill.lines:
+        amounts[next((at for at, one in enumerate(given) if one.owns(line.key)), len(given))] += float(line.usd)
+    return amounts
+
+
+def draws(given: Sequence[Driver], count: int) -> NDArray[np.float64]:
+    """Factors that fill the ranges evenly, log-uniform (shape: count, drivers + 1; the last is always 1).
+
+    Points of a Sobol sequence, moved off its edges: the same for everybody. `count` is a power of two.
+    """
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(len(given), scramble=False).random(count) + 0.5 / count
+    low, high = (np.log([getattr(one, end) for one in given]) for end in ("low", "high"))
+    return np.column_stack([np.exp(low + points * (high - low)), np.ones(count)])
+
+
+def winners(
+    amounts: Mapping[str, NDArray[np.float64]], factors: NDArray[np.float64], budget: float | None
+) -> list[str]:
+    """The cheapest pattern at each draw; the empty text where the budget allows none.
+
+    Args:
+        amounts: By pattern, from `split`.
+        factors: From `draws`.
+        budget: Most that may be spent a month.
+    """
+    names = sorted(amounts)
+    costs = factors @ np.array([amounts[name] for name in names]).T
+    best = costs.argmin(axis=1)
+    afforded = costs.min(axis=1) <= (np.inf if budget is None else budget)
+    return [names[at] if fine else "" for at, fine in zip(best, afforded, strict=True)]

@@ -1,0 +1,174 @@
+"""What would change a verdict: every assumption moved by itself, to both ends of its range.
+
+The measure is the margin: what the cheapest alternative costs beyond the recommended pattern. Where it turns negative,
+or the recommended pattern drops out, another one should be chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.decision.bar import HALF, TWICE, Bar, margin_usd, winner
+from simulator.decision.cost_curve import cheapest
+from simulator.decision.limit_bars import limit_bars, step_time_bar
+from simulator.decision.price_ranges import drivers, split
+from simulator.decision.screening import cost_of
+from simulator.decision.words import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.decision.cost_curve import CostCurve
+    from simulator.decision.costing import Costing
+    from simulator.decision.price_ranges import Driver
+    from simulator.decision.screening import Screening
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Tornado:
+    """All bars, those that change the verdict within their range first, then the longest first.
+
+    Attributes:
+        recommended: The pattern the margin is about.
+        margin_usd: What the cheapest alternative costs beyond it today; None where there is none.
+        bars: The assumptions.
+    """
+
+    recommended: str
+    margin_usd: float | None
+    bars: list[Bar]
+
+
+def tornado(
+    scenario: Scenario, screening: Screening, costings: Mapping[str, Costing], curve: CostCurve
+) -> Tornado | None:
+    """Move each assumption; None where nothing is recommended.
+
+    Args:
+        scenario: The scenario.
+        screening: What the rules left of its patterns.
+        costings: By pattern, for other volumes.
+        curve: The cost curve of the same.
+    """
+    if not screening.ranked:
+        return None
+    best, able = screening.ranked[0], screening.left["objectives"]
+    costs = {one.name: cost_of(one) for one in able}
+    bars = [
+        *_price_bars(best, able),
+        *_volume_bar(best, able, costings, curve),
+        *step_time_bar(best, screening.left["availability"]),
+        *limit_bars(scenario, best, screening.left["availability"]),
+    ]
+    bars.sort(key=lambda bar: (not bar.flips, -bar.swing_usd, bar.factor))
+    return Tornado(best.name, margin_usd(best.name, costs), bars)
+
+
+def _price_bars(best: PatternResult, able: Sequence[PatternResult]) -> Iterator[Bar]:
+    given = drivers()
+    amounts = {one.name: split(one.bill, given) for one in able if one.bill is not None}
+    for at, driver in enumerate(given):
+        if not any(amount[at] for amount in amounts.values()):
+            continue
+
+        def costs(factor: float, at: int = at) -> dict[str, float]:
+            return {name: float(amount.sum() + (factor - 1.0) * amount[at]) for name, amount in amounts.items()}
+
+        low, high = costs(driver.low), costs(driver.high)
+        flips_at, other = _price_flip(best.name, amounts, at)
+        yield Bar(
+            factor=driver.id,
+            unit="times what the scenario says",
+            low=driver.low,
+            base=1.0,
+            high=driver.high,
+            margin_low_usd=margin_usd(best.name, low),
+            margin_high_usd=margin_usd(best.name, high),
+            recommended_low=winner(low),
+            recommended_high=winner(high),
+            flips_at=flips_at,
+            basis=f"{driver.basis}: {driver.source}",
+            text=_price_text(driver, flips_at, other),
+        )
+
+
+def _price_flip(best: str, amounts: Mapping[str, NDArray[np.float64]], at: int) -> tuple[float | None, str]:
+    """The nearest factor on one price from which another pattern is cheaper, and which."""
+    ours, found = amounts[best], []
+    for name, theirs in amounts.items():
+        more = theirs.sum() - ours.sum()
+        faster = ours[at] - theirs[at]
+        factor = 1.0 + more / faster if faster else -1.0
+        if name != best and factor > 0.0:
+            found.append((abs(float(np.log(factor))), float(factor), name))
+    if not found:
+        return None, ""
+    _, factor, name = min(found)
+    return factor, name
+
+
+def _price_text(driver: Driver, flips_at: float | None, other: str) -> str:
+    if flips_at is None:
+        return ""
+    return f"{driver.label} at {_times(flips_at)} what the scenario says: {other} is as cheap"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.1f} times" if factor >= 2.0 else percent(factor)
+
+
+def _volume_bar(
+    best: PatternResult, able: Sequence[PatternResult], costings: Mapping[str, Costing], curve: CostCurve
+) -> Iterator[Bar]:
+    today = costings[best.name].tokens_per_month if best.name in costings else 0.0
+    if not today:
+        return
+    known = {one.name: costings[one.name] for one in able if one.name in costings}
+    low, high = (
+        {name: float(one.bill_at(one.tokens_per_month * times).total_usd) for name, one in known.items()}
+        for times in (HALF, TWICE)
+    )
+    flips_at = _volume_flip(curve, list(known), best.name, today)
+    text = ""
+    if flips_at is not None:
+        at, other = flips_at
+        text = f"at {at / 1e6:,.0f}M tokens a month instead of {today / 1e6:,.0f}M, {other} costs least (derived)"
+    yield Bar(
+        factor="volume",
+        unit="tokens a month",
+        low=HALF * today,
+        base=today,
+        high=TWICE * today,
+        margin_low_usd=margin_usd(best.name, low),
+        margin_high_usd=margin_usd(best.name, high),
+        recommended_low=winner(low),
+        recommended_high=winner(high),
+        flips_at=None if flips_at is None else float(flips_at[0]),
+        basis="assumed: half and twice the scenario's; costs alone, derived from its volume",
+        text=text,
+    )
+
+
+def _volume_flip(curve: CostCurve, names: Sequence[str], best: str, today: float) -> tuple[int, str] | None:
+    """The volume nearest to today's from which another pattern costs least, and which."""
+    ranges = cheapest([series for series in curve.series if series.pattern in names])
+    found = []
+    for left, right in pairwise(ranges):
+        if best in (left.pattern, right.pattern):
+            other = right.pattern if left.pattern == best else left.pattern
+            found.append((abs(left.to_tokens - today), left.to_tokens, other))
+    return min(found)[1:] if found else None
+
+
+def changes(found: Tornado) -> list[str]:
+    """What would change the verdict, in words, the nearest first."""
+    # A limit far from what is reached changes nothing; a price, however far, says how safe the choice is.
+    return [bar.text for bar in found.bars if bar.text and (bar.flips or bar.unit != "s")]

@@ -1,0 +1,109 @@
+"""What would change a verdict, held against scenarios in which it did change."""
+
+import pytest
+
+from simulator.decision.confidence import confidence
+from simulator.decision.results import run
+from simulator.decision.screening import Screening
+from simulator.decision.tornado import changes
+from tests.decision.test_verdict import result
+from tests.experiment.small import small
+
+CONTRACT = {"prompt": "90 USD/1M tokens", "output": "270 USD/1M tokens"}
+GIVEN = {
+    "hosting_patterns.api.api.prices": CONTRACT,
+    "hosting_patterns.rented.costs.compute.gpu_hour": "1.10 USD/h",
+    "hosting_patterns.hybrid.costs.compute.gpu_hour": "1.20 USD/h",
+    "experiment.replications": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return run(small(GIVEN))
+
+
+@pytest.fixture(scope="module")
+def bars(results):
+    return {bar.factor: bar for bar in results.decision.tornado.bars}
+
+
+def again(**settings):
+    return run(small(GIVEN | settings), tables=False, band=False, outlook=False)
+
+
+def margin(found, name):
+    costs = {one.name: one.monthly_cost_usd.mean for one in found.patterns}
+    return min(cost for other, cost in costs.items() if other != name) - costs[name]
+
+
+def test_the_margin_is_what_the_next_costs_more(results):
+    found = results.decision
+    assert found.tornado.recommended == found.recommended == "bought"
+    assert found.tornado.margin_usd == pytest.approx(found.runner_up_costs_usd_more)
+
+
+def test_a_bar_ends_where_the_scenario_would_with_that_price(results, bars):
+    bar = bars["hardware"]
+    for factor, expected in ((bar.low, bar.margin_low_usd), (bar.high, bar.margin_high_usd)):
+        found = again(**{"hosting_patterns.bought.costs.compute.gpus": f"{7300 * factor:.2f} USD"})
+        assert margin(found, "bought") == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_verdict_flips_where_the_tornado_says(bars, side):
+    """Dear enough, the purchase loses against the rent."""
+    factor = bars["hardware"].flips_at
+    assert factor == pytest.approx(1.0, abs=1.0)
+    found = again(**{"hosting_patterns.bought.costs.compute.gpus": f"{7300 * (factor + 0.01 * side):.2f} USD"})
+    assert (found.decision.recommended == "bought") is (side < 0)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_limit_rules_the_choice_out_where_the_tornado_says(bars, side):
+    bar = bars["notes.end_to_end"]
+    limit = f"{bar.flips_at * (1 + 0.05 * side):.4f}s"
+    found = again(**{"workloads.notes.objectives.end_to_end": limit})
+    assert (found.pattern("bought").objectives_met) is (side > 0)
+
+
+def test_at_half_the_volume_the_api_is_nearer(results, bars):
+    bar = bars["volume"]
+    today = results.decision.cost_curve.today_tokens_per_month
+    assert (bar.low, bar.base, bar.high) == pytest.approx((today / 2, today, 2 * today), rel=1e-6)
+    settings = {"workloads.notes.volume.clinicians": 30, "workloads.letters.volume.requests_per_month": 300}
+    halved = again(**settings)
+    assert margin(halved, "bought") == pytest.approx(bar.margin_low_usd, rel=0.1)
+
+
+def test_bars_that_change_the_verdict_come_first(results):
+    found = results.decision.tornado
+    assert [bar.flips for bar in found.bars] == sorted((bar.flips for bar in found.bars), reverse=True)
+    assert changes(found) == results.decision.what_would_change_it[: len(changes(found))]
+    assert all(bar.basis for bar in found.bars)
+
+
+def test_the_step_time_bar_reports_the_band(results, bars):
+    band = results.pattern("bought").step_time_band
+    assert (bars["step_time"].low, bars["step_time"].high) == (band.low.factor, band.high.factor)
+
+
+def test_confidence_counts_replications_and_prices(results):
+    found = results.decision.confidence
+    assert (found.replications, found.replications_won) == (2, 2)
+    assert 0.0 < found.price_share_won < 1.0
+    assert found.price_share_won + sum(found.others.values()) == pytest.approx(1.0)
+    assert "rented" in found.others
+
+
+def test_a_replication_in_which_another_wins_counts_against():
+    whole = Screening(left={"objectives": [result("api", 10), result("rented", 11)]}, ranked=[result("api", 10)])
+    other = Screening(ranked=[result("rented", 9)])
+    found = confidence(small(), whole, [whole, other, Screening()])
+    assert (found.replications, found.replications_won) == (3, 1)
+
+
+def test_nothing_recommended_has_no_tornado():
+    found = run(small({"constraints.monthly_cost_at_most": "0.01 USD/month"}), replications=1, tables=False)
+    assert (found.decision.tornado, found.decision.confidence) == (None, None)
+    assert found.document()["decision"]["tornado"] is None
