@@ -23,6 +23,7 @@ from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.export_cli import export
 from simulator.gate_cli import check, compare
 from simulator.profile_cli import profile
+from simulator.rollout_cli import rollout
 from simulator.study_cli import plan, runs, sweep
 from simulator.trace_cli import trace
 from simulator.trace_edit_cli import cut, merge, scale, shift
@@ -247,6 +248,7 @@ def report(
 app.command()(compliance)
 app.command()(sweep)
 app.command()(plan)
+app.command()(rollout)
 app.command()(audit)
 app.command()(compare)
 app.command()(check)

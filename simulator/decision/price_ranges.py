@@ -56,11 +56,18 @@ def drivers() -> tuple[Driver, ...]:
 
 
 def split(bill: Bill, given: Sequence[Driver]) -> NDArray[np.float64]:
-    """USD of a bill by driver, in their order, and last what follows none of them."""
-    amounts = np.zeros(len(given) + 1)
+    """USD of a bill by driver, in their order, and last what follows none of them.
+
+    What compliance adds is a share of the other lines, and follows them.
+    """
+    amounts, added = np.zeros(len(given) + 1), 0.0
     for line in bill.lines:
-        amounts[next((at for at, one in enumerate(given) if one.owns(line.key)), len(given))] += float(line.usd)
-    return amounts
+        if line.key.endswith("compliance"):
+            added += float(line.usd)
+        else:
+            amounts[next((at for at, one in enumerate(given) if one.owns(line.key)), len(given))] += float(line.usd)
+    whole = amounts.sum()
+    return amounts * (1.0 + added / whole) if whole else amounts
 
 
 def draws(given: Sequence[Driver], count: int) -> NDArray[np.float64]:

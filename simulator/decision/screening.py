@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.decision.rules import STAFFING, matching, shipped_tables
 from simulator.decision.words import kept_share, usd
+from simulator.scenario.team import SKILLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from simulator.experiment.results import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+    from simulator.scenario.team import Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         "compliance": lambda result: _refusal(result, api=True),
         # A model that is gone stays in the comparison, but nobody can choose it.
         "availability": lambda result: _retired(patterns[result.name], book),
+        "staffing": lambda result: unready(scenario.constraints.team, result.kind),
         "objectives": missed,
         "budget": lambda result: _over(result, budget),
     }
@@ -98,6 +102,20 @@ def missed(result: PatternResult) -> str | None:
         if load.objective_met is False
     )
     return f"objectives not met for {shares}" if shares else None
+
+
+def unready(team: Team | None, kind: str) -> str | None:
+    """Why these people cannot run a pattern of this kind; None where they can, or nobody says who there is.
+
+    How many it takes is in the table `staffing`; a cluster also takes every skill of the checklist.
+    """
+    if team is None or kind == "metered_api":
+        return None
+    rules = matching(shipped_tables()[STAFFING], {"ml_engineers": team.ml_engineers})
+    if not any(kind in rule.answers for rule in rules):
+        return f"{team.ml_engineers:g} ML engineers are too few to run it ({'; '.join(rule.text for rule in rules)})"
+    missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]
+    return f"nobody knows {', '.join(missing)}".replace("_", " ") if missing else None
 
 
 def _refusal(result: PatternResult, *, api: bool) -> str | None:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from simulator.decision.crossings import crossings, crossings_by_model, headline
+from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.purchase import cash_flows
+from simulator.decision.rules import advice, contradictions, shipped_tables
 from simulator.decision.screening import cost_of, screen
 from simulator.decision.words import percent, usd
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.crossings import Crossing
     from simulator.decision.purchase import CashFlow
+    from simulator.decision.rules import Advice, Contradiction
     from simulator.decision.screening import Screening
     from simulator.decision.tornado import Tornado
     from simulator.experiment.results import PatternResult
@@ -42,6 +45,9 @@ class Decision:
         break_even: Every cluster with every API it is compared with.
         break_even_by_model: Every cluster with every model of the price book.
         cash_flow: Purchases beside what they replace.
+        rule_tables: What rules of thumb say, and whether the verdict agrees.
+        rule_contradictions: Where those contradict themselves and each other.
+        not_assessed: What the rules could not look at, for want of facts.
         cost_curve: Cost against volume.
         tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
         confidence: In how many replications, and at how many plausible prices, it is the choice.
@@ -59,6 +65,9 @@ class Decision:
     break_even: list[Crossing] = field(default_factory=list)
     break_even_by_model: list[Crossing] = field(default_factory=list)
     cash_flow: list[CashFlow] = field(default_factory=list)
+    rule_tables: list[Advice] = field(default_factory=list)
+    rule_contradictions: list[Contradiction] = field(default_factory=list)
+    not_assessed: list[str] = field(default_factory=list)
     cost_curve: CostCurve | None = None
     tornado: Tornado | None = None
     confidence: Confidence | None = None
@@ -90,6 +99,10 @@ def decide(
     rows = crossings(scenario, allowed, book, capacity_tokens_per_month)
     first = headline(rows, on_offer) or headline(rows, allowed)
     bought = cash_flows(scenario, on_offer)
+    tables = shipped_tables() | scenario.rules
+    simulated = next((result for result in [*ranked, *results] if result.tokens is not None), None)
+    site = site_measures(scenario, simulated, _payback(bought))
+    kind = ranked[0].kind if ranked else None
     return Decision(
         recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
@@ -103,7 +116,16 @@ def decide(
         break_even=rows,
         break_even_by_model=crossings_by_model(scenario, allowed, book, capacity_tokens_per_month),
         cash_flow=bought,
+        rule_tables=advice(tables, site, workload_measures(scenario, simulated), kind),
+        rule_contradictions=contradictions(tables, site),
+        not_assessed=_not_assessed(scenario),
     )
+
+
+def _not_assessed(scenario: Scenario) -> list[str]:
+    if scenario.constraints.team is not None:
+        return []
+    return ["staffing: the scenario does not say who would run a cluster (constraints.team)"]
 
 
 def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:

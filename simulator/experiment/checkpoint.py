@@ -54,6 +54,8 @@ def demand_key(scenario: Scenario) -> str:
             "constraints": True,
             "compliance": True,
             "workloads": {"__all__": {"phi", "data_protection"}},
+            "rollout": True,
+            "rules": True,
             "experiment": {"replications"},
         },
     )

@@ -116,6 +116,7 @@ def _faults(scenario: Scenario) -> list[Fault]:
         *_unit_faults(scenario),
         *_price_faults(scenario),
         *_unusable_compliance(scenario),
+        *_rollout_faults(scenario),
     ]
 
 
@@ -248,6 +249,22 @@ def _unit_faults(scenario: Scenario) -> list[Fault]:
         for api_name, api in pattern.metered.items()
         if isinstance(api.deployment, Provisioned)
         for key, message in unit_faults(api.deployment, api.model)
+    ]
+
+
+def _rollout_faults(scenario: Scenario) -> list[Fault]:
+    known = ", ".join(scenario.hosting_patterns)
+    return [
+        _fault(
+            scenario,
+            f"no hosting pattern '{phase.pattern}'; expected one of {known}",
+            "rollout",
+            "phases",
+            at,
+            "pattern",
+        )
+        for at, phase in enumerate(scenario.rollout.phases if scenario.rollout else ())
+        if phase.pattern not in scenario.hosting_patterns
     ]
 
 

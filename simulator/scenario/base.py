@@ -29,7 +29,7 @@ class FieldError(ValueError):
         key: Path of that field within the model.
     """
 
-    def __init__(self, key: tuple[str, ...], message: str) -> None:
+    def __init__(self, key: tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
         self.key = key
 

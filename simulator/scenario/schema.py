@@ -16,6 +16,9 @@ from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMon
 from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
+from simulator.scenario.rollout import Rollout
+from simulator.scenario.rules import RuleTable
+from simulator.scenario.team import Team
 from simulator.scenario.workloads import AnyWorkload
 from simulator.scenario.yaml_source import Document
 
@@ -119,6 +122,8 @@ class Constraints(Config):
     """Whether protected health information may go to an API under a business associate agreement."""
     monthly_cost_at_most: UsdPerMonth | None = None
     """Budget."""
+    team: Team | None = None
+    """Who would run a cluster; without it, staffing readiness is not assessed."""
 
 
 class Experiment(Config):
@@ -155,6 +160,10 @@ class Scenario(Config):
     """Price book and billing month."""
     experiment: Experiment = Experiment()
     """Seed, replications, warm-up."""
+    rollout: Rollout | None = None
+    """How the site grows into this volume, and when its hosting pattern changes; for `simulator rollout`."""
+    rules: dict[Name, RuleTable] = Field(default_factory=dict)
+    """Rules of thumb of one's own, shown beside the verdict with those of the source document."""
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
 

@@ -21,6 +21,13 @@ def test_the_parts_of_a_bill_are_the_bill(found):
     assert split(bill, drivers()).sum() == pytest.approx(float(bill.total_usd))
 
 
+def test_compliance_follows_what_it_is_a_share_of():
+    lines = (BillLine("rental", "", Decimal(80), ""), BillLine("network", "", Decimal(20), ""))
+    bill = Bill((*lines, BillLine("compliance", "", Decimal(10), "")))
+    found = dict(zip([*(one.id for one in drivers()), "rest"], split(bill, drivers()), strict=True))
+    assert (found["gpu_rent"], found["rest"]) == pytest.approx((88.0, 22.0))
+
+
 def test_each_line_follows_its_price():
     bill = Bill(tuple(BillLine(key, "", Decimal(1), "") for key in ("a.rental", "b.api_cached_prompt", "network")))
     found = dict(zip([*(one.id for one in drivers()), "rest"], split(bill, drivers()), strict=True))

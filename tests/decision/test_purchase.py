@@ -49,6 +49,21 @@ def test_savings_leave_the_amortisation_out():
     assert flow.npv_usd < flow.cumulative_usd[-1] == pytest.approx(2700.0)
 
 
+def test_what_is_paid_once_and_what_is_fetched_in_the_end_count():
+    settings = {
+        "hosting_patterns.bought.costs.one_off": {"training": "700 USD"},
+        "hosting_patterns.bought.costs.compute.residual": "1000 USD",
+        "hosting_patterns.api.api.costs": {"one_off": {"connection": "200 USD"}},
+        "prices.discount_rate": "0 %",
+    }
+    results = [result("api", 1070), result("bought", 700)]
+    (plain,) = cash_flows(small({"prices.discount_rate": "0 %"}), results)
+    (flow,) = cash_flows(small(settings), results)
+    assert (flow.upfront_usd, flow.reference_upfront_usd, flow.residual_usd) == (8000.0, 200.0, 1000.0)
+    assert flow.payback_months == pytest.approx(7.8)
+    assert flow.npv_usd - plain.npv_usd == pytest.approx(1000.0 - 500.0)
+
+
 def test_each_kind_is_represented_by_its_cheapest():
     results = [result("api", 900), result("rented", 800), result("hybrid", 850), result("bought", 700)]
     flows = cash_flows(small(), results)

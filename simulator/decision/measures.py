@@ -1,0 +1,50 @@
+"""What rules of thumb ask about a site and its workloads, as a result knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.workload.volume import month_hours
+
+if TYPE_CHECKING:
+    from simulator.decision.rules import Measures
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.schema import Scenario
+
+
+def site_measures(scenario: Scenario, result: PatternResult | None, payback_months: float | None) -> Measures:
+    """Of all workloads together; what is not known is left out.
+
+    Args:
+        scenario: The scenario.
+        result: A pattern that was simulated; None where there is none.
+        payback_months: Of the purchase that would be made, where there is one.
+    """
+    found: Measures = {}
+    if result is not None and result.tokens is not None:
+        found["tokens_per_month"] = _monthly(scenario, result.tokens.prompt + result.tokens.output)
+    if payback_months is not None:
+        found["payback_months"] = payback_months
+    if scenario.constraints.team is not None:
+        found["ml_engineers"] = scenario.constraints.team.ml_engineers
+    return found
+
+
+def workload_measures(scenario: Scenario, result: PatternResult | None) -> dict[str, Measures]:
+    """Of each workload; what is not known is left out. Variation is that from day to day."""
+    found: dict[str, Measures] = {}
+    for name, part in (result.workloads if result else {}).items():
+        load = scenario.workloads[name]
+        known = {"tokens_per_month": _monthly(scenario, part.tokens.prompt + part.tokens.output)}
+        variation = getattr(load, "day_variation", None)
+        if variation is not None:
+            known["variation"] = float(variation)
+        if load.objectives is not None and load.objectives.ttft is not None:
+            known["ttft_limit_s"] = load.objectives.ttft
+        found[name] = known
+    return found
+
+
+def _monthly(scenario: Scenario, tokens: int) -> float:
+    measured_s = scenario.horizon.duration_s - scenario.experiment.warm_up
+    return tokens * month_hours(scenario) * 3600.0 / measured_s

@@ -1,0 +1,62 @@
+"""`simulator rollout`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rollout(
+    file: Annotated[Path, typer.Argument(help="Scenario file with a `rollout`.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scenario.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named block of the file.")
+    ] = None,
+    replications: Annotated[int, typer.Option(min=1, help="Of each month.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
+        "runs/store"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Simulate the months in which a site grows into its volume, and say which change of hosting pattern pays when.
+
+    Months that were simulated before are not simulated again, so that other prices take seconds.
+
+    Example: simulator rollout scenarios/health_system_rollout.yaml
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from simulator.decision.rollout import rollout as simulate
+    from simulator.experiment.checks import load_checked
+    from simulator.report.rollout import render
+    from simulator.report.running import bound_store, open_store
+    from simulator.scenario.yaml_source import parse_settings
+
+    scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        plan = scenario.rollout
+        task = bar.add_task("months", total=plan.months * (1 if plan.actual is None else 2) if plan else None)
+        found = simulate(
+            scenario,
+            replications=replications,
+            jobs=jobs or os.cpu_count() or 1,
+            store=open_store(store),
+            on_done=lambda: bar.advance(task),
+        )
+    bound_store(store)
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
+    else:
+        Console(width=None if sys.stdout.isatty() else 140).print(render(found))

@@ -1,0 +1,21 @@
+"""Who would run a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from simulator.scenario.base import Config
+
+Skill = Literal["deployment", "gpu_infrastructure", "tuning", "monitoring", "security"]
+SKILLS: tuple[Skill, ...] = get_args(Skill)
+
+
+class Team(Config):
+    """The people there are; without it, nobody asks whether a pattern can be run."""
+
+    ml_engineers: Annotated[float, Field(ge=0, le=10_000)]
+    """Engineers who serve models, as full-time equivalents."""
+    skills: list[Skill] | None = None
+    """What they can do; a cluster takes all five. Absent, it is not asked."""

@@ -1,0 +1,164 @@
+"""Rules of thumb as data: the source document's tables, executed as it wrote them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost.prices import load_price_book
+from simulator.decision.results import run
+from simulator.decision.rules import advice, contradictions, matching, shipped_tables
+from simulator.decision.screening import screen
+from simulator.errors import ScenarioError
+from tests.decision.test_verdict import result, verdict
+from tests.experiment.small import small
+
+TABLES = shipped_tables()
+SITE = {name: table for name, table in TABLES.items() if table.scope == "site" and "tokens" in str(table.rules)}
+BOOK = load_price_book("2026-11")
+tokens = st.floats(0.0, 5e9)
+
+
+def answers(name, **known):
+    return [answer for rule in matching(TABLES[name], known, None) for answer in rule.answers]
+
+
+@pytest.mark.parametrize(
+    ("volume", "variation", "ttft_s", "answer"),
+    [
+        (432e6, 0.12, 1.5, "metered_api"),  # its worked example, of which it says self-hosted
+        (5e9, 0.30, 1.5, "metered_api"),
+        (500_000_001, 0.45, 1.5, "metered_api"),
+        (300e6, 0.35, 1.5, "metered_api"),
+        (300e6, 0.45, 1.5, "hybrid"),
+        (99.9e6, 0.1, 0.1, "metered_api"),
+        (300e6, 0.1, 0.4, "self_hosted"),
+        (600e6, 0.1, 1.5, "self_hosted"),
+    ],
+)
+def test_the_routing_function_as_executed(volume, variation, ttft_s, answer):
+    assert answers("routing_function", tokens_per_month=volume, variation=variation, ttft_limit_s=ttft_s) == [answer]
+
+
+@pytest.mark.parametrize(
+    ("volume", "tier", "hour"),
+    [
+        (30.26e6, ["metered_api"], ["metered_api"]),
+        (100e6, ["hybrid", "metered_api"], ["hybrid"]),
+        (512e6, ["hybrid"], ["self_hosted"]),
+        (2e9, ["self_hosted"], ["self_hosted"]),
+    ],
+)
+def test_two_maps_of_the_same_volumes(volume, tier, hour):
+    assert answers("tiers", tokens_per_month=volume) == tier
+    assert answers("hour_by_hour", tokens_per_month=volume) == hour
+
+
+def found(site):
+    return {(tuple(one.tables), one.at_least, one.below): one for one in contradictions(TABLES, site)}
+
+
+def test_the_documents_contradictions_are_found():
+    known = found({"tokens_per_month": 512e6})
+    gap, overlap = known[("patterns",), 100e6, 200e6], known[("patterns",), 500e6, 1e9]
+    assert "says nothing" in gap.text
+    assert "self hosted and hybrid" in overlap.text
+    assert (gap.here, overlap.here) == (False, True)
+    assert known[("tiers", "hour_by_hour"), 500e6, 2e9].here
+    assert known[("hour_by_hour", "break_even_band"), 100e6, 320e6].text.endswith("hybrid against metered api")
+    assert (("payback", "payback_in_the_text"), 6.0, 12.0) in known
+
+
+@given(tokens)
+def test_law_two_tables_contradict_each_other_where_they_share_no_answer(volume):
+    known = contradictions(TABLES, {"tokens_per_month": volume})
+    said = {tuple(one.tables) for one in known if one.here and len(one.tables) == 2}
+    names = list(SITE)
+    expected = set()
+    for number, one in enumerate(names):
+        for other in names[number + 1 :]:
+            ours, theirs = (set(answers(name, tokens_per_month=volume)) for name in (one, other))
+            if ours and theirs and not ours & theirs:
+                expected.add((one, other))
+    assert said == expected
+
+
+@given(tokens)
+def test_law_a_table_with_a_gap_or_two_answers_says_so(volume):
+    here = {one.tables[0] for one in contradictions(TABLES, {"tokens_per_month": volume}) if one.here}
+    for name in SITE:
+        rules = matching(TABLES[name], {"tokens_per_month": volume})
+        if not rules or len({tuple(rule.answers) for rule in rules}) > 1:
+            assert name in here
+
+
+def test_minimums_are_about_their_workloads_alone():
+    known = {"prior_auth_appeals": {"tokens_per_month": 600e6}, "other": {"tokens_per_month": 600e6}}
+    (one,) = [row for row in advice(TABLES, {}, known, "hybrid") if row.table == "workload_minimums"]
+    assert (one.applies_to, one.answers, one.agrees) == ("prior_auth_appeals", ["self_hosted"], False)
+
+
+def test_what_nobody_knows_is_not_asked():
+    assert advice(TABLES, {}, {}, "hybrid") == []
+    rows = advice(TABLES, {"tokens_per_month": 150e6}, {}, "hybrid")
+    assert {row.table for row in rows} == {"tiers", "hour_by_hour", "break_even_band", "patterns"}
+    # A gap is an answer too: the table was asked and says nothing.
+    assert next(row for row in rows if row.table == "patterns").agrees is None
+
+
+def test_every_table_names_its_source():
+    assert all("article" in table.source for table in TABLES.values())
+    assert all(rule.text for table in TABLES.values() for rule in table.rules)
+
+
+@pytest.mark.parametrize(
+    ("team", "out"),
+    [
+        ({"ml_engineers": 0}, {"rented", "bought", "hybrid"}),
+        ({"ml_engineers": 1.5}, {"rented", "bought"}),
+        ({"ml_engineers": 3}, set()),
+        ({"ml_engineers": 5, "skills": ["deployment", "tuning"]}, {"rented", "bought", "hybrid"}),
+        (None, set()),
+    ],
+)
+def test_a_cluster_takes_people(team, out):
+    results = [result("api", 9), result("rented", 1), result("bought", 2), result("hybrid", 3)]
+    found = screen(small({"constraints.team": team}), results, BOOK)
+    assert {one.pattern for one in found.out if one.rule == "staffing"} == out
+    assert found.winner == ("api" if "hybrid" in out else "hybrid" if out else "rented")
+
+
+def test_staffing_comes_before_the_objectives_and_is_said_when_not_asked():
+    team = {"ml_engineers": 4, "skills": ["deployment", "gpu_infrastructure", "tuning", "monitoring"]}
+    found = verdict(result("rented", 1, met=False), result("api", 2), settings={"constraints.team": team})
+    assert found.rules_fired == ["staffing", "cost"]
+    assert "rented is out: nobody knows security" in found.reasons
+    assert found.not_assessed == []
+    assert "constraints.team" in verdict(result("api", 2)).not_assessed[0]
+
+
+def test_rules_of_ones_own_stand_beside_the_shipped_ones():
+    own = {
+        "title": "the board's rule",
+        "source": "minutes",
+        "rules": [{"when": {"tokens_per_month": {"below": 1e9}}, "answers": ["hybrid"], "text": "hybrid at first"}],
+    }
+    answered = run(small({"rules": {"board": own}}), replications=1, band=False, outlook=False, tables=False)
+    (row,) = [row for row in answered.decision.rule_tables if row.table == "board"]
+    assert (row.rules, row.answers) == (["hybrid at first"], ["hybrid"])
+    assert row.agrees is (answered.pattern(answered.decision.recommended).kind == "hybrid")
+    assert {"tiers", "routing_function"} <= {row.table for row in answered.decision.rule_tables}
+    assert answered.document()["decision"]["rule_contradictions"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"when": {"beds": {"below": 1}}, "answers": ["hybrid"]}, "tokens_per_month"),
+        ({"when": {"variation": {"at_least": 2, "below": 1}}, "answers": ["hybrid"]}, "at_least must be less"),
+        ({"answers": []}, "at least 1"),
+        ({"answers": ["cloud"]}, "metered_api"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(rule, message):
+    with pytest.raises(ScenarioError, match=message):
+        small({"rules": {"mine": {"title": "a", "source": "b", "rules": [rule]}}})
