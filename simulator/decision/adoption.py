@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,12 +60,18 @@ def _saturating(month: NDArray[np.float64], ceiling: float, time_constant: float
     return np.asarray(-ceiling * np.expm1(-month / time_constant))
 
 
-#: By shape: the curve, its parameters after the ceiling, where a fit starts and what it may find.
-_SHAPES: dict[str, tuple[Any, tuple[str, ...], tuple[float, ...], tuple[tuple[float, float], ...]]] = {
-    "logistic": (_logistic, ("midpoint", "rate"), (12.0, 0.3), ((-120.0, 240.0), (1e-3, 10.0))),
-    "saturating": (_saturating, ("time_constant",), (12.0,), ((1e-3, 1200.0),)),
+#: By shape: the curve, its parameters after the ceiling, where fits start and what they may find. A fit that steps onto
+#: a flat part of the curve stays there, so it starts in several places and the best one counts.
+_SHAPES: dict[str, tuple[Any, tuple[str, ...], tuple[tuple[float, ...], ...], tuple[tuple[float, float], ...]]] = {
+    "logistic": (
+        _logistic,
+        ("midpoint", "rate"),
+        tuple(product((3.0, 9.0, 18.0, 36.0), (0.1, 0.3, 1.0))),
+        ((-120.0, 240.0), (1e-3, 10.0)),
+    ),
+    "saturating": (_saturating, ("time_constant",), ((3.0,), (12.0,), (48.0,), (200.0,)), ((0.1, 1200.0),)),
 }
-_CEILING, _CEILINGS = 0.5, (1e-3, 100.0)
+_CEILINGS = (1e-3, 100.0)
 
 
 def _named(kind: str, values: tuple[float, ...]) -> dict[str, float]:
@@ -75,7 +82,7 @@ def _fitted(adoption: FittedAdoption, at: NDArray[np.float64]) -> Curve:
     """Least squares within the bounds; with as many points as parameters it goes through them where it can."""
     from scipy.optimize import least_squares
 
-    curve, _, first, bounds = _SHAPES[adoption.curve]
+    curve, _, starts, bounds = _SHAPES[adoption.curve]
     month = np.array([float(point.month) for point in adoption.observed])
     share = np.array([point.share for point in adoption.observed])
     ceiling = adoption.ceiling
@@ -83,21 +90,24 @@ def _fitted(adoption: FittedAdoption, at: NDArray[np.float64]) -> Curve:
     def shares(values: NDArray[np.float64], when: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(curve(when, *values) if ceiling is None else curve(when, ceiling, *values))
 
-    start = (max(_CEILING, float(share.max())), *first) if ceiling is None else first
-    limits = (_CEILINGS, *bounds) if ceiling is None else bounds
-
     def residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(shares(values, month) - share)
 
-    found = least_squares(
-        residuals,
-        start,
-        bounds=([low for low, _ in limits], [high for _, high in limits]),
-        x_scale=np.abs(start),
-        xtol=1e-12,
-        ftol=1e-12,
-        gtol=1e-12,
-    )
+    top = max(1.2 * float(share.max()), _CEILINGS[0])
+    limits = (_CEILINGS, *bounds) if ceiling is None else bounds
+    fits = [
+        least_squares(
+            residuals,
+            start,
+            bounds=([low for low, _ in limits], [high for _, high in limits]),
+            x_scale=np.abs(start),
+            xtol=1e-12,
+            ftol=1e-12,
+            gtol=1e-12,
+        )
+        for start in (((top, *first) if ceiling is None else first) for first in starts)
+    ]
+    found = min(fits, key=lambda fit: float(fit.cost))
     values = tuple(found.x) if ceiling is None else (ceiling, *found.x)
     residual = float(np.sqrt(np.mean(found.fun**2)))
     observed = [(point.month, point.share) for point in adoption.observed]
