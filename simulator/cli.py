@@ -22,6 +22,7 @@ from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.export_cli import export
 from simulator.gate_cli import check, compare
+from simulator.prices_cli import prices
 from simulator.profile_cli import profile
 from simulator.rollout_cli import rollout
 from simulator.study_cli import plan, runs, sweep
@@ -49,6 +50,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(export, name="export")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
+app.add_typer(prices, name="prices")
 app.add_typer(trace, name="trace")
 for command in (cut, merge, scale, shift):
     trace.command()(command)

@@ -143,6 +143,20 @@ def parse_usd_per_gb(value: object) -> Decimal:
     return _parse_money(value, {"GB": Decimal(1)}, "0.087 USD/GB")
 
 
+def check_money(value: str) -> str:
+    """An amount of money of any kind but tokens, as it was written. Raises ValueError like `parse_duration_s`."""
+    unit = value.partition("/")[2].strip()
+    parsers = {
+        "": parse_usd, "h": parse_usd_per_hour, "month": parse_usd_per_month, "year": parse_usd_per_year,
+        "kWh": parse_usd_per_kwh, "kW-month": parse_usd_per_kw_month, "GB": parse_usd_per_gb,
+    }  # fmt: skip
+    if unit not in parsers:
+        allowed = ", ".join(f"'USD/{name}'" for name in parsers if name)
+        raise ValueError(f"expected an amount such as '20000 USD' (units 'USD', {allowed})")
+    parsers[unit](value)
+    return value
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class TokenPrice:
     """A price of tokens. The unit is in the constructor, so a slip of 1,000 cannot be written.

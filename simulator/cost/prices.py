@@ -13,18 +13,21 @@ from collections.abc import Collection
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from simulator.errors import PriceNotFound
-from simulator.scenario.base import Config, PositiveInt, TokenRate, UsdPerHour
+from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
 from simulator.units import TokenPrice
 
 Basis = Literal["list", "quote", "marketplace", "memory"]
 Day = Annotated[datetime.date, Field(strict=False)]
 
 STALE_AFTER_DAYS: Final = 90
+#: What the entries that bills are made of are kept under.
+_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
 
 
 class _Sourced(Config):
@@ -49,6 +52,8 @@ class ApiPrice(_Sourced):
     """Model as its maker names it."""
     deployment: Literal["global", "data_zone", "regional", "government", "direct"]
     """Where the provider may process a request; `direct` is the maker's own API."""
+    litellm_row: str = ""
+    """Row of litellm's table that the token prices are generated from; empty where they are kept by hand."""
     prompt: TokenRate
     """Price of prompt tokens that are not cached."""
     cached_prompt: TokenRate | None = None
@@ -79,6 +84,14 @@ class ApiPrice(_Sourced):
         }
         prompt, cached, output = found.get(deployment, (None, None, None))
         return (prompt, cached, output) if prompt and cached and output else None
+
+    def blended(self, prompt_parts: int, output_parts: int) -> TokenPrice:
+        """Mean price of a token in this mix of uncached prompt and output.
+
+        At least one part must be positive.
+        """
+        usd = self.prompt.usd_per_million * prompt_parts + self.output.usd_per_million * output_parts
+        return TokenPrice(usd / (prompt_parts + output_parts))
 
     def retired(self, on: datetime.date) -> bool:
         """Whether the model no longer answers on that day."""
@@ -114,6 +127,31 @@ class UnitPrice(_Sourced):
     """USD per hour of one unit, whether used or not."""
 
 
+class Reference(_Sourced):
+    """What something costs elsewhere, to compare one's own figure with: hardware, power, floor space, salaries."""
+
+    low: Money
+    """Lower end, with its unit."""
+    high: Money
+    """Upper end, in the same unit."""
+
+
+class Table(Config):
+    """The table that token prices are generated from (`tools/price_book.py`)."""
+
+    package: str
+    """Package it comes with."""
+    version: str
+    """Version of the package."""
+    captured_on: Day
+    """Day on which that version was published."""
+    licence: str
+    """Its licence."""
+
+
+Entry = ApiPrice | GpuOffer | UnitPrice | Reference
+
+
 class PriceBook(Config):
     """Every price the package knows, as of one date."""
 
@@ -123,12 +161,16 @@ class PriceBook(Config):
     """Day on which the book was closed."""
     sha256: str
     """Hash of the file, so that two results can be known to share their prices."""
+    generated_from: Table | None = None
+    """Where entries with a `litellm_row` have their prices from."""
     api_prices: dict[str, ApiPrice]
     """Metered APIs, by key."""
     gpu_offers: dict[str, GpuOffer]
     """GPU leases, by key."""
     provisioned_units: Annotated[dict[str, UnitPrice], Field(default_factory=dict)]
     """Provisioned throughput, by provider and scope, such as azure/data_zone."""
+    references: Annotated[dict[str, Reference], Field(default_factory=dict)]
+    """What other things cost, by kind and name; no bill takes anything from here."""
 
     def api(self, key: str) -> ApiPrice:
         """Look up a metered API. Raises PriceNotFound, naming the nearest keys."""
@@ -149,14 +191,24 @@ class PriceBook(Config):
             raise PriceNotFound(f"price book {self.id} has no provisioned units '{key}'; {known}")
         return self.provisioned_units[key]
 
+    def entries(self) -> dict[str, Entry]:
+        """Every entry by its key, APIs first."""
+        return {**self.api_prices, **self.gpu_offers, **self.provisioned_units, **self.references}
+
     def keys(self) -> list[str]:
         """Keys of all entries, APIs first."""
-        return [*self.api_prices, *self.gpu_offers, *self.provisioned_units]
+        return list(self.entries())
+
+    def entry(self, key: str) -> Entry:
+        """Look up anything. Raises PriceNotFound, naming the nearest keys."""
+        found = self.entries()
+        if key not in found:
+            raise PriceNotFound(f"price book {self.id} has no '{key}'; {_nearest(key, found)}")
+        return found[key]
 
     def stale(self, on: datetime.date, after_days: int = STALE_AFTER_DAYS) -> list[str]:
         """Keys of the entries more than `after_days` old on that day."""
-        entries: dict[str, _Sourced] = {**self.api_prices, **self.gpu_offers, **self.provisioned_units}
-        return [key for key, entry in entries.items() if entry.stale(on, after_days)]
+        return [key for key, entry in self.entries().items() if entry.stale(on, after_days)]
 
 
 def _nearest(key: str, known: Collection[str]) -> str:
@@ -176,6 +228,20 @@ def load_price_book(book_id: str) -> PriceBook:
     return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
 
 
+def read_price_book(path: Path) -> PriceBook:
+    """Read a price book from a file of the same form. Raises PriceNotFound, which says what is wrong with it."""
+    try:
+        raw = path.read_bytes()
+        return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
+    except OSError as error:
+        raise PriceNotFound(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise PriceNotFound("\n".join(f"{path}: {fault}" for fault in faults)) from error
+    except (ValueError, TypeError) as error:
+        raise PriceNotFound(f"{path} is no price book: it must be a JSON object ({error})") from error
+
+
 def book_excerpt(book_id: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
     """The entries of these keys as the shipped file has them, by section; keys it does not have are left out.
 
@@ -185,7 +251,7 @@ def book_excerpt(book_id: str, keys: Collection[str]) -> dict[str, dict[str, Any
     return {
         section: {key: entry for key, entry in entries.items() if key in keys}
         for section, entries in sections
-        if isinstance(entries, dict)
+        if section in _SECTIONS
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from simulator.units import (
     TokenPrice,
+    check_money,
     parse_duration_s,
     parse_share,
     parse_token_price,
@@ -64,6 +65,7 @@ UsdPerMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_month), _quantity
 UsdPerYear = Annotated[Decimal, BeforeValidator(parse_usd_per_year), _quantity("135000 USD/year")]
 UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
 UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
+Money = Annotated[str, AfterValidator(check_money)]
 UsdPerGb = Annotated[Decimal, BeforeValidator(parse_usd_per_gb), _quantity("0.087 USD/GB")]
 # Its own schema: an editor must ask for the text, not for the parts of a price.
 TokenRate = Annotated[
