@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from simulator.files import write_whole
+
 
 def rollout(
     file: Annotated[Path, typer.Argument(help="Scenario file with a `rollout`.", show_default=False)],
@@ -24,6 +26,7 @@ def rollout(
     store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
         "runs/store"
     ),
+    plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw what is paid by each way.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -56,6 +59,12 @@ def rollout(
             on_done=lambda: bar.advance(task),
         )
     bound_store(store)
+    if plot is not None:
+        from simulator.plots.decision import rollout_cash
+
+        drawn = rollout_cash(found.document()).update_layout(title=scenario.name, margin={"t": 60})
+        write_whole(plot, drawn.to_html(include_plotlyjs=True, div_id="rollout"))
+        typer.echo(f"wrote {plot}", err=True)
     if as_json:
         typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
     else:

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from simulator.experiment.checks import load_checked
+from simulator.plots.decision import rollout_cash
 from tests.command import run
 from tests.decision.test_rollout import ROLLOUT
 from tests.experiment.small import small
@@ -40,6 +41,17 @@ def test_the_tables_name_the_steps(file, capsys):
     assert code == 0
     for text in ("Adoption as projected", "bought from the first month", "Which step pays when", "Reviews"):
         assert text in out
+
+
+def test_the_picture_has_a_line_for_each_way(file, capsys, tmp_path):
+    code, out, err = run(["rollout", file, "--json", "--jobs", "1", "--plot", "cash.html"], capsys)
+    assert (code, err) == (0, "wrote cash.html\n")
+    document = json.loads(out)
+    lines = rollout_cash(document).data
+    strategies = document["projection"]["course"]["strategies"]
+    assert [list(line.y) for line in lines[:-1]] == [one["cumulative_usd"] for one in strategies]
+    assert list(lines[-1].x) == [3]
+    assert (tmp_path / "cash.html").read_text(encoding="utf-8").count("bought from the first month") == 1
 
 
 def test_bad_input_is_exit_code_two_with_a_place(file, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.plots import cost, demand, latency, levels
+from simulator.plots import cost, decision, demand, latency, levels
 from simulator.plots.style import colours_of
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Plots:
     def cost_by_volume(self) -> go.Figure | None:
         """What a month costs at other volumes, with the break-evens; None where nothing was compared."""
         return cost.by_volume(self.document, self.colours)
+
+    def tornado(self) -> go.Figure | None:
+        """What would change the verdict; None where nothing is recommended, or there is no alternative."""
+        return decision.tornado(self.document)
 
     def latency(self, workload: str | None = None, metric: str = "e2e_s") -> go.Figure:
         """Share of requests within a latency, by hosting pattern, with the objective.

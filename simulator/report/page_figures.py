@@ -37,6 +37,13 @@ def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
         note = plots.document["decision"]["cost_curve"]["basis"]
         label = "Monthly cost of each hosting pattern against tokens a month; the list above names the break-evens."
         yield "volume", _facts("change", volume, "Cost against volume", note, label)
+    moved = plots.tornado()
+    if moved is not None:
+        note = "USD a month by which the choice is cheaper, each assumption moved by itself; a cross: another choice"
+        label = (
+            "How the lead of the recommended pattern changes with each assumption; the list above names the changes."
+        )
+        yield "tornado", _facts("change", moved, "What would change it", note, label)
     yield "cost", _facts("cost", plots.cost(), "USD a month by line of the bill", "", "The bills below say the same.")
     for name, workload in plots.scenario.workloads.items():
         metric = "e2e_s" if workload.objectives is None or workload.objectives.end_to_end else "ttft_s"

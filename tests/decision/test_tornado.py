@@ -83,6 +83,23 @@ def test_bars_that_change_the_verdict_come_first(results):
     assert all(bar.basis for bar in found.bars)
 
 
+def test_the_picture_ends_each_bar_at_its_margin(results):
+    found, drawn = results.decision.tornado, results.plot.tornado()
+    low = drawn.data[0]
+    bars = {bar.factor.replace("_", " ").replace(".", ": "): bar for bar in found.bars}
+    assert {"hardware", "gpu rent"} <= set(low.y) < set(bars)
+    for name, length in zip(low.y, low.x, strict=True):
+        if bars[name].margin_low_usd is not None:
+            assert low.base + length == pytest.approx(bars[name].margin_low_usd, rel=1e-6)
+    # What is left out moves nothing.
+    for name in set(bars) - set(low.y):
+        assert bars[name].swing_usd < 2.0
+        assert bars[name].recommended_low == bars[name].recommended_high == found.recommended
+    crosses = [one for one in drawn.data if one.type == "scatter"]
+    others = sum(end != found.recommended for bar in found.bars for end in (bar.recommended_low, bar.recommended_high))
+    assert sum(len(one.x) for one in crosses) == others > 0
+
+
 def test_the_step_time_bar_reports_the_band(results, bars):
     band = results.pattern("bought").step_time_band
     assert (bars["step_time"].low, bars["step_time"].high) == (band.low.factor, band.high.factor)

@@ -1,0 +1,115 @@
+"""What would change a verdict, and what a rollout costs over the months."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.plots.style import COLOURS, GREY, figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import plotly.graph_objects as go
+
+_LOW, _HIGH = COLOURS[0], COLOURS[1]
+_DASHES: Final = {"projection": "solid", "actual": "dot"}
+
+
+def tornado(document: Mapping[str, Any]) -> go.Figure | None:
+    """A bar for each assumption that matters, from one end of its range to the other.
+
+    It shows what the cheapest alternative costs beyond the choice. Left of zero, or at a cross, another pattern should
+    be chosen.
+
+    Args:
+        document: The published JSON document.
+
+    Returns:
+        The figure; None where nothing is recommended, or there is no alternative.
+    """
+    found = document["decision"].get("tornado")
+    if not found or found["margin_usd"] is None:
+        return None
+    base, choice = found["margin_usd"], found["recommended"]
+    bars = [bar for bar in found["bars"] if _moves(bar, base, choice)]
+    names = [bar["factor"].replace("_", " ").replace(".", ": ") for bar in bars]
+    drawn = figure(
+        height=90 + 30 * len(bars),
+        x={"title": f"USD a month that the next costs more than {choice}", "tickformat": ","},
+        y={"autorange": "reversed", "showgrid": False},
+    )
+    for end, colour in (("low", _LOW), ("high", _HIGH)):
+        margins = [bar[f"margin_{end}_usd"] for bar in bars]
+        drawn.add_bar(
+            x=[0.0 if margin is None else margin - base for margin in margins],
+            base=base,
+            y=names,
+            orientation="h",
+            name=f"at the {end} end",
+            marker={"color": colour},
+            text=[f"{bar[end]:,.4g} {bar['unit']}: choose {bar[f'recommended_{end}'] or 'none'}" for bar in bars],
+            textposition="none",
+            hovertemplate="%{y} at %{text}<extra></extra>",
+        )
+        gone = [at for at, bar in enumerate(bars) if bar[f"recommended_{end}"] != choice]
+        if gone:
+            drawn.add_scatter(
+                x=[0.0] * len(gone),
+                y=[names[at] for at in gone],
+                mode="markers",
+                name=f"another choice at the {end} end",
+                text=[f"{bars[at]['text'] or bars[at]['factor']}" for at in gone],
+                hovertemplate="%{text}<extra></extra>",
+                marker={"color": colour, "symbol": "x", "size": 10},
+            )
+    drawn.add_vline(x=base, line={"color": GREY, "width": 1})
+    return drawn.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1.2}).update_layout(barmode="overlay")
+
+
+def _moves(bar: Mapping[str, Any], margin_usd: float, choice: str) -> bool:
+    """Whether an assumption changes the margin by a dollar at least, or the choice."""
+    ends = (bar["margin_low_usd"], bar["margin_high_usd"])
+    moved = any(end is None or abs(end - margin_usd) >= 1.0 for end in ends)
+    return moved or any(bar[f"recommended_{end}"] != choice for end in ("low", "high"))
+
+
+def rollout_cash(document: Mapping[str, Any]) -> go.Figure:
+    """What is paid up to each month of a rollout, a line for each way through it.
+
+    Args:
+        document: The JSON document of a rollout.
+    """
+    drawn = figure(
+        height=440,
+        x={"title": "month", "rangemode": "tozero"},
+        y={"title": "USD paid so far", "tickformat": ",", "rangemode": "tozero"},
+    )
+    for variant, dash in _DASHES.items():
+        course = (document[variant] or {"course": {"strategies": []}})["course"]
+        for number, one in enumerate(course["strategies"]):
+            note = " (actual)" if variant == "actual" else ""
+            drawn.add_scatter(
+                x=list(range(1, len(one["cumulative_usd"]) + 1)),
+                y=one["cumulative_usd"],
+                mode="lines",
+                name=f"{one['text']}{note}",
+                line={
+                    "color": COLOURS[number % len(COLOURS)],
+                    "dash": dash,
+                    "width": 3 if one["name"] == "plan" else 1.8,
+                },
+                hovertemplate="month %{x}: %{y:,.0f} USD<extra>%{fullData.name}</extra>",
+            )
+    steps = [step for step in document["projection"]["course"]["steps"] if step["month"] is not None]
+    if steps:
+        plan = document["projection"]["course"]["strategies"][0]["cumulative_usd"]
+        drawn.add_scatter(
+            x=[step["month"] for step in steps],
+            y=[plan[step["month"] - 1] for step in steps],
+            mode="markers",
+            name="change of pattern",
+            text=[step["text"] for step in steps],
+            hovertemplate="%{text}<extra></extra>",
+            marker={"color": GREY, "size": 10, "symbol": "diamond"},
+        )
+    return drawn
