@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from simulator.analysis.decisions import Decided, decided
 from simulator.engine.record import Outcome, Reason
 from simulator.workload.work import Work
 
@@ -58,6 +59,12 @@ class Group:
         """Requests that arrived."""
         return sum(self.outcomes.values())
 
+    @property
+    def availability(self) -> float | None:
+        """Share of the requests that have ended which were answered; None when none has."""
+        ended = self.arrived - self.outcomes["unfinished"]
+        return self.outcomes["completed"] / ended if ended else None
+
 
 @dataclass(frozen=True, slots=True)
 class Utilisation:
@@ -108,6 +115,7 @@ class RunSummary:
         saturation: Verdict on the queue; see `saturation_of`.
         wasted_tokens: Tokens a cluster computed for requests that were given up.
         preemptions: Preemptions in the whole run.
+        decisions: Where requests were sent first, and why.
     """
 
     hours: float
@@ -118,6 +126,7 @@ class RunSummary:
     saturation: Saturation
     wasted_tokens: int
     preemptions: int
+    decisions: tuple[Decided, ...] = ()
 
 
 def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
@@ -159,6 +168,7 @@ def summarise(
         saturation=saturation_of(record, counted),
         wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
         preemptions=sum(level.preemptions for level in record.levels),
+        decisions=decided(record, table, counted),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from simulator.experiment.results import BandEnd, StepTimeBandResult
+from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
 from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import ApiPattern
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     import numpy as np
     import simpy
     from numpy.typing import NDArray
 
+    from simulator.engine.arrival import Arrival
     from simulator.engine.fleet import Fleet
+    from simulator.engine.forecast import Forecast
     from simulator.engine.record import Loss, ReplicaLevels
 
 _CHUNK = 16_384
@@ -64,3 +67,63 @@ class ClusterBackend:
     def close(self) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
         return self._fleet.close(self._horizon_s)
+
+
+class SharedCluster:
+    """A cluster among other backends: a `Backend` that takes requests one at a time.
+
+    Args:
+        env: Simulation environment.
+        fleet: Its replicas.
+        forecast: What a router expects of it.
+        on_lost: Takes each request it did not serve, when that happens.
+    """
+
+    def __init__(
+        self, env: simpy.Environment, fleet: Fleet, forecast: Forecast, on_lost: Callable[[Loss], None]
+    ) -> None:
+        self._env = env
+        self._fleet = fleet
+        self._forecast = forecast
+        self._on_lost = on_lost
+        self._watched_s = inf
+
+    def submit(self, arrival: Arrival) -> None:
+        """Take a request now."""
+        self._forecast.sent(arrival)
+        self._hand_on(self._fleet.offer(arrival.index, self._now_s()))
+
+    def room(self, arrival: Arrival, share: float = 1.0) -> bool:
+        """Whether a request could start now if only this share of the cluster were to be used."""
+        return self._fleet.room(arrival.index, self._now_s(), share)
+
+    def expected_ttft_s(self, arrival: Arrival) -> float:
+        """Time to first token that a router would expect of a request sent now."""
+        return self._forecast.ttft_s(arrival, self._now_s())
+
+    @property
+    def fullness(self) -> float:
+        """Requests in flight, relative to what the open replicas can run at once."""
+        self._fleet.look(self._now_s())
+        return self._fleet.fullness
+
+    def _now_s(self) -> float:
+        """The time, when everything that was due by now is done."""
+        now_s: float = self._env.now
+        if self._fleet.watch_s <= now_s:
+            self._hand_on(self._fleet.expire(now_s))
+        return now_s
+
+    def _hand_on(self, losses: Iterable[Loss]) -> None:
+        for loss in losses:
+            self._on_lost(loss)
+        if self._watched_s == inf and self._fleet.watch_s < inf:
+            self._env.process(self._watch())
+
+    def _watch(self) -> Generator[simpy.Event, object, None]:
+        """Wake when somebody may have waited too long; there is one such process, and only while there is a need."""
+        while (until_s := self._fleet.watch_s) < inf:
+            self._watched_s = until_s
+            yield self._env.timeout(max(0.0, until_s - self._env.now))
+            self._hand_on(self._fleet.expire(until_s))
+        self._watched_s = inf

@@ -13,6 +13,7 @@ from numba import float64, int64
 from numba.core.dispatcher import Dispatcher
 
 from simulator.engine.compiled import StateType, compiled, entry, is_kept
+from simulator.engine.kv_cache import take
 from simulator.engine.record import Reason
 from simulator.engine.replica import catch_up, close_replica, give_up, submit
 from simulator.engine.stamps import dismiss, enlist, stamp
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 #: Why `serve` came back.
 REACHED, LOST, FULL = range(3)
 
-_CAPACITY, _TIMEOUT, _ERROR = int(Reason.CAPACITY), int(Reason.TIMEOUT), int(Reason.ERROR)
+_CAPACITY, _TIMEOUT = int(Reason.CAPACITY), int(Reason.TIMEOUT)
+_ERROR, _FAULT = int(Reason.ERROR), int(Reason.FAULT)
 
 
 @entry
@@ -49,6 +51,70 @@ def serve(s: State, end: int, until_s: float) -> int:
         else:
             fleet.next_arrival += 1
             _route(s, index, at_s)
+
+
+@entry
+def offer(s: State, index: int, now_s: float) -> int:
+    """Take one request now, whether there is room for it or not.
+
+    Returns:
+        REACHED, and the request is taken or among the `losses`; LOST or FULL when it is not, see `serve`.
+    """
+    fleet = s.fleet[0]
+    if fleet.losses == s.settings[0].losses:
+        return LOST
+    if fleet.free_slot == NONE:
+        return FULL
+    _send(s, _least_loaded(s, now_s), index, now_s)
+    return REACHED
+
+
+@entry
+def room(s: State, index: int, now_s: float, share: float) -> bool:
+    """Whether a request could start now if only this share of the cluster were to be used."""
+    r = _least_loaded(s, now_s)
+    return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
+
+
+@entry
+def expire(s: State, now_s: float) -> None:
+    """Give up on what has waited too long by now; where that fills `losses`, `watch_s` remains due."""
+    while s.fleet[0].watch_s <= now_s and s.fleet[0].losses < s.settings[0].losses:
+        _expire(s, s.fleet[0].watch_s)
+
+
+@entry
+def fail(s: State, r: int, now_s: float) -> int:
+    """Lose everything a replica has; it takes nothing more until it is opened again.
+
+    The engine stops at its next decision point, at most a step or two later.
+
+    Returns:
+        REACHED; LOST when `losses` must be emptied first.
+    """
+    catch_up(s, r, now_s)
+    s.replicas[r].closed = True
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        following = s.sequences[slot].next_active
+        if s.sequences[slot].replica == r:
+            if s.fleet[0].losses == s.settings[0].losses:
+                return LOST
+            dismiss(s, slot)
+            give_up(s, slot, now_s)
+            _lose(s, s.sequences[slot].index, now_s, _FAULT, True)
+        slot = following
+    return REACHED
+
+
+@entry
+def restart(s: State, r: int) -> None:
+    """Open a closed replica whose requests are all gone; nothing it had cached is left."""
+    catch_up(s, r, inf)
+    rep = s.replicas[r]
+    take(s, r, rep.free)
+    rep.free = rep.unhashed = s.settings[0].blocks
+    rep.closed = False
 
 
 @entry
@@ -84,6 +150,11 @@ def close(s: State, horizon_s: float) -> None:
 
 _ENTRIES = (
     (serve, (int64, float64)),
+    (offer, (int64, float64)),
+    (room, (int64, float64, float64)),
+    (expire, (float64,)),
+    (fail, (int64, float64)),
+    (restart, (int64,)),
     (look, (float64,)),
     (cancel, (int64, float64)),
     (close, (float64,)),
@@ -106,17 +177,19 @@ def prepare() -> None:
 
 
 @compiled
-def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int) -> bool:
+def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float) -> bool:
     """Whether a request could start now on the least loaded replica without waiting for another to end.
 
     Without a limit on requests in flight, room means that the prompt and `max_tokens` of everything sent to it fit
-    its KV blocks, and that `max_num_seqs` is not reached.
+    its KV blocks, and that `max_num_seqs` is not reached. Of either limit only a share may be used.
     """
+    if r == NONE:
+        return False
     settings, rep = s.settings[0], s.replicas[r]
     if settings.max_in_flight >= 0:
-        return bool(s.fleet[0].in_flight < settings.max_in_flight)
-    room = settings.blocks * settings.block_size - rep.reserved_tokens
-    return bool(rep.load < settings.max_num_seqs and _reservation(s, prompt_tokens, max_tokens) <= room)
+        return bool(s.fleet[0].in_flight < share * settings.max_in_flight)
+    left = share * (settings.blocks * settings.block_size) - rep.reserved_tokens
+    return bool(rep.load < share * settings.max_num_seqs and _reservation(s, prompt_tokens, max_tokens) <= left)
 
 
 @compiled
@@ -125,13 +198,22 @@ def _route(s: State, index: int, now_s: float) -> None:
     prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
     r = _least_loaded(s, now_s)
     overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
-    if overflows and not has_room(s, r, prompt_tokens, max_tokens):
+    if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
         _lose(s, index, now_s, _CAPACITY, False)
-        return
-    s.backend[index] = 0
+    else:
+        _send(s, r, index, now_s)
+
+
+@compiled
+def _send(s: State, r: int, index: int, now_s: float) -> None:
+    """Send a request to a replica, which may refuse it."""
+    s.backend[index] = s.settings[0].backend
     s.enqueued_s[index] = now_s
+    if r == NONE:
+        _lose(s, index, now_s, _FAULT, True)
+        return
     rep = s.replicas[r]
-    if prompt_tokens >= s.settings[0].max_model_len:
+    if s.prompt_tokens[index] >= s.settings[0].max_model_len:
         _lose(s, index, now_s, _ERROR, True)
     elif rep.waiting + rep.inbox >= s.settings[0].queue_limit:
         _lose(s, index, now_s, _CAPACITY, True)
@@ -171,14 +253,16 @@ def _take(s: State, r: int, index: int, now_s: float) -> None:
 
 @compiled
 def _least_loaded(s: State, now_s: float) -> int:
+    """The open replica with the fewest requests, or NONE."""
     # What arrives at one moment is there before the engines look.
     passed = now_s > s.fleet[0].seen_s
     s.fleet[0].seen_s = now_s
-    least = 0
+    least = NONE
     for r in range(s.settings[0].replicas):
         if passed:
             catch_up(s, r, now_s)
-        if s.replicas[r].load < s.replicas[least].load:
+        rep = s.replicas[r]
+        if not rep.closed and (least == NONE or rep.load < s.replicas[least].load):
             least = r
     return least
 

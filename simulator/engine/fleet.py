@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,20 @@ _STAMPS = (
 )  # fmt: skip
 
 
+class ReplicaView(NamedTuple):
+    """What a router sees of a replica, as vLLM's metrics tell it.
+
+    Attributes:
+        running: Sequences in its batch.
+        waiting: Sequences before that.
+        kv_tokens: Tokens in its KV blocks.
+    """
+
+    running: int
+    waiting: int
+    kv_tokens: int
+
+
 class Fleet:
     """Identical replicas that serve a table of requests.
 
@@ -44,6 +58,8 @@ class Fleet:
         overflows: Whether requests are turned away when there is no room for them.
         max_in_flight: What room means; derived from the KV blocks when absent.
         may_leave: By workload, whether its requests may be turned away; all may when absent.
+        backend: Index of the cluster in the log.
+        name: Of the cluster.
     """
 
     def __init__(
@@ -59,12 +75,16 @@ class Fleet:
         overflows: bool = False,
         max_in_flight: int | None = None,
         may_leave: Sequence[bool] | None = None,
+        backend: int = 0,
+        name: str = "cluster",
     ) -> None:
+        self._name = name
         settings = np.zeros(1, state.SETTINGS)
         _copy_settings(settings[0], engine, plan)
         settings[0].horizon_s = horizon_s
         settings[0].timeout_s = inf if timeout_s is None else timeout_s
         settings[0].overflows = overflows
+        settings[0].backend = backend
         settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
         demand = _demand(table, by_priority=engine.policy == "priority")
         leave = [True] * len(table.workloads) if may_leave is None else may_leave
@@ -79,9 +99,63 @@ class Fleet:
         """
         while (why := dispatch.serve(self._state, end, until_s)) == dispatch.FULL:
             self._add_slots(len(self._state.sequences))
-        yield from self._losses()
+        yield from self.losses()
         if why == dispatch.LOST:
             yield from self.run(end, until_s)
+
+    def offer(self, row: int, now_s: float) -> Iterator[Loss]:
+        """Take one request now, whether there is room for it or not; yields what is lost."""
+        while (why := dispatch.offer(self._state, row, now_s)) == dispatch.FULL:
+            self._add_slots(len(self._state.sequences))
+        yield from self.losses()
+        if why == dispatch.LOST:
+            yield from self.offer(row, now_s)
+
+    def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
+        """Whether a request could start now if only this share of the cluster were to be used."""
+        return dispatch.room(self._state, row, now_s, share)
+
+    @property
+    def watch_s(self) -> float:
+        """When a request may have waited too long; infinity for never."""
+        return float(self._state.fleet[0].watch_s)
+
+    def expire(self, now_s: float) -> Iterator[Loss]:
+        """Give up on what has waited too long by now; yields what is lost."""
+        while self.watch_s <= now_s:
+            dispatch.expire(self._state, now_s)
+            yield from self.losses()
+
+    def fail(self, replica: int, now_s: float) -> Iterator[Loss]:
+        """Lose everything a replica has, and close it; yields what is lost."""
+        while dispatch.fail(self._state, replica, now_s) == dispatch.LOST:
+            yield from self.losses()
+        yield from self.losses()
+
+    def drain(self, replica: int) -> None:
+        """Send nothing more to a replica; what it has it finishes."""
+        self._state.replicas[replica].closed = True
+
+    def restart(self, replica: int) -> None:
+        """Open a drained or failed replica again, empty and with nothing cached."""
+        dispatch.restart(self._state, replica)
+
+    def least_loaded(self) -> ReplicaView | None:
+        """The open replica with the fewest requests, as of the last look; None when none is open."""
+        replicas, settings = self._state.replicas, self._state.settings[0]
+        rep = replicas[int(np.where(replicas["closed"], UNLIMITED, replicas["load"]).argmin())]
+        if rep.closed:
+            return None
+        return ReplicaView(
+            int(rep.running), int(rep.waiting + rep.inbox), int((settings.blocks - rep.free) * settings.block_size)
+        )
+
+    @property
+    def fullness(self) -> float:
+        """Requests in flight, relative to what the open replicas can run at once; infinite when none is open."""
+        replicas = self._state.replicas
+        seats = int(self._state.settings[0].max_num_seqs) * int((~replicas["closed"]).sum())
+        return float(self._state.fleet[0].in_flight) / seats if seats else inf
 
     def look(self, now_s: float) -> None:
         """Bring all replicas up to now; infinity works everything off."""
@@ -105,7 +179,8 @@ class Fleet:
         """By replica, the KV blocks that can be taken."""
         return [int(blocks) for blocks in self._state.replicas["free"]]
 
-    def _losses(self) -> Iterator[Loss]:
+    def losses(self) -> Iterator[Loss]:
+        """What was lost since the last look, in order of time."""
         fleet = self._state.fleet[0]
         losses = self._state.losses[: fleet.losses].tolist()
         fleet.losses = 0
@@ -124,6 +199,7 @@ class Fleet:
             preemptions=int(replica.preemptions),
             kv_blocks=int(settings.blocks),
             max_num_seqs=int(settings.max_num_seqs),
+            cluster=self._name,
         )
 
     def _add_slots(self, count: int) -> None:

@@ -23,12 +23,13 @@ class Outcome(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a request left the backend it was first sent to."""
+    """Why a request left the backend it was first sent to: no room, too slow, refused, or it broke down."""
 
     NONE = 0
     CAPACITY = 1
     TIMEOUT = 2
     ERROR = 3
+    FAULT = 4
 
 
 class Loss(NamedTuple):
@@ -60,6 +61,8 @@ class RequestLog:
         outcome: `Outcome`.
         failover: `Reason` it left the first backend, NONE if it did not.
         backend: int8 index into `RunRecord.backends`, -1 if none took it.
+        target: int8 index of the backend it was sent to first, -1 if none.
+        decision: int8 index into `RunRecord.decisions`: why there; -1 if it did not arrive.
         cached_tokens: Prompt tokens found in the prefix cache at first admission.
         preemptions: Times it lost its KV blocks.
         attempts: Calls made to the API.
@@ -76,6 +79,8 @@ class RequestLog:
     outcome: NDArray[np.int8]
     failover: NDArray[np.int8]
     backend: NDArray[np.int8]
+    target: NDArray[np.int8]
+    decision: NDArray[np.int8]
     cached_tokens: NDArray[np.int32]
     preemptions: NDArray[np.int16]
     attempts: NDArray[np.int16]
@@ -99,6 +104,8 @@ class RequestLog:
             outcome=np.zeros(size, np.int8),
             failover=np.zeros(size, np.int8),
             backend=np.full(size, -1, np.int8),
+            target=np.full(size, -1, np.int8),
+            decision=np.full(size, -1, np.int8),
             cached_tokens=np.zeros(size, np.int32),
             preemptions=np.zeros(size, np.int16),
             attempts=np.zeros(size, np.int16),
@@ -152,9 +159,11 @@ class RunRecord:
         horizon_s: Simulated seconds.
         log: One row per request of the table that was simulated.
         levels: One entry per replica, in order.
+        decisions: What `log.decision` indexes.
     """
 
     backends: tuple[str, ...]
     horizon_s: float
     log: RequestLog
     levels: tuple[ReplicaLevels, ...]
+    decisions: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.metered_api import ApiBackend
     from simulator.engine.record import Loss, RequestLog
-    from simulator.scenario.patterns import Overflow
+    from simulator.scenario.routing import Routing
     from simulator.workload.request import RequestTable
 
 
@@ -33,7 +33,7 @@ class OverflowRouter:
         self,
         api: ApiBackend,
         table: RequestTable,
-        routing: Overflow,
+        routing: Routing,
         log: RequestLog,
         may_leave: Sequence[bool] | None,
     ) -> None:
@@ -49,6 +49,9 @@ class OverflowRouter:
         refused = loss.sent and loss.reason is not Reason.TIMEOUT
         if self._may_leave[arrival.workload] and not (refused and self._routing.on_error == "fail"):
             self._log.failover[loss.row] = loss.reason
+            if not loss.sent:
+                self._log.target[loss.row] = 1
+                self._log.decision[loss.row] = 1 if self._api.room(arrival) else 2
             self._api.submit(arrival)
         else:
             write_loss(self._log, loss)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,35 +12,39 @@ import simpy
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import ClusterBackend
-from simulator.engine.fleet import Fleet
-from simulator.engine.metered_api import ApiBackend
-from simulator.engine.plan import replica_plan
+from simulator.engine.gateway import Gateway
 from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
 from simulator.engine.router import OverflowRouter
-from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
-from simulator.workload.streams import stream
+from simulator.engine.site import Site
+from simulator.scenario.routing import Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from simulator.engine.plan import ReplicaPlan
-    from simulator.engine.record import Loss, ReplicaLevels
-    from simulator.scenario.apis import MeteredApi
-    from simulator.scenario.patterns import Cluster, HybridPattern, Overflow
+    from simulator.engine.record import ReplicaLevels
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.routing import Routing
     from simulator.workload.request import RequestTable
+
+    #: Ends a simulation: levels by replica, and what decisions were made.
+    Close = Callable[[], tuple[tuple[ReplicaLevels, ...], tuple[str, ...]]]
 
 _CHUNK = 16_384
 
 
 def simulate(
-    pattern: ApiPattern | SelfHostedPattern | HybridPattern,
+    pattern: HostingPattern,
     table: RequestTable,
     *,
     horizon_s: float,
     seed: int,
     replication: int,
     may_leave: Sequence[bool] | None = None,
+    allowed_backends: Sequence[Sequence[bool]] | None = None,
+    ttft_limit_s: Sequence[float] | None = None,
     plan: ReplicaPlan | None = None,
+    one_by_one: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> RunRecord:
     """Simulate a table of requests on one hosting pattern.
@@ -49,8 +55,11 @@ def simulate(
         horizon_s: When the simulation ends; what is under way then is unfinished.
         seed: Root of the random streams.
         replication: Number of the replication.
-        may_leave: By workload, whether its requests may leave the site; all may when absent.
+        may_leave: By workload, whether its requests may go to an API; all may when absent.
+        allowed_backends: By workload and backend (clusters, then APIs), whether it may use it; all it may when absent.
+        ttft_limit_s: By workload, the time to first token its users accept, for routers that heed it; none when absent.
         plan: Replaces the measured replica, for tests and what-if questions.
+        one_by_one: Take the general path where the faster one would do too; the result is the same.
         on_progress: Called now and then with the simulated seconds so far.
 
     Raises:
@@ -59,48 +68,78 @@ def simulate(
     """
     env = simpy.Environment()
     log = RequestLog.empty(len(table))
-
-    def build_api(api: MeteredApi, backend: int) -> ApiBackend:
-        rng = stream(seed, replication, f"api/{api.model}")
-        return ApiBackend(env, api, backend, table.output_tokens, log, rng)
-
-    def build_cluster(
-        cluster: Cluster, on_lost: Callable[[Loss], None], timeout_s: float | None, routing: Overflow | None = None
-    ) -> ClusterBackend:
-        fleet = Fleet(
-            cluster.engine,
-            plan or replica_plan(cluster),
-            table,
-            log,
-            replicas=cluster.replicas,
-            horizon_s=horizon_s,
-            timeout_s=timeout_s,
-            overflows=routing is not None,
-            max_in_flight=routing.max_in_flight if routing else None,
-            may_leave=may_leave,
-        )
-        return ClusterBackend(
-            env, fleet, table.arrival_s, horizon_s=horizon_s, on_lost=on_lost, on_progress=on_progress
-        )
-
-    cluster: ClusterBackend | None = None
-    if isinstance(pattern, ApiPattern):
-        (api,) = pattern.metered.values()
-        env.process(_arrivals(env, table, build_api(api, 0).submit, on_progress))
-    elif isinstance(pattern, SelfHostedPattern):
-        (one,) = pattern.hosted.values()
-        cluster = build_cluster(one.cluster, lambda loss: write_loss(log, loss), one.cluster.request_timeout)
-    else:
-        (one,), (api,) = pattern.hosted.values(), pattern.metered.values()
-        router = OverflowRouter(build_api(api, 1), table, pattern.routing, log, may_leave)
-        timeout_s = pattern.routing.timeout or one.cluster.request_timeout
-        cluster = build_cluster(one.cluster, router.lost, timeout_s, pattern.routing)
-    if cluster is not None:
-        env.process(cluster.serve())
+    permits = _permits(pattern, table.workloads, may_leave, allowed_backends)
+    names, hosted, routing = pattern.backend_names, tuple(pattern.hosted), pattern.routing
+    orders = [routing.order(workload, hosted, tuple(pattern.metered)) for workload in table.workloads]
+    may_use = [
+        tuple(number for name in order if permits(workload, number := names.index(name)))
+        for workload, order in enumerate(orders)
+    ]
+    degraded = None if routing.degrade_to is None else names.index(routing.degrade_to)
+    fallback = [
+        degraded if degraded is not None and permits(workload, degraded) else None for workload in range(len(may_use))
+    ]
+    limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
+    site = Site(env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan)
+    all_at_once = _is_plain(site) and not one_by_one
+    close = _all_at_once(site, on_progress) if all_at_once else _one_by_one(site, on_progress)
     env.run(until=horizon_s)
-    levels: tuple[ReplicaLevels, ...] = cluster.close() if cluster else ()
+    levels, decisions = close()
     _close(log, horizon_s)
-    return RunRecord((*pattern.hosted, *pattern.metered), horizon_s, log, levels)
+    return RunRecord(names, horizon_s, log, levels, decisions)
+
+
+def _permits(
+    pattern: HostingPattern,
+    workloads: Sequence[str],
+    may_leave: Sequence[bool] | None,
+    allowed_backends: Sequence[Sequence[bool]] | None,
+) -> Callable[[int, int], bool]:
+    """Whether a workload may be sent to a backend at all."""
+    hosted = len(pattern.hosted)
+    allowed = [[True] * len(pattern.backend_names)] * len(workloads) if allowed_backends is None else allowed_backends
+    leaves = [True] * len(workloads) if may_leave is None else may_leave
+    return lambda workload, backend: allowed[workload][backend] and (backend < hosted or leaves[workload])
+
+
+def _is_plain(site: Site) -> bool:
+    """Whether it is one cluster, one API, or one cluster with one API behind it."""
+    pattern = site.pattern
+    if len(pattern.hosted) > 1 or len(pattern.metered) > 1 or _needs_gateway(pattern.routing):
+        return False
+    if pattern.hosted and pattern.metered:
+        return set(site.may_use) <= {(0,), (0, 1)}
+    return set(site.may_use) <= {(0,)} and pattern.routing == Overflow()
+
+
+def _needs_gateway(routing: Routing) -> bool:
+    return routing.kind != "overflow" or routing.when_full != "queue" or routing.queues_on_api_failure
+
+
+def _all_at_once(site: Site, on_progress: Callable[[float], None] | None) -> Close:
+    """Have the only cluster serve the table itself: the faster path."""
+    pattern, table, log = site.pattern, site.table, site.log
+    log.target[table.arrival_s < site.horizon_s] = 0
+    log.decision[:] = log.target
+    if not pattern.hosted:
+        site.env.process(_arrivals(site.env, table, site.api(0).submit, on_progress))
+        return lambda: ((), ("preferred",))
+    routing = pattern.routing if pattern.metered else None
+    leaves = [len(backends) > 1 for backends in site.may_use]
+    fleet = site.fleet(0, site.replica_plan(0), overflows=routing is not None, may_leave=leaves)
+    on_lost = OverflowRouter(site.api(1), table, routing, log, leaves).lost if routing else partial(write_loss, log)
+    cluster = ClusterBackend(
+        site.env, fleet, table.arrival_s, horizon_s=site.horizon_s, on_lost=on_lost, on_progress=on_progress
+    )
+    site.env.process(cluster.serve())
+    return lambda: (cluster.close(), ("preferred", "next with room", "no room anywhere"))
+
+
+def _one_by_one(site: Site, on_progress: Callable[[float], None] | None) -> Close:
+    """Ask a gateway at each arrival: the general path."""
+    gateway = Gateway(site)
+    site.env.process(_arrivals(site.env, site.table, gateway.take, on_progress))
+    return lambda: (gateway.close(), gateway.decisions)
 
 
 def _arrivals(

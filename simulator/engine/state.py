@@ -30,7 +30,7 @@ def _record(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = _record(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight blocks replicas ranks prefixes hours losses""",
+        queue_limit max_in_flight backend blocks replicas ranks prefixes hours losses""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
     b1="prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear",
@@ -59,7 +59,8 @@ SEQUENCE = _record(
     b1="active finishing",
 )
 
-#: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last.
+#: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
+#: takes no new requests.
 REPLICA = _record(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
@@ -68,7 +69,7 @@ REPLICA = _record(
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s",
-    b1="idle",
+    b1="idle closed",
 )
 
 #: Levels of a replica in one interval of the horizon, times seconds.

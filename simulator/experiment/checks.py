@@ -14,6 +14,8 @@ from simulator.performance.provisioned import unit_faults
 from simulator.scenario.apis import Provisioned
 from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
 from simulator.scenario.patterns import api_key, cluster_key
+from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
+from simulator.scenario.rule_table import gaps, unreachable
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
@@ -117,6 +119,7 @@ def _faults(scenario: Scenario) -> list[Fault]:
         *_price_faults(scenario),
         *_unusable_compliance(scenario),
         *_rollout_faults(scenario),
+        *_routing_faults(scenario),
     ]
 
 
@@ -278,3 +281,39 @@ def _price_faults(scenario: Scenario) -> list[Fault]:
         for name, pattern in scenario.hosting_patterns.items()
         for key, message in price_faults(pattern, book)
     ]
+
+
+def _routing_faults(scenario: Scenario) -> list[Fault]:
+    known = ", ".join(scenario.workloads)
+    faults = []
+    for name, pattern in scenario.hosting_patterns.items():
+        routing, key = pattern.routing, ("hosting_patterns", name, "routing")
+        faults += [
+            _fault(scenario, f"no workload '{workload}'; expected one of {known}", *key, *within)
+            for within, workload in routing.workloads()
+            if workload not in scenario.workloads
+        ]
+        if isinstance(routing, Rules):
+            faults += _rule_faults(scenario, routing, *key, "rules")
+        if isinstance(routing, (SeedAsWritten, SeedCorrected)) and (unsaid := routing.unsaid(scenario.workloads)):
+            wanted = (
+                "facts are"
+                if routing.router == "hosting_pattern"
+                else "whether experimental, production or sporadic is"
+            )
+            faults.append(_fault(scenario, f"{wanted} missing for {', '.join(unsaid)}", *key, "router"))
+    return faults
+
+
+def _rule_faults(scenario: Scenario, routing: Rules, *key: str) -> list[Fault]:
+    workloads = list(scenario.workloads)
+    faults = []
+    if missed := gaps(routing.rules, workloads):
+        message = (
+            f"no rule is for {missed[0]} ({len(missed)} such kinds of request); end with a rule without conditions"
+        )
+        faults.append(_fault(scenario, message, *key))
+    for rule in unreachable(routing.rules, workloads):
+        message = f"rule '{rule.name}' never decides: earlier rules are for all of its requests"
+        faults.append(_fault(scenario, message, *key, routing.rules.index(rule)))
+    return faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,7 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         seed=scenario.experiment.seed,
         replication=task.replication,
         may_leave=[leave[name] for name in table.workloads],
+        ttft_limit_s=[_ttft_limit_s(scenario, name) for name in table.workloads],
         on_progress=on_progress,
     )
     if task.tables and kept is not None:
@@ -159,6 +161,11 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         checkpoint.save(kept, summary)
     marks[number] = 1.0
     return number, summary
+
+
+def _ttft_limit_s(scenario: Scenario, workload: str) -> float:
+    objectives = scenario.workloads[workload].objectives
+    return inf if objectives is None or objectives.ttft is None else objectives.ttft
 
 
 def _watch(board: Path, done: Event, progress: Callable[[float], None] | None) -> None:

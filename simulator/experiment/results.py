@@ -13,6 +13,9 @@ from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_millio
 from simulator.cost.tco import exact, usd_per_million
 from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
+from simulator.experiment.by_replication import by_replication
+from simulator.experiment.decisions import DecisionResult, decision_results
+from simulator.experiment.step_time_band import StepTimeBandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,6 +100,9 @@ class WorkloadResult:
         cost: Its part of the bill; None where the pattern was not priced.
 
     Shares and objective are None where the scenario sets no objectives, or nothing arrived.
+        availability: Share of the requests that have ended which were answered.
+
+    The first three are None where the scenario sets no objectives, or nothing arrived.
     """
 
     latency: dict[str, Latency | None]
@@ -106,36 +112,7 @@ class WorkloadResult:
     goodput: float | None
     objective_met: bool | None
     cost: WorkloadCost | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BandEnd:
-    """A cluster whose every step lasts longer or shorter than its profile says, in the first replication.
-
-    Attributes:
-        factor: By how much.
-        e2e_p99_s: By workload.
-        missed: Workloads that miss their objectives.
-    """
-
-    factor: float
-    e2e_p99_s: dict[str, float | None]
-    missed: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class StepTimeBandResult:
-    """What the doubt about a cluster's step times does to the result.
-
-    Attributes:
-        label: Whether the profile is measured, derived or estimated.
-        source: Where the doubt comes from.
-    """
-
-    label: str
-    source: str
-    low: BandEnd
-    high: BandEnd
+    availability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +123,7 @@ class PatternResult:
         usage: What the bill charges for, all replications as one long run: enough to price the run again.
         by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
             `e2e_p99_s`), its value in each replication; None where there is none.
+        decisions: Where requests were sent first, and why.
     """
 
     name: str
@@ -168,6 +146,7 @@ class PatternResult:
     bill: Bill | None = None
     usage: Usage | None = None
     by_replication: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    decisions: list[DecisionResult] = field(default_factory=list)
 
     @property
     def objectives_met(self) -> bool:
@@ -231,29 +210,9 @@ def pattern_result(
         saturation=max((run.saturation for run in runs), key=("stable", "backlogged", "overloaded").index),
         bill=mean_bill,
         usage=usage,
-        by_replication=_by_replication(runs, bills),
+        by_replication=by_replication(runs, bills),
+        decisions=decision_results(pattern, runs, book),
     )
-
-
-def _by_replication(runs: Sequence[RunSummary], bills: Sequence[Bill]) -> dict[str, dict[str, list[float | None]]]:
-    whole: dict[str, list[float | None]] = {"monthly_cost_usd": [float(bill.total_usd) for bill in bills]}
-    whole |= _figures([run.total for run in runs])
-    whole["busy_fraction"] = [run.utilisation.busy_fraction if run.utilisation else None for run in runs]
-    return {"all": whole} | {name: _figures([run.workloads[name] for run in runs]) for name in runs[0].workloads}
-
-
-def _figures(groups: Sequence[Group]) -> dict[str, list[float | None]]:
-    def share(count: Callable[[Group], int]) -> list[float | None]:
-        return [count(group) / group.arrived if group.arrived else None for group in groups]
-
-    figures: dict[str, list[float | None]] = {
-        f"{metric.removesuffix('_s')}_p99_s": [group.latency[metric].get("p99") for group in groups]
-        for metric in METRICS
-    }
-    figures["requests_arrived"] = [float(group.arrived) for group in groups]
-    figures["unserved_share"] = share(lambda group: group.arrived - group.outcomes["completed"])
-    figures["failed_over_share"] = share(lambda group: sum(group.failed_over.values()))
-    return figures
 
 
 def _usage(run: RunSummary) -> Usage:
@@ -334,7 +293,13 @@ def _workload(groups: Sequence[Group]) -> WorkloadResult:
         share_met=share,
         goodput=_share(groups, "goodput"),
         objective_met=None if share is None or target is None else share >= target,
+        availability=_availability(groups),
     )
+
+
+def _availability(groups: Sequence[Group]) -> float | None:
+    ended = sum(group.arrived - group.outcomes["unfinished"] for group in groups)
+    return sum(group.outcomes["completed"] for group in groups) / ended if ended else None
 
 
 def _share(groups: Sequence[Group], name: str) -> float | None:

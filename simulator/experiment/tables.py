@@ -99,6 +99,8 @@ def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
         "outcome": _named(log.outcome, [outcome.name.lower() for outcome in Outcome]),
         "failed_over": _named(log.failover, [reason.name.lower() for reason in Reason]),
         "backend": _named(log.backend, record.backends),
+        "target": _named(log.target, record.backends),
+        "decision": _named(log.decision, record.decisions),
         "cached_tokens": log.cached_tokens,
         "preemptions": log.preemptions,
         "attempts": log.attempts,

@@ -18,6 +18,7 @@ from simulator.scenario.base import (
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ClusterCosts
+from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
 
@@ -92,18 +93,6 @@ class Cluster(Config):
     """Where it stands, for the `compliance` section."""
 
 
-class Overflow(Config):
-    """Cluster first; the API when the cluster is full, too slow or broken."""
-
-    kind: Literal["overflow"] = "overflow"
-    max_in_flight: PositiveInt | None = None
-    """Requests in the cluster beyond which new ones overflow; derived from the KV blocks when absent."""
-    timeout: Seconds | None = None
-    """Give up on the cluster after this long and send the request to the API."""
-    on_error: Literal["fail_over", "fail"] = "fail_over"
-    """What happens to a request the cluster refuses or loses."""
-
-
 class HostedCluster(Config):
     """A cluster and what it costs."""
 
@@ -116,6 +105,35 @@ class HostedCluster(Config):
 class _Pattern(Config):
     description: str = ""
     """One line for the report."""
+    routing: Routing = Overflow()
+    """Which request goes where."""
+
+    @model_validator(mode="after")
+    def _routed_to_backends_of_its_own(self) -> Self:
+        known = self.backend_names
+        for key, named in self.routing.named():
+            strange = [name for name in named if name not in known]
+            if strange or len(set(named)) < len(named):
+                wrong = f"no backend '{strange[0]}'" if strange else "a backend is named twice"
+                raise FieldError(("routing", *key), f"{wrong}; this pattern has {', '.join(known)}")
+        if self.routing.degrade_to is not None and self.routing.degrade_to not in self.hosted:
+            raise FieldError(("routing", "degrade_to"), f"not a cluster; expected one of {', '.join(self.hosted)}")
+        return self
+
+    @model_validator(mode="after")
+    def _routed_by_what_it_has(self) -> Self:
+        routing = self.routing
+        if isinstance(routing, CostAware) and (set(self.metered) - set(routing.prices)):
+            unpriced = ", ".join(sorted(set(self.metered) - set(routing.prices)))
+            raise FieldError(("routing", "prices"), f"no price for {unpriced}")
+        if isinstance(routing, (SeedAsWritten, SeedCorrected)) and not (self.hosted and self.metered):
+            raise FieldError(("routing", "kind"), "the document's routers need a cluster and an API")
+        return self
+
+    @property
+    def backend_names(self) -> tuple[str, ...]:
+        """All backends: clusters, then APIs."""
+        return (*self.hosted, *self.metered)
 
     @property
     def hosted(self) -> dict[str, HostedCluster]:
@@ -172,8 +190,7 @@ class _Metering(_Pattern):
     def metered(self) -> dict[str, MeteredApi]:
         if self.apis is not None:
             return self.apis
-        assert self.api is not None
-        return {self.api.model: self.api}
+        return {} if self.api is None else {self.api.model: self.api}
 
 
 class ApiPattern(_Metering):
@@ -192,8 +209,6 @@ class HybridPattern(_Hosting, _Metering):
     """Clusters of our own and metered APIs."""
 
     kind: Literal["hybrid"]
-    routing: Overflow = Overflow()
-    """Which request goes where."""
 
 
 HostingPattern = Annotated[ApiPattern | SelfHostedPattern | HybridPattern, Field(discriminator="kind")]

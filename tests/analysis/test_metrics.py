@@ -59,6 +59,7 @@ def test_law_conservation_by_workload_and_in_total(rows):
         "capacity": reasons.count(1),
         "timeout": reasons.count(2),
         "error": reasons.count(3),
+        "fault": reasons.count(4),
     }
     assert found.total.output_tokens == 200 * ended.count(Outcome.COMPLETED)
 

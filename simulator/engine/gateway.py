@@ -1,0 +1,109 @@
+"""Takes requests one at a time, sends each where a policy says, and finds another backend for what one loses."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from simulator.engine.arrival import Arrival
+from simulator.engine.cluster import SharedCluster
+from simulator.engine.forecast import Forecast
+from simulator.engine.policies import POLICIES, Decision
+from simulator.engine.record import Loss, Reason, write_loss
+from simulator.scenario.apis import Provisioned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.engine.backend import Backend
+    from simulator.engine.record import ReplicaLevels
+    from simulator.engine.site import Site
+
+
+class Gateway:
+    """The door of a hosting pattern, with all its backends behind it.
+
+    Args:
+        site: What to simulate.
+
+    Raises:
+        ProfileNotFound: See `Site.fleet`.
+        InfeasibleCluster: See `Site.fleet`.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._routing = site.pattern.routing
+        hosted, metered = len(site.pattern.hosted), len(site.pattern.metered)
+        plans = [site.replica_plan(number) for number in range(hosted)]
+        self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
+        clusters = [
+            SharedCluster(site.env, fleet, Forecast(fleet, made_of, site.log), self.lost)
+            for fleet, made_of in zip(self._fleets, plans, strict=True)
+        ]
+        apis = [site.api(number, self.lost) for number in range(hosted, hosted + metered)]
+        by_name = dict(zip(site.pattern.metered, apis, strict=True))
+        for name, api in site.pattern.metered.items():
+            if isinstance(api.deployment, Provisioned) and api.deployment.spillover is not None:
+                by_name[name].spill_to(by_name[api.deployment.spillover])
+        self._backends: list[Backend] = [*clusters, *apis]
+        self._policy = POLICIES[self._routing.kind](site, self._backends, clusters)
+        # By request that left a backend: those that are left to it, and the clusters it was never sent to.
+        self._left: dict[int, Sequence[int]] = {}
+        self._passed: dict[int, Sequence[int]] = {}
+        self._whys: dict[str, int] = {}
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """What `log.decision` indexes."""
+        return tuple(self._whys)
+
+    def take(self, arrival: Arrival) -> None:
+        """Send a request that has just arrived."""
+        self._send(arrival, self._site.may_use[arrival.workload])
+
+    def lost(self, loss: Loss) -> None:
+        """Send a request that a backend did not serve to another, or write down how it ended."""
+        arrival = Arrival.of(self._site.table, loss.row)
+        lost_by = int(self._site.log.backend[loss.row])
+        left = self._left.pop(loss.row, self._site.may_use[arrival.workload])
+        left = [number for number in left if number != lost_by]
+        refused = loss.reason is not Reason.TIMEOUT
+        if refused and self._routing.on_error == "fail":
+            write_loss(self._site.log, loss)
+        elif left:
+            self._note(loss.row, loss.reason)
+            self._left[loss.row] = left
+            self._send(arrival, left)
+        elif self._routing.queues_on_api_failure and (passed := self._passed.pop(loss.row, ())):
+            self._note(loss.row, loss.reason)
+            self._left[loss.row] = ()
+            self._backends[passed[0]].submit(arrival)
+        else:
+            write_loss(self._site.log, loss)
+
+    def _send(self, arrival: Arrival, allowed: Sequence[int]) -> None:
+        row = arrival.index
+        decision = self._policy.choose(arrival, allowed) if allowed else Decision(None, "not allowed")
+        self._note(row, decision.reason)
+        if self._site.log.target[row] < 0:
+            self._site.log.target[row] = -1 if decision.backend is None else decision.backend
+            self._site.log.decision[row] = self._whys.setdefault(decision.why, len(self._whys))
+        if decision.backend is None:
+            reason = Reason.CAPACITY if decision.why == "shed" else Reason.ERROR
+            write_loss(self._site.log, Loss(self._site.env.now, row, reason, False))
+            return
+        if decision.reason is not Reason.NONE:
+            # What was passed over for want of room is not asked again, unless nothing else is left.
+            passed = list(takewhile(lambda number: number != decision.backend, allowed))
+            self._left[row] = [number for number in allowed if number not in passed]
+            self._passed[row] = [number for number in passed if number < len(self._fleets)]
+        self._backends[decision.backend].submit(arrival)
+
+    def _note(self, row: int, reason: Reason) -> None:
+        if self._site.log.failover[row] == Reason.NONE:
+            self._site.log.failover[row] = reason
+
+    def close(self) -> tuple[ReplicaLevels, ...]:
+        """Stamp what is still under way and return the levels of every replica, cluster by cluster."""
+        return tuple(level for fleet in self._fleets for level in fleet.close(self._site.horizon_s))

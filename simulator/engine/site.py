@@ -1,0 +1,88 @@
+"""One replication of one hosting pattern, as its parts see it; and how its backends are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simulator.engine.fleet import Fleet
+from simulator.engine.metered_api import ApiBackend
+from simulator.engine.plan import replica_plan
+from simulator.workload.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import simpy
+
+    from simulator.engine.plan import ReplicaPlan
+    from simulator.engine.record import Loss, RequestLog
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.workload.request import RequestTable
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a simulation works on. Backends are numbered: clusters, then APIs, as the pattern lists them.
+
+    Attributes:
+        env: Simulation environment.
+        pattern: The hosting pattern.
+        table: The requests.
+        log: Where what becomes of them is written.
+        may_use: By workload, the backends it may use, the preferred first.
+        fallback: By workload, the cluster that takes it when it would have to wait; None for none.
+        ttft_limit_s: By workload, the time to first token its users accept; infinite where they do not say.
+        horizon_s: End of the simulation.
+        seed: Root of the random streams.
+        replication: Number of the replication.
+        plan: Replaces the measured replicas; None for them.
+    """
+
+    env: simpy.Environment
+    pattern: HostingPattern
+    table: RequestTable
+    log: RequestLog
+    may_use: Sequence[tuple[int, ...]]
+    fallback: Sequence[int | None]
+    ttft_limit_s: Sequence[float]
+    horizon_s: float
+    seed: int
+    replication: int
+    plan: ReplicaPlan | None
+
+    def replica_plan(self, number: int) -> ReplicaPlan:
+        """What the replicas of a cluster are made of.
+
+        Raises:
+            ProfileNotFound: See `replica_plan`.
+            InfeasibleCluster: See `replica_plan`.
+        """
+        return self.plan or replica_plan(list(self.pattern.hosted.values())[number].cluster)
+
+    def fleet(
+        self, number: int, plan: ReplicaPlan, *, overflows: bool = False, may_leave: Sequence[bool] | None = None
+    ) -> Fleet:
+        """The replicas of a cluster; `Fleet` says what the options are."""
+        name, one = list(self.pattern.hosted.items())[number]
+        routing, cluster = self.pattern.routing, one.cluster
+        return Fleet(
+            cluster.engine,
+            plan,
+            self.table,
+            self.log,
+            replicas=cluster.replicas,
+            horizon_s=self.horizon_s,
+            timeout_s=routing.timeout_s or cluster.request_timeout,
+            overflows=overflows,
+            max_in_flight=routing.in_flight_limit,
+            may_leave=may_leave,
+            backend=number,
+            name=name,
+        )
+
+    def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend:
+        """A metered API; `ApiBackend` says what becomes of what it refuses."""
+        name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
+        rng = stream(self.seed, self.replication, f"api/{name}")
+        return ApiBackend(self.env, api, number, self.table.output_tokens, self.log, rng, on_lost)
