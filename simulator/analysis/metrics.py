@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from simulator.analysis.decisions import Decided, decided
+from simulator.analysis.timeline import Timeline, timeline_of
 from simulator.engine.record import Outcome, Reason
 from simulator.workload.work import Work
 
@@ -33,6 +34,7 @@ class Group:
     Attributes:
         outcomes: Requests by `Outcome` name in lower case; they sum to the arrivals.
         failed_over: Requests by `Reason` name in lower case.
+        lost: Requests that were rejected or timed out, by `Reason` name in lower case.
         prompt_tokens: Of completed requests.
         cached_prompt_tokens: Of those, found in a prefix cache.
         output_tokens: Of completed requests.
@@ -46,6 +48,7 @@ class Group:
 
     outcomes: dict[str, int]
     failed_over: dict[str, int]
+    lost: dict[str, int]
     prompt_tokens: int
     cached_prompt_tokens: int
     output_tokens: int
@@ -116,6 +119,7 @@ class RunSummary:
         wasted_tokens: Tokens a cluster computed for requests that were given up.
         preemptions: Preemptions in the whole run.
         decisions: Where requests were sent first, and why.
+        timeline: What happened when; None where nothing could break.
     """
 
     hours: float
@@ -127,6 +131,7 @@ class RunSummary:
     wasted_tokens: int
     preemptions: int
     decisions: tuple[Decided, ...] = ()
+    timeline: Timeline | None = None
 
 
 def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
@@ -169,6 +174,7 @@ def summarise(
         wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
         preemptions=sum(level.preemptions for level in record.levels),
         decisions=decided(record, table, counted),
+        timeline=timeline_of(record, table),
     )
 
 
@@ -240,6 +246,8 @@ def _group(
     log = record.log
     outcomes = np.bincount(log.outcome[members], minlength=len(Outcome))
     reasons = np.bincount(log.failover[members], minlength=len(Reason))
+    ended = (log.outcome == Outcome.REJECTED) | (log.outcome == Outcome.TIMED_OUT)
+    lost = np.bincount(log.lost[members & ended], minlength=len(Reason))
     completed = members & (log.outcome == Outcome.COMPLETED)
     observed = {name: values[completed] for name, values in latency.items()}
     observed["itl_s"] = observed["itl_s"][~np.isnan(observed["itl_s"])]
@@ -247,6 +255,7 @@ def _group(
     return Group(
         outcomes={outcome.name.lower(): int(outcomes[outcome]) for outcome in Outcome},
         failed_over={reason.name.lower(): int(reasons[reason]) for reason in Reason if reason},
+        lost={reason.name.lower(): int(lost[reason]) for reason in Reason if reason},
         prompt_tokens=int(table.prompt_tokens[completed].sum(dtype=np.int64)),
         cached_prompt_tokens=int(log.cached_tokens[completed].sum(dtype=np.int64)),
         output_tokens=int(table.output_tokens[completed].sum(dtype=np.int64)),

@@ -144,7 +144,7 @@ class Results:
 
 def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Latency | None]) -> dict[str, Any]:
     row: dict[str, Any] = {"pattern": pattern, "workload": workload}
-    row |= {name: count for name, count in asdict(requests).items() if name != "failed_over"}
+    row |= {name: count for name, count in asdict(requests).items() if name not in ("failed_over", "lost")}
     row["failed_over"] = sum(requests.failed_over.values())
     for metric, found in latency.items():
         for name in ("mean", *QUANTILES):

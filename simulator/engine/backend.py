@@ -25,6 +25,10 @@ class Hosted(Backend, Protocol):
     """A cluster, which is full to a degree."""
 
     @property
+    def serves(self) -> bool:
+        """Whether any of its replicas takes requests."""
+
+    @property
     def fullness(self) -> float:
         """Requests in flight, relative to what it can run at once."""
 

@@ -102,6 +102,11 @@ class SharedCluster:
         return self._forecast.ttft_s(arrival, self._now_s())
 
     @property
+    def serves(self) -> bool:
+        """Whether any replica takes requests."""
+        return self._fleet.serves
+
+    @property
     def fullness(self) -> float:
         """Requests in flight, relative to what the open replicas can run at once."""
         self._fleet.look(self._now_s())

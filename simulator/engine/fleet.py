@@ -151,6 +151,16 @@ class Fleet:
         )
 
     @property
+    def size(self) -> int:
+        """Number of replicas, open or not."""
+        return len(self._state.replicas)
+
+    @property
+    def serves(self) -> bool:
+        """Whether any replica is open."""
+        return bool((~self._state.replicas["closed"]).any())
+
+    @property
     def fullness(self) -> float:
         """Requests in flight, relative to what the open replicas can run at once; infinite when none is open."""
         replicas = self._state.replicas

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import SharedCluster
 from simulator.engine.forecast import Forecast
+from simulator.engine.operations import carry_out
 from simulator.engine.policies import POLICIES, Decision
 from simulator.engine.record import Loss, Reason, write_loss
+from simulator.engine.uptime import Uptime
 from simulator.scenario.apis import Provisioned
+from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +41,7 @@ class Gateway:
         hosted, metered = len(site.pattern.hosted), len(site.pattern.metered)
         plans = [site.replica_plan(number) for number in range(hosted)]
         self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
-        clusters = [
+        self._clusters = [
             SharedCluster(site.env, fleet, Forecast(fleet, made_of, site.log), self.lost)
             for fleet, made_of in zip(self._fleets, plans, strict=True)
         ]
@@ -46,8 +50,11 @@ class Gateway:
         for name, api in site.pattern.metered.items():
             if isinstance(api.deployment, Provisioned) and api.deployment.spillover is not None:
                 by_name[name].spill_to(by_name[api.deployment.spillover])
-        self._backends: list[Backend] = [*clusters, *apis]
-        self._policy = POLICIES[self._routing.kind](site, self._backends, clusters)
+        self._backends: list[Backend] = [*self._clusters, *apis]
+        self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
+        self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
+        carry_out(site.env, site.faults.downtimes, self._uptimes, self.lost)
+        self._rng = stream(site.seed, site.replication, "gateway")
         # By request that left a backend: those that are left to it, and the clusters it was never sent to.
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
@@ -64,23 +71,36 @@ class Gateway:
 
     def lost(self, loss: Loss) -> None:
         """Send a request that a backend did not serve to another, or write down how it ended."""
-        arrival = Arrival.of(self._site.table, loss.row)
-        lost_by = int(self._site.log.backend[loss.row])
-        left = self._left.pop(loss.row, self._site.may_use[arrival.workload])
-        left = [number for number in left if number != lost_by]
+        log, row = self._site.log, loss.row
+        arrival = Arrival.of(self._site.table, row)
+        lost_by = int(log.backend[row])
+        broke = loss.reason is Reason.FAULT and lost_by < len(self._clusters)
+        # Another replica of the same cluster may do.
+        goes_on = broke and self._clusters[lost_by].serves
+        left = self._left.pop(row, self._site.may_use[arrival.workload])
+        left = [number for number in left if number != lost_by or goes_on]
         refused = loss.reason is not Reason.TIMEOUT
         if refused and self._routing.on_error == "fail":
-            write_loss(self._site.log, loss)
+            write_loss(log, loss)
         elif left:
-            self._note(loss.row, loss.reason)
-            self._left[loss.row] = left
+            self._note(row, loss.reason)
+            self._left[row] = left
             self._send(arrival, left)
-        elif self._routing.queues_on_api_failure and (passed := self._passed.pop(loss.row, ())):
-            self._note(loss.row, loss.reason)
-            self._left[loss.row] = ()
+        elif self._routing.queues_on_api_failure and (passed := self._passed.pop(row, ())):
+            self._note(row, loss.reason)
+            self._left[row] = ()
             self._backends[passed[0]].submit(arrival)
+        elif broke and log.retries[row] < self._routing.retries.at_most:
+            log.retries[row] += 1
+            timer = self._site.env.timeout(self._back_off_s(int(log.retries[row])))
+            timer.callbacks.append(lambda _: self.take(arrival))
         else:
-            write_loss(self._site.log, loss)
+            write_loss(log, loss)
+
+    def _back_off_s(self, retry: int) -> float:
+        retries = self._routing.retries
+        delay_s = min(retries.first_delay * 2.0 ** (retry - 1), retries.longest_delay)
+        return delay_s * (1.0 - retries.jitter * float(self._rng.random()))
 
     def _send(self, arrival: Arrival, allowed: Sequence[int]) -> None:
         row = arrival.index
@@ -106,4 +126,13 @@ class Gateway:
 
     def close(self) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica, cluster by cluster."""
-        return tuple(level for fleet in self._fleets for level in fleet.close(self._site.horizon_s))
+        found: list[ReplicaLevels] = []
+        for fleet, uptime in zip(self._fleets, self._uptimes, strict=True):
+            levels = fleet.close(self._site.horizon_s)
+            up_s, paid_s = uptime.close()
+            if self._site.pattern.faults:
+                levels = tuple(
+                    replace(level, up_s=up, paid_s=paid) for level, up, paid in zip(levels, up_s, paid_s, strict=True)
+                )
+            found += levels
+        return tuple(found)

@@ -55,9 +55,8 @@ class Overflow:
         """See `Policy`."""
         for number in allowed:
             if self._room(number, arrival):
-                return (
-                    Decision(number, "preferred") if number == allowed[0] else self._instead(number, "next with room")
-                )
+                preferred = number == allowed[0]
+                return Decision(number, "preferred") if preferred else self._instead(number, "next with room", allowed)
         return self._crowded(arrival, allowed)
 
     def _room(self, number: int, arrival: Arrival) -> bool:
@@ -68,20 +67,21 @@ class Overflow:
     def _is_cluster(self, number: int) -> bool:
         return number < len(self._clusters)
 
-    @staticmethod
-    def _instead(number: int | None, why: str) -> Decision:
-        return Decision(number, why, Reason.CAPACITY)
+    def _instead(self, number: int | None, why: str, preferred: Sequence[int]) -> Decision:
+        """Another than the first; that has no room, or nothing of it is up."""
+        down = self._is_cluster(preferred[0]) and not self._clusters[preferred[0]].serves
+        return Decision(number, why, Reason.FAULT if down else Reason.CAPACITY)
 
     def _crowded(self, arrival: Arrival, allowed: Sequence[int]) -> Decision:
         """No room anywhere. An API has its client try again; a cluster lets requests wait, so it comes second."""
         api = next((number for number in allowed if not self._is_cluster(number)), None)
         if api is not None:
-            return Decision(api, "preferred") if api == allowed[0] else self._instead(api, "no room anywhere")
+            return Decision(api, "preferred") if api == allowed[0] else self._instead(api, "no room anywhere", allowed)
         routing, fallback = self._routing, self._site.fallback[arrival.workload]
         if routing.when_full == "shed" and arrival.priority >= routing.shed_from_priority:
             return Decision(None, "shed")
         if fallback is not None and fallback != allowed[0]:
-            return self._instead(fallback, "degraded")
+            return self._instead(fallback, "degraded", allowed)
         return Decision(allowed[0], "waits")
 
 
@@ -97,7 +97,7 @@ class LeastLoaded(Overflow):
                 return Decision(number, "emptiest")
         for number in apis:
             if self._room(number, arrival):
-                return self._instead(number, "next with room") if clusters else Decision(number, "preferred")
+                return self._instead(number, "next with room", clusters) if clusters else Decision(number, "preferred")
         return self._crowded(arrival, (*clusters, *apis))
 
 
@@ -120,7 +120,7 @@ class SloAware(Overflow):
     def _reason(self, number: int, allowed: Sequence[int]) -> Reason:
         """An API instead of a cluster is an overflow."""
         overflows = self._is_cluster(allowed[0]) and not self._is_cluster(number)
-        return Reason.CAPACITY if overflows else Reason.NONE
+        return self._instead(number, "", allowed).reason if overflows else Reason.NONE
 
 
 class CostAware(SloAware):

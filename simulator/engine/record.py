@@ -32,6 +32,24 @@ class Reason(IntEnum):
     FAULT = 4
 
 
+class Incident(NamedTuple):
+    """Something that broke, for people.
+
+    Attributes:
+        start_s: When it began.
+        end_s: When it was over.
+        cause: Kind of the fault.
+        backend: What it befell.
+        what: How much of that, in words.
+    """
+
+    start_s: float
+    end_s: float
+    cause: str
+    backend: str
+    what: str
+
+
 class Loss(NamedTuple):
     """A request that a backend did not serve.
 
@@ -60,12 +78,14 @@ class RequestLog:
         ended_s: When its outcome was decided.
         outcome: `Outcome`.
         failover: `Reason` it left the first backend, NONE if it did not.
+        lost: `Reason` nobody served it, NONE if it was not rejected or timed out.
         backend: int8 index into `RunRecord.backends`, -1 if none took it.
         target: int8 index of the backend it was sent to first, -1 if none.
         decision: int8 index into `RunRecord.decisions`: why there; -1 if it did not arrive.
         cached_tokens: Prompt tokens found in the prefix cache at first admission.
         preemptions: Times it lost its KV blocks.
         attempts: Calls made to the API.
+        retries: Times it was sent again from the start, after a cluster had lost it to a fault.
         billed_prompt_tokens: Prompt tokens an API charged for, all attempts.
         billed_output_tokens: Output tokens an API charged for, all attempts.
         wasted_tokens: Tokens a cluster computed for it in vain (given up or failed over).
@@ -78,12 +98,14 @@ class RequestLog:
     ended_s: NDArray[np.float64]
     outcome: NDArray[np.int8]
     failover: NDArray[np.int8]
+    lost: NDArray[np.int8]
     backend: NDArray[np.int8]
     target: NDArray[np.int8]
     decision: NDArray[np.int8]
     cached_tokens: NDArray[np.int32]
     preemptions: NDArray[np.int16]
     attempts: NDArray[np.int16]
+    retries: NDArray[np.int16]
     billed_prompt_tokens: NDArray[np.int32]
     billed_output_tokens: NDArray[np.int32]
     wasted_tokens: NDArray[np.int32]
@@ -103,12 +125,14 @@ class RequestLog:
             ended_s=stamps(),
             outcome=np.zeros(size, np.int8),
             failover=np.zeros(size, np.int8),
+            lost=np.zeros(size, np.int8),
             backend=np.full(size, -1, np.int8),
             target=np.full(size, -1, np.int8),
             decision=np.full(size, -1, np.int8),
             cached_tokens=np.zeros(size, np.int32),
             preemptions=np.zeros(size, np.int16),
             attempts=np.zeros(size, np.int16),
+            retries=np.zeros(size, np.int16),
             billed_prompt_tokens=np.zeros(size, np.int32),
             billed_output_tokens=np.zeros(size, np.int32),
             wasted_tokens=np.zeros(size, np.int32),
@@ -118,6 +142,7 @@ class RequestLog:
 def write_loss(log: RequestLog, loss: Loss) -> None:
     """End a request that no other backend takes."""
     log.outcome[loss.row] = Outcome.TIMED_OUT if loss.reason is Reason.TIMEOUT else Outcome.REJECTED
+    log.lost[loss.row] = loss.reason
     log.ended_s[loss.row] = loss.at_s
 
 
@@ -136,6 +161,8 @@ class ReplicaLevels:
         kv_blocks: Usable KV blocks.
         max_num_seqs: Most sequences in one step.
         cluster: Name of its cluster.
+        up_s: Seconds in which it served, by interval; None for always.
+        paid_s: Seconds for which its GPUs were paid, by interval; None for always.
     """
 
     interval_s: float
@@ -148,6 +175,8 @@ class ReplicaLevels:
     kv_blocks: int
     max_num_seqs: int
     cluster: str = "cluster"
+    up_s: NDArray[np.float64] | None = None
+    paid_s: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +189,7 @@ class RunRecord:
         log: One row per request of the table that was simulated.
         levels: One entry per replica, in order.
         decisions: What `log.decision` indexes.
+        incidents: What broke, by start; None where nothing could.
     """
 
     backends: tuple[str, ...]
@@ -167,3 +197,4 @@ class RunRecord:
     log: RequestLog
     levels: tuple[ReplicaLevels, ...]
     decisions: tuple[str, ...] = ()
+    incidents: tuple[Incident, ...] | None = None

@@ -12,10 +12,12 @@ import simpy
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import ClusterBackend
+from simulator.engine.faults import timetable
 from simulator.engine.gateway import Gateway
 from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
 from simulator.engine.router import OverflowRouter
 from simulator.engine.site import Site
+from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import ReplicaLevels
     from simulator.scenario.patterns import HostingPattern
-    from simulator.scenario.routing import Routing
     from simulator.workload.request import RequestTable
 
     #: Ends a simulation: levels by replica, and what decisions were made.
@@ -43,6 +44,7 @@ def simulate(
     may_leave: Sequence[bool] | None = None,
     allowed_backends: Sequence[Sequence[bool]] | None = None,
     ttft_limit_s: Sequence[float] | None = None,
+    moments_s: Callable[[str], Sequence[float]] = after_start_s,
     plan: ReplicaPlan | None = None,
     one_by_one: bool = False,
     on_progress: Callable[[float], None] | None = None,
@@ -58,6 +60,7 @@ def simulate(
         may_leave: By workload, whether its requests may go to an API; all may when absent.
         allowed_backends: By workload and backend (clusters, then APIs), whether it may use it; all it may when absent.
         ttft_limit_s: By workload, the time to first token its users accept, for routers that heed it; none when absent.
+        moments_s: When a moment of the scenario is, in seconds; by default only such as `+36h` are known.
         plan: Replaces the measured replica, for tests and what-if questions.
         one_by_one: Take the general path where the faster one would do too; the result is the same.
         on_progress: Called now and then with the simulated seconds so far.
@@ -80,13 +83,15 @@ def simulate(
         degraded if degraded is not None and permits(workload, degraded) else None for workload in range(len(may_use))
     ]
     limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
-    site = Site(env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan)
+    faults = timetable(pattern, horizon_s=horizon_s, seed=seed, replication=replication, moments_s=moments_s)
+    site = Site(env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan, faults)
     all_at_once = _is_plain(site) and not one_by_one
     close = _all_at_once(site, on_progress) if all_at_once else _one_by_one(site, on_progress)
     env.run(until=horizon_s)
     levels, decisions = close()
     _close(log, horizon_s)
-    return RunRecord(names, horizon_s, log, levels, decisions)
+    incidents = tuple(faults.incidents) if pattern.faults else None
+    return RunRecord(names, horizon_s, log, levels, decisions, incidents)
 
 
 def _permits(
@@ -105,15 +110,21 @@ def _permits(
 def _is_plain(site: Site) -> bool:
     """Whether it is one cluster, one API, or one cluster with one API behind it."""
     pattern = site.pattern
-    if len(pattern.hosted) > 1 or len(pattern.metered) > 1 or _needs_gateway(pattern.routing):
+    if len(pattern.hosted) > 1 or len(pattern.metered) > 1 or _needs_gateway(pattern):
         return False
     if pattern.hosted and pattern.metered:
         return set(site.may_use) <= {(0,), (0, 1)}
     return set(site.may_use) <= {(0,)} and pattern.routing == Overflow()
 
 
-def _needs_gateway(routing: Routing) -> bool:
-    return routing.kind != "overflow" or routing.when_full != "queue" or routing.queues_on_api_failure
+def _needs_gateway(pattern: HostingPattern) -> bool:
+    routing = pattern.routing
+    return (
+        bool(pattern.faults)
+        or routing.kind != "overflow"
+        or routing.when_full != "queue"
+        or routing.queues_on_api_failure
+    )
 
 
 def _all_at_once(site: Site, on_progress: Callable[[float], None] | None) -> Close:

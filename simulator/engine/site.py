@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import simpy
 
+    from simulator.engine.faults import Timetable
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import Loss, RequestLog
     from simulator.scenario.patterns import HostingPattern
@@ -37,6 +38,7 @@ class Site:
         seed: Root of the random streams.
         replication: Number of the replication.
         plan: Replaces the measured replicas; None for them.
+        faults: What breaks when.
     """
 
     env: simpy.Environment
@@ -50,6 +52,7 @@ class Site:
     seed: int
     replication: int
     plan: ReplicaPlan | None
+    faults: Timetable
 
     def replica_plan(self, number: int) -> ReplicaPlan:
         """What the replicas of a cluster are made of.
@@ -84,5 +87,6 @@ class Site:
     def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend:
         """A metered API; `ApiBackend` says what becomes of what it refuses."""
         name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
+        episodes = self.faults.episodes.get(number, ())
         rng = stream(self.seed, self.replication, f"api/{name}")
-        return ApiBackend(self.env, api, number, self.table.output_tokens, self.log, rng, on_lost)
+        return ApiBackend(self.env, api, number, self.table.output_tokens, self.log, rng, on_lost, episodes)

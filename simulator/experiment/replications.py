@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from threading import Event, Thread
@@ -17,6 +18,7 @@ from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import write_tables
+from simulator.scenario.moments import moments_s
 from simulator.workload.synthesis import synthesise
 
 if TYPE_CHECKING:
@@ -151,6 +153,7 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         replication=task.replication,
         may_leave=[leave[name] for name in table.workloads],
         ttft_limit_s=[_ttft_limit_s(scenario, name) for name in table.workloads],
+        moments_s=partial(moments_s, horizon=scenario.horizon),
         on_progress=on_progress,
     )
     if task.tables and kept is not None:

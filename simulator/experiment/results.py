@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from simulator.analysis.metrics import BackendUse, RunSummary
+    from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
     from simulator.scenario.patterns import HostingPattern
 
@@ -56,6 +57,7 @@ class Requests:
     cancelled: int
     unfinished: int
     failed_over: dict[str, int]
+    lost: dict[str, int] = field(default_factory=dict)
 
     @property
     def failover_share(self) -> float:
@@ -124,6 +126,7 @@ class PatternResult:
         by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
             `e2e_p99_s`), its value in each replication; None where there is none.
         decisions: Where requests were sent first, and why.
+        timeline: What happened when in the first replication; None where nothing could break.
     """
 
     name: str
@@ -147,6 +150,7 @@ class PatternResult:
     usage: Usage | None = None
     by_replication: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     decisions: list[DecisionResult] = field(default_factory=list)
+    timeline: Timeline | None = None
 
     @property
     def objectives_met(self) -> bool:
@@ -212,6 +216,7 @@ def pattern_result(
         usage=usage,
         by_replication=by_replication(runs, bills),
         decisions=decision_results(pattern, runs, book),
+        timeline=runs[0].timeline,
     )
 
 
@@ -324,7 +329,11 @@ def _requests(groups: Sequence[Group]) -> Requests:
         reason: round(_mean(groups, lambda group, reason=reason: group.failed_over[reason]))  # type: ignore[misc]
         for reason in groups[0].failed_over
     }
-    return Requests(arrived=arrived, **whole, failed_over=failed_over)
+    lost = {
+        reason: round(_mean(groups, lambda group, reason=reason: group.lost[reason]))  # type: ignore[misc]
+        for reason in groups[0].lost
+    }
+    return Requests(arrived=arrived, **whole, failed_over=failed_over, lost=lost)
 
 
 def _sum_requests(parts: Sequence[Requests]) -> Requests:
@@ -336,6 +345,7 @@ def _sum_requests(parts: Sequence[Requests]) -> Requests:
         cancelled=sum(part.cancelled for part in parts),
         unfinished=sum(part.unfinished for part in parts),
         failed_over={reason: sum(part.failed_over[reason] for part in parts) for reason in parts[0].failed_over},
+        lost={reason: sum(part.lost[reason] for part in parts) for reason in parts[0].lost},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.plots import cost, decision, demand, latency, levels
+from simulator.plots import cost, decision, demand, latency, levels, timeline
 from simulator.plots.style import colours_of
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ class Plots:
     def failovers(self, pattern: str) -> go.Figure | None:
         """Requests that left their first backend or were lost, by hour and reason; None where there were none."""
         return demand.failovers(self.scenario, self.tables, pattern)
+
+    def timeline(self, pattern: str) -> go.Figure | None:
+        """Requests lost and failed over by the clock, with what was broken; None where nothing could break."""
+        return timeline.timeline(self.scenario, self.document, pattern)
 
     def _first_hosted(self) -> str:
         if not self.hosted:

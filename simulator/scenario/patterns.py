@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.apis import MeteredApi, spillover_fault
+from simulator.scenario.apis import LognormalDelay, MeteredApi, spillover_fault
 from simulator.scenario.base import (
     Config,
     FieldError,
@@ -18,6 +18,7 @@ from simulator.scenario.base import (
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ClusterCosts
+from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
@@ -87,6 +88,8 @@ class Cluster(Config):
     """Number of replicas."""
     engine: EngineSettings = EngineSettings()
     """vLLM settings."""
+    start_up: LognormalDelay = WARM_START
+    """From starting a replica on a machine that is there until it serves: weights, compilation, graph capture."""
     request_timeout: Seconds | None = None
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
     placement: Placement = Placement()
@@ -107,6 +110,8 @@ class _Pattern(Config):
     """One line for the report."""
     routing: Routing = Overflow()
     """Which request goes where."""
+    faults: list[FaultSource] = Field(default_factory=list)
+    """What breaks, at moments named here or at random."""
 
     @model_validator(mode="after")
     def _routed_to_backends_of_its_own(self) -> Self:
@@ -128,6 +133,16 @@ class _Pattern(Config):
             raise FieldError(("routing", "prices"), f"no price for {unpriced}")
         if isinstance(routing, (SeedAsWritten, SeedCorrected)) and not (self.hosted and self.metered):
             raise FieldError(("routing", "kind"), "the document's routers need a cluster and an API")
+        return self
+
+    @model_validator(mode="after")
+    def _breaks_what_it_has(self) -> Self:
+        for number, source in enumerate(self.faults):
+            for key, name in source.backends():
+                known = self.metered if key == "api" else self.hosted
+                if name not in known:
+                    message = f"no {key} '{name}'; this pattern has {', '.join(known) or 'none'}"
+                    raise FieldError(("faults", number, key), message)
         return self
 
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from simulator.scenario.apis import Retries
 from simulator.scenario.base import Config, FieldError, Name, PositiveInt, Seconds, Share
 from simulator.scenario.costs import TokenPrices
 from simulator.scenario.document_routers import AS_WRITTEN, CORRECTED, Router, Rule, WorkloadFacts, decide
@@ -28,6 +29,9 @@ class _Routing(Config):
     """Give up on a cluster after this long and send the request to the next backend."""
     on_error: Literal["fail_over", "fail"] = "fail_over"
     """What happens to a request that a backend refuses or loses."""
+    retries: Retries = Retries()
+    """What a client does with a request that a cluster lost to a fault, when no other backend is left; the defaults
+    are those of the `openai` package."""
     when_full: Literal["queue", "shed", "degrade"] = "queue"
     """What happens to a request that may use no API while no cluster has room for it: it waits in a cluster, is
     refused, or goes to the cluster `degrade_to`."""
