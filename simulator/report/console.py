@@ -11,6 +11,7 @@ from rich.text import Text
 
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.report.layout import NONE, section, table_of
+from simulator.report.second_opinions import how_sure, otherwise
 from simulator.report.unit_costs import unit_costs
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *_bullets("Reasons", decision.reasons[1:], "cyan"),
         *_bullets("Capacity", advice, "cyan"),
         *_bullets("What would change it", decision.what_would_change_it, "cyan"),
+        *_bullets("Rules of thumb that say otherwise", otherwise(decision), "dim"),
+        *_bullets("How sure the verdict is", how_sure(decision), "yellow"),
         _verdict(results),
     )
 

@@ -21,6 +21,15 @@ def results():
     return simulator.run(small())
 
 
+def test_second_opinions_are_there(results):
+    text = " ".join(shown(results).split())
+    decision = results.decision
+    assert decision.confidence.text in text
+    assert "staffing: the scenario does not say who would run a cluster" in text
+    for row in decision.rule_tables:
+        assert (f"{row.title}:" in text or f"{row.title} for {row.applies_to}:" in text) is (row.agrees is False)
+
+
 def test_everything_asked_for_is_on_the_page(results):
     text = shown(results, ["prices are old"])
     for result in results.patterns:
