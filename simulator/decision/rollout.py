@@ -9,7 +9,7 @@ from simulator.cost.prices import load_price_book
 from simulator.decision.adoption import Curve, adoption_curve
 from simulator.decision.purchase import once_usd
 from simulator.decision.results import run
-from simulator.decision.screening import missed
+from simulator.decision.screening import missed_beyond_chance
 from simulator.decision.strategies import Course, course
 from simulator.engine.dispatch import is_compiled, prepare
 from simulator.errors import Fault, ScenarioError
@@ -42,7 +42,7 @@ class PatternMonth:
         running_usd: The bill without it: what is paid once the hardware is there.
         e2e_p99_s: Of all requests; None where nothing completed.
         busy_fraction: Of its clusters; None without one.
-        missed: Why it will not do at this volume; None where it will.
+        missed: Why it will not do at this volume, beyond what chance explains; None where it will.
     """
 
     monthly_cost_usd: float
@@ -98,6 +98,7 @@ class RolloutResult:
         book: Price book.
         projection: Along the projected adoption.
         actual: Along the actual one; None where none is given.
+        warnings: What deserves doubt: models that retire on the way.
     """
 
     scenario: Scenario
@@ -105,6 +106,7 @@ class RolloutResult:
     book: PriceBook
     projection: Variant
     actual: Variant | None
+    warnings: list[str]
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data."""
@@ -119,6 +121,7 @@ class RolloutResult:
             "price_book": {"id": book.id, "date": str(book.date), "sha256": book.sha256},
             "projection": asdict(self.projection),
             "actual": None if self.actual is None else asdict(self.actual),
+            "warnings": self.warnings,
         }
         return dict(document(plain))
 
@@ -158,7 +161,20 @@ def rollout(
         for curve, row in zip(curves, questions, strict=True)
     ]
     book = load_price_book(scenario.prices.book)
-    return RolloutResult(scenario, replications, book, variants[0], variants[1] if len(variants) > 1 else None)
+    actual = variants[1] if len(variants) > 1 else None
+    return RolloutResult(scenario, replications, book, variants[0], actual, _retiring(scenario, names, plan, book))
+
+
+def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:
+    """Models that stop answering before the last month, whose price says nothing of their successor's."""
+    last = f"{months_of(scenario, plan)[-1]}-31"
+    found = {}
+    for name in names:
+        for api in scenario.hosting_patterns[name].metered.values():
+            entry = book.api_prices.get(api.model)
+            if entry is not None and entry.retires_on is not None and entry.retires_on.isoformat() <= last:
+                found[api.model] = f"{name}: {api.model} retires on {entry.retires_on}; from then on the price of"
+    return [f"{text} whatever succeeds it counts" for text in found.values()]
 
 
 def months_of(scenario: Scenario, plan: Rollout) -> list[str]:
@@ -228,10 +244,11 @@ def _answer(
     )
     hours = question.horizon.duration_s / 3600.0
     tokens = max((one.tokens.prompt + one.tokens.output for one in results.patterns if one.tokens), default=0)
-    return round(tokens * float(results.month_hours) / hours), {one.name: _month(one) for one in results.patterns}
+    months = {one.name: _month(one, question) for one in results.patterns}
+    return round(tokens * float(results.month_hours) / hours), months
 
 
-def _month(result: PatternResult) -> PatternMonth:
+def _month(result: PatternResult, question: Scenario) -> PatternMonth:
     if result.monthly_cost_usd is None or result.bill is None:
         return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons))
     latency = result.latency.get("e2e_s")
@@ -240,7 +257,7 @@ def _month(result: PatternResult) -> PatternMonth:
         running_usd=float(result.bill.running_usd),
         e2e_p99_s=latency.p99 if latency else None,
         busy_fraction=(result.utilisation or {}).get("busy_fraction"),
-        missed=missed(result),
+        missed=missed_beyond_chance(result, question),
     )
 
 

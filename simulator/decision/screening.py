@@ -104,6 +104,26 @@ def missed(result: PatternResult) -> str | None:
     return f"objectives not met for {shares}" if shares else None
 
 
+def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | None:
+    """`missed`, unless every shortfall is one that a pattern which keeps its objectives has in a month of twenty.
+
+    A workload of twenty requests misses a limit for 99 % of them by a single one. The probability of so few requests
+    within the limit, were the share as wanted, is binomial.
+    """
+    why = missed(result)
+    if why is None or result.saturation == "overloaded":
+        return why
+    from scipy.special import bdtr
+
+    for name, load in result.workloads.items():
+        objectives, arrived = scenario.workloads[name].objectives, load.requests.arrived
+        if load.objective_met is False and objectives is not None:
+            met = round((load.share_met or 0.0) * arrived)
+            if bdtr(met, arrived, objectives.share) < 0.05:
+                return why
+    return None
+
+
 def unready(team: Team | None, kind: str) -> str | None:
     """Why these people cannot run a pattern of this kind; None where they can, or nobody says who there is.
 

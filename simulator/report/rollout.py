@@ -31,6 +31,7 @@ def render(result: RolloutResult) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble((result.scenario.name, "bold"), f"  {result.scenario.description}")]
     for name, variant in variants:
         parts += [*_variant(name, variant)]
+    parts += [*_bullets("Take care", result.warnings)]
     if result.actual is not None:
         parts.append(Padding(Text(_gap(result.projection, result.actual), "bold"), (0, 0, 1, 0)))
     return Group(*parts)

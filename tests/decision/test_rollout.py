@@ -1,12 +1,14 @@
 """Rollouts, simulated."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from simulator.decision import results as answering
 from simulator.decision.results import run
 from simulator.decision.rollout import months_of, rollout
+from simulator.decision.screening import missed_beyond_chance
 from simulator.errors import ScenarioError
 from simulator.experiment import replications
 from simulator.experiment.checks import checked
@@ -14,6 +16,7 @@ from simulator.scenario.merging import apply_settings
 from simulator.scenario.scaling import scaled
 from simulator.scenario.yaml_source import Document
 from simulator.workload.synthesis import synthesise
+from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 GROWS = {"kind": "table", "points": [{"month": 1, "share": 0.25}, {"month": 4, "share": 1.0}]}
@@ -163,6 +166,26 @@ def test_users_must_be_known_to_be_waited_for():
     ((key, message),) = faults_of(rollout__users=None)
     assert key == "rollout.phases.1.from_users"
     assert "needs rollout.users" in message
+
+
+def test_a_model_that_retires_on_the_way_is_named(store):
+    early = rollout(scenario(**{"rollout.months": 1, "rollout.adoption": GROWS}), store=store)
+    assert early.warnings == []
+    late = rollout(scenario(**{"rollout.months": 1, "rollout.start": "2027-03"}), store=store)
+    assert late.warnings[0].startswith("api: bedrock/llama-3.3-70b retires on 2027-03-30")
+
+
+@pytest.mark.parametrize(
+    ("arrived", "met", "missed"),
+    [(20, 18, False), (20, 16, True), (2000, 1890, False), (2000, 1870, True)],
+)
+def test_a_month_is_missed_only_beyond_chance(arrived, met, missed):
+    """95 % wanted: 18 of 20 happen in a quarter of all months, 1,870 of 2,000 in hardly any."""
+    one = result("api", 10.0, met=False)
+    load = one.workloads["notes"]
+    load = replace(load, share_met=met / arrived, requests=replace(load.requests, arrived=arrived))
+    found = missed_beyond_chance(replace(one, workloads={"notes": load}), small())
+    assert (found is not None) is missed
 
 
 def test_a_scenario_without_a_rollout_has_none():
