@@ -18,6 +18,7 @@ import typer
 from simulator.apis_cli import apis
 from simulator.audit_cli import audit
 from simulator.bench.cli import bench
+from simulator.break_even_cli import break_even
 from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.gate_cli import check, compare
@@ -248,6 +249,7 @@ def report(
 app.command()(compliance)
 app.command()(sweep)
 app.command()(plan)
+app.command("break-even")(break_even)
 app.command()(rollout)
 app.command()(audit)
 app.command()(compare)

@@ -70,17 +70,18 @@ class CostCurve:
     cheapest: list[Cheapest]
 
 
-def cost_curve(costings: Mapping[str, Costing], choosable: Sequence[str]) -> CostCurve:
+def cost_curve(costings: Mapping[str, Costing], choosable: Sequence[str], basis: str = BASIS) -> CostCurve:
     """Cost of every pattern from nothing to two billion tokens a month, or twice today's volume.
 
     Args:
         costings: By pattern.
         choosable: Patterns that may be chosen; only these can be the cheapest.
+        basis: How what the clusters can serve came about.
     """
     today = max((one.tokens_per_month for one in costings.values()), default=0.0)
     most = max(float(REACH_TOKENS), 2.0 * today)
     series = [_series(name, one, most) for name, one in costings.items()]
-    return CostCurve(BASIS, round(today), series, cheapest([one for one in series if one.pattern in choosable]))
+    return CostCurve(basis, round(today), series, cheapest([one for one in series if one.pattern in choosable]))
 
 
 def _series(name: str, costing: Costing, most: float) -> Series:

@@ -17,7 +17,31 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
+    from simulator.experiment.results import PatternResult
     from simulator.scenario.schema import Scenario
+
+
+def costings_of(
+    scenario: Scenario,
+    results: Sequence[PatternResult],
+    book: PriceBook,
+    month_hours: Decimal,
+    capacity_tokens_per_month: Mapping[str, int],
+) -> dict[str, Costing]:
+    """What prices each of these patterns at other volumes, by name; see `with_outlook`."""
+    hourly = hourly_shape(scenario)
+    return {
+        result.name: Costing(
+            scenario.hosting_patterns[result.name],
+            result.usage,
+            book,
+            month_hours,
+            hourly,
+            capacity_tokens_per_month.get(result.name, 0),
+        )
+        for result in results
+        if result.usage is not None
+    }
 
 
 def with_outlook(
@@ -40,19 +64,8 @@ def with_outlook(
         month_hours: Length of the month that is billed.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
     """
-    hourly = hourly_shape(scenario)
-    costings = {
-        result.name: Costing(
-            scenario.hosting_patterns[result.name],
-            result.usage,
-            book,
-            month_hours,
-            hourly,
-            capacity_tokens_per_month.get(result.name, 0),
-        )
-        for result in screening.left["compliance"]
-        if result.usage is not None
-    }
+    known = screening.left["compliance"]
+    costings = costings_of(scenario, known, book, month_hours, capacity_tokens_per_month)
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)
     found = tornado(scenario, screening, costings, curve)

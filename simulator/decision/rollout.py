@@ -168,13 +168,17 @@ def rollout(
 def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:
     """Models that stop answering before the last month, whose price says nothing of their successor's."""
     last = f"{months_of(scenario, plan)[-1]}-31"
-    found = {}
+    users: dict[str, list[str]] = {}
     for name in names:
         for api in scenario.hosting_patterns[name].metered.values():
-            entry = book.api_prices.get(api.model)
-            if entry is not None and entry.retires_on is not None and entry.retires_on.isoformat() <= last:
-                found[api.model] = f"{name}: {api.model} retires on {entry.retires_on}; from then on the price of"
-    return [f"{text} whatever succeeds it counts" for text in found.values()]
+            users.setdefault(api.model, []).append(name)
+    found = []
+    for model, patterns in users.items():
+        entry = book.api_prices.get(model)
+        if entry is not None and entry.retires_on is not None and entry.retires_on.isoformat() <= last:
+            says = f"{model} retires on {entry.retires_on}; from then on the price of whatever succeeds it counts"
+            found.append(f"{', '.join(patterns)}: {says}")
+    return found
 
 
 def months_of(scenario: Scenario, plan: Rollout) -> list[str]:
