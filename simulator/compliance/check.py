@@ -15,7 +15,7 @@ from simulator.scenario.merging import nearest
 from simulator.scenario.patterns import api_key, cluster_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from simulator.compliance.registry import Registry
     from simulator.errors import Fault
@@ -79,9 +79,21 @@ class Assessment:
         """Plain data."""
         return {"disclaimer": DISCLAIMER, **asdict(self)}
 
+    def words(self) -> str:
+        """In one line."""
+        if self.registry is None:
+            return "not assessed: the scenario has no section 'compliance'"
+        count = len(self.not_assessed)
+        unsaid = f"{count} points are not stated" if count else "every point is stated"
+        return f"registry {self.registry['id']} of {self.registry['date']}; {unsaid}; engineering, not legal advice"
 
-def assess(scenario: Scenario) -> Assessment:
+
+def assess(scenario: Scenario, names: Collection[str] | None = None) -> Assessment:
     """Everything that can be said.
+
+    Args:
+        scenario: The scenario.
+        names: Only these hosting patterns; all when absent.
 
     Raises:
         ScenarioError: The registry cannot be read.
@@ -90,6 +102,8 @@ def assess(scenario: Scenario) -> Assessment:
     registry = load_registry(section.registry) if section else None
     patterns = []
     for name, pattern in scenario.hosting_patterns.items():
+        if names is not None and name not in names:
+            continue
         reasons = [text for _, text in refusals(scenario, name)]
         hops = data_flow(scenario, section, registry, name) if section and registry else []
         allowed = False if reasons else None if section is None else True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import QUANTILES
+from simulator.compliance.check import assess
 from simulator.cost.prices import book_excerpt, load_price_book
 from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.outlook import with_outlook
@@ -87,6 +88,7 @@ class Results:
             "currency": "USD",
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256},
             "patterns": [_pattern_document(result) for result in self.patterns],
+            "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
             "decision": self.decision.document(),
             "inputs": {
                 "scenario": self.scenario.resolved,

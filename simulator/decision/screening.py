@@ -68,8 +68,8 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
     """
     patterns, budget = scenario.hosting_patterns, scenario.constraints.monthly_cost_at_most
     rules: dict[str, Callable[[PatternResult], str | None]] = {
-        "feasibility": lambda result: _refusal(result, api=False),
-        "compliance": lambda result: _refusal(result, api=True),
+        "feasibility": lambda result: _refusal(result, "feasibility"),
+        "compliance": lambda result: _refusal(result, "compliance"),
         # A model that is gone stays in the comparison, but nobody can choose it.
         "availability": lambda result: _retired(patterns[result.name], book),
         "staffing": lambda result: unready(scenario.constraints.team, result.kind),
@@ -138,9 +138,9 @@ def unready(team: Team | None, kind: str) -> str | None:
     return f"nobody knows {', '.join(missing)}".replace("_", " ") if missing else None
 
 
-def _refusal(result: PatternResult, *, api: bool) -> str | None:
-    """Why a pattern was not simulated: an API because it may not see the prompts, a cluster for want of memory."""
-    return "; ".join(result.infeasible_reasons) or None if (result.kind == "metered_api") is api else None
+def _refusal(result: PatternResult, rule: str) -> str | None:
+    """Why a pattern was not simulated, if this rule forbade it."""
+    return "; ".join(result.infeasible_reasons) or None if (result.infeasible_by or "feasibility") == rule else None
 
 
 def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.compliance.check import refusals, unusable
 from simulator.cost.checks import price_faults
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 
 
 Misfits = dict[str, tuple[tuple[str, ...], str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a hosting pattern is not simulated.
+
+    Attributes:
+        rule: Whether its model does not fit its GPUs, or it may not see what it would get.
+        reasons: In words.
+    """
+
+    rule: Literal["feasibility", "compliance"]
+    reasons: list[str]
 
 
 def load_checked(
@@ -84,11 +98,11 @@ def check(scenario: Scenario) -> None:
     _raise([*faults, *_compliance_faults(scenario, _refused(scenario))])
 
 
-def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[str]]:
+def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]:
     """The same before simulating these patterns: one that does not fit, or may not see the prompts, is not feasible.
 
     Returns:
-        Why each such pattern is not, with the arithmetic.
+        Why each such pattern is not, with the arithmetic; a model that does not fit comes first.
 
     Raises:
         ScenarioError: Everything else that is wrong, or no pattern is left.
@@ -100,8 +114,8 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, list[s
         _raise(_misfit_faults(scenario, misfits))
     if {*misfits, *refused} == {*names}:
         _raise([*_misfit_faults(scenario, misfits), *_compliance_faults(scenario, refused)])
-    messages = {name: [message] for name, (_, message) in misfits.items()}
-    return {name: [text for _, text in found] for name, found in refused.items()} | messages
+    barred = {name: Unfit("compliance", [text for _, text in found]) for name, found in refused.items()}
+    return barred | {name: Unfit("feasibility", [message]) for name, (_, message) in misfits.items()}
 
 
 def _raise(faults: list[Fault]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import BackendUse, RunSummary
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.checks import Unfit
     from simulator.scenario.patterns import HostingPattern
 
 
@@ -134,6 +135,7 @@ class PatternResult:
     description: str
     feasible: bool
     infeasible_reasons: list[str]
+    infeasible_by: str | None = None
     monthly_cost_usd: Interval | None = None
     cost_lines_usd: dict[str, float] = field(default_factory=dict)
     one_off_usd: dict[str, float] = field(default_factory=dict)
@@ -357,9 +359,16 @@ def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
     )
 
 
-def refused(name: str, pattern: HostingPattern, reasons: list[str]) -> PatternResult:
+def refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
     """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
-    return PatternResult(name, pattern.kind, pattern.description, feasible=False, infeasible_reasons=reasons)
+    return PatternResult(
+        name,
+        pattern.kind,
+        pattern.description,
+        feasible=False,
+        infeasible_reasons=unfit.reasons,
+        infeasible_by=unfit.rule,
+    )
 
 
 def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything

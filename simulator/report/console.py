@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from simulator.compliance.check import assess
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
@@ -39,6 +40,7 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *unit_costs(results),
         _definitions(results),
         *_bullets("Take care", warnings, "yellow"),
+        *_bullets("Compliance", [assess(results.scenario).words()], "cyan"),
         *_bullets("How sure the step times are", _doubts(results), "yellow"),
         *_bullets("Reasons", decision.reasons[1:], "cyan"),
         *_bullets("Capacity", advice, "cyan"),

@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
+from simulator.compliance.check import refusals
 from simulator.cost.bill import monthly_bill
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
@@ -179,9 +180,14 @@ def plan(
 
     def simulate(one: Candidate) -> bool:
         """Whether it meets every objective."""
-        alone = scenario.model_copy(update={"hosting_patterns": {name: one.pattern}})
         results = run(
-            alone, replications=replications, jobs=jobs, folder=store, tables=False, band=False, outlook=False
+            _alone(scenario, name, one),
+            replications=replications,
+            jobs=jobs,
+            folder=store,
+            tables=False,
+            band=False,
+            outlook=False,
         )
         one.result = results.patterns[0]
         one.refused = "; ".join(one.result.infeasible_reasons) or missed(one.result)
@@ -198,13 +204,18 @@ def plan(
         (metered,) = base.metered.values()
         for model in space.api_models or (metered.model,):
             api = metered.model_copy(update={"model": model})
-            simulate(Candidate(model, base.model_copy(update={"api": api, "apis": None}), 0.0))
+            candidate = Candidate(model, base.model_copy(update={"api": api, "apis": None}), 0.0)
+            if reason := _barred(scenario, name, candidate):
+                answer.refused[model] = reason
+            else:
+                simulate(candidate)
     else:
         families = []
         for family in _families(base, space):
             made = _candidates(base, family, space, book, month)
-            if isinstance(made, str):
-                answer.refused[family.label()] = made
+            reason = made if isinstance(made, str) else _barred(scenario, name, made[0])
+            if isinstance(made, str) or reason:
+                answer.refused[family.label()] = reason
             else:
                 families.append((family, made))
         for family, candidates in sorted(families, key=lambda pair: pair[1][0].at_least_usd):
@@ -215,6 +226,16 @@ def plan(
                 )
     answer.simulated.sort(key=lambda one: one.cost_usd)
     return answer
+
+
+def _alone(scenario: Scenario, name: str, one: Candidate) -> Scenario:
+    """The question with this candidate as its only pattern."""
+    return scenario.model_copy(update={"hosting_patterns": {name: one.pattern}})
+
+
+def _barred(scenario: Scenario, name: str, one: Candidate) -> str:
+    """Why a candidate may not see the prompts; empty when it may."""
+    return "; ".join(text for _, text in refusals(_alone(scenario, name, one), name))
 
 
 def _families(base: SelfHostedPattern | HybridPattern, space: Space) -> list[Family]:

@@ -159,7 +159,7 @@ def test_validation_refuses(site, name, changes, pattern, line, says, capsys):
 def test_the_run_refuses(site, name, changes, pattern, line, says):
     scenario = load_checked(site(*changes), must_fit=False)
     try:
-        reasons = check_patterns(scenario, [*scenario.hosting_patterns])[pattern]
+        reasons = check_patterns(scenario, [*scenario.hosting_patterns])[pattern].reasons
     except ScenarioError as error:
         reasons = str(error).splitlines()
     assert any(says in reason for reason in reasons), reasons

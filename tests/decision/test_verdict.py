@@ -19,7 +19,10 @@ CAPACITY = {"rented": 10**10, "bought": 10**10, "hybrid": 10**10}
 def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable", busy=0.1):
     """What `decide` reads of a pattern."""
     if not feasible:
-        return PatternResult(name, KINDS[name], "", feasible=False, infeasible_reasons=["it may not"])
+        rule = "compliance" if KINDS[name] == "metered_api" else "feasibility"
+        return PatternResult(
+            name, KINDS[name], "", feasible=False, infeasible_reasons=["it may not"], infeasible_by=rule
+        )
     requests, tokens = Requests(100, 100, 0, 0, 0, 0, {}), Tokens(3000, 0, 1000)
     load = WorkloadResult({}, requests, tokens, 0.97 if met else 0.949999, 0.9, met)
     use = {"busy_fraction": busy, "batch_occupancy": busy, "kv_occupancy": busy, "capacity_fraction": busy}

@@ -35,6 +35,7 @@ def test_the_document_has_the_published_shape(results):
         "currency",
         "price_book",
         "patterns",
+        "compliance",
         "decision",
         "inputs",
     ]
