@@ -61,7 +61,8 @@ def difference(base: Sequence[float], new: Sequence[float], level: float = 0.95)
     error = sum(errors)
     if error == 0.0:
         return Estimate(mean, mean, mean)
-    freedom = error**2 / sum(part**2 / (len(side) - 1) for part, side in zip(errors, (base, new), strict=True))
+    # Shares of the error, not its square: that of a tiny one is zero.
+    freedom = 1.0 / sum((part / error) ** 2 / (len(side) - 1) for part, side in zip(errors, (base, new), strict=True))
     half = student(freedom, level) * sqrt(error)
     return Estimate(mean, mean - half, mean + half)
 
