@@ -23,7 +23,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.replications import replicate, representatives
-from simulator.experiment.results import PatternResult, document, pattern_result, refused
+from simulator.experiment.results import PatternResult, document, pattern_result
 from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.version import package_version
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.checks import Unfit
     from simulator.experiment.results import Latency, Requests
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
@@ -226,7 +227,7 @@ def run(
 
     def priced(replications: slice) -> list[PatternResult]:
         return [
-            refused(name, pattern, refusals[name])
+            _refused(name, pattern, refusals[name])
             if name in refusals
             else pattern_result(
                 name,
@@ -249,6 +250,11 @@ def run(
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
         decision = with_outlook(decision, scenario, screening, each, book, month, monthly)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
+
+
+def _refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
+    """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
+    return PatternResult(name, pattern.kind, pattern.description, False, unfit.reasons, unfit.rule)
 
 
 def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[Path, Tables]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import BackendUse, RunSummary
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
-    from simulator.experiment.checks import Unfit
     from simulator.scenario.patterns import HostingPattern
 
 
@@ -356,18 +355,6 @@ def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
         prompt=sum(part.prompt for part in parts),
         cached_prompt=sum(part.cached_prompt for part in parts),
         output=sum(part.output for part in parts),
-    )
-
-
-def refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
-    """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
-    return PatternResult(
-        name,
-        pattern.kind,
-        pattern.description,
-        feasible=False,
-        infeasible_reasons=unfit.reasons,
-        infeasible_by=unfit.rule,
     )
 
 
