@@ -16,6 +16,7 @@ TITLES: Final = {
     "azure-llm-2024": ("Azure's public LLM trace of 2024, code or conv (CSV)", "azure_llm"),
     "burstgpt": ("BurstGPT, with or without sessions (CSV)", "burstgpt"),
     "mooncake": ("Mooncake's public traces (JSON lines)", "mooncake"),
+    "servegen": ("ServeGen client files; requests are drawn (CSV, a folder of them)", "servegen"),
     "splitwise": ("a trace of splitwise-sim (CSV)", "splitwise"),
     "csv": ("any table of requests; --column says what its columns hold (CSV, JSON, Parquet)", "csv_columns"),
     "litellm": ("LiteLLM spend logs (CSV, JSON, Parquet)", "litellm"),
@@ -25,6 +26,9 @@ TITLES: Final = {
     "nginx": ("Nginx access log; tokens estimated from bytes (lines, JSON)", "nginx"),
     "azure-apim": ("Azure API Management language model log (CSV, JSON)", "azure_apim"),
     "azure-diagnostics": ("Azure OpenAI diagnostics; --column as for csv (CSV, JSON)", "csv_columns"),
+    "openai-usage": ("OpenAI usage of an organisation; requests are drawn (JSON, CSV)", "openai_usage"),
+    "azure-monitor": ("Azure Monitor metrics; requests are drawn (JSON, CSV)", "azure_monitor"),
+    "vllm-prometheus": ("vLLM histograms in Prometheus; requests are drawn (JSON)", "vllm_prometheus"),
     "bedrock": ("Amazon Bedrock model invocation log (JSON lines)", "bedrock"),
 }
 

@@ -16,7 +16,7 @@ from simulator.workload.importers.tally import Tally
 from simulator.workload.trace import is_workload_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -92,6 +92,7 @@ class Context:
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _ordinals: dict[int, int] = field(default_factory=dict)
     _paths: Paths | None = None
+    _files: int = 0
 
     def assume(self, *sentences: str) -> None:
         """Say in the header what the log does not and was assumed; once each."""
@@ -106,6 +107,11 @@ class Context:
     def said(self) -> tuple[str, ...]:
         """All that was assumed."""
         return (*self.assumed, *((self._paths.told(),) if self._paths else ()))
+
+    def next_file(self) -> int:
+        """Number of the file that begins, so that each is drawn by a stream of its own."""
+        self._files += 1
+        return self._files
 
     def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
         """A number for each value under a key that nobody keeps; 0 where there is none."""
@@ -127,6 +133,29 @@ class Context:
         return int.from_bytes(blake2b(data, digest_size=8, key=self._key).digest(), "big", signed=True) or 1
 
 
+def label_field(labels: Labels, allowed: Iterable[str]) -> str | None:
+    """The field that names workloads, of those that a format has.
+
+    Raises:
+        TraceError: It has no such field.
+    """
+    if labels.by is not None and labels.by not in allowed:
+        raise TraceError(f"--label-by: expected one of {', '.join(allowed) or 'nothing: it has no such field'}")
+    return labels.by
+
+
+def own_columns(context: Context, allowed: Iterable[str]) -> Mapping[str, str]:
+    """The user's names for fields, of those that a format lets them name.
+
+    Raises:
+        TraceError: Another is named.
+    """
+    if unknown := sorted(context.columns.keys() - set(allowed)):
+        names = ", ".join(allowed) or "nothing: this format has its own"
+        raise TraceError("\n".join(f"--column {name}: expected one of {names}" for name in unknown))
+    return context.columns
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A kind of log and how to read it.
@@ -137,9 +166,9 @@ class Format:
         source: What the header says of the origin.
         licence: Of public data.
         patterns: Names of its files, when a folder is imported.
+        columns: Fields whose names in the log the user may give.
         own_zero: Times always count from a zero of the log's own.
         public: Published without content; nothing in it needed to be dropped.
-        aggregate: The log has no single requests; they are drawn.
     """
 
     name: str
@@ -147,9 +176,9 @@ class Format:
     source: str
     licence: str = "not stated; the operator's own record"
     patterns: tuple[str, ...] = ("*.csv", "*.json", "*.jsonl", "*.ndjson", "*.parquet")
+    columns: tuple[str, ...] = ()
     own_zero: bool = False
     public: bool = False
-    aggregate: bool = False
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.units import WEEK_S
+from simulator.workload.importers.context import own_columns
 from simulator.workload.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.workload.importers.source import source_files
 from simulator.workload.importers.spill import Spill
@@ -56,6 +57,7 @@ def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wi
     trace_suffix(target)
     if not target.parent.is_dir():
         raise TraceError(f"{target}: there is no folder {target.parent}")
+    own_columns(context, kind.columns)
     files = source_files(source, kind.patterns)
     if target.resolve() in [path.resolve() for path in files]:
         raise TraceError(f"{target}: source and target are the same file")

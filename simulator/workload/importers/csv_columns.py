@@ -52,9 +52,6 @@ _DIAGNOSTICS: Final = Table(
 def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
     """With the user's columns in place of the format's. `duration` says that times are those of the end."""
     own = context.columns
-    if unknown := sorted(own.keys() - table.fields.keys()):
-        allowed = ", ".join(table.fields)
-        raise TraceError("\n".join(f"--column {name}: expected one of {allowed}" for name in unknown))
     fields = dict(table.fields) | {name: (column,) for name, column in own.items()}
     table = replace(table, fields=fields, ends="duration" in own)
     if "arrival_s" in own:
@@ -66,6 +63,11 @@ def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
 
 
 FORMATS = (
-    Format(name="csv", read=partial(_read, table=_PLAIN), source="a table of requests"),
-    Format(name="azure-diagnostics", read=partial(_read, table=_DIAGNOSTICS), source="Azure OpenAI diagnostics"),
+    Format(name="csv", read=partial(_read, table=_PLAIN), source="a table of requests", columns=tuple(_PLAIN.fields)),
+    Format(
+        name="azure-diagnostics",
+        read=partial(_read, table=_DIAGNOSTICS),
+        source="Azure OpenAI diagnostics",
+        columns=tuple(_DIAGNOSTICS.fields),
+    ),
 )

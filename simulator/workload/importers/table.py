@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from simulator.errors import TraceError
+from simulator.workload.importers.context import label_field
 from simulator.workload.importers.records import Records, read_records
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.values import NS, instants_ns, numbers, seconds_ns, whole
@@ -63,9 +63,7 @@ class Table:
 
     def rows(self, records: Records, context: Context) -> Rows:
         """Rows of these records; counts those that are left out or wrong."""
-        labels = context.labels
-        if labels.by is not None and labels.by not in self.labels:
-            raise TraceError(f"--label-by: expected one of {', '.join(self.labels) or 'nothing: it has no such field'}")
+        label_field(context.labels, self.labels)
         screen = _Screen(records, context)
         for name, reason in self.leave_out.items():
             screen.leave_out([reason(value) for value in records.columns[name]])

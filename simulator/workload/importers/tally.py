@@ -17,11 +17,13 @@ _NAMED: Final = 5
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one import; `rows = imported + duplicates + left out + wrong`.
+    """Counts of one import; `rows = imported - drawn + intervals + duplicates + left out + wrong`.
 
     Attributes:
-        rows: Records read.
+        rows: Records read, or intervals of a log that only counts.
         imported: Requests in the trace.
+        intervals: Intervals out of which requests were drawn.
+        drawn: Requests drawn out of them.
         duplicates: Of one and the same request, by its identity in the source.
         disordered: Rows that began before the row ahead of them; they were sorted.
         left_out: By reason, records that are no request that was served.
@@ -31,11 +33,22 @@ class Tally:
 
     rows: int = 0
     imported: int = 0
+    intervals: int = 0
+    drawn: int = 0
     duplicates: int = 0
     disordered: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     wrong: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
+
+    def draw(self, requests: int) -> None:
+        """Count an interval out of which so many requests are drawn."""
+        self.intervals += 1
+        self.drawn += requests
+
+    def regroup(self, parts: int, intervals: int) -> None:
+        """So many records read were parts of so many intervals: those are the rows."""
+        self.rows += intervals - parts
 
     def leave_out(self, reason: str, count: int) -> None:
         """Count records that are right but are not wanted."""
@@ -71,7 +84,8 @@ class Tally:
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         wrong = [{"reason": key, "count": count, "first": self.places[key]} for key, count in self.wrong.items()]
-        counts = {name: getattr(self, name) for name in ("rows", "imported", "duplicates", "disordered")}
+        names = ("rows", "imported", "intervals", "drawn", "duplicates", "disordered")
+        counts = {name: getattr(self, name) for name in names}
         return counts | {"left_out": dict(self.left_out), "wrong": wrong}
 
 

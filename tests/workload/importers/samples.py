@@ -118,7 +118,64 @@ APIM = (
     "RequestMessages\n"
 )
 
-SAMPLES = [
+
+def series(name, values, le=None):
+    labels = {"__name__": f"vllm:{name}", "model_name": CANARY, "instance": CANARY, "engine": "0"}
+    labels |= {} if le is None else {"le": le}
+    return {"metric": labels, "values": [[T0 + 60 * at, str(value)] for at, value in enumerate(values)]}
+
+
+def prometheus(*found):
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": list(found)}})
+
+
+def metric(name, *totals):
+    deployment = {"name": {"value": "modeldeploymentname"}, "value": CANARY}
+    data = [{"timeStamp": f"2024-05-14T00:0{at}:00Z", "total": total} for at, total in enumerate(totals)]
+    return {"id": CANARY, "name": {"value": name, "localizedValue": CANARY}, "unit": "Count",
+            "timeseries": [{"metadatavalues": [deployment], "data": data}]}  # fmt: skip
+
+
+def usage(day, requests, prompt, output):
+    result = {
+        "object": "organization.usage.completions.result", "input_tokens": prompt, "output_tokens": output,
+        "num_model_requests": requests, "project_id": CANARY, "user_id": CANARY, "api_key_id": CANARY, "model": CANARY,
+    }  # fmt: skip
+    return {
+        "object": "bucket",
+        "start_time": T0 + 86_400 * day,
+        "end_time": T0 + 86_400 * (day + 1),
+        "results": [result],
+    }
+
+
+@dataclass(frozen=True)
+class Counted(Sample):
+    """A log that only counts: the sums of requests, prompt and output tokens; `rows` is empty."""
+
+    sums: tuple[int, int, int] = (0, 0, 0)
+
+
+COUNTED = [
+    Counted("openai-usage", json.dumps({"object": "page", "data": [usage(0, 3, 1000, 500), usage(1, 0, 0, 0),
+            usage(2, 7, 70_001, 77)], "next_page": CANARY}), [], sums=(10, 71_001, 577), left_out=1),
+    Counted("azure-monitor", json.dumps({"cost": 0, "interval": "PT1M", "namespace": CANARY, "value": [
+            metric("AzureOpenAIRequests", 2.0, 0.0, 4.0), metric("ProcessedPromptTokens", 3001.0, 0.0, 40.0),
+            metric("GeneratedTokens", 100.0, 0.0, 401.0), metric("TotalErrors", 1.0)]}, indent=1), [],
+            sums=(6, 3041, 501), left_out=2),
+    Counted("vllm-prometheus", prometheus(
+            *(series("request_prompt_tokens_bucket", values, le)
+              for le, values in [("100.0", (5, 6, 6, 0)), ("200.0", (5, 8, 8, 1)), ("+Inf", (6, 10, 10, 2))]),
+            series("request_prompt_tokens_sum", (900, 1600, 1600, 400)),
+            *(series("request_generation_tokens_bucket", values, le)
+              for le, values in [("50.0", (6, 9, 9, 2)), ("+Inf", (6, 10, 10, 2))]),
+            series("request_generation_tokens_sum", (100, 250, 250, 60)), series("e2e_latency_seconds_sum", (1,))),
+            [], sums=(6, 1100, 210), left_out=2),
+    Counted("servegen", "0,0.01,1.2,Gamma,0.72,139\n600,0,0,,,\n1200,0.02,1.3,Weibull,0.75,42\n"
+            "1800,0.01,1,Gamma,1,100\n", [], left_out=1),
+]  # fmt: skip
+
+SINGLE = [
     Sample(
         "azure-llm-2023",
         "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-14 00:00:01.0000000,1200,300\n"
@@ -226,3 +283,4 @@ SAMPLES = [
     Sample("bedrock", lines(bedrock(1, 1100, 300), bedrock(3, 2300, 150), {"message": json.dumps(bedrock(6, 500, 90))},
                             bedrock(7, 5, 0, errorCode=CANARY)), THREE, left_out=1),
 ]  # fmt: skip
+SAMPLES = [*SINGLE, *COUNTED]

@@ -10,7 +10,7 @@ import pytest
 from simulator.workload.importers import TITLES
 from simulator.workload.trace import read_trace
 from tests.command import run
-from tests.workload.importers.samples import SAMPLES
+from tests.workload.importers.samples import SAMPLES, SINGLE
 
 
 def convert(sample, source, target, capsys, *options):
@@ -24,7 +24,7 @@ def test_every_format_has_a_sample_and_a_place_in_the_help(capsys):
     assert all(f"{name}: " in out for name in TITLES)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", SINGLE, ids=lambda sample: sample.name)
 def test_what_stands_in_a_log_stands_in_the_trace(tmp_path, capsys, sample):
     source = tmp_path / "log"
     source.write_text(sample.text)
@@ -41,7 +41,7 @@ def test_what_stands_in_a_log_stands_in_the_trace(tmp_path, capsys, sample):
     assert table.output_tokens.tolist() == list(output)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", SINGLE, ids=lambda sample: sample.name)
 def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sample):
     folder = tmp_path / "logs" / "deeper"
     folder.mkdir(parents=True)
