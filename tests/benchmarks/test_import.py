@@ -1,0 +1,56 @@
+"""Speed and memory of importing a CSV of 10 million rows, in order and shuffled."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROWS = 10_000_000
+#: The command as a user runs it, and what it took.
+CHILD = """
+import json, resource, sys, time
+from simulator.cli import main
+start = time.perf_counter()
+try:
+    main(["trace", "convert", "--format", "azure-llm-2024", *sys.argv[1:], "--json"])
+except SystemExit as stop:
+    code = stop.code
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"code": code, "wall_s": time.perf_counter() - start, "cpu_s": used.ru_utime + used.ru_stime,
+                  "rss_bytes": used.ru_maxrss * 1024}), file=sys.stderr)
+"""
+
+
+def write_log(path, shuffled):
+    rng = np.random.default_rng(1)
+    step = 500_000
+    starts = np.arange(0, ROWS, step)
+    with path.open("w") as file:
+        file.write("TIMESTAMP,ContextTokens,GeneratedTokens\n")
+        for start in rng.permutation(starts) if shuffled else starts:
+            at_us = 1_715_644_800_000_000 + (start + np.arange(step)) * 60_000
+            frame = pd.DataFrame({"t": pd.to_datetime(at_us, unit="us").strftime("%Y-%m-%d %H:%M:%S.%f+00:00")})
+            frame["p"], frame["o"] = rng.integers(1, 8000, step), rng.integers(1, 800, step)
+            (frame.sample(frac=1, random_state=1) if shuffled else frame).to_csv(file, header=False, index=False)
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
+def test_ten_million_rows(tmp_path, shuffled):
+    log = tmp_path / "log.csv"
+    write_log(log, shuffled)
+    asked = [sys.executable, "-c", CHILD, str(log), str(tmp_path / "t.parquet")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert found["code"] == 0
+    assert json.loads(done.stdout)["rows"]["imported"] == ROWS
+    print(
+        f"\n{ROWS:,} rows, {log.stat().st_size / 1e6:,.0f} MB: {found['wall_s']:.0f} s, {ROWS / found['wall_s']:,.0f} "
+        f"rows/s ({ROWS / found['cpu_s']:,.0f} for each second of processor), {found['rss_bytes'] / 1e6:,.0f} MB at most"
+    )
+    assert found["rss_bytes"] < 1e9
