@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from simulator.errors import TraceError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     Unpack = Callable[[Any], Iterable[Any]]
 
 CHUNK: Final = 1 << 15
+#: Rows of a CSV held as lists: few, so that they stay where the processor finds them at once.
+_SLICE: Final = 1 << 11
+_LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 #: Longest value of a CSV file and longest line of JSON: long prompts pass, a missing quote does not eat the file.
 LONGEST: Final = 1 << 24
 
@@ -92,42 +96,54 @@ def _csv_records(
         raise TraceError("\n".join(f"{path}:1: no column {name}" for name in missing))
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     width, more = len(header), True
+    lines: list[int] = []
+    columns: dict[str, list[Any]] = {field: [] for field in fields}
     while more:
-        rows, ends, more = _some(reader, at, path, tally)
-        lines = [end + 1 for end in [at.line, *ends[:-1]]] if ends else []
-        at.line = ends[-1] if ends else at.line
-        good = [number for number, row in enumerate(rows) if len(row) == width]
-        if len(good) < len(rows):
-            ragged = [line for line, row in zip(lines, rows, strict=True) if row and len(row) != width]
-            tally.rows += len(ragged)
+        rows, starts, more = _some(reader, at, path, tally)
+        tally.rows += sum(map(bool, rows))
+        if set(map(len, rows)) - {width}:
+            ragged = [line for line, row in zip(starts, rows, strict=True) if row and len(row) != width]
             tally.reject(path, ragged, "more or fewer values than the first line has")
-            rows, lines = [rows[number] for number in good], [lines[number] for number in good]
-        tally.rows += len(rows)
-        if rows:
-            yield Records(path, lines, {field: _first_of(rows, found) for field, found in places.items()})
+            starts = [line for line, row in zip(starts, rows, strict=True) if len(row) == width]
+            rows = [row for row in rows if len(row) == width]
+        lines += starts
+        for field, found in places.items():
+            columns[field] += _first_of(rows, found)
+        if lines and (len(lines) >= CHUNK or not more):
+            yield Records(path, lines, columns)
+            lines, columns = [], {field: [] for field in fields}
 
 
 def _some(reader: Any, at: Position, path: Path, tally: Tally) -> tuple[list[list[str]], list[int], bool]:  # noqa: ANN401 - csv has no public type
-    """Up to a chunk of rows, the line at which each ends, and whether there may be more."""
+    """Some rows, the line at which each begins, and whether there may be more; a row of a blank line is empty."""
     rows: list[list[str]] = []
-    ends: list[int] = []
+    before = at.line
     try:
-        for row in islice(reader, CHUNK):
-            rows.append(row)
-            ends.append(reader.line_num + 1)
-    except BROKEN:
-        at.line = (ends[-1] if ends else at.line) + 1
-        raise
-    except csv.Error as error:
-        line = (ends[-1] if ends else at.line) + 1
+        rows.extend(islice(reader, _SLICE))
+        more = len(rows) == _SLICE
+    except (*BROKEN, csv.Error) as error:
+        starts = _starts(rows, before, None)
+        at.line = starts.pop()
+        if not isinstance(error, csv.Error):
+            raise
         if "unexpected end" in str(error):
-            raise TraceError(f"{path}:{line}: a quoted value begins in this row and never ends") from None
+            raise TraceError(f"{path}:{at.line}: a quoted value begins in this row and never ends") from None
         tally.rows += 1
-        tally.reject(path, [line], "broken quoting, or a value of more than 16 million characters")
-        rows.append([])
-        ends.append(reader.line_num + 1)
-        return rows, ends, True
-    return rows, ends, len(rows) == CHUNK
+        tally.reject(path, [at.line], "broken quoting, or a value of more than 16 million characters")
+        at.line, more = reader.line_num + 1, True
+    else:
+        starts = _starts(rows, before, reader.line_num + 1)[:-1]
+        at.line = reader.line_num + 1
+    return rows, starts, more
+
+
+def _starts(rows: list[list[str]], before: int, after: int | None) -> list[int]:
+    """The line at which each row begins, and the next; the last line read was `before`, and now is `after`."""
+    if after is not None and after - before == len(rows):
+        return list(range(before + 1, after + 2))
+    # Some value has line ends of its own.
+    taken = [1 + sum(len(_LINE_ENDS.findall(value)) for value in row) for row in rows]
+    return list(accumulate(taken, initial=before + 1))
 
 
 def _header(start: str, fields: Fields) -> tuple[list[str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,13 +22,19 @@ _ISO: Final = re.compile(
     r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?$"
 )
 _ZONED: Final = re.compile(r"(?:Z|UTC|[T ][\d:.]+ ?[+-]\d\d(?::?\d\d)?)$")
+_LONGEST: Final = 64
 _NUMBER: Final = re.compile(r"^\d{1,19}(?:\.\d*)?$")
 
 
 def numbers(values: Sequence[object]) -> NDArray[np.float64]:
     """Each value as a number, NaN where it is none; text such as `"12"` is one, true and false are not."""
     import pandas as pd
+    import pyarrow as pa
 
+    try:  # nothing but text, all of it numbers
+        return np.asarray(pa.array(values, pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        pass
     plain = [
         value if type(value) in (str, float) or (type(value) is int and abs(value) < 2**53) else None
         for value in values
@@ -62,7 +68,7 @@ def instants_ns(
     """
     import pandas as pd
 
-    text = pd.Series([_as_text(value) for value in values], dtype="str")
+    text = pd.Series(_texts(values), dtype="str")
     found = np.zeros(len(text), np.int64)
     done = np.zeros(len(text), np.bool_)
     epoch = text.str.match(_NUMBER).to_numpy(bool)
@@ -83,10 +89,25 @@ def instants_ns(
     return found, ~(done & inside)
 
 
+def _texts(values: Sequence[object]) -> Any:  # noqa: ANN401 - a column of pandas's or pyarrow's
+    """Moments as text without blanks around it, empty where there is none or it is too long to be one."""
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import compute
+
+    try:
+        column = compute.utf8_trim_whitespace(compute.fill_null(pa.array(values, pa.string()), ""))
+        if len(column) and compute.max(compute.utf8_length(column)).as_py() < _LONGEST:
+            return pd.array(column, dtype="str")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        pass
+    return [_as_text(value) for value in values]
+
+
 def _as_text(value: object) -> str:
     if type(value) is str:
-        return value.strip() if len(value) < 64 else ""
-    return str(value) if type(value) in (int, float) else ""
+        return value.strip().encode("utf-8", "replace").decode() if len(value) < _LONGEST else ""
+    return str(value) if type(value) in (int, float) and abs(value) < 1e20 else ""  # type: ignore[arg-type]
 
 
 def _since_1970(text: pd.Series[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
