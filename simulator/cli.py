@@ -236,6 +236,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to.", show_default="RUN/report.html")
     ] = None,
+    rollout_file: Annotated[
+        Path | None,
+        typer.Option("--rollout", metavar="FILE", help="What 'simulator rollout --json' printed, to go into it."),
+    ] = None,
 ) -> None:
     """Write a run as one HTML file that opens offline.
 
@@ -243,7 +247,7 @@ def report(
     """
     from simulator.report.page import write_page
 
-    typer.echo(f"wrote {write_page(kept, output)}", err=True)
+    typer.echo(f"wrote {write_page(kept, output, rollout_file)}", err=True)
 
 
 app.command()(compliance)

@@ -113,3 +113,28 @@ def rollout_cash(document: Mapping[str, Any]) -> go.Figure:
             marker={"color": GREY, "size": 10, "symbol": "diamond"},
         )
     return drawn
+
+
+def rollout_volume(document: Mapping[str, Any]) -> go.Figure:
+    """Tokens a month, as projected, and as the curve through what was observed has them.
+
+    Args:
+        document: The JSON document of a rollout.
+    """
+    drawn = figure(
+        height=260,
+        x={"type": "category", "nticks": 13},
+        y={"title": "million tokens a month", "tickformat": ",", "rangemode": "tozero"},
+    )
+    for name, colour in (("projection", COLOURS[0]), ("actual", COLOURS[1])):
+        course = document.get(name)
+        if course:
+            drawn.add_scatter(
+                x=[month["date"] for month in course["months"]],
+                y=[month["tokens_per_month"] / 1e6 for month in course["months"]],
+                mode="lines+markers",
+                name=name,
+                line={"color": colour, "width": 2},
+                marker={"size": 5},
+            )
+    return drawn

@@ -37,6 +37,7 @@ _SECTIONS: Final = {
     "compare": "Comparison",
     "change": "What would change it",
     "cost": "Cost",
+    "rollout": "Rollout",
     "wait": "Waiting",
     "busy": "GPUs",
     "demand": "Demand",
@@ -45,30 +46,41 @@ _SECTIONS: Final = {
 }
 
 
-def write_page(run: Path, target: Path | None = None) -> Path:
+def write_page(run: Path, target: Path | None = None, rollout: Path | None = None) -> Path:
     """Write the report of a run directory.
 
     Args:
         run: The directory.
         target: The file; `report.html` in the directory when absent.
+        rollout: What `simulator rollout --json` printed, to go into the report.
 
     Returns:
         The file written.
 
     Raises:
-        RunStoreError: There is no run, it was kept by an earlier version, or the file cannot be written.
+        RunStoreError: There is no run, it was kept by an earlier version, or what is given as a rollout is none.
+        SimulatorError: The file cannot be written.
     """
     document, manifest = read_summary(run), read_manifest(run)
     if "inputs" not in document:
         raise RunStoreError(f"{run} was kept by an earlier version, without its inputs; simulate it again")
     scenario = load_scenario(run / "scenario.yaml")
     plots = Plots(scenario, document, Tables(run=run, shared=manifest["same_simulation"]))
-    page = render_page(
-        document, plots, manifest, warnings_about(scenario, [row["name"] for row in document["patterns"]])
-    )
+    doubts = warnings_about(scenario, [row["name"] for row in document["patterns"]])
+    page = render_page(document, plots, manifest, doubts, None if rollout is None else _rollout(rollout))
     written = target or run / "report.html"
     write_whole(written, page)
     return written
+
+
+def _rollout(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: {error}") from None
+    if not isinstance(found, dict) or not {"projection", "scenario"} <= set(found):
+        raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: it has no projection")
+    return found
 
 
 class Show:
@@ -90,7 +102,13 @@ class Show:
         return Markup('<data value="{}" data-path="{}">{}</data>').format(json.dumps(value), path, how(value))
 
 
-def render_page(document: Mapping[str, Any], plots: Plots, manifest: Mapping[str, Any], warnings: Sequence[str]) -> str:
+def render_page(
+    document: Mapping[str, Any],
+    plots: Plots,
+    manifest: Mapping[str, Any],
+    warnings: Sequence[str],
+    rollout: Mapping[str, Any] | None = None,
+) -> str:
     """The page.
 
     Args:
@@ -98,9 +116,10 @@ def render_page(document: Mapping[str, Any], plots: Plots, manifest: Mapping[str
         plots: Its figures.
         manifest: What made it.
         warnings: What deserves doubt.
+        rollout: The JSON document of a rollout that goes with it.
     """
     scenario, show = plots.scenario, Show(document)
-    figures = page_figures.of(plots)
+    figures = page_figures.of(plots, rollout)
     groups = page_figures.groups(figures)
     names = [row["name"] for row in document["patterns"]]
     rows = page_tables.comparison(document, show)
@@ -114,6 +133,7 @@ def render_page(document: Mapping[str, Any], plots: Plots, manifest: Mapping[str
         "tiles": page_tables.tiles(document, show),
         "warnings": list(warnings),
         "rows": rows,
+        "rollout": None if rollout is None else page_tables.rollout(rollout),
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),
         "promised": page_tables.promised(document, scenario, show),
         "bills": page_tables.bills(document, show),
@@ -140,7 +160,7 @@ def _there(section: str, document: Mapping[str, Any], groups: Mapping[str, list[
     decision = document["decision"]
     if section == "change":
         return bool(decision["what_would_change_it"] or decision["capacity_advice"])
-    return section != "busy" or bool(groups["busy"])
+    return section not in ("busy", "rollout") or bool(groups[section])
 
 
 def _period(scenario: Scenario) -> str:

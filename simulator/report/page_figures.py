@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.decision.words import percent
+from simulator.plots.decision import rollout_cash, rollout_volume
 from simulator.plots.levels import DAYS, busy_by_hour
 
 if TYPE_CHECKING:
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
     from simulator.plots import Plots
 
 #: Sections of the page that have figures.
-GROUPS: Final = ("change", "cost", "wait", "busy", "demand")
+GROUPS: Final = ("change", "cost", "rollout", "wait", "busy", "demand")
 
 
-def of(plots: Plots) -> dict[str, dict[str, Any]]:
-    """Every figure by name: `group`, `title`, `note`, `label`, `height` and the plain `plotly` data."""
-    return {name: facts for name, facts in _figures(plots) if facts is not None}
+def of(plots: Plots, rollout: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Every figure by name: `group`, `title`, `note`, `label`, `height` and the plain `plotly` data.
+
+    Args:
+        plots: Of the run.
+        rollout: The JSON document of a rollout that goes with it.
+    """
+    found = {name: facts for name, facts in _figures(plots) if facts is not None}
+    return found if rollout is None else found | dict(_of_rollout(rollout))
 
 
 def groups(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -66,6 +73,12 @@ def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
         label = f"Requests of {name} that went to another backend or were lost, by hour and reason."
         note = "sent elsewhere, or lost, by hour of arrival"
         yield f"lost-{name}", None if drawn is None else _facts("demand", drawn, name, note, label)
+
+
+def _of_rollout(rollout: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    label = "What staying, the plan, and switching now or later have cost by each month; the table below says the same."
+    yield "cash", _facts("rollout", rollout_cash(rollout), "Paid so far", "when it is paid, no amortisation", label)
+    yield "growth", _facts("rollout", rollout_volume(rollout), "Volume", "", "Tokens of each month of the rollout.")
 
 
 def _facts(group: str, drawn: go.Figure, title: str, note: str, label: str) -> dict[str, Any]:

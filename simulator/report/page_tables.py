@@ -101,6 +101,12 @@ def tiles(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
     if row["utilisation"] is not None:
         busy = show(f"patterns.{at}.utilisation.busy_fraction", percent)
         found.append({"label": "GPUs busy", "value": busy, "note": "of the time"})
+    sure = decision.get("confidence")
+    if sure and sure["price_draws"]:
+        share = percent(sure["price_share_won"])
+        won = f"{sure['replications_won']} of {sure['replications']} replications"
+        note = f"of {sure['price_draws']:,} plausible sets of prices, and in {won}"
+        found.append({"label": "stays the choice at", "value": share, "note": note})
     other = decision["runner_up"]
     if other is not None:
         price = document["patterns"][names.index(other)]["monthly_cost_usd"]["mean"] - row["monthly_cost_usd"]["mean"]
@@ -244,3 +250,18 @@ def provenance(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> list
         ("Python, libraries", ", ".join([made["python"], *(f"{k} {v}" for k, v in made["libraries"].items())])),
         ("machine", f"{made['platform']}"),
     ]
+
+
+def rollout(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What each way through the months costs, what each step does, and the quarterly reviews."""
+    course, months = document["projection"]["course"], document["projection"]["months"]
+    return {
+        "scenario": document["scenario"]["name"],
+        "months": len(months),
+        "strategies": [
+            (one["text"], usd(one["cumulative_usd"][-1]), ", ".join(map(str, one["missed_months"])) or "none")
+            for one in course["strategies"]
+        ],
+        "steps": [step["text"] for step in course["steps"]],
+        "reviews": [(one["date"], one["planned"], one["text"]) for one in course["reviews"]],
+    }

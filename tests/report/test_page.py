@@ -112,3 +112,38 @@ def test_a_run_of_an_earlier_version_is_refused(kept, tmp_path, capsys):
     code, _, err = run(["report", str(old)], capsys)
     assert code == 2
     assert "kept by an earlier version" in err
+
+
+def test_a_rollout_goes_into_it_and_nothing_else_does(kept, tmp_path, capsys):
+    growing = {
+        "scenario": {"name": "ci_small"},
+        "projection": {
+            "months": [{"date": "2026-04", "tokens_per_month": 1e6}, {"date": "2026-05", "tokens_per_month": 2e6}],
+            "course": {
+                "strategies": [
+                    {
+                        "text": "as planned",
+                        "cumulative_usd": [1.0, 1234.0],
+                        "patterns": ["api"] * 2,
+                        "missed_months": [2],
+                    }
+                ],
+                "steps": [{"month": 2, "date": "2026-05", "text": "month 2: api to self_hosted pays"}],
+                "reviews": [{"date": "2026-05", "planned": "api", "text": "stay with api"}],
+            },
+        },
+        "actual": None,
+    }
+    file = tmp_path / "rollout.json"
+    file.write_text(json.dumps(growing), encoding="utf-8")
+    text = write_page(kept, tmp_path / "with.html", file).read_text("utf-8")
+    assert "over 2 months" in text
+    assert "<td>1,234</td>" in text
+    assert "Month 2: api to self_hosted pays." in text
+    for wrong in ("[1, 2]", "{}", "month: 3"):
+        file.write_text(wrong, encoding="utf-8")
+        target = tmp_path / "wrong.html"
+        code, _, err = run(["report", str(kept), "--output", str(target), "--rollout", str(file)], capsys)
+        assert code == 2
+        assert "is not what 'simulator rollout --json' prints" in err
+        assert not target.exists()
