@@ -122,6 +122,7 @@ def test_a_rollout_goes_into_it_and_nothing_else_does(kept, tmp_path, capsys):
             "course": {
                 "strategies": [
                     {
+                        "name": "plan",
                         "text": "as planned",
                         "cumulative_usd": [1.0, 1234.0],
                         "patterns": ["api"] * 2,
