@@ -21,6 +21,7 @@ from simulator.bench.cli import bench
 from simulator.break_even_cli import break_even
 from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
+from simulator.export_cli import export
 from simulator.gate_cli import check, compare
 from simulator.prices_cli import prices
 from simulator.profile_cli import profile
@@ -47,6 +48,7 @@ app = typer.Typer(
 
 app.add_typer(apis, name="apis")
 app.add_typer(bench, name="bench")
+app.add_typer(export, name="export")
 app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
 app.add_typer(prices, name="prices")

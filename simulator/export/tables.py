@@ -1,0 +1,111 @@
+"""A run as plain tables: figures, bill lines, requests and levels, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from simulator.errors import RunStoreError
+from simulator.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from simulator.export.kept_run import KeptRun
+
+Format = Literal["csv", "parquet"]
+#: Tables and what a row of each is.
+TABLES: Final = {
+    "figures": "one figure of a hosting pattern or workload",
+    "costs": "one line of a bill",
+    "requests": "one request of the first replication",
+    "levels": "one hour of a replica in the first replication",
+}
+
+
+def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
+    """Write every table of a run into a folder; returns what was written.
+
+    Raises:
+        RunStoreError: The folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunStoreError(f"{folder} cannot be written: {error.strerror}") from error
+    frames = {
+        "figures": figures(run),
+        "costs": costs(run),
+        "requests": run.tables.requests(),
+        "levels": run.tables.levels(),
+    }
+    written = []
+    for name, frame in frames.items():
+        if not len(frame.columns):
+            continue
+        path = folder / f"{name}.{form}"
+        write_whole(path, _encoded(frame, form))
+        written.append(path)
+    return written
+
+
+def _encoded(frame: pd.DataFrame, form: Format) -> bytes:
+    if form == "csv":
+        return frame.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def figures(run: KeptRun) -> pd.DataFrame:
+    """Every figure of the published document: `pattern`, `workload`, `figure`, `value`, `ci95_low`, `ci95_high`."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for pattern in run.summary["patterns"]:
+        for workload, part in {"all": pattern, **pattern["workloads"]}.items():
+            rows += [
+                {"pattern": pattern["name"], "workload": workload, "figure": name, "value": value}
+                | ({} if ci95 is None else {"ci95_low": ci95[0], "ci95_high": ci95[1]})
+                for name, value, ci95 in _figures(part)
+            ]
+    columns = ["pattern", "workload", "figure", "value", "ci95_low", "ci95_high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))
+
+
+def _figures(part: dict[str, Any]) -> Iterator[tuple[str, float, list[float] | None]]:
+    """Name, value and interval of what a pattern or workload has of each."""
+    cost = part.get("monthly_cost_usd")
+    if cost is not None:
+        yield "monthly_cost_usd", cost["mean"], cost["ci95"]
+    for name in ("usd_per_million_tokens", "share_met", "goodput", "objective_met"):
+        if part.get(name) is not None:
+            yield name, float(part[name]), None
+    for group in ("requests", "tokens", "utilisation"):
+        for name, value in (part.get(group) or {}).items():
+            if isinstance(value, dict):
+                for reason, count in value.items():
+                    yield f"{name}_{reason}", float(count), None
+            elif value is not None:
+                yield f"{name}_tokens" if group == "tokens" else name, float(value), None
+    for metric, found in (part.get("latency") or {}).items():
+        for name, value in (found or {}).items():
+            if name != "ci95":
+                yield f"{metric.removesuffix('_s')}_{name}_s", value, found["ci95"] if name == "p99" else None
+
+
+def costs(run: KeptRun) -> pd.DataFrame:
+    """Every line of every bill, with its arithmetic in words."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {"pattern": pattern["name"], "line": line, "usd_a_month": usd, "basis": pattern["cost_basis"].get(line, "")}
+            for pattern in run.summary["patterns"]
+            for line, usd in pattern["cost_lines_usd"].items()
+        ],
+        columns=["pattern", "line", "usd_a_month", "basis"],
+    )
