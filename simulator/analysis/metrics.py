@@ -95,6 +95,7 @@ class BackendUse:
         billed_output_tokens: Output tokens it charges for, all attempts.
         utilisation: None for an API.
         work: What it completed, by workload.
+        replica_hours: Hours for which its replicas were paid, all together; None for an API.
     """
 
     requests: int
@@ -103,6 +104,7 @@ class BackendUse:
     billed_output_tokens: int
     utilisation: Utilisation | None
     work: dict[str, Work] = field(default_factory=dict)
+    replica_hours: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,7 @@ def _backends(
             billed_cached_tokens=0,
             billed_output_tokens=int(log.billed_output_tokens[taken].sum(dtype=np.int64)),
             utilisation=_utilisation(record, warm_up_s, name),
+            replica_hours=_replica_hours(record, warm_up_s, name),
             work=_work(record, table, taken & (log.outcome == Outcome.COMPLETED)),
         )
     return found
@@ -211,6 +214,19 @@ def _work(record: RunRecord, table: RequestTable, completed: NDArray[np.bool_]) 
 def _utilisation(record: RunRecord, warm_up_s: float, cluster: str | None = None) -> Utilisation | None:
     levels = tuple(level for level in record.levels if cluster in (None, level.cluster))
     return utilisation_of(levels, record.horizon_s, warm_up_s) if levels else None
+
+
+def _replica_hours(record: RunRecord, warm_up_s: float, cluster: str) -> float | None:
+    levels = [level for level in record.levels if level.cluster == cluster]
+    if not levels:
+        return None
+    paid_s = 0.0
+    for level in levels:
+        starts = np.arange(len(level.busy_s)) * level.interval_s
+        lengths = np.minimum(level.interval_s, record.horizon_s - starts)
+        weight = np.clip((starts + lengths - warm_up_s) / lengths, 0.0, 1.0)
+        paid_s += float((weight * (lengths if level.paid_s is None else level.paid_s)).sum())
+    return paid_s / 3600.0
 
 
 def _check(record: RunRecord, table: RequestTable) -> None:

@@ -88,7 +88,7 @@ def backend_bills(pattern: HostingPattern, usage: Usage, book: PriceBook, month_
 def _of_cluster(
     one: HostedCluster, use: ClusterUse, book: PriceBook, hours: float, month_hours: Decimal
 ) -> list[BillLine]:
-    lines = list(cluster_lines(one.cluster, one.costs, use.busy_fraction, book, month_hours))
+    lines = list(cluster_lines(one.cluster, one.costs, use, book, month_hours))
     lines += running_lines(one.costs, use.tokens * _month_scale(hours, month_hours))
     return [*lines, *compliance_line(one.costs, lines)]
 

@@ -10,6 +10,7 @@ from typing import Final
 from simulator.cost import tco
 from simulator.cost.lines import BillLine
 from simulator.cost.prices import PriceBook
+from simulator.cost.usage import ClusterUse
 from simulator.scenario.costs import ClusterCosts, ModelUpdates, Power, Purchase, Rental
 from simulator.scenario.patterns import Cluster
 
@@ -18,26 +19,30 @@ CAPITAL: Final = frozenset({"purchase", "financing"})
 
 
 def cluster_lines(
-    cluster: Cluster, costs: ClusterCosts, busy_fraction: float, book: PriceBook, month_hours: Decimal
+    cluster: Cluster, costs: ClusterCosts, use: ClusterUse, book: PriceBook, month_hours: Decimal
 ) -> Iterator[BillLine]:
     """Lines of a cluster without those that any backend may have. Raises PriceNotFound for an unknown offer."""
     if isinstance(costs.compute, Rental):
-        yield from _rental_lines(costs.compute, cluster, book, month_hours)
+        yield from _rental_lines(costs.compute, cluster, min(use.paid_share, 1.0), book, month_hours)
     else:
         yield from _purchase_lines(costs.compute)
     if costs.power is not None:
-        yield _power_line(costs.power, cluster, min(busy_fraction, 1.0), month_hours)
+        yield _power_line(costs.power, cluster, min(use.busy_fraction, 1.0), month_hours)
         if costs.colocation is not None:
             yield _colocation_line(costs.power, cluster, costs.colocation)
     if costs.model_updates is not None:
         yield _updates_line(costs.model_updates)
 
 
-def _rental_lines(rental: Rental, cluster: Cluster, book: PriceBook, month_hours: Decimal) -> Iterator[BillLine]:
+def _rental_lines(
+    rental: Rental, cluster: Cluster, paid_share: float, book: PriceBook, month_hours: Decimal
+) -> Iterator[BillLine]:
     """Rent at the full, committed and spot price, whichever there are."""
     hourly_usd, count, per = _hourly(rental, cluster, book)
     full = f"{count} × {hourly_usd} USD/h × {month_hours} h, {per}"
-    usd = tco.exact(tco.rental_usd(hourly_usd, month_hours, count))
+    usd = tco.exact(tco.rental_usd(hourly_usd, month_hours, count)) * tco.exact(paid_share)
+    if paid_share < 1:
+        full += f"; {paid_share:.3g} of the time, as replicas come and go"
     spot = Fraction(0) if rental.spot is None else tco.exact(rental.spot.share)
     if spot < 1:
         rest, basis = usd * (1 - spot), full

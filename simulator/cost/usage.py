@@ -16,16 +16,21 @@ class ClusterUse:
     Attributes:
         busy_fraction: Share of the measured time in which a GPU executes an engine step, mean over replicas.
         tokens: Prompt and output tokens of the requests it completed.
+        paid_share: Share of the measured time for which its GPUs are paid when rented, mean over replicas; less than 1
+            where replicas come and go.
     """
 
     busy_fraction: float
     tokens: int = 0
+    paid_share: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse quantities that no run can produce."""
         # Busy time is a sum of many floats and may exceed its total by a rounding error.
         if not 0 <= self.busy_fraction <= 1 + 1e-9:
             raise ValueError(f"busy_fraction lies between 0 and 1, not {self.busy_fraction}")
+        if not 0 <= self.paid_share <= 1 + 1e-9:
+            raise ValueError(f"paid_share lies between 0 and 1, not {self.paid_share}")
         if self.tokens < 0:
             raise ValueError("token counts are not negative")
 
@@ -89,6 +94,7 @@ def pooled(usages: list[Usage]) -> Usage:
             name: ClusterUse(
                 sum(usage.clusters[name].busy_fraction for usage in usages) / len(usages),
                 sum(usage.clusters[name].tokens for usage in usages),
+                sum(usage.clusters[name].paid_share for usage in usages) / len(usages),
             )
             for name in first.clusters
         },

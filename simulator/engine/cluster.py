@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from simulator.engine.record import Loss, Reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from simulator.engine.arrival import Arrival
     from simulator.engine.fleet import Fleet
     from simulator.engine.forecast import Forecast
-    from simulator.engine.record import Loss, ReplicaLevels
+    from simulator.engine.record import ReplicaLevels
 
 _CHUNK = 16_384
 
@@ -77,21 +79,41 @@ class SharedCluster:
         fleet: Its replicas.
         forecast: What a router expects of it.
         on_lost: Takes each request it did not serve, when that happens.
+        keeps: Whether requests wait for a replica while there is none; without, they are refused.
     """
 
     def __init__(
-        self, env: simpy.Environment, fleet: Fleet, forecast: Forecast, on_lost: Callable[[Loss], None]
+        self,
+        env: simpy.Environment,
+        fleet: Fleet,
+        forecast: Forecast,
+        on_lost: Callable[[Loss], None],
+        *,
+        keeps: bool = False,
     ) -> None:
         self._env = env
         self._fleet = fleet
         self._forecast = forecast
         self._on_lost = on_lost
+        self._keeps = keeps
         self._watched_s = inf
+        # By row, since when it waits for a replica.
+        self._kept: dict[int, float] = {}
 
     def submit(self, arrival: Arrival) -> None:
         """Take a request now."""
+        now_s = self._now_s()
         self._forecast.sent(arrival)
-        self._hand_on(self._fleet.offer(arrival.index, self._now_s()))
+        if self._keeps and not self._fleet.serves:
+            self._keep(arrival.index, now_s)
+        else:
+            self._hand_on(self._fleet.offer(arrival.index, now_s, now_s))
+
+    def opened(self) -> None:
+        """A replica serves: it gets what has waited for one."""
+        kept, self._kept = self._kept, {}
+        for row, since_s in kept.items():
+            self._hand_on(self._fleet.offer(row, self._now_s(), since_s))
 
     def room(self, arrival: Arrival, share: float = 1.0) -> bool:
         """Whether a request could start now if only this share of the cluster were to be used."""
@@ -101,16 +123,33 @@ class SharedCluster:
         """Time to first token that a router would expect of a request sent now."""
         return self._forecast.ttft_s(arrival, self._now_s())
 
+    def queue(self) -> tuple[int, int]:
+        """Requests that wait, here or in a replica, and all that replicas have."""
+        waiting, in_flight = self._fleet.queue(self._now_s())
+        return waiting + len(self._kept), in_flight
+
     @property
     def serves(self) -> bool:
-        """Whether any replica takes requests."""
-        return self._fleet.serves
+        """Whether it takes requests."""
+        return self._keeps or self._fleet.serves
 
     @property
     def fullness(self) -> float:
         """Requests in flight, relative to what the open replicas can run at once."""
         self._fleet.look(self._now_s())
         return self._fleet.fullness
+
+    def _keep(self, row: int, now_s: float) -> None:
+        self._fleet.keep(row, now_s)
+        self._kept[row] = now_s
+        if self._fleet.timeout_s < inf:
+            timer = self._env.timeout(self._fleet.timeout_s)
+            timer.callbacks.append(lambda _: self._give_up(row, now_s))
+
+    def _give_up(self, row: int, since_s: float) -> None:
+        if self._kept.get(row) == since_s:
+            del self._kept[row]
+            self._on_lost(Loss(self._env.now, row, Reason.TIMEOUT, True))
 
     def _now_s(self) -> float:
         """The time, when everything that was due by now is done."""

@@ -54,8 +54,8 @@ def serve(s: State, end: int, until_s: float) -> int:
 
 
 @entry
-def offer(s: State, index: int, now_s: float) -> int:
-    """Take one request now, whether there is room for it or not.
+def offer(s: State, index: int, now_s: float, since_s: float) -> int:
+    """Take one request now, whether there is room for it or not; it has waited since an earlier moment.
 
     Returns:
         REACHED, and the request is taken or among the `losses`; LOST or FULL when it is not, see `serve`.
@@ -65,7 +65,7 @@ def offer(s: State, index: int, now_s: float) -> int:
         return LOST
     if fleet.free_slot == NONE:
         return FULL
-    _send(s, _least_loaded(s, now_s), index, now_s)
+    _send(s, _least_loaded(s, now_s), index, now_s, since_s)
     return REACHED
 
 
@@ -150,7 +150,7 @@ def close(s: State, horizon_s: float) -> None:
 
 _ENTRIES = (
     (serve, (int64, float64)),
-    (offer, (int64, float64)),
+    (offer, (int64, float64, float64)),
     (room, (int64, float64, float64)),
     (expire, (float64,)),
     (fail, (int64, float64)),
@@ -201,14 +201,14 @@ def _route(s: State, index: int, now_s: float) -> None:
     if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
         _lose(s, index, now_s, _CAPACITY, False)
     else:
-        _send(s, r, index, now_s)
+        _send(s, r, index, now_s, now_s)
 
 
 @compiled
-def _send(s: State, r: int, index: int, now_s: float) -> None:
+def _send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     """Send a request to a replica, which may refuse it."""
     s.backend[index] = s.settings[0].backend
-    s.enqueued_s[index] = now_s
+    s.enqueued_s[index] = since_s
     if r == NONE:
         _lose(s, index, now_s, _FAULT, True)
         return
@@ -218,11 +218,11 @@ def _send(s: State, r: int, index: int, now_s: float) -> None:
     elif rep.waiting + rep.inbox >= s.settings[0].queue_limit:
         _lose(s, index, now_s, _CAPACITY, True)
     else:
-        _take(s, r, index, now_s)
+        _take(s, r, index, now_s, since_s)
 
 
 @compiled
-def _take(s: State, r: int, index: int, now_s: float) -> None:
+def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     settings, fleet = s.settings[0], s.fleet[0]
     slot = fleet.free_slot
     sequence = s.sequences[slot]
@@ -236,7 +236,7 @@ def _take(s: State, r: int, index: int, now_s: float) -> None:
     sequence.total_tokens = prompt + output - 1
     sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
     sequence.ready_s = now_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
-    sequence.deadline_s = now_s + settings.timeout_s
+    sequence.deadline_s = since_s + settings.timeout_s
     sequence.scheduled_s = sequence.first_token_s = nan
     sequence.computed_tokens = sequence.held_shared = sequence.shared_blocks = sequence.preemptions = 0
     sequence.cached_tokens = -1

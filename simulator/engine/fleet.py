@@ -103,13 +103,13 @@ class Fleet:
         if why == dispatch.LOST:
             yield from self.run(end, until_s)
 
-    def offer(self, row: int, now_s: float) -> Iterator[Loss]:
-        """Take one request now, whether there is room for it or not; yields what is lost."""
-        while (why := dispatch.offer(self._state, row, now_s)) == dispatch.FULL:
+    def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
+        """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
+        while (why := dispatch.offer(self._state, row, now_s, since_s)) == dispatch.FULL:
             self._add_slots(len(self._state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
-            yield from self.offer(row, now_s)
+            yield from self.offer(row, now_s, since_s)
 
     def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
         """Whether a request could start now if only this share of the cluster were to be used."""
@@ -149,6 +149,32 @@ class Fleet:
         return ReplicaView(
             int(rep.running), int(rep.waiting + rep.inbox), int((settings.blocks - rep.free) * settings.block_size)
         )
+
+    def keep(self, row: int, now_s: float) -> None:
+        """Write down that a request waits for a replica to be there."""
+        self._state.backend[row] = self._state.settings[0].backend
+        self._state.enqueued_s[row] = now_s
+
+    def load(self, replica: int, now_s: float) -> int:
+        """Requests that a replica has."""
+        self.look(now_s)
+        return int(self._state.replicas[replica].load)
+
+    def queue(self, now_s: float) -> tuple[int, int]:
+        """Requests that wait in all replicas, and all they have."""
+        self.look(now_s)
+        replicas = self._state.replicas
+        return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self._state.fleet[0].in_flight)
+
+    @property
+    def seats(self) -> int:
+        """Requests that a replica can run at once."""
+        return int(self._state.settings[0].max_num_seqs)
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a request may take; infinite without a limit."""
+        return float(self._state.settings[0].timeout_s)
 
     @property
     def size(self) -> int:

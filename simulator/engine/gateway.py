@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from simulator.engine.arrival import Arrival
+from simulator.engine.autoscaler import Autoscaler
 from simulator.engine.cluster import SharedCluster
 from simulator.engine.forecast import Forecast
 from simulator.engine.operations import carry_out
@@ -14,6 +15,7 @@ from simulator.engine.policies import POLICIES, Decision
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.uptime import Uptime
 from simulator.scenario.apis import Provisioned
+from simulator.scenario.autoscaling import ScheduledScaling
 from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from simulator.engine.backend import Backend
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.site import Site
+    from simulator.scenario.autoscaling import Autoscaling
 
 
 class Gateway:
@@ -41,9 +44,12 @@ class Gateway:
         hosted, metered = len(site.pattern.hosted), len(site.pattern.metered)
         plans = [site.replica_plan(number) for number in range(hosted)]
         self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
+        configs = [one.cluster for one in site.pattern.hosted.values()]
         self._clusters = [
-            SharedCluster(site.env, fleet, Forecast(fleet, made_of, site.log), self.lost)
-            for fleet, made_of in zip(self._fleets, plans, strict=True)
+            SharedCluster(
+                site.env, fleet, Forecast(fleet, made_of, site.log), self.lost, keeps=config.autoscaling is not None
+            )
+            for fleet, made_of, config in zip(self._fleets, plans, configs, strict=True)
         ]
         apis = [site.api(number, self.lost) for number in range(hosted, hosted + metered)]
         by_name = dict(zip(site.pattern.metered, apis, strict=True))
@@ -53,12 +59,25 @@ class Gateway:
         self._backends: list[Backend] = [*self._clusters, *apis]
         self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
-        carry_out(site.env, site.faults.downtimes, self._uptimes, self.lost)
+        carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
+        for number, (name, one) in enumerate(site.pattern.hosted.items()):
+            if one.cluster.autoscaling is not None:
+                self._autoscale(number, name, one.cluster.autoscaling)
         self._rng = stream(site.seed, site.replication, "gateway")
         # By request that left a backend: those that are left to it, and the clusters it was never sent to.
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
+
+    def _autoscale(self, number: int, name: str, config: Autoscaling) -> None:
+        site = self._site
+        rng = stream(site.seed, site.replication, f"autoscaling/{name}")
+        fleet, uptime = self._fleets[number], self._uptimes[number]
+        scaler = Autoscaler(site.env, config, self._clusters[number], fleet, uptime, rng, self.lost)
+        if isinstance(config, ScheduledScaling):
+            scaler.by_schedule(config, site.moments_s)
+        else:
+            site.env.process(scaler.by_queue(config))
 
     @property
     def decisions(self) -> tuple[str, ...]:
@@ -130,7 +149,7 @@ class Gateway:
         for fleet, uptime in zip(self._fleets, self._uptimes, strict=True):
             levels = fleet.close(self._site.horizon_s)
             up_s, paid_s = uptime.close()
-            if self._site.pattern.faults:
+            if self._site.pattern.varies:
                 levels = tuple(
                     replace(level, up_s=up, paid_s=paid) for level, up, paid in zip(levels, up_s, paid_s, strict=True)
                 )

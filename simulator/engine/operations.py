@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     import simpy
 
+    from simulator.engine.cluster import SharedCluster
     from simulator.engine.faults import Downtime
     from simulator.engine.record import Loss
     from simulator.engine.uptime import Uptime
@@ -18,6 +19,7 @@ def carry_out(
     env: simpy.Environment,
     downtimes: Sequence[Downtime],
     uptimes: Sequence[Uptime],
+    clusters: Sequence[SharedCluster],
     on_lost: Callable[[Loss], None],
 ) -> None:
     """Start a process for each downtime.
@@ -26,14 +28,19 @@ def carry_out(
         env: Simulation environment.
         downtimes: When replicas do not serve.
         uptimes: By number of the cluster, its replicas.
+        clusters: By number, what hands requests to them.
         on_lost: Takes what a replica had not finished.
     """
     for downtime in downtimes:
-        env.process(_take_down(env, downtime, uptimes[downtime.cluster], on_lost))
+        env.process(_take_down(env, downtime, uptimes[downtime.cluster], clusters[downtime.cluster], on_lost))
 
 
 def _take_down(
-    env: simpy.Environment, downtime: Downtime, uptime: Uptime, on_lost: Callable[[Loss], None]
+    env: simpy.Environment,
+    downtime: Downtime,
+    uptime: Uptime,
+    cluster: SharedCluster,
+    on_lost: Callable[[Loss], None],
 ) -> Generator[simpy.Event, object, None]:
     replica = downtime.replica
     yield env.timeout(downtime.closed_s)
@@ -46,4 +53,5 @@ def _take_down(
     yield env.timeout(downtime.back_s - downtime.lost_s)
     if not downtime.paid:
         uptime.pay(replica, env.now)
-    uptime.release(replica, env.now)
+    if uptime.release(replica, env.now):
+        cluster.opened()

@@ -84,13 +84,15 @@ def simulate(
     ]
     limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
     faults = timetable(pattern, horizon_s=horizon_s, seed=seed, replication=replication, moments_s=moments_s)
-    site = Site(env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan, faults)
+    site = Site(
+        env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan, faults, moments_s
+    )
     all_at_once = _is_plain(site) and not one_by_one
     close = _all_at_once(site, on_progress) if all_at_once else _one_by_one(site, on_progress)
     env.run(until=horizon_s)
     levels, decisions = close()
     _close(log, horizon_s)
-    incidents = tuple(faults.incidents) if pattern.faults else None
+    incidents = tuple(faults.incidents) if pattern.varies else None
     return RunRecord(names, horizon_s, log, levels, decisions, incidents)
 
 
@@ -119,12 +121,7 @@ def _is_plain(site: Site) -> bool:
 
 def _needs_gateway(pattern: HostingPattern) -> bool:
     routing = pattern.routing
-    return (
-        bool(pattern.faults)
-        or routing.kind != "overflow"
-        or routing.when_full != "queue"
-        or routing.queues_on_api_failure
-    )
+    return pattern.varies or routing.kind != "overflow" or routing.when_full != "queue" or routing.queues_on_api_failure
 
 
 def _all_at_once(site: Site, on_progress: Callable[[float], None] | None) -> Close:

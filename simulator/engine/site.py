@@ -39,6 +39,7 @@ class Site:
         replication: Number of the replication.
         plan: Replaces the measured replicas; None for them.
         faults: What breaks when.
+        moments_s: When a moment of the scenario is, in seconds.
     """
 
     env: simpy.Environment
@@ -53,6 +54,7 @@ class Site:
     replication: int
     plan: ReplicaPlan | None
     faults: Timetable
+    moments_s: Callable[[str], Sequence[float]]
 
     def replica_plan(self, number: int) -> ReplicaPlan:
         """What the replicas of a cluster are made of.

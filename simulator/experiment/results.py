@@ -182,7 +182,7 @@ def pattern_result(
         patients: Of the organisation, for a cost per patient.
         units: What a request of a workload is called, by workload; a request when absent.
     """
-    usages = [_usage(run) for run in runs]
+    usages = [_usage(pattern, run) for run in runs]
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
     usage = pooled(usages)
     mean_bill = monthly_bill(pattern, usage, book, month_hours)
@@ -221,14 +221,11 @@ def pattern_result(
     )
 
 
-def _usage(run: RunSummary) -> Usage:
-    clusters = {name: use.utilisation for name, use in run.backends.items() if use.utilisation is not None}
+def _usage(pattern: HostingPattern, run: RunSummary) -> Usage:
+    clusters = {name: use for name, use in run.backends.items() if use.utilisation is not None}
     return Usage(
         hours=run.hours,
-        clusters={
-            name: ClusterUse(utilisation.busy_fraction, _completed_tokens(run.backends[name]))
-            for name, utilisation in clusters.items()
-        },
+        clusters={name: _cluster_use(pattern, name, use, run.hours) for name, use in clusters.items()},
         apis={
             name: ApiUse(use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens)
             for name, use in run.backends.items()
@@ -251,6 +248,14 @@ def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit
         usd_per_unit=float(exact(owed) / requests) if requests else None,
         usd_per_million_tokens=float(usd_per_million(owed, tokens)) if tokens else None,
     )
+
+
+def _cluster_use(pattern: HostingPattern, name: str, use: BackendUse, hours: float) -> ClusterUse:
+    assert use.utilisation is not None
+    paid = 1.0
+    if pattern.varies and use.replica_hours is not None:
+        paid = use.replica_hours / (hours * pattern.hosted[name].cluster.replicas)
+    return ClusterUse(use.utilisation.busy_fraction, _completed_tokens(use), paid)
 
 
 def _completed_tokens(use: BackendUse) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.scenario.apis import LognormalDelay, MeteredApi, spillover_fault
+from simulator.scenario.autoscaling import Autoscaling
 from simulator.scenario.base import (
     Config,
     FieldError,
@@ -88,12 +89,20 @@ class Cluster(Config):
     """Number of replicas."""
     engine: EngineSettings = EngineSettings()
     """vLLM settings."""
+    autoscaling: Autoscaling | None = None
+    """Replicas come and go; `replicas` is the most there can be. A fixed number when absent."""
     start_up: LognormalDelay = WARM_START
     """From starting a replica on a machine that is there until it serves: weights, compilation, graph capture."""
     request_timeout: Seconds | None = None
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
+
+    @model_validator(mode="after")
+    def _scales_within_its_replicas(self) -> Self:
+        if self.autoscaling is not None and self.autoscaling.most() > self.replicas:
+            raise FieldError(("autoscaling",), f"names more than replicas, the most there can be: {self.replicas}")
+        return self
 
 
 class HostedCluster(Config):
@@ -144,6 +153,11 @@ class _Pattern(Config):
                     message = f"no {key} '{name}'; this pattern has {', '.join(known) or 'none'}"
                     raise FieldError(("faults", number, key), message)
         return self
+
+    @property
+    def varies(self) -> bool:
+        """Whether backends come and go: something may break, or replicas follow the demand or the clock."""
+        return bool(self.faults) or any(one.cluster.autoscaling is not None for one in self.hosted.values())
 
     @property
     def backend_names(self) -> tuple[str, ...]:

@@ -273,3 +273,14 @@ def test_impossible_usage_is_refused(wrong):
 def test_costs_that_cannot_be_billed_are_refused(costs, message):
     with pytest.raises(ValidationError, match=message):
         self_hosted(**costs)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_replicas_that_come_and_go_are_rented_by_the_hour_and_the_rest_by_the_month(share):
+    pattern = self_hosted(storage="50 USD/month")
+    use = Usage(730.0, {"cluster": ClusterUse(0.0, paid_share=share)}, {}, 0, 0)
+    bill = monthly_bill(pattern, use, BOOK, MONTH)
+    whole = Decimal("1.19") * 6 * 730
+    assert float(bill.usd("rental")) == pytest.approx(float(whole) * share)
+    assert bill.usd("storage") == 50
+    assert ("come and go" in bill.lines[0].basis) == (share < 1)

@@ -10,9 +10,11 @@ from pydantic import TypeAdapter
 
 from simulator.engine.conditions import Conditions, Episode
 from simulator.engine.faults import timetable
-from simulator.engine.record import Outcome, Reason
+from simulator.engine.fleet import Fleet
+from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.scenario.fault_sources import FaultSource
 from simulator.scenario.moments import after_start_s
+from simulator.scenario.patterns import EngineSettings
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 from tests.engine.test_gateway import run, several
 
@@ -190,3 +192,32 @@ def test_what_is_not_broken_is_as_without_faults(replicas):
     log = run(broken, requests, 99.0, plan=plan()).log
     np.testing.assert_array_equal(whole.outcome, log.outcome)
     np.testing.assert_allclose(whole.last_token_s, log.last_token_s, rtol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    fail_s=st.floats(0.1, 60),
+    blocks=st.integers(110, 400),
+    caching=st.booleans(),
+)
+def test_blocks_of_a_replica_that_failed_are_free_again(seed, fail_s, blocks, caching):
+    rng = np.random.default_rng(seed)
+    arrival_s = poisson(rng, 2.0, 60.0)
+    size = len(arrival_s)
+    prompts, outputs = rng.integers(1, 900, size), rng.integers(1, 200, size)
+    requests = table(arrival_s, prompts, outputs, prefix=int(rng.integers(0, 300)))
+    log = RequestLog.empty(size)
+    engine = EngineSettings(max_num_seqs=6, max_model_len=1200, prefix_caching=caching)
+    fleet = Fleet(engine, plan(blocks=blocks), requests, log, replicas=2, horizon_s=1000.0)
+    lost = set()
+    for row, at_s in enumerate(arrival_s):
+        if fail_s is not None and at_s >= fail_s:
+            lost |= {loss.row for loss in fleet.fail(0, fail_s)}
+            fleet.look(fail_s + 5.0)
+            fail_s = None
+            fleet.restart(0)
+        assert not list(fleet.offer(row, at_s, at_s))
+    fleet.look(np.inf)
+    assert fleet.free_blocks == [blocks - 1] * 2
+    assert np.flatnonzero(log.outcome != Outcome.COMPLETED).tolist() == sorted(lost)

@@ -234,3 +234,14 @@ def test_figures_have_nine_digits_and_rounding_again_changes_nothing(value):
     assert once[0] == pytest.approx(value, rel=1e-8)
     assert document(once) == once
     assert len(f"{once[0]!r}".split("e")[0].replace("-", "").replace(".", "").strip("0")) <= 9
+
+
+def test_an_autoscaled_cluster_is_billed_for_the_hours_it_had():
+    config = {"kind": "schedule", "first_replicas": 0, "changes": [{"at": "+6h", "replicas": 1}]}
+    scenario = small(
+        {"hosting_patterns.rented.cluster": {"model": "llama-3.1-8b", "gpu": "l40s", "autoscaling": config}}
+    )
+    found = simulator.run(scenario, patterns=["rented"], replications=1, band=False, outlook=False).pattern("rented")
+    assert found.cost_lines_usd["rental"] == pytest.approx(730 * 18 / 24)
+    assert found.timeline.serving["cluster"][0] == 0.0
+    assert found.timeline.serving["cluster"][-1] == 1.0

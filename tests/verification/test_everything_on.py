@@ -1,0 +1,259 @@
+"""The laws with everything switched on: several backends, every policy, faults, autoscaling, priorities, limits."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.analysis.metrics import summarise
+from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.simulation import simulate
+from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
+from tests.engine.demand import COSTS, api, cluster, plan, poisson, table
+
+HORIZON_S = 600.0
+WORKLOADS = ("notes", "letters", "triage")
+MODEL = "azure/gpt-4-turbo"
+
+durations = st.floats(1, 200).map(lambda s: f"{s:.2f}s")
+moments = st.lists(st.floats(0, 620).map(lambda s: f"+{s:.2f}s"), min_size=1, max_size=3)
+timing = st.one_of(
+    st.fixed_dictionaries({"at": moments}),
+    st.fixed_dictionaries({"mean_time_between": st.sampled_from(["60s", "400s"])}),
+)
+start_up = st.fixed_dictionaries({"median": st.sampled_from(["1s", "30s"]), "sigma": st.sampled_from([0.0, 0.4])})
+engines = st.fixed_dictionaries(
+    {
+        "max_num_seqs": st.integers(1, 20),
+        "max_num_batched_tokens": st.sampled_from([64, 2048]),
+        "async_scheduling": st.booleans(),
+        "policy": st.sampled_from(["fcfs", "priority"]),
+        "queue_limit": st.one_of(st.none(), st.integers(1, 20)),
+        "max_model_len": st.sampled_from([700, 1500]),
+    }
+)
+
+
+def autoscaling(replicas):
+    counts = st.integers(0, replicas)
+    schedule = st.builds(
+        lambda first, changes: {
+            "kind": "schedule",
+            "first_replicas": first,
+            "changes": [{"at": at, "replicas": count} for at, count in changes],
+        },
+        counts,
+        st.lists(st.tuples(st.floats(0, 600).map(lambda s: f"+{s:.1f}s"), counts), min_size=1, max_size=4),
+    )
+    queue = st.fixed_dictionaries(
+        {
+            "kind": st.just("queue"),
+            "at_least": counts,
+            "every": st.sampled_from(["5s", "40s"]),
+            "idle_for": st.sampled_from(["10s", "100s"]),
+        }
+    )
+    common = st.fixed_dictionaries({"node_start": start_up, "drain": st.sampled_from(["0s", "20s"])})
+    return st.builds(lambda one, more: {**one, **more}, st.one_of(schedule, queue), common)
+
+
+@st.composite
+def clusters(draw):
+    replicas = draw(st.integers(1, 3))
+    config = {"replicas": replicas, "engine": draw(engines), "start_up": draw(start_up)}
+    config["request_timeout"] = draw(st.one_of(st.none(), durations))
+    config["autoscaling"] = draw(st.one_of(st.none(), autoscaling(replicas)))
+    return {"cluster": cluster(**{key: value for key, value in config.items() if value is not None}), "costs": COSTS}
+
+
+apis = st.builds(
+    lambda limits, errors, retries: api(limits=limits, error_share=errors, retries={"at_most": retries}),
+    st.fixed_dictionaries(
+        {
+            "tokens_per_minute": st.one_of(st.none(), st.integers(2_000, 200_000)),
+            "requests_per_minute": st.one_of(st.none(), st.integers(6, 600)),
+        }
+    ),
+    st.sampled_from([0.0, 0.2, 1.0]),
+    st.integers(0, 3),
+)
+
+
+@st.composite
+def faults(draw, hosted, metered):
+    kinds = ["failure", "spot_interruption", "planned_restart"] * bool(hosted)
+    kinds += ["outage", "network_loss"] * bool(metered)
+    found = []
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
+        source = {"kind": kind}
+        if kind == "planned_restart":
+            source |= {"at": draw(moments), "drain": draw(st.sampled_from(["0s", "30s"])), "down": draw(durations)}
+        else:
+            source |= draw(timing)
+        if kind == "outage":
+            source |= {
+                "api": draw(st.sampled_from(metered)),
+                "error_share": draw(st.sampled_from([0.3, 1.0])),
+                "slowdown": draw(st.sampled_from([1, 4])),
+            }
+        if kind in ("outage", "network_loss"):
+            source["duration"] = draw(st.one_of(durations, start_up))
+        if kind in ("failure", "spot_interruption", "planned_restart"):
+            source["cluster"] = draw(st.sampled_from(hosted))
+        if kind == "failure":
+            source |= {"scope": draw(st.sampled_from(["gpu", "node", "cluster"])), "repair": draw(durations)}
+        if kind == "spot_interruption":
+            source |= {"notice": draw(st.sampled_from(["0s", "30s"])), "replacement": draw(start_up)}
+        found.append(source)
+    return found
+
+
+@st.composite
+def routings(draw, hosted, metered):
+    names = [*hosted, *metered]
+    orders = st.lists(st.sampled_from(names), min_size=1, max_size=len(names), unique=True)
+    kinds = ["overflow", "least_loaded", "priority_aware", "slo_aware", "cost_aware", "rules"]
+    kinds += ["seed_as_written", "seed_corrected"] * bool(hosted and metered)
+    kind = draw(st.sampled_from(kinds))
+    found = {
+        "kind": kind,
+        "max_in_flight": draw(st.one_of(st.none(), st.integers(1, 30))),
+        "timeout": draw(st.one_of(st.none(), durations)),
+        "on_error": draw(st.sampled_from(["fail_over", "fail"])),
+        "on_api_failure": draw(st.sampled_from(["fail", "queue"])),
+        "retries": {"at_most": draw(st.integers(0, 3))},
+        "when_full": draw(st.sampled_from(["queue", "shed", "degrade"] if hosted else ["queue", "shed"])),
+        "shed_from_priority": draw(st.integers(1, 3)),
+    }
+    if found["when_full"] == "degrade":
+        found["degrade_to"] = draw(st.sampled_from(hosted))
+    if kind == "cost_aware":
+        price = {"prompt": "1 USD/1M tokens", "output": "3 USD/1M tokens"}
+        found["prices"] = dict.fromkeys(metered, price)
+    if kind == "rules":
+        found["rules"] = [
+            {"name": "short", "when": {"prompt_tokens": {"below": 300}, "while_room": True}, "send_to": draw(orders)},
+            {"name": "urgent", "when": {"priorities": [1]}, "send_to": draw(orders)},
+            {"name": "rest", "send_to": draw(orders)},
+        ]
+    if kind.startswith("seed"):
+        found |= {"router": draw(st.sampled_from(["failover", "workload_type"])), "production": list(WORKLOADS)}
+    elif draw(st.booleans()):
+        found["backends"] = {draw(st.sampled_from(WORKLOADS)): draw(orders)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+@st.composite
+def patterns(draw):
+    hosted = draw(st.sampled_from([[], ["north"], ["north", "south"]]))
+    metered = draw(
+        st.sampled_from([[MODEL], ["first", "second"]] if not hosted else [[], [MODEL], ["first", "second"]])
+    )
+    content = {"routing": draw(routings(hosted, metered)), "faults": draw(faults(hosted, metered))}
+    if hosted:
+        content["clusters"] = {name: draw(clusters()) for name in hosted}
+    if metered == [MODEL]:
+        content["api"] = draw(apis)
+    elif metered:
+        content["apis"] = {name: draw(apis) for name in metered}
+    kind, model = {
+        (True, True): ("hybrid", HybridPattern),
+        (True, False): ("self_hosted", SelfHostedPattern),
+        (False, True): ("metered_api", ApiPattern),
+    }[bool(hosted), bool(metered)]
+    return model.model_validate({"kind": kind, **content})
+
+
+def demand(seed, rate_per_s):
+    rng = np.random.default_rng(seed)
+    arrival_s = poisson(rng, rate_per_s, HORIZON_S + 20.0)
+    size = len(arrival_s)
+    requests = table(
+        arrival_s,
+        rng.integers(1, 900, size),
+        rng.integers(1, 300, size),
+        workload=rng.integers(0, 3, size),
+        workloads=WORKLOADS,
+        max_tokens=300,
+        prefix=int(rng.integers(0, 400)) or None,
+    )
+    requests.priority[:] = rng.integers(1, 4, size)
+    return requests
+
+
+def check(pattern, seed, rate_per_s, allowed):
+    requests = demand(seed, rate_per_s)
+    options = {"horizon_s": HORIZON_S, "seed": seed, "replication": 0, "plan": plan(blocks=150)}
+    options["ttft_limit_s"] = [1.0, 5.0, float("inf")]
+    permits = np.array([[bool(allowed >> (3 * backend + load) & 1) for backend in range(4)] for load in range(3)])
+    permits = permits[:, : len(pattern.backend_names)]
+    options["allowed_backends"] = permits.tolist()
+    record = simulate(pattern, requests, **options)
+    log, outcome = record.log, record.log.outcome
+    inside = requests.arrival_s < HORIZON_S
+    # 1: every request ends in exactly one outcome, for a reason where nobody served it.
+    assert np.isin(outcome, list(Outcome)).all()
+    assert ((outcome == Outcome.UNFINISHED) == np.isnan(log.ended_s)).all()
+    refused = (outcome == Outcome.REJECTED) | (outcome == Outcome.TIMED_OUT)
+    assert ((log.lost != Reason.NONE) == refused)[outcome != Outcome.UNFINISHED].all()
+    assert (outcome[~inside] == Outcome.UNFINISHED).all()
+    assert (log.decision[inside] >= 0).all()
+    summary = summarise(record, requests, {})
+    assert summary.total.arrived == len(requests) == sum(part.arrived for part in summary.workloads.values())
+    assert sum(one.requests for one in summary.decisions) == inside.sum()
+    # 2: stamps are in order.
+    done = outcome == Outcome.COMPLETED
+    stamps = np.column_stack([requests.arrival_s, log.enqueued_s, log.scheduled_s, log.first_token_s, log.last_token_s])
+    assert not np.isnan(stamps[done]).any()
+    assert (np.diff(stamps[done], axis=1) >= -1e-9).all()
+    assert (stamps[done, -1] <= HORIZON_S + 1e-9).all()
+    # 4: no more blocks, seats and seconds in use than there are; a replica that does not serve computes nothing.
+    for level in record.levels:
+        assert (level.kv_block_s <= level.kv_blocks * level.interval_s + 1e-6).all()
+        assert (level.sequence_s <= level.max_num_seqs * level.interval_s + 1e-6).all()
+        assert (level.busy_s <= level.interval_s + 1e-6).all()
+        if level.up_s is not None:
+            assert (level.up_s <= level.paid_s + 1e-6).all() or pattern.faults
+            assert (level.paid_s <= HORIZON_S + 1e-6).all()
+    # 8: an API charges what it served, and beyond that only what was cut off.
+    by_api = done & (log.backend >= len(pattern.hosted))
+    served = np.where(by_api, requests.prompt_tokens, 0)
+    charged = log.billed_prompt_tokens
+    if not any(one.kind in ("outage", "network_loss") for one in pattern.faults):
+        assert (charged == served).all()
+        assert (log.billed_output_tokens == np.where(by_api, requests.output_tokens, 0)).all()
+    assert (charged[done] >= served[done]).all()
+    # Nobody is served by a backend its workload may not use, and whoever left its first one has a reason.
+    taken = log.backend >= 0
+    assert permits[requests.workload[taken], log.backend[taken]].all()
+    moved = done & (log.backend != log.target)
+    assert (log.failover[moved] != Reason.NONE).all()
+    # 7: the same again is the same again.
+    again = simulate(pattern, requests, **options).log
+    for column in fields(RequestLog):
+        np.testing.assert_array_equal(getattr(log, column.name), getattr(again, column.name), err_msg=column.name)
+
+
+everything = given(
+    pattern=patterns(),
+    seed=st.integers(0, 2**32),
+    rate_per_s=st.sampled_from([0.05, 0.5, 3.0]),
+    allowed=st.one_of(st.just(0b111111111111), st.integers(0, 0b111111111111)),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@everything
+def test_laws_with_everything_on(pattern, seed, rate_per_s, allowed):
+    check(pattern, seed, rate_per_s, allowed)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@everything
+def test_laws_with_everything_on_at_length(pattern, seed, rate_per_s, allowed):
+    check(pattern, seed, rate_per_s, allowed)
