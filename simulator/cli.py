@@ -29,6 +29,8 @@ from simulator.rollout_cli import rollout
 from simulator.study_cli import plan, runs, sweep
 from simulator.trace_cli import trace
 from simulator.trace_edit_cli import cut, merge, scale, shift
+from simulator.trace_model_cli import compare as compare_traces
+from simulator.trace_model_cli import fit, synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +55,9 @@ app.add_typer(profile, name="profile")
 app.add_typer(runs, name="runs")
 app.add_typer(prices, name="prices")
 app.add_typer(trace, name="trace")
-for command in (cut, merge, scale, shift):
+for command in (cut, fit, merge, scale, shift, synthesise):
     trace.command()(command)
+trace.command("compare")(compare_traces)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[

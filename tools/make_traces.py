@@ -1,28 +1,37 @@
-"""Write the traces that ship in `traces/`: `python tools/make_traces.py`."""
+"""Write the traces that ship in `traces/`: `python tools/make_traces.py`.
+
+Each is what a command makes; its header names file and seed.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import simulator
-from simulator.workload.synthesis import synthesise
-from simulator.workload.trace import write_trace
+from simulator.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
+TERMS = ("--licence", "Apache-2.0")
+
+CLINICAL = (
+    "chart_review", "clinical_documentation", "discharge_summary", "patient_messages", "prior_auth_appeals",
+    "radiology_anomaly",
+)  # fmt: skip
+#: By trace, its scenario and what else `simulator trace synthesise` is told.
+SHIPPED: dict[str, tuple[str, ...]] = {
+    "clinic_week.csv": ("ci_small.yaml",),
+    **{f"{name}_week.parquet": ("clinical_workloads.yaml", "--coarse", "--workload", name) for name in CLINICAL},
+    # The week from Monday, 6 April 2026, of the month it asks about.
+    "health_system_week.parquet": ("health_system.yaml", "--coarse", "--start", "2026-04-06", "--duration", "7d"),
+    "stressed_monday.parquet": ("stressed_monday.yaml", "--coarse"),
+}
 
 
-def main() -> None:
-    """One week of one clinic, the demand of `scenarios/ci_small.yaml` in its first replication."""
-    scenario = simulator.load_scenario(ROOT / "scenarios" / "ci_small.yaml")
-    target = ROOT / "traces" / "clinic_week.csv"
-    header = write_trace(
-        synthesise(scenario, 0),
-        target,
-        source=f"synthetic: scenarios/ci_small.yaml, seed {scenario.experiment.seed}, replication 0",
-        licence="Apache-2.0",
-        span_s=scenario.horizon.duration_s,
-    )
-    print(f"{target.relative_to(ROOT)}: {header}")
+def main(folder: Path = ROOT / "traces", *, only: str | None = None) -> None:
+    """Write all of them, or one."""
+    for name, (scenario, *options) in SHIPPED.items():
+        if only in (None, name):
+            arguments = [str(ROOT / "scenarios" / scenario), str(folder / name), *options, *TERMS]
+            app(["trace", "synthesise", *arguments], standalone_mode=False)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from simulator.cost.usage import ApiUse, Usage
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
-from simulator.workload.lengths import mean_tokens
 from simulator.workload.replay import replayed
-from simulator.workload.volume import expected_requests
+from simulator.workload.volume import expected_requests, mean_tokens_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,8 +175,7 @@ def _cell_tokens(
         cell = np.searchsorted(calendar.cells.start_s, arrival_s, side="right") - 1
         tokens = table.prompt_tokens[rows] + table.output_tokens[rows]
         return np.bincount(cell, weights=tokens, minlength=len(calendar.cells.start_s)).astype(np.float64)
-    each = mean_tokens(load.prompt_tokens) + mean_tokens(load.output_tokens, load.max_tokens)
-    return each * expected_requests(load, scenario, calendar)
+    return mean_tokens_of(load) * expected_requests(load, scenario, calendar)
 
 
 def with_replicas(pattern: HostingPattern, factor: float) -> HostingPattern:

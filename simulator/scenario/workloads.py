@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from simulator.scenario.arrivals import Arrivals, Departments, PoissonArrivals, RateVariation, Trend, Turns
 from simulator.scenario.base import (
     Config,
     Factor,
@@ -17,11 +18,11 @@ from simulator.scenario.base import (
     Share,
 )
 from simulator.scenario.compliance import DataProtection
-from simulator.units import DAY_S
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+BEGINS = r"^(mon|tue|wed|thu|fri|sat|sun)( ([01]\d|2[0-3]):[0-5]\d)?$"
 Priority = Annotated[int, Field(ge=1, le=3)]
 HourWeights = Annotated[list[Factor], Field(min_length=24, max_length=24)]
 
@@ -111,54 +112,8 @@ class SharedPrefix(Config):
     """Length of the common prefix; it is part of the prompt tokens."""
     variants: Annotated[int, Field(gt=0, le=65_536)] = 1
     """How many different prefixes there are (departments, templates); each request draws one."""
-
-
-class PoissonArrivals(Config):
-    """Requests people trigger: Poisson around the hour-of-week profile, with day-to-day variation."""
-
-    kind: Literal["poisson"] = "poisson"
-    burst_mean: Annotated[float, Field(ge=1, le=1000)] = 1.0
-    """Mean size of a burst (geometric); 1 means no bursts. A radiologist signs several reports in a sitting."""
-    burst_spacing: Seconds = 5.0
-    """Mean gap between the requests of a burst (exponential)."""
-
-
-class BatchArrivals(Config):
-    """Requests released in batches, each worked off back to back."""
-
-    kind: Literal["batches"]
-    every: Annotated[Seconds, Field(gt=0)]
-    """Time between releases inside the active hours."""
-    spacing: Seconds = 1.0
-    """Gap between the requests of a batch as its client sends them."""
-    size_sigma: Annotated[float, Field(ge=0, le=3)] = 0.6
-    """Log standard deviation of the batch size; the mean follows from the volume."""
-
-
-class OnOffArrivals(Config):
-    """Requests a program sends in trains: one soon after another, then silence."""
-
-    kind: Literal["on_off"]
-    train_mean: Annotated[float, Field(ge=1, le=100_000)]
-    """Mean requests of a train (geometric)."""
-    gap: Annotated[Seconds, Field(gt=0)]
-    """Mean gap between the requests of a train (exponential)."""
-    idle_sigma: Annotated[float, Field(ge=0, le=2)] = 1.0
-    """Log standard deviation of the demand that gathers between one train's start and the next's; 0 is clockwork."""
-    clients: Annotated[int, Field(gt=0, le=1000)] = 1
-    """Programs that send independently of each other; the trains of one never overlap."""
-
-
-Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals, Field(discriminator="kind")]
-
-
-class RateVariation(Config):
-    """Swings of the request rate about its profile that last minutes or hours: a lognormal multiplier with mean 1."""
-
-    sigma: Annotated[float, Field(gt=0, le=2)]
-    """Standard deviation of its logarithm."""
-    time_constant: Annotated[Seconds, Field(ge=1, le=7 * DAY_S)]
-    """Time in which the correlation of the logarithm with itself falls to 1/e."""
+    share: Share = 1.0
+    """Share of the requests that have one at all."""
 
 
 class Objectives(Config):
@@ -210,8 +165,14 @@ class SyntheticWorkload(Workload):
     """Random swings of the rate within the day."""
     arrivals: Arrivals = PoissonArrivals()
     """How requests arrive around the profile."""
+    trend: Trend | None = None
+    """Seasons, growth and adoption."""
+    departments: Departments | None = None
+    """Departments it is the sum of."""
+    turns: Turns | None = None
+    """Conversations of several requests; `requests_per_month` counts requests, every other volume conversations."""
     prompt_tokens: Lengths
-    """Prompt length, including any shared prefix."""
+    """Prompt length, including any shared prefix; with `turns` that of the first request."""
     output_tokens: Lengths
     """Output length."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
@@ -223,6 +184,14 @@ class SyntheticWorkload(Workload):
     priority: Priority = 3
     """1 critical, 2 high, 3 normal."""
 
+    @model_validator(mode="after")
+    def _conversations_stand_alone(self) -> Self:
+        if self.turns is not None and self.shared_prefix is not None:
+            raise FieldError(("shared_prefix",), "a conversation is its own prefix; leave out shared_prefix or turns")
+        if self.turns is not None and self.volume.tokens_per_month is not None:
+            raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
+        return self
+
 
 class Replay(Config):
     """A recorded trace, and how its time lies on the horizon."""
@@ -233,8 +202,9 @@ class Replay(Config):
     """Workloads of the trace to take; all when absent."""
     align: Literal["week", "start"] = "week"
     """Whether requests keep their hour of the week, or the trace starts with the horizon."""
-    begins: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)( ([01]\d|2[0-3]):[0-5]\d)?$")] = "mon"
-    """With `align: week`, where in the week the trace starts, local time, such as `wed 13:30`."""
+    begins: Annotated[str, Field(pattern=BEGINS)] | None = None
+    """With `align: week`, where in the week the trace starts, local time, such as `wed 13:30`; by default what its
+    header says, or Monday 00:00."""
     repeat: bool = True
     """Whether the trace starts over until the horizon ends; with `align: week`, its whole weeks do."""
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.errors import Fault, ScenarioError
-from simulator.scenario.workloads import BatchArrivals, OnOffArrivals, PoissonArrivals
+from simulator.scenario.arrivals import BatchArrivals, OnOffArrivals, PoissonArrivals
+from simulator.units import HOUR_S, MINUTE_S
+from simulator.workload.batches import draw_batches
+from simulator.workload.trains import draw_trains
 
 if TYPE_CHECKING:
-    from simulator.scenario.workloads import RateVariation, SyntheticWorkload
+    from simulator.scenario.arrivals import RateVariation, Slots
+    from simulator.scenario.workloads import SyntheticWorkload
     from simulator.workload.calendar import Cells
 
 
@@ -33,6 +36,8 @@ def _poisson(
 ) -> NDArray[np.float64]:
     """Poisson bursts of geometric size; one request each when their mean is 1."""
     heads_s = _spread(rng.poisson(expected / arrivals.burst_mean), cells, rng)
+    if arrivals.slots is not None:
+        heads_s = _at_slots(heads_s, cells, arrivals.slots, rng)
     if arrivals.burst_mean == 1.0:
         return heads_s
     sizes = rng.geometric(1.0 / arrivals.burst_mean, len(heads_s))
@@ -43,68 +48,21 @@ def _poisson(
     return np.asarray(np.repeat(heads_s - since_start[first], sizes) + since_start)
 
 
-def _batches(
-    expected: NDArray[np.float64], cells: Cells, arrivals: BatchArrivals, rng: np.random.Generator
+def _at_slots(
+    heads_s: NDArray[np.float64], cells: Cells, slots: Slots, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Releases at the start of each active span and every so often within it, sized by the demand until the next."""
-    end_s = float(cells.start_s[-1] + cells.length_s[-1])
-    active = np.concatenate([[False], expected > 0, [False]])
-    bounds_s = np.append(cells.start_s, end_s)
-    spans = zip(bounds_s[active[1:] & ~active[:-1]], bounds_s[~active[1:] & active[:-1]], strict=True)
-    edges = np.concatenate([*(np.arange(start_s, stop_s, arrivals.every) for start_s, stop_s in spans), [end_s]])
-    until = np.concatenate([[0.0], np.cumsum(expected)])
-    at_edges = np.interp(edges, np.append(cells.start_s, end_s), until)
-    due = np.diff(at_edges)
-    sigma = arrivals.size_sigma
-    noise = np.exp(sigma * rng.standard_normal(len(due)) - 0.5 * sigma * sigma)
-    sizes = rng.poisson(due * noise)
-    first = np.cumsum(sizes) - sizes
-    place = np.arange(int(sizes.sum())) - np.repeat(first, sizes)
-    return np.asarray(np.repeat(edges[:-1], sizes) + arrivals.spacing * place)
+    """Moved to about a slot of their own local hour, so that every hour keeps its number.
 
-
-def _trains(
-    expected: NDArray[np.float64], cells: Cells, arrivals: OnOffArrivals, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """The trains of all clients; see `_trains_of_one`."""
-    share = expected / arrivals.clients
-    most_per_s = float((share / cells.length_s).max())
-    if most_per_s * arrivals.gap >= 1.0:
-        message = (
-            f"on_off: at the peak {most_per_s:.3g} requests a second fall to each client, which sends at most "
-            f"{1.0 / arrivals.gap:.3g} (1 / gap); give more clients or a shorter gap"
-        )
-        raise ScenarioError([Fault("scenario", 0, "workloads", message)])
-    return np.concatenate([_trains_of_one(share, cells, arrivals, rng) for _ in range(arrivals.clients)])
-
-
-def _trains_of_one(
-    expected: NDArray[np.float64], cells: Cells, arrivals: OnOffArrivals, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """A stationary renewal process of trains in demand (expected requests so far) rather than in time.
-
-    Demand `train_mean` gathers between two starts on average, so the profile's volume is kept; a train that would
-    start during the one before waits for its end.
+    What would fall before the full hour falls before the next one instead.
     """
-    until = np.concatenate([[0.0], np.cumsum(expected)])
-    mean, sigma = arrivals.train_mean, arrivals.idle_sigma
-    # The first interval is the one that happens to cover the beginning: longer than most, and part of it is over.
-    heads = mean * np.exp(sigma * rng.standard_normal(1) + 0.5 * sigma * sigma) * rng.random()
-    while heads[-1] < until[-1]:
-        more = int(1.1 * (until[-1] - heads[-1]) / mean) + 10
-        gathered = mean * np.exp(sigma * rng.standard_normal(more) - 0.5 * sigma * sigma)
-        heads = np.concatenate([heads, heads[-1] + np.cumsum(gathered)])
-    heads = heads[heads < until[-1]]
-    heads_s = np.interp(heads, until, np.append(cells.start_s, cells.start_s[-1] + cells.length_s[-1]))
-    sizes = rng.geometric(1.0 / mean, len(heads_s))
-    gaps_s = rng.exponential(arrivals.gap, int(sizes.sum()))
-    first = np.cumsum(sizes) - sizes
-    lasts_s = np.add.reduceat(gaps_s, first) if len(first) else gaps_s
-    # A train starts when it is due and its predecessor is over: as a customer of a queue with one server.
-    ahead_s = np.cumsum(lasts_s) - lasts_s
-    starts_s = np.maximum.accumulate(heads_s - ahead_s) + ahead_s
-    since_s = np.cumsum(gaps_s)
-    return np.asarray(np.repeat(starts_s - since_s[first] if len(first) else starts_s, sizes) + since_s)
+    cell = np.searchsorted(cells.start_s, heads_s, side="right") - 1
+    into_hour_s = (cells.wall_s[cell] + heads_s - cells.start_s[cell]) % HOUR_S
+    slot_s = MINUTE_S * np.array(slots.minutes, np.float64)[rng.integers(0, len(slots.minutes), len(heads_s))]
+    wanted_s = (slot_s + slots.spread * rng.uniform(-1.0, 1.0, len(heads_s))) % HOUR_S
+    moved_s = heads_s - into_hour_s + wanted_s
+    # A horizon may begin or end within an hour.
+    inside = (moved_s >= 0.0) & (moved_s < cells.start_s[-1] + cells.length_s[-1])
+    return np.where(inside, moved_s, heads_s)
 
 
 def _varied(
@@ -136,8 +94,8 @@ def _varied(
 
 _DRAW: dict[type, Callable[..., NDArray[np.float64]]] = {
     PoissonArrivals: _poisson,
-    BatchArrivals: _batches,
-    OnOffArrivals: _trains,
+    BatchArrivals: draw_batches,
+    OnOffArrivals: draw_trains,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.errors import TraceError
-from simulator.scenario.workloads import WEEKDAYS, RecordedWorkload
+from simulator.scenario.workloads import BEGINS, WEEKDAYS, RecordedWorkload
 from simulator.units import DAY_S, HOUR_S, MINUTE_S, WEEK_S
 from simulator.workload.calendar import real_time
 from simulator.workload.trace import read_trace
@@ -35,11 +36,13 @@ class Recording:
     Attributes:
         table: Its requests.
         span_s: Seconds it covers; None when no header says so.
+        begins_s: Seconds from Monday 00:00 to its beginning; None when no header says so.
         sha256: Checksum of the file.
     """
 
     table: RequestTable
     span_s: float | None
+    begins_s: float | None
     sha256: str
 
 
@@ -61,9 +64,9 @@ def recording(file: str) -> Recording:
 def _recording(path: Path, mtime_ns: int, size: int) -> Recording:  # noqa: ARG001 - they tell one content from another
     table, header = read_trace(path), read_header(path)
     if header is not None:
-        return Recording(table, header.span_s, header.sha256)
+        return Recording(table, header.span_s, header.week_offset_s, header.sha256)
     with path.open("rb") as stream:
-        return Recording(table, None, hashlib.file_digest(stream, "sha256").hexdigest())
+        return Recording(table, None, None, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def trace_checksums(scenario: Scenario) -> dict[str, str]:
@@ -114,24 +117,24 @@ def replayed(workload: RecordedWorkload, cells: Cells) -> tuple[RequestTable, ND
     wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
     rows = np.flatnonzero(np.isin(table.workload, wanted))
     lay = _by_week if replay.align == "week" else _from_start
-    rows, arrival_s = lay(rows, table.arrival_s, replay, known.span_s, cells)
+    rows, arrival_s = lay(rows, known, replay, cells)
     inside = (arrival_s >= 0.0) & (arrival_s < cells.start_s[-1] + cells.length_s[-1])
     return table, rows[inside], arrival_s[inside]
 
 
 def _from_start(
-    rows: NDArray[np.intp], trace_s: NDArray[np.float64], replay: Replay, span_s: float | None, cells: Cells
+    rows: NDArray[np.intp], known: Recording, replay: Replay, cells: Cells
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The trace starts with the horizon and is repeated back to back."""
     horizon_s = float(cells.start_s[-1] + cells.length_s[-1])
-    copies = int(np.ceil(horizon_s * replay.speed / span_s)) if replay.repeat and span_s else 1
-    starts_s = np.arange(copies) * (span_s or 0.0)
-    arrival_s = (trace_s[rows] + starts_s[:, None]) / replay.speed
+    copies = int(np.ceil(horizon_s * replay.speed / known.span_s)) if replay.repeat and known.span_s else 1
+    starts_s = np.arange(copies) * (known.span_s or 0.0)
+    arrival_s = (known.table.arrival_s[rows] + starts_s[:, None]) / replay.speed
     return np.tile(rows, copies), arrival_s.ravel()
 
 
 def _by_week(
-    rows: NDArray[np.intp], trace_s: NDArray[np.float64], replay: Replay, span_s: float | None, cells: Cells
+    rows: NDArray[np.intp], known: Recording, replay: Replay, cells: Cells
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Every request keeps its local hour of the week.
 
@@ -139,7 +142,8 @@ def _by_week(
     played to its end its whole weeks follow, again and again. A trace that is not repeated waits for the first
     moment of the horizon at which it fits.
     """
-    begins_s, first_day_s = _in_week(replay.begins), cells.weekday[0] * DAY_S
+    trace_s, span_s, first_day_s = known.table.arrival_s, known.span_s, cells.weekday[0] * DAY_S
+    begins_s = in_week(replay.begins) if replay.begins else known.begins_s or 0.0
     if not (replay.repeat and span_s):
         return rows, real_time(cells, trace_s[rows] + (begins_s - first_day_s) % WEEK_S)
     skipped_s, whole_s = (first_day_s - begins_s) % WEEK_S, _whole_weeks(span_s) * WEEK_S
@@ -159,8 +163,14 @@ def _whole_weeks(span_s: float) -> int:
     return int((span_s + HOUR_S) // WEEK_S)
 
 
-def _in_week(begins: str) -> float:
-    """Wall-clock seconds since Monday 00:00."""
+def in_week(begins: str) -> float:
+    """Wall-clock seconds since Monday 00:00 of a moment such as `mon` or `wed 13:30`.
+
+    Raises:
+        TraceError: It is not such a moment.
+    """
+    if not re.fullmatch(BEGINS, begins):
+        raise TraceError(f"'{begins}' is no moment of the week; expected such as 'mon' or 'wed 13:30'")
     day, _, clock = begins.partition(" ")
     hour, _, minute = (clock or "00:00").partition(":")
     return _DAY_NUMBER[day] * DAY_S + int(hour) * HOUR_S + int(minute) * MINUTE_S

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.scenario.workloads import RecordedWorkload
-from simulator.workload.arrivals import draw_arrivals
 from simulator.workload.calendar import ClinicalCalendar
+from simulator.workload.conversations import draw_turns, growing_prompts
+from simulator.workload.departments import draw_departments, scale_lengths
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.replay import replayed
 from simulator.workload.request import RequestTable
@@ -36,11 +37,11 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     names = tuple(scenario.workloads)
-    prefixes = _RecordedPrefixes(len(names) * _PREFIXES_PER_WORKLOAD)
+    prefixes = _Prefixes(len(names) * _PREFIXES_PER_WORKLOAD)
     parts = [
         _recorded(load, number, calendar, prefixes)
         if isinstance(load, RecordedWorkload)
-        else _synthetic(scenario, name, load, number, replication, calendar)
+        else _synthetic(scenario, name, load, number, replication, calendar, prefixes)
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -48,23 +49,27 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
     return RequestTable(names, *(column[order] for column in columns))
 
 
-class _RecordedPrefixes:
-    """Identities beyond those of synthetic workloads; workloads that replay the same file share theirs."""
+class _Prefixes:
+    """Identities beyond those of shared prefixes; workloads that replay the same file share theirs."""
 
     def __init__(self, first: int) -> None:
         self._next = first
         self._start: dict[str, int] = {}
 
+    def take(self, count: int) -> int:
+        """The first of so many that nobody else has."""
+        self._next += count
+        return self._next - count
+
     def of(self, file: str, prefix_id: NDArray[np.int32]) -> NDArray[np.int32]:
         """The trace's identities moved to a place of their own; -1 stays."""
         if file not in self._start:
-            self._start[file] = self._next
-            self._next += int(prefix_id.max(initial=-1)) + 1
+            self._start[file] = self.take(int(prefix_id.max(initial=-1)) + 1)
         return np.where(prefix_id < 0, prefix_id, prefix_id + np.int32(self._start[file]))
 
 
 def _recorded(
-    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: _RecordedPrefixes
+    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: _Prefixes
 ) -> tuple[NDArray[np.generic], ...]:
     table, rows, arrival_s = replayed(workload, calendar.cells)
     size = len(rows)
@@ -92,33 +97,59 @@ def _synthetic(
     number: int,
     replication: int,
     calendar: ClinicalCalendar,
+    prefixes: _Prefixes,
 ) -> tuple[NDArray[np.generic], ...]:
     def rng(purpose: str) -> np.random.Generator:
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
     expected = expected_requests(workload, scenario, calendar)
-    arrival_s = draw_arrivals(workload, expected, calendar.cells, rng)
-    size = len(arrival_s)
-    prompt, output = draw_lengths(workload, size, rng("lengths"))
-    prefix_id, prefix_tokens = _prefixes(workload, number, prompt, rng("prefixes"))
-    return (
+    arrival_s, department = draw_departments(workload, expected, calendar.cells, rng)
+    turn = None
+    if workload.turns is not None:
+        turn = draw_turns(workload.turns, arrival_s, rng("turns"))
+        arrival_s, department = turn.arrival_s, department[turn.conversation]
+    prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
+    prompt, output = scale_lengths(workload, prompt, output, department, rng)
+    kept = arrival_s < calendar.cells.start_s[-1] + calendar.cells.length_s[-1]
+    if workload.turns is not None and turn is not None:
+        whole = growing_prompts(workload.turns, turn, prompt, output)
+        kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
+        prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
+        prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
+        prefix_tokens = prompt - 1
+    else:
+        prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
+    columns = (
         arrival_s,
-        np.full(size, number, np.int16),
+        np.full(len(kept), number, np.int16),
         prompt,
         output,
-        np.full(size, workload.max_tokens, np.int32),
+        np.full(len(kept), workload.max_tokens, np.int32),
         prefix_id,
         prefix_tokens,
-        np.full(size, workload.priority, np.int8),
+        np.full(len(kept), workload.priority, np.int8),
     )
+    return columns if turn is None else tuple(column[kept] for column in columns)
 
 
 def _prefixes(
-    workload: SyntheticWorkload, number: int, prompt: NDArray[np.int32], rng: np.random.Generator
+    workload: SyntheticWorkload,
+    number: int,
+    prompt: NDArray[np.int32],
+    department: NDArray[np.int64],
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Identity and length of each request's shared prefix; a prompt is at least one token longer."""
     shared = workload.shared_prefix
     if shared is None:
         return np.full(len(prompt), -1, np.int32), np.zeros(len(prompt), np.int32)
-    variant = rng.integers(0, shared.variants, len(prompt), dtype=np.int32)
-    return variant + np.int32(number * _PREFIXES_PER_WORKLOAD), np.minimum(prompt - 1, shared.tokens).astype(np.int32)
+    if workload.departments is None:
+        variant = rng.integers(0, shared.variants, len(prompt), dtype=np.int32)
+    else:
+        variant = (department % shared.variants).astype(np.int32)
+    prefix_id = variant + np.int32(number * _PREFIXES_PER_WORKLOAD)
+    prefix_tokens = np.minimum(prompt - 1, shared.tokens).astype(np.int32)
+    if shared.share < 1.0:
+        without = rng.random(len(prompt)) >= shared.share
+        prefix_id[without], prefix_tokens[without] = -1, 0
+    return prefix_id, prefix_tokens

@@ -12,6 +12,7 @@ from simulator.units import HOUR_S, MONTH_HOURS, WEEK_S
 from simulator.workload.calendar import spread
 from simulator.workload.lengths import mean_tokens
 from simulator.workload.profiles import hour_of_week
+from simulator.workload.trend import day_trend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,20 +35,22 @@ def request_names(scenario: Scenario) -> dict[str, str]:
     """What a request of each workload is, as far as the way its volume is stated tells."""
     names = {}
     for name, load in scenario.workloads.items():
-        volume = getattr(load, "volume", None)
+        # A conversation is several requests.
+        volume = getattr(load, "volume", None) if getattr(load, "turns", None) is None else None
         stated = (what for way, what in _REQUESTS.items() if getattr(volume, way, None) is not None)
         names[name] = next(stated, "request")
     return names
 
 
 def requests_per_month(workload: SyntheticWorkload) -> float | None:
-    """Requests of a month, or None when the volume is stated per working day."""
+    """Requests of a month (with turns, conversations), or None when the volume is stated per working day."""
     volume = workload.volume
     if volume.clinicians is not None:
         return None
     if volume.tokens_per_month is not None:
-        mean = mean_tokens(workload.prompt_tokens) + mean_tokens(workload.output_tokens, workload.max_tokens)
-        return volume.tokens_per_month / mean
+        return volume.tokens_per_month / mean_tokens_of(workload)
+    if volume.requests_per_month is not None and workload.turns is not None:
+        return volume.requests_per_month / workload.turns.mean
     return next(
         count
         for count in (
@@ -61,18 +64,40 @@ def requests_per_month(workload: SyntheticWorkload) -> float | None:
     )
 
 
+def mean_tokens_of(workload: SyntheticWorkload) -> float:
+    """Expected prompt and output tokens of a request; with turns of a conversation, whatever its `longest` prompt.
+
+    A geometric number of requests with mean m has m (m - 1) expected pairs; the later of each sends along the question
+    and answer of the earlier.
+    """
+    prompt, output = mean_tokens(workload.prompt_tokens), mean_tokens(workload.output_tokens, workload.max_tokens)
+    if workload.turns is None:
+        return prompt + output
+    mean = workload.turns.mean
+    return mean * (prompt + output) + mean * (mean - 1.0) * (output + workload.turns.question_tokens)
+
+
 def expected_requests(
     workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar
 ) -> NDArray[np.float64]:
-    """Expected requests in each cell, day-to-day variation left out.
+    """Expected requests in each cell (with turns, conversations), day-to-day variation left out.
 
     A volume per month holds for exactly the horizon when that is a calendar month or as long as the billing month;
     otherwise it fixes the rate of an ordinary week, month hours / 168 of which make a month. A volume per working day
     holds for each active day.
 
+    A trend multiplies that.
+
     Raises:
         ScenarioError: The profile has no weight on the active days.
     """
+    expected = _without_trend(workload, scenario, calendar)
+    if workload.trend is None:
+        return expected
+    return expected * day_trend(workload.trend, calendar.cells.days)[calendar.cells.day]
+
+
+def _without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
     cells = calendar.cells
     active = {WEEKDAYS.index(day) for day in workload.days}
     week = hour_of_week(workload.profile)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, gamma
 
 from simulator.errors import ScenarioError
+from simulator.units import WEEK_S
 from simulator.workload.arrivals import day_multipliers, draw_arrivals
 from simulator.workload.profiles import hour_of_week
 from tests.workload.clinic import APRIL, WEEK, WEEKDAYS_ONLY, expected, scenario, source
@@ -186,3 +187,36 @@ def test_a_swinging_rate_has_its_spread_and_its_time_constant():
     assert levels.std() == pytest.approx(0.4, abs=0.03)
     lag = np.corrcoef(levels[:-6], levels[6:])[0, 1]  # 30 minutes apart
     assert lag == pytest.approx(np.exp(-1), abs=0.08)
+
+
+def test_slots_gather_requests_and_leave_every_hour_its_number():
+    slots = {"minutes": [0, 20, 40], "spread": "4min"}
+    shape = {"profile": "clinical_documentation", "volume": {"requests_per_month": 100_000}}
+    calendar, requests = expected(WEEK, **shape)
+    plain = draw(calendar, requests, **shape)
+    gathered = draw(calendar, requests, **shape, arrivals={"kind": "poisson", "slots": slots})
+    np.testing.assert_array_equal(*(np.histogram(one, 168, (0, WEEK_S))[0] for one in (plain, gathered)))
+    from_slot = (gathered % 1200 + 600) % 1200 - 600
+    assert np.abs(from_slot).max() <= 240
+    assert from_slot.mean() == pytest.approx(0, abs=4 * 240 / np.sqrt(3 * len(gathered)))
+    assert (np.diff(gathered) >= 0).all()
+
+
+def test_a_client_keeps_at_most_so_many_open():
+    client = {"concurrency": 8, "answer": "12s", "answer_sigma": 0.0}
+    settings = {
+        "profile": "prior_auth_appeals",
+        "volume": {"denials_per_month": 8000},
+        "arrivals": {"kind": "batches", "every": "30min", "client": client},
+    }
+    calendar, requests = expected(WEEK, **settings)
+    times = draw(calendar, requests, **settings)
+    open_at_once = np.searchsorted(times, times, side="right") - np.searchsorted(times, times - 11.999, side="left")
+    assert open_at_once.max() == 8
+    # A batch begins on the half hour, eight at a time, unless the one before is still being worked off.
+    assert set(np.unique(times, return_counts=True)[1].tolist()) <= set(range(1, 9))
+    assert np.mean(times % 1800 % 12 < 1e-6) > 0.99
+    settings["arrivals"] = settings["arrivals"] | {"client": client | {"answer_sigma": 0.5}}
+    spread = draw(calendar, requests, **settings)
+    assert len(spread) == pytest.approx(len(times), rel=0.2)
+    assert len(np.unique(spread)) > len(np.unique(times))

@@ -1,0 +1,151 @@
+"""What a scenario says about how requests come: bursts, batches and trains, conversations, departments, trends."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from simulator.scenario.base import Config, Factor, FieldError, PositiveTokens, Seconds, Share
+from simulator.units import DAY_S
+
+Month = Literal["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+MONTHS: tuple[Month, ...] = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+class Slots(Config):
+    """Appointments: requests cluster about the same minutes of every hour."""
+
+    minutes: Annotated[list[Annotated[int, Field(ge=0, le=59)]], Field(min_length=1, max_length=60)]
+    """Minutes past the hour at which they fall due, such as [0, 15, 20, 30, 40, 45]."""
+    spread: Annotated[Seconds, Field(le=1800)] = 360.0
+    """Furthest a request lies from its slot, to either side (uniform)."""
+
+
+class PoissonArrivals(Config):
+    """Requests people trigger: Poisson around the hour-of-week profile, with day-to-day variation."""
+
+    kind: Literal["poisson"] = "poisson"
+    burst_mean: Annotated[float, Field(ge=1, le=1000)] = 1.0
+    """Mean size of a burst (geometric); 1 means no bursts. A radiologist signs several reports in a sitting."""
+    burst_spacing: Seconds = 5.0
+    """Mean gap between the requests of a burst (exponential)."""
+    slots: Slots | None = None
+    """Minutes of the hour about which bursts (or single requests) cluster; every hour keeps its number."""
+
+
+class BatchClient(Config):
+    """A client that keeps a few requests open and sends the next when one is answered.
+
+    An approximation: the time to answer is assumed here, not taken from the simulation.
+    """
+
+    concurrency: Annotated[int, Field(gt=0, le=10_000)]
+    """Requests open at a time."""
+    answer: Annotated[Seconds, Field(gt=0)]
+    """Assumed mean time to answer one."""
+    answer_sigma: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Log standard deviation of that time."""
+
+
+class BatchArrivals(Config):
+    """Requests released in batches, each worked off back to back."""
+
+    kind: Literal["batches"]
+    every: Annotated[Seconds, Field(gt=0)]
+    """Time between releases inside the active hours."""
+    spacing: Seconds = 1.0
+    """Gap between the requests of a batch as its client sends them."""
+    size_sigma: Annotated[float, Field(ge=0, le=3)] = 0.6
+    """Log standard deviation of the batch size; the mean follows from the volume."""
+    client: BatchClient | None = None
+    """How the client works a batch off, instead of at a steady `spacing`."""
+
+    @model_validator(mode="after")
+    def _one_pace(self) -> Self:
+        if self.client is not None and "spacing" in self.model_fields_set:
+            raise FieldError(("spacing",), "the client's answers set the pace; leave out spacing or client")
+        return self
+
+
+class OnOffArrivals(Config):
+    """Requests a program sends in trains: one soon after another, then silence."""
+
+    kind: Literal["on_off"]
+    train_mean: Annotated[float, Field(ge=1, le=100_000)]
+    """Mean requests of a train (geometric)."""
+    gap: Annotated[Seconds, Field(gt=0)]
+    """Mean gap between the requests of a train (gamma)."""
+    gap_variation: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Coefficient of variation of that gap; 1 makes it exponential."""
+    idle_sigma: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Log standard deviation of the demand that gathers between one train's start and the next's; 0 is clockwork."""
+    clients: Annotated[int, Field(gt=0, le=1000)] = 1
+    """Programs that send independently of each other; the trains of one never overlap."""
+
+
+Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals, Field(discriminator="kind")]
+
+
+class RateVariation(Config):
+    """Swings of the request rate about its profile that last minutes or hours: a lognormal multiplier with mean 1."""
+
+    sigma: Annotated[float, Field(gt=0, le=2)]
+    """Standard deviation of its logarithm."""
+    time_constant: Annotated[Seconds, Field(ge=1, le=7 * DAY_S)]
+    """Time in which the correlation of the logarithm with itself falls to 1/e."""
+
+
+class ThinkTime(Config):
+    """Lognormal time between a request and the next of the same conversation, the answer's own time included."""
+
+    median: Annotated[Seconds, Field(gt=0)]
+    """Median time."""
+    sigma: Annotated[float, Field(ge=0, le=3)]
+    """Standard deviation of its logarithm."""
+
+
+class Turns(Config):
+    """Conversations: each request but the first sends along all that was said before."""
+
+    mean: Annotated[float, Field(ge=1, le=100)]
+    """Mean requests of a conversation (geometric)."""
+    think: ThinkTime
+    """Time from one request to the next."""
+    question_tokens: PositiveTokens = 50
+    """Tokens a further question adds to what was said before."""
+    longest: PositiveTokens = 131_072
+    """Prompt at which a conversation ends, for it would no longer fit the model."""
+
+
+class Departments(Config):
+    """A workload as the sum of departments, each with its own volume, days, lengths and prefix."""
+
+    count: Annotated[int, Field(gt=0, le=1000)]
+    """How many there are."""
+    share_sigma: Annotated[float, Field(ge=0, le=3)] = 0.87
+    """Log standard deviation of how much they ask; 0.87 is that of physicians using an ambient scribe."""
+    length_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Log standard deviation of a factor, mean 1, on all token lengths of a department."""
+
+
+class Adoption(Config):
+    """Share of those who could use it that do, t after its start: ceiling (1 - exp(-t / time_constant))."""
+
+    ceiling: Share
+    """Share in the end."""
+    time_constant: Annotated[Seconds, Field(gt=0)]
+    """Time after which 63 % of that is reached."""
+    since: Seconds = 0.0
+    """How long before the horizon it started."""
+
+
+class Trend(Config):
+    """How the volume changes over months and years; `volume` is what it would be without."""
+
+    seasons: dict[Month, Factor] = Field(default_factory=dict)
+    """Factor by month of the year (jan to dec); 1 where absent."""
+    yearly_growth: Annotated[float, Field(gt=-1, le=10)] = 0.0
+    """Growth a year, from the start of the horizon on: 0.43 is 43 %."""
+    adoption: Adoption | None = None
+    """Share of it that is asked for so far."""

@@ -1,0 +1,227 @@
+"""How well two demands agree: each statistic in blocks of time, its difference held against the blocks' spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator.units import DAY_S, HOUR_S
+from simulator.workload.clumping import hourly_dispersion
+from simulator.workload.dispersion import dispersion_about, gap_variation
+from simulator.workload.fit import expected_demand, rank_correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.workload.dispersion import Demand
+    from simulator.workload.request import RequestTable
+
+SCALES_S = {"1 s": 1.0, "10 s": 10.0, "1 min": 60.0, "10 min": 600.0, "1 h": HOUR_S}
+_QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+#: Blocks of the shorter one; whole days where that leaves enough.
+_BLOCKS, _FEWEST_BLOCKS = 10, 5
+_WINDOWS_PER_BLOCK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Requests seen over a time; a model is seen several times.
+
+    Attributes:
+        table: Requests, arrivals from 0 to `span_s`.
+        span_s: Seconds seen.
+        begins_s: Seconds from Monday 00:00 to arrival 0; None where unknown.
+    """
+
+    table: RequestTable
+    span_s: float
+    begins_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One figure of both.
+
+    Attributes:
+        name: What it is.
+        first: Mean over blocks of the one.
+        second: Of the other.
+        error: Difference that chance alone exceeds once in twenty times (Welch); None from a single block.
+    """
+
+    name: str
+    first: float
+    second: float
+    error: float | None
+
+    @property
+    def within(self) -> bool | None:
+        """Whether they differ by no more than chance explains."""
+        return None if self.error is None else abs(self.first - self.second) <= self.error
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfWeek:
+    """Shares of the hours of the week both have seen.
+
+    Attributes:
+        hours: How many those are.
+        distance: Half the sum of the absolute differences: the share of requests that would have to move.
+        chance: The same distance if only chance differed, once in twenty times exceeded.
+    """
+
+    hours: int
+    distance: float
+    chance: float
+
+    @property
+    def within(self) -> bool:
+        """Whether they differ by no more than chance explains."""
+        return self.distance <= self.chance
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """Agreement of two demands.
+
+    Attributes:
+        block_s: Length of the blocks.
+        statistics: In the order of a report.
+        distances: Kolmogorov-Smirnov distance of the distributions of prompt tokens, output tokens and gaps.
+        hour_of_week: None where they have no two hours in common, or do not say when they begin.
+    """
+
+    block_s: float
+    statistics: list[Statistic]
+    distances: dict[str, float]
+    hour_of_week: HourOfWeek | None
+
+
+def compare(first: Sequence[Observed], second: Sequence[Observed]) -> Goodness:
+    """Compare what was seen of one demand with what was seen of another."""
+    shortest_s = min(one.span_s for one in (*first, *second))
+    block_s = DAY_S if shortest_s >= _FEWEST_BLOCKS * DAY_S else shortest_s / _BLOCKS
+    left, right = (_by_block(seen, block_s) for seen in (first, second))
+    statistics = [_welch(name, left[name], right[name]) for name in left if name in right]
+    return Goodness(
+        block_s, [one for one in statistics if one is not None], _distances(first, second), _weeks(first, second)
+    )
+
+
+def _by_block(seen: Sequence[Observed], block_s: float) -> dict[str, NDArray[np.float64]]:
+    """Every statistic of every block; NaN where a block has too little to tell."""
+    rows = [row for one in seen for row in _blocks(one, block_s)]
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in rows[0]} if rows else {}
+
+
+def _blocks(one: Observed, block_s: float) -> Iterator[dict[str, float]]:
+    demand = expected_demand(one.table.arrival_s, one.span_s, one.begins_s)
+    first_use = _first_uses(one.table.prefix_id)
+    for number in range(int(one.span_s / block_s + 1e-9)):
+        begin_s = number * block_s
+        low, high = np.searchsorted(one.table.arrival_s, [begin_s, begin_s + block_s])
+        rows = slice(int(low), int(high))
+        yield _statistics(one.table, rows, begin_s, block_s, demand, first_use)
+
+
+def _statistics(
+    table: RequestTable, rows: slice, begin_s: float, block_s: float, demand: Demand, first_use: NDArray[np.bool_]
+) -> dict[str, float]:
+    arrival_s = table.arrival_s[rows] - begin_s
+    prompt, output = table.prompt_tokens[rows], table.output_tokens[rows]
+    found = {"requests per hour": len(arrival_s) / block_s * HOUR_S}
+    # Shorter than the hours of the profile, which follows whatever an hour did.
+    longest_s = min(block_s / _WINDOWS_PER_BLOCK, HOUR_S / 3.0 if len(demand.edge_s) > 2 else np.inf)
+    scales = {name: scale_s for name, scale_s in SCALES_S.items() if scale_s <= longest_s}
+    part = demand.between(begin_s, begin_s + block_s)
+    for name, scale_s in scales.items():
+        found[f"dispersion of counts, {name}"] = dispersion_about(arrival_s, part, scale_s)
+    for name, scale_s in scales.items():
+        found[f"variation of gaps, {name}"] = gap_variation(arrival_s, scale_s)
+    if len(arrival_s):
+        for label, tokens in (("prompt", prompt), ("output", output)):
+            found[f"{label} tokens, mean"] = float(tokens.mean())
+            found |= {f"{label} tokens, {name}": float(np.quantile(tokens, at)) for name, at in _QUANTILES.items()}
+        found["correlation of prompt and output"] = rank_correlation(prompt, output)
+        reused = table.prefix_tokens[rows][~first_use[rows]].sum()
+        found["prompt tokens seen before"] = float(reused / prompt.sum())
+    return found
+
+
+def _first_uses(prefix_id: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Requests whose prefix nobody had before, or that have none."""
+    first = np.zeros(len(prefix_id), np.bool_)
+    first[np.unique(prefix_id, return_index=True)[1]] = True
+    return first | (prefix_id < 0)
+
+
+def _welch(name: str, left: NDArray[np.float64], right: NDArray[np.float64]) -> Statistic | None:
+    from scipy.stats import t
+
+    left, right = left[np.isfinite(left)], right[np.isfinite(right)]
+    if not (len(left) and len(right)):
+        return None
+    means = float(left.mean()), float(right.mean())
+    if len(left) < 2 or len(right) < 2:
+        return Statistic(name, *means, None)
+    parts = [float(side.var(ddof=1)) / len(side) for side in (left, right)]
+    total = sum(parts)
+    if total == 0.0:
+        return Statistic(name, *means, 0.0)
+    freedom = total**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
+    return Statistic(name, *means, float(t.ppf(0.975, freedom) * np.sqrt(total)))
+
+
+def _distances(first: Sequence[Observed], second: Sequence[Observed]) -> dict[str, float]:
+    from scipy.stats import ks_2samp
+
+    pick: dict[str, Callable[[RequestTable], NDArray[Any]]] = {
+        "prompt tokens": lambda table: table.prompt_tokens,
+        "output tokens": lambda table: table.output_tokens,
+        "gaps": lambda table: np.diff(table.arrival_s),
+    }
+    found = {}
+    for name, of in pick.items():
+        one, other = (np.concatenate([of(each.table) for each in seen]) for seen in (first, second))
+        if len(one) and len(other):
+            found[name] = float(ks_2samp(one, other, method="asymp").statistic)
+    return found
+
+
+def _weeks(first: Sequence[Observed], second: Sequence[Observed]) -> HourOfWeek | None:
+    """Shares by hour of the week, and how far chance alone would take them apart.
+
+    Counts of an hour vary by their mean times the index of dispersion of hours, which is measured on both.
+    """
+    sides = [[_per_hour(one) for one in seen if one.begins_s is not None] for seen in (first, second)]
+    if not all(sides):
+        return None
+    totals = [np.sum(side, axis=0) for side in sides]
+    common = (totals[0][1] > 0.99) & (totals[1][1] > 0.99)
+    if common.sum() < 2:
+        return None
+    rates = [counts[common] / seen_h[common] for counts, seen_h in totals]
+    shares = [rate / rate.sum() for rate in rates]
+    clumped = max(hourly_dispersion(one.table.arrival_s, one.span_s, one.begins_s or 0.0) for one in (*first, *second))
+    error = np.sqrt(
+        clumped * sum(
+            rate / seen_h[common] / rate.sum() ** 2 for rate, (_, seen_h) in zip(rates, totals, strict=True)
+        )
+    )  # fmt: skip
+    # The distance is half a sum of many absolute normal deviations: about normal itself.
+    mean, spread = error.sum() * np.sqrt(2.0 / np.pi), np.sqrt((error**2).sum() * (1.0 - 2.0 / np.pi))
+    distance = 0.5 * np.abs(shares[0] - shares[1]).sum()
+    return HourOfWeek(int(common.sum()), float(distance), float(0.5 * (mean + 1.645 * spread)))
+
+
+def _per_hour(one: Observed) -> NDArray[np.float64]:
+    """Counts and hours seen, by hour of the week."""
+    begins_s = one.begins_s or 0.0
+    hour = (((one.table.arrival_s + begins_s) // HOUR_S) % 168).astype(np.int64)
+    edges = np.union1d(np.arange(-(begins_s % HOUR_S), one.span_s, HOUR_S).clip(0.0), [one.span_s])
+    place = (((edges[:-1] + begins_s + 1e-6) // HOUR_S) % 168).astype(np.int64)
+    return np.stack([np.bincount(hour, minlength=168), np.bincount(place, np.diff(edges) / HOUR_S, 168)])

@@ -1,0 +1,134 @@
+"""What two demands do to the same hosting patterns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulator.scenario.fragment import fragment_text, load_demand
+from simulator.study.trace_comparison import realisations, reference_patterns, simulate_both
+from simulator.units import DAY_S, HOUR_S, WEEK_S
+from simulator.workload.fit import fit_workload
+from simulator.workload.goodness import Observed, compare
+from simulator.workload.request import RequestTable
+from simulator.workload.trace import read_trace
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "traces"
+
+
+def test_the_same_demand_costs_and_waits_the_same():
+    week = read_trace(ROOT / "traces" / "clinic_week.csv")
+    day = Observed(
+        RequestTable(week.workloads, *(getattr(week, name)[week.arrival_s < DAY_S] for name in week.__slots__[1:])),
+        DAY_S,
+        0.0,
+    )
+    outcomes = simulate_both([day], [day], reference_patterns(day))
+    assert {(one.pattern, one.metric) for one in outcomes} == {
+        (pattern, metric)
+        for pattern in ("cluster", "api")
+        for metric in ("ttft_p99_s", "e2e_p99_s", "monthly_cost_usd", "usd_per_million_tokens")
+    }
+    assert all(one.difference == 0.0 and one.error is None and one.first > 0 for one in outcomes)
+
+
+def test_a_model_is_seen_over_the_hours_of_the_trace():
+    demand = load_demand(ROOT / "scenarios" / "ci_small.yaml")
+    like = Observed(RequestTable(("x",), *(np.zeros(0) for _ in range(8))), 10 * HOUR_S, 2 * DAY_S + 7.5 * HOUR_S)
+    for one in realisations(demand, like, 3):
+        assert (one.span_s, one.begins_s) == (like.span_s, like.begins_s)
+        assert 0 <= one.table.arrival_s.min() < one.table.arrival_s.max() < like.span_s
+        # Wednesday 7:30 to 17:30: its first hour is no busier than any later one.
+        hours = np.histogram(one.table.arrival_s, 10, (0, 10 * HOUR_S))[0]
+        assert hours[0] < hours[2:].min()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+def test_what_half_a_public_trace_teaches_holds_for_the_other_half(tmp_path):
+    """Azure 2023, conversations: dispersion within sampling error, simulated p99 within 15 %.
+
+    Not so its code trace: there the recorded halves themselves differ twofold in p99, and a third in volume.
+    """
+    rows = np.loadtxt(
+        SHARED / "AzureLLMInferenceTrace_conv.csv", delimiter=",", skiprows=1, dtype=str, encoding="utf-8"
+    )
+    at = rows[:, 0].astype("datetime64[ns]")
+    arrival_s = (at - at[0]) / np.timedelta64(1, "s")
+    span_s = float(arrival_s[-1]) + 0.001
+    halves = [part(rows, arrival_s, low, low + span_s / 2) for low in (0.0, span_s / 2)]
+    found = fit_workload(halves[0].table, halves[0].span_s, None)
+    path = tmp_path / "conv.yaml"
+    path.write_text(fragment_text([], {"conv": (found.workload, found.notes)}))
+    drawn = realisations(load_demand(path), halves[1], 5)
+    goodness = compare([halves[1]], drawn)
+    dispersion = [one for one in goodness.statistics if one.name.startswith("dispersion")]
+    assert len(dispersion) >= 2
+    assert all(one.within for one in dispersion)
+    outcomes = simulate_both([halves[1]], drawn, reference_patterns(halves[1]), jobs=2)
+    p99 = {(one.pattern, one.metric): one.difference for one in outcomes if "p99" in one.metric}
+    assert len(p99) == 4
+    assert max(map(abs, p99.values())) < 0.15, p99
+
+
+def part(rows, arrival_s, low, high):
+    mine = (arrival_s >= low) & (arrival_s < high)
+    size = int(mine.sum())
+    tokens = rows[mine, 1:].astype(np.int32)
+    table = RequestTable(
+        ("conv",), arrival_s[mine] - low, np.zeros(size, np.int16), tokens[:, 0], tokens[:, 1],
+        np.full(size, 4096, np.int32), np.full(size, -1, np.int32), np.zeros(size, np.int32), np.full(size, 3, np.int8),
+    )  # fmt: skip
+    return Observed(table, high - low, None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+def test_what_a_public_week_teaches_holds_for_the_next(tmp_path):
+    """One client of ServeGen's m-large, two weeks: the model of the first is as near to the second as the first itself.
+
+    That is the sampling error: neither the model nor the first week knows what the second one's chance was.
+    """
+    arrival_s = servegen_client()
+    weeks = [alike(arrival_s[(arrival_s >= low) & (arrival_s < low + WEEK_S)] - low) for low in (0.0, WEEK_S)]
+    found = fit_workload(weeks[0].table, WEEK_S, 0.0)
+    path = tmp_path / "client.yaml"
+    path.write_text(fragment_text([], {"client": (found.workload, found.notes)}))
+    recorded, modelled = (
+        compare([weeks[0]], [weeks[1]]),
+        compare([weeks[1]], realisations(load_demand(path), weeks[1], 3)),
+    )
+    error = {one.name: one.error for one in recorded.statistics if one.name.startswith("dispersion")}
+    assert len(error) >= 4
+    for one in modelled.statistics:
+        if one.name in error:
+            assert abs(one.first - one.second) <= error[one.name], one
+    # 9.5 % of the requests would have to move, and 10.0 % between the recorded weeks.
+    assert modelled.hour_of_week.distance <= recorded.hour_of_week.distance
+
+
+def servegen_client():
+    """Arrivals drawn as ServeGen describes them: rate, gamma or Weibull gaps, for each ten minutes."""
+    rng, parts = np.random.default_rng(48), []
+    for line in (SHARED / "servegen_m-large_chunk-48-trace.csv").read_text().splitlines():
+        begin_s, rate, _, kind, shape, scale = line.split(",")
+        size = int(float(rate) * 900) + 50
+        form = rng.gamma(float(shape), 1.0, size) if kind == "Gamma" else rng.weibull(float(shape), size)
+        within_s = np.cumsum(float(scale) * form)
+        parts.append(float(begin_s) + within_s[within_s < 600.0])
+    return np.concatenate(parts)
+
+
+def alike(arrival_s):
+    """Requests of one length, over a week from a Monday."""
+    size = len(arrival_s)
+    column = {name: np.full(size, value, np.int32) for name, value in (("tokens", 100), ("most", 4096), ("none", -1))}
+    zero = np.zeros(size, np.int32)
+    table = RequestTable(
+        ("client",), arrival_s, zero.astype(np.int16), column["tokens"], column["tokens"], column["most"],
+        column["none"], zero, np.full(size, 3, np.int8),
+    )  # fmt: skip
+    return Observed(table, WEEK_S, 0.0)

@@ -1,0 +1,84 @@
+"""Two draws of one demand agree as often as they should; demands that differ do not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from simulator.units import WEEK_S
+from simulator.workload.goodness import Observed, compare
+from simulator.workload.synthesis import synthesise
+from tests.workload.clinic import scenario, source
+
+NOTES = {
+    "volume": {"requests_per_month": 12_000},
+    "profile": "radiology_anomaly",
+    "arrivals": {"kind": "poisson", "burst_mean": 2, "burst_spacing": "20s"},
+    "prompt_tokens": {"kind": "lognormal", "median": 900, "sigma": 0.6},
+    "output_tokens": {"kind": "lognormal", "median": 300, "sigma": 0.6},
+    "shared_prefix": {"tokens": 200, "variants": 8},
+    "correlation": 0.4,
+}
+
+
+def seen(seed, weeks=1, **changes):
+    demand = scenario({"start": "2027-03-01", "duration": f"{weeks}w"}, seed, notes=source(**(NOTES | changes)))
+    return Observed(synthesise(demand, 0), weeks * WEEK_S, 0.0)
+
+
+@pytest.fixture(scope="module")
+def alike():
+    return [compare([seen(2 * number)], [seen(2 * number + 1)]) for number in range(12)]
+
+
+def test_differences_of_one_demand_are_chance_nineteen_times_in_twenty(alike):
+    judged = [one.within for goodness in alike for one in goodness.statistics if one.within is not None]
+    assert len(judged) > 12 * 15
+    # Statistics of one pair go together, so the share itself strays.
+    assert np.mean(judged) > 0.88
+    hours = [goodness.hour_of_week for goodness in alike]
+    assert {hour.hours for hour in hours} == {168}
+    assert sum(hour.within for hour in hours) >= 9
+
+
+def test_a_demand_is_no_further_from_itself_than_nothing():
+    one = seen(1)
+    goodness = compare([one], [one])
+    assert all(stat.first == stat.second for stat in goodness.statistics)
+    assert set(goodness.distances.values()) == {0.0}
+    assert goodness.hour_of_week.distance == 0.0
+    assert goodness.block_s == 86_400
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"prompt_tokens": {"kind": "lognormal", "median": 1100, "sigma": 0.6}}, "prompt tokens, p50"),
+        ({"arrivals": {"kind": "poisson", "burst_mean": 6, "burst_spacing": "20s"}}, "dispersion of counts, 10 min"),
+        ({"correlation": 0.0}, "correlation of prompt and output"),
+        ({"shared_prefix": None}, "prompt tokens seen before"),
+        ({"volume": {"requests_per_month": 24_000}}, "requests per hour"),
+    ],
+)
+def test_a_difference_is_found(changes, named):
+    goodness = compare([seen(1)], [seen(2, **changes), seen(3, **changes)])
+    assert {one.name: one.within for one in goodness.statistics}[named] is False
+
+
+def test_another_profile_is_found():
+    hours = compare([seen(1)], [seen(2, profile="clinical_documentation")]).hour_of_week
+    assert not hours.within
+
+
+def test_hours_are_compared_where_both_have_them_at_the_hour_they_are():
+    one = seen(1, weeks=2)
+    later = one.table.arrival_s >= 5.5 * 86_400
+    columns = {name: getattr(one.table, name)[later] for name in one.table.__slots__ if name != "workloads"}
+    columns["arrival_s"] = columns["arrival_s"] - 5.5 * 86_400
+    cut = Observed(dataclasses.replace(one.table, **columns), 7 * 86_400.0, 5.5 * 86_400)
+    hours = compare([cut], [one]).hour_of_week
+    assert hours.hours == 168
+    assert hours.within
+    assert compare([cut], [dataclasses.replace(one, begins_s=None)]).hour_of_week is None
