@@ -25,6 +25,7 @@ from simulator.errors import (
 
 if TYPE_CHECKING:
     from simulator.decision.results import Results, run
+    from simulator.decision.rollout import rollout
     from simulator.scenario.loading import load_scenario
     from simulator.scenario.schema import Scenario
 
@@ -38,6 +39,7 @@ __all__ = [
     "SimulatorError",
     "TraceError",
     "load_scenario",
+    "rollout",
     "run",
 ]
 
@@ -46,6 +48,7 @@ _WHERE = {
     "Results": "simulator.decision.results",
     "Scenario": "simulator.scenario.schema",
     "load_scenario": "simulator.scenario.loading",
+    "rollout": "simulator.decision.rollout",
     "run": "simulator.decision.results",
 }
 

@@ -60,9 +60,7 @@ def rollout(
         )
     bound_store(store)
     if plot is not None:
-        from simulator.plots.decision import rollout_cash
-
-        drawn = rollout_cash(found.document()).update_layout(title=scenario.name, margin={"t": 60})
+        drawn = found.plot().update_layout(title=scenario.name, margin={"t": 60})
         write_whole(plot, drawn.to_html(include_plotlyjs=True, div_id="rollout"))
         typer.echo(f"wrote {plot}", err=True)
     if as_json:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import pandas as pd
+    import plotly.graph_objects as go
+
     from simulator.cost.prices import PriceBook
     from simulator.experiment.results import PatternResult
     from simulator.scenario.rollout import Rollout
@@ -107,6 +110,30 @@ class RolloutResult:
     projection: Variant
     actual: Variant | None
     warnings: list[str]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per month and hosting pattern, of the projection and of what is actual, tidy."""
+        import pandas as pd
+
+        rows = [
+            {"adoption": name, "month": month.number, "date": month.date, "share": month.share, "users": month.users}
+            | {"tokens_per_month": month.tokens_per_month, "pattern": pattern}
+            | asdict(one)
+            for name, variant in (("projection", self.projection), ("actual", self.actual))
+            for month in (variant.months if variant else ())
+            for pattern, one in month.patterns.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self) -> go.Figure:
+        """What is paid up to each month, a line for each way through the rollout."""
+        from simulator.plots.decision import rollout_cash
+
+        return rollout_cash(self.document())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return str(self.frame().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data."""

@@ -42,7 +42,7 @@ def test_a_table_is_straight_between_its_points_and_flat_after():
     assert found.shares == pytest.approx([0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 
 
-@settings(deadline=None)  # the first fit loads scipy
+@settings(deadline=None, max_examples=40)  # the first fit loads scipy
 @given(st.floats(0.1, 1.0), st.floats(2.0, 30.0), months)
 @example(0.2578125, 2.0, [2, 3, 4, 12, 16, 17, 18, 19])  # from a single start it ends on a flat part
 def test_a_fit_finds_the_curve_the_points_came_from(ceiling, time_constant, at):
@@ -54,7 +54,7 @@ def test_a_fit_finds_the_curve_the_points_came_from(ceiling, time_constant, at):
     assert found.residual < 1e-4
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.floats(0.2, 1.0), st.floats(4.0, 15.0), st.floats(0.2, 1.0))
 def test_a_logistic_fit_with_a_known_ceiling_finds_its_parameters(ceiling, midpoint, rate):
     truth = curve(kind="logistic", ceiling=ceiling, midpoint=midpoint, rate=rate)

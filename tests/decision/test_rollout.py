@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import simulator
 from simulator.decision import results as answering
 from simulator.decision.results import run
 from simulator.decision.rollout import months_of, rollout
@@ -96,6 +97,17 @@ def test_actual_adoption_stands_beside_the_projection(store):
     plain = json.loads(json.dumps(both.document()))
     assert plain["actual"]["adoption"]["observed"] == [[1, 0.1], [3, 0.2]]
     assert len(plain["projection"]["months"]) == 5
+
+
+def test_a_notebook_gets_a_row_for_each_month_and_pattern(found):
+    frame = found.frame()
+    assert len(frame) == 5 * 2
+    assert list(frame["month"]) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    month = found.projection.months[2]
+    (row,) = frame[(frame["month"] == 3) & (frame["pattern"] == "bought")].to_dict("records")
+    assert row["running_usd"] == month.patterns["bought"].running_usd
+    assert "<table" in found._repr_html_()
+    assert simulator.rollout is rollout
 
 
 def test_calendar_months_follow_each_other():
