@@ -2,7 +2,8 @@
 
 The bill is the pattern's own, of the tokens, busy time and replicas the other volume needs. A cluster gets another
 replica where the busiest hour of the demand asks for more than a full batch can serve; a hybrid keeps its cluster, and
-its API takes what an hour has too much of. Queueing makes both need a little more than that.
+its API takes what an hour has too much of; provisioned units grow in proportion. Queueing makes all of them need a
+little more than that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from simulator.cost.bill import Bill, monthly_bill
 from simulator.cost.usage import ApiUse, Usage
+from simulator.scenario.apis import Provisioned
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.cost.prices import PriceBook
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import SyntheticWorkload
@@ -100,6 +103,7 @@ class Costing:
         count = self.replicas_at(tokens_per_month) if replicas is None else replicas
         pattern = self.pattern if count == self.replicas else with_replicas(self.pattern, count / self.replicas)
         factor = tokens_per_month / self.tokens_per_month if self.tokens_per_month else 0.0
+        pattern = with_units(pattern, max(1.0, factor))
         return monthly_bill(pattern, self._usage_at(factor, count), self.book, self.month_hours)
 
     def _usage_at(self, factor: float, replicas: int) -> Usage:
@@ -185,6 +189,24 @@ def with_replicas(pattern: HostingPattern, factor: float) -> HostingPattern:
         return pattern.model_copy(update={"clusters": grown})
     (one,) = grown.values()
     return pattern.model_copy(update={"cluster": one.cluster, "costs": one.costs})
+
+
+def with_units(pattern: HostingPattern, factor: float) -> HostingPattern:
+    """The pattern with this many times the provisioned units of its APIs, rounded up."""
+    grown = {name: _more_units(api, factor) for name, api in pattern.metered.items()}
+    if factor == 1.0 or grown == pattern.metered:
+        return pattern
+    if pattern.apis is not None:  # type: ignore[union-attr]
+        return pattern.model_copy(update={"apis": grown})
+    (api,) = grown.values()
+    return pattern.model_copy(update={"api": api})
+
+
+def _more_units(api: MeteredApi, factor: float) -> MeteredApi:
+    if not isinstance(api.deployment, Provisioned):
+        return api
+    units = ceil(api.deployment.units * factor - 1e-9)
+    return api.model_copy(update={"deployment": api.deployment.model_copy(update={"units": units})})
 
 
 def _grown(one: HostedCluster, factor: float) -> HostedCluster:

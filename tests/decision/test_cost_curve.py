@@ -100,6 +100,18 @@ def test_a_hybrid_keeps_its_cluster_and_sends_what_an_hour_has_too_much_of():
     assert usd(one, 1e11) - rent == pytest.approx(0.72e-6 * (1e11 - 2e9), rel=0.01)
 
 
+def test_provisioned_units_grow_with_the_volume():
+    units = {"kind": "provisioned", "units": 100, "unit_hour": "1 USD/h", "tokens_per_unit": 3000, "output_ratio": 4}
+    one = costing("api", scenario=small({"hosting_patterns.api.api.deployment": units}))
+    today = one.tokens_per_month
+    assert [usd(one, factor * today) for factor in (0.5, 1.0, 1.001, 3.0)] == pytest.approx(
+        [73_000.0, 73_000.0, 73_730.0, 219_000.0]
+    )
+    given = small().resolved["hosting_patterns"]["api"]["api"] | {"deployment": units}
+    several = small({"hosting_patterns.api": {"kind": "metered_api", "apis": {"units": given}}})
+    assert usd(costing("api", scenario=several), 2.0 * today) == pytest.approx(146_000.0)
+
+
 def test_a_demand_of_nothing_costs_the_fixed_lines():
     assert usd(costing("api"), 0.0) == 0.0
     assert usd(costing("rented"), 0.0) == pytest.approx(730.0)
