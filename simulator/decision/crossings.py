@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from simulator.cost.api_lines import token_rates
 from simulator.decision.break_even import NoBreakEven, blended_price, break_even
 from simulator.decision.screening import cost_of
+from simulator.decision.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,7 +127,9 @@ def _crossing(
     if isinstance(answer, NoBreakEven):
         text = f"{cluster.name} never undercuts {api} within its capacity: {answer.reason}"
     else:
-        text = f"{cluster.name} undercuts {api} from {answer.tokens_per_month / 1e6:,.0f}M tokens a month"
+        share = percent(answer.capacity_share or 0.0)
+        volume = f"{answer.tokens_per_month / 1e6:,.0f}M tokens a month"
+        text = f"{cluster.name} undercuts {api} from {volume}, {share} of what it could serve"
     return Crossing(
         cluster=cluster.name,
         api=api,
