@@ -46,6 +46,7 @@ class PatternMonth:
         e2e_p99_s: Of all requests; None where nothing completed.
         busy_fraction: Of its clusters; None without one.
         missed: Why it will not do at this volume, beyond what chance explains; None where it will.
+        feasible: Whether it may be used at all in this month; where not, nothing was simulated and nothing costs.
     """
 
     monthly_cost_usd: float
@@ -53,6 +54,7 @@ class PatternMonth:
     e2e_p99_s: float | None
     busy_fraction: float | None
     missed: str | None
+    feasible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ def _answer(
 
 def _month(result: PatternResult, question: Scenario) -> PatternMonth:
     if result.monthly_cost_usd is None or result.bill is None:
-        return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons))
+        return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons), feasible=False)
     latency = result.latency.get("e2e_s")
     return PatternMonth(
         monthly_cost_usd=result.monthly_cost_usd.mean,

@@ -32,7 +32,9 @@ class Strategy:
         patterns: Hosting pattern of each month.
         cash_usd: What is paid in each month.
         cumulative_usd: Up to and with each month.
-        missed_months: Months in which its pattern does not meet the objectives.
+        missed_months: Months in which its pattern does not meet the objectives, or may not be used.
+        impossible_months: Of those, the ones in which it may not be used: they cost nothing here, so the sums of such
+            a strategy cannot be compared.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Strategy:
     cash_usd: list[float]
     cumulative_usd: list[float]
     missed_months: list[int]
+    impossible_months: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +175,10 @@ def _strategy(
 ) -> Strategy:
     patterns = [plan.phases[at].pattern for at in path]
     cash = _cash(plan, path, months, upfront)
-    missed = [month.number for month, one in zip(months, patterns, strict=True) if month.patterns[one].missed]
-    return Strategy(name, text, patterns, cash, list(accumulate(cash)), missed)
+    each = [(month.number, month.patterns[one]) for month, one in zip(months, patterns, strict=True)]
+    missed = [number for number, one in each if one.missed]
+    impossible = [number for number, one in each if not one.feasible]
+    return Strategy(name, text, patterns, cash, list(accumulate(cash)), missed, impossible)
 
 
 def _cash(plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]) -> list[float]:
@@ -203,7 +208,7 @@ def _step(
         text = f"{before} to {phase.pattern}: never, {condition} is not reached in {len(months)} months"
         return Step(None, None, before, phase.pattern, condition, price, float(phase.one_off), None, None, text)
     after = months[begin - 1 :]
-    saved = [month.patterns[before].running_usd - month.patterns[phase.pattern].running_usd for month in after]
+    saved = [_saved_usd(month, before, phase.pattern) for month in after]
     cheaper = next((month.number for month, usd_saved in zip(after, saved, strict=True) if usd_saved > 0.0), None)
     balance = list(accumulate(saved))
     pays = next((month.number for month, sum_ in zip(after, balance, strict=True) if sum_ >= once), None)
@@ -220,6 +225,12 @@ def _step(
         pays_in_month=None if same else pays,
         text=_step_text(before, phase.pattern, begin, condition, balance[-1] - once, pays),
     )
+
+
+def _saved_usd(month: Month, before: str, after: str) -> float:
+    """What one pattern costs less to run than another; nothing where either may not be used."""
+    ours, theirs = month.patterns[after], month.patterns[before]
+    return theirs.running_usd - ours.running_usd if ours.feasible and theirs.feasible else 0.0
 
 
 def _step_text(before: str, after: str, begin: int, condition: str, gain_usd: float, pays: int | None) -> str:

@@ -75,6 +75,8 @@ def _strategies(variant: Variant) -> RenderableType:
     table = _table(("", *(f"month {end}" for end in ends), "objectives"))
     for one in variant.course.strategies:
         missed = f"missed in {len(one.missed_months)} months" if one.missed_months else "met"
+        if one.impossible_months:
+            missed = f"not allowed from month {one.impossible_months[0]}"
         table.add_row(one.text, *(usd(one.cumulative_usd[end - 1]) for end in ends), missed)
     return Padding(table, (0, 0, 1, 0))
 

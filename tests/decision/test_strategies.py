@@ -1,5 +1,7 @@
 """Ways through the months, with invented bills."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +115,15 @@ def test_a_pattern_that_misses_objectives_is_no_advice():
     found = course(plan({"pattern": "own", "from_month": 3}, months=3), months, UPFRONT)
     assert strategies(found)["stay"].missed_months == [1, 2, 3]
     assert found.reviews[0].cheapest == "own"
+
+
+def test_months_in_which_a_pattern_may_not_be_used_are_told_apart():
+    months = [month(number) for number in range(1, 4)]
+    gone = PatternMonth(0.0, 0.0, None, None, "it was shut down", feasible=False)
+    months[2] = replace(months[2], patterns=months[2].patterns | {"api": gone})
+    found = strategies(course(plan(months=3), months, UPFRONT))
+    assert (found["stay"].missed_months, found["stay"].impossible_months) == ([3], [3])
+    assert course(plan({"pattern": "own", "from_month": 3}, months=3), months, UPFRONT).reviews[0].cheapest == "own"
 
 
 costs = st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=36, max_size=36)
