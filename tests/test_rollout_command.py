@@ -54,6 +54,16 @@ def test_the_picture_has_a_line_for_each_way(file, capsys, tmp_path):
     assert (tmp_path / "cash.html").read_text(encoding="utf-8").count("bought from the first month") == 1
 
 
+def test_what_may_not_be_used_has_no_price(file, capsys):
+    forbidden = ["--set", "constraints.phi_may_leave=false", "--set", "rollout.review_every=2"]
+    code, out, _ = run(["rollout", file, "--jobs", "1", *forbidden], capsys)
+    text = " ".join(out.split())
+    assert code == 0
+    assert "▸ not allowed" in text
+    assert "not allowed from month 1" in text
+    assert "api will not do (notes" in text
+
+
 def test_bad_input_is_exit_code_two_with_a_place(file, capsys):
     code, out, err = run(["rollout", file, "--set", "rollout.phases=null"], capsys)
     assert (code, out) == (2, "")

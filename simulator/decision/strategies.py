@@ -271,7 +271,7 @@ def _review(month: Month, planned: str) -> Review:
     elif cheapest == planned:
         text = f"stay with {planned}"
     elif planned not in fine:
-        text = f"{planned} misses objectives; {cheapest} is the cheapest that does not"
+        text = f"{planned} will not do ({month.patterns[planned].missed}); {cheapest} is the cheapest that will"
     else:
         text = f"{cheapest} would save {usd(saving)} USD a month"
     return Review(month.number, month.date, month.tokens_per_month, planned, cheapest, saving, text)

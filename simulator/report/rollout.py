@@ -63,6 +63,8 @@ def _months(variant: Variant) -> RenderableType:
 
 def _cell(month: Month, name: str, *, planned: bool) -> Text:
     one = month.patterns[name]
+    if not one.feasible:
+        return Text("▸ not allowed" if planned else "not allowed", "red")
     waits = "" if one.e2e_p99_s is None else f", {one.e2e_p99_s:.1f}"
     mark = "▸ " if planned else ""
     text = f"{mark}{usd(one.monthly_cost_usd)}{waits}{' ✗' if one.missed else ''}"
