@@ -40,13 +40,29 @@ def objections(scenario: Scenario, pattern: HostingPattern) -> dict[str, dict[st
     if section is None:
         return {load: _without_section(scenario, load, pattern) for load in scenario.workloads}
     registry = load_registry(section.registry)
-    return {
-        load: {
-            backend: [((*where, *key), text) for key, text in findings(case)]
-            for backend, where, case in _cases(scenario, section, registry, pattern, load)
-        }
-        for load in scenario.workloads
+    return {load: _row(scenario, section, registry, pattern, load) for load in scenario.workloads}
+
+
+def reachable(pattern: HostingPattern, load: str) -> list[str]:
+    """Backends the routing of a pattern may send a workload to, by failover too."""
+    routing = pattern.routing
+    named = {*routing.order(load, tuple(pattern.hosted), tuple(pattern.metered)), routing.degrade_to}
+    return [name for name in pattern.backend_names if name in named]
+
+
+def _row(
+    scenario: Scenario, section: Compliance, registry: Registry, pattern: HostingPattern, load: str
+) -> dict[str, list[Finding]]:
+    row = {
+        backend: [((*where, *key), text) for key, text in findings(case)]
+        for backend, where, case in _cases(scenario, section, registry, pattern, load)
     }
+    # What an API cannot take it sends on by itself, whoever asks: it is as forbidden as where it sends.
+    spills = {name: getattr(api.deployment, "spillover", None) for name, api in pattern.metered.items()}
+    for name, target in spills.items():
+        key = (*api_key(pattern, name), "deployment", "spillover")
+        row[name] += [(key, f"it spills over to {target}: {text}") for _, text in row.get(str(target), [])]
+    return row
 
 
 def _without_section(scenario: Scenario, load: str, pattern: HostingPattern) -> dict[str, list[Finding]]:
@@ -65,12 +81,14 @@ def _cases(
     last = (scenario.horizon.end_local - timedelta(microseconds=1)).date()
     load: Workload = scenario.workloads[name]
 
-    def case(placement: Placement, *, hosted: bool, default: str) -> Case:
+    def case(placement: Placement, *, hosted: bool, default: str, scope: str | None = None) -> Case:
         key = placement.registry_model or default
-        return Case(load, hosted, placement, key, section, registry, scenario.constraints.phi_may_leave, first, last)
+        leaves = scenario.constraints.phi_may_leave
+        return Case(load, hosted, placement, key, section, registry, leaves, first, last, scope)
 
     for backend, one in pattern.hosted.items():
         own = case(one.cluster.placement, hosted=True, default=f"self_hosted/{one.cluster.model}")
         yield backend, cluster_key(pattern, backend), own
     for backend, api in pattern.metered.items():
-        yield backend, api_key(pattern, backend), case(api.placement, hosted=False, default=api.model)
+        scope = getattr(api.deployment, "scope", None)
+        yield backend, api_key(pattern, backend), case(api.placement, hosted=False, default=api.model, scope=scope)

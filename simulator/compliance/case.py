@@ -36,6 +36,7 @@ class Case:
         phi_may_leave: Whether the scenario as a whole lets health information leave.
         first: First simulated day.
         last: Last simulated day.
+        scope: Kind of deployment that provisioned units are bought for; None for everything else.
     """
 
     load: Workload
@@ -47,6 +48,7 @@ class Case:
     phi_may_leave: bool
     first: date
     last: date
+    scope: str | None = None
 
     @property
     def phi(self) -> bool:
@@ -154,6 +156,8 @@ def _registered(case: Case) -> Iterator[Finding]:
     elif case.hosted != (model.deployment == "self_hosted"):
         here = "a cluster" if case.hosted else "an API"
         yield key, f"the registry has it as a {model.deployment} deployment of {model.provider}, here it is {here}"
+    elif case.scope not in (None, model.deployment):
+        yield ("deployment", "scope"), f"its units are {case.scope}, and the registry has it as {model.deployment}"
 
 
 def _approved(case: Case) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.compliance.backends import allowed_backends, objections
+from simulator.compliance.backends import allowed_backends, objections, reachable
 from simulator.compliance.case import geography
 from simulator.compliance.data_flow import HopResult, data_flow, not_de_identified, unstated
 from simulator.compliance.registry import load_registry
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from simulator.compliance.registry import Registry
     from simulator.errors import Fault
     from simulator.scenario.compliance import Compliance
-    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.yaml_source import Key
 
@@ -118,8 +117,8 @@ def assess(scenario: Scenario, names: Collection[str] | None = None) -> Assessme
 def refusals(scenario: Scenario, name: str) -> list[Refusal]:
     """Why a hosting pattern may not be used; empty when it may.
 
-    Without a `compliance` section, a pattern is refused when it has no backend that may see a workload's requests; with
-    one, also when it has a backend that may not, unless the section says that such requests stay with the others.
+    Without a `compliance` section, a pattern is refused when a workload may use no backend it could be sent to; with
+    one, also when it may not use one of them, unless the section says that such requests stay with the others.
 
     Raises:
         ScenarioError: The registry cannot be read.
@@ -128,21 +127,17 @@ def refusals(scenario: Scenario, name: str) -> list[Refusal]:
     strict = section is not None and section.forbidden_failover == "refuse"
     loads: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
     for load, row in objections(scenario, pattern).items():
-        if not strict and _stays(pattern, row):
+        used = reachable(pattern, load)
+        if not strict and not all(row[backend] for backend in used):
             continue
-        for backend, found in row.items():
-            for key, text in found:
+        for backend in used:
+            for key, text in row[backend]:
                 loads.setdefault((backend, key, text), []).append(load)
     refused: list[Refusal] = [
         (("hosting_patterns", name, *key), f"{', '.join(names)} may not use {backend}: {text}")
         for (backend, key, text), names in loads.items()
     ]
     return refused if section is None else [*refused, *_flow_refusals(scenario, section, name)]
-
-
-def _stays(pattern: HostingPattern, row: dict[str, list[Any]]) -> bool:
-    """Whether requests can do without the backends that are forbidden: in clusters, without an API."""
-    return bool(pattern.hosted) and not any(row[cluster] for cluster in pattern.hosted)
 
 
 def _flow_refusals(scenario: Scenario, section: Compliance, name: str) -> Iterator[Refusal]:

@@ -87,10 +87,10 @@ def _stem(scenario: Scenario, pattern: str) -> str:
     return _hash([demand_key(scenario), simulation_key(content), profiles, permitted(scenario, content)])[:24]
 
 
-def permitted(scenario: Scenario, pattern: HostingPattern) -> list[list[bool]]:
-    """Of compliance, all a simulation depends on: by workload and backend, whether it may be used."""
+def permitted(scenario: Scenario, pattern: HostingPattern) -> dict[str, list[bool]]:
+    """All that a simulation depends on of compliance: by workload, whether it may use each backend, clusters first."""
     allowed = allowed_backends(scenario, pattern)
-    return [[reason is None for reason in row.values()] for row in allowed.values()]
+    return {load: [reason is None for reason in row.values()] for load, row in allowed.items()}
 
 
 @cache

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, summarise
-from simulator.compliance.backends import allowed_backends
 from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
@@ -24,7 +23,6 @@ from simulator.workload.synthesis import synthesise
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 _POLL_S = 0.2
@@ -45,12 +43,6 @@ class Task:
     pattern: str
     kept: Path | None = None
     tables: bool = False
-
-
-def may_leave(scenario: Scenario, pattern: HostingPattern) -> dict[str, bool]:
-    """By workload, whether its requests may go to every API of a pattern."""
-    allowed = allowed_backends(scenario, pattern)
-    return {load: all(row[api] is None for api in pattern.metered) for load, row in allowed.items()}
 
 
 def representatives(scenario: Scenario, names: list[str]) -> dict[str, str]:
@@ -140,7 +132,7 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
     horizon_s = scenario.horizon.duration_s
     table = synthesise(scenario, task.replication)
     pattern = scenario.hosting_patterns[task.pattern]
-    leave = may_leave(scenario, pattern)
+    allowed = checkpoint.permitted(scenario, pattern)
 
     def on_progress(now_s: float) -> None:
         marks[number] = now_s / horizon_s
@@ -151,7 +143,7 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         horizon_s=horizon_s,
         seed=scenario.experiment.seed,
         replication=task.replication,
-        may_leave=[leave[name] for name in table.workloads],
+        allowed_backends=[allowed[name] for name in table.workloads],
         ttft_limit_s=[_ttft_limit_s(scenario, name) for name in table.workloads],
         moments_s=partial(moments_s, horizon=scenario.horizon),
         on_progress=on_progress,

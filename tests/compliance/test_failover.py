@@ -21,6 +21,7 @@ date: 2026-03-01
 extends: reference
 models:
   bedrock/llama-3.3-70b: {approved_on: 2026-01-01}
+  azure/gpt-4.1-data-zone: {approved_on: 2026-01-01}
   self_hosted/llama-3.1-8b: {approved_on: 2026-01-01}
 """
 protections = st.fixed_dictionaries(
@@ -59,26 +60,43 @@ def clinic(registry, *, agreements, leaves, more):
     )
 
 
-@settings(max_examples=20, deadline=None)
-@given(notes=loads, letters=loads, leaves=st.booleans(), signed=st.booleans())
-def test_no_request_reaches_a_backend_it_may_not_use(registry, notes, letters, leaves, signed):
-    agreements = {"aws": "2026-01-01"} if signed else {}
+SECOND = {"model": "azure/gpt-4.1-data-zone", "ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 50}}
+routings = st.sampled_from(
+    [
+        {"kind": "overflow", "max_in_flight": 1, "timeout": "4s"},
+        {"kind": "least_loaded", "max_in_flight": 1, "timeout": "4s"},
+        {"kind": "overflow", "max_in_flight": 1, "backends": {"notes": ["second", "cluster", "first"]}},
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    notes=loads, letters=loads, leaves=st.booleans(), signed=st.sets(st.sampled_from(["aws", "azure"])), how=routings
+)
+def test_no_request_reaches_a_backend_it_may_not_use(registry, notes, letters, leaves, signed, how):
+    agreements = dict.fromkeys(sorted(signed), "2026-01-01")
     scenario = clinic(registry, agreements=agreements, leaves=leaves, more={"notes": notes, "letters": letters})
+    first = scenario.resolved["hosting_patterns"]["hybrid"]["api"]
+    scenario = scenario.with_overrides(
+        {"hosting_patterns.hybrid.routing": how, "hosting_patterns.hybrid.api": None,
+         "hosting_patterns.hybrid.apis": {"first": first, "second": SECOND}}
+    )  # fmt: skip
     allowed = allowed_backends(scenario, scenario.hosting_patterns["hybrid"])
     try:
         results = simulator.run(scenario, patterns=["hybrid"], replications=1, band=False, outlook=False)
     except ScenarioError:
-        # Not even the cluster may see the requests of some workload.
-        assert any(row["cluster"] for row in allowed.values())
+        # Nobody may see the requests of some workload.
+        assert any(all(row.values()) for row in allowed.values())
         return
     requests = results.tables.requests("hybrid")
     for name, row in allowed.items():
         mine = requests[requests["workload"] == name]
         assert len(mine)
-        reached = set(mine["backend"].dropna())
-        assert reached <= {backend for backend, reason in row.items() if reason is None}, (name, row)
-        failed_over = sum(results.pattern("hybrid").workloads[name].requests.failed_over.values())
-        assert (failed_over > 0) is (row[API] is None), name
+        permitted = {backend for backend, reason in row.items() if reason is None}
+        assert set(mine["backend"].dropna()) <= permitted, (name, row)
+        if len(permitted) == 1:
+            assert not sum(results.pattern("hybrid").workloads[name].requests.failed_over.values()), name
     whole = results.pattern("hybrid").requests
     ended = whole.completed + whole.rejected + whole.timed_out + whole.cancelled + whole.unfinished
     assert whole.arrived == ended
@@ -92,14 +110,35 @@ def test_a_forbidden_failover_is_refused_unless_it_is_said_that_requests_stay(re
         simulator.run(strict, patterns=["hybrid"], replications=1)
 
 
-def test_a_cluster_that_is_forbidden_is_never_first(registry):
-    """The API alone would do, but every request of a hybrid pattern meets the cluster first."""
+def test_a_cluster_that_is_forbidden_is_passed_by(registry):
+    """A hybrid pattern whose cluster stands with somebody without an agreement: health information goes to the API."""
     scenario = clinic(registry, agreements={"aws": "2026-01-01"}, leaves=True, more={})
     moved = scenario.with_overrides(
         {"hosting_patterns.hybrid.cluster.placement": {"premises": "cloud", "provider": "x"}}
     )
-    with pytest.raises(ScenarioError, match="there is no business associate agreement with x"):
-        simulator.run(moved, patterns=["hybrid"], replications=1)
+    results = simulator.run(moved, patterns=["hybrid"], replications=1, band=False, outlook=False)
+    requests = results.tables.requests("hybrid")
+    assert set(requests["backend"][requests["workload"] == "notes"]) == {API}
+    assert set(requests["backend"][requests["workload"] == "letters"]) == {"cluster", API}
+
+
+def test_an_api_is_as_forbidden_as_the_one_it_spills_over_to(registry):
+    """Units that are full send on by themselves; nobody asks the router."""
+    scenario = clinic(registry, agreements={"azure": "2026-01-01"}, leaves=True, more={})
+    units = {"kind": "provisioned", "units": 15, "scope": "data_zone", "spillover": "first"}
+    first = scenario.resolved["hosting_patterns"]["hybrid"]["api"]
+    spilling = scenario.with_overrides(
+        {"hosting_patterns.hybrid.api": None,
+         "hosting_patterns.hybrid.apis": {"first": first, "second": SECOND | {"deployment": units}}}
+    )  # fmt: skip
+    row = allowed_backends(spilling, spilling.hosting_patterns["hybrid"])["notes"]
+    assert row["cluster"] is None
+    assert row["second"] == f"it spills over to first: {row['first']}"
+    alone = spilling.with_overrides({"hosting_patterns.hybrid.apis.second.deployment.spillover": None})
+    assert allowed_backends(alone, alone.hosting_patterns["hybrid"])["notes"]["second"] is None
+    sold_elsewhere = alone.with_overrides({"hosting_patterns.hybrid.apis.second.deployment.scope": "global"})
+    reason = allowed_backends(sold_elsewhere, sold_elsewhere.hosting_patterns["hybrid"])["notes"]["second"]
+    assert reason == "its units are global, and the registry has it as data_zone"
 
 
 def test_stored_simulations_are_not_reused_when_somebody_may_no_longer_go_somewhere(registry, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulator.analysis.metrics import BackendUse, Group, RunSummary, Utilisation
 from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
-from simulator.experiment.replications import may_leave, replicate, representatives
+from simulator.experiment.replications import replicate, representatives
 from tests.experiment.small import small
 
 CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}
@@ -125,7 +125,7 @@ def test_nothing_to_simulate():
 def test_protected_information_keeps_to_the_site():
     scenario = small({"constraints.phi_may_leave": False})
     hybrid = scenario.hosting_patterns["hybrid"]
-    assert may_leave(scenario, hybrid) == {"notes": False, "letters": True}
+    assert checkpoint.permitted(scenario, hybrid) == {"notes": [True, False], "letters": [True, True]}
     assert {name: len(refusals(scenario, name)) for name in scenario.hosting_patterns} == {
         "api": 1, "rented": 0, "bought": 0, "hybrid": 0,
     }  # fmt: skip
