@@ -45,6 +45,31 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 @apis.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Only this one, with its sources.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what is known of providers and models, for the key `preset` of an API; with a name, where it comes from.
+
+    Example: simulator apis presets azure/gpt-4o
+    """
+    from simulator.scenario.api_presets import api_presets
+
+    known = api_presets()
+    if name is not None and name not in known:
+        raise ScenarioError([Fault("preset", 0, name, f"there is none; expected one of {', '.join(known)}")])
+    chosen = known if name is None else {name: known[name]}
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "presets": chosen}, indent=2, ensure_ascii=False))
+        return
+    for title, entry in chosen.items():
+        typer.echo(f"{title}: {json.dumps(entry['settings'], ensure_ascii=False)}")
+    if name is not None:
+        for key, origin in chosen[name]["sources"].items():
+            typer.echo(f"  {key}: {origin['basis']}; {origin['source']}")
+
+
+@apis.command()
 def size(
     model: Annotated[str, typer.Argument(help="Model, such as gpt-5.2 or azure/gpt-4.1.", show_default=False)],
     requests_per_minute: Annotated[float, typer.Option(min=0.001, help="Requests a minute at the peak.")],

@@ -1,4 +1,4 @@
-"""The commands of docs/apis.md print what it shows."""
+"""What docs/apis.md shows behind a command is what it prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def shown():
     for block in DOC.split("```console\n")[1:]:
         for part in block.split("```")[0].split("$ simulator ")[1:]:
             command, _, output = part.partition("\n")
-            yield command, output
+            if output.strip():
+                yield command, output
 
 
 @pytest.mark.parametrize(("command", "output"), list(shown()))

@@ -186,11 +186,13 @@ def _backends(
     log, found = record.log, {}
     for number, name in enumerate(record.backends):
         taken = counted & (log.backend == number)
+        burnt = [charge for charge in record.burnt if charge.backend == number and counted[charge.row]]
         found[name] = BackendUse(
             requests=int(taken.sum()),
-            billed_prompt_tokens=int(log.billed_prompt_tokens[taken].sum(dtype=np.int64)),
-            billed_cached_tokens=0,
-            billed_output_tokens=int(log.billed_output_tokens[taken].sum(dtype=np.int64)),
+            billed_prompt_tokens=_tokens(log.billed_prompt_tokens[taken]) + sum(one.prompt_tokens for one in burnt),
+            billed_cached_tokens=_tokens(log.cached_tokens[taken & (log.billed_prompt_tokens > 0)])
+            + sum(one.cached_tokens for one in burnt),
+            billed_output_tokens=_tokens(log.billed_output_tokens[taken]) + sum(one.output_tokens for one in burnt),
             utilisation=_utilisation(record, warm_up_s, name),
             replica_hours=_replica_hours(record, warm_up_s, name),
             work=_work(record, table, taken & (log.outcome == Outcome.COMPLETED)),
@@ -209,6 +211,10 @@ def _work(record: RunRecord, table: RequestTable, completed: NDArray[np.bool_]) 
             output_tokens=int(table.output_tokens[members].sum(dtype=np.int64)),
         )
     return found
+
+
+def _tokens(counts: NDArray[np.int32]) -> int:
+    return int(counts.sum(dtype=np.int64))
 
 
 def _utilisation(record: RunRecord, warm_up_s: float, cluster: str | None = None) -> Utilisation | None:

@@ -80,6 +80,7 @@ class ApiPrice(_Sourced):
         """
         found = {
             "standard": (self.prompt, self.cached_prompt or self.prompt, self.output),
+            "batch": (self.batch_prompt, self.batch_prompt, self.batch_output),
             "priority": (self.priority_prompt, self.priority_prompt, self.priority_output),
         }
         prompt, cached, output = found.get(deployment, (None, None, None))

@@ -66,7 +66,7 @@ def crossings(
             if pattern.hosted or len(pattern.metered) > 1 or api.tokens is None or not api.tokens.output:
                 continue
             (metered,) = pattern.metered.values()
-            if metered.deployment.kind == "provisioned":
+            if not metered.paid_by_the_token:
                 # Paid by the hour: its tokens have no price that volume could undercut.
                 continue
             rates = token_rates(metered, book)

@@ -14,7 +14,6 @@ from simulator.engine.operations import carry_out
 from simulator.engine.policies import POLICIES, Decision
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.uptime import Uptime
-from simulator.scenario.apis import Provisioned
 from simulator.scenario.autoscaling import ScheduledScaling
 from simulator.workload.streams import stream
 
@@ -41,8 +40,7 @@ class Gateway:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._routing = site.pattern.routing
-        hosted, metered = len(site.pattern.hosted), len(site.pattern.metered)
-        plans = [site.replica_plan(number) for number in range(hosted)]
+        plans = [site.replica_plan(number) for number in range(len(site.pattern.hosted))]
         self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
         configs = [one.cluster for one in site.pattern.hosted.values()]
         self._clusters = [
@@ -51,12 +49,7 @@ class Gateway:
             )
             for fleet, made_of, config in zip(self._fleets, plans, configs, strict=True)
         ]
-        apis = [site.api(number, self.lost) for number in range(hosted, hosted + metered)]
-        by_name = dict(zip(site.pattern.metered, apis, strict=True))
-        for name, api in site.pattern.metered.items():
-            if isinstance(api.deployment, Provisioned) and api.deployment.spillover is not None:
-                by_name[name].spill_to(by_name[api.deployment.spillover])
-        self._backends: list[Backend] = [*self._clusters, *apis]
+        self._backends: list[Backend] = [*self._clusters, *site.apis(self.lost)]
         self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
         carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)

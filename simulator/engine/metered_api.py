@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from simulator.engine.conditions import Conditions
+from simulator.engine.latency import Latency
 from simulator.engine.leaky_bucket import LeakyBucket
+from simulator.engine.prompt_cache import CachedPrefixes
 from simulator.engine.rate_limit import MINUTE_S, RateLimiter
-from simulator.engine.record import Loss, Outcome, Reason, write_loss
+from simulator.engine.record import Charge, Loss, Outcome, Reason, write_loss
+from simulator.engine.retry import Failure, retry_delay_s
 from simulator.performance.provisioned import throughput
 from simulator.scenario.apis import Provisioned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
     from simpy import Environment
 
@@ -24,23 +26,6 @@ if TYPE_CHECKING:
     from simulator.engine.rate_limit import Admission
     from simulator.engine.record import RequestLog
     from simulator.scenario.apis import MeteredApi
-
-#: The `openai` client does not wait for a `retry-after` longer than this (openai 2.54.0, `_base_client.py`).
-LONGEST_RETRY_AFTER_S = 120.0
-
-
-class Failure(NamedTuple):
-    """What a client hears of a call that was not answered.
-
-    Attributes:
-        reason: Refused for want of capacity (429), or a server error (500).
-        retry_after_s: When to come back, as the provider says; 0 where it does not.
-        after_s: How long after the call it hears so; the answer was cut off then.
-    """
-
-    reason: Reason
-    retry_after_s: float = 0.0
-    after_s: float = 0.0
 
 
 def admission_of(api: MeteredApi) -> Admission:
@@ -56,10 +41,35 @@ def admission_of(api: MeteredApi) -> Admission:
     return RateLimiter(api.limits)
 
 
+class Answer(NamedTuple):
+    """An answer as the API produces it, whoever waits for it.
+
+    Attributes:
+        admitted_s: When the call was admitted.
+        first_s: When its first token comes.
+        last_s: When its last token comes.
+        cached: Prompt tokens that were cached.
+        output: Its tokens.
+    """
+
+    admitted_s: float
+    first_s: float
+    last_s: float
+    cached: int
+    output: int
+
+    def produced(self, now_s: float) -> int:
+        """Tokens that have come until now."""
+        if now_s < self.first_s:
+            return 0
+        share = (now_s - self.first_s) / (self.last_s - self.first_s) if self.last_s > self.first_s else 1.0
+        return min(self.output, 1 + int(share * (self.output - 1)))
+
+
 class ApiBackend:
     """Metered API in a SimPy environment.
 
-    Nobody waits for its answers inside the simulation, so an admitted request is stamped at once, without events.
+    Nobody waits for its answers inside the simulation, so a call's answer is stamped at once, without events.
 
     Args:
         env: Simulation environment.
@@ -70,7 +80,11 @@ class ApiBackend:
         rng: Stream of this API's latencies and errors; one draw of each per request, so that hosting patterns
             that send the same request to the same API see the same latency.
         on_lost: Takes each request it refused for good, when that happens; by default that ends the request.
-        episodes: When it fails or is slow.
+        episodes: Outages and brown-outs.
+        burnt: Gets the charges for calls that answered nobody.
+
+    Raises:
+        ProvisionedModelNotFound: See `admission_of`.
     """
 
     def __init__(
@@ -82,9 +96,10 @@ class ApiBackend:
         log: RequestLog,
         rng: np.random.Generator,
         on_lost: Callable[[Loss], None] | None = None,
-        episodes: Iterable[Episode] = (),
+        *,
+        episodes: Sequence[Episode] = (),
+        burnt: list[Charge] | None = None,
     ) -> None:
-        size = len(output_tokens)
         self._env = env
         self._api = api
         self._backend = backend
@@ -92,60 +107,76 @@ class ApiBackend:
         self._log = log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
+        self._burnt = [] if burnt is None else burnt
         self._admission = admission_of(api)
+        self._cache = CachedPrefixes(api.prompt_cache) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
+        self._latency = Latency(api, rng, len(output_tokens))
+        self._luck = rng.random(len(output_tokens))
         self._spillover: ApiBackend | None = None
-        self._ttft_s = api.ttft.median * np.exp(api.ttft.sigma * rng.standard_normal(size))
-        speed = api.output_tokens_per_s
-        self._token_s = np.exp(-speed.sigma * rng.standard_normal(size)) / speed.median
-        self._luck = rng.random(size)
+        self._spills: Sequence[bool] = ()
+
+    def spill_to(self, other: ApiBackend, allowed: Sequence[bool]) -> None:
+        """Have another API take at once what this one refuses or fails, before its client hears of it.
+
+        Args:
+            other: That API.
+            allowed: By workload, whether it may be sent there.
+        """
+        self._spillover = other
+        self._spills = allowed
 
     def submit(self, arrival: Arrival, retries_at_most: int | None = None) -> None:
         """Take a request now; its outcome is written to the log.
 
         Args:
             arrival: The request.
-            retries_at_most: Retries the sender allows; the client's own number when absent.
+            retries_at_most: Retries the sender allows at most; as many as the client makes when absent.
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
-        self._attempt(arrival, 1, self._api.retries.at_most if retries_at_most is None else retries_at_most)
-
-    def spill_to(self, other: ApiBackend) -> None:
-        """Have another API take at once what this one refuses or fails, before its client hears of it."""
-        self._spillover = other
+        own = self._api.retries.at_most
+        self._attempt(arrival, 0, own if retries_at_most is None else min(own, retries_at_most))
 
     def room(self, arrival: Arrival) -> bool:
         """Whether its limits, or those of the API it spills over to, would admit a request now."""
-        retry_after_s = self._admission.retry_after_s(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens)
-        return retry_after_s == 0.0 or (self._spillover is not None and self._spillover.room(arrival))
+        cached = self._cache.read(arrival, self._env.now) if self._cache else 0
+        wait_s = self._admission.retry_after_s(self._env.now, arrival.prompt_tokens, cached, arrival.max_tokens)
+        if wait_s == 0.0 or self._spillover is None:
+            return wait_s == 0.0
+        return self._spills[arrival.workload] and self._spillover.room(arrival)
 
     def expected_ttft_s(self, _arrival: Arrival) -> float:
-        """Time to first token that a sender would expect of an admitted request."""
-        return self._api.ttft.median
+        """Time to first token that a sender would expect of an admitted request: what it mostly is."""
+        return self._latency.expected_ttft_s
 
-    def _attempt(self, arrival: Arrival, attempt: int, retries_at_most: int) -> None:
+    def _attempt(self, arrival: Arrival, retries: int, budget: int) -> None:
+        """Call, having retried so often."""
         self._log.attempts[arrival.index] += 1
-        failure = self.call(arrival, attempt)
-        if failure is not None and failure.after_s:
-            timer = self._env.timeout(failure.after_s)
-            timer.callbacks.append(lambda _: self._failed(arrival, attempt, retries_at_most, failure))
-        elif failure is not None:
-            self._failed(arrival, attempt, retries_at_most, failure)
-
-    def _failed(self, arrival: Arrival, attempt: int, retries_at_most: int, failure: Failure) -> None:
-        if attempt > retries_at_most or failure.retry_after_s > LONGEST_RETRY_AFTER_S:
-            self._on_lost(Loss(self._env.now, arrival.index, failure.reason, True))
+        failure = self.call(arrival, retries + 1)
+        if failure is None:
+            return
+        delay_s = retry_delay_s(self._api.retries, retries, failure, self._rng) if retries < budget else None
+        if delay_s is None:
+            self._after(failure.after_s, lambda: self._lose(arrival, failure))
         else:
-            timer = self._env.timeout(failure.retry_after_s or self._back_off_s(attempt))
-            timer.callbacks.append(lambda _: self._attempt(arrival, attempt + 1, retries_at_most))
+            self._after(failure.after_s + delay_s, lambda: self._attempt(arrival, retries + 1, budget))
+
+    def _after(self, delay_s: float, act: Callable[[], None]) -> None:
+        if delay_s == 0.0:
+            act()
+        else:
+            self._env.timeout(delay_s).callbacks.append(lambda _: act())
+
+    def _lose(self, arrival: Arrival, failure: Failure) -> None:
+        self._on_lost(Loss(self._env.now, arrival.index, failure.reason, True))
 
     def call(self, arrival: Arrival, attempt: int) -> Failure | None:
-        """Make one call: the answer is written to the log, a failure returned."""
-        failure = self._try(arrival, attempt)
-        if failure is None or failure.after_s:
+        """Make one call: an answer is written to the log, a failure returned."""
+        failure = self._serve(arrival, attempt)
+        if failure is None or self._spillover is None or failure.after_s > 0.0 or not self._spills[arrival.workload]:
             return failure
-        if self._spillover is None or self._spillover.call(arrival, attempt) is not None:
+        if self._spillover.call(arrival, attempt) is not None:
             # Where the other fails too, the client hears of the first failure (Microsoft Learn, "Manage traffic with
             # spillover for provisioned deployments", 2026-03-04).
             return failure
@@ -153,48 +184,66 @@ class ApiBackend:
             self._log.failover[arrival.index] = failure.reason
         return None
 
-    def _try(self, arrival: Arrival, attempt: int) -> Failure | None:
-        error_share, slowdown = self._conditions.at(self._env.now)
+    def _serve(self, arrival: Arrival, attempt: int) -> Failure | None:
+        now_s, prompt, most = self._env.now, arrival.prompt_tokens, arrival.max_tokens
+        error_share, slowdown = self._conditions.at(now_s)
         if error_share == 1.0:
             return Failure(Reason.FAULT)
-        retry_after_s = self._admission.admit(self._env.now, arrival.prompt_tokens, 0, arrival.max_tokens)
-        if retry_after_s:
+        cached = self._cache.read(arrival, now_s) if self._cache else 0
+        retry_after_s = self._admission.admit(now_s, prompt, cached, most)
+        if retry_after_s > 0.0:
             return Failure(Reason.CAPACITY, retry_after_s)
         if self._fails(arrival.index, attempt, error_share):
+            self._admission.settle(now_s, prompt, cached, most, 0)
+            self._charge(now_s, arrival, cached, 0, self._api.billing.errors)
             return Failure(Reason.FAULT if error_share else Reason.ERROR)
-        return self._answer(arrival, self._env.now, slowdown)
+        if self._cache:
+            self._cache.write(arrival, now_s)
+        output = self._output_tokens.item(arrival.index)
+        first_s, last_s = self._latency.stamps(now_s, arrival, attempt, output, slowdown)
+        self._admission.settle(last_s, prompt, cached, most, output)
+        answer = Answer(now_s, first_s, last_s, cached, output)
+        failure = self._interrupted(arrival, answer)
+        if failure is None:
+            self._write(arrival, answer)
+        return failure
 
-    def _answer(self, arrival: Arrival, now_s: float, slowdown: float) -> Failure | None:
-        index, log = arrival.index, self._log
-        output_tokens = int(self._output_tokens[index])
-        first_s = now_s + slowdown * float(self._ttft_s[index])
-        token_s = slowdown * float(self._token_s[index])
-        last_s = first_s + (output_tokens - 1) * token_s
-        cut_s = self._conditions.breaks(now_s, last_s)
+    def _interrupted(self, arrival: Arrival, answer: Answer) -> Failure | None:
+        """Whether an answer is cut off because an outage begins, or comes too late for its client."""
+        retries, billing, end_s, late = self._api.retries, self._api.billing, answer.last_s, False
+        if answer.last_s - answer.admitted_s > retries.timeout:
+            late = not retries.streamed or answer.first_s - answer.admitted_s > retries.timeout
+            end_s = answer.admitted_s + retries.timeout if late else end_s
+        cut_s = self._conditions.breaks(answer.admitted_s, end_s)
         if cut_s is not None:
-            # What was streamed by then is charged.
-            log.billed_prompt_tokens[index] += arrival.prompt_tokens
-            log.billed_output_tokens[index] += max(0, int((cut_s - first_s) / token_s) + 1) if cut_s >= first_s else 0
-            return Failure(Reason.FAULT, after_s=cut_s - now_s)
-        log.backend[index] = self._backend
-        log.scheduled_s[index] = now_s
-        log.first_token_s[index] = first_s
-        log.last_token_s[index] = last_s
-        log.ended_s[index] = last_s
-        log.outcome[index] = Outcome.COMPLETED
-        self._admission.settle(last_s, arrival.prompt_tokens, 0, arrival.max_tokens, output_tokens)
-        log.billed_prompt_tokens[index] += arrival.prompt_tokens
-        log.billed_output_tokens[index] += output_tokens
+            self._charge(cut_s, arrival, answer.cached, answer.produced(cut_s), billing.cut_off)
+            return Failure(Reason.FAULT, after_s=cut_s - answer.admitted_s)
+        if late:
+            self._charge(end_s, arrival, answer.cached, answer.output, billing.timeouts)
+            return Failure(Reason.TIMEOUT, after_s=retries.timeout)
         return None
 
     def _fails(self, index: int, attempt: int, error_share: float) -> bool:
         share = max(self._api.error_share, error_share)
-        if share == 0.0:
-            return False
-        luck = self._luck[index] if attempt == 1 else self._rng.random()
-        return bool(luck < share)
+        return share > 0.0 and self._draw(index, attempt) < share
 
-    def _back_off_s(self, attempt: int) -> float:
-        retries = self._api.retries
-        delay_s = min(retries.first_delay * 2.0 ** (attempt - 1), retries.longest_delay)
-        return delay_s * (1.0 - retries.jitter * float(self._rng.random()))
+    def _draw(self, index: int, attempt: int) -> float:
+        """A draw from [0, 1), the same for the first call in every hosting pattern."""
+        return self._luck.item(index) if attempt == 1 else float(self._rng.random())
+
+    def _charge(self, at_s: float, arrival: Arrival, cached: int, output: int, what: str) -> None:
+        if what != "nothing":
+            produced = output if what == "all" else 0
+            self._burnt.append(Charge(at_s, arrival.index, self._backend, arrival.prompt_tokens, cached, produced))
+
+    def _write(self, arrival: Arrival, answer: Answer) -> None:
+        index, log = arrival.index, self._log
+        log.backend[index] = self._backend
+        log.scheduled_s[index] = answer.admitted_s
+        log.first_token_s[index] = answer.first_s
+        log.last_token_s[index] = answer.last_s
+        log.ended_s[index] = answer.last_s
+        log.outcome[index] = Outcome.COMPLETED
+        log.cached_tokens[index] = answer.cached
+        log.billed_prompt_tokens[index] = arrival.prompt_tokens
+        log.billed_output_tokens[index] = answer.output

@@ -66,6 +66,26 @@ class Loss(NamedTuple):
     sent: bool
 
 
+class Charge(NamedTuple):
+    """What an API charges for a call that answered nobody.
+
+    Attributes:
+        at_s: When the call ended.
+        row: Of the request.
+        backend: Index into `RunRecord.backends`.
+        prompt_tokens: Prompt tokens charged, cached ones included.
+        cached_tokens: Of those, tokens at the price of cached ones.
+        output_tokens: Output tokens charged.
+    """
+
+    at_s: float
+    row: int
+    backend: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class RequestLog:
     """Stamps and counts per request, in arrival order; NaN marks a stamp that never came.
@@ -86,8 +106,8 @@ class RequestLog:
         preemptions: Times it lost its KV blocks.
         attempts: Calls made to the API.
         retries: Times it was sent again from the start, after a cluster had lost it to a fault.
-        billed_prompt_tokens: Prompt tokens an API charged for, all attempts.
-        billed_output_tokens: Output tokens an API charged for, all attempts.
+        billed_prompt_tokens: Prompt tokens an API charged for the answer; `RunRecord.burnt` has the other calls.
+        billed_output_tokens: Output tokens an API charged for the answer.
         wasted_tokens: Tokens a cluster computed for it in vain (given up or failed over).
     """
 
@@ -190,6 +210,7 @@ class RunRecord:
         levels: One entry per replica, in order.
         decisions: What `log.decision` indexes.
         incidents: What broke, by start; None where nothing could.
+        burnt: Charges for calls that answered nobody, in the order in which they were made.
     """
 
     backends: tuple[str, ...]
@@ -198,3 +219,4 @@ class RunRecord:
     levels: tuple[ReplicaLevels, ...]
     decisions: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] | None = None
+    burnt: tuple[Charge, ...] = ()

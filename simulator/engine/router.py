@@ -10,7 +10,7 @@ from simulator.engine.record import Reason, write_loss
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.engine.metered_api import ApiBackend
+    from simulator.engine.backend import Backend
     from simulator.engine.record import Loss, RequestLog
     from simulator.scenario.routing import Routing
     from simulator.workload.request import RequestTable
@@ -31,7 +31,7 @@ class OverflowRouter:
 
     def __init__(
         self,
-        api: ApiBackend,
+        api: Backend,
         table: RequestTable,
         routing: Routing,
         log: RequestLog,

@@ -84,16 +84,16 @@ def simulate(
     ]
     limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
     faults = timetable(pattern, horizon_s=horizon_s, seed=seed, replication=replication, moments_s=moments_s)
-    site = Site(
-        env, pattern, table, log, may_use, fallback, limits, horizon_s, seed, replication, plan, faults, moments_s
-    )
+    when = horizon_s, seed, replication
+    site = Site(env, pattern, table, log, may_use, fallback, limits, *when, plan, faults, moments_s, permits)
     all_at_once = _is_plain(site) and not one_by_one
     close = _all_at_once(site, on_progress) if all_at_once else _one_by_one(site, on_progress)
     env.run(until=horizon_s)
     levels, decisions = close()
     _close(log, horizon_s)
     incidents = tuple(faults.incidents) if pattern.varies else None
-    return RunRecord(names, horizon_s, log, levels, decisions, incidents)
+    burnt = tuple(charge for charge in site.burnt if charge.at_s <= horizon_s)
+    return RunRecord(names, horizon_s, log, levels, decisions, incidents, burnt)
 
 
 def _permits(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.engine.api_backends import api_backend, link_spillovers
 from simulator.engine.fleet import Fleet
-from simulator.engine.metered_api import ApiBackend
 from simulator.engine.plan import replica_plan
 from simulator.workload.streams import stream
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     import simpy
 
+    from simulator.engine.batch_api import BatchBackend
     from simulator.engine.faults import Timetable
+    from simulator.engine.metered_api import ApiBackend
     from simulator.engine.plan import ReplicaPlan
-    from simulator.engine.record import Loss, RequestLog
+    from simulator.engine.record import Charge, Loss, RequestLog
     from simulator.scenario.patterns import HostingPattern
     from simulator.workload.request import RequestTable
 
@@ -40,6 +42,8 @@ class Site:
         plan: Replaces the measured replicas; None for them.
         faults: What breaks when.
         moments_s: When a moment of the scenario is, in seconds.
+        permits: Whether a workload (by number) may be sent to a backend at all, preferred or not.
+        burnt: Gets the charges for calls that answered nobody.
     """
 
     env: simpy.Environment
@@ -55,6 +59,8 @@ class Site:
     plan: ReplicaPlan | None
     faults: Timetable
     moments_s: Callable[[str], Sequence[float]]
+    permits: Callable[[int, int], bool]
+    burnt: list[Charge] = field(default_factory=list)
 
     def replica_plan(self, number: int) -> ReplicaPlan:
         """What the replicas of a cluster are made of.
@@ -86,9 +92,18 @@ class Site:
             name=name,
         )
 
-    def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend:
-        """A metered API; `ApiBackend` says what becomes of what it refuses."""
+    def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend | BatchBackend:
+        """A metered API by itself; `ApiBackend` says what becomes of what it refuses."""
         name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
         episodes = self.faults.episodes.get(number, ())
         rng = stream(self.seed, self.replication, f"api/{name}")
-        return ApiBackend(self.env, api, number, self.table.output_tokens, self.log, rng, on_lost, episodes)
+        outputs = self.table.output_tokens
+        return api_backend(self.env, api, number, outputs, self.log, rng, on_lost, episodes=episodes, burnt=self.burnt)
+
+    def apis(self, on_lost: Callable[[Loss], None]) -> list[ApiBackend | BatchBackend]:
+        """Every metered API, each with the one it spills over to."""
+        hosted, apis = len(self.pattern.hosted), self.pattern.metered
+        found = [self.api(number, on_lost) for number in range(hosted, hosted + len(apis))]
+        workloads = range(len(self.may_use))
+        link_spillovers(apis, found, lambda place: [self.permits(workload, hosted + place) for workload in workloads])
+        return found

@@ -25,7 +25,7 @@ class DecisionResult:
         reason: Why there.
         requests: How many in a replication.
         estimated_cost_usd: What an API charges for their prompts and for answers of their workloads' mean length; 0
-            for a cluster, whose rent runs anyway.
+            for a cluster and for provisioned units, whose rent runs anyway.
     """
 
     target: str | None
@@ -36,7 +36,8 @@ class DecisionResult:
 
 def decision_results(pattern: HostingPattern, runs: Sequence[RunSummary], book: PriceBook) -> list[DecisionResult]:
     """Combine replications, and price each."""
-    rates = {name: token_rates(api, book) for name, api in pattern.metered.items()}
+    # Units are paid by the hour: one request more costs nothing.
+    rates = {name: token_rates(api, book) for name, api in pattern.metered.items() if api.paid_by_the_token}
     found: dict[tuple[str, str], list[Decided]] = {}
     for run in runs:
         for one in run.decisions:

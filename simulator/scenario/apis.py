@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, PositiveInt, Seconds, Share, UsdPerHour
+from simulator.scenario.api_presets import with_preset
+from simulator.scenario.base import (
+    Config,
+    FieldError,
+    Name,
+    PositiveFloat,
+    PositiveInt,
+    PositiveTokens,
+    Seconds,
+    Share,
+    UsdPerHour,
+)
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
 
@@ -62,6 +73,37 @@ class RateLimits(Config):
         return float(self.request_window.removesuffix("s"))
 
 
+class UsageTier(Config):
+    """Monthly volume up to which a provider promises steady latency (Microsoft Learn, "quotas and limits", 2026-02)."""
+
+    tokens_per_month: PositiveFloat
+    """Prompt and output tokens per 730 h, counted from the start of the horizon."""
+    slowdown: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """How many times as long answers take beyond; the provider warns of more than twice."""
+
+
+class PromptCache(Config):
+    """What the provider keeps of prompts; the defaults are those of OpenAI and Azure OpenAI."""
+
+    minimum: PositiveTokens = 1024
+    """Shortest beginning of a prompt that is kept."""
+    step: PositiveTokens = 128
+    """Steps in which more of it is found."""
+    kept: Seconds = 300.0
+    """How long after its last use; 5 to 10 minutes are documented."""
+
+
+class Billing(Config):
+    """What the provider charges for calls that did not succeed."""
+
+    errors: Literal["nothing", "prompt"] = "nothing"
+    """Server errors: nothing, or the prompt."""
+    cut_off: Literal["nothing", "prompt", "all"] = "all"
+    """Answers that an outage cuts off: nothing, the prompt, or also what had come until then."""
+    timeouts: Literal["nothing", "prompt", "all"] = "all"
+    """Answers nobody waited for: nothing, the prompt, or also the whole output, which is produced all the same."""
+
+
 class Retries(Config):
     """What the client does with a refusal or an error; the defaults are those of the `openai` package."""
 
@@ -73,6 +115,14 @@ class Retries(Config):
     """Upper limit of the doubling."""
     jitter: Share = 0.25
     """Each delay is shortened by up to this share at random."""
+    honour_retry_after: bool = True
+    """Come back when the provider says."""
+    longest_retry_after: Seconds = 120.0
+    """Give up where the provider says to come back later than this."""
+    timeout: Seconds = 600.0
+    """Longest wait for the first token; for the last one where the answer is not streamed."""
+    streamed: bool = True
+    """Whether answers arrive token by token."""
 
 
 class Standard(Config):
@@ -111,7 +161,20 @@ class Provisioned(Config):
         return f"{model.partition('/')[0]}/{self.scope}"
 
 
-Deployment = Annotated[Standard | Priority | Provisioned, Field(discriminator="kind")]
+class Batch(Config):
+    """Files of requests, answered within hours at a lower price; neither `limits` nor latencies apply to it."""
+
+    kind: Literal["batch"]
+    turnaround: LognormalDelay = LognormalDelay.model_construct(median=4 * 3600.0, sigma=0.7)
+    """From handing in a file to its answers. Providers aim at 24 h and state no more; the spread is assumed, so that
+    one file in a hundred takes over 20 h."""
+    submit_every: Annotated[Seconds, Field(gt=0)] = 3600.0
+    """How often what has been collected is handed in."""
+    queued_tokens: PositiveInt | None = None
+    """Prompt tokens that may be queued at the provider at a time; what exceeds them waits for a later file."""
+
+
+Deployment = Annotated[Standard | Priority | Provisioned | Batch, Field(discriminator="kind")]
 
 
 class MeteredApi(Config):
@@ -119,18 +182,29 @@ class MeteredApi(Config):
 
     model: str
     """Key of the price book, such as azure/gpt-4-turbo."""
+    preset: str | None = None
+    """What is known of a provider or model to start from, such as azure/gpt-4.1 (`simulator apis presets`); what
+    stands here besides replaces it."""
     deployment: Deployment = Standard()
     """How the provider runs and charges it."""
-    ttft: LognormalDelay
-    """Time to first token of an admitted request, network included."""
-    output_tokens_per_s: LognormalSpeed
-    """Output speed once the first token is there."""
+    ttft: LognormalDelay | None = None
+    """Time to first token of an admitted request, network included; needed but for a batch."""
+    output_tokens_per_s: LognormalSpeed | None = None
+    """Output speed once the first token is there; needed but for a batch."""
     limits: RateLimits = RateLimits()
     """Rate limits."""
     retries: Retries = Retries()
     """Client behaviour."""
     error_share: Share = 0.0
     """Share of attempts that fail with a server error."""
+    network_delay: Seconds = 0.0
+    """Added to the time to first token, such as for a distant region."""
+    prompt_cache: PromptCache | None = None
+    """Reuse of shared beginnings of prompts; none when absent."""
+    usage_tier: UsageTier | None = None
+    """Monthly volume beyond which the provider slows down; none when absent."""
+    billing: Billing = Billing()
+    """Charges for failed calls."""
     prices: TokenPrices | None = None
     """Contract prices; the price book's when absent."""
     costs: ApiCosts = ApiCosts()
@@ -138,10 +212,31 @@ class MeteredApi(Config):
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
 
+    @property
+    def paid_by_the_token(self) -> bool:
+        """Whether a request more costs more."""
+        return not isinstance(self.deployment, Provisioned)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_its_preset(cls, given: Any) -> Any:  # noqa: ANN401 - not validated yet
+        if not isinstance(given, dict):
+            return given
+        try:
+            return with_preset(given)
+        except ValueError as error:
+            raise FieldError(("preset",), str(error)) from None
+
     @model_validator(mode="after")
-    def _units_have_no_windows(self) -> Self:
-        if isinstance(self.deployment, Provisioned) and self.limits != RateLimits():
-            raise FieldError(("limits",), "do not apply to provisioned units; leave them out")
+    def _what_applies_is_there(self) -> Self:
+        kind = self.deployment.kind
+        if kind in ("provisioned", "batch") and self.limits != RateLimits():
+            raise FieldError(("limits",), f"do not apply to a {kind} deployment; leave them out")
+        for name in ("ttft", "output_tokens_per_s"):
+            if kind != "batch" and getattr(self, name) is None:
+                raise FieldError((name,), "is missing")
+            if kind == "batch" and getattr(self, name) is not None:
+                raise FieldError((name,), "does not apply to a batch deployment, which has a turnaround; leave it out")
         return self
 
 

@@ -74,21 +74,24 @@ def test_a_replica_that_was_down_has_forgotten_its_prefixes():
 
 def test_an_outage_cuts_off_answers_and_refuses_calls_until_it_is_over():
     pattern = breaking(metered(retries={"at_most": 0}, ttft={"median": "500ms"}), OUTAGE)
-    log = run(pattern, table([95.0, 99.0, 150.0, 200.0], 600, 200)).log
+    record = run(pattern, table([95.0, 99.0, 150.0, 200.0], 600, 200))
+    log = record.log
     assert log.outcome.tolist() == [Outcome.REJECTED] * 3 + [Outcome.COMPLETED]
     assert log.lost.tolist() == [Reason.FAULT] * 3 + [Reason.NONE]
     assert log.ended_s[:3] == pytest.approx([100.0, 100.0, 150.0])
     # What was streamed before the cut is charged.
-    assert log.billed_prompt_tokens.tolist() == [600, 600, 0, 600]
-    assert 100 < log.billed_output_tokens[0] < 200
+    assert log.billed_prompt_tokens.tolist() == [0, 0, 0, 600]
+    assert [(charge.row, charge.prompt_tokens) for charge in record.burnt] == [(0, 600), (1, 600)]
+    assert 100 < record.burnt[0].output_tokens < 200
 
 
 def test_a_client_that_waits_long_enough_sees_the_outage_through():
     pattern = breaking(metered(retries={"at_most": 20}), {**OUTAGE, "duration": "30s"})
-    log = run(pattern, table([99.0], 600, 200)).log
+    record = run(pattern, table([99.0], 600, 200))
+    log = record.log
     assert log.outcome.tolist() == [Outcome.COMPLETED]
     assert log.scheduled_s[0] >= 130.0
-    assert log.billed_prompt_tokens[0] == 1200
+    assert log.billed_prompt_tokens[0] + record.burnt[0].prompt_tokens == 1200
 
 
 def test_a_brown_out_fails_some_calls_and_slows_the_rest():

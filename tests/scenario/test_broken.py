@@ -44,7 +44,7 @@ BROKEN = [
         "api: {",
         "api: {deployment: {kind: provisioned, units: 100}, limits: {tokens_per_minute: 9}, ",
         14,
-        "do not apply to provisioned units",
+        "do not apply to a provisioned deployment",
     ),
     (
         "spillover to nowhere",

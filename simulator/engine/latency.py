@@ -1,0 +1,62 @@
+"""How long an API takes to answer: drawn per request, slower beyond the provider's usage tier."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from simulator.engine.arrival import Arrival
+    from simulator.scenario.apis import MeteredApi, UsageTier
+
+_MONTH_S = 730 * 3600.0
+
+
+class Latency:
+    """Times to first token and per further token.
+
+    Args:
+        api: The API's configuration.
+        rng: One draw of each for the first call of every request; later calls draw anew.
+        size: Number of requests.
+    """
+
+    def __init__(self, api: MeteredApi, rng: np.random.Generator, size: int) -> None:
+        if api.ttft is None or api.output_tokens_per_s is None:
+            raise ValueError(f"{api.model} has no latencies")
+        self._tier, self._delay_s = api.usage_tier, api.network_delay
+        self._ttft, self._speed = api.ttft, api.output_tokens_per_s
+        self._rng = rng
+        self._ttft_s = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
+        self._token_s = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+        self._month = 0
+        self._tokens = 0
+
+    def stamps(
+        self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float
+    ) -> tuple[float, float]:
+        """When the first and the last token of a call admitted now come, slowed down so many times."""
+        if self._tier is not None:
+            slowdown *= self._beyond(self._tier, now_s, arrival.prompt_tokens + output_tokens)
+        if attempt == 1:
+            ttft_s, token_s = self._ttft_s.item(arrival.index), self._token_s.item(arrival.index)
+        else:
+            ttft_s = self._ttft.median * exp(self._ttft.sigma * self._rng.standard_normal())
+            token_s = exp(-self._speed.sigma * self._rng.standard_normal()) / self._speed.median
+        first_s = now_s + (ttft_s + self._delay_s) * slowdown
+        return first_s, first_s + (output_tokens - 1) * token_s * slowdown
+
+    @property
+    def expected_ttft_s(self) -> float:
+        """Time to first token of half of the calls."""
+        return self._ttft.median + self._delay_s
+
+    def _beyond(self, tier: UsageTier, now_s: float, tokens: int) -> float:
+        """Count the tokens of an admitted call; how many times as long it takes for the volume of the month."""
+        month = int(now_s // _MONTH_S)
+        if month != self._month:
+            self._month, self._tokens = month, 0
+        self._tokens += tokens
+        return tier.slowdown if self._tokens > tier.tokens_per_month else 1.0
