@@ -23,10 +23,11 @@ from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.export_cli import export
 from simulator.gate_cli import check, compare
+from simulator.plan_cli import plan
 from simulator.prices_cli import prices
 from simulator.profile_cli import profile
 from simulator.rollout_cli import rollout
-from simulator.study_cli import plan, runs, sweep
+from simulator.study_cli import runs, sweep
 from simulator.trace_cli import trace
 from simulator.trace_edit_cli import cut, merge, scale, shift
 from simulator.trace_model_cli import compare as compare_traces

@@ -11,7 +11,8 @@ from simulator.cli import main
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
 from simulator.study import plan as planning
-from simulator.study.plan import Space, plan
+from simulator.study.candidates import Space
+from simulator.study.plan import plan
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "ci_small.yaml"
 #: Busy enough that one small replica will not do.
@@ -30,7 +31,7 @@ def scenario(**more):
 @pytest.mark.parametrize("name", ["self_hosted", "hybrid"])
 def test_it_finds_what_trying_everything_finds(name, tmp_path, monkeypatch):
     given = scenario()
-    found = plan(given, name, SPACE, replications=1, store=tmp_path)
+    found = plan(given, [name], SPACE, replications=1, store=tmp_path)
     everything = []
 
     def all_of_them(candidates, simulate, too_dear):
@@ -39,7 +40,7 @@ def test_it_finds_what_trying_everything_finds(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(planning, "_scan", all_of_them)
     monkeypatch.setattr(planning, "_bracket", all_of_them)
-    brute = plan(given, name, SPACE, replications=1, store=tmp_path)
+    brute = plan(given, [name], SPACE, replications=1, store=tmp_path)
     assert found.best is not None
     assert (found.best.label, found.best.cost_usd) == (brute.best.label, brute.best.cost_usd)
     assert found.simulations < brute.simulations == sum(everything)
@@ -50,7 +51,7 @@ def test_it_finds_what_trying_everything_finds(name, tmp_path, monkeypatch):
 
 
 def test_the_frontier_falls(tmp_path):
-    found = plan(scenario(), "self_hosted", SPACE, replications=1, store=tmp_path)
+    found = plan(scenario(), ["self_hosted"], SPACE, replications=1, store=tmp_path)
     line = found.frontier()
     assert [one.cost_usd for one in line] == sorted(one.cost_usd for one in line)
     assert [one.e2e_p99_s for one in line] == sorted((one.e2e_p99_s for one in line), reverse=True)
@@ -72,7 +73,7 @@ def test_where_more_is_not_faster_everything_is_tried():
 
 def test_an_unknown_pattern_is_refused():
     with pytest.raises(ScenarioError, match="expected one of api, self_hosted, hybrid"):
-        plan(scenario(), "both", SPACE, replications=1)
+        plan(scenario(), ["both"], SPACE, replications=1)
 
 
 def test_the_command_says_what_and_why(tmp_path, capsys):

@@ -1,0 +1,203 @@
+"""Clusters that a plan may choose from: GPU types, splits, weight formats, numbers of replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Literal
+
+from simulator.cost.bill import monthly_bill
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
+from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
+from simulator.performance.memory import kv_capacity
+from simulator.performance.profile import cluster_profile
+from simulator.scenario.costs import ClusterCosts, Rental
+from simulator.scenario.fault_sources import Outage
+from simulator.scenario.patterns import Cluster, HybridPattern, SelfHostedPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from simulator.cost.prices import PriceBook
+    from simulator.experiment.results import PatternResult
+    from simulator.scenario.fault_sources import FaultSource
+    from simulator.scenario.patterns import HostingPattern, Quantisation
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What may be chosen.
+
+    Attributes:
+        gpus: GPU types.
+        tensor_parallel: Among how many GPUs a replica is split.
+        quantisations: Weight formats.
+        most_replicas: Largest number of replicas.
+        max_in_flight: Overflow limits of a hybrid; None derives it from the KV blocks.
+        api_models: Models behind a hybrid or alone, by their key in the price book; the pattern's own when empty.
+        leases: Terms of the offers in the price book that may be taken.
+        deployments: Kinds of deployment of a metered API; its own when empty.
+    """
+
+    gpus: tuple[str, ...] = ()
+    tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = (1, 2, 4)
+    quantisations: tuple[Quantisation, ...] = ("bf16", "fp8", "int8", "w4a16")
+    most_replicas: int = 8
+    max_in_flight: tuple[int | None, ...] = (None,)
+    api_models: tuple[str, ...] = ()
+    leases: tuple[str, ...] = ("on_demand",)
+    deployments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Candidates that differ in their number of replicas alone."""
+
+    gpu: str
+    tensor_parallel: Literal[1, 2, 4, 8]
+    quantisation: Quantisation
+    max_in_flight: int | None
+    api_model: str | None
+
+    def label(self, replicas: int | None = None) -> str:
+        """What it is called in tables."""
+        many = "" if replicas is None else f"{replicas} x "
+        behind = f" + {self.api_model}" if self.api_model else ""
+        limit = f", at most {self.max_in_flight} in flight" if self.max_in_flight else ""
+        return f"{many}({self.tensor_parallel} x {self.gpu}, {self.quantisation}){behind}{limit}"
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A configuration and what became of it.
+
+    Attributes:
+        label: What it is.
+        pattern: The hosting pattern.
+        at_least_usd: What it costs a month before it has served anything.
+        result: Its simulation, if there was one.
+        refused: Why it is not the answer; None for those that meet every objective.
+    """
+
+    label: str
+    pattern: HostingPattern
+    at_least_usd: float
+    result: PatternResult | None = None
+    refused: str | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        """USD a month, where it was simulated."""
+        cost = self.result.monthly_cost_usd if self.result else None
+        return cost.mean if cost else self.at_least_usd
+
+    @property
+    def offer(self) -> str:
+        """The rental it is priced at; empty for a metered API."""
+        computes = (one.costs.compute for one in self.pattern.hosted.values())
+        return ", ".join(compute.offer or "" for compute in computes if isinstance(compute, Rental))
+
+    @property
+    def e2e_p99_s(self) -> float | None:
+        """End-to-end p99 of all requests, where it was simulated."""
+        latency = self.result.latency.get("e2e_s") if self.result else None
+        return latency.p99 if latency else None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Candidates of one kind by size, the cheapest first.
+
+    Attributes:
+        name: The pattern they stand for.
+        label: What they have in common.
+        candidates: At least one.
+        halving: Whether a larger one is faster at a price known beforehand, so that halving finds the smallest.
+    """
+
+    name: str
+    label: str
+    candidates: list[Candidate]
+    halving: bool = False
+
+
+def cluster_series(
+    name: str, base: SelfHostedPattern | HybridPattern, space: Space, book: PriceBook, month: Decimal
+) -> tuple[list[Series], dict[str, str]]:
+    """What may stand for a pattern with a cluster, and what may not with the reason."""
+    made, refused = [], {}
+    for family in _families(base, space):
+        found = _candidates(base, family, space, book, month)
+        if isinstance(found, str):
+            refused[family.label()] = found
+        else:
+            made.append(Series(name, family.label(), found, halving=isinstance(base, SelfHostedPattern)))
+    return made, refused
+
+
+def moved_outages(base: HostingPattern, names: Sequence[str]) -> list[FaultSource]:
+    """What breaks in a pattern, the outages of its API befalling those of these names instead."""
+    found: list[FaultSource] = []
+    for source in base.faults:
+        if isinstance(source, Outage):
+            found += [source.model_copy(update={"api": name}) for name in names]
+        else:
+            found.append(source)
+    return found
+
+
+def _families(base: SelfHostedPattern | HybridPattern, space: Space) -> list[Family]:
+    limits: Sequence[int | None] = space.max_in_flight if isinstance(base, HybridPattern) else (None,)
+    models: Sequence[str | None] = (None,)
+    if isinstance(base, HybridPattern):
+        models = space.api_models or tuple(api.model for api in base.metered.values())
+    choices = product(space.gpus, space.tensor_parallel, space.quantisations, limits, models)
+    return [Family(*choice) for choice in choices]
+
+
+def _candidates(
+    base: SelfHostedPattern | HybridPattern, family: Family, space: Space, book: PriceBook, month: Decimal
+) -> list[Candidate] | str:
+    """One for each number of replicas, or why there can be none."""
+    changes = {"gpu": family.gpu, "tensor_parallel": family.tensor_parallel, "quantisation": family.quantisation}
+    (hosted,) = base.hosted.values()
+    same = all(getattr(hosted.cluster, key) == value for key, value in changes.items())
+    # A profile of one's own is of one GPU, split and format.
+    own = {} if same else {"profile": None, "variant": None}
+    cluster = hosted.cluster.model_copy(update=changes | own)
+    try:
+        kv_capacity(cluster_profile(cluster), cluster.engine)
+    except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:
+        return str(error).partition("; there are")[0]
+    offers = {key: offer for key, offer in book.gpu_offers.items() if offer.gpu == family.gpu}
+    offers = {key: offer for key, offer in offers.items() if offer.kind in space.leases}
+    if not offers:
+        return f"the price book has no offer for {family.gpu} ({', '.join(space.leases)})"
+    found = []
+    for replicas in range(1, space.most_replicas + 1):
+        gpus = replicas * family.tensor_parallel
+        cheapest = min(offers, key=lambda key: (offers[key].instances(gpus) * offers[key].instance_hour, key))
+        costs = hosted.costs.model_copy(update={"compute": Rental(kind="rental", offer=cheapest)})
+        pattern = _pattern(base, cluster.model_copy(update={"replicas": replicas}), costs, family)
+        at_least = idle_usd(pattern, book, month)
+        found.append(Candidate(family.label(replicas), pattern, at_least))
+    return found
+
+
+def idle_usd(pattern: HostingPattern, book: PriceBook, month: Decimal) -> float:
+    """What a pattern costs a month before it has served anything. Raises PriceNotFound."""
+    clusters, apis = dict.fromkeys(pattern.hosted, ClusterUse(0.0)), dict.fromkeys(pattern.metered, ApiUse(0, 0, 0))
+    return float(monthly_bill(pattern, Usage(1.0, clusters, apis, 0, 0), book, month).total_usd)
+
+
+def _pattern(
+    base: SelfHostedPattern | HybridPattern, cluster: Cluster, costs: ClusterCosts, family: Family
+) -> HostingPattern:
+    changes: dict[str, object] = {"cluster": cluster, "costs": costs, "clusters": None}
+    if isinstance(base, HybridPattern):
+        (metered,) = base.metered.values()
+        changes["routing"] = base.routing.model_copy(update={"max_in_flight": family.max_in_flight})
+        changes |= {"api": metered.model_copy(update={"model": family.api_model}), "apis": None}
+        changes["faults"] = moved_outages(base, [str(family.api_model)])
+    return base.model_copy(update=changes)
