@@ -6,6 +6,7 @@ import json
 import sys
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -102,6 +103,57 @@ def size(
         typer.echo(
             f"{found['monthly_cost_usd']:,.0f} USD a month of 730 h at {found['unit_hour_usd']:g} USD per unit-hour, "
             f"used or not ({found['price']})"
+        )
+
+
+@apis.command()
+def peak(
+    file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Model, such as azure/gpt-4.1.")],
+    workload: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This workload alone.", show_default="all together")
+    ] = None,
+    scope: Annotated[
+        Literal["global", "data_zone", "regional"], typer.Option(help="Where requests may be processed.")
+    ] = "global",
+    as_json: AsJson = False,
+) -> None:
+    """Say how much of a scenario's demand provisioned units of several sizes serve, minute by minute.
+
+    Example: simulator apis peak scenarios/health_system.yaml --model azure/gpt-4.1
+    """
+    from simulator.experiment.checks import load_checked
+    from simulator.performance.provisioned import provisioned_model
+    from simulator.study.api_candidates import load_by_minute, sizes
+
+    scenario = load_checked(file, must_fit=False)
+    if workload is not None and workload not in scenario.workloads:
+        expected = f"no such workload; expected one of {', '.join(scenario.workloads)}"
+        raise ScenarioError([Fault("--workload", 0, workload, expected)])
+    if workload is not None:
+        scenario = scenario.model_copy(update={"workloads": {workload: scenario.workloads[workload]}})
+    known = provisioned_model(model)
+    load = load_by_minute(known, scenario)
+    total = max(1.0, float(load.sum()))
+    rows = [
+        {
+            "units": units,
+            "tokens_per_minute": units * known.tokens_per_unit,
+            "minutes_within": float((load <= units * known.tokens_per_unit).mean()),
+            "load_within": float(load.clip(max=units * known.tokens_per_unit).sum()) / total,
+        }
+        for units in sizes(known, load, scope)
+    ]
+    busiest, mean = float(load.max(initial=0.0)), float(load.mean())
+    if as_json:
+        facts = {"model": model, "scope": scope, "busiest_minute_tokens": busiest, "mean_minute_tokens": mean}
+        typer.echo(json.dumps({"schema_version": 1, **facts, "sizes": rows}, indent=2))
+        return
+    typer.echo(f"{mean:,.0f} normalised tokens in a mean minute, {busiest:,.0f} in the busiest")
+    for row in rows:
+        typer.echo(
+            f"{row['units']:>6,} units serve {row['tokens_per_minute']:>9,} a minute: enough in "
+            f"{row['minutes_within']:.2%} of the minutes and for {row['load_within']:.2%} of the load"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,31 @@ def test_list(capsys):
     assert json.loads(said.out)["models"]["gpt-5.2"]["output_ratio"] == 8
     _, said = run(capsys, "list")
     assert "gpt-5.2" in said.out
+
+
+SCENARIO = str(Path(__file__).parents[1] / "scenarios" / "apis" / "deployments.yaml")
+
+
+def test_peak(capsys):
+    code, said = run(capsys, "peak", SCENARIO, "--model", "azure/gpt-4.1", "--workload", "prior_auth_appeals", "--json")
+    found = json.loads(said.out)
+    assert code == 0
+    assert found["busiest_minute_tokens"] > 10 * found["mean_minute_tokens"] > 0
+    sizes = found["sizes"]
+    assert [row["units"] for row in sizes] == sorted(row["units"] for row in sizes)
+    assert all(0 < row["minutes_within"] <= 1 and 0 < row["load_within"] <= 1 for row in sizes)
+    assert sizes[-1]["load_within"] == sizes[-1]["minutes_within"] == 1.0
+    assert sizes[-1]["tokens_per_minute"] >= found["busiest_minute_tokens"]
+    # Fewer minutes are within than load is: a minute that exceeds the units is served in part.
+    assert all(row["load_within"] <= 1.0 for row in sizes)
+    _, said = run(capsys, "peak", SCENARIO, "--model", "azure/gpt-4.1")
+    assert "15 units serve    45,000 a minute" in said.out
+
+
+def test_peak_of_nothing_known(capsys):
+    code, said = run(capsys, "peak", SCENARIO, "--model", "azure/gpt-4.1", "--workload", "notes")
+    assert code == 2
+    assert "expected one of clinical_documentation, prior_auth_appeals" in said.err
+    code, said = run(capsys, "peak", SCENARIO, "--model", "azure/llama-3.3-70b", "--scope", "regional")
+    assert code == 2
+    assert "not sold as regional" in said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from simulator.workload.synthesis import synthesise
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
+
+    from numpy.typing import NDArray
 
     from simulator.cost.prices import PriceBook
     from simulator.performance.provisioned import ProvisionedModel, Scope
@@ -66,7 +69,7 @@ def _deployed(api: MeteredApi, kind: str, scenario: Scenario) -> Iterator[tuple[
     if kind == "provisioned":
         scope = _scope(api)
         model = provisioned_model(api.model)
-        for units in sizes(model, scenario, scope):
+        for units in sizes(model, load_by_minute(model, scenario), scope):
             deployment = Provisioned(kind="provisioned", units=units, scope=scope, spillover="tokens")
             yield f"{api.model}, {units} units, else by the token", _with(api, deployment, RateLimits())
     elif kind == "batch":
@@ -87,12 +90,22 @@ def _scope(api: MeteredApi) -> Scope:
     return next((scope for end, scope in ends.items() if api.model.endswith(end)), "global")
 
 
-def sizes(model: ProvisionedModel, scenario: Scenario, scope: Scope) -> list[int]:
-    """Deployments that are sold, from the smallest to what the busiest minute of the demand needs."""
+def load_by_minute(model: ProvisionedModel, scenario: Scenario) -> NDArray[np.float64]:
+    """Prompt tokens and outputs at their weight that arrive in each minute of the first replication."""
     table = synthesise(scenario, 0)
     minute = (table.arrival_s // 60.0).astype(np.int64)
     weight = table.prompt_tokens + model.output_ratio * table.output_tokens
-    peak = Fraction(float(np.bincount(minute, weight).max(initial=0.0)))
+    minutes = ceil(scenario.horizon.duration_s / 60.0)
+    return np.asarray(np.bincount(minute, weight, minlength=minutes), np.float64)
+
+
+def sizes(model: ProvisionedModel, load: NDArray[np.float64], scope: Scope) -> list[int]:
+    """Deployments that are sold, from the smallest to what the busiest minute of a load needs.
+
+    Raises:
+        ProvisionedModelNotFound: The model is not sold in this scope.
+    """
+    peak = Fraction(float(load.max(initial=0.0)))
     needed = units_needed(model, prompt_tokens_per_minute=peak, output_tokens_per_minute=0)
     steps = model.steps.get(scope)
     if steps is None:

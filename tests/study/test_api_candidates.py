@@ -11,7 +11,7 @@ import pytest
 from simulator.cli import main
 from simulator.experiment.checks import load_checked
 from simulator.performance.provisioned import provisioned_model, units_needed
-from simulator.study.api_candidates import sizes
+from simulator.study.api_candidates import load_by_minute, sizes
 from simulator.study.candidates import Space
 from simulator.study.plan import plan
 
@@ -65,7 +65,9 @@ def test_sizes_are_sold_and_end_at_what_the_busiest_minute_needs():
     volume = {"clinicians": 30_000, "notes_per_day": 15}
     given = scenario("clinical_documentation", **{"workloads.clinical_documentation.volume": volume})
     model = provisioned_model("azure/gpt-4.1")
-    found = sizes(model, given, "global")
+    load = load_by_minute(model, given)
+    found = sizes(model, load, "global")
+    assert len(load) == 7 * 1440
     assert found == sorted(set(found))
     assert found[0] == 15
     assert len(found) >= 4
