@@ -23,6 +23,31 @@ NOTES = source(
 SCANS = source(volume={"scans_per_month": 5000}, arrivals={"kind": "poisson", "burst_mean": 1.5}, priority=1)
 LETTERS = source(profile="prior_auth_appeals", arrivals={"kind": "batches", "every": "30min"},
                  shared_prefix={"tokens": 100})  # fmt: skip
+CHARTS = source(
+    volume={"charts_per_month": 900},
+    turns={"mean": 3, "think": {"median": "1min", "sigma": 1.0}},
+    prompt_tokens={"kind": "lognormal", "median": 20_000, "sigma": 1.0},
+    departments={"count": 3, "length_sigma": 0.5},
+    rate_variation={"sigma": 0.5, "time_constant": "1h"},
+)
+AGENT = source(
+    volume={"requests_per_month": 5000},
+    arrivals={"kind": "on_off", "train_mean": 20, "gap": "1s", "clients": 2},
+    departments={"count": 4},
+    shared_prefix={"tokens": 500, "variants": 3, "share": 0.4},
+    trend={"seasons": {"apr": 0.5}, "adoption": {"ceiling": 0.6, "time_constant": "8w", "since": "8w"}},
+)
+SLOTTED = source(arrivals={"kind": "poisson", "burst_mean": 2, "slots": {"minutes": [0, 30], "spread": "10min"}})
+QUEUED = source(arrivals={"kind": "batches", "every": "1h", "client": {"concurrency": 4, "answer": "20s"}})
+ALL_KINDS = {
+    "notes": NOTES,
+    "scans": SCANS,
+    "letters": LETTERS,
+    "charts": CHARTS,
+    "agent": AGENT,
+    "slotted": SLOTTED,
+    "queued": QUEUED,
+}
 
 
 def columns(table):
@@ -42,7 +67,7 @@ def assert_equal(left, right):
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**63 - 1), replication=st.integers(0, 100))
 def test_every_row_is_a_possible_request(seed, replication):
-    demand = scenario(WEEK, seed, notes=NOTES, scans=SCANS, letters=LETTERS)
+    demand = scenario(WEEK, seed, **ALL_KINDS)
     table = synthesise(demand, replication)
     assert (np.diff(table.arrival_s) >= 0).all()
     assert table.arrival_s[0] >= 0
@@ -70,6 +95,13 @@ def test_the_same_seed_gives_the_same_table_and_another_another():
     assert_equal(columns(synthesise(demand, 3)), again)
     for other in (synthesise(demand, 4), synthesise(scenario(WEEK, 8, notes=NOTES, scans=SCANS), 3)):
         assert len(np.intersect1d(other.arrival_s, again["arrival_s"])) == 0
+
+
+@pytest.mark.parametrize("name", list(ALL_KINDS))
+def test_every_kind_of_workload_is_alone_what_it_is_among_others(name):
+    alone = synthesise(scenario(WEEK, 7, **{name: ALL_KINDS[name]}), 0)
+    assert len(alone) > 20
+    assert_equal(rows_of(alone, name), rows_of(synthesise(scenario(WEEK, 7, **ALL_KINDS), 0), name))
 
 
 @pytest.mark.parametrize("order", [("notes", "scans", "letters"), ("letters", "scans", "notes")])
