@@ -27,6 +27,7 @@ from simulator.plan_cli import plan
 from simulator.prices_cli import prices
 from simulator.profile_cli import profile
 from simulator.rollout_cli import rollout
+from simulator.scenario_cli import explain, init
 from simulator.study_cli import runs, sweep
 from simulator.trace_cli import trace
 from simulator.trace_edit_cli import cut, merge, scale, shift
@@ -106,6 +107,8 @@ def validate(
     """Check scenario files without simulating; print every fault with its file and line.
 
     A file is checked as it stands, and with each of its overrides unless some are named.
+
+    Example: simulator validate scenarios/*.yaml
     """
     faults: list[Fault] = []
     for path in files:
@@ -146,23 +149,6 @@ def schema(
 
     own = scenario_reference if as_markdown else scenario_schema
     typer.echo(own() if of == "scenario" else gate_schema(), nl=False)
-
-
-@app.command()
-def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("scenario.yaml"),
-    template: Annotated[str, typer.Option(help="Which template.")] = "hospital",
-) -> None:
-    """Write a small commented scenario to start from."""
-    from simulator.scenario.templates import read_template
-
-    text = read_template(template)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise ScenarioError([Fault(str(path), 0, "", f"cannot be written: {error.strerror}")]) from error
-    typer.echo(f"wrote {path}; now: simulator run {path}", err=True)
 
 
 @app.command()
@@ -256,6 +242,8 @@ def report(
     typer.echo(f"wrote {write_page(kept, output, rollout_file)}", err=True)
 
 
+app.command()(init)
+app.command()(explain)
 app.command()(compliance)
 app.command()(sweep)
 app.command()(plan)

@@ -162,7 +162,10 @@ def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:
 
 @runs.command("list")
 def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """List the runs that were kept, and what is on disk."""
+    """List the runs that were kept, and what is on disk.
+
+    Example: simulator runs list --in runs
+    """
     from simulator.experiment import runs as kept
 
     found = kept.list_runs(root)
@@ -188,7 +191,10 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
 
 @runs.command()
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")], as_json: AsJson = False) -> None:
-    """Show what a run found."""
+    """Show what a run found.
+
+    Example: simulator runs show runs/candidate
+    """
     from simulator.experiment import runs as kept
 
     summary = kept.read_summary(run)
@@ -220,7 +226,10 @@ def prune(
     older_than_days: Annotated[float, typer.Option(min=0, help="Younger ones stay.")] = 30.0,
     everything: Annotated[bool, typer.Option("--all", help="Whatever their age.")] = False,
 ) -> None:
-    """Remove stored simulations and what killed runs left; runs themselves stay."""
+    """Remove stored simulations and what killed runs left; runs themselves stay.
+
+    Example: simulator runs prune --older-than-days 7
+    """
     from simulator.experiment import runs as kept
 
     files, freed = kept.prune(root, older_than_days=older_than_days, everything=everything)

@@ -89,7 +89,10 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="TRACE...", help="Traces.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Check traces against the format and their headers; print every kind of fault with its first row."""
+    """Check traces against the format and their headers; print every kind of fault with its first row.
+
+    Example: simulator trace validate traces/*.csv
+    """
     from simulator.workload.trace import read_chunks
     from simulator.workload.trace_header import read_header
 
@@ -155,7 +158,10 @@ def head(
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Print the header and the first requests of a trace."""
+    """Print the header and the first requests of a trace.
+
+    Example: simulator trace head traces/clinic_week.csv --rows 5
+    """
     from simulator.workload.trace import first_rows
     from simulator.workload.trace_header import read_header
 

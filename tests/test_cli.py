@@ -167,7 +167,7 @@ def test_tables_name_every_pattern_and_the_verdict(tmp_path, capfdbinary):
         (["run", SMALL, "--replications", "0"], "replications"),
         (["run"], "Missing argument"),
         (["rnu"], "No such command"),
-        (["init", "x.yaml", "--template", "none"], "expected one of hospital"),
+        (["init", "x.yaml", "--template", "none"], "expected one of clinic_group, health_system, hospital"),
     ],
 )
 def test_bad_usage_exits_2(arguments, phrase, capfdbinary):

@@ -29,6 +29,8 @@ def conform(
 
     The step-by-step engine and the coalesced one, which runs scenarios, are both replayed; exit code 1 when any step
     or request differs in either.
+
+    Example: simulator bench conform recorded/*.json.gz
     """
     from simulator.bench.conform import conform as compare
     from simulator.bench.recording import read_recording

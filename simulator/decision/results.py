@@ -26,6 +26,7 @@ from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.results import PatternResult, document, pattern_result
 from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
+from simulator.scenario.apis import Provisioned
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
 from simulator.workload.volume import month_hours, request_names
@@ -93,7 +94,7 @@ class Results:
             "decision": self.decision.document(),
             "inputs": {
                 "scenario": self.scenario.resolved,
-                "prices": book_excerpt(self.book.id, set(_texts(self.scenario.resolved["hosting_patterns"]))),
+                "prices": book_excerpt(self.book.id, set(_price_keys(self.scenario))),
             },
         }
         return dict(document(plain))
@@ -153,6 +154,15 @@ def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Lat
         for name in ("mean", *QUANTILES):
             row[f"{metric}_{name}"] = getattr(found, name) if found else None
     return row
+
+
+def _price_keys(scenario: Scenario) -> Iterator[str]:
+    """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
+    yield from _texts(scenario.resolved["hosting_patterns"])
+    for pattern in scenario.hosting_patterns.values():
+        for api in pattern.metered.values():
+            if isinstance(api.deployment, Provisioned):
+                yield api.deployment.price_key(api.model)
 
 
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, Usage
 from simulator.errors import PriceNotFound
+from simulator.scenario.apis import Provisioned
 from simulator.scenario.costs import ClusterCosts, Purchase
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.gate.inputs import Cause
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import Cluster, HostingPattern
 
 #: Kinds of change that move usage, in the order in which they take their part.
@@ -143,8 +145,11 @@ def _costs(old: ClusterCosts, old_cluster: Cluster, new: ClusterCosts, new_clust
 
 
 def _metered_at_old_prices(old: HostingPattern, new: HostingPattern) -> dict[str, Any]:
-    def priced(api: Any, before: Any) -> Any:  # noqa: ANN401 - a MeteredApi
-        return api.model_copy(update={"prices": before.prices, "model": before.model})
+    def priced(api: MeteredApi, before: MeteredApi) -> MeteredApi:
+        changes = {name: getattr(before, name) for name in ("prices", "costs", "model")}
+        if isinstance(before.deployment, Provisioned) and isinstance(api.deployment, Provisioned):
+            changes["deployment"] = api.deployment.model_copy(update={"unit_hour": before.deployment.unit_hour})
+        return api.model_copy(update=changes)
 
     one, other = getattr(old, "api", None), getattr(new, "api", None)
     if one is not None and other is not None:

@@ -27,6 +27,18 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(_shipped()))
 
 
+def profile_source(name: str) -> tuple[str, str]:
+    """Where a shipped profile comes from, and how sure it is.
+
+    Raises:
+        ScenarioError: There is none of that name.
+    """
+    if message := unknown_profile(name):
+        raise ScenarioError([Fault("scenario", 0, "profile", message)])
+    shape = _shipped()[name]
+    return str(shape["source"]), str(shape["confidence"])
+
+
 def unknown_profile(name: str) -> str | None:
     """What is wrong with a profile name, or None."""
     if name in _shipped():
