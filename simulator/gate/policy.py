@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,7 +25,7 @@ Amount = Annotated[float, Field(strict=False, ge=0)]
 class Rule(Config):
     """What one figure may do."""
 
-    metric: str
+    metric: Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]
     """Which figure, such as monthly_cost_usd or e2e_p99_s."""
     patterns: list[str] | None = None
     """Hosting patterns it is about; all when absent."""
@@ -80,6 +81,12 @@ class Policy(Config):
     """What it means that a hosting pattern of the baseline is gone or no longer feasible."""
     rules: Annotated[list[Rule], Field(min_length=1)]
     """What each figure may do."""
+
+
+def policy_schema() -> str:
+    """JSON Schema of policy files, for editors, ending in a line feed."""
+    schema = {"$schema": "http://json-schema.org/draft-07/schema#", **Policy.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_policy(path: Path | None) -> Policy:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from simulator.analysis.output_analysis import Estimate
 from simulator.errors import ScenarioError
 from simulator.gate.check import _place, _worse, check
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS
-from simulator.gate.policy import Policy, Rule, read_policy
+from simulator.gate.policy import Policy, Rule, policy_schema, read_policy
 from tests.gate.kept import VARIANTS, side
 
+ROOT = Path(__file__).parents[2]
 CAUSES = {
     "price": ("rented", "price +73.00 USD (hosting_patterns.rented.costs.compute.gpu_hour 1 USD/h → 1.10 USD/h)"),
     "volume": ("api", "volume: workloads.notes.volume.clinicians 60 → 80"),
@@ -143,6 +151,26 @@ def test_within_across_and_beyond_what_is_allowed():
 
 def test_the_shipped_policy_is_sound():
     assert {one.metric for one in read_policy(None).rules} <= set(METRICS)
+
+
+def test_the_published_schema_of_policies_is_current_and_takes_the_shipped_one():
+    schema = json.loads(policy_schema())
+    assert (ROOT / "policy.schema.json").read_text(encoding="utf-8") == policy_schema()
+    shipped = YAML(typ="safe").load(ROOT / "simulator" / "gate" / "data" / "default_policy.yaml")
+    jsonschema.validate(shipped, schema)
+    shipped["rules"][0]["metric"] = "monthly_cost"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(shipped, schema)
+
+
+@given(st.floats(-10, 10), st.floats(0, 10), st.floats(0, 5), st.floats(0, 10))
+def test_law_what_is_worse_never_fares_better(low, width, allowed, more):
+    order = ["passed", "inconclusive", "failed"]
+    before = _place((low, low + width), allowed, unknown=False)
+    after = _place((low + more, low + width + more), allowed, unknown=False)
+    assert order.index(after) >= order.index(before)
+    lenient = _place((low, low + width), allowed + more, unknown=False)
+    assert order.index(lenient) <= order.index(before)
 
 
 @pytest.mark.parametrize(
