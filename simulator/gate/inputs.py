@@ -45,10 +45,6 @@ _CAUSES: Final[tuple[tuple[str, Cause], ...]] = (
     ("workloads", "volume"),
     ("horizon", "volume"),
     ("prices", "price"),
-    ("price_book.*.*.source", "words"),
-    ("price_book.*.*.note", "words"),
-    ("price_book.*.*.captured_on", "words"),
-    ("price_book.*.*.basis", "words"),
     ("price_book", "price"),
     ("experiment", "simulation"),
     ("replications", "simulation"),
@@ -96,7 +92,16 @@ def input_changes(base: ResultFile, new: ResultFile) -> list[InputChange]:
             (("price_book", *key), before, after)
             for key, before, after in _differences(base.result.inputs.prices, new.result.inputs.prices, both=True)
         ]
-    return [InputChange(key, before, after, cause_of(key)) for key, before, after in pairs if before != after]
+    return [
+        InputChange(key, before, after, _cause(key, before, after)) for key, before, after in pairs if before != after
+    ]
+
+
+def _cause(key: Key, before: Any, after: Any) -> Cause:  # noqa: ANN401 - a scenario value is anything
+    """Of a price entry, what is neither an amount nor a number only says where the price comes from."""
+    told = [value for value in (before, after) if value is not None]
+    only_words = all(isinstance(value, str) and "USD" not in value for value in told)
+    return "words" if key[0] == "price_book" and only_words else cause_of(key)
 
 
 def cause_of(key: Key) -> Cause:

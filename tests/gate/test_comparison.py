@@ -51,11 +51,15 @@ def test_a_default_spelt_out_and_another_unit_are_no_change():
 def test_a_price_that_changed_in_the_book_is_found(tmp_path):
     plain = json.loads(kept().read_text())
     entry = plain["inputs"]["prices"]["api_prices"]["bedrock/llama-3.3-70b"]
-    entry |= {"prompt": "0.36 USD/1M tokens", "note": "halved"}
+    entry |= {"prompt": "0.36 USD/1M tokens", "note": "halved", "row": "another"}
     old = tmp_path / "old.json"
     old.write_text(json.dumps(plain))
     found = compare(read_result(old), side())
-    assert [(change.cause, change.key[-1]) for change in found.changes] == [("price", "prompt"), ("words", "note")]
+    assert {(change.cause, change.key[-1]) for change in found.changes} == {
+        ("price", "prompt"),
+        ("words", "note"),
+        ("words", "row"),
+    }
     # The rented cluster has no such price.
     assert not found.changes_of("rented")
     assert len(found.changes_of("api")) == 1
