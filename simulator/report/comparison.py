@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from simulator.gate.metrics import METRICS, shown
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from simulator.gate.check import Check, Outcome
     from simulator.gate.comparison import Comparison, MetricChange
 
+_SIGNS: Final = re.compile(r"[\\`*\[\]<>|#@~]|(?<!\w)_|_(?!\w)")
 #: First line of the Markdown: by it a workflow finds the comment it wrote last time.
 MARKER: Final = "<!-- simulator:gate -->"
 
@@ -147,5 +149,5 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: on one line, with its signs escaped."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#@~" else sign for sign in " ".join(text.split()))
+    """Text that Markdown shows as it is: on one line, with its signs escaped; an underscore within a word is none."""
+    return _SIGNS.sub(r"\\\g<0>", " ".join(text.split()))
