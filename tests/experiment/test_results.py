@@ -108,6 +108,16 @@ def test_the_document_says_what_it_was_priced_with(results):
     assert not plain["prices"]["gpu_offers"]
 
 
+def test_units_of_throughput_are_among_the_prices():
+    settings = {
+        "hosting_patterns.api.api.model": "azure/gpt-4o",
+        "hosting_patterns.api.api.deployment": {"kind": "provisioned", "units": 50},
+        "hosting_patterns.api.api.prices": {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"},
+    }
+    plain = simulator.run(small(settings), patterns=["api"], replications=1).document()
+    assert list(plain["inputs"]["prices"]["provisioned_units"]) == ["azure/global"]
+
+
 def test_law_conservation_in_the_document(results):
     ends = ("completed", "rejected", "timed_out", "cancelled", "unfinished")
     for pattern in results.patterns:

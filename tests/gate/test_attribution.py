@@ -109,5 +109,63 @@ def test_what_cannot_be_told_apart_is_said():
     assert found.together_usd > 0
 
 
+def several(gpu_hour="1 USD/h", replicas=1, prompt="1 USD/1M tokens"):
+    """A pattern of two clusters and two APIs."""
+    settings = {
+        "hosting_patterns.hybrid": {
+            "kind": "hybrid",
+            "clusters": {
+                "small": {
+                    "cluster": {"model": "llama-3.1-8b", "gpu": "l40s", "replicas": replicas},
+                    "costs": {"compute": {"kind": "rental", "gpu_hour": gpu_hour}},
+                },
+                "large": {
+                    "cluster": {"model": "llama-3.1-8b", "gpu": "l40s"},
+                    "costs": {"compute": {"kind": "rental", "gpu_hour": "2 USD/h"}},
+                },
+            },
+            "apis": {
+                "own": {**METERED, "prices": {"prompt": prompt, "output": "1 USD/1M tokens"}},
+                "listed": METERED,
+            },
+        }
+    }
+    return billed("hybrid", settings)
+
+
+METERED = {
+    "model": NAME,
+    "ttft": {"median": "700ms"},
+    "output_tokens_per_s": {"median": 50},
+}
+
+
+def test_each_of_several_backends_keeps_its_old_price():
+    base = several()
+    assert usd(attribute(base, several(gpu_hour="1.5 USD/h"), {"price"})) == {"price": Decimal(365)}
+    assert usd(attribute(base, several(replicas=2), {"capacity"})) == {"capacity": Decimal(730)}
+    both = attribute(base, several(gpu_hour="1.5 USD/h", replicas=2), {"price", "capacity"})
+    assert usd(both) == {"capacity": Decimal(730), "price": Decimal(730)}
+    dearer = several(prompt="3 USD/1M tokens")
+    assert usd(attribute(base, dearer, {"price"})) == {"price": round(dearer.usd - base.usd, 6)}
+
+
+def test_another_kind_of_pattern_is_parted_too():
+    base, new = billed("hybrid"), several()
+    found = attribute(base, new, {"capacity", "policy"})
+    assert sum(found.by_usd.values()) + found.together_usd == pytest.approx(new.usd - base.usd, abs=Decimal("1e-6"))
+
+
+def test_units_at_another_price_are_price_and_more_of_them_capacity():
+    def units(count, price):
+        deployment = {"kind": "provisioned", "units": count, "unit_hour": price}
+        settings = {"hosting_patterns.api.api.model": "azure/gpt-4o", "hosting_patterns.api.api.deployment": deployment}
+        return billed("api", settings)
+
+    base = units(50, "1 USD/h")
+    assert usd(attribute(base, units(50, "2 USD/h"), {"price"})) == {"price": Decimal(36_500)}
+    assert usd(attribute(base, units(100, "1 USD/h"), {"capacity"})) == {"capacity": Decimal(36_500)}
+
+
 def test_usage_that_moved_by_itself_is_simulation():
     assert set(usd(attribute(billed("api"), billed("api", use=(2 * 10**6, 0, 10**6)), set()))) == {"simulation"}
