@@ -39,6 +39,7 @@ _CAUSES: Final[tuple[tuple[str, Cause], ...]] = (
     ("hosting_patterns.*.clusters", "capacity"),
     ("hosting_patterns.*.api", "capacity"),
     ("hosting_patterns.*.apis", "capacity"),
+    ("hosting_patterns.*.faults", "capacity"),
     ("workloads.*.objectives", "policy"),
     ("workloads.*.phi", "policy"),
     ("workloads.*.priority", "policy"),

@@ -70,8 +70,8 @@ def _failed_over(part: Figures) -> float | None:
     return sum(counts.failed_over.values()) / counts.arrived if counts and counts.arrived else None
 
 
-def _goodput(part: Figures) -> float | None:
-    return part.goodput
+def _share(part: Figures, name: Literal["goodput", "availability"]) -> float | None:
+    return None if (found := getattr(part, name)) is None else float(found)
 
 
 def _missed(part: Figures) -> float | None:
@@ -93,7 +93,8 @@ METRICS: Final[dict[str, Metric]] = {
     "usd_per_million_tokens": Metric("USD", "lower", _per_million),
     **_WAITS,
     "unserved_share": Metric("share", "lower", _unserved, True),
-    "goodput": Metric("share", "higher", _goodput, True),
+    "goodput": Metric("share", "higher", partial(_share, name="goodput"), True),
+    "availability": Metric("share", "higher", partial(_share, name="availability"), True),
     "objectives_missed": Metric("count", "lower", _missed, True),
     "requests_arrived": Metric("count", "same", _arrived, True),
     "failed_over_share": Metric("share", "same", _failed_over, True),

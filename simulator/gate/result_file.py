@@ -59,6 +59,7 @@ class Figures(_Part):
     requests: Counts | None = None
     latency: dict[str, Waits | None] = {}
     goodput: float | None = None
+    availability: float | None = None
     objective_met: bool | None = None
 
 
