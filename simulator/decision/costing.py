@@ -115,7 +115,11 @@ class Costing:
             self.usage,
             clusters={
                 name: replace(
-                    use, busy_fraction=min(1.0, use.busy_fraction * busy), tokens=round(use.tokens * factor * kept)
+                    use,
+                    busy_fraction=min(1.0, use.busy_fraction * busy),
+                    tokens=round(use.tokens * factor * kept),
+                    # Where replicas come and go, more of them are up until all are; how few would do nobody knows.
+                    paid_share=min(1.0, use.paid_share * max(1.0, busy)),
                 )
                 for name, use in self.usage.clusters.items()
             },

@@ -1,6 +1,8 @@
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.cost_curve import Series, cheapest, cost_at, cost_curve
 from simulator.decision.costing import Costing, hourly_shape
 from simulator.decision.results import run
+from simulator.experiment.checks import load_checked
+from simulator.workload.synthesis import synthesise
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
@@ -112,6 +116,14 @@ def test_provisioned_units_grow_with_the_volume():
     assert usd(costing("api", scenario=several), 2.0 * today) == pytest.approx(146_000.0)
 
 
+def test_replicas_that_come_and_go_are_paid_until_all_are_up():
+    one = costing("rented", 10**12)
+    part = replace(one.usage, clusters={"cluster": ClusterUse(0.2, 0, 0.4)})
+    one = replace(one, usage=part)
+    today = one.tokens_per_month
+    assert [usd(one, factor * today) for factor in (0.5, 1.0, 2.0, 4.0)] == pytest.approx([292.0, 292.0, 584.0, 730.0])
+
+
 def test_a_demand_of_nothing_costs_the_fixed_lines():
     assert usd(costing("api"), 0.0) == 0.0
     assert usd(costing("rented"), 0.0) == pytest.approx(730.0)
@@ -139,6 +151,23 @@ def test_the_envelope_is_the_lowest_line(drawn, at):
     # Ends of ranges are whole tokens, so a line may be left or taken up one token late.
     near = [one.pattern for one in ranges if one.from_tokens - 1 <= at <= one.to_tokens + 1]
     assert min(cost_at(one, at) for one in series if one.pattern in near) == pytest.approx(lowest, abs=1e-6)
+
+
+def test_the_shape_of_the_demand_has_mean_one_and_the_peak_of_its_profile():
+    day = [0.0] * 24
+    day[9], day[10] = 3.0, 1.0
+    busy = {"workloads.letters": None, "workloads.notes.profile": [day] * 7}
+    shape = hourly_shape(small(busy))
+    assert shape.mean() == pytest.approx(1.0)
+    assert (shape[9], shape[10]) == pytest.approx((18.0, 6.0))
+
+
+def test_the_shape_of_a_recording_is_that_of_its_requests():
+    scenario = load_checked("scenarios/recorded_clinic.yaml", settings={"workloads.discharge_summary": None})
+    table, shape = synthesise(scenario, 0), hourly_shape(scenario)
+    tokens = table.prompt_tokens + table.output_tokens
+    by_hour = np.bincount((table.arrival_s // 3600).astype(int), weights=tokens, minlength=len(shape))
+    assert shape == pytest.approx(by_hour / by_hour.mean(), rel=1e-9)
 
 
 def test_only_what_may_be_chosen_is_the_cheapest():
