@@ -73,11 +73,14 @@ def split(bill: Bill, given: Sequence[Driver]) -> NDArray[np.float64]:
 def draws(given: Sequence[Driver], count: int) -> NDArray[np.float64]:
     """Factors that fill the ranges evenly, log-uniform (shape: count, drivers + 1; the last is always 1).
 
-    Points of a Sobol sequence, moved off its edges: the same for everybody. `count` is a power of two.
+    Multiples of powers of 1/g, the fractional parts of which fill the cube for the root g of g^(d+1) = g + 1 (Roberts
+    2018): the same for everybody, and no library to load for it.
     """
-    from scipy.stats import qmc
-
-    points = qmc.Sobol(len(given), scramble=False).random(count) + 0.5 / count
+    root = 2.0
+    for _ in range(64):
+        root = (1.0 + root) ** (1.0 / (len(given) + 1))
+    steps = root ** -np.arange(1.0, len(given) + 1)
+    points = (0.5 + np.outer(np.arange(1, count + 1), steps)) % 1.0
     low, high = (np.log([getattr(one, end) for one in given]) for end in ("low", "high"))
     return np.column_stack([np.exp(low + points * (high - low)), np.ones(count)])
 

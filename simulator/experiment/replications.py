@@ -109,7 +109,8 @@ def replicate(
 
 
 def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> list[tuple[int, RunSummary]]:
-    if jobs == 1 or len(tasks) == 1:
+    # Reading what is kept is quicker than starting processes.
+    if jobs == 1 or len(tasks) == 1 or all(_kept(scenario, task) for task in tasks):
         return [_run(scenario, task, number, board) for number, task in enumerate(tasks)]
     from joblib import Parallel, delayed
 
@@ -122,11 +123,23 @@ def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> l
     return sorted(results, key=lambda result: int(result[0]))
 
 
+def _place(scenario: Scenario, task: Task) -> Path | None:
+    """Where the summary of a task is kept, or will be."""
+    return task.kept and task.kept / checkpoint.file_name(scenario, task.pattern, task.replication)
+
+
+def _kept(scenario: Scenario, task: Task) -> bool:
+    """Whether a task's summary is there, and its tables if they are wanted."""
+    place = _place(scenario, task)
+    if place is None or not place.is_file():
+        return False
+    return not task.tables or checkpoint.table_path(place, "requests").is_file()
+
+
 def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
     marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
-    kept = task.kept and task.kept / checkpoint.file_name(scenario, task.pattern, task.replication)
-    lacks_tables = task.tables and kept is not None and not checkpoint.table_path(kept, "requests").is_file()
-    if kept is not None and not lacks_tables and (known := checkpoint.load(kept)) is not None:
+    kept = _place(scenario, task)
+    if kept is not None and _kept(scenario, task) and (known := checkpoint.load(kept)) is not None:
         marks[number] = 1.0
         return number, known
     horizon_s = scenario.horizon.duration_s

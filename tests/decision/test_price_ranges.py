@@ -1,4 +1,5 @@
 from decimal import Decimal
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -42,13 +43,16 @@ def test_ranges_hold_what_the_scenario_says_and_name_their_source():
 
 
 def test_draws_fill_the_ranges_evenly():
-    found = draws(drivers(), 256)
+    found = draws(drivers(), 1024)
     low, high = (np.array([getattr(one, end) for one in drivers()]) for end in ("low", "high"))
     assert (found[:, -1] == 1.0).all()
     assert (found[:, :-1] > low).all()
     assert (found[:, :-1] < high).all()
-    # Log-uniform: half of them below the geometric mean of the ends.
-    assert (found[:, :-1] < np.sqrt(low * high)).mean(axis=0) == pytest.approx(0.5, abs=0.01)
+    # Log-uniform: half of them below the geometric mean of the ends, in each direction and a quarter in each two.
+    below = found[:, :-1] < np.sqrt(low * high)
+    assert below.mean(axis=0) == pytest.approx(0.5, abs=0.01)
+    for one, other in combinations(range(below.shape[1]), 2):
+        assert (below[:, one] & below[:, other]).mean() == pytest.approx(0.25, abs=0.02)
 
 
 @given(st.dictionaries(st.sampled_from("abc"), amounts, min_size=1), st.none() | st.floats(0.0, 1e6))
