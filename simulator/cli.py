@@ -19,6 +19,7 @@ from simulator.apis_cli import apis
 from simulator.audit_cli import audit
 from simulator.bench.cli import bench
 from simulator.break_even_cli import break_even
+from simulator.capacity_cli import capacity
 from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.export_cli import export
@@ -248,6 +249,7 @@ def report(
 app.command()(init)
 app.command()(explain)
 app.command()(compliance)
+app.command()(capacity)
 app.command()(sweep)
 app.command()(plan)
 app.command("break-even")(break_even)

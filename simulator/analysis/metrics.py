@@ -42,6 +42,7 @@ class Group:
         share_met: Share of the arrivals within the limit that the fewest are within; None without objectives.
         goodput: Share of the arrivals within every limit at once; None without objectives.
         target_share: Share the objectives ask for; None without objectives.
+        failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
 
     A request that did not complete is within no limit.
     """
@@ -56,6 +57,7 @@ class Group:
     share_met: float | None = None
     goodput: float | None = None
     target_share: float | None = None
+    failed_over_tokens: dict[str, int] = field(default_factory=dict)
 
     @property
     def arrived(self) -> int:
@@ -271,12 +273,15 @@ def _group(
     ended = (log.outcome == Outcome.REJECTED) | (log.outcome == Outcome.TIMED_OUT)
     lost = np.bincount(log.lost[members & ended], minlength=len(Reason))
     completed = members & (log.outcome == Outcome.COMPLETED)
+    tokens = table.prompt_tokens[completed] + table.output_tokens[completed]
+    moved = np.bincount(log.failover[completed], weights=tokens, minlength=len(Reason))
     observed = {name: values[completed] for name, values in latency.items()}
     observed["itl_s"] = observed["itl_s"][~np.isnan(observed["itl_s"])]
     share, goodput = _within(observed, int(members.sum()), objectives) if objectives is not None else (None, None)
     return Group(
         outcomes={outcome.name.lower(): int(outcomes[outcome]) for outcome in Outcome},
         failed_over={reason.name.lower(): int(reasons[reason]) for reason in Reason if reason},
+        failed_over_tokens={reason.name.lower(): int(moved[reason]) for reason in Reason if reason},
         lost={reason.name.lower(): int(lost[reason]) for reason in Reason if reason},
         prompt_tokens=int(table.prompt_tokens[completed].sum(dtype=np.int64)),
         cached_prompt_tokens=int(log.cached_tokens[completed].sum(dtype=np.int64)),

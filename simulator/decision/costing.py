@@ -188,10 +188,10 @@ def _cell_tokens(
 
 def with_replicas(pattern: HostingPattern, factor: float) -> HostingPattern:
     """The pattern with this many times the replicas; bought hardware costs as many times as much."""
-    grown = {name: _grown(one, factor) for name, one in pattern.hosted.items()}
+    larger = {name: grown(one, factor) for name, one in pattern.hosted.items()}
     if pattern.clusters is not None:  # type: ignore[union-attr]
-        return pattern.model_copy(update={"clusters": grown})
-    (one,) = grown.values()
+        return pattern.model_copy(update={"clusters": larger})
+    (one,) = larger.values()
     return pattern.model_copy(update={"cluster": one.cluster, "costs": one.costs})
 
 
@@ -213,7 +213,8 @@ def _more_units(api: MeteredApi, factor: float) -> MeteredApi:
     return api.model_copy(update={"deployment": api.deployment.model_copy(update={"units": units})})
 
 
-def _grown(one: HostedCluster, factor: float) -> HostedCluster:
+def grown(one: HostedCluster, factor: float) -> HostedCluster:
+    """A cluster with this many times the replicas; bought hardware costs as many times as much."""
     cluster = one.cluster.model_copy(update={"replicas": round(one.cluster.replicas * factor)})
     costs, compute = one.costs, one.costs.compute
     if isinstance(compute, Purchase):

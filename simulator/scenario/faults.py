@@ -93,6 +93,7 @@ def _child(kind: Any, part: str | int) -> Any:  # noqa: ANN401
 def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, expected: Any) -> str:  # noqa: ANN401
     kind, given = detail["type"], detail["input"]
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    message = message.replace("True, False", "true, false")
     match kind:
         case "extra_forbidden":
             return f"unknown key; {nearest(str(key[-1]), parent.model_fields if parent else [])}"
@@ -115,7 +116,7 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
             message += f"; did you mean '{close[0]}'?" if close else ""
     if given is None:
         return f"is empty: {message}, or leave the key out"
-    if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and ("bool" in kind or "True" in message):
+    if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and ("bool" in kind or "true, false" in message):
         return f"{given!r} is text in YAML 1.2; expected true or false"
     if isinstance(given, (dict, list)):
         return message

@@ -174,3 +174,50 @@ def test_the_report_refuses(site, name, changes, pattern, line, says, capsys):
     found = {row["name"]: row for row in json.loads(out)["patterns"]}[pattern]
     assert not found["allowed"]
     assert any(says in reason for reason in found["reasons"]), found["reasons"]
+
+
+def test_the_checklist_says_what_is_in_place_and_what_nobody_has_said(site, capsys):
+    controls = "\n  audit_retention_years: 7\n  controls: {private_link: true, managed_identity: false}\n"
+    path = site(("  data_flow:", f"{controls.strip(chr(10))}\n  data_flow:"))
+    found = json.loads(run(["compliance", str(path), "--json"], capsys)[1])
+    assert found["controls"]["private_link"] == "in place"
+    assert found["controls"]["managed_identity"] == "missing"
+    assert found["controls"]["virtual_network"] == "not stated"
+    assert found["controls"]["hipaa_eligible_region"] == "in place"
+    assert "control: virtual_network" in found["not_assessed"]
+    assert "control: private_link" not in found["not_assessed"]
+    assert "retention of audit records" not in found["not_assessed"]
+    elsewhere = json.loads(run(["compliance", str(site(("region: eastus", "region: eastus2"))), "--json"], capsys)[1])
+    assert elsewhere["controls"]["hipaa_eligible_region"] == "not stated"
+    assert "retention of audit records" in elsewhere["not_assessed"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "says"),
+    [
+        ([("compliance:\n", "complience:\n")], 37, "did you mean 'compliance'?"),
+        ([("kind: cdn", "kind: cnd")], 41, "did you mean 'cdn'?"),
+        ([("provider: cloudflare, ", "")], 41, "give either the provider that runs it, or on_site: true"),
+        ([("region: us, keeps_days", "region: atlantis, keeps_days")], 41, "'atlantis' is not in the registry"),
+        ([("keeps_days: 0}", "keeps_days: 0, workloads: [note]}")], 41, "did you mean 'notes'?"),
+        ([("keeps_days: 0}", "keeps_days: 0, patterns: [apy]}")], 41, "did you mean 'api'?"),
+        ([("azure: 2026-01-15", "azure: soon")], 39, "valid date"),
+        ([("phi: true", "phi: deidentified")], 8, "expected true, false or 'de_identified'"),
+    ],
+)
+def test_what_is_wrong_with_the_section_is_said_with_its_line(site, changes, line, says, capsys):
+    path = site(*changes)
+    code, _, err = run(["validate", str(path)], capsys)
+    assert code == 2
+    assert any(f"{path}:" in row and says in row for row in err.splitlines()), err
+    assert any(row.startswith(f"{path}:{line}: ") and says in row for row in err.splitlines()), err
+
+
+def test_keys_without_the_section_are_no_silent_promises(site, capsys):
+    text = site().read_text(encoding="utf-8")
+    path = site()
+    path.write_text(text[: text.index("compliance:")], encoding="utf-8")
+    code, _, err = run(["validate", str(path)], capsys)
+    assert code == 2
+    assert "workloads.notes.data_protection: is not assessed without a section 'compliance'" in err
+    assert "hosting_patterns.own.cluster.placement: is not assessed" in err
