@@ -14,7 +14,8 @@ from simulator.workload.importers.rows import Rows, as_rows, as_table, take_rows
 from simulator.workload.importers.spill import Spill
 from simulator.workload.importers.values import NS
 from simulator.workload.streams import stream
-from simulator.workload.trace import OPTIONAL, REQUIRED, read_chunks, write_chunks
+from simulator.workload.trace import read_chunks, write_chunks
+from simulator.workload.trace_checks import OPTIONAL, REQUIRED
 from simulator.workload.trace_header import TraceHeader, read_header
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from simulator.errors import TraceError
 from simulator.workload.request import RequestTable
-from simulator.workload.trace import OPTIONAL, REQUIRED, read_trace, write_trace
+from simulator.workload.trace import read_trace, write_trace
+from simulator.workload.trace_checks import OPTIONAL, REQUIRED
 from simulator.workload.trace_header import read_header
 
 SECRET = "Jane Doe, born 1950"

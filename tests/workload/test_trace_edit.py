@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from simulator.errors import TraceError
 from simulator.workload.importers import spill
 from simulator.workload.request import RequestTable
-from simulator.workload.trace import OPTIONAL, REQUIRED, read_trace, write_chunks
+from simulator.workload.trace import read_trace, write_chunks
+from simulator.workload.trace_checks import OPTIONAL, REQUIRED
 from simulator.workload.trace_edit import cut, header_of, merge, scale, shift
 from simulator.workload.trace_header import TraceHeader
 from tests.command import run

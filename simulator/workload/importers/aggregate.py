@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.values import whole
-from simulator.workload.trace import BOUNDS
+from simulator.workload.trace_checks import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

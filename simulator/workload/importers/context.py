@@ -13,7 +13,7 @@ import numpy as np
 from simulator.errors import TraceError
 from simulator.workload.importers.prefixes import Paths
 from simulator.workload.importers.tally import Tally
-from simulator.workload.trace import is_workload_name
+from simulator.workload.trace_checks import is_workload_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -15,7 +15,8 @@ from simulator.workload.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.workload.importers.source import source_files
 from simulator.workload.importers.spill import Spill
 from simulator.workload.importers.values import NS
-from simulator.workload.trace import OPTIONAL, REQUIRED, trace_suffix, write_chunks
+from simulator.workload.trace import trace_suffix, write_chunks
+from simulator.workload.trace_checks import OPTIONAL, REQUIRED
 from simulator.workload.trace_header import TraceHeader
 
 if TYPE_CHECKING:

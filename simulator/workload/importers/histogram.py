@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simulator.workload.trace import BOUNDS
+from simulator.workload.trace_checks import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.workload.importers.values import NS
 from simulator.workload.request import RequestTable
-from simulator.workload.trace import DEFAULT_MAX_TOKENS, DEFAULT_PRIORITY
+from simulator.workload.trace_checks import DEFAULT_MAX_TOKENS, DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -17,7 +17,7 @@ from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.source import BROKEN, open_text
 from simulator.workload.importers.values import NS
 from simulator.workload.streams import stream
-from simulator.workload.trace import BOUNDS
+from simulator.workload.trace_checks import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

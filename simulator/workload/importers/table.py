@@ -11,7 +11,7 @@ from simulator.workload.importers.context import label_field
 from simulator.workload.importers.records import Records, read_records
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.values import NS, instants_ns, numbers, seconds_ns, whole
-from simulator.workload.trace import BOUNDS
+from simulator.workload.trace_checks import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
