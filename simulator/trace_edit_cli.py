@@ -72,8 +72,12 @@ def scale(
 def shift(
     source: Source,
     target: Target,
-    by: Annotated[str, typer.Option(metavar="DURATION", help="How much later, such as 3h; -3h is earlier.")],
+    by: Annotated[str, typer.Option(metavar="DURATION", help="How much later, such as 3h; -3h is earlier.")] = "0s",
     wrap: Annotated[bool, typer.Option("--wrap", help="What leaves at one end comes back at the other.")] = False,
+    jitter: Annotated[
+        str, typer.Option(metavar="DURATION", help="Each later by a random part of this too, after a coarse clock.")
+    ] = "0s",
+    seed: Annotated[int, typer.Option(min=0, help="Of the random parts.")] = 1,
 ) -> None:
     """Move every request of a trace to another time.
 
@@ -81,7 +85,10 @@ def shift(
     """
     from simulator.workload.trace_edit import shift as run
 
-    _tell(target, run(source, target, _seconds("--by", by), wrap=wrap))
+    jitter_s = _seconds("--jitter", jitter)
+    if jitter_s < 0:
+        raise typer.BadParameter("expected a duration of 0 or more", param_hint="--jitter")
+    _tell(target, run(source, target, _seconds("--by", by), wrap=wrap, jitter_s=jitter_s, seed=seed))
 
 
 def _seconds(option: str, text: str) -> float:

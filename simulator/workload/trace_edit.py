@@ -135,24 +135,31 @@ def scale(path: Path, target: Path, factor: float, *, seed: int, within_s: float
     return _rewrite([(path, copy(number, share)) for number, share in enumerate(copies)], target, header)
 
 
-def shift(path: Path, target: Path, by_s: float, *, wrap: bool) -> TraceHeader:
+def shift(path: Path, target: Path, by_s: float, *, wrap: bool, jitter_s: float = 0.0, seed: int = 1) -> TraceHeader:
     """Every request later or earlier; with `wrap` what leaves at one end comes back at the other.
+
+    With `jitter_s` each is later by a random part of that in addition, for a clock that ticked no finer.
 
     Raises:
         TraceError: A request would come before the start.
     """
     header = header_of(path)
-    span_ns, by_ns = round(header.span_s * NS), round(by_s * NS)
+    span_ns, by_ns, jitter_ns = (round(seconds * NS) for seconds in (header.span_s, by_s, jitter_s))
+    draw = stream(seed, 0, "trace/jitter")
 
     def change(rows: Rows) -> Rows:
         time_ns = rows["time_ns"] + by_ns
         if not wrap and len(time_ns) and time_ns[0] < 0:
-            raise TraceError(
-                f"--by: the first request comes at {rows['time_ns'][0] / NS:,.3f} s and cannot be so much earlier"
-            )
+            first_s = rows["time_ns"][0] / NS
+            raise TraceError(f"--by: the first request comes at {first_s:,.3f} s and cannot be so much earlier")
+        if jitter_ns:
+            time_ns = time_ns + draw.integers(0, jitter_ns, len(time_ns))
         return rows | {"time_ns": time_ns % span_ns if wrap else time_ns}
 
-    return _rewrite([(path, change)], target, header if wrap else replace(header, span_s=header.span_s + by_s))
+    if jitter_ns:
+        header = replace(header, assumed=(*header.assumed, f"times were spread over {jitter_s:g} s with seed {seed}"))
+    span_s = header.span_s if wrap else header.span_s + by_s + jitter_s
+    return _rewrite([(path, change)], target, replace(header, span_s=span_s))
 
 
 def moved(header: TraceHeader, by_s: float) -> TraceHeader:

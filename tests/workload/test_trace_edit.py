@@ -118,6 +118,18 @@ def test_a_shift_moves_the_span_and_never_before_the_start(tmp_path):
     assert not (tmp_path / "c.csv").exists()
 
 
+def test_jitter_spreads_a_coarse_clock_and_no_further(tmp_path):
+    path = written(tmp_path / "a", np.repeat([0.0, 3.0, 6.0], 200))
+    header = shift(path, tmp_path / "b.csv", 0.0, wrap=False, jitter_s=3.0, seed=4)
+    spread = read_trace(tmp_path / "b.csv")
+    assert header.span_s == SPAN_S + 3
+    assert len(set(spread.arrival_s.tolist())) == 600
+    np.testing.assert_array_equal(np.bincount((spread.arrival_s // 3).astype(int)), [200, 200, 200])
+    # Spread evenly: the mean of 600 within five standard errors.
+    assert np.mean(spread.arrival_s % 3) == pytest.approx(1.5, abs=5 * 3 / np.sqrt(12 * 600))
+    assert shift(path, tmp_path / "c.csv", 0.0, wrap=False, jitter_s=3.0, seed=4).sha256 == header.sha256
+
+
 @pytest.mark.parametrize("factor", [0.25, 1.0, 2.0, 3.5])
 def test_scaling_thins_and_superposes(tmp_path, factor):
     rng = np.random.default_rng(3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.workload.importers.aggregate import Bucket, rows_of
 from simulator.workload.importers.context import Format, label_field
 from simulator.workload.importers.log_analytics import PORTAL_TIME, unpack_azure
-from simulator.workload.importers.records import read_records
+from simulator.workload.importers.read import read_records
 from simulator.workload.importers.values import NS, instants_ns, numbers
 from simulator.workload.streams import stream
 

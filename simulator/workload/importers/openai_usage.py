@@ -8,7 +8,8 @@ import numpy as np
 
 from simulator.workload.importers.aggregate import Bucket, rows_of
 from simulator.workload.importers.context import Format, label_field
-from simulator.workload.importers.records import Records, read_records
+from simulator.workload.importers.read import read_records
+from simulator.workload.importers.records import Records
 from simulator.workload.importers.values import NS, instants_ns, numbers
 from simulator.workload.streams import stream
 

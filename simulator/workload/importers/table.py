@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.workload.importers.context import label_field
-from simulator.workload.importers.records import Records, read_records
+from simulator.workload.importers.read import read_records
+from simulator.workload.importers.records import Records
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.values import NS, instants_ns, numbers, seconds_ns, whole
 from simulator.workload.trace_checks import BOUNDS

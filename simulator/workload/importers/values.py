@@ -22,6 +22,7 @@ _ISO: Final = re.compile(
     r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?$"
 )
 _ZONED: Final = re.compile(r"(?:Z|UTC|[T ][\d:.]+ ?[+-]\d\d(?::?\d\d)?)$")
+_UTC: Final = re.compile(r" ?UTC$")
 _LONGEST: Final = 64
 _NUMBER: Final = re.compile(r"^\d{1,19}(?:\.\d*)?$")
 
@@ -133,7 +134,8 @@ def _parsed(
 
     ticks = np.zeros(len(text), np.int64)
     good = np.zeros(len(text), np.bool_)
-    text = text.str.replace(",", ".", regex=False) if pattern == "ISO8601" else text
+    if pattern == "ISO8601":
+        text = text.str.replace(",", ".", regex=False).str.replace(_UTC, "Z", regex=True)
     for mask, utc in ((zoned, True), (~zoned, False)):
         if not mask.any():
             continue

@@ -16,7 +16,7 @@ import numpy as np
 from simulator.errors import TraceError
 from simulator.workload.importers.context import Format, label_field
 from simulator.workload.importers.histogram import draw_lengths
-from simulator.workload.importers.records import read_records
+from simulator.workload.importers.read import read_records
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.values import EARLIEST_S, LATEST_S, NS
 from simulator.workload.streams import stream

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,9 +56,15 @@ def edited(data, edits):
 
 
 def originals(sample):
-    """The sample, and the head of a real file where there is one."""
+    """The sample, the head of a real file where there is one, and some as Parquet."""
     real = SHARED / REAL.get(sample.name, "-")
-    return [sample.text.encode(), *([real.read_bytes()[:1500]] if real.is_file() else [])]
+    found = [sample.text.encode(), *([real.read_bytes()[:1500]] if real.is_file() else [])]
+    if sample.name in ("azure-llm-2024", "splitwise"):
+        table = pyarrow.csv.read_csv(io.BytesIO(sample.text.encode()))
+        sink = io.BytesIO()
+        pyarrow.parquet.write_table(table, sink)
+        found.append(sink.getvalue())
+    return found
 
 
 @pytest.mark.slow
