@@ -33,7 +33,8 @@ def simulated(folder, trace):
     scenario = folder / f"{trace.suffix[1:]}.yaml"
     scenario.write_text(SCENARIO.replace("TRACE", trace.name))
     document = json.loads(simulator.run(simulator.load_scenario(scenario)).to_json())
-    return {key: value for key, value in document.items() if key not in ("scenario", "inputs")}, document["patterns"][0]["requests"]
+    requests = document["patterns"][0]["requests"]
+    return {key: value for key, value in document.items() if key not in ("scenario", "inputs")}, requests
 
 
 def both(folder, source):
