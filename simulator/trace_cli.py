@@ -62,6 +62,7 @@ def convert(
     ] = False,
     origin: Annotated[str | None, typer.Option("--source", help="What the header says of the origin.")] = None,
     licence: Annotated[str | None, typer.Option(help="What the header says of the terms.")] = None,
+    smallest: Annotated[int, typer.Option(metavar="N", min=1, help="A workload of fewer requests is not named.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of what aggregated logs leave to be drawn.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +81,7 @@ def convert(
         labels=labels, zone=_zone(zone), time_form=time_format, columns=_pairs("--column", column), seed=seed,
         sessions=sessions,
     )  # fmt: skip
-    header = run(found, source, target, context, Wish(tolerate, keep_dates, origin, licence))
+    header = run(found, source, target, context, Wish(tolerate, keep_dates, origin, licence, smallest))
     _tell(target, header, context, as_json=as_json)
 
 
@@ -174,7 +175,7 @@ def head(
     for name, value in () if header is None else asdict(header).items():
         if value not in (None, ()):
             typer.echo(f"{name}: {', '.join(value) if isinstance(value, tuple) else value}")
-    typer.echo(frame.to_string(index=False, max_rows=None))
+    typer.echo(frame.to_string(index=False, max_rows=None) if len(frame) else "no requests")
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
@@ -205,6 +206,8 @@ def _tell(target: Path, header: TraceHeader, context: Context, *, as_json: bool)
         typer.echo(f"left out {count:,}: {reason}", err=True)
     if tally.duplicates:
         typer.echo(f"left out {tally.duplicates:,}: a duplicate", err=True)
+    if tally.unnamed:
+        typer.echo(f"not named: {tally.unnamed:,} requests of workloads with too few (--smallest)", err=True)
     if tally.disordered:
         typer.echo(f"sorted: {tally.disordered:,} rows began before the row ahead of them", err=True)
     for fault in tally.faults():

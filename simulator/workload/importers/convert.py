@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from simulator.workload.importers.context import Context, Format
     from simulator.workload.request import RequestTable
 
@@ -41,12 +43,14 @@ class Wish:
         keep_dates: Say in the header on which day the trace begins.
         source: Origin, instead of the format's.
         licence: Terms, instead of the format's.
+        smallest: A workload of fewer requests is not named: a rare clinic's few may be somebody's.
     """
 
     tolerate: float = 0.0
     keep_dates: bool = False
     source: str | None = None
     licence: str | None = None
+    smallest: int = 5
 
 
 def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wish) -> TraceHeader:
@@ -65,9 +69,11 @@ def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wi
     tally = context.tally
     with Spill(target.parent) as spill:
         known: set[str] = set()
+        counts = np.zeros(len(context.labels.workloads), np.int64)
         for path in files:
             for rows in kind.read(path, context):
                 spill.add(rows)
+                counts += np.bincount(rows["workload"], minlength=len(counts))
                 known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
         tally.judge(wish.tolerate)
         if not spill.rows:
@@ -75,8 +81,10 @@ def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wi
         tally.disordered = spill.disordered
         context.own_zero = context.own_zero or kind.own_zero
         first_ns = 0 if context.own_zero else spill.first_ns
+        small = (counts < wish.smallest) & (counts > 0) & (np.arange(len(counts)) > 0)
+        tally.unnamed = int(counts[small].sum())
         header = _header(kind, context, wish, first_ns, spill.last_ns, known)
-        header = write_chunks(_tables(spill, context, first_ns, known), target, header)
+        header = write_chunks(_tables(spill, context, first_ns, known, small), target, header)
     tally.imported = header.rows
     return header
 
@@ -88,6 +96,7 @@ def _why(left_out: dict[str, int]) -> str:
 
 def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: int, known: set[str]) -> TraceHeader:
     dropped = () if kind.public else (_ALLOWED, *((_KEYS,) if known & {"identity", "prefix_id"} else ()))
+    small = (f"workloads of fewer than {wish.smallest} requests are not named",) if context.tally.unnamed else ()
     dated = not context.own_zero
     return TraceHeader(
         source=wish.source or kind.source,
@@ -100,7 +109,7 @@ def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: 
         time_zone=context.zone.key if dated else None,
         week_offset_s=_week_offset_s(first_ns, context) if dated else None,
         start_date=_local(first_ns, context).date().isoformat() if dated and wish.keep_dates else None,
-        deidentified=(*dropped, *((_WEEKS,) if dated and not wish.keep_dates else ())),
+        deidentified=(*dropped, *small, *((_WEEKS,) if dated and not wish.keep_dates else ())),
         assumed=context.said(),
     )
 
@@ -116,9 +125,12 @@ def _week_offset_s(time_ns: int, context: Context) -> float:
     return (time_ns + shift_ns - _MONDAY_NS) % (int(WEEK_S) * NS) / NS
 
 
-def _tables(spill: Spill, context: Context, first_ns: int, known: set[str]) -> Iterable[RequestTable]:
+def _tables(
+    spill: Spill, context: Context, first_ns: int, known: set[str], small: NDArray[np.bool_]
+) -> Iterable[RequestTable]:
+    named = np.where(small, 0, np.arange(len(small))).astype(np.int16)
     for rows in _unique(spill, context) if "identity" in known else spill.sorted():
-        yield as_table(rows, context.labels.workloads, first_ns)
+        yield as_table(rows | {"workload": named[rows["workload"]]}, context.labels.workloads, first_ns)
 
 
 def _unique(spill: Spill, context: Context) -> Iterator[Rows]:

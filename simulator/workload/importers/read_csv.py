@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import partial
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -39,7 +40,8 @@ def csv_records(
     places = {field: _places(header, names) for field, names in fields.items()}
     if missing := [" or ".join(fields[field]) for field in required if not places[field]]:
         raise TraceError("\n".join(f"{path}:1: no column {name}" for name in missing))
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    # A line without an end would otherwise be read into memory whole.
+    reader = csv.reader(iter(partial(text.readline, LONGEST), ""), delimiter=delimiter, strict=True)
     width, more = len(header), True
     lines: list[int] = []
     columns: dict[str, list[Any]] = {field: [] for field in fields}

@@ -6,6 +6,7 @@ import ast
 import csv
 import json
 import math
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.workload.importers.context import Format, label_field
+from simulator.workload.importers.records import LONGEST
 from simulator.workload.importers.rows import Rows, make_rows
 from simulator.workload.importers.source import BROKEN, open_text
 from simulator.workload.importers.values import NS
@@ -64,7 +66,7 @@ def _windows(path: Path, context: Context) -> Iterator[tuple[int, float, float, 
     with open_text(path) as text:
         line = 0
         try:
-            for line, row in enumerate(csv.reader(text), 1):
+            for line, row in enumerate(csv.reader(iter(partial(text.readline, LONGEST), "")), 1):
                 if row:
                     context.tally.rows += 1
                     window = _window(row, last_s)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simulator.errors import TraceError
 from simulator.workload.importers.rows import KINDS, Rows, join_rows, make_rows, take_rows
 
 if TYPE_CHECKING:
@@ -24,10 +25,16 @@ class Spill:
     """Takes rows in any order and gives them back by time; equal times keep the order in which they came.
 
     Its folder holds numbers only, is private, and is removed by `close`.
+
+    Raises:
+        TraceError: There is no room beside the target.
     """
 
     def __init__(self, beside: Path) -> None:
-        self._folder = Path(mkdtemp(prefix=".trace-", dir=beside))
+        try:
+            self._folder = Path(mkdtemp(prefix=".trace-", dir=beside))
+        except OSError as error:
+            raise TraceError(f"{beside}: cannot be written to: {error.strerror}") from None
         self._waiting: list[Rows] = []
         self._pieces: list[tuple[int, int, Path, int]] = []
         self._runs = 0
@@ -92,7 +99,11 @@ class Spill:
         self._waiting = []
         path = self._folder / f"{self._runs}.parquet"
         self._runs += 1
-        parquet.write_table(pa.table(rows), path, row_group_size=PIECE_ROWS, compression="lz4", use_dictionary=False)
+        try:
+            table = pa.table(rows)
+            parquet.write_table(table, path, row_group_size=PIECE_ROWS, compression="lz4", use_dictionary=False)
+        except OSError as error:
+            raise TraceError(f"{self._folder.parent}: cannot be written to: {error.strerror}") from None
         for place, start in enumerate(range(0, len(rows["time_ns"]), PIECE_ROWS)):
             piece = rows["time_ns"][start : start + PIECE_ROWS]
             self._pieces.append((int(piece[0]), int(piece[-1]), path, place))

@@ -25,6 +25,7 @@ class Tally:
         intervals: Intervals out of which requests were drawn.
         drawn: Requests drawn out of them.
         duplicates: Of one and the same request, by its identity in the source.
+        unnamed: Imported requests of workloads so small that their name was dropped.
         disordered: Rows that began before the row ahead of them; they were sorted.
         left_out: By reason, records that are no request that was served.
         wrong: By reason, records that could not be understood.
@@ -36,6 +37,7 @@ class Tally:
     intervals: int = 0
     drawn: int = 0
     duplicates: int = 0
+    unnamed: int = 0
     disordered: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     wrong: dict[str, int] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Tally:
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         wrong = [{"reason": key, "count": count, "first": self.places[key]} for key, count in self.wrong.items()]
-        names = ("rows", "imported", "intervals", "drawn", "duplicates", "disordered")
+        names = ("rows", "imported", "intervals", "drawn", "duplicates", "unnamed", "disordered")
         counts = {name: getattr(self, name) for name in names}
         return counts | {"left_out": dict(self.left_out), "wrong": wrong}
 

@@ -64,7 +64,7 @@ def test_the_older_export_and_the_csv(tmp_path, capsys):
     assert sorted(table.prompt_tokens.tolist()) == [15, 16]
     assert np.ptp(table.arrival_s) < 300
     rows = "usage_date,model,n_requests,n_context_tokens_total,n_generated_tokens_total\n2024-05-14,gpt-4o,3,30,9\n"
-    options = ["--zone", "Europe/Berlin", "--label-by", "model", "--label", "gpt-4o=letters"]
+    options = ["--zone", "Europe/Berlin", "--label-by", "model", "--label", "gpt-4o=letters", "--smallest", "1"]
     assert convert("openai-usage", rows, tmp_path, capsys, *options)[0] == 0
     assert read_trace(tmp_path / "t.parquet").workloads == ("letters",)
     assert read_header(tmp_path / "t.parquet").week_offset_s < 2 * 86_400

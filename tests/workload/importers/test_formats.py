@@ -64,9 +64,27 @@ def test_labels_come_from_the_map_alone(tmp_path, capsys):
     source.write_text(head + "1,GPT-4,5,5,10,API log\n2,ChatGPT,5,5,10,API log\n3,Other,5,5,10,API log\n")
     options = ["--label-by", "model", "--label", "GPT-4=letters", "--label", "ChatGPT=notes", "--workload", "rest"]
     asked = ["trace", "convert", "--format", "burstgpt", str(source), str(tmp_path / "t.csv"), *options]
-    assert run(asked, capsys)[0] == 0
+    assert run([*asked, "--smallest", "1"], capsys)[0] == 0
     table = read_trace(tmp_path / "t.csv")
     assert [table.workloads[index] for index in table.workload] == ["letters", "notes", "rest"]
+
+
+def test_a_workload_of_few_is_not_named(tmp_path, capsys):
+    source = tmp_path / "log"
+    head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    rows = [f"{n},{model},5,5,10,API log\n" for model, count in (("a", 4), ("b", 5), ("c", 1)) for n in range(count)]
+    source.write_text(head + "".join(rows))
+    options = [part for model in "ab" for part in ("--label", f"{model}=ward_{model}")]
+    asked = ["trace", "convert", "--format", "burstgpt", str(source), str(tmp_path / "t.csv"), *options, "--json"]
+    code, out, _ = run([*asked, "--label-by", "model"], capsys)
+    found = json.loads(out)
+    assert code == 0
+    assert found["rows"]["unnamed"] == 4
+    assert "workloads of fewer than 5 requests are not named" in found["header"]["deidentified"]
+    table = read_trace(tmp_path / "t.csv")
+    names = [table.workloads[index] for index in table.workload]
+    assert {name: names.count(name) for name in set(names)} == {"requests": 5, "ward_b": 5}
+    assert "ward_a" not in (tmp_path / "t.csv").read_text()
 
 
 def test_sessions_become_small_numbers_whose_requests_extend_one_another(tmp_path, capsys):
