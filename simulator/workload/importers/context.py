@@ -127,9 +127,7 @@ class Context:
     def _digest(self, value: object) -> int:
         if not isinstance(value, (str, int)) or value == "":
             return 0
-        data = (
-            str(value).encode("utf-8", "replace") if isinstance(value, str) else value.to_bytes(32, "big", signed=True)
-        )
+        data = str(value).encode("utf-8", "replace")
         return int.from_bytes(blake2b(data, digest_size=8, key=self._key).digest(), "big", signed=True) or 1
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
 from simulator.workload.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up, parse_json
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
     from simulator.workload.importers.records import Fields, Unpack
     from simulator.workload.importers.tally import Tally
+
+#: What stands before a value, and what between those of a list.
+_BEFORE: Final = re.compile(r"\s*")
+_BETWEEN: Final = re.compile(r"[\s,]*")
+_STEP: Final = 1 << 16
 
 
 def json_records(
@@ -90,34 +96,32 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
 
 def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[Any]:
     """Values one after the other on as many lines as they like; those of an outermost list one by one."""
-    decoder, waiting, step = json.JSONDecoder(), start, 1 << 16
-    inside = False
+    decoder, buffer, place, step, inside = json.JSONDecoder(), start, 0, _STEP, False
     while True:
-        body = waiting.lstrip(" \t\r\n,") if inside else waiting.lstrip()
-        at.line += waiting[: len(waiting) - len(body)].count("\n")
-        if not inside and body.startswith("["):
-            inside, waiting = True, body[1:]
-            continue
-        if inside and body.startswith("]"):
-            inside, waiting = False, body[1:]
+        blank = (_BETWEEN if inside else _BEFORE).match(buffer, place)
+        begin = blank.end() if blank else place
+        at.line += buffer.count("\n", place, begin)
+        place = begin
+        if buffer[place : place + 1] == ("]" if inside else "["):
+            inside, place = not inside, place + 1
             continue
         try:
-            value, end = decoder.raw_decode(body) if body else (None, 0)
+            value, end = decoder.raw_decode(buffer, place)
         except (ValueError, RecursionError):
             end = 0
         # A number may go on in what was not yet read.
-        if end and (end < len(body) or not _is_scalar(value)):
+        if end and (end < len(buffer) or not _is_scalar(value)):
             yield value
-            at.line += body[:end].count("\n")
-            waiting, step = body[end:], 1 << 16
+            at.line += buffer.count("\n", place, end)
+            place, step = end, _STEP
             continue
         more = text.read(step)
         if not more:
-            if body or inside:
+            if place < len(buffer) or inside:
                 raise TraceError(f"{path}:{at.line}: the JSON that begins here breaks off or is broken")
             return
-        waiting, step = body + more, min(2 * step, LONGEST)
-        if len(waiting) > 16 * LONGEST:
+        buffer, place, step = buffer[place:] + more, 0, min(2 * step, LONGEST)
+        if len(buffer) > 16 * LONGEST:
             raise TraceError(f"{path}:{at.line}: the JSON that begins here does not end within 256 MB")
 
 

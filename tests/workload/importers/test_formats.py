@@ -110,3 +110,22 @@ def test_seconds_of_ones_own_have_no_place_in_the_week(tmp_path, capsys):
     code, _, err = run([*asked, "--column", "user=x"], capsys)
     assert code == 2
     assert "--column user: expected one of time, prompt_tokens" in err
+
+
+def test_one_document_of_many_records_is_read_as_it_comes(tmp_path, capsys):
+    # A long value first, then many short ones: read in one piece they would be copied once for each.
+    records = [{"id": str(n), "type": "GENERATION", "start_time": 1_715_644_801 + n, "usage_details": {"input": 9,
+                "output": 1}, "input": "x" * (3_000_000 if n == 0 else 10)} for n in range(5_000)]  # fmt: skip
+    source = tmp_path / "log.json"
+    asked = ["trace", "convert", "--format", "langfuse", str(source), str(tmp_path / "t.csv"), "--json"]
+    for text in (json.dumps(records, indent=1), json.dumps({"data": records, "meta": {}})):
+        source.write_text(text)
+        code, out, err = run(asked, capsys)
+        assert code == 0, err
+        assert json.loads(out)["rows"]["imported"] == 5_000
+    source.write_text(json.dumps(records, indent=1)[:-2])
+    code, _, err = run(asked, capsys)
+    assert code == 2
+    # Ten lines each from the second line on.
+    assert "breaks off or is broken" in err
+    assert f"{source}:{1 + 5_000 * 10}" in err
