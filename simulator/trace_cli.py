@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from simulator.files import write_whole
 from simulator.workload.importers import TITLES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from simulator.workload.importers.context import Context
     from simulator.workload.trace_header import TraceHeader
 
@@ -65,6 +68,7 @@ def convert(
     smallest: Annotated[int, typer.Option(metavar="N", min=1, help="A workload of fewer requests is not named.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of what aggregated logs leave to be drawn.")] = 1,
     as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
 ) -> None:
     """Import a log as a canonical trace. No text and no identity of anybody passes.
 
@@ -81,8 +85,10 @@ def convert(
         labels=labels, zone=_zone(zone), time_form=time_format, columns=_pairs("--column", column), seed=seed,
         sessions=sessions,
     )  # fmt: skip
-    header = run(found, source, target, context, Wish(tolerate, keep_dates, origin, licence, smallest))
-    _tell(target, header, context, as_json=as_json)
+    wish = Wish(tolerate, keep_dates, origin, licence, smallest)
+    with _counter("rows", quiet=quiet) as on_rows:
+        header = run(found, source, target, context, wish, on_rows)
+    _tell(target, header, context, as_json=as_json, quiet=quiet)
 
 
 @trace.command()
@@ -195,13 +201,29 @@ def _zone(name: str) -> Any:  # noqa: ANN401 - zoneinfo loads when it is used
     return ZoneInfo(name)
 
 
-def _tell(target: Path, header: TraceHeader, context: Context, *, as_json: bool) -> None:
+@contextmanager
+def _counter(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Something that shows a count on a terminal's standard error while it grows."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal
+    columns = TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda count: progress.update(task, completed=count)
+
+
+def _tell(target: Path, header: TraceHeader, context: Context, *, as_json: bool, quiet: bool) -> None:
     tally = context.tally
     if as_json:
         document = {"schema_version": 1, "trace": str(target), "header": asdict(header), "rows": tally.as_dict()}
         typer.echo(json.dumps(document, indent=2))
         return
     typer.echo(f"{target}: {header.rows:,} requests of {tally.rows:,} rows, {header.span_s:,.0f} s")
+    if quiet:
+        return
     for reason, count in tally.left_out.items():
         typer.echo(f"left out {count:,}: {reason}", err=True)
     if tally.duplicates:

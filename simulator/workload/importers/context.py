@@ -12,6 +12,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.workload.importers.prefixes import Paths
+from simulator.workload.importers.records import parse_json
 from simulator.workload.importers.tally import Tally
 from simulator.workload.trace_checks import is_workload_name
 
@@ -58,6 +59,8 @@ class Labels:
         places = {value: self.workloads.index(name) for value, name in self.names.items()}
 
         def place(value: object) -> int:
+            if isinstance(value, str) and value not in places and value[:1] == "[":
+                value = parse_json(value)  # a list in a cell of a table
             several = value if isinstance(value, list) else [value]
             return next((places[one] for one in several if isinstance(one, str) and one in places), 0)
 

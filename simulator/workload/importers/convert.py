@@ -20,7 +20,7 @@ from simulator.workload.trace_checks import OPTIONAL, REQUIRED
 from simulator.workload.trace_header import TraceHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,8 +53,18 @@ class Wish:
     smallest: int = 5
 
 
-def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wish) -> TraceHeader:
+def convert(
+    kind: Format, source: Path, target: Path, context: Context, wish: Wish, on_rows: Callable[[int], None] | None = None
+) -> TraceHeader:
     """Import a file or a folder and write it as a canonical trace; `context.tally` tells what became of every row.
+
+    Args:
+        kind: What the source is.
+        source: A file, or a folder of them.
+        target: A `.csv` or `.parquet` file.
+        context: How it is read, and what is counted.
+        wish: What becomes of it.
+        on_rows: Told now and then how many rows were read.
 
     Raises:
         TraceError: Something is broken, too many rows are wrong, or nothing is left; the target is as it was before.
@@ -73,6 +83,8 @@ def convert(kind: Format, source: Path, target: Path, context: Context, wish: Wi
         for path in files:
             for rows in kind.read(path, context):
                 spill.add(rows)
+                if on_rows is not None:
+                    on_rows(tally.rows)
                 counts += np.bincount(rows["workload"], minlength=len(counts))
                 known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
         tally.judge(wish.tolerate)

@@ -140,6 +140,31 @@ def test_a_truncated_or_corrupt_file_says_where_and_imports_nothing(tmp_path, ca
     assert {entry.name for entry in tmp_path.iterdir()} == {"log", "t.csv"}
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_an_import_that_is_stopped_leaves_nothing(tmp_path, capsys, monkeypatch, stop):
+    source = tmp_path / "log.csv"
+    source.write_text(HEAD + SOME)
+    monkeypatch.setattr("simulator.workload.importers.spill.RUN_ROWS", 1)
+
+    def stopped(*_):
+        raise stop
+
+    for place in ("spill._read_piece", "tally.Tally.judge"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"simulator.workload.importers.{place}", stopped)
+            code, _, _ = convert(source, tmp_path / "t.parquet", capsys)
+        assert code in (70, 130)
+        assert [entry.name for entry in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_quiet_says_only_the_result(tmp_path, capsys):
+    source = tmp_path / "log.csv"
+    source.write_text(HEAD + SOME + "2024-05-14 00:00:01,7,0\n")
+    code, out, err = convert(source, tmp_path / "t.csv", capsys, "--quiet")
+    assert (code, err) == (0, "")
+    assert "4 requests of 5 rows" in out
+
+
 def test_usage_is_checked(tmp_path, capsys):
     source = tmp_path / "log.csv"
     source.write_text(HEAD + SOME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from simulator.workload.importers import TITLES
 from simulator.workload.trace import read_trace
 from tests.command import run
 from tests.workload.importers.samples import SAMPLES, SINGLE
+
+SHARED = Path(__file__).parents[4] / "shared" / "traces"
 
 
 def convert(sample, source, target, capsys, *options):
@@ -58,6 +61,22 @@ def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sa
     assert counts["imported"] in (len(sample.rows), 2 * len(sample.rows))
 
 
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.parametrize(
+    ("file", "rows"), [("mooncake_conversation_first800.jsonl", 800), ("mooncake_conversation_nohash.csv", 12_031)]
+)
+def test_mooncakes_traces_are_complete(tmp_path, capsys, file, rows):
+    source = SHARED / file
+    asked = ["trace", "convert", "--format", "mooncake", str(source), str(tmp_path / "t.parquet"), "--json"]
+    code, out, _ = run(asked, capsys)
+    counts = json.loads(out)["rows"]
+    assert code == 0
+    assert counts["rows"] == rows == counts["imported"] + sum(counts["left_out"].values())
+    assert counts["left_out"] == {}
+    table = read_trace(tmp_path / "t.parquet")
+    assert len(set((table.arrival_s * 1000).round().tolist())) < rows / 8  # the grid of 3 s
+
+
 def test_labels_come_from_the_map_alone(tmp_path, capsys):
     source = tmp_path / "log"
     head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
@@ -67,6 +86,18 @@ def test_labels_come_from_the_map_alone(tmp_path, capsys):
     assert run([*asked, "--smallest", "1"], capsys)[0] == 0
     table = read_trace(tmp_path / "t.csv")
     assert [table.workloads[index] for index in table.workload] == ["letters", "notes", "rest"]
+
+
+def test_one_of_several_tags_names_a_workload(tmp_path, capsys):
+    source = tmp_path / "log.csv"
+    head = "startTime,prompt_tokens,completion_tokens,request_id,request_tags\n"
+    tags = ['"[""x"", ""icu""]"', "[]", "icu", '"[""x"']
+    source.write_text(head + "".join(f"2024-05-14T00:00:0{n}Z,5,5,{n},{tag}\n" for n, tag in enumerate(tags)))
+    options = ["--label-by", "tag", "--label", "icu=icu_notes", "--smallest", "1"]
+    asked = ["trace", "convert", "--format", "litellm", str(source), str(tmp_path / "t.csv"), *options]
+    assert run(asked, capsys)[0] == 0
+    table = read_trace(tmp_path / "t.csv")
+    assert [table.workloads[n] for n in table.workload] == ["icu_notes", "requests", "icu_notes", "requests"]
 
 
 def test_a_workload_of_few_is_not_named(tmp_path, capsys):
