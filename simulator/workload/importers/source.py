@@ -34,11 +34,15 @@ def source_files(path: Path, patterns: tuple[str, ...]) -> list[Path]:
         if not path.is_file():
             raise TraceError(f"{path}: no such file or folder")
         return [path]
-    names = [entry for entry in sorted(path.rglob("*")) if entry.is_file() and not entry.name.startswith(".")]
-    found = [entry for entry in names if any(fnmatch(entry.name.removesuffix(".gz"), p) for p in patterns)]
+    shown = [entry for entry in sorted(path.rglob("*")) if entry.is_file() and not _hidden(entry.relative_to(path))]
+    found = [entry for entry in shown if any(fnmatch(entry.name.removesuffix(".gz"), p) for p in patterns)]
     if not found:
         raise TraceError(f"{path}: no file in it is named like {' or '.join(patterns)}")
     return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 @contextmanager

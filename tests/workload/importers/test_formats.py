@@ -51,6 +51,8 @@ def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sa
     for name in ("a.json.gz", "b.json.gz"):
         (folder / name).write_bytes(gzip.compress(sample.text.encode()))
     (folder / ".hidden.json").write_text("{")
+    (tmp_path / "logs" / ".trash").mkdir()
+    (tmp_path / "logs" / ".trash" / "old.json").write_text("{")
     code, out, err = convert(sample, tmp_path / "logs", tmp_path / "t.csv", capsys, "--json")
     if sample.name not in ("nginx", "bedrock"):  # their names have no table's suffix
         (folder / "c.csv").write_text("")
