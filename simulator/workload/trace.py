@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+__all__ = [
+    "OPTIONAL",
+    "REQUIRED",
+    "first_rows",
+    "read_chunks",
+    "read_trace",
+    "trace_suffix",
+    "write_chunks",
+    "write_trace",
+]
+
 #: Requests held at a time, about 20 MB as text.
 CHUNK_ROWS: Final = 1 << 18
 
