@@ -31,11 +31,13 @@ def api_backend(
     *,
     episodes: Sequence[Episode] = (),
     burnt: list[Charge] | None = None,
+    retries_at_most: int | None = None,
 ) -> ApiBackend | BatchBackend:
     """An API by itself; `ApiBackend` says what the arguments are."""
     if isinstance(api.deployment, Batch):
         return BatchBackend(env, api, backend, output_tokens, log, rng, on_lost, episodes=episodes)
-    return ApiBackend(env, api, backend, output_tokens, log, rng, on_lost, episodes=episodes, burnt=burnt)
+    made_of = env, api, backend, output_tokens, log, rng, on_lost
+    return ApiBackend(*made_of, episodes=episodes, burnt=burnt, retries_at_most=retries_at_most)
 
 
 def link_spillovers(

@@ -82,6 +82,7 @@ class ApiBackend:
         on_lost: Takes each request it refused for good, when that happens; by default that ends the request.
         episodes: Outages and brown-outs.
         burnt: Gets the charges for calls that answered nobody.
+        retries_at_most: Retries that its senders allow where they do not say; as many as the client makes when absent.
 
     Raises:
         ProvisionedModelNotFound: See `admission_of`.
@@ -99,6 +100,7 @@ class ApiBackend:
         *,
         episodes: Sequence[Episode] = (),
         burnt: list[Charge] | None = None,
+        retries_at_most: int | None = None,
     ) -> None:
         self._env = env
         self._api = api
@@ -108,6 +110,8 @@ class ApiBackend:
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
         self._burnt = [] if burnt is None else burnt
+        own = api.retries.at_most
+        self._budget = own if retries_at_most is None else min(own, retries_at_most)
         self._admission = admission_of(api)
         self._cache = CachedPrefixes(api.prompt_cache) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
@@ -131,12 +135,12 @@ class ApiBackend:
 
         Args:
             arrival: The request.
-            retries_at_most: Retries the sender allows at most; as many as the client makes when absent.
+            retries_at_most: Retries the sender allows, of those the client would make; see the class when absent.
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
-        own = self._api.retries.at_most
-        self._attempt(arrival, 0, own if retries_at_most is None else min(own, retries_at_most))
+        budget = self._budget if retries_at_most is None else min(self._api.retries.at_most, retries_at_most)
+        self._attempt(arrival, 0, budget)
 
     def room(self, arrival: Arrival) -> bool:
         """Whether its limits, or those of the API it spills over to, would admit a request now."""

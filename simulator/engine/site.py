@@ -97,8 +97,18 @@ class Site:
         name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
         episodes = self.faults.episodes.get(number, ())
         rng = stream(self.seed, self.replication, f"api/{name}")
-        outputs = self.table.output_tokens
-        return api_backend(self.env, api, number, outputs, self.log, rng, on_lost, episodes=episodes, burnt=self.burnt)
+        return api_backend(
+            self.env,
+            api,
+            number,
+            self.table.output_tokens,
+            self.log,
+            rng,
+            on_lost,
+            episodes=episodes,
+            burnt=self.burnt,
+            retries_at_most=self.pattern.routing.api_retries_at_most,
+        )
 
     def apis(self, on_lost: Callable[[Loss], None]) -> list[ApiBackend | BatchBackend]:
         """Every metered API, each with the one it spills over to."""

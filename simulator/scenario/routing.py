@@ -32,6 +32,8 @@ class _Routing(Config):
     retries: Retries = Retries()
     """What a client does with a request that a cluster lost to a fault, when no other backend is left; the defaults
     are those of the `openai` package."""
+    api_retries_at_most: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Retries that the client of an API may make before the request is failed over; as many as it likes when absent."""
     when_full: Literal["queue", "shed", "degrade"] = "queue"
     """What happens to a request that may use no API while no cluster has room for it: it waits in a cluster, is
     refused, or goes to the cluster `degrade_to`."""

@@ -129,3 +129,16 @@ def test_names_of_backends_are_checked():
         several({"north": {}, "south": {}}, routing={"backends": {"notes": ["west"]}})
     with pytest.raises(ValidationError, match="named twice"):
         several({"north": {}, "south": {}}, routing={"backends": {"notes": ["north", "north"]}})
+
+
+@pytest.mark.parametrize(
+    ("budget", "tries", "earliest_s", "latest_s"), [(None, 3, 1.125, 1.5), (1, 2, 0.375, 0.5), (0, 1, 0, 0)]
+)
+def test_a_router_may_cap_the_retries_of_an_api_before_it_fails_over(budget, tries, earliest_s, latest_s):
+    apis = {"first": api(error_share=1.0), "second": api()}
+    content = {"kind": "metered_api", "apis": apis, "routing": {"api_retries_at_most": budget}}
+    log = run(ApiPattern.model_validate(content), table([0.0], 600, 200)).log
+    assert (log.backend[0], log.failover[0], log.outcome[0]) == (1, Reason.ERROR, Outcome.COMPLETED)
+    # The calls to the first, and the one to the second.
+    assert log.attempts[0] == tries + 1
+    assert earliest_s <= log.scheduled_s[0] <= latest_s
