@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.stats import chisquare, gamma
 
 from simulator.errors import ScenarioError
@@ -220,3 +221,9 @@ def test_a_client_keeps_at_most_so_many_open():
     spread = draw(calendar, requests, **settings)
     assert len(spread) == pytest.approx(len(times), rel=0.2)
     assert len(np.unique(spread)) > len(np.unique(times))
+
+
+def test_a_client_and_a_steady_spacing_contradict():
+    both = {"kind": "batches", "every": "1h", "spacing": "1s", "client": {"concurrency": 4, "answer": "20s"}}
+    with pytest.raises(ValidationError, match="leave out spacing or client"):
+        scenario(notes=source(arrivals=both))
