@@ -14,7 +14,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -27,7 +27,7 @@ Day = Annotated[datetime.date, Field(strict=False)]
 
 STALE_AFTER_DAYS: Final = 90
 #: What the entries that bills are made of are kept under.
-_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
+PRICED_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
 
 
 class _Sourced(Config):
@@ -225,7 +225,7 @@ def price_book_ids() -> list[str]:
 
 def load_price_book(book_id: str) -> PriceBook:
     """Load a shipped price book. Raises PriceNotFound for an id that is not shipped."""
-    raw = _read(book_id)
+    raw = read_shipped(book_id)
     return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
 
 
@@ -243,20 +243,8 @@ def read_price_book(path: Path) -> PriceBook:
         raise PriceNotFound(f"{path} is no price book: it must be a JSON object ({error})") from error
 
 
-def book_excerpt(book_id: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The entries of these keys as the shipped file has them, by section; keys it does not have are left out.
-
-    What a run was priced with is thereby known even when the book has changed since. Raises PriceNotFound.
-    """
-    sections = json.loads(_read(book_id)).items()
-    return {
-        section: {key: entry for key, entry in entries.items() if key in keys}
-        for section, entries in sections
-        if section in _SECTIONS
-    }
-
-
-def _read(book_id: str) -> bytes:
+def read_shipped(book_id: str) -> bytes:
+    """The file of a shipped price book. Raises PriceNotFound for an id that is not shipped."""
     shipped = price_book_ids()
     if book_id not in shipped:
         raise PriceNotFound(f"there is no price book '{book_id}'; {_nearest(book_id, shipped)}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.metrics import QUANTILES
 from simulator.compliance.check import assess
-from simulator.cost.prices import book_excerpt, load_price_book
+from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
@@ -88,13 +88,14 @@ class Results:
             "horizon_days": self.scenario.horizon.duration_s / 86_400.0,
             "month_hours": float(self.month_hours),
             "currency": "USD",
-            "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256},
+            "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
+            | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
             "patterns": [_pattern_document(result) for result in self.patterns],
             "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
             "decision": self.decision.document(),
             "inputs": {
                 "scenario": self.scenario.resolved,
-                "prices": book_excerpt(self.book.id, set(_price_keys(self.scenario))),
+                "prices": book_excerpt(self.scenario.prices, set(_price_keys(self.scenario))),
             },
         }
         return dict(document(plain))
@@ -227,7 +228,7 @@ def run(
     runs = replicate(
         widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
     )
-    book = load_price_book(scenario.prices.book)
+    book = scenario_book(scenario.prices)
     month = Decimal(str(month_hours(scenario)))
     capacity = {
         name: _requests_per_s(pattern, runs[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.cost.prices import load_price_book
+from simulator.cost.overrides import scenario_book
 from simulator.decision.adoption import Curve, adoption_curve
 from simulator.decision.purchase import once_usd
 from simulator.decision.results import run
@@ -189,7 +189,7 @@ def rollout(
         _variant(scenario, plan, curve, [answers[_key(question)] for question in row])
         for curve, row in zip(curves, questions, strict=True)
     ]
-    book = load_price_book(scenario.prices.book)
+    book = scenario_book(scenario.prices)
     actual = variants[1] if len(variants) > 1 else None
     return RolloutResult(scenario, replications, book, variants[0], actual, _retiring(scenario, names, plan, book))
 

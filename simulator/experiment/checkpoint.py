@@ -50,7 +50,7 @@ def demand_key(scenario: Scenario) -> str:
             "name": True,
             "description": True,
             "hosting_patterns": True,
-            "prices": {"book", "discount_rate", "patients"},
+            "prices": {"book", "discount_rate", "patients", "overrides"},
             "constraints": True,
             "compliance": True,
             "workloads": {"__all__": {"phi", "data_protection"}},

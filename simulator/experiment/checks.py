@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.compliance.check import refusals, unusable
 from simulator.cost.checks import price_faults
-from simulator.cost.prices import load_price_book, price_book_ids
+from simulator.cost.overrides import override_faults, scenario_book
+from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
@@ -289,7 +290,9 @@ def _price_faults(scenario: Scenario) -> list[Fault]:
     if scenario.prices.book not in price_book_ids():
         message = f"no price book '{scenario.prices.book}'; expected one of {', '.join(price_book_ids())}"
         return [_fault(scenario, message, "prices", "book")]
-    book = load_price_book(scenario.prices.book)
+    if wrong := override_faults(scenario.prices):
+        return [_fault(scenario, message, "prices", "overrides", *key) for key, message in wrong]
+    book = scenario_book(scenario.prices)
     return [
         _fault(scenario, message, "hosting_patterns", name, *key.split("."))
         for name, pattern in scenario.hosting_patterns.items()

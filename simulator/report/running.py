@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.cost.checks import price_warnings
-from simulator.cost.prices import load_price_book
+from simulator.cost.overrides import scenario_book
 from simulator.decision.precision import run_until
 from simulator.decision.results import Results, run
 from simulator.engine.dispatch import is_compiled
@@ -162,7 +162,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
         scenario: The scenario.
         names: Hosting patterns it is about; all when absent.
     """
-    book = load_price_book(scenario.prices.book)
+    book = scenario_book(scenario.prices)
     last_day = scenario.horizon.end_local.date()
     today = datetime.now(tz=UTC).date()
     patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}

@@ -240,3 +240,5 @@ class Prices(Config):
     """Yearly rate at which later savings of a purchase count less (assumed)."""
     patients: PositiveInt | None = None
     """Patients of the organisation, to show what each costs."""
+    overrides: dict[str, dict[str, str | int]] = Field(default_factory=dict)
+    """Entries of the price book that are other for you: by key, the fields that change and your source."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
-from simulator.cost.prices import load_price_book
+from simulator.cost.overrides import scenario_book
 from simulator.decision.results import run
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
@@ -131,7 +131,7 @@ def _barred(scenario: Scenario, name: str, one: Candidate) -> str:
 
 def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[list[Series], dict[str, str]]:
     """Everything that may stand for these patterns, and what may not with the reason."""
-    book, month = load_price_book(scenario.prices.book), Decimal(str(month_hours(scenario)))
+    book, month = scenario_book(scenario.prices), Decimal(str(month_hours(scenario)))
     found: list[Series] = []
     refused: dict[str, str] = {}
     for name in names:

@@ -1,0 +1,88 @@
+"""The price book a scenario is priced with: the shipped one, with the entries the scenario replaces.
+
+An override changes fields of an entry that the book has; what it does not name stays. Unless it says otherwise it is a
+quote, and its source is the scenario.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from simulator.cost.prices import PRICED_SECTIONS, PriceBook, load_price_book, read_shipped
+from simulator.errors import PriceNotFound
+from simulator.scenario.costs import Prices
+
+_UNLESS_SAID: Final = {"basis": "quote", "source": "scenario"}
+
+
+def scenario_book(prices: Prices) -> PriceBook:
+    """The book of a scenario. Its hash stays that of the shipped file.
+
+    Raises:
+        PriceNotFound: The book is not shipped, or an override is wrong; see `override_faults`.
+    """
+    if not prices.overrides:
+        return load_price_book(prices.book)
+    if faults := override_faults(prices):
+        raise PriceNotFound("\n".join(f"{'.'.join(key)}: {message}" for key, message in faults))
+    content = {**_merged(prices), "sha256": hashlib.sha256(read_shipped(prices.book)).hexdigest()}
+    return PriceBook.model_validate(content)
+
+
+def book_excerpt(prices: Prices, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The entries of these keys that bills are made of, by section; what the book does not have is left out.
+
+    What a run was priced with is thereby known even when the book has changed since. Raises PriceNotFound.
+    """
+    content = _merged(prices)
+    return {
+        section: {key: entry for key, entry in content[section].items() if key in keys} for section in PRICED_SECTIONS
+    }
+
+
+def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with the overrides: key below `prices.overrides` and message. Raises PriceNotFound for the book."""
+    book, content = load_price_book(prices.book), _merged(prices)
+    faults: list[tuple[tuple[str, ...], str]] = []
+    for key, changes in prices.overrides.items():
+        section = _section(content, key)
+        if section is None:
+            faults.append(((key,), _unknown(prices.book, key, content)))
+            continue
+        model = type(getattr(book, section)[key])
+        try:
+            model.model_validate(content[section][key])
+        except ValidationError as error:
+            allowed = ", ".join(name for name in model.model_fields if name != "litellm_row")
+            for fault in error.errors():
+                field, message = str(fault["loc"][0]), fault["msg"].removeprefix("Value error, ")
+                message = f"{changes[field]!r}: {message}" if field in changes else message
+                unknown = fault["type"] == "extra_forbidden"
+                faults.append(((key, field), f"unknown field; expected one of {allowed}" if unknown else message))
+    return faults
+
+
+def _unknown(book: str, key: str, content: Mapping[str, Any]) -> str:
+    close = get_close_matches(key, [known for section in PRICED_SECTIONS for known in content[section]], cutoff=0.5)
+    return f"price book {book} charges for no '{key}'" + (f"; did you mean {', '.join(close)}?" if close else "")
+
+
+def _merged(prices: Prices) -> dict[str, Any]:
+    """The shipped file, with the overrides of entries it has."""
+    content: dict[str, Any] = json.loads(read_shipped(prices.book))
+    for key, changes in prices.overrides.items():
+        section = _section(content, key)
+        if section is not None:
+            kept = {name: value for name, value in content[section][key].items() if name != "litellm_row"}
+            content[section][key] = {**kept, **_UNLESS_SAID, **changes}
+    return content
+
+
+def _section(content: Mapping[str, Any], key: str) -> str | None:
+    return next((section for section in PRICED_SECTIONS if key in content[section]), None)
