@@ -1,9 +1,11 @@
-"""`simulator audit`: the source document's claims, as written and recomputed."""
+"""`simulator audit`: the source document's claims, as written, recomputed and simulated."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from simulator.audit.claims import Audited
+    from simulator.audit.simulate import Answer
 
 _STYLES = {"wrong": "red", "inconsistent": "yellow", "unverifiable": "dim", "right": "green"}
 
@@ -28,11 +31,19 @@ def audit(
         str | None, typer.Option(help="Only claims that are right, unverifiable, inconsistent or wrong.")
     ] = None,
     book: Annotated[str, typer.Option(help="Price book for what the document takes from price lists.")] = "2026-11",
+    simulate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also ask the simulator, with the scenarios of this folder; takes minutes."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
+        "runs/store"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Check the 55 numbers of the article this simulator answers: as written, recomputed, and a verdict on each.
 
-    Example: simulator audit N17 N31
+    Example: simulator audit N17 N31 --simulate scenarios
     """
     from simulator.audit.claims import VERDICTS
     from simulator.audit.claims import audit as recompute
@@ -51,14 +62,29 @@ def audit(
     if faults:
         raise ScenarioError(faults)
     chosen = [one for one in audited if (not ids or one.claim.id in ids) and verdict in (None, one.verdict)]
+    found = [] if simulate is None else _simulated(simulate, {one.claim.id for one in chosen}, jobs, store)
     if as_json:
         price_book = {"id": prices.id, "date": prices.date.isoformat(), "sha256": prices.sha256}
-        typer.echo(json.dumps(_document(chosen) | {"price_book": price_book}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_document(chosen, found) | {"price_book": price_book}, indent=2, ensure_ascii=False))
         return
-    _show(chosen, in_full=bool(ids))
+    _show(chosen, found, in_full=bool(ids))
 
 
-def _document(audited: Sequence[Audited]) -> dict[str, Any]:
+def _simulated(scenarios: Path, claims: set[str], jobs: int, store: Path) -> list[Answer]:
+    from simulator.audit.simulate import answers, questions
+
+    kept = store.resolve()
+    kept.mkdir(parents=True, exist_ok=True)
+    return answers(
+        scenarios,
+        [question for question in questions() if question.claim in claims],
+        jobs=jobs or os.cpu_count() or 1,
+        store=kept,
+        on_run=lambda name: typer.echo(f"simulating {name}", err=True),
+    )
+
+
+def _document(audited: Sequence[Audited], answers: Sequence[Answer]) -> dict[str, Any]:
     from simulator.audit.claims import tally
 
     return {
@@ -83,6 +109,17 @@ def _document(audited: Sequence[Audited]) -> dict[str, Any]:
                     }
                     for found in one.findings
                 ],
+                "simulated": [
+                    {
+                        "what": answer.question.what,
+                        "value": _number(answer.value),
+                        "unit": answer.question.unit,
+                        "scenario": answer.question.scenario,
+                        "pattern": answer.question.pattern,
+                    }
+                    for answer in answers
+                    if answer.question.claim == one.claim.id
+                ],
             }
             for one in audited
         ],
@@ -96,7 +133,7 @@ def _number(value: Any) -> Any:  # noqa: ANN401 - a number, a range of two, or n
     return None if value is None else float(f"{float(value):.12g}")
 
 
-def _show(audited: Sequence[Audited], *, in_full: bool) -> None:
+def _show(audited: Sequence[Audited], answers: Sequence[Answer], *, in_full: bool) -> None:
     """One line a claim, or a table for each; then the tally."""
     from rich.console import Console
     from rich.table import Table
@@ -108,15 +145,25 @@ def _show(audited: Sequence[Audited], *, in_full: bool) -> None:
     if in_full:
         for one in audited:
             console.print(_figures(one))
-            console.print(f"{one.verdict}. {one.claim.note}\n", highlight=False)
+            console.print(f"{one.verdict}. {one.claim.note}", highlight=False)
+            console.print(*(f"simulated, {text}" for text in _said(one, answers)), "", sep="\n", highlight=False)
     else:
-        grid = Table("", "as written", "recomputed", "verdict")
+        grid = Table("", "as written", "recomputed", *(["simulated"] if answers else []), "verdict")
         for one in audited:
             verdict = Text(one.verdict, _STYLES[one.verdict])
-            grid.add_row(one.claim.id, one.claim.claim, one.recomputed, verdict)
+            said = ["; ".join(_said(one, answers))] if answers else []
+            grid.add_row(one.claim.id, one.claim.claim, one.recomputed, *said, verdict)
         console.print(grid)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(audited).items())
     typer.echo(f'{len(audited)} claims of "The Model Hosting Decision": {counts}')
+
+
+def _said(one: Audited, answers: Sequence[Answer]) -> list[str]:
+    """What was simulated about a claim, in words."""
+    from simulator.audit.claims import amount
+
+    about = (answer for answer in answers if answer.question.claim == one.claim.id and answer.value is not None)
+    return [f"{answer.question.what}: {amount(answer.value or 0.0, answer.question.unit)}" for answer in about]
 
 
 def _figures(one: Audited) -> Table:

@@ -46,6 +46,7 @@ MESSAGES_PER_MONTH, MESSAGE_TOKENS = 1200, 400
 # The stories: what was paid for GPUs (18, 191, 908, 1077) and what was used.
 STORY_GPUS_USD: Final = Decimal(187_000)
 STORY_CLUSTERS: Final = 4  # eight A100s in pairs (908)
+EARLY_API_USD_PER_YEAR: Final = Decimal(340_000)  # 18
 PLANNED_M, USED_M = 800, 47  # 908-920
 RURAL_SUMMARIES, SUMMARY_TOKENS, RURAL_M = 350, 500, Fraction(18, 100)  # 191: rounded by the document itself
 PILOT_M: Final = 12  # 1077

@@ -176,13 +176,14 @@ def _stories() -> Mapping[str, Values]:
     monthly = {months: tco.amortised_usd(doc.STORY_GPUS_USD, months) for months in (12, doc.AMORTISATION_MONTHS)}
     summaries_m = Fraction(doc.RURAL_SUMMARIES * doc.SUMMARY_TOKENS, doc.MILLION)
     rural_m = doc.RURAL_M
+    early_m = tco.exact(doc.EARLY_API_USD_PER_YEAR) / 12 / tco.exact(doc.LOWER.usd_per_million)
     cluster_m, api_m = doc.HYBRID_M
     mixed = [doc.CLUSTER_USD + usd for usd in _api_usd(api_m)]
     api = _api_usd(cluster_m + api_m)
     hospital_m = [Fraction(tokens, doc.MILLION) for tokens in doc.hospital_tokens(_weekdays())]
     example = _worked_example()["N35"]
     return {
-        "N44": (12 * doc.CLUSTER_USD,),
+        "N44": (_percent_of_capacity(early_m, doc.STORY_CLUSTERS), 12 * doc.CLUSTER_USD),
         "N45": (summaries_m * 1000, _api_usd(rural_m)[0], monthly[12], monthly[36], _percent_of_capacity(rural_m)),
         "N46": (
             Fraction(100 * doc.USED_M, doc.PLANNED_M),
