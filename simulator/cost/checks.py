@@ -17,7 +17,7 @@ from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_
 def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, str]]:
     """Names the book does not have: key within the pattern and message."""
     lookups: list[tuple[str, Callable[[], object]]] = [
-        (key, partial(book.gpu_offer, offer)) for key, offer, _ in _offers(pattern)
+        (key, partial(book.gpu_offer, str(rental.offer))) for key, rental, _ in _offers(pattern)
     ]
     for key, api in _apis(pattern):
         if isinstance(api.deployment, Provisioned):
@@ -37,17 +37,19 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
     """Prices that deserve doubt on that day, such as a run's last: key within the pattern and message.
 
     A price is doubtful when it is old or recalled from memory, a model when it has retired (whatever contract
-    prices it), an offer when its GPU is not the cluster's. Names the book does not have are left to
-    `price_faults`.
+    prices it), an offer when its GPU is not the cluster's or its price is discounted twice. Names the book does not
+    have are left to `price_faults`.
     """
     warnings: list[tuple[str, str]] = []
-    for key, name, cluster in _offers(pattern):
-        offer = book.gpu_offers.get(name)
+    for key, rental, cluster in _offers(pattern):
+        offer = book.gpu_offers.get(str(rental.offer))
         if offer is None:
             continue
         warnings += [(key, doubt) for doubt in _price_doubts(offer, on)]
         if offer.gpu != cluster.gpu:
             warnings.append((key, f"the offer is for {offer.gpu}, the cluster runs on {cluster.gpu}"))
+        if offer.kind in {"reserved", "spot"} and (rental.commitment or rental.spot):
+            warnings.append((key, f"the price is already a {offer.kind} one, and is discounted again"))
     for key, api in _apis(pattern):
         entry = book.api_prices.get(api.model)
         priced_by = _priced_by(api, book)
@@ -78,8 +80,8 @@ def _apis(pattern: HostingPattern) -> Iterator[tuple[str, MeteredApi]]:
         yield ".".join((*api_key(pattern, name), "model")), api
 
 
-def _offers(pattern: HostingPattern) -> Iterator[tuple[str, str, Cluster]]:
+def _offers(pattern: HostingPattern) -> Iterator[tuple[str, Rental, Cluster]]:
     for name, one in pattern.hosted.items():
         compute = one.costs.compute
         if isinstance(compute, Rental) and compute.offer is not None:
-            yield ".".join((*costs_key(pattern, name), "compute", "offer")), compute.offer, one.cluster
+            yield ".".join((*costs_key(pattern, name), "compute", "offer")), compute, one.cluster

@@ -15,12 +15,12 @@ def book():
     return load_price_book("2026-11")
 
 
-def hybrid(model="azure/gpt-4.1", offer="azure/nd96amsr-a100-v4", gpu="a100-80gb", **api):
+def hybrid(model="azure/gpt-4.1", offer="azure/nd96amsr-a100-v4", gpu="a100-80gb", terms=None, **api):
     return HybridPattern.model_validate(
         {
             "kind": "hybrid",
             "cluster": {"model": "llama-3.3-70b", "gpu": gpu, "tensor_parallel": 2},
-            "costs": {"compute": {"kind": "rental", "offer": offer}},
+            "costs": {"compute": {"kind": "rental", "offer": offer, **(terms or {})}},
             "api": {**API, "model": model, **api},
         }
     )
@@ -51,6 +51,11 @@ def test_contract_prices_need_no_entry_but_do_not_revive_a_model(book):
     [
         ({"model": "azure/llama-3.3-70b-data-zone"}, "api.model", "dates from 2026-08-11"),
         ({"offer": "azure/nc24ads-a100-v4"}, "costs.compute.offer", "from memory"),
+        (
+            {"offer": "runpod/a100-80gb-spot", "terms": {"spot": {"discount": 0.5}}},
+            "costs.compute.offer",
+            "already a spot one, and is discounted again",
+        ),
         ({"gpu": "l40s"}, "costs.compute.offer", "for a100-80gb, the cluster runs on l40s"),
     ],
 )
