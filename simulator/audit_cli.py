@@ -145,7 +145,7 @@ def _show(audited: Sequence[Audited], answers: Sequence[Answer], *, in_full: boo
     if in_full:
         for one in audited:
             console.print(_figures(one))
-            console.print(f"{one.verdict}. {one.claim.note}", highlight=False)
+            console.print(f"{one.verdict}. {one.claim.note}".strip(), highlight=False)
             console.print(*(f"simulated, {text}" for text in _said(one, answers)), "", sep="\n", highlight=False)
     else:
         grid = Table("", "as written", "recomputed", *(["simulated"] if answers else []), "verdict")
