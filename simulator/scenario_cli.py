@@ -80,7 +80,7 @@ def explain(
 
     Example: simulator explain scenarios/ci_small.yaml --set experiment.seed=7 --only experiment
     """
-    from simulator.cost.prices import load_price_book
+    from simulator.cost.overrides import scenario_book
     from simulator.experiment.checks import load_checked
     from simulator.report.running import warnings_about
     from simulator.scenario.yaml_source import dotted, parse_settings
@@ -92,7 +92,7 @@ def explain(
         values = [value for value in values if f"{dotted(value.key)}.".startswith(f"{only}.")]
         if not values:
             raise ScenarioError([Fault("--only", 0, only, "the scenario says nothing below this key")])
-    sources = list(sources_of(scenario, load_price_book(scenario.prices.book)))
+    sources = list(sources_of(scenario, scenario_book(scenario.prices)))
     if only is not None:
         sources = [source for source in sources if f"{source.place}.".startswith(f"{only}.")]
     size, warnings = size_of(scenario), warnings_about(scenario)
