@@ -139,6 +139,14 @@ class SharedCluster:
         self._fleet.look(self._now_s())
         return self._fleet.fullness
 
+    def silent(self, row: int) -> bool:
+        """Whether a request is here and its client has had no token yet."""
+        return row in self._kept or self._fleet.silent(row, self._now_s())
+
+    def cancel(self, row: int) -> bool:
+        """Give up on a request; whether it was still here."""
+        return self._kept.pop(row, None) is not None or self._fleet.cancel(row, self._now_s())
+
     def _keep(self, row: int, now_s: float) -> None:
         self._fleet.keep(row, now_s)
         self._kept[row] = now_s

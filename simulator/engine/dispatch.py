@@ -138,6 +138,19 @@ def cancel(s: State, index: int, now_s: float) -> bool:
 
 
 @entry
+def silent(s: State, index: int, now_s: float) -> bool:
+    """Whether a request is here and its client has had no token yet."""
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        sequence = s.sequences[slot]
+        if sequence.index == index:
+            catch_up(s, sequence.replica, now_s)
+            return bool(sequence.active and not sequence.first_token_s + s.settings[0].output_s <= now_s)
+        slot = sequence.next_active
+    return False
+
+
+@entry
 def close(s: State, horizon_s: float) -> None:
     """Integrate the levels up to the horizon, and stamp what is still under way."""
     for r in range(s.settings[0].replicas):
@@ -157,6 +170,7 @@ _ENTRIES = (
     (restart, (int64,)),
     (look, (float64,)),
     (cancel, (int64, float64)),
+    (silent, (int64, float64)),
     (close, (float64,)),
 )
 

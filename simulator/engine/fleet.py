@@ -197,6 +197,10 @@ class Fleet:
         """Bring all replicas up to now; infinity works everything off."""
         dispatch.look(self._state, now_s)
 
+    def silent(self, row: int, now_s: float) -> bool:
+        """Whether a request is here and its client has had no token yet."""
+        return dispatch.silent(self._state, row, now_s)
+
     def cancel(self, index: int, now_s: float) -> bool:
         """Give up on a request; whether it was still under way."""
         return dispatch.cancel(self._state, index, now_s)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.autoscaler import Autoscaler
+from simulator.engine.breaker import Breaker
 from simulator.engine.cluster import SharedCluster
 from simulator.engine.forecast import Forecast
+from simulator.engine.hedge import Hedges
+from simulator.engine.metered_api import ApiBackend
 from simulator.engine.operations import carry_out
 from simulator.engine.policies import POLICIES, Decision
 from simulator.engine.record import Loss, Reason, write_loss
@@ -18,12 +21,13 @@ from simulator.scenario.autoscaling import ScheduledScaling
 from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from simulator.engine.backend import Backend
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.site import Site
     from simulator.scenario.autoscaling import Autoscaling
+    from simulator.scenario.routing import CircuitBreaker
 
 
 class Gateway:
@@ -49,7 +53,11 @@ class Gateway:
             )
             for fleet, made_of, config in zip(self._fleets, plans, configs, strict=True)
         ]
-        self._backends: list[Backend] = [*self._clusters, *site.apis(self.lost)]
+        apis = site.apis(self.lost)
+        self._backends: list[Backend] = [*self._clusters, *apis]
+        self._breakers = self._make_breakers(self._routing.breaker)
+        rivals = {number: api for number, api in enumerate(apis, len(plans)) if isinstance(api, ApiBackend)}
+        self._hedges = None if self._routing.hedge is None else Hedges(self._routing.hedge, site, rivals)
         self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
         carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
@@ -61,6 +69,14 @@ class Gateway:
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
+
+    def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
+        """One for each backend, or none at all."""
+        if config is None:
+            return []
+        looks: list[Callable[[float], object]] = [fleet.look for fleet in self._fleets]
+        looks += [lambda _: None] * (len(self._backends) - len(looks))
+        return [Breaker(config, self._site.log, look) for look in looks]
 
     def _autoscale(self, number: int, name: str, config: Autoscaling) -> None:
         site = self._site
@@ -87,6 +103,10 @@ class Gateway:
         arrival = Arrival.of(self._site.table, row)
         lost_by = int(log.backend[row])
         broke = loss.reason is Reason.FAULT and lost_by < len(self._clusters)
+        if self._breakers:
+            self._breakers[lost_by].lost(loss)
+        if self._hedges is not None and self._hedges.settle(row):
+            return
         # Another replica of the same cluster may do.
         goes_on = broke and self._clusters[lost_by].serves
         left = self._left.pop(row, self._site.may_use[arrival.workload])
@@ -116,7 +136,7 @@ class Gateway:
 
     def _send(self, arrival: Arrival, allowed: Sequence[int]) -> None:
         row = arrival.index
-        decision = self._policy.choose(arrival, allowed) if allowed else Decision(None, "not allowed")
+        decision = self._choose(arrival, allowed) if allowed else Decision(None, "not allowed")
         self._note(row, decision.reason)
         if self._site.log.target[row] < 0:
             self._site.log.target[row] = -1 if decision.backend is None else decision.backend
@@ -130,7 +150,22 @@ class Gateway:
             passed = list(takewhile(lambda number: number != decision.backend, allowed))
             self._left[row] = [number for number in allowed if number not in passed]
             self._passed[row] = [number for number in passed if number < len(self._fleets)]
+        if self._breakers:
+            self._breakers[decision.backend].sent(row)
         self._backends[decision.backend].submit(arrival)
+        if self._hedges is not None and decision.backend < len(self._clusters):
+            self._hedges.watch(arrival, self._clusters[decision.backend], allowed)
+
+    def _choose(self, arrival: Arrival, allowed: Sequence[int]) -> Decision:
+        """Ask the policy about those whose breaker is closed; about all when none is."""
+        if not self._breakers:
+            return self._policy.choose(arrival, allowed)
+        now_s = self._site.env.now
+        closed = [number for number in allowed if self._breakers[number].allows(now_s)] or allowed
+        decision = self._policy.choose(arrival, closed)
+        if closed[0] != allowed[0] and decision.reason is Reason.NONE and decision.backend is not None:
+            return decision._replace(why="breaker open", reason=Reason.BREAKER)
+        return decision
 
     def _note(self, row: int, reason: Reason) -> None:
         if self._site.log.failover[row] == Reason.NONE:

@@ -23,13 +23,18 @@ class Outcome(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a request left the backend it was first sent to: no room, too slow, refused, or it broke down."""
+    """Why a request left the backend it was first sent to: no room, too slow, refused, or it broke down.
+
+    BREAKER: it had failed too often; HEDGE: another answered first.
+    """
 
     NONE = 0
     CAPACITY = 1
     TIMEOUT = 2
     ERROR = 3
     FAULT = 4
+    BREAKER = 5
+    HEDGE = 6
 
 
 class Incident(NamedTuple):

@@ -121,7 +121,8 @@ def _is_plain(site: Site) -> bool:
 
 def _needs_gateway(pattern: HostingPattern) -> bool:
     routing = pattern.routing
-    return pattern.varies or routing.kind != "overflow" or routing.when_full != "queue" or routing.queues_on_api_failure
+    plain = routing.kind == "overflow" and routing.when_full == "queue" and not routing.queues_on_api_failure
+    return pattern.varies or not plain or routing.breaker is not None or routing.hedge is not None
 
 
 def _all_at_once(site: Site, on_progress: Callable[[float], None] | None) -> Close:

@@ -19,6 +19,28 @@ if TYPE_CHECKING:
     Key = tuple[str | int, ...]
 
 
+class CircuitBreaker(Config):
+    """A backend that keeps failing is left alone for a while, then tried with one request."""
+
+    failures: PositiveInt = 5
+    """Errors, timeouts and faults within `window` that open it; refusals for want of capacity do not count."""
+    window: Annotated[Seconds, Field(gt=0)] = 60.0
+    """How long a failure counts."""
+    cool_down: Annotated[Seconds, Field(gt=0)] = 30.0
+    """How long it stays open; then one request is let through, and decides."""
+
+
+class Hedge(Config):
+    """A request that a cluster has not begun to answer is sent to an API too; the first token wins."""
+
+    after: Annotated[Seconds, Field(gt=0)]
+    """How long the first token is waited for."""
+    priorities: Annotated[list[Annotated[int, Field(ge=1, le=3)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [1, 2, 3]
+    )
+    """Requests it is done for."""
+
+
 class _Routing(Config):
     backends: Annotated[dict[Name, Annotated[list[str], Field(min_length=1)]], Field(min_length=1)] | None = None
     """By workload, the backends it may use, the preferred first; workloads that are not named may use all: the
@@ -34,6 +56,10 @@ class _Routing(Config):
     are those of the `openai` package."""
     api_retries_at_most: Annotated[int, Field(ge=0, le=20)] | None = None
     """Retries that the client of an API may make before the request is failed over; as many as it likes when absent."""
+    breaker: CircuitBreaker | None = None
+    """A circuit breaker for each backend; none when absent. Where no other backend is left, it does not hold."""
+    hedge: Hedge | None = None
+    """Second requests to an API for those a cluster is slow with; none when absent."""
     when_full: Literal["queue", "shed", "degrade"] = "queue"
     """What happens to a request that may use no API while no cluster has room for it: it waits in a cluster, is
     refused, or goes to the cluster `degrade_to`."""

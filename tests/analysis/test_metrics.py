@@ -60,6 +60,8 @@ def test_law_conservation_by_workload_and_in_total(rows):
         "timeout": reasons.count(2),
         "error": reasons.count(3),
         "fault": reasons.count(4),
+        "breaker": reasons.count(5),
+        "hedge": reasons.count(6),
     }
     assert found.total.output_tokens == 200 * ended.count(Outcome.COMPLETED)
 

@@ -20,7 +20,6 @@ from simulator import load_scenario
 from simulator.analysis.metrics import summarise
 from simulator.engine.dispatch import prepare
 from simulator.engine.simulation import simulate
-from simulator.experiment.replications import may_leave
 from simulator.workload.synthesis import synthesise
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 
@@ -116,7 +115,7 @@ def hospital(days):
     """The hybrid pattern of the health system over so many days: requests, seconds of each stage, peak memory."""
     horizon = {"horizon.month": None, "horizon.start": "2026-04-01", "horizon.duration": f"{days}d"}
     scenario = load_scenario(SCENARIOS / "health_system.yaml").with_overrides(horizon)
-    leave, objectives = may_leave(scenario), {name: one.objectives for name, one in scenario.workloads.items()}
+    objectives = {name: one.objectives for name, one in scenario.workloads.items()}
     prepare()
     marks = [perf_counter()]
     requests = synthesise(scenario, 0)
@@ -127,7 +126,6 @@ def hospital(days):
         horizon_s=scenario.horizon.duration_s,
         seed=scenario.experiment.seed,
         replication=0,
-        may_leave=[leave[name] for name in requests.workloads],
     )
     marks.append(perf_counter())
     summarise(record, requests, objectives, scenario.experiment.warm_up)

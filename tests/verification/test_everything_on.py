@@ -129,6 +129,10 @@ def routings(draw, hosted, metered):
         "when_full": draw(st.sampled_from(["queue", "shed", "degrade"] if hosted else ["queue", "shed"])),
         "shed_from_priority": draw(st.integers(1, 3)),
     }
+    if draw(st.booleans()):
+        found["breaker"] = {"failures": draw(st.integers(1, 4)), "cool_down": draw(durations)}
+    if draw(st.booleans()):
+        found["hedge"] = {"after": draw(durations)}
     if found["when_full"] == "degrade":
         found["degrade_to"] = draw(st.sampled_from(hosted))
     if kind == "cost_aware":
@@ -219,11 +223,12 @@ def check(pattern, seed, rate_per_s, allowed):
         if level.up_s is not None:
             assert (level.up_s <= level.paid_s + 1e-6).all() or pattern.faults
             assert (level.paid_s <= HORIZON_S + 1e-6).all()
-    # 8: an API charges what it served, and beyond that only what was cut off.
+    # 8: an API charges what it served, and beyond that only what was cut off or answered second.
     by_api = done & (log.backend >= len(pattern.hosted))
     served = np.where(by_api, requests.prompt_tokens, 0)
     charged = log.billed_prompt_tokens
-    if not any(one.kind in ("outage", "network_loss") for one in pattern.faults):
+    cut_off = any(one.kind in ("outage", "network_loss") for one in pattern.faults)
+    if not cut_off and pattern.routing.hedge is None:
         assert (charged == served).all()
         assert (log.billed_output_tokens == np.where(by_api, requests.output_tokens, 0)).all()
     assert (charged[done] >= served[done]).all()
