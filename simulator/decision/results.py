@@ -318,5 +318,6 @@ def _fraction(runs: Sequence[RunSummary], requests_per_s: float | None) -> float
     """Requests a cluster completed over those it could have."""
     if requests_per_s is None:
         return None
-    done = sum(run.total.outcomes["completed"] - sum(run.total.failed_over.values()) for run in runs)
-    return max(0, done) / (sum(run.hours for run in runs) * 3600.0 * requests_per_s)
+    hosted = (use for run in runs for use in run.backends.values() if use.utilisation is not None)
+    done = sum(work.requests for use in hosted for work in use.work.values())
+    return done / (sum(run.hours for run in runs) * 3600.0 * requests_per_s)

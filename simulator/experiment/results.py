@@ -126,6 +126,7 @@ class PatternResult:
         by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
             `e2e_p99_s`), its value in each replication; None where there is none.
         decisions: Where requests were sent first, and why.
+        api_share: Share of the answers that came from an API; None for a pattern without both.
         timeline: What happened when in the first replication; None where nothing could break.
     """
 
@@ -151,6 +152,7 @@ class PatternResult:
     usage: Usage | None = None
     by_replication: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     decisions: list[DecisionResult] = field(default_factory=list)
+    api_share: float | None = None
     timeline: Timeline | None = None
 
     @property
@@ -217,6 +219,7 @@ def pattern_result(
         usage=usage,
         by_replication=by_replication(runs, bills),
         decisions=decision_results(pattern, runs, book),
+        api_share=_api_share(pattern, usage),
         timeline=runs[0].timeline,
     )
 
@@ -248,6 +251,13 @@ def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit
         usd_per_unit=float(exact(owed) / requests) if requests else None,
         usd_per_million_tokens=float(usd_per_million(owed, tokens)) if tokens else None,
     )
+
+
+def _api_share(pattern: HostingPattern, usage: Usage) -> float | None:
+    answers = {name: sum(work.requests for work in works.values()) for name, works in usage.work.items()}
+    if not (pattern.hosted and pattern.metered and any(answers.values())):
+        return None
+    return sum(answers[name] for name in pattern.metered) / sum(answers.values())
 
 
 def _cluster_use(pattern: HostingPattern, name: str, use: BackendUse, hours: float) -> ClusterUse:

@@ -74,7 +74,7 @@ def _costs(results: Results) -> RenderableType:
             "USD per\n1M tokens",
             "GPUs\nbusy",
             "share of capacity,\ntokens a month",
-            "sent to\nthe API",
+            "answered\nby an API",
             "queue",
         )
     )
@@ -89,7 +89,7 @@ def _costs(results: Results) -> RenderableType:
             NONE if result.usd_per_million_tokens is None else f"{result.usd_per_million_tokens:,.2f}",
             _share(use.get("busy_fraction")),
             _capacity(use.get("capacity_fraction"), results.capacity_tokens_per_month.get(result.name)),
-            percent(result.requests.failover_share) if result.kind == "hybrid" else NONE,
+            NONE if result.api_share is None else percent(result.api_share),
             Text(result.saturation or "", _SATURATION[result.saturation or "stable"]),
         )
     month = f"a month of {float(results.month_hours):g} h, price book {results.book.id}"

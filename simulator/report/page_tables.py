@@ -46,14 +46,13 @@ def comparison(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
 def _cells(at: int, row: Mapping[str, Any], show: Show) -> list[Markup | str]:
     own, hosted = f"patterns.{at}", row["utilisation"] is not None
     grows = row["saturation"] == "overloaded"
-    left = sum(row["requests"]["failed_over"].values())
     arrived = row["requests"]["arrived"]
     return [
         interval(f"{own}.monthly_cost_usd", "mean", usd, show),
         show(f"{own}.usd_per_million_tokens", cents),
         show(f"{own}.utilisation.busy_fraction", percent) if hosted else _NONE,
         show(f"{own}.utilisation.capacity_fraction", percent) if hosted else _NONE,
-        percent(left / arrived) if row["kind"] == "hybrid" and arrived else _NONE,
+        show(f"{own}.api_share", percent) if row["api_share"] is not None else _NONE,
         "grows" if grows else interval(f"{own}.latency.ttft_s", "p99", seconds, show),
         "grows" if grows else interval(f"{own}.latency.e2e_s", "p99", seconds, show),
         kept_share(row["requests"]["completed"] / arrived) if arrived else _NONE,

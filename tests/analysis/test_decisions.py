@@ -39,3 +39,21 @@ def test_the_result_has_decisions_with_their_estimated_cost_and_availability():
     completed = [part.requests.completed for part in result.workloads.values()]
     shares = [part.availability for part in result.workloads.values()]
     assert shares == pytest.approx(np.divide(completed, ended))
+
+
+def test_the_share_of_an_api_counts_what_it_answered_also_where_nothing_failed_over():
+    routing = {"routing": {"backends": {"letters": ["bedrock/llama-3.3-70b"], "notes": ["cluster"]}}}
+    scenario = small({"hosting_patterns.hybrid": {**small().resolved["hosting_patterns"]["hybrid"], **routing}})
+    found = run(scenario, patterns=["hybrid", "api"], replications=1, band=False, outlook=False)
+    result = found.pattern("hybrid")
+    assert result.requests.failover_share == 0.0
+    letters, everything = result.workloads["letters"].requests.completed, result.requests.completed
+    assert result.api_share == pytest.approx(letters / everything)
+    assert found.pattern("api").api_share is None
+    served = (1.0 - result.api_share) * everything
+    capacity = served / result.utilisation["capacity_fraction"] / 86_400.0
+    assert capacity == pytest.approx(found.capacity_tokens_per_month["hybrid"] / 730 / 3600 / _tokens(result), rel=0.01)
+
+
+def _tokens(result):
+    return (result.tokens.prompt + result.tokens.output) / result.requests.completed

@@ -69,7 +69,7 @@ def test_the_figures_are_those_of_the_results(results):
     row = next(line for line in text.splitlines() if line.strip().startswith("rented"))
     assert re.split(r"\s{2,}", row.strip())[:2] == ["rented", "730"]
     assert f"{rented.latency['e2e_s'].p50:.2f}" in text
-    assert f"{100 * results.pattern('hybrid').requests.failover_share:.2g} %" in text
+    assert f"{100 * results.pattern('hybrid').api_share:.2g} %" in text
 
 
 @pytest.mark.parametrize("width", [100, 120, 160])
