@@ -62,15 +62,15 @@ class Breaker:
             return
         if self._open_until_s is not None:
             if loss.row == self._probe:
-                self._open(loss.at_s)
+                self._trip(loss.at_s)
             return
         self._failures.append(loss.at_s)
         while self._failures[0] < loss.at_s - self._config.window:
             self._failures.popleft()
         if len(self._failures) >= self._config.failures:
-            self._open(loss.at_s)
+            self._trip(loss.at_s)
 
-    def _open(self, now_s: float) -> None:
+    def _trip(self, now_s: float) -> None:
         self._open_until_s = now_s + self._config.cool_down
         self._probe = None
         self._failures.clear()

@@ -63,11 +63,11 @@ def demand(requests=REQUESTS, rate_per_s=RATE_PER_S, longer=1.0):
     return table(arrival_s, prompt, output, max_tokens=4000), horizon_s
 
 
-def cost(pattern, requests, horizon_s, blocks=20_000):
+def cost(pattern, requests, horizon_s, blocks=20_000, **options):
     replica = plan(blocks=blocks)
 
     def run():
-        simulate(pattern, requests, horizon_s=horizon_s, seed=1, replication=0, plan=replica)
+        simulate(pattern, requests, horizon_s=horizon_s, seed=1, replication=0, plan=replica, **options)
 
     return best(run) / len(requests)
 
@@ -88,6 +88,9 @@ def test_cost_of_a_request():
     requests, horizon_s = demand()
     for name, pattern in (("metered API", metered()), ("one replica", self_hosted()), ("hybrid", hybrid())):
         report(name, cost(pattern, requests, horizon_s), unit)
+    report("hybrid, asking a router each time", cost(hybrid(), requests, horizon_s, one_by_one=True), unit)
+    aware = hybrid({"kind": "slo_aware"})
+    report("hybrid, with forecasts of the TTFT", cost(aware, requests, horizon_s, ttft_limit_s=[2.0]), unit)
     for factor in (2, 4):
         longer, longer_s = demand(longer=factor)
         report(f"one replica, outputs {factor} times as long", cost(self_hosted(), longer, longer_s), unit)
