@@ -82,6 +82,7 @@ def explain(
     """
     from simulator.cost.overrides import scenario_book
     from simulator.experiment.checks import load_checked
+    from simulator.report.routing import explained, render
     from simulator.report.running import warnings_about
     from simulator.scenario.yaml_source import dotted, parse_settings
     from simulator.study.explanation import size_of, sources_of, values_of
@@ -95,7 +96,7 @@ def explain(
     sources = list(sources_of(scenario, scenario_book(scenario.prices)))
     if only is not None:
         sources = [source for source in sources if f"{source.place}.".startswith(f"{only}.")]
-    size, warnings = size_of(scenario), warnings_about(scenario)
+    size, warnings, routing = size_of(scenario), warnings_about(scenario), explained(scenario)
     if as_json:
         rows = [asdict(value) | {"key": dotted(value.key)} for value in values]
         document: dict[str, Any] = {
@@ -103,6 +104,7 @@ def explain(
             "scenario": {"name": scenario.name, "sha256": scenario.sha256},
             "values": rows,
             "sources": [asdict(source) for source in sources],
+            "routing": {name: asdict(one) for name, one in routing.items()},
             "warnings": warnings,
             "size": asdict(size),
         }
@@ -114,6 +116,7 @@ def explain(
     _print_values(console, values, with_meaning=only is not None)
     _print_sources(console, sources)
     if only is None:
+        console.print(render(routing))
         for warning in warnings:
             console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
         console.print(_sentence(size), markup=False, highlight=False)

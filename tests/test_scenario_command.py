@@ -139,3 +139,18 @@ def test_what_is_wrong_is_said_instead(tmp_path, capsys):
     code, out, err = run(["explain", str(path)], capsys)
     assert (code, out) == (2, "")
     assert "horizon: is missing" in err
+
+
+def test_explain_says_who_is_sent_where_and_what_is_wrong_with_the_documents_router(capsys):
+    routers = str(ROOT / "scenarios" / "routing" / "document_routers.yaml")
+    code, out, _ = run(["explain", routers, "--json"], capsys)
+    assert code == 0
+    written, corrected = (json.loads(out)["routing"][name] for name in ("as_written", "corrected"))
+    backends = [[route["backends"] for route in one["routes"]] for one in (written, corrected)]
+    api, own = ["bedrock/llama-3.3-70b"], ["cluster"]
+    assert backends == [[api, api, api, own], [own, api, api, own]]
+    assert written["differences"] == corrected["differences"]
+    assert written["differences"][0]["subject"] == "clinical_documentation"
+    shown = run(["explain", routers], capsys)[1]
+    assert "Routing of as_written" in shown
+    assert "a low volume hides a latency below 500 ms" in shown
