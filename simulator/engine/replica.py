@@ -241,6 +241,8 @@ def _plan(s: State, r: int, now_s: float) -> float:
 @compiled
 def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
     rep = s.replicas[r]
+    behind_empty = rep.empty_in_flight
+    rep.empty_in_flight = False
     schedule(s, r, now_s)
     if rep.step_decodes or rep.step_chunks:
         end_s = start_s + step_s(s, r)
@@ -248,8 +250,13 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
         busy(s, r, start_s, end_s)
         rep.steps += 1
         _stamp_step(s, r, end_s)
+        if behind_empty:
+            # The empty step ahead of it is over at once, so that the next one is scheduled in the same breath.
+            return now_s
         return float(start_s if s.settings[0].async_scheduling else end_s)
     if rep.gpu_free_s > now_s:
+        # vLLM queues a step in which nothing runs behind the one in flight.
+        rep.empty_in_flight = s.settings[0].async_scheduling
         return float(rep.gpu_free_s)
     if rep.step_preempted:
         return now_s

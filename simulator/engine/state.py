@@ -69,7 +69,7 @@ REPLICA = _record(
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s",
-    b1="idle closed",
+    b1="idle closed empty_in_flight",
 )
 
 #: Levels of a replica in one interval of the horizon, times seconds.

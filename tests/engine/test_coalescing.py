@@ -209,3 +209,11 @@ def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
     blocks, engine_settings = engine
     launch_s = launch_s if engine_settings.async_scheduling else 0.0
     compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)
+
+
+def test_an_empty_step_in_flight_lets_two_steps_be_scheduled_in_one_breath():
+    """Prompts arrive while the last token of the only sequence is in flight, more of them than one step takes."""
+    sizes = [(0.000137, 1, 21), *[(0.000137, 1, 1)] * 5, (0.242337, 25, 1), (0.000137, 36, 1), (0.000137, 36, 1)]
+    asks = [Ask(gap_s, prompt, output, 1, 0, 1, None) for gap_s, prompt, output in sizes]
+    blocks, settings = engine(9, 16, 3, 8, False, "fcfs", 0, True, False, 0.0, False, None)
+    compare(asks, settings, blocks, STEP_TIMES["profiled"], 0.0017, None)
