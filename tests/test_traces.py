@@ -20,13 +20,14 @@ from tests.workload.clinic import scenario, source
 ROOT = Path(__file__).parents[1]
 TRACES = ROOT / "traces"
 MAKER = runpy.run_path(str(ROOT / "tools" / "make_traces.py"))
+MADE = {**MAKER["SHIPPED"], **MAKER["CUT"]}
 
 
 def test_every_trace_has_a_command_that_makes_it():
-    assert {path.name for path in TRACES.iterdir() if path.suffix in (".csv", ".parquet")} == set(MAKER["SHIPPED"])
+    assert {path.name for path in TRACES.iterdir() if path.suffix in (".csv", ".parquet")} == set(MADE)
 
 
-@pytest.mark.parametrize("name", sorted(MAKER["SHIPPED"]))
+@pytest.mark.parametrize("name", sorted(MADE))
 def test_a_trace_is_what_its_command_makes(name, tmp_path):
     MAKER["main"](tmp_path, only=name)
     kept, made = read_trace(TRACES / name), read_trace(tmp_path / name)
@@ -36,7 +37,7 @@ def test_a_trace_is_what_its_command_makes(name, tmp_path):
     assert (TRACES / name).stat().st_size < 1_000_000
     header = read_header(TRACES / name)
     assert header.licence == "Apache-2.0"
-    assert header.week_offset_s == 0.0
+    assert header.week_offset_s == (9 * HOUR_S if name in MAKER["CUT"] else 0.0)
 
 
 def weekdays(name):

