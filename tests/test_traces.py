@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulator.bench.replay_record import read_replay
 from simulator.units import DAY_S, HOUR_S
 from simulator.workload.profiles import hour_of_week
 from simulator.workload.request import RequestTable
@@ -70,3 +71,11 @@ def test_a_week_has_the_shape_of_its_profile(name):
     wanted = hour_of_week(name).sum(axis=0) * seen.sum()
     # Conversations of four make counts vary seven times as much as independent requests.
     assert (np.abs(seen - wanted) < 4 * np.sqrt(7 * wanted) + 5).all()
+
+
+def test_the_log_of_a_real_server_is_of_a_shipped_trace_and_lost_nothing():
+    log = TRACES / "vllm_cpu_monday_five_minutes.json.gz"
+    record, header = read_replay(log), read_header(TRACES / "monday_five_minutes.csv")
+    assert (record.trace.sha256, record.trace.sent) == (header.sha256, header.rows)
+    assert set(record.requests.outcome) == {"completed"}
+    assert log.stat().st_size < 1_000_000

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
 
 HOUR_S: Final = 3600.0
-#: Outcomes that are no answer.
-LOST: Final = ("rejected", "timed_out", "cancelled", "unfinished")
+#: Outcomes that are no answer; what is under way when the horizon ends is not lost.
+LOST: Final = ("rejected", "timed_out", "cancelled")
 
 
 def arrivals(scenario: Scenario, tables: Tables) -> go.Figure:

@@ -73,6 +73,10 @@ def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
         label = f"Requests of {name} that went to another backend or were lost, by hour and reason."
         note = "sent elsewhere, or lost, by hour of arrival"
         yield f"lost-{name}", None if drawn is None else _facts("demand", drawn, name, note, label)
+        broken = plots.timeline(name)
+        label = f"Requests of {name} that were lost or served by another backend, by workload; incidents are shaded."
+        note = "lost, or served by another backend; shaded while something is broken"
+        yield f"faults-{name}", None if broken is None else _facts("demand", broken, name, note, label)
 
 
 def _of_rollout(rollout: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
