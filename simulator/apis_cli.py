@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from simulator.errors import Fault, ScenarioError
+from simulator.options import AsJson
 
 if TYPE_CHECKING:
     from simulator.performance.provisioned import Scope
 
 apis = typer.Typer(help="Metered APIs: provisioned units by model, and how many a load needs.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 
 @apis.command("list")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simulator.errors import Fault, ScenarioError
+from simulator.options import AsJson, Jobs, Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +36,9 @@ def audit(
         Path | None,
         typer.Option(metavar="DIR", help="Also ask the simulator, with the scenarios of this folder; takes minutes."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    as_json: AsJson = False,
 ) -> None:
     """Check the 55 numbers of the article this simulator answers: as written, recomputed, and a verdict on each.
 

@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulator.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+
 if TYPE_CHECKING:
     from simulator.decision.headroom import BreakEvens
 
 
 def break_even(
     file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scenario.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named block of the file.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    settings: Settings = None,
+    overrides: Overrides = None,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate the volumes at which clusters and APIs cost the same, and how much a cluster serves at its objectives.
 

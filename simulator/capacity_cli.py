@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from simulator.errors import Fault, ScenarioError
+from simulator.options import AsJson, Jobs, Store
 
 
 def capacity(
@@ -27,11 +28,9 @@ def capacity(
     replications: Annotated[
         int | None, typer.Option(min=1, help="Replaces experiment.replications.", show_default="the scenario's")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    as_json: AsJson = False,
 ) -> None:
     """Say how much fails over, what rules of thumb make of it, and what one replica more or less would cost.
 

@@ -24,6 +24,7 @@ from simulator.compliance_cli import compliance
 from simulator.errors import Fault, ScenarioError, SimulatorError
 from simulator.export_cli import export
 from simulator.gate_cli import check, compare
+from simulator.options import AsJson, Jobs, Overrides, Quiet, ScenarioFile, Settings, Store
 from simulator.plan_cli import plan
 from simulator.prices_cli import prices
 from simulator.profile_cli import profile
@@ -61,17 +62,6 @@ app.add_typer(trace, name="trace")
 for command in (cut, fit, merge, scale, shift, synthesise):
     trace.command()(command)
 trace.command("compare")(compare_traces)
-
-ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set one key, e.g. experiment.seed=7. Repeatable."),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named override of the file. Repeatable.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 
 
 def _show_version(value: bool) -> None:
@@ -171,13 +161,11 @@ def run(
     precision: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="With auto, half-width of the intervals over their mean.")
     ] = 0.05,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    jobs: Jobs = 0,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
     ] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
+    store: Store = Path("runs/store"),
     with_report: Annotated[bool, typer.Option("--report", help="Also write report.html into the run.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from simulator.options import AsJson
+
 GATE_FAILED = 1
 
 
@@ -21,7 +23,7 @@ def compliance(
     overrides: Annotated[
         list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named override. Repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which workload may use which backend and why not, the data flow, and the technical checklist.
 

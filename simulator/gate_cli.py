@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulator.options import AsJson
+
 if TYPE_CHECKING:
     from simulator.gate.check import Check
     from simulator.gate.comparison import Comparison
@@ -20,7 +22,6 @@ Allowed = Annotated[
         help="Compare although scenario, horizon, month or currency differs. Repeatable.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Markdown = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Also write it as Markdown, for a pull request.")
 ]

@@ -12,6 +12,7 @@ import typer
 
 from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
+from simulator.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
 
 if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
@@ -54,19 +55,13 @@ def plan(
         list[str] | None,
         typer.Option(help="Terms of GPU offers: on_demand, reserved, spot. Repeatable.", show_default="on_demand"),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scenario.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named block of the file.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
+    settings: Settings = None,
+    overrides: Overrides = None,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
     plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw cost against p99 of every candidate.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the cheapest configuration of hosting patterns that meets every objective, and why each other one is not.
 

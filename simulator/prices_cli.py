@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simulator.errors import Fault, ScenarioError
+from simulator.options import AsJson
 
 if TYPE_CHECKING:
     from simulator.cost.prices import Entry, PriceBook
@@ -22,7 +23,6 @@ prices = typer.Typer(
 BookId = Annotated[
     str | None, typer.Option("--book", help="Id of a shipped book, or a file.", show_default="the latest")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 _KINDS = {"api": "api_prices", "gpu": "gpu_offers", "unit": "provisioned_units", "reference": "references"}
 

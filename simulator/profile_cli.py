@@ -12,6 +12,7 @@ import typer
 
 from simulator.errors import ProfileError
 from simulator.files import write_whole
+from simulator.options import AsJson
 
 if TYPE_CHECKING:
     from simulator.performance.profile import PerformanceProfile
@@ -21,7 +22,6 @@ profile = typer.Typer(
 )
 
 Names = Annotated[list[str], typer.Argument(help="Ids of shipped profiles, or profile files.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 #: What people call the boards for which there are kernel timings.
 _GPUS = {"a100": "a100-80gb", "h100": "h100-80gb", "a100-80gb-sxm": "a100-80gb", "h100-80gb-sxm": "h100-80gb"}

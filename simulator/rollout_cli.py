@@ -11,24 +11,19 @@ from typing import Annotated
 import typer
 
 from simulator.files import write_whole
+from simulator.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
 
 
 def rollout(
     file: Annotated[Path, typer.Argument(help="Scenario file with a `rollout`.", show_default=False)],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the scenario.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named block of the file.")
-    ] = None,
+    settings: Settings = None,
+    overrides: Overrides = None,
     replications: Annotated[int, typer.Option(min=1, help="Of each month.")] = 1,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
     plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw what is paid by each way.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate the months in which a site grows into its volume, and say which change of hosting pattern pays when.
 

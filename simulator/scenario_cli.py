@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simulator.errors import Fault, ScenarioError
+from simulator.options import AsJson
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +75,7 @@ def explain(
     only: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only what stands below this key, with what each key means.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a scenario means before it runs: every value and where it was set, sources, warnings, size of the run.
 

@@ -14,11 +14,11 @@ import typer
 
 from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
+from simulator.options import AsJson, Jobs, Overrides, Quiet, Store
 
 runs = typer.Typer(help="Runs that were kept, and the simulations stored for reuse.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Option("--in", metavar="DIR", help="Folder of the runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 
 def sweep(
@@ -38,23 +38,19 @@ def sweep(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting in all of them.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named block of the file.")
-    ] = None,
+    overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawn points; the scenario has its own.")] = 1,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    jobs: Jobs = 0,
     executor: Annotated[
         Literal["local", "dask", "ray"], typer.Option(help="Where: here, or on a cluster that is running.")
     ] = "local",
     address: Annotated[str | None, typer.Option(help="Of its scheduler, such as tcp://10.0.0.7:8786.")] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")] = Path(
-        "runs/store"
-    ),
+    store: Store = Path("runs/store"),
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the table goes.", show_default="runs/<name>-sweep-<hash>")
     ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate a scenario under many settings and keep one tidy table of every figure, and a picture.
 

@@ -13,6 +13,7 @@ import typer
 
 from simulator.errors import TraceError
 from simulator.files import write_whole
+from simulator.options import AsJson
 from simulator.workload.importers import TITLES
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ trace = typer.Typer(help="Recorded demand: import logs, look at traces and chang
 
 TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A .csv or .parquet trace.", show_default=False)]
 Target = Annotated[Path, typer.Argument(help="Trace to write, .csv or .parquet.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 BAD_INPUT = 2
 

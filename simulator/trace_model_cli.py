@@ -12,6 +12,7 @@ import typer
 
 from simulator.errors import TraceError
 from simulator.files import write_whole
+from simulator.options import AsJson, Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from simulator.workload.trace_header import TraceHeader
 
 TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A .csv or .parquet trace.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Only = Annotated[list[str] | None, typer.Option("--workload", metavar="NAME", help="Only this workload. Repeatable.")]
 
 
@@ -168,7 +168,7 @@ def compare(
     simulate: Annotated[
         bool, typer.Option("--simulate/--no-simulate", help="Whether p99 and cost of both are simulated.")
     ] = True,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")] = 0,
+    jobs: Jobs = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say how well two demands agree: clumping, lengths, hours of the week, and simulated p99 and cost.

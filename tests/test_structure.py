@@ -29,7 +29,7 @@ LAYERS = [
     {"engine"},
     {"performance", "workload"},
     {"scenario"},
-    {"files", "units"},
+    {"files", "options", "units"},
     {"errors", "version"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
