@@ -110,7 +110,7 @@ def synthesise(
 
     from simulator.scenario.fragment import load_demand
     from simulator.scenario.yaml_source import parse_settings
-    from simulator.workload.synthesis import synthesise as draw
+    from simulator.workload.synthesis import synthesise_parts
     from simulator.workload.trace import write_chunks
 
     given = parse_settings(settings or []) | ({} if seed is None else {"experiment.seed": seed})
@@ -123,10 +123,10 @@ def synthesise(
         overrides=overrides or (),
         settings=given,
     )
-    table = draw(scenario, replication)
+    parts = (table for table, _ in synthesise_parts(scenario, replication))
     if coarse:
-        table = replace(table, arrival_s=np.floor(table.arrival_s * 1024.0) / 1024.0)
-    header = write_chunks([table], target, _header(scenario, file, replication, licence))
+        parts = (replace(table, arrival_s=np.floor(table.arrival_s * 1024.0) / 1024.0) for table in parts)
+    header = write_chunks(parts, target, _header(scenario, file, replication, licence))
     typer.echo(f"{target}: {header.rows:,} requests in {header.span_s / 86_400:.4g} days", err=True)
 
 

@@ -22,7 +22,7 @@ from simulator.scenario.apis import Provisioned
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
-from simulator.workload.replay import replayed
+from simulator.workload.replay import recording, replayed
 from simulator.workload.volume import expected_requests, mean_tokens_of
 
 if TYPE_CHECKING:
@@ -179,10 +179,13 @@ def _cell_tokens(
 ) -> NDArray[np.float64]:
     """Tokens of one workload in each cell: expected, or those of its recording."""
     if isinstance(load, RecordedWorkload):
-        table, rows, arrival_s = replayed(load, calendar.cells)
-        cell = np.searchsorted(calendar.cells.start_s, arrival_s, side="right") - 1
-        tokens = table.prompt_tokens[rows] + table.output_tokens[rows]
-        return np.bincount(cell, weights=tokens, minlength=len(calendar.cells.start_s)).astype(np.float64)
+        table, starts_s = recording(load.trace.file).table, calendar.cells.start_s
+        found = np.zeros(len(starts_s))
+        for rows, arrival_s in replayed(load, calendar.cells):
+            cell = np.searchsorted(starts_s, arrival_s, side="right") - 1
+            tokens = table.prompt_tokens[rows] + table.output_tokens[rows]
+            found += np.bincount(cell, weights=tokens, minlength=len(starts_s))
+        return found
     return mean_tokens_of(load) * expected_requests(load, scenario, calendar)
 
 

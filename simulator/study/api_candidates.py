@@ -13,7 +13,7 @@ from simulator.errors import ProvisionedModelNotFound
 from simulator.performance.provisioned import provisioned_model, units_needed
 from simulator.scenario.apis import Batch, MeteredApi, Priority, Provisioned, RateLimits, Standard
 from simulator.study.candidates import Candidate, Series, Space, idle_usd, moved_outages
-from simulator.workload.synthesis import synthesise
+from simulator.workload.synthesis import synthesise_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,11 +92,13 @@ def _scope(api: MeteredApi) -> Scope:
 
 def load_by_minute(model: ProvisionedModel, scenario: Scenario) -> NDArray[np.float64]:
     """Prompt tokens and outputs at their weight that arrive in each minute of the first replication."""
-    table = synthesise(scenario, 0)
-    minute = (table.arrival_s // 60.0).astype(np.int64)
-    weight = table.prompt_tokens + model.output_ratio * table.output_tokens
     minutes = ceil(scenario.horizon.duration_s / 60.0)
-    return np.asarray(np.bincount(minute, weight, minlength=minutes), np.float64)
+    load = np.zeros(minutes)
+    for table, _ in synthesise_parts(scenario, 0):
+        minute = (table.arrival_s // 60.0).astype(np.int64)
+        weight = table.prompt_tokens + model.output_ratio * table.output_tokens
+        load += np.bincount(minute, weight, minlength=minutes)
+    return load
 
 
 def sizes(model: ProvisionedModel, load: NDArray[np.float64], scope: Scope) -> list[int]:

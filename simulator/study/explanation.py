@@ -25,7 +25,7 @@ from simulator.units import (
     parse_usd_per_year,
 )
 from simulator.workload.profiles import profile_source
-from simulator.workload.synthesis import synthesise
+from simulator.workload.synthesis import synthesise_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -226,7 +226,7 @@ def size_of(scenario: Scenario) -> Size:
     names = list(scenario.hosting_patterns)
     simulated = set(representatives(scenario, names).values())
     _, ends = with_band_ends(scenario, sorted(simulated))
-    requests = len(synthesise(scenario, 0))
+    requests = sum(len(part) for part, _ in synthesise_parts(scenario, 0))
     simulations = len(simulated) * scenario.experiment.replications + len(ends)
     return Size(
         patterns=len(names),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,15 @@ def _spread(counts: NDArray[np.int64], cells: Cells, rng: np.random.Generator) -
 
 def _poisson(
     expected: NDArray[np.float64], cells: Cells, arrivals: PoissonArrivals, rng: np.random.Generator
-) -> NDArray[np.float64]:
+) -> Iterator[NDArray[np.float64]]:
     """Poisson bursts of geometric size; one request each when their mean is 1."""
+    for rows, stretch in cells.stretches():
+        yield _bursts(expected[rows], stretch, arrivals, rng)
+
+
+def _bursts(
+    expected: NDArray[np.float64], cells: Cells, arrivals: PoissonArrivals, rng: np.random.Generator
+) -> NDArray[np.float64]:
     heads_s = _spread(rng.poisson(expected / arrivals.burst_mean), cells, rng)
     if arrivals.slots is not None:
         heads_s = _at_slots(heads_s, cells, arrivals.slots, rng)
@@ -61,7 +68,7 @@ def _at_slots(
     wanted_s = (slot_s + slots.spread * rng.uniform(-1.0, 1.0, len(heads_s))) % HOUR_S
     moved_s = heads_s - into_hour_s + wanted_s
     # A horizon may begin or end within an hour.
-    inside = (moved_s >= 0.0) & (moved_s < cells.start_s[-1] + cells.length_s[-1])
+    inside = (moved_s >= cells.start_s[0]) & (moved_s < cells.end_s)
     return np.where(inside, moved_s, heads_s)
 
 
@@ -92,7 +99,7 @@ def _varied(
     return (expected / parts)[of] * swing, fine
 
 
-_DRAW: dict[type, Callable[..., NDArray[np.float64]]] = {
+_DRAW: dict[type, Callable[..., Iterator[NDArray[np.float64]]]] = {
     PoissonArrivals: _poisson,
     BatchArrivals: draw_batches,
     OnOffArrivals: draw_trains,
@@ -104,8 +111,10 @@ def draw_arrivals(
     expected: NDArray[np.float64],
     cells: Cells,
     rng: Callable[[str], np.random.Generator],
-) -> NDArray[np.float64]:
-    """Arrival times in seconds since the start of the horizon, ascending; those beyond its end are dropped.
+) -> Iterator[NDArray[np.float64]]:
+    """Arrival times of what begins in each stretch of the calendar, ascending, in seconds since the horizon's start.
+
+    A burst may run on into the next stretch; what is beyond the end of the horizon is dropped.
 
     Args:
         workload: Its arrivals and variation.
@@ -119,5 +128,6 @@ def draw_arrivals(
     expected = expected * day_multipliers(workload.day_variation, len(cells.days), rng("days"))[cells.day]
     if workload.rate_variation is not None:
         expected, cells = _varied(expected, cells, workload.rate_variation, rng("rate"))
-    arrival_s = np.sort(_DRAW[type(workload.arrivals)](expected, cells, workload.arrivals, rng("arrivals")))
-    return np.asarray(arrival_s[arrival_s < cells.start_s[-1] + cells.length_s[-1]])
+    for arrival_s in _DRAW[type(workload.arrivals)](expected, cells, workload.arrivals, rng("arrivals")):
+        arrival_s.sort()
+        yield arrival_s[: np.searchsorted(arrival_s, cells.end_s)]

@@ -6,9 +6,10 @@ crosses a local hour, so on the day a clock changes there are 23 or 25 of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -18,11 +19,15 @@ from simulator.errors import Fault, ScenarioError
 from simulator.units import HOUR_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Horizon
 
 _UTC = ZoneInfo("UTC")
+#: Demand is drawn about five weeks at a time, so that a longer horizon needs no more memory.
+_STRETCH_DAYS = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,22 @@ class Cells:
     hour: NDArray[np.int64]
     day: NDArray[np.int64]
     days: tuple[date, ...]
+
+    @property
+    def end_s(self) -> float:
+        """End of the last cell, seconds since the start of the horizon."""
+        return float(self.start_s[-1] + self.length_s[-1])
+
+    def stretches(self) -> Iterator[tuple[slice, Cells]]:
+        """The cells of whole days, about five weeks at a time: which they are, and themselves with all `days`.
+
+        A horizon of up to seven weeks is one stretch.
+        """
+        count = max(1, round(len(self.days) / _STRETCH_DAYS))
+        edges = np.searchsorted(self.day, np.linspace(0, len(self.days), count + 1).astype(np.int64))
+        names = "start_s", "length_s", "wall_s", "weekday", "hour", "day"
+        for rows in (slice(int(low), int(high)) for low, high in pairwise(edges)):
+            yield rows, replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def spread(demand: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:

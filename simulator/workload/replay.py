@@ -19,6 +19,8 @@ from simulator.workload.trace import read_trace
 from simulator.workload.trace_header import read_header
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Scenario
@@ -102,12 +104,12 @@ def replay_faults(workload: RecordedWorkload) -> list[tuple[str, str]]:
     return faults
 
 
-def replayed(workload: RecordedWorkload, cells: Cells) -> tuple[RequestTable, NDArray[np.intp], NDArray[np.float64]]:
-    """The trace, and which of its rows arrive when.
+def replayed(workload: RecordedWorkload, cells: Cells) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Which rows of the trace arrive when, a stretch of the calendar at a time.
 
-    Returns:
-        The table; rows of it, repeated as often as they are sent; seconds since the start of the horizon at which
-        they are, all of them within it, in no particular order.
+    Yields:
+        Rows, repeated as often as they are sent; seconds since the start of the horizon at which they are, all of
+        them within it, in no particular order. All that arrive in a stretch have come by then, and some later ones.
 
     Raises:
         TraceError: See `recording`.
@@ -117,25 +119,27 @@ def replayed(workload: RecordedWorkload, cells: Cells) -> tuple[RequestTable, ND
     wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
     rows = np.flatnonzero(np.isin(table.workload, wanted))
     lay = _by_week if replay.align == "week" else _from_start
-    rows, arrival_s = lay(rows, known, replay, cells)
-    inside = (arrival_s >= 0.0) & (arrival_s < cells.start_s[-1] + cells.length_s[-1])
-    return table, rows[inside], arrival_s[inside]
+    for sent, arrival_s in lay(rows, known, replay, cells):
+        inside = (arrival_s >= 0.0) & (arrival_s < cells.end_s)
+        yield sent[inside], arrival_s[inside]
 
 
 def _from_start(
     rows: NDArray[np.intp], known: Recording, replay: Replay, cells: Cells
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
     """The trace starts with the horizon and is repeated back to back."""
-    horizon_s = float(cells.start_s[-1] + cells.length_s[-1])
-    copies = int(np.ceil(horizon_s * replay.speed / known.span_s)) if replay.repeat and known.span_s else 1
-    starts_s = np.arange(copies) * (known.span_s or 0.0)
-    arrival_s = (known.table.arrival_s[rows] + starts_s[:, None]) / replay.speed
-    return np.tile(rows, copies), arrival_s.ravel()
+    sent = 0
+    for _, stretch in cells.stretches():
+        copies = int(np.ceil(stretch.end_s * replay.speed / known.span_s)) if replay.repeat and known.span_s else 1
+        starts_s = np.arange(sent, copies) * (known.span_s or 0.0)
+        arrival_s = (known.table.arrival_s[rows] + starts_s[:, None]) / replay.speed
+        yield np.tile(rows, copies - sent), arrival_s.ravel()
+        sent = copies
 
 
 def _by_week(
     rows: NDArray[np.intp], known: Recording, replay: Replay, cells: Cells
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
     """Every request keeps its local hour of the week.
 
     A repeated trace has no beginning: the horizon starts within its first week, on the right day. Once it has been
@@ -145,17 +149,23 @@ def _by_week(
     trace_s, span_s, first_day_s = known.table.arrival_s, known.span_s, cells.weekday[0] * DAY_S
     begins_s = in_week(replay.begins) if replay.begins else known.begins_s or 0.0
     if not (replay.repeat and span_s):
-        return rows, real_time(cells, trace_s[rows] + (begins_s - first_day_s) % WEEK_S)
+        yield rows, real_time(cells, trace_s[rows] + (begins_s - first_day_s) % WEEK_S)
+        yield from ((rows[:0], np.zeros(0)) for _ in list(cells.stretches())[1:])
+        return
     skipped_s, whole_s = (first_day_s - begins_s) % WEEK_S, _whole_weeks(span_s) * WEEK_S
-    end_s = float(cells.wall_s[-1] + cells.length_s[-1]) + skipped_s
-    all_rows, all_s = [rows], [trace_s[rows]]
-    again = rows[trace_s[rows] < whole_s]
-    for start_s in np.arange(whole_s, end_s, whole_s):
-        # What the first, longer pass has played is not played twice.
-        late = again[trace_s[again] + start_s >= span_s]
-        all_rows.append(late)
-        all_s.append(trace_s[late] + start_s)
-    return np.concatenate(all_rows), real_time(cells, np.concatenate(all_s) - skipped_s)
+    sent_rows, sent_s = [rows], [trace_s[rows]]
+    again, start_s = rows[trace_s[rows] < whole_s], whole_s
+    for _, stretch in cells.stretches():
+        # Where a clock is put back, wall-clock time ends an hour early.
+        end_s = float(stretch.wall_s[-1] + stretch.length_s[-1]) + HOUR_S + skipped_s
+        while start_s < end_s:
+            # What the first, longer pass has played is not played twice.
+            late = again[trace_s[again] + start_s >= span_s]
+            sent_rows.append(late)
+            sent_s.append(trace_s[late] + start_s)
+            start_s += whole_s
+        yield np.concatenate([rows[:0], *sent_rows]), real_time(cells, np.concatenate([[], *sent_s]) - skipped_s)
+        sent_rows, sent_s = [], []
 
 
 def _whole_weeks(span_s: float) -> int:

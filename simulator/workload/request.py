@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -39,3 +41,15 @@ class RequestTable:
 
     def __len__(self) -> int:
         return len(self.arrival_s)
+
+
+#: The columns, in the order in which `RequestTable` takes them.
+COLUMNS = tuple(name for name in RequestTable.__slots__ if name != "workloads")
+
+
+def joined(parts: Sequence[RequestTable]) -> RequestTable:
+    """Requests one part after the other, each one's `workloads` beginning with those of the one before."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS)
+    return RequestTable(parts[-1].workloads, *columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,18 +10,22 @@ import numpy as np
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
-from simulator.workload.departments import draw_departments, scale_lengths
+from simulator.workload.departments import draw_departments, length_factors, scale_lengths
 from simulator.workload.lengths import draw_lengths
-from simulator.workload.replay import replayed
-from simulator.workload.request import RequestTable
+from simulator.workload.replay import recording, replayed
+from simulator.workload.request import RequestTable, joined
 from simulator.workload.streams import stream
 from simulator.workload.volume import expected_requests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import SyntheticWorkload
+
+    Columns = tuple[NDArray[np.generic], ...]
 
 #: Prefix ids of one workload start here times its position in the sorted names, so that they never collide.
 _PREFIXES_PER_WORKLOAD = 1 << 16
@@ -35,18 +40,37 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
     Raises:
         TraceError: A recorded trace cannot be read.
     """
+    return joined([table for table, _ in synthesise_parts(scenario, replication, calendar)])
+
+
+def synthesise_parts(
+    scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None
+) -> Iterator[tuple[RequestTable, float]]:
+    """The same requests about five weeks at a time, each part with the moment at which the next one begins.
+
+    A horizon of up to seven weeks has one part.
+
+    Raises:
+        TraceError: See `synthesise`.
+    """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     names = tuple(scenario.workloads)
     prefixes = _Prefixes(len(names) * _PREFIXES_PER_WORKLOAD)
-    parts = [
+    sources = [
         _recorded(load, number, calendar, prefixes)
         if isinstance(load, RecordedWorkload)
         else _synthetic(scenario, name, load, number, replication, calendar, prefixes)
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    order = np.argsort(columns[0], kind="stable")
-    return RequestTable(names, *(column[order] for column in columns))
+    late: list[Columns] = []
+    for (_, stretch), *drawn in zip(calendar.cells.stretches(), *sources, strict=True):
+        columns = [np.concatenate(column) for column in zip(*late, *drawn, strict=True)]
+        order = np.argsort(columns[0], kind="stable")
+        columns = [column[order] for column in columns]
+        # What began in this stretch and runs on into the next.
+        now = int(np.searchsorted(columns[0], stretch.end_s))
+        late = [tuple(column[now:].copy() for column in columns)]
+        yield RequestTable(names, *(column[:now] for column in columns)), stretch.end_s
 
 
 class _Prefixes:
@@ -70,24 +94,26 @@ class _Prefixes:
 
 def _recorded(
     workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: _Prefixes
-) -> tuple[NDArray[np.generic], ...]:
-    table, rows, arrival_s = replayed(workload, calendar.cells)
-    size = len(rows)
-    max_tokens, priority = table.max_tokens[rows], table.priority[rows]
-    if workload.max_tokens is not None:
-        max_tokens = np.full(size, workload.max_tokens, np.int32)
-    if workload.priority is not None:
-        priority = np.full(size, workload.priority, np.int8)
-    return (
-        arrival_s,
-        np.full(size, number, np.int16),
-        table.prompt_tokens[rows],
-        np.minimum(table.output_tokens[rows], max_tokens),
-        max_tokens,
-        prefixes.of(workload.trace.file, table.prefix_id)[rows],
-        table.prefix_tokens[rows],
-        priority,
-    )
+) -> Iterator[Columns]:
+    table = recording(workload.trace.file).table
+    prefix_id = prefixes.of(workload.trace.file, table.prefix_id)
+    for rows, arrival_s in replayed(workload, calendar.cells):
+        size = len(rows)
+        max_tokens, priority = table.max_tokens[rows], table.priority[rows]
+        if workload.max_tokens is not None:
+            max_tokens = np.full(size, workload.max_tokens, np.int32)
+        if workload.priority is not None:
+            priority = np.full(size, workload.priority, np.int8)
+        yield (
+            arrival_s,
+            np.full(size, number, np.int16),
+            table.prompt_tokens[rows],
+            np.minimum(table.output_tokens[rows], max_tokens),
+            max_tokens,
+            prefix_id[rows],
+            table.prefix_tokens[rows],
+            priority,
+        )
 
 
 def _synthetic(
@@ -98,38 +124,42 @@ def _synthetic(
     replication: int,
     calendar: ClinicalCalendar,
     prefixes: _Prefixes,
-) -> tuple[NDArray[np.generic], ...]:
+) -> Iterator[Columns]:
+    @cache
     def rng(purpose: str) -> np.random.Generator:
+        # One for each purpose, on which all stretches of the calendar draw in turn.
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
     expected = expected_requests(workload, scenario, calendar)
-    arrival_s, department = draw_departments(workload, expected, calendar.cells, rng)
-    turn = None
-    if workload.turns is not None:
-        turn = draw_turns(workload.turns, arrival_s, rng("turns"))
-        arrival_s, department = turn.arrival_s, department[turn.conversation]
-    prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
-    prompt, output = scale_lengths(workload, prompt, output, department, rng)
-    kept = arrival_s < calendar.cells.start_s[-1] + calendar.cells.length_s[-1]
-    if workload.turns is not None and turn is not None:
-        whole = growing_prompts(workload.turns, turn, prompt, output)
-        kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
-        prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
-        prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
-        prefix_tokens = prompt - 1
-    else:
-        prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
-    columns = (
-        arrival_s,
-        np.full(len(kept), number, np.int16),
-        prompt,
-        output,
-        np.full(len(kept), workload.max_tokens, np.int32),
-        prefix_id,
-        prefix_tokens,
-        np.full(len(kept), workload.priority, np.int8),
-    )
-    return columns if turn is None else tuple(column[kept] for column in columns)
+    factor = length_factors(workload, rng)
+    for begin_s, begin_department in draw_departments(workload, expected, calendar.cells, rng):
+        turn, arrival_s, department = None, begin_s, begin_department
+        if workload.turns is not None:
+            turn = draw_turns(workload.turns, begin_s, rng("turns"))
+            arrival_s, department = turn.arrival_s, department[turn.conversation]
+        prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
+        if factor is not None:
+            prompt, output = scale_lengths(workload, prompt, output, factor[department])
+        kept = arrival_s < calendar.cells.end_s
+        if workload.turns is not None and turn is not None:
+            whole = growing_prompts(workload.turns, turn, prompt, output)
+            kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
+            prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
+            prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
+            prefix_tokens = prompt - 1
+        else:
+            prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
+        columns = (
+            arrival_s,
+            np.full(len(kept), number, np.int16),
+            prompt,
+            output,
+            np.full(len(kept), workload.max_tokens, np.int32),
+            prefix_id,
+            prefix_tokens,
+            np.full(len(kept), workload.priority, np.int8),
+        )
+        yield columns if turn is None else tuple(column[kept] for column in columns)
 
 
 def _prefixes(

@@ -7,13 +7,13 @@ for the same reason an unknown column is named by its position.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from simulator.errors import TraceError
-from simulator.workload.request import RequestTable
+from simulator.workload.request import RequestTable, joined
 from simulator.workload.trace_checks import OPTIONAL, REQUIRED, Checks
 from simulator.workload.trace_header import TraceHeader, file_sha256, read_header, replacing, write_header
 
@@ -83,9 +83,7 @@ def read_trace(path: Path) -> RequestTable:
     Raises:
         TraceError: Everything wrong with it, the first row of each kind.
     """
-    parts = list(read_chunks(path))
-    columns = (np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(RequestTable)[1:])
-    return RequestTable(parts[-1].workloads, *columns)
+    return joined(list(read_chunks(path)))
 
 
 def read_chunks(path: Path) -> Iterator[RequestTable]:

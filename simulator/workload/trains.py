@@ -9,6 +9,8 @@ import numpy as np
 from simulator.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from simulator.scenario.arrivals import OnOffArrivals
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 def draw_trains(
     expected: NDArray[np.float64], cells: Cells, arrivals: OnOffArrivals, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """The trains of all clients; see `_trains_of_one`.
+) -> Iterator[NDArray[np.float64]]:
+    """The trains of all clients that begin in each stretch of the calendar; see `_trains_of_one`.
 
     Raises:
         ScenarioError: A client would have to send faster than it can.
@@ -31,12 +33,14 @@ def draw_trains(
             f"{1.0 / arrivals.gap:.3g} (1 / gap); give more clients or a shorter gap"
         )
         raise ScenarioError([Fault("scenario", 0, "workloads", message)])
-    return np.concatenate([_trains_of_one(share, cells, arrivals, rng) for _ in range(arrivals.clients)])
+    clients = [_trains_of_one(share, cells, arrivals, rng) for _ in range(arrivals.clients)]
+    for trains in zip(*clients, strict=True):
+        yield np.concatenate(trains)
 
 
 def _trains_of_one(
     expected: NDArray[np.float64], cells: Cells, arrivals: OnOffArrivals, rng: np.random.Generator
-) -> NDArray[np.float64]:
+) -> Iterator[NDArray[np.float64]]:
     """A stationary renewal process of trains in demand (expected requests so far) rather than in time.
 
     Demand `train_mean` gathers between two starts on average, so the profile's volume is kept; a train that would
@@ -51,14 +55,31 @@ def _trains_of_one(
         gathered = mean * np.exp(sigma * rng.standard_normal(more) - 0.5 * sigma * sigma)
         heads = np.concatenate([heads, heads[-1] + np.cumsum(gathered)])
     heads = heads[heads < until[-1]]
-    heads_s = np.interp(heads, until, np.append(cells.start_s, cells.start_s[-1] + cells.length_s[-1]))
+    heads_s = np.interp(heads, until, np.append(cells.start_s, cells.end_s))
     sizes = rng.geometric(1.0 / mean, len(heads_s))
+    over_s = -np.inf
+    for _, stretch in cells.stretches():
+        some = slice(*np.searchsorted(heads_s, [stretch.start_s[0], stretch.end_s]))
+        sent_s, over_s = _one_after_another(heads_s[some], sizes[some], over_s, arrivals, rng)
+        yield sent_s
+
+
+def _one_after_another(
+    heads_s: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    over_s: float,
+    arrivals: OnOffArrivals,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], float]:
+    """Requests of trains that are due at these moments, the one before them over at `over_s`; when the last one is."""
+    if not len(heads_s):
+        return np.zeros(0), over_s
     spread = arrivals.gap_variation**2
     gaps_s = rng.gamma(1.0 / spread, arrivals.gap * spread, int(sizes.sum()))
     first = np.cumsum(sizes) - sizes
-    lasts_s = np.add.reduceat(gaps_s, first) if len(first) else gaps_s
+    lasts_s = np.add.reduceat(gaps_s, first)
     # A train starts when it is due and its predecessor is over: as a customer of a queue with one server.
     ahead_s = np.cumsum(lasts_s) - lasts_s
-    starts_s = np.maximum.accumulate(heads_s - ahead_s) + ahead_s
+    starts_s = np.maximum.accumulate(np.maximum(heads_s - ahead_s, over_s)) + ahead_s
     since_s = np.cumsum(gaps_s)
-    return np.asarray(np.repeat(starts_s - since_s[first] if len(first) else starts_s, sizes) + since_s)
+    return np.repeat(starts_s - since_s[first], sizes) + since_s, float(starts_s[-1] + lasts_s[-1])

@@ -18,7 +18,7 @@ def draw(calendar, requests, replication=0, **settings):
     workload = scenario(notes=source(**settings)).workloads["notes"]
     purposes = ("days", "arrivals", "rate")
     rngs = {purpose: np.random.default_rng([replication, number]) for number, purpose in enumerate(purposes, 1)}
-    return draw_arrivals(workload, requests, calendar.cells, rngs.__getitem__)
+    return np.concatenate(list(draw_arrivals(workload, requests, calendar.cells, rngs.__getitem__)))
 
 
 def totals(settings, horizon=WEEK, replications=40):

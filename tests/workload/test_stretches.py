@@ -1,0 +1,146 @@
+"""Demand drawn a few days at a time: the same process, whole at the seams."""
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simulator.units import DAY_S, WEEK_S
+from simulator.workload.request import RequestTable, joined
+from simulator.workload.synthesis import synthesise, synthesise_parts
+from simulator.workload.trace import write_trace
+from tests.workload.clinic import scenario, source
+from tests.workload.test_synthesis import ALL_KINDS, assert_equal, columns
+
+TWO_WEEKS = {"start": "2027-10-25", "duration": "14d", "time_zone": "America/Chicago"}  # a clock goes back on the 14th
+
+
+def by(days):
+    return patch("simulator.workload.calendar._STRETCH_DAYS", days)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), days=st.sampled_from([1, 2, 3, 5]))
+def test_each_part_has_the_arrivals_of_its_stretch_and_they_make_up_the_table(seed, days):
+    demand = scenario(TWO_WEEKS, seed, **ALL_KINDS)
+    with by(days):
+        parts = list(synthesise_parts(demand, 0))
+        whole = synthesise(demand, 0)
+    assert len(parts) == round(14 / days)
+    begin_s = 0.0
+    for part, end_s in parts:
+        assert (np.diff(part.arrival_s) >= 0).all()
+        assert begin_s <= part.arrival_s[0]
+        assert part.arrival_s[-1] < end_s
+        begin_s = end_s
+    assert end_s == demand.horizon.duration_s
+    assert_equal(columns(joined([part for part, _ in parts])), columns(whole))
+
+
+def test_a_horizon_of_seven_weeks_is_one_part():
+    for weeks, count in ((7, 1), (8, 2), (52, 10)):
+        demand = scenario({"start": "2027-01-04", "duration": f"{weeks}w"}, notes=source())
+        assert len(list(synthesise_parts(demand, 0))) == count
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({name: load} for name, load in ALL_KINDS.items()),
+        {"bursts": source(arrivals={"kind": "poisson", "burst_mean": 10, "burst_spacing": "4h"})},
+        {"files": source(arrivals={"kind": "batches", "every": "7h", "spacing": "20min"})},
+        {"long": source(volume={"charts_per_month": 300}, turns={"mean": 5, "think": {"median": "5h", "sigma": 0.3}})},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_stretches_change_neither_how_much_nor_how_long(settings):
+    """What begins in one stretch and runs on into the next is neither lost nor sent twice."""
+    demand = scenario(TWO_WEEKS, 5, **settings)
+    counts, tokens = {}, {}
+    for days in (14, 1):
+        with by(days):
+            tables = [synthesise(demand, number) for number in range(40)]
+        counts[days] = np.array([len(table) for table in tables], np.float64)
+        tokens[days] = np.array([table.prompt_tokens.mean() for table in tables])
+    for seen in (counts, tokens):
+        error = np.sqrt(sum(values.var(ddof=1) / len(values) for values in seen.values()))
+        assert abs(seen[14].mean() - seen[1].mean()) <= 4.0 * error + 1e-9
+        assert seen[1].std() <= 2.0 * seen[14].std() + 1e-9
+
+
+def test_a_client_that_is_behind_stays_behind():
+    """A backlog is worked off first on the next day, one request after another."""
+    slow = source(
+        volume={"requests_per_month": 20_000},
+        arrivals={
+            "kind": "batches",
+            "every": "6h",
+            "client": {"concurrency": 1, "answer": "3min", "answer_sigma": 0.0},
+        },
+    )
+    with by(1):
+        arrival_s = synthesise(scenario(TWO_WEEKS, 1, queued=slow), 0).arrival_s
+    assert len(arrival_s) > 6000
+    np.testing.assert_allclose(np.diff(arrival_s), 180.0)
+
+
+def test_trains_of_one_client_do_not_overlap_at_a_seam():
+    program = source(
+        volume={"requests_per_month": 400_000},
+        arrivals={"kind": "on_off", "train_mean": 5000, "gap": "3s", "gap_variation": 0.01, "idle_sigma": 0.1},
+    )
+    with by(1):
+        arrival_s = synthesise(scenario(TWO_WEEKS, 1, agent=program), 0).arrival_s
+    assert np.diff(arrival_s).min() > 2.5
+
+
+def test_turns_go_on_in_the_next_stretch():
+    charts = source(
+        volume={"charts_per_month": 900}, turns={"mean": 4, "think": {"median": "10h", "sigma": 0.2}},
+        output_tokens={"kind": "constant", "tokens": 50},
+    )  # fmt: skip
+    with by(1):
+        table = synthesise(scenario(TWO_WEEKS, 2, charts=charts), 0)
+    longer = 0
+    for conversation in np.unique(table.prefix_id):
+        mine = table.prefix_id == conversation
+        assert (np.diff(table.prompt_tokens[mine]) > 0).all()
+        longer += len(np.unique(table.arrival_s[mine] // DAY_S)) > 1
+    assert longer > 100
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    days=st.sampled_from([1, 2, 3, 5]),
+    hours=st.sampled_from([5, 24, 168, 240, 340]),
+    align=st.sampled_from(["start", "week"]),
+    repeat=st.booleans(),
+    speed=st.sampled_from([1.0, 3.0]),
+    zone=st.sampled_from(["UTC", "America/Chicago", "America/Sao_Paulo"]),
+)
+def test_a_recording_is_played_the_same_whatever_the_stretch(tmp_path, days, hours, align, repeat, speed, zone):
+    file, span_s = tmp_path / f"{hours}.csv", hours * 3600.0
+    recorded = np.sort(np.random.default_rng(hours).uniform(0, span_s, 60))
+    prompt = np.arange(10, 70)
+    write_trace(joined([like(recorded, prompt)]), file, source="s", licence="l", span_s=span_s)
+    week = align == "week"
+    replay = {"file": str(file), "align": align, "repeat": repeat and not (week and span_s < WEEK_S)}
+    replay |= {} if week else {"speed": speed}
+    # A clock goes back on the 14th day in Chicago; in São Paulo of 2018 one went forward at midnight.
+    start = "2018-10-29" if zone == "America/Sao_Paulo" else "2027-10-25"
+    demand = scenario({"start": start, "duration": "14d", "time_zone": zone}, notes={"trace": replay})
+    whole = synthesise(demand, 0)
+    with by(days):
+        parts = synthesise(demand, 0)
+    assert_equal(columns(parts), columns(whole))
+
+
+def like(arrival_s, prompt):
+    size = len(arrival_s)
+    same = np.full(size, 20, np.int32)
+    return RequestTable(
+        ("notes",), arrival_s, np.zeros(size, np.int16), prompt.astype(np.int32), same, same,
+        np.full(size, -1, np.int32), np.zeros(size, np.int32), np.full(size, 3, np.int8),
+    )  # fmt: skip
