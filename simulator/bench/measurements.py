@@ -88,6 +88,7 @@ class Experiment:
         gpu: GPU type, as profiles name it.
         tensor_parallel: GPUs.
         quantisation: Weight format.
+        vllm_version: As the source names it.
         kind: How requests arrive.
         prompt_tokens: Mean prompt, as the server saw it.
         repeating: Whether prompts come again and again, so that the prefix cache holds them.
@@ -104,6 +105,7 @@ class Experiment:
     gpu: str
     tensor_parallel: int
     quantisation: str
+    vllm_version: str
     kind: Kind
     prompt_tokens: int
     repeating: bool
@@ -255,6 +257,7 @@ def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
         gpu=_gpu(first) or "",
         tensor_parallel=int(_number(first, "tp")),
         quantisation=_quantisation(first) or "",
+        vllm_version=first["vllm_version"],
         kind=_kind(first) or "open",
         prompt_tokens=_prompt_tokens(first),
         repeating="repeat" in first["notes"] or "warm" in first.get("prefix_caching", ""),

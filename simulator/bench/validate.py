@@ -1,7 +1,9 @@
 """Replay published serving measurements through the engine and say how far off it is.
 
-Arrivals are Poisson at the stated rates, outputs have exactly the stated length, and where the source says that
-prompts repeat, a hundred of them do. Nothing is fitted here.
+Load is what the harnesses send. Gaps are exponential, and scaled so that rate x duration requests fill the duration
+(inference-perf, `loadgen/load_timer.py`; `vllm bench serve` does the same). Where the source says that prompts repeat,
+a hundred of them come in turn (inference-perf, `datagen/shared_prefix_datagen.py`). Outputs have exactly the stated
+length. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -259,13 +261,14 @@ def _run_open(
         stages = (replace(stages[0], duration_s=WARM_UP_S), *stages)
     rng = stream(SEED, replication, f"validate/{experiment.name}")
     starts_s = np.cumsum([0.0, *(stage.duration_s for stage in stages)])
+    # Of a known number of Poisson arrivals each is uniform over the stage.
     arrivals = [
-        np.sort(start_s + stage.duration_s * rng.random(rng.poisson(stage.rate_per_s * stage.duration_s)))
+        np.sort(start_s + stage.duration_s * rng.random(round(stage.rate_per_s * stage.duration_s)))
         for start_s, stage in zip(starts_s, stages, strict=False)
     ]
-    arrival_s = np.concatenate(arrivals)
-    prefix_id = rng.integers(0, REPEATING, len(arrival_s)) if experiment.repeating else -1
-    table = request_table(arrival_s, experiment.prompt_tokens, experiment.output_tokens, prefix_id)
+    turns = np.concatenate([np.arange(len(times)) % REPEATING for times in arrivals])
+    prefix_id = turns if experiment.repeating else -1
+    table = request_table(np.concatenate(arrivals), experiment.prompt_tokens, experiment.output_tokens, prefix_id)
     served = serve(settings, plan, table)
     windows = list(pairwise(starts_s))[-len(experiment.stages) :]
     return [served.within(start_s, end_s).metrics() for start_s, end_s in windows]

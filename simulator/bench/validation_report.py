@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from simulator.bench.measurements import METRICS
+from simulator.bench.repeats import repeats_of
 from simulator.bench.validate import TAILS, Comparison
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
     from rich.console import RenderableType
+    from rich.text import Text
 
 #: Headline metrics, in the order of the table.
 SHOWN: Final = {
@@ -28,6 +31,8 @@ SHOWN: Final = {
 }
 #: What a validation comes down to, over the rows in which nothing queues.
 HEADLINE: Final = ("ttft_mean_s", "ttft_p99_s", "itl_mean_s", "e2e_mean_s", "e2e_p99_s")
+#: A row in which nothing queues and whose mean end to end is further off is listed by itself.
+FAR: Final = 0.12
 COLOURS: Final = {
     "open, unsaturated": "#1f77b4",
     "open, mixture of experts": "#2ca02c",
@@ -83,7 +88,7 @@ def _grouped(rows: Iterable[Comparison], key: Callable[[Comparison], str]) -> li
 
 
 def table(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> RenderableType:
-    """Median and largest error by group and metric, the rows furthest off, and what was not replayed."""
+    """Errors by group and metric, the rows furthest off, what runs of the same measured, and what was not replayed."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -105,6 +110,7 @@ def table(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> Renderab
         parts.append(
             Text(f"furthest off: {row.stage.row} ({row.profile}), {SHOWN[metric]} {100 * error:+.1f} %{steps}")
         )
+    parts.append(_far_text(rows))
     in_band = spread(rows, "itl_mean_s")
     if in_band:
         parts.append(
@@ -120,6 +126,34 @@ def _mean_errors(rows: Sequence[Comparison]) -> list[tuple[Comparison, str, floa
     return [(row, metric, row.error(metric)) for row in quiet for metric in means if metric in row.metrics()]
 
 
+def far(rows: Sequence[Comparison]) -> list[Comparison]:
+    """The rows in which nothing queues and whose mean end to end is more than `FAR` off, the worst first."""
+    having = [row for row in rows if not row.saturated and "e2e_mean_s" in row.metrics()]
+    return sorted(
+        (row for row in having if abs(row.error("e2e_mean_s")) > FAR), key=lambda row: -abs(row.error("e2e_mean_s"))
+    )
+
+
+def _far_text(rows: Sequence[Comparison]) -> Text:
+    from rich.text import Text
+
+    found, quiet = far(rows), [row for row in rows if not row.saturated]
+    lines = [
+        f"{len(found)} of {len(quiet)} rows in which nothing queues are more than {100 * FAR:.0f} % off end to end"
+    ]
+    for row in found:
+        simulated, repeats = row.simulated["e2e_mean_s"], repeats_of(row, rows, "e2e_mean_s")
+        beside = "no other run of the same"
+        if repeats is not None:
+            where = "within" if repeats.hold(simulated) else "outside"
+            beside = (
+                f"{where} the {repeats.lowest:.2f} to {repeats.highest:.2f} s of {repeats.runs} runs of the same, "
+                f"itself among them, and {100 * (simulated / repeats.median - 1):+.1f} % from their median"
+            )
+        lines.append(f"  {row.stage.row} {100 * row.error('e2e_mean_s'):+.1f} %: {beside}")
+    return Text("\n".join(lines))
+
+
 def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[str, Any]:
     """Everything, for programs: the headline errors as shares, the groups', and every row and metric."""
     quiet = [row for row in rows if not row.saturated]
@@ -127,6 +161,16 @@ def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[
         "schema_version": 1,
         "median_absolute_error": {name.removesuffix("_s"): _median_error(quiet, name) for name in HEADLINE},
         "median_absolute_error_of": f"the {len(quiet)} cases in which nothing queues, as a share of the measurement",
+        "far_off": {
+            "beyond_percent": 100.0 * FAR,
+            "of": "the mean end to end, over the same cases",
+            "cases": [row.stage.row for row in far(rows)],
+            "within_repeats": [
+                row.stage.row
+                for row in far(rows)
+                if (repeats := repeats_of(row, rows, "e2e_mean_s")) and repeats.hold(row.simulated["e2e_mean_s"])
+            ],
+        },
         "groups": [
             {"name": name.strip(), "rows": len(members), "errors": {m: spread(members, m) for m in (*SHOWN,)}}
             for name, members in groups(rows)
@@ -152,6 +196,7 @@ def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[
                         "high": row.high[name],
                         "error_percent": round(100.0 * row.error(name), 2),
                         "in_band": row.in_band(name),
+                        "repeats": _repeats(row, rows, name),
                     }
                     for name in row.metrics()
                 },
@@ -161,6 +206,11 @@ def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[
         "not_replayed": skipped,
         "not_compared": f"{', '.join(sorted(TAILS))} of stages with the engine's start-up in them",
     }
+
+
+def _repeats(row: Comparison, rows: Sequence[Comparison], metric: str) -> dict[str, Any] | None:
+    found = repeats_of(row, rows, metric)
+    return None if found is None else asdict(found) | {"within": found.hold(row.simulated[metric])}
 
 
 def figure(rows: Sequence[Comparison]) -> go.Figure:

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
+import numpy as np
 import pytest
 
+from simulator.bench import validate
 from simulator.bench.measurements import read_measurements
-from simulator.bench.validate import compare, engine_settings, find_profile
+from simulator.bench.repeats import repeats_of
+from simulator.bench.validate import compare, compare_all, engine_settings, find_profile
 from simulator.engine.plan import plan_of
 from simulator.errors import ProfileError
 from simulator.performance.profile import read_profile
@@ -43,6 +47,27 @@ def test_a_later_stage_alone_finds_a_warm_cache(tmp_path):
     alone = compare(experiment_of(tmp_path / "b.csv", stage), read_profile(MODEL), 1)[0]
     assert alone.simulated["ttft_mean_s"] == pytest.approx(both.simulated["ttft_mean_s"], rel=0.05)
     assert "e2e_p99_s" in alone.metrics()
+
+
+def test_load_is_what_the_harness_sends(tmp_path, monkeypatch):
+    """Rate x duration requests in each stage, and its hundred prompts in turn."""
+    sent = []
+
+    def serve(settings, plan, table):
+        sent.append(table)
+        return real(settings, plan, table)
+
+    real = validate.serve
+    monkeypatch.setattr(validate, "serve", serve)
+    second = {"id": "a-s1", "stage": "1", "rate_rps": "4", "duration_s": "70"}
+    compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "2.5", "duration_s": "60"}, second), read_profile(MODEL), 2)
+    for table in sent:
+        assert np.count_nonzero(table.arrival_s < 60.0) == 150
+        assert np.count_nonzero(table.arrival_s >= 60.0) == 280
+        assert np.all(np.diff(table.arrival_s) >= 0.0)
+        expected = [*range(100), *range(50), *range(100), *range(100), *range(80)]
+        assert table.prefix_id.tolist() == expected
+    assert not np.array_equal(sent[0].arrival_s, sent[1].arrival_s)
 
 
 def test_a_profile_is_found_by_shape_and_ones_own_comes_first(tmp_path):
@@ -87,6 +112,47 @@ def test_the_command_reports_errors_groups_and_what_it_left_out(tmp_path, capsys
     for part in ("open, unsaturated", "best published simulators", "not replayed, 1 rows"):
         assert part in out
     assert 'src="http' not in page.read_text()
+
+
+def test_rows_far_off_are_held_against_runs_of_the_same(tmp_path, capsys):
+    """Three runs of one thing, one of them slow, and a lone run of another load that is slow as well."""
+    quiet = {"rate_rps": "0.2", "duration_s": "600"}
+    truth = compare(experiment_of(tmp_path / "m.csv", quiet), read_profile(MODEL), 1)[0].simulated["e2e_mean_s"]
+
+    def run_of(name, factor, **changes):
+        return quiet | {"id": f"{name}-s0", "e2e_mean_ms": f"{1e3 * truth * factor}"} | changes
+
+    rows = (
+        run_of("a", 0.99), run_of("b", 1.01, max_num_batched_tokens="8192"), run_of("slow", 1.25),
+        run_of("alone", 1.25, rate_rps="0.1"),
+    )  # fmt: skip
+    path = write(tmp_path / "n.csv", *rows)
+    arguments = ["bench", "validate", "--measurements", str(path), "--replications", "1", "--quiet"]
+    code, out, _ = run([*arguments, "--json"], capsys)
+    assert code == 0
+    found = json.loads(out)
+    cases = {case["id"]: case["metrics"]["e2e_mean_s"]["repeats"] for case in found["cases"]}
+    assert cases["alone-s0"] is None
+    assert cases["slow-s0"] == cases["a-s0"] == cases["b-s0"]
+    expected = {"runs": 3, "lowest": 0.99 * truth, "median": 1.01 * truth, "highest": 1.25 * truth}
+    assert {key: cases["slow-s0"][key] for key in expected} == pytest.approx(expected)
+    assert cases["slow-s0"]["within"]
+    assert sorted(found["far_off"]["cases"]) == ["alone-s0", "slow-s0"]
+    assert found["far_off"]["within_repeats"] == ["slow-s0"]
+    code, out, _ = run(arguments, capsys)
+    assert code == 0
+    assert "2 of 4 rows in which nothing queues are more than 12 % off end to end" in out
+    text = " ".join(out.split())
+    assert re.search(r"alone-s0 -\d+\.\d %: no other run of the same", text)
+    assert re.search(r"slow-s0 -\d+\.\d %: within the .* s of 3 runs of the same, itself among them", text)
+
+
+def test_a_simulation_that_no_run_of_the_same_reaches_is_outside(tmp_path):
+    rows = {"e2e_mean_ms": "1"}, {"id": "b-s0", "e2e_mean_ms": "2"}
+    found, _ = compare_all(read_measurements(write(tmp_path / "m.csv", *rows), ["A"]).experiments, replications=1)
+    repeats = repeats_of(found[0], found, "e2e_mean_s")
+    assert (repeats.lowest, repeats.median, repeats.highest) == pytest.approx((0.001, 0.0015, 0.002))
+    assert not repeats.hold(found[0].simulated["e2e_mean_s"])
 
 
 def test_nothing_to_compare_is_an_error(tmp_path, capsys):

@@ -1,0 +1,55 @@
+"""What is inferred where kernel tables have a gap, held against rows that they have."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from simulator.performance.architecture import read_model
+from simulator.performance.kernel_tables import SYSTEMS, KernelTimes, head_parts
+
+needs_tables = pytest.mark.skipif(
+    not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core"
+)
+#: Sequences and contexts of the tables.
+POINTS = [(sequences, context) for sequences in (8, 16, 32, 64, 128) for context in (256, 512, 1024, 2048, 4096)]
+
+
+def times_of(gpu, heads, kv_heads):
+    model = read_model("llama-3.1-8b").model_copy(update={"heads": heads, "kv_heads": kv_heads})
+    return KernelTimes(model, gpu, 1, "bf16")
+
+
+@pytest.mark.parametrize(("kv_heads", "parts"), [(1, 1), (8, 1), (12, 3), (16, 2), (32, 4), (40, 5), (11, 11)])
+def test_heads_are_cut_into_parts_that_were_timed(kv_heads, parts):
+    assert head_parts(kv_heads) == parts
+    assert kv_heads % parts == 0
+
+
+@needs_tables
+@pytest.mark.parametrize("gpu", SYSTEMS)
+def test_a_part_of_the_heads_and_more_sequences_tell_the_time_of_all(gpu):
+    """Left out: 8 key-value heads, told from 4 and from 2 of them, with and without the query heads cut alike."""
+    cut, kept = [], []
+    for heads in (8, 32):
+        timed = times_of(gpu, heads, 8)
+        truth = np.array([timed.decode_attention_s(*point) for point in POINTS])
+        for parts in (2, 4):
+            for found, part in (
+                (cut, times_of(gpu, heads // parts, 8 // parts)),
+                (kept, times_of(gpu, heads, 8 // parts)),
+            ):
+                told = np.array([part.decode_attention_s(parts * n, context) for n, context in POINTS])
+                found.append(np.mean(np.abs(told / truth - 1.0)))
+    assert np.mean(cut) < 0.06
+    assert np.mean(cut) < np.mean(kept)
+
+
+@needs_tables
+def test_attention_without_groups_is_that_of_a_quarter_of_the_heads():
+    whole, part = times_of("h100-80gb", 32, 32), times_of("h100-80gb", 8, 8)
+    assert whole.decode_attention_s(20, 700) == part.decode_attention_s(80, 700)
+    assert "4 times the sequences with one in 4 of the heads" in whole.notes[0]
+    assert whole.label == "derived"
