@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.engine.record import Outcome
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.engine.record import RunRecord
+    from simulator.engine.record import RequestLog
     from simulator.workload.request import RequestTable
 
 
@@ -36,26 +35,37 @@ class Decided:
     expected_output_tokens: float
 
 
-def decided(record: RunRecord, table: RequestTable, counted: NDArray[np.bool_]) -> tuple[Decided, ...]:
-    """Count the decisions about some of the requests, by backend and reason, in the record's order."""
-    log = record.log
-    answers = _mean_answers(record, table)
-    found = []
-    for target, name in enumerate((*record.backends, "")):
-        sent = counted & (log.target == (target if name else -1)) & (log.decision >= 0)
-        for number, reason in enumerate(record.decisions):
-            chosen = sent & (log.decision == number)
-            if requests := int(chosen.sum()):
-                prompt_tokens = int(table.prompt_tokens[chosen].sum(dtype=np.int64))
-                outputs = float(answers[table.workload[chosen]].sum())
-                found.append(Decided(name, reason, requests, prompt_tokens, outputs))
-    return tuple(found)
+def count_decisions(
+    table: RequestTable, log: RequestLog, workloads: int, backends: int, decisions: int
+) -> NDArray[np.int64]:
+    """Count the decisions of a part of a run; those of its parts add up.
+
+    Returns:
+        Requests and prompt tokens, each by backend they were sent to first, the last for none, decision and workload.
+    """
+    shape = (backends + 1, decisions + 1, workloads)
+    # -1 wraps to the last: no backend, and no decision, which is left out.
+    ways = np.ravel_multi_index((log.target, log.decision, table.workload), shape, mode=("wrap", "wrap", "raise"))
+    counts = [np.bincount(ways, weights, minlength=prod(shape)) for weights in (None, table.prompt_tokens)]
+    return np.reshape(counts, (2, *shape)).astype(np.int64)[:, :, :-1]
 
 
-def _mean_answers(record: RunRecord, table: RequestTable) -> NDArray[np.float64]:
-    """By workload, mean output tokens of its completed requests; 0 without any."""
-    done = record.log.outcome == Outcome.COMPLETED
-    size = len(table.workloads)
-    counts = np.bincount(table.workload[done], minlength=size)
-    tokens = np.bincount(table.workload[done], weights=table.output_tokens[done], minlength=size)
-    return np.divide(tokens, counts, out=np.zeros(size), where=counts > 0)
+def decided(
+    counts: NDArray[np.int64], answers: NDArray[np.float64], backends: tuple[str, ...], decisions: tuple[str, ...]
+) -> tuple[Decided, ...]:
+    """What was decided, by backend and reason, in their order.
+
+    Args:
+        counts: From `count_decisions`.
+        answers: By workload, mean output tokens of its completed requests; 0 without any.
+        backends: Names.
+        decisions: Reasons.
+    """
+    requests, prompt_tokens = counts.sum(axis=-1)
+    outputs = counts[0] @ answers
+    return tuple(
+        Decided(name, reason, int(requests[at]), int(prompt_tokens[at]), float(outputs[at]))
+        for target, name in enumerate((*backends, ""))
+        for number, reason in enumerate(decisions)
+        if requests[at := (target, number)]
+    )

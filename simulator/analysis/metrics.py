@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from simulator.analysis.decisions import Decided, decided
-from simulator.analysis.timeline import Timeline, timeline_of
-from simulator.engine.record import Outcome, Reason
+from simulator.analysis.decisions import Decided, count_decisions, decided
+from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
+from simulator.analysis.sample import Sample
+from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, rows, tally
+from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
+from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.workload.request import COLUMNS, RequestTable
 from simulator.workload.work import Work
 
 if TYPE_CHECKING:
@@ -17,9 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simulator.engine.record import ReplicaLevels, RunRecord
+    from simulator.engine.record import RunRecord
     from simulator.scenario.workloads import Objectives
-    from simulator.workload.request import RequestTable
 
 Saturation = Literal["stable", "backlogged", "overloaded"]
 
@@ -69,21 +72,6 @@ class Group:
         """Share of the requests that have ended which were answered; None when none has."""
         ended = self.arrived - self.outcomes["unfinished"]
         return self.outcomes["completed"] / ended if ended else None
-
-
-@dataclass(frozen=True, slots=True)
-class Utilisation:
-    """How much of a cluster is used, over the measured time, mean over replicas.
-
-    Attributes:
-        busy_fraction: Share of the time in which a step is executing.
-        batch_occupancy: Running sequences over `max_num_seqs`.
-        kv_occupancy: KV blocks in use over all.
-    """
-
-    busy_fraction: float
-    batch_occupancy: float
-    kv_occupancy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +126,116 @@ class RunSummary:
     timeline: Timeline | None = None
 
 
-def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
-    """Mean and quantiles; each quantile is an observed value (`inverted_cdf`)."""
-    if not len(values):
-        return {}
-    found = np.quantile(values, list(QUANTILES.values()), method="inverted_cdf")
-    return {"mean": float(values.mean())} | dict(zip(QUANTILES, map(float, found), strict=True))
+class Summariser:
+    """Summarises a run whose requests come a part at a time, in memory that does not grow with their number."""
+
+    def __init__(
+        self,
+        workloads: tuple[str, ...],
+        backends: tuple[str, ...],
+        decisions: tuple[str, ...],
+        objectives: Mapping[str, Objectives | None],
+        *,
+        horizon_s: float,
+        warm_up_s: float = 0.0,
+        timeline: bool = False,
+    ) -> None:
+        """Begin a summary.
+
+        Args:
+            workloads: Names that `RequestTable.workload` indexes.
+            backends: Names that `RequestLog.backend` and `target` index.
+            decisions: What `RequestLog.decision` indexes.
+            objectives: By workload name.
+            horizon_s: Simulated seconds.
+            warm_up_s: Requests that arrived before are left out, and so is that time.
+            timeline: Whether something can break. Each part but the last then ends at a multiple of 21,600 s.
+        """
+        self._workloads, self._backends, self._decisions = workloads, backends, decisions
+        self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
+        self._waits = [_Waits(objectives.get(name)) for name in workloads]
+        self._all_waits = _Waits(None)
+        none: Any = np.zeros(0, np.int64)
+        no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
+        self._early = self._counted = self._tally(*no_requests)
+        self._sent = self._count_decisions(*no_requests)
+        self._intervals = self._count_intervals(*no_requests) if timeline else None
+
+    def add(self, table: RequestTable, log: RequestLog) -> None:
+        """Take the next requests in order of arrival, about which everything is settled.
+
+        Raises:
+            RuntimeError: They break a law of the engine; a fault of ours.
+        """
+        _check(table, log, int((self._early + self._counted).requests.sum()))
+        if self._intervals is not None:
+            self._intervals += self._count_intervals(table, log)
+        first = int(np.searchsorted(table.arrival_s, self._warm_up_s))
+        self._early += self._tally(rows(table, slice(first)), rows(log, slice(first)))
+        table, log = rows(table, slice(first, None)), rows(log, slice(first, None))
+        self._counted += self._tally(table, log)
+        self._sent += self._count_decisions(table, log)
+        completed = log.outcome == Outcome.COMPLETED
+        workload, latency = table.workload[completed], _latencies(table, log, completed)
+        self._all_waits.add(latency)
+        for number, waits in enumerate(self._waits):
+            members = workload == number
+            waits.add({metric: values[members] for metric, values in latency.items()})
+
+    def finish(self, record: RunRecord) -> RunSummary:
+        """The summary of what was added, and of all there is in the record but its log."""
+        groups = {
+            name: _group(self._counted.of(WORKLOAD, number), self._waits[number])
+            for number, name in enumerate(self._workloads)
+        }
+        return RunSummary(
+            hours=(record.horizon_s - self._warm_up_s) / 3600.0,
+            total=_group(self._counted, self._all_waits),
+            workloads=groups,
+            backends={name: self._use(record, number) for number, name in enumerate(self._backends)},
+            utilisation=utilisation(record, self._warm_up_s),
+            saturation=saturation_of(record, self._counted),
+            wasted_tokens=int(self._counted.wasted_tokens.sum()),
+            preemptions=sum(level.preemptions for level in record.levels),
+            decisions=decided(self._sent, self._mean_answers(), self._backends, self._decisions),
+            timeline=None if self._intervals is None else timeline_of(self._intervals, record, self._workloads),
+        )
+
+    def _tally(self, table: RequestTable, log: RequestLog) -> Tally:
+        return tally(table, log, len(self._workloads), len(self._backends))
+
+    def _count_decisions(self, table: RequestTable, log: RequestLog) -> NDArray[np.int64]:
+        return count_decisions(table, log, len(self._workloads), len(self._backends), len(self._decisions))
+
+    def _count_intervals(self, table: RequestTable, log: RequestLog) -> Intervals:
+        return count_intervals(table, log, len(self._workloads), self._horizon_s)
+
+    def _mean_answers(self) -> NDArray[np.float64]:
+        """By workload, mean output tokens of its completed requests, early ones included; 0 without any."""
+        completed = (self._early + self._counted).of(OUTCOME, Outcome.COMPLETED)
+        requests, tokens = by(WORKLOAD, completed.requests), by(WORKLOAD, completed.output_tokens)
+        return np.divide(tokens, np.maximum(requests, 1))
+
+    def _use(self, record: RunRecord, number: int) -> BackendUse:
+        """What one backend did."""
+        name, first = self._backends[number], int(self._early.requests.sum())
+        taken = self._counted.of(BACKEND, number)
+        burnt = [charge for charge in record.burnt if charge.backend == number and charge.row >= first]
+        return BackendUse(
+            requests=int(taken.requests.sum()),
+            billed_prompt_tokens=int(taken.billed_prompt_tokens.sum()) + sum(one.prompt_tokens for one in burnt),
+            billed_cached_tokens=int(taken.billed_cached_tokens.sum()) + sum(one.cached_tokens for one in burnt),
+            billed_output_tokens=int(taken.billed_output_tokens.sum()) + sum(one.output_tokens for one in burnt),
+            utilisation=utilisation(record, self._warm_up_s, name),
+            replica_hours=replica_hours(record, self._warm_up_s, name),
+            work=_work(taken.of(OUTCOME, Outcome.COMPLETED), self._workloads),
+        )
 
 
 def summarise(
     record: RunRecord, table: RequestTable, objectives: Mapping[str, Objectives | None], warm_up_s: float = 0.0
 ) -> RunSummary:
-    """Summarise a run.
+    """Summarise a run whose requests are all there.
 
     Args:
         record: The run.
@@ -160,165 +246,105 @@ def summarise(
     Raises:
         RuntimeError: The record breaks a law of the engine; a fault of ours.
     """
-    _check(record, table)
-    counted = table.arrival_s >= warm_up_s
-    latency = _latencies(record, table)
-    groups = {
-        name: _group(record, table, latency, counted & (table.workload == number), objectives.get(name))
-        for number, name in enumerate(table.workloads)
-    }
-    log = record.log
-    return RunSummary(
-        hours=(record.horizon_s - warm_up_s) / 3600.0,
-        total=_group(record, table, latency, counted, None),
-        workloads=groups,
-        backends=_backends(record, table, counted, warm_up_s),
-        utilisation=_utilisation(record, warm_up_s),
-        saturation=saturation_of(record, counted),
-        wasted_tokens=int(log.wasted_tokens[counted].sum(dtype=np.int64)),
-        preemptions=sum(level.preemptions for level in record.levels),
-        decisions=decided(record, table, counted),
-        timeline=timeline_of(record, table),
+    summariser = Summariser(
+        table.workloads,
+        record.backends,
+        record.decisions,
+        objectives,
+        horizon_s=record.horizon_s,
+        warm_up_s=warm_up_s,
+        timeline=record.incidents is not None,
+    )
+    summariser.add(table, record.log)
+    return summariser.finish(record)
+
+
+class _Waits:
+    """How long the completed requests of a group took, and how many of them were within its objectives."""
+
+    def __init__(self, objectives: Objectives | None) -> None:
+        self.objectives = objectives
+        limits = () if objectives is None else (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
+        self._limits = {metric: limit_s for metric, limit_s in limits if limit_s is not None}
+        self._samples = {metric: Sample() for metric in METRICS}
+        # Within each limit, and within all of them.
+        self._within = np.zeros(len(self._limits) + 1, np.int64)
+
+    def add(self, latency: dict[str, NDArray[np.float64]]) -> None:
+        """Take the latencies of the next requests, as `_latencies` gives them."""
+        for metric, values in latency.items():
+            self._samples[metric].add(values[~np.isnan(values)])
+        if self._limits:
+            within = [latency[metric] <= limit_s for metric, limit_s in self._limits.items()]
+            self._within += [int(met.sum()) for met in (*within, np.all(within, axis=0))]
+
+    def latency(self) -> dict[str, dict[str, float]]:
+        """By metric, mean and quantiles in seconds; empty without a value."""
+        return {
+            metric: {"mean": sample.mean} | dict(zip(QUANTILES, sample.quantiles([*QUANTILES.values()]), strict=True))
+            if sample.count
+            else {}
+            for metric, sample in self._samples.items()
+        }
+
+    def shares(self, arrived: int) -> tuple[float, float] | tuple[None, None]:
+        """Shares of the arrivals within the hardest limit and within all; None without a limit or an arrival."""
+        if not (self._limits and arrived):
+            return None, None
+        *each, all_of_them = self._within
+        return int(min(each)) / arrived, int(all_of_them) / arrived
+
+
+def _group(counted: Tally, waits: _Waits) -> Group:
+    completed, given_up = counted.of(OUTCOME, Outcome.COMPLETED), counted.of(OUTCOME, *GIVEN_UP)
+    share, goodput = waits.shares(int(counted.requests.sum()))
+    return Group(
+        outcomes={one.name.lower(): count for one, count in zip(Outcome, by(OUTCOME, counted.requests), strict=True)},
+        failed_over=_by_reason(FAILOVER, counted.requests),
+        failed_over_tokens=_by_reason(FAILOVER, completed.prompt_tokens + completed.output_tokens),
+        lost=_by_reason(LOST, given_up.requests),
+        prompt_tokens=int(completed.prompt_tokens.sum()),
+        cached_prompt_tokens=int(completed.cached_tokens.sum()),
+        output_tokens=int(completed.output_tokens.sum()),
+        latency=waits.latency(),
+        share_met=share,
+        goodput=goodput,
+        target_share=None if waits.objectives is None else waits.objectives.share,
     )
 
 
-def _backends(
-    record: RunRecord, table: RequestTable, counted: NDArray[np.bool_], warm_up_s: float
-) -> dict[str, BackendUse]:
-    log, found = record.log, {}
-    for number, name in enumerate(record.backends):
-        taken = counted & (log.backend == number)
-        burnt = [charge for charge in record.burnt if charge.backend == number and counted[charge.row]]
-        found[name] = BackendUse(
-            requests=int(taken.sum()),
-            billed_prompt_tokens=_tokens(log.billed_prompt_tokens[taken]) + sum(one.prompt_tokens for one in burnt),
-            billed_cached_tokens=_tokens(log.cached_tokens[taken & (log.billed_prompt_tokens > 0)])
-            + sum(one.cached_tokens for one in burnt),
-            billed_output_tokens=_tokens(log.billed_output_tokens[taken]) + sum(one.output_tokens for one in burnt),
-            utilisation=_utilisation(record, warm_up_s, name),
-            replica_hours=_replica_hours(record, warm_up_s, name),
-            work=_work(record, table, taken & (log.outcome == Outcome.COMPLETED)),
-        )
-    return found
+def _by_reason(axis: int, counts: NDArray[np.int64]) -> dict[str, int]:
+    return {reason.name.lower(): count for reason, count in zip(Reason, by(axis, counts), strict=True) if reason}
 
 
-def _work(record: RunRecord, table: RequestTable, completed: NDArray[np.bool_]) -> dict[str, Work]:
-    found = {}
-    for number, name in enumerate(table.workloads):
-        members = completed & (table.workload == number)
-        found[name] = Work(
-            requests=int(members.sum()),
-            prompt_tokens=int(table.prompt_tokens[members].sum(dtype=np.int64)),
-            cached_prompt_tokens=int(record.log.cached_tokens[members].sum(dtype=np.int64)),
-            output_tokens=int(table.output_tokens[members].sum(dtype=np.int64)),
-        )
-    return found
+def _work(completed: Tally, workloads: tuple[str, ...]) -> dict[str, Work]:
+    counts = (completed.requests, completed.prompt_tokens, completed.cached_tokens, completed.output_tokens)
+    by_workload = zip(*(by(WORKLOAD, count) for count in counts), strict=True)
+    return {name: Work(*work) for name, work in zip(workloads, by_workload, strict=True)}
 
 
-def _tokens(counts: NDArray[np.int32]) -> int:
-    return int(counts.sum(dtype=np.int64))
-
-
-def _utilisation(record: RunRecord, warm_up_s: float, cluster: str | None = None) -> Utilisation | None:
-    levels = tuple(level for level in record.levels if cluster in (None, level.cluster))
-    return utilisation_of(levels, record.horizon_s, warm_up_s) if levels else None
-
-
-def _replica_hours(record: RunRecord, warm_up_s: float, cluster: str) -> float | None:
-    levels = [level for level in record.levels if level.cluster == cluster]
-    if not levels:
-        return None
-    paid_s = 0.0
-    for level in levels:
-        starts = np.arange(len(level.busy_s)) * level.interval_s
-        lengths = np.minimum(level.interval_s, record.horizon_s - starts)
-        weight = np.clip((starts + lengths - warm_up_s) / lengths, 0.0, 1.0)
-        paid_s += float((weight * (lengths if level.paid_s is None else level.paid_s)).sum())
-    return paid_s / 3600.0
-
-
-def _check(record: RunRecord, table: RequestTable) -> None:
-    """Refuse a record that would turn into silent nonsense: lost requests, completions without their stamps."""
-    log = record.log
+def _check(table: RequestTable, log: RequestLog, before: int) -> None:
+    """Refuse what would turn into silent nonsense: lost requests, completions without their stamps."""
     if len(log.outcome) != len(table):
         raise RuntimeError(f"{len(table)} requests were given, {len(log.outcome)} are accounted for")
     waited_s = log.last_token_s - table.arrival_s
     odd = (log.outcome == Outcome.COMPLETED) & ~((waited_s >= 0.0) & (log.first_token_s <= log.last_token_s))
     if odd.any():
-        raise RuntimeError(f"request {int(odd.argmax())} completed without its tokens, or before it arrived")
+        raise RuntimeError(f"request {before + int(odd.argmax())} completed without its tokens, or before it arrived")
 
 
-def _latencies(record: RunRecord, table: RequestTable) -> dict[str, NDArray[np.float64]]:
-    """Per request, NaN where it has none: TTFT, mean inter-token time of at least two tokens, end to end."""
-    log = record.log
-    between = log.last_token_s - log.first_token_s
-    gaps = table.output_tokens - 1
+def _latencies(table: RequestTable, log: RequestLog, completed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Per completed request: TTFT, mean inter-token time of at least two tokens, else NaN, and end to end."""
+    arrival_s, first_s, last_s = table.arrival_s[completed], log.first_token_s[completed], log.last_token_s[completed]
+    gaps = table.output_tokens[completed] - 1
     return {
-        "ttft_s": log.first_token_s - table.arrival_s,
-        "itl_s": np.divide(between, gaps, out=np.full(len(table), np.nan), where=gaps > 0),
-        "e2e_s": log.last_token_s - table.arrival_s,
+        "ttft_s": first_s - arrival_s,
+        "itl_s": np.divide(last_s - first_s, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0),
+        "e2e_s": last_s - arrival_s,
     }
 
 
-def _group(
-    record: RunRecord,
-    table: RequestTable,
-    latency: dict[str, NDArray[np.float64]],
-    members: NDArray[np.bool_],
-    objectives: Objectives | None,
-) -> Group:
-    log = record.log
-    outcomes = np.bincount(log.outcome[members], minlength=len(Outcome))
-    reasons = np.bincount(log.failover[members], minlength=len(Reason))
-    ended = (log.outcome == Outcome.REJECTED) | (log.outcome == Outcome.TIMED_OUT)
-    lost = np.bincount(log.lost[members & ended], minlength=len(Reason))
-    completed = members & (log.outcome == Outcome.COMPLETED)
-    tokens = table.prompt_tokens[completed] + table.output_tokens[completed]
-    moved = np.bincount(log.failover[completed], weights=tokens, minlength=len(Reason))
-    observed = {name: values[completed] for name, values in latency.items()}
-    observed["itl_s"] = observed["itl_s"][~np.isnan(observed["itl_s"])]
-    share, goodput = _within(observed, int(members.sum()), objectives) if objectives is not None else (None, None)
-    return Group(
-        outcomes={outcome.name.lower(): int(outcomes[outcome]) for outcome in Outcome},
-        failed_over={reason.name.lower(): int(reasons[reason]) for reason in Reason if reason},
-        failed_over_tokens={reason.name.lower(): int(moved[reason]) for reason in Reason if reason},
-        lost={reason.name.lower(): int(lost[reason]) for reason in Reason if reason},
-        prompt_tokens=int(table.prompt_tokens[completed].sum(dtype=np.int64)),
-        cached_prompt_tokens=int(log.cached_tokens[completed].sum(dtype=np.int64)),
-        output_tokens=int(table.output_tokens[completed].sum(dtype=np.int64)),
-        latency={name: quantiles(values) for name, values in observed.items()},
-        share_met=share,
-        goodput=goodput,
-        target_share=None if objectives is None else objectives.share,
-    )
-
-
-def _within(
-    observed: dict[str, NDArray[np.float64]], arrived: int, objectives: Objectives
-) -> tuple[float, float] | tuple[None, None]:
-    """Shares of the arrivals within the hardest limit, and within all of them; None when nothing arrived."""
-    if not arrived:
-        return None, None
-    limits = (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
-    within = [observed[metric] <= limit_s for metric, limit_s in limits if limit_s is not None]
-    return min(int(met.sum()) for met in within) / arrived, int(np.all(within, axis=0).sum()) / arrived
-
-
-def utilisation_of(levels: tuple[ReplicaLevels, ...], horizon_s: float, warm_up_s: float) -> Utilisation:
-    """Utilisation after the warm-up; an interval that the warm-up ends in counts by its share."""
-    busy = batch = blocks = 0.0
-    for level in levels:
-        starts = np.arange(len(level.busy_s)) * level.interval_s
-        ends = np.minimum(starts + level.interval_s, horizon_s)
-        weight = np.clip((ends - warm_up_s) / (ends - starts), 0.0, 1.0)
-        busy += float((weight * level.busy_s).sum())
-        batch += float((weight * level.sequence_s).sum()) / level.max_num_seqs
-        blocks += float((weight * level.kv_block_s).sum()) / level.kv_blocks
-    measured_s = (horizon_s - warm_up_s) * len(levels)
-    return Utilisation(busy / measured_s, batch / measured_s, blocks / measured_s)
-
-
-def saturation_of(record: RunRecord, counted: NDArray[np.bool_]) -> Saturation:
+def saturation_of(record: RunRecord, counted: Tally) -> Saturation:
     """Whether a hosting pattern keeps up with its demand.
 
     *Overloaded*: more than one request in a hundred is refused or given up, or more requests wait in the cluster
@@ -326,18 +352,11 @@ def saturation_of(record: RunRecord, counted: NDArray[np.bool_]) -> Saturation:
     than run over some hour, or more than one request in a hundred has to repeat its call to the API. *Stable*
     otherwise.
     """
-    log, arrived = record.log, max(1, int(counted.sum()))
-    outcome = log.outcome[counted]
-    lost = int(((outcome == Outcome.REJECTED) | (outcome == Outcome.TIMED_OUT)).sum())
-    waiting, running = _levels(record, "waiting_s"), _levels(record, "sequence_s")
+    arrived = max(1, int(counted.requests.sum()))
+    given_up = int(counted.of(OUTCOME, *GIVEN_UP).requests.sum())
+    waiting, running = summed(record, "waiting_s"), summed(record, "sequence_s")
     last = slice(-max(1, len(waiting) // 10), None)
-    if lost / arrived > 0.01 or waiting[last].sum() > running[last].sum():
+    if given_up / arrived > 0.01 or waiting[last].sum() > running[last].sum():
         return "overloaded"
-    repeated = int((log.attempts[counted] > 1).sum())
+    repeated = int(counted.repeated.sum())
     return "backlogged" if (waiting > running).any() or repeated / arrived > 0.01 else "stable"
-
-
-def _levels(record: RunRecord, name: str) -> NDArray[np.float64]:
-    """A level summed over replicas, by interval; empty without a cluster."""
-    rows = [getattr(level, name) for level in record.levels]
-    return np.sum(rows, axis=0) if rows else np.zeros(0)

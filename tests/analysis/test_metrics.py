@@ -1,12 +1,16 @@
 import time
+from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis.metrics import quantiles, summarise, utilisation_of
-from simulator.engine.record import Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
+from simulator.analysis.levels import utilisation_of
+from simulator.analysis.metrics import Summariser, summarise
+from simulator.analysis.tally import rows
+from simulator.engine.record import Charge, Incident, Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
 from simulator.scenario.workloads import Objectives
 from tests.engine.demand import table
 
@@ -91,19 +95,6 @@ def test_no_requests_at_all():
     assert found.workloads["notes"].share_met is None
 
 
-@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=300))
-def test_quantiles_are_observed_and_ordered(values):
-    found = quantiles(np.array(values))
-    ordered = [found[name] for name in ("p50", "p90", "p95", "p99")]
-    assert set(ordered) <= set(values)
-    assert ordered == sorted(ordered)
-    assert sum(value <= found["p99"] for value in values) >= 0.99 * len(values)
-
-
-def test_p99_of_one_to_a_hundred_is_ninety_nine():
-    assert quantiles(np.arange(1.0, 101.0))["p99"] == 99.0
-
-
 def test_each_limit_and_all_limits():
     demand = table([0.0, 100.0, 200.0, 300.0])
     run = record(
@@ -118,6 +109,95 @@ def test_each_limit_and_all_limits():
     assert (found.share_met, found.goodput, found.target_share) == (0.5, 0.25, 0.5)
     only_first = summarise(run, demand, {"notes": Objectives(ttft="2s")}).workloads["notes"]
     assert only_first.share_met == only_first.goodput == 0.5
+
+
+QUARTER_DAY_S = 21_600.0
+LOADS = ("notes", "letters")
+
+
+@st.composite
+def eventful_runs(draw):
+    """A run of two days, of which much went wrong, and where it is cut into parts."""
+    size = draw(st.integers(0, 80))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    cuts = np.sort(draw(st.lists(st.integers(0, 9), max_size=4))) * QUARTER_DAY_S
+    # On the edges of parts too.
+    arrival_s = np.sort(rng.choice(np.linspace(0.0, 9 * QUARTER_DAY_S, 100), size))
+    demand = table(
+        arrival_s,
+        rng.integers(1, 900, size),
+        rng.integers(1, 5, size),
+        workload=rng.integers(0, 2, size),
+        workloads=LOADS,
+    )
+    columns = {
+        "first_token_s": arrival_s + rng.random(size),
+        "last_token_s": arrival_s + 1.0 + rng.random(size),
+        "outcome": rng.integers(0, len(Outcome), size),
+        "failover": rng.integers(0, len(Reason), size),
+        "lost": rng.integers(0, len(Reason), size),
+        "backend": rng.integers(-1, 2, size),
+        "target": rng.integers(-1, 2, size),
+        "decision": rng.integers(-1, 2, size),
+        "attempts": rng.integers(0, 3, size),
+    }
+    tokens = ("cached_tokens", "billed_prompt_tokens", "billed_output_tokens", "wasted_tokens")
+    columns |= {name: rng.integers(0, 3, size) for name in tokens}
+    run = record(demand, 8 * QUARTER_DAY_S, (levels([100.0] * 48),), **columns)
+    burnt = tuple(Charge(0.0, row, int(row % 2), 5, 3, 1) for row in rng.integers(0, size, 3 * (size > 0)).tolist())
+    incident = Incident(0.0, HOUR_S, "outage", "api", "all of it")
+    run = replace(
+        run, backends=("cluster", "api"), decisions=("preferred", "cheap"), incidents=(incident,), burnt=burnt
+    )
+    return demand, run, np.searchsorted(arrival_s, cuts)
+
+
+@given(eventful_runs(), st.sampled_from([0.0, QUARTER_DAY_S, 30_000.0]))
+def test_law_a_run_in_parts_is_summarised_as_the_whole(eventful, warm_up_s):
+    demand, run, cuts = eventful
+    objectives = {"notes": Objectives(ttft="0.5s", end_to_end="1.5s"), "letters": Objectives(end_to_end="1.2s")}
+    summariser = Summariser(
+        LOADS, run.backends, run.decisions, objectives, horizon_s=run.horizon_s, warm_up_s=warm_up_s, timeline=True
+    )
+    for low, high in pairwise([0, *cuts, len(demand)]):
+        summariser.add(rows(demand, slice(low, high)), rows(run.log, slice(low, high)))
+    found = asdict(summariser.finish(replace(run, log=RequestLog.empty(0))))
+    whole = asdict(summarise(run, demand, objectives, warm_up_s))
+    for group, other in zip(groups(found), groups(whole), strict=True):
+        for metric, latency in group["latency"].items():
+            mean, other_mean = latency.pop("mean", 0.0), other["latency"][metric].pop("mean", 0.0)
+            assert mean == pytest.approx(other_mean, rel=1e-12)
+    assert found == whole
+
+
+def groups(summary):
+    return [summary["total"], *summary["workloads"].values()]
+
+
+def test_a_part_that_breaks_the_law_is_told_by_its_row_in_the_run():
+    summariser = Summariser(("notes",), ("cluster",), (), {}, horizon_s=HOUR_S)
+    summariser.add(table([0.0, 1.0]), record(table([0.0, 1.0])).log)
+    demand = table([2.0, 3.0])
+    with pytest.raises(RuntimeError, match="request 3 completed without its tokens"):
+        summariser.add(demand, record(demand, last_token_s=[3.0, np.nan]).log)
+
+
+@pytest.mark.parametrize(("charged", "tokens"), [(1, 0), (2, 5)])
+def test_a_call_that_answered_nobody_is_charged_for_after_the_warm_up(charged, tokens):
+    demand = table([10.0, 20.0, 5000.0])
+    run = replace(record(demand, 2 * HOUR_S), burnt=(Charge(30.0, charged, 0, 5, 3, 1),))
+    assert summarise(run, demand, NO_OBJECTIVES, HOUR_S).backends["cluster"].billed_prompt_tokens == tokens
+
+
+def test_the_timeline_has_the_p99_of_each_interval():
+    demand = table([*np.linspace(0.0, 299.0, 100), 700.0], workload=[0] * 100 + [1], workloads=LOADS)
+    ttft_s = np.array([*range(1, 101), 0.5])
+    run = record(demand, 900.0, first_token_s=demand.arrival_s + ttft_s, last_token_s=900.0)
+    found = summarise(replace(run, incidents=()), demand, {}).timeline
+    assert found.interval_s == 300.0
+    assert found.workloads["notes"].ttft_p99_s == [99.0, None, None]
+    assert found.workloads["letters"].ttft_p99_s == [None, None, 0.5]
+    assert found.workloads["notes"].arrived == [100, 0, 0]
 
 
 def test_warm_up_leaves_out_requests_and_time():

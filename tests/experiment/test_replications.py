@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis.metrics import BackendUse, Group, RunSummary, Utilisation
+from simulator.analysis.levels import Utilisation
+from simulator.analysis.metrics import BackendUse, Group, RunSummary
 from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.replications import replicate, representatives

@@ -1,0 +1,94 @@
+"""Requests and tokens, counted by how they went: what is known of a part of a run adds up to the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+
+from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.workload.request import RequestTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Counts = NDArray[np.int64]
+
+#: Axes of a tally.
+WORKLOAD, BACKEND, OUTCOME, FAILOVER, LOST = range(5)
+#: Outcomes of requests that nobody served.
+GIVEN_UP: Final = (Outcome.REJECTED, Outcome.TIMED_OUT)
+
+_Columns = TypeVar("_Columns", RequestTable, RequestLog)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Requests by workload, backend, `Outcome`, `Reason` of failing over and `Reason` of loss: int64, those five axes.
+
+    Attributes:
+        requests: How many; the last backend is none.
+        repeated: Of those, called an API more than once.
+        prompt_tokens: Their prompt tokens.
+        cached_tokens: Of those, found in a prefix cache.
+        output_tokens: Their output tokens.
+        billed_prompt_tokens: Prompt tokens an API charged for.
+        billed_cached_tokens: Of those, at the price of cached ones.
+        billed_output_tokens: Output tokens an API charged for.
+        wasted_tokens: Tokens a cluster computed in vain.
+    """
+
+    requests: Counts
+    repeated: Counts
+    prompt_tokens: Counts
+    cached_tokens: Counts
+    output_tokens: Counts
+    billed_prompt_tokens: Counts
+    billed_cached_tokens: Counts
+    billed_output_tokens: Counts
+    wasted_tokens: Counts
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def of(self, axis: int, *some: int) -> Tally:
+        """Only the requests of some workloads, backends, outcomes or reasons; there are five axes still."""
+        return Tally(*(np.take(getattr(self, field.name), some, axis) for field in fields(self)))
+
+
+def by(axis: int, counts: Counts) -> list[int]:
+    """Counts along one axis, summed over the others."""
+    return [int(count) for count in counts.sum(axis=tuple(other for other in range(counts.ndim) if other != axis))]
+
+
+def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -> Tally:
+    """Count the requests of a part of a run in which there are so many workloads and backends."""
+    shape = (workloads, backends + 1, len(Outcome), len(Reason), len(Reason))
+    keys = (table.workload, log.backend, log.outcome, log.failover, log.lost)
+    # Backend -1 is none, and wraps to the last.
+    ways = np.ravel_multi_index(keys, shape, mode=("raise", "wrap", "raise", "raise", "raise"))
+    billed = log.billed_prompt_tokens > 0
+
+    def count(weights: NDArray[np.generic] | None = None) -> Counts:
+        # Sums of integers are exact as float64 up to 2**53.
+        return np.bincount(ways, weights, minlength=prod(shape)).astype(np.int64).reshape(shape)
+
+    return Tally(
+        requests=count(),
+        repeated=count(log.attempts > 1),
+        prompt_tokens=count(table.prompt_tokens),
+        cached_tokens=count(log.cached_tokens),
+        output_tokens=count(table.output_tokens),
+        billed_prompt_tokens=count(log.billed_prompt_tokens),
+        billed_cached_tokens=count(log.cached_tokens * billed),
+        billed_output_tokens=count(log.billed_output_tokens),
+        wasted_tokens=count(log.wasted_tokens),
+    )
+
+
+def rows(columns: _Columns, some: slice) -> _Columns:
+    """Some of the requests, in the same memory."""
+    found: dict[str, Any] = {field.name: getattr(columns, field.name) for field in fields(columns)}
+    return replace(columns, **{name: values[some] for name, values in found.items() if name != "workloads"})
