@@ -12,8 +12,8 @@ import numpy as np
 import simpy
 
 from simulator.engine.fleet import Fleet
+from simulator.engine.ledger import Ledger
 from simulator.engine.plan import ReplicaPlan
-from simulator.engine.record import RequestLog
 from simulator.engine.sequence import Sequence
 from simulator.engine.stepwise import StepReport, StepwiseReplica
 from simulator.performance.step_time import LinearStepTime
@@ -198,9 +198,9 @@ def _coalesced(recording: Recording) -> tuple[list[_Fate | None], int]:
     if not config.async_scheduling:
         step_time, launch_s = replace(step_time, base_s=step_time.base_s + launch_s), 0.0
     order = sorted(range(len(recording.inputs)), key=lambda index: recording.inputs[index].arrival)
-    table, log = _table([recording.inputs[index] for index in order]), RequestLog.empty(len(order))
+    ledger = Ledger(_table([recording.inputs[index] for index in order]))
     plan = ReplicaPlan(step_time, config.num_gpu_blocks, launch_s=launch_s)
-    fleet = Fleet(_settings(recording), plan, table, log, replicas=1, horizon_s=1.0)
+    fleet = Fleet(_settings(recording), plan, ledger, replicas=1, horizon_s=1.0)
     aborts = sorted(
         (entry.abort, row)
         for row, entry in enumerate(recording.inputs[index] for index in order)
@@ -214,7 +214,7 @@ def _coalesced(recording: Recording) -> tuple[list[_Fate | None], int]:
         given_up |= {row for _, row in together if fleet.cancel(row, at_s)}
     _run(fleet, len(order), inf)
     fleet.look(inf)
-    rows = zip(*(getattr(log, name).tolist() for name in _Fate._fields), strict=True)
+    rows = zip(*(getattr(ledger.log, name).tolist() for name in _Fate._fields), strict=True)
     fates: list[_Fate | None] = [None] * len(order)
     for row, (index, logged) in enumerate(zip(order, rows, strict=True)):
         if row not in given_up:

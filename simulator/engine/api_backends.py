@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
-    from numpy.typing import NDArray
     from simpy import Environment
 
     from simulator.engine.conditions import Episode
-    from simulator.engine.record import Charge, Loss, RequestLog
+    from simulator.engine.ledger import Ledger
+    from simulator.engine.record import Charge, Loss
     from simulator.scenario.apis import MeteredApi
 
 
@@ -24,8 +24,7 @@ def api_backend(
     env: Environment,
     api: MeteredApi,
     backend: int,
-    output_tokens: NDArray[np.int32],
-    log: RequestLog,
+    ledger: Ledger,
     rng: np.random.Generator,
     on_lost: Callable[[Loss], None] | None = None,
     *,
@@ -35,8 +34,8 @@ def api_backend(
 ) -> ApiBackend | BatchBackend:
     """An API by itself; `ApiBackend` says what the arguments are."""
     if isinstance(api.deployment, Batch):
-        return BatchBackend(env, api, backend, output_tokens, log, rng, on_lost, episodes=episodes)
-    made_of = env, api, backend, output_tokens, log, rng, on_lost
+        return BatchBackend(env, api, backend, ledger, rng, on_lost, episodes=episodes)
+    made_of = env, api, backend, ledger, rng, on_lost
     return ApiBackend(*made_of, episodes=episodes, burnt=burnt, retries_at_most=retries_at_most)
 
 

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
-    from numpy.typing import NDArray
     from simpy import Environment
 
     from simulator.engine.arrival import Arrival
     from simulator.engine.conditions import Episode
-    from simulator.engine.record import RequestLog
+    from simulator.engine.ledger import Ledger
     from simulator.scenario.apis import MeteredApi
 
 
@@ -41,8 +40,7 @@ class BatchBackend:
         env: Simulation environment.
         api: The API's configuration, of a batch deployment.
         backend: Index written to the log.
-        output_tokens: True output length of every request.
-        log: Where outcomes are written.
+        ledger: The requests, and where outcomes are written.
         rng: Stream of this API's turnarounds and errors.
         on_lost: Takes each request it gives up, when that happens; by default that ends the request.
         episodes: Outages and brown-outs: handing in fails, or files take longer.
@@ -53,8 +51,7 @@ class BatchBackend:
         env: Environment,
         api: MeteredApi,
         backend: int,
-        output_tokens: NDArray[np.int32],
-        log: RequestLog,
+        ledger: Ledger,
         rng: np.random.Generator,
         on_lost: Callable[[Loss], None] | None = None,
         *,
@@ -67,8 +64,8 @@ class BatchBackend:
         self._api = api
         self._deployment = deployment
         self._backend = backend
-        self._output_tokens = output_tokens
-        self._log = log
+        self._output_tokens = ledger.table.output_tokens
+        self._log = log = ledger.log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
         self._conditions = Conditions(episodes)

@@ -10,13 +10,12 @@ from simulator.engine.record import Loss, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    import numpy as np
     import simpy
-    from numpy.typing import NDArray
 
     from simulator.engine.arrival import Arrival
     from simulator.engine.fleet import Fleet
     from simulator.engine.forecast import Forecast
+    from simulator.engine.ledger import Ledger
     from simulator.engine.record import ReplicaLevels
 
 _CHUNK = 16_384
@@ -31,7 +30,7 @@ class ClusterBackend:
     Args:
         env: Simulation environment.
         fleet: Its replicas.
-        arrival_s: When each request arrives.
+        ledger: The requests.
         horizon_s: End of the simulation.
         on_lost: Takes each request it did not serve, when that happens.
         on_progress: Called now and then with the simulated seconds so far.
@@ -41,7 +40,7 @@ class ClusterBackend:
         self,
         env: simpy.Environment,
         fleet: Fleet,
-        arrival_s: NDArray[np.float64],
+        ledger: Ledger,
         *,
         horizon_s: float,
         on_lost: Callable[[Loss], None],
@@ -49,22 +48,26 @@ class ClusterBackend:
     ) -> None:
         self._env = env
         self._fleet = fleet
-        self._arrival_s = arrival_s
+        self._ledger = ledger
         self._horizon_s = horizon_s
         self._on_lost = on_lost
         self._on_progress = on_progress
 
-    def serve(self) -> Generator[simpy.Event, object, None]:
-        """The process: serve a chunk of arrivals, pass on the losses one by one, sleep until the next chunk."""
-        env, size = self._env, len(self._arrival_s)
-        for end in range(_CHUNK, size + _CHUNK, _CHUNK):
-            until_s = self._horizon_s if end >= size else min(self._horizon_s, float(self._arrival_s[end]))
-            for loss in self._fleet.run(end if end < size else size, until_s):
+    def serve(self, rows: slice, until_s: float) -> Generator[simpy.Event, object, None]:
+        """Serve some arrivals, the next of which comes no sooner than `until_s`.
+
+        A chunk at a time: serve it, pass on the losses one by one, sleep until the next chunk.
+        """
+        env, arrival_s = self._env, self._ledger.table.arrival_s
+        for begin in range(rows.start, max(rows.stop, rows.start + 1), _CHUNK):
+            end = min(begin + _CHUNK, rows.stop)
+            next_s = min(self._horizon_s, until_s if end == rows.stop else float(arrival_s[end]))
+            for loss in self._fleet.run(end, next_s):
                 yield env.timeout(max(0.0, loss.at_s - env.now))
                 self._on_lost(loss)
-            yield env.timeout(max(0.0, until_s - env.now))
+            yield env.timeout(max(0.0, next_s - env.now))
             if self._on_progress is not None:
-                self._on_progress(until_s)
+                self._on_progress(next_s)
 
     def close(self) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""

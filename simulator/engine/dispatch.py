@@ -257,7 +257,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.chain = sequence.resumable = NONE
     sequence.finishing = False
     if s.prefix[index] >= 0 and settings.prefix_caching:
-        sequence.chain = r * settings.prefixes + s.prefix[index]
+        sequence.chain = s.prefix[index] * settings.replicas + r
         sequence.shared_blocks = min(int(s.prefix_tokens[index]), prompt) // settings.block_size
     enlist(s, slot)
     submit(s, r, slot)

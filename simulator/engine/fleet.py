@@ -9,21 +9,22 @@ import numpy as np
 
 from simulator.engine import dispatch, state
 from simulator.engine.monitor import INTERVAL_S
+from simulator.engine.prefix_numbers import PrefixNumbers
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.state import NONE, UNLIMITED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from simulator.engine.ledger import Ledger
     from simulator.engine.plan import ReplicaPlan
-    from simulator.engine.record import RequestLog
     from simulator.scenario.patterns import EngineSettings
-    from simulator.workload.request import RequestTable
 
 _SLOTS = 1024
 _LOSSES = 1024
+_DEMAND = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
 _STAMPS = (
     "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
     "preemptions", "wasted_tokens",
@@ -45,13 +46,12 @@ class ReplicaView(NamedTuple):
 
 
 class Fleet:
-    """Identical replicas that serve a table of requests.
+    """Identical replicas that serve the requests of a ledger.
 
     Args:
         engine: vLLM's settings.
         plan: What a replica is made of.
-        table: The requests.
-        log: Where their stamps are written.
+        ledger: The requests, and where their stamps are written.
         replicas: How many there are.
         horizon_s: End of the simulation.
         timeout_s: A request not finished after this long is given up; never when absent.
@@ -66,8 +66,7 @@ class Fleet:
         self,
         engine: EngineSettings,
         plan: ReplicaPlan,
-        table: RequestTable,
-        log: RequestLog,
+        ledger: Ledger,
         *,
         replicas: int,
         horizon_s: float,
@@ -86,10 +85,12 @@ class Fleet:
         settings[0].overflows = overflows
         settings[0].backend = backend
         settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
-        demand = _demand(table, by_priority=engine.policy == "priority")
-        leave = [True] * len(table.workloads) if may_leave is None else may_leave
-        self._state = _empty(settings, engine, plan, demand, log, leave, replicas)
+        leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
+        self._table = ledger.table
+        self._prefixes = PrefixNumbers()
+        self._state = _empty(settings, engine, plan, ledger, leave, replicas)
         self._add_slots(_SLOTS)
+        ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.
         self._watch_s, self._lost = self._state.fleet["watch_s"], self._state.fleet["losses"]
         self._closed = self._state.replicas["closed"]
@@ -105,6 +106,12 @@ class Fleet:
         yield from self.losses()
         if why == dispatch.LOST:
             yield from self.run(end, until_s)
+
+    def first_open(self, now_s: float) -> int:
+        """The first row for which a replica has something left to do, its client gone or not; past all for none."""
+        self.look(now_s)
+        rows = self._state.sequences["index"]
+        return int(rows.min(where=rows != NONE, initial=UNLIMITED))
 
     def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
         """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
@@ -246,6 +253,30 @@ class Fleet:
             cluster=self._name,
         )
 
+    def _expect(self, rows: slice) -> None:
+        """Make ready for requests that may be sent here: rank their priorities, number their prefixes."""
+        s, table = self._state, self._table
+        settings, replicas = s.settings[0], self.size
+        s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
+        self._forget_prefixes()
+        s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
+        settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
+        s.replace("queues", _grown(s.queues, (replicas, settings.ranks), _no_queues))
+        s.replace("chains", _grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
+        longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
+        seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
+        s.replace("copies", _grown(s.copies, (replicas, seats, shared), np.zeros))
+
+    def _forget_prefixes(self) -> None:
+        """Prefixes of which no block is kept and that no request in the cluster has need no number."""
+        sequences = self._state.sequences
+        chains = self._state.chains.reshape(-1, self.size)
+        kept = ((chains["cached"] > 0) | (chains["first_run"] != NONE) | (chains["first_holder"] != NONE)).any(axis=1)
+        named = sequences["chain"][(sequences["index"] != NONE) & (sequences["chain"] != NONE)]
+        kept[named // self.size] = True
+        chains[~kept] = _no_chains(())
+        self._prefixes.forget(np.flatnonzero(~kept).tolist())
+
     def _add_slots(self, count: int) -> None:
         old, fleet = self._state.sequences, self._state.fleet[0]
         sequences = np.zeros(len(old) + count, state.SEQUENCE)
@@ -254,6 +285,7 @@ class Fleet:
         added = sequences[len(old) :]
         added["next"] = np.arange(len(old) + 1, len(sequences) + 1)
         added["next"][-1] = fleet.free_slot
+        added["index"] = NONE
         fleet.free_slot = len(old)
         self._state.replace("sequences", sequences)
 
@@ -273,23 +305,11 @@ def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> 
     settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
 
 
-def _demand(table: RequestTable, *, by_priority: bool) -> dict[str, NDArray[Any]]:
-    """Columns of the table, with priorities as ranks and prefixes as small numbers."""
-    rank, prefix = np.zeros(len(table), np.int16), table.prefix_id
-    if by_priority and len(table):
-        rank += table.priority - table.priority.min()
-    if prefix.max(initial=-1) >= len(table):
-        prefix = np.where(prefix < 0, -1, np.unique(prefix, return_inverse=True)[1])
-    names = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
-    return {name: getattr(table, name) for name in names} | {"rank": rank, "prefix": prefix}
-
-
 def _empty(
     settings: NDArray[Any],
     engine: EngineSettings,
     plan: ReplicaPlan,
-    demand: dict[str, NDArray[Any]],
-    log: RequestLog,
+    ledger: Ledger,
     may_leave: Sequence[bool],
     replicas: int,
 ) -> State:
@@ -297,16 +317,9 @@ def _empty(
     blocks, seqs = plan.num_gpu_blocks - 1, engine.max_num_seqs
     settings["replicas"], settings["losses"] = replicas, _LOSSES
     settings["hours"] = max(1, ceil(settings[0].horizon_s / INTERVAL_S))
-    settings["ranks"] = demand["rank"].max(initial=0) + 1
-    settings["prefixes"] = demand["prefix"].max(initial=-1) + 1
-    shared = int(demand["prefix_tokens"].max(initial=0)) // engine.block_size if engine.prefix_caching else 0
     fleet = np.zeros(1, state.FLEET)
     fleet["free_slot"] = fleet["free_run"] = fleet["first_active"] = fleet["last_active"] = NONE
     fleet["seen_s"], fleet["watch_s"] = -inf, inf
-    queues = np.zeros((replicas, settings[0].ranks), state.QUEUE)
-    queues["first"] = queues["last"] = NONE
-    chains = np.zeros(replicas * settings[0].prefixes, state.CHAIN)
-    chains["first_run"] = chains["first_holder"] = NONE
     seats = np.zeros((replicas, seqs), state.SEAT)
     seats["free"] = np.arange(seqs)
     batches, dense_s = _step_time(settings, engine, plan)
@@ -317,19 +330,42 @@ def _empty(
         sequences=np.zeros(0, state.SEQUENCE),
         seats=seats,
         boundaries=np.zeros((replicas, engine.block_size), np.int64),
-        queues=queues,
-        chains=chains,
+        queues=_no_queues((replicas, 0)),
+        chains=_no_chains((0,)),
         # A prefix that starts to be kept block by block needs one more for a moment.
         runs=np.zeros(replicas * blocks + 1, state.RUN),
-        copies=np.zeros((replicas, seqs, shared), np.int64),
+        copies=np.zeros((replicas, seqs, 0), np.int64),
         batches=batches,
         dense_s=dense_s,
         levels=np.zeros((replicas, settings[0].hours), state.LEVELS),
         losses=np.zeros(_LOSSES, state.LOSS),
         may_leave=np.array(may_leave, np.bool_),
-        **demand,
-        **{name: getattr(log, name) for name in _STAMPS},
+        rank=ledger.column(np.int16),
+        prefix=ledger.column(np.int32),
+        **{name: getattr(ledger.table, name) for name in _DEMAND},
+        **{name: getattr(ledger.log, name) for name in _STAMPS},
     )
+
+
+def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
+    made = np.zeros(shape, state.QUEUE)
+    made["first"] = made["last"] = NONE
+    return made
+
+
+def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
+    made = np.zeros(shape, state.CHAIN)
+    made["first_run"] = made["first_holder"] = NONE
+    return made
+
+
+def _grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:
+    """An array that is larger in some direction, or itself."""
+    if old.shape == shape:
+        return old
+    made = blank(shape)
+    made[tuple(slice(size) for size in old.shape)] = old
+    return made
 
 
 def _replicas(count: int, blocks: int) -> NDArray[Any]:

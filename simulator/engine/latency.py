@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from simulator.engine.arrival import Arrival
     from simulator.scenario.apis import MeteredApi, UsageTier
 
@@ -19,20 +21,28 @@ class Latency:
 
     Args:
         api: The API's configuration.
-        rng: One draw of each for the first call of every request; later calls draw anew.
-        size: Number of requests.
+        rng: Stream of the latencies of later calls.
+        ttft_s: By request, room for what is drawn for its first call.
+        token_s: The same for each further token.
     """
 
-    def __init__(self, api: MeteredApi, rng: np.random.Generator, size: int) -> None:
+    def __init__(
+        self, api: MeteredApi, rng: np.random.Generator, ttft_s: NDArray[np.float64], token_s: NDArray[np.float64]
+    ) -> None:
         if api.ttft is None or api.output_tokens_per_s is None:
             raise ValueError(f"{api.model} has no latencies")
         self._tier, self._delay_s = api.usage_tier, api.network_delay
         self._ttft, self._speed = api.ttft, api.output_tokens_per_s
         self._rng = rng
-        self._ttft_s = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
-        self._token_s = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+        self._ttft_s, self._token_s = ttft_s, token_s
         self._month = 0
         self._tokens = 0
+
+    def draw(self, rows: slice, rng: np.random.Generator) -> None:
+        """Draw for the first calls of these requests."""
+        size = rows.stop - rows.start
+        self._ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
+        self._token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
 
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float

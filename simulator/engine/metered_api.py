@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from simulator.engine.conditions import Conditions
 from simulator.engine.latency import Latency
 from simulator.engine.leaky_bucket import LeakyBucket
@@ -17,14 +19,12 @@ from simulator.scenario.apis import Provisioned
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from simpy import Environment
 
     from simulator.engine.arrival import Arrival
     from simulator.engine.conditions import Episode
+    from simulator.engine.ledger import Ledger
     from simulator.engine.rate_limit import Admission
-    from simulator.engine.record import RequestLog
     from simulator.scenario.apis import MeteredApi
 
 
@@ -75,8 +75,7 @@ class ApiBackend:
         env: Simulation environment.
         api: The API's configuration.
         backend: Index written to the log.
-        output_tokens: True output length of every request.
-        log: Where outcomes are written.
+        ledger: The requests, and where outcomes are written.
         rng: Stream of this API's latencies and errors; one draw of each per request, so that hosting patterns
             that send the same request to the same API see the same latency.
         on_lost: Takes each request it refused for good, when that happens; by default that ends the request.
@@ -93,8 +92,7 @@ class ApiBackend:
         env: Environment,
         api: MeteredApi,
         backend: int,
-        output_tokens: NDArray[np.int32],
-        log: RequestLog,
+        ledger: Ledger,
         rng: np.random.Generator,
         on_lost: Callable[[Loss], None] | None = None,
         *,
@@ -105,8 +103,8 @@ class ApiBackend:
         self._env = env
         self._api = api
         self._backend = backend
-        self._output_tokens = output_tokens
-        self._log = log
+        self._output_tokens = ledger.table.output_tokens
+        self._log = log = ledger.log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
         self._burnt = [] if burnt is None else burnt
@@ -115,10 +113,18 @@ class ApiBackend:
         self._admission = admission_of(api)
         self._cache = CachedPrefixes(api.prompt_cache) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
-        self._latency = Latency(api, rng, len(output_tokens))
-        self._luck = rng.random(len(output_tokens))
+        self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64))
+        self._luck = ledger.column(np.float64)
+        ledger.follow(self._expect)
         self._spillover: ApiBackend | None = None
         self._spills: Sequence[bool] = ()
+
+    def _expect(self, rows: slice) -> None:
+        """Draw for requests that may be sent here."""
+        # Retries take from the stream, so what comes later has one of its own in which all patterns draw the same.
+        rng = self._rng.spawn(1)[0] if rows.start else self._rng
+        self._latency.draw(rows, rng)
+        self._luck[rows] = rng.random(rows.stop - rows.start)
 
     def spill_to(self, other: ApiBackend, allowed: Sequence[bool]) -> None:
         """Have another API take at once what this one refuses or fails, before its client hears of it.

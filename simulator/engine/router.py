@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from simulator.engine.backend import Backend
-    from simulator.engine.record import Loss, RequestLog
+    from simulator.engine.ledger import Ledger
+    from simulator.engine.record import Loss
     from simulator.scenario.routing import Routing
-    from simulator.workload.request import RequestTable
 
 
 class OverflowRouter:
@@ -23,25 +23,22 @@ class OverflowRouter:
 
     Args:
         api: The API.
-        table: The requests.
+        ledger: The requests, and where the reason of each failover is written.
         routing: The thresholds.
-        log: Where the reason of each failover is written.
         may_leave: By workload, whether its requests may go to the API; all may when absent.
     """
 
     def __init__(
         self,
         api: Backend,
-        table: RequestTable,
+        ledger: Ledger,
         routing: Routing,
-        log: RequestLog,
         may_leave: Sequence[bool] | None,
     ) -> None:
         self._api = api
-        self._table = table
+        self._table, self._log = ledger.table, ledger.log
         self._routing = routing
-        self._log = log
-        self._may_leave = [True] * len(table.workloads) if may_leave is None else may_leave
+        self._may_leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
 
     def lost(self, loss: Loss) -> None:
         """Send a request the cluster did not serve to the API, or write down how it ended."""

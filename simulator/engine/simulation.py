@@ -1,11 +1,16 @@
-"""One replication of one hosting pattern, from the first arrival to the horizon."""
+"""One replication of one hosting pattern, from the first arrival to the horizon.
+
+Where one cluster, one API or a cluster with an API behind it serves the requests, they may come in parts: each is drawn
+when the one before it has been served, and what is settled by then is handed on. So a year needs no more memory than
+five weeks. Every other pattern has all its requests in memory.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import simpy
@@ -14,29 +19,34 @@ from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import ClusterBackend
 from simulator.engine.faults import timetable
 from simulator.engine.gateway import Gateway
+from simulator.engine.ledger import Ledger
 from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
 from simulator.engine.router import OverflowRouter
 from simulator.engine.site import Site
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
+from simulator.workload.request import RequestTable, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import ReplicaLevels
     from simulator.scenario.patterns import HostingPattern
-    from simulator.workload.request import RequestTable
 
+    #: Requests, and when those of the next part begin to arrive.
+    Part = tuple[RequestTable, float]
     #: Ends a simulation: levels by replica, and what decisions were made.
     Close = Callable[[], tuple[tuple[ReplicaLevels, ...], tuple[str, ...]]]
+    #: Takes the next requests in order of arrival, what became of them, and what `log.decision` indexes.
+    OnSettled = Callable[[RequestTable, RequestLog, tuple[str, ...]], None]
 
 _CHUNK = 16_384
 
 
 def simulate(
     pattern: HostingPattern,
-    table: RequestTable,
+    table: RequestTable | Iterable[Part],
     *,
     horizon_s: float,
     seed: int,
@@ -47,13 +57,15 @@ def simulate(
     moments_s: Callable[[str], Sequence[float]] = after_start_s,
     plan: ReplicaPlan | None = None,
     one_by_one: bool = False,
+    room: int | None = None,
+    on_settled: OnSettled | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> RunRecord:
-    """Simulate a table of requests on one hosting pattern.
+    """Simulate requests on one hosting pattern.
 
     Args:
         pattern: The hosting pattern.
-        table: Requests; arrivals beyond the horizon are ignored.
+        table: Requests, or parts of them one after the other; arrivals beyond the horizon are ignored.
         horizon_s: When the simulation ends; what is under way then is unfinished.
         seed: Root of the random streams.
         replication: Number of the replication.
@@ -63,17 +75,20 @@ def simulate(
         moments_s: When a moment of the scenario is, in seconds; by default only such as `+36h` are known.
         plan: Replaces the measured replica, for tests and what-if questions.
         one_by_one: Take the general path where the faster one would do too; the result is the same.
+        room: No fewer than the requests of all parts together; parts need it.
+        on_settled: Takes the requests bit by bit, as soon as nothing more will happen to them; the record then has an
+            empty log. What it gets it must not keep.
         on_progress: Called now and then with the simulated seconds so far.
 
     Raises:
         ProfileNotFound: See `replica_plan`.
         InfeasibleCluster: See `replica_plan`.
     """
-    env = simpy.Environment()
-    log = RequestLog.empty(len(table))
-    permits = _permits(pattern, table.workloads, may_leave, allowed_backends)
+    parts = iter([(table, horizon_s)] if isinstance(table, RequestTable) else table)
+    first, until_s = next(parts)
+    permits = _permits(pattern, first.workloads, may_leave, allowed_backends)
     names, hosted, routing = pattern.backend_names, tuple(pattern.hosted), pattern.routing
-    orders = [routing.order(workload, hosted, tuple(pattern.metered)) for workload in table.workloads]
+    orders = [routing.order(workload, hosted, tuple(pattern.metered)) for workload in first.workloads]
     may_use = [
         tuple(number for name in order if permits(workload, number := names.index(name)))
         for workload, order in enumerate(orders)
@@ -84,16 +99,38 @@ def simulate(
     ]
     limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
     faults = timetable(pattern, horizon_s=horizon_s, seed=seed, replication=replication, moments_s=moments_s)
+    all_at_once = _is_plain(pattern, may_use) and not one_by_one
+    if not all_at_once:
+        first, until_s = joined([first, *(part for part, _ in parts)]), horizon_s
+    ledger = Ledger(first, None if until_s >= horizon_s else room)
     when = horizon_s, seed, replication
-    site = Site(env, pattern, table, log, may_use, fallback, limits, *when, plan, faults, moments_s, permits)
-    all_at_once = _is_plain(site) and not one_by_one
-    close = _all_at_once(site, on_progress) if all_at_once else _one_by_one(site, on_progress)
-    env.run(until=horizon_s)
+    site = Site(
+        simpy.Environment(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits
+    )
+
+    def settle(below: int, decisions: tuple[str, ...]) -> None:
+        if on_settled is not None:
+            on_settled(*ledger.unsettled(below), decisions)
+            ledger.settle(below)
+
+    rest = _written(ledger, until_s, parts)
+    close = _all_at_once(site, rest, settle, on_progress) if all_at_once else _one_by_one(site, on_progress)
+    site.env.run(until=horizon_s)
     levels, decisions = close()
-    _close(log, horizon_s)
+    _close(ledger.unsettled(ledger.known)[1], horizon_s)
+    settle(ledger.known, decisions)
     incidents = tuple(faults.incidents) if pattern.varies else None
     burnt = tuple(charge for charge in site.burnt if charge.at_s <= horizon_s)
+    log = ledger.unsettled(ledger.known)[1]
     return RunRecord(names, horizon_s, log, levels, decisions, incidents, burnt)
+
+
+def _written(ledger: Ledger, until_s: float, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:
+    """Rows of one part after the other, the first of which is written already, and when the next one begins."""
+    yield slice(0, ledger.known), until_s
+    for part, end_s in parts:
+        ledger.add(part)
+        yield slice(ledger.known - len(part), ledger.known), end_s
 
 
 def _permits(
@@ -109,14 +146,13 @@ def _permits(
     return lambda workload, backend: allowed[workload][backend] and (backend < hosted or leaves[workload])
 
 
-def _is_plain(site: Site) -> bool:
+def _is_plain(pattern: HostingPattern, may_use: Sequence[tuple[int, ...]]) -> bool:
     """Whether it is one cluster, one API, or one cluster with one API behind it."""
-    pattern = site.pattern
     if len(pattern.hosted) > 1 or len(pattern.metered) > 1 or _needs_gateway(pattern):
         return False
     if pattern.hosted and pattern.metered:
-        return set(site.may_use) <= {(0,), (0, 1)}
-    return set(site.may_use) <= {(0,)} and pattern.routing == Overflow()
+        return set(may_use) <= {(0,), (0, 1)}
+    return set(may_use) <= {(0,)} and pattern.routing == Overflow()
 
 
 def _needs_gateway(pattern: HostingPattern) -> bool:
@@ -125,29 +161,70 @@ def _needs_gateway(pattern: HostingPattern) -> bool:
     return pattern.varies or not plain or routing.breaker is not None or routing.hedge is not None
 
 
-def _all_at_once(site: Site, on_progress: Callable[[float], None] | None) -> Close:
-    """Have the only cluster serve the table itself: the faster path."""
-    pattern, table, log = site.pattern, site.table, site.log
-    log.target[table.arrival_s < site.horizon_s] = 0
-    log.decision[:] = log.target
-    if not pattern.hosted:
-        site.env.process(_arrivals(site.env, table, site.api(0).submit, on_progress))
-        return lambda: ((), ("preferred",))
-    routing = pattern.routing if pattern.metered else None
+class _Server(NamedTuple):
+    """The only backend that requests are sent to first.
+
+    Attributes:
+        serve: Process that serves some rows, the next of which arrives no sooner than a moment.
+        first_open: First row for which it has something left to do at a moment.
+        close: Ends the simulation; levels by replica.
+        decisions: What `log.decision` indexes.
+    """
+
+    serve: Callable[[slice, float], Generator[simpy.Event, object, None]]
+    first_open: Callable[[float], int]
+    close: Callable[[], tuple[ReplicaLevels, ...]]
+    decisions: tuple[str, ...]
+
+
+def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
+    """The only cluster, with an API behind it or none."""
+    ledger, routing = site.ledger, site.pattern.routing if site.pattern.metered else None
     leaves = [len(backends) > 1 for backends in site.may_use]
     fleet = site.fleet(0, site.replica_plan(0), overflows=routing is not None, may_leave=leaves)
-    on_lost = OverflowRouter(site.api(1), table, routing, log, leaves).lost if routing else partial(write_loss, log)
+    router = OverflowRouter(site.api(1), ledger, routing, leaves) if routing else None
+    on_lost = router.lost if router else partial(write_loss, site.log)
     cluster = ClusterBackend(
-        site.env, fleet, table.arrival_s, horizon_s=site.horizon_s, on_lost=on_lost, on_progress=on_progress
+        site.env, fleet, ledger, horizon_s=site.horizon_s, on_lost=on_lost, on_progress=on_progress
     )
-    site.env.process(cluster.serve())
-    return lambda: (cluster.close(), ("preferred", "next with room", "no room anywhere"))
+    decisions = "preferred", "next with room", "no room anywhere"
+    return _Server(cluster.serve, fleet.first_open, cluster.close, decisions)
+
+
+def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
+    serve = partial(_arrivals, site.env, site.table, site.api(0).submit, on_progress)
+    # What an API has done with a request is written when that ends, and not touched again.
+    return _Server(serve, lambda _: site.ledger.known, lambda: (), ("preferred",))
+
+
+def _all_at_once(
+    site: Site,
+    parts: Iterator[tuple[slice, float]],
+    settle: Callable[[int, tuple[str, ...]], None],
+    on_progress: Callable[[float], None] | None,
+) -> Close:
+    """Have one backend serve whole parts: the faster path."""
+    ledger, log = site.ledger, site.log
+    server = (_only_cluster if site.pattern.hosted else _only_api)(site, on_progress)
+
+    def work() -> Generator[simpy.Event, object, None]:
+        for rows, until_s in parts:
+            log.target[rows] = np.where(site.table.arrival_s[rows] < site.horizon_s, 0, -1)
+            log.decision[rows] = log.target[rows]
+            yield from server.serve(rows, until_s)
+            if until_s < site.horizon_s:
+                now_s = site.env.now
+                settle(min(server.first_open(now_s), ledger.first_open(now_s)), server.decisions)
+
+    site.env.process(work())
+    return lambda: (server.close(), server.decisions)
 
 
 def _one_by_one(site: Site, on_progress: Callable[[float], None] | None) -> Close:
     """Ask a gateway at each arrival: the general path."""
     gateway = Gateway(site)
-    site.env.process(_arrivals(site.env, site.table, gateway.take, on_progress))
+    everything = slice(0, len(site.table)), site.horizon_s
+    site.env.process(_arrivals(site.env, site.table, gateway.take, on_progress, *everything))
     return lambda: (gateway.close(), gateway.decisions)
 
 
@@ -156,21 +233,24 @@ def _arrivals(
     table: RequestTable,
     route: Callable[[Arrival], None],
     on_progress: Callable[[float], None] | None,
+    rows: slice,
+    until_s: float,
 ) -> Generator[simpy.Event, object, None]:
-    """Wake at each arrival and hand it over; columns become Python numbers a chunk at a time."""
-    for start in range(0, len(table), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    """Wake at each arrival and hand it over, in the end wait; columns become Python numbers a chunk at a time."""
+    for start in range(rows.start, rows.stop, _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, rows.stop))
         columns = (
             table.workload, table.prompt_tokens, table.max_tokens, table.prefix_id, table.prefix_tokens, table.priority
         )  # fmt: skip
-        chunk = zip(table.arrival_s[rows].tolist(), *(column[rows].tolist() for column in columns), strict=True)
-        for index, (arrival_s, *facts) in enumerate(chunk, start):
+        requests = zip(table.arrival_s[chunk].tolist(), *(column[chunk].tolist() for column in columns), strict=True)
+        for index, (arrival_s, *facts) in enumerate(requests, start):
             delay_s = arrival_s - env.now
             if delay_s > 0.0:
                 yield env.timeout(delay_s)
             route(Arrival(index, *facts))
         if on_progress is not None:
             on_progress(env.now)
+    yield env.timeout(max(0.0, until_s - env.now))
 
 
 def _close(log: RequestLog, horizon_s: float) -> None:

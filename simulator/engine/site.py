@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.batch_api import BatchBackend
     from simulator.engine.faults import Timetable
+    from simulator.engine.ledger import Ledger
     from simulator.engine.metered_api import ApiBackend
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import Charge, Loss, RequestLog
@@ -31,8 +32,7 @@ class Site:
     Attributes:
         env: Simulation environment.
         pattern: The hosting pattern.
-        table: The requests.
-        log: Where what becomes of them is written.
+        ledger: The requests, and where what becomes of them is written.
         may_use: By workload, the backends it may use, the preferred first.
         fallback: By workload, the cluster that takes it when it would have to wait; None for none.
         ttft_limit_s: By workload, the time to first token its users accept; infinite where they do not say.
@@ -48,8 +48,7 @@ class Site:
 
     env: simpy.Environment
     pattern: HostingPattern
-    table: RequestTable
-    log: RequestLog
+    ledger: Ledger
     may_use: Sequence[tuple[int, ...]]
     fallback: Sequence[int | None]
     ttft_limit_s: Sequence[float]
@@ -61,6 +60,16 @@ class Site:
     moments_s: Callable[[str], Sequence[float]]
     permits: Callable[[int, int], bool]
     burnt: list[Charge] = field(default_factory=list)
+
+    @property
+    def table(self) -> RequestTable:
+        """The requests."""
+        return self.ledger.table
+
+    @property
+    def log(self) -> RequestLog:
+        """What becomes of them."""
+        return self.ledger.log
 
     def replica_plan(self, number: int) -> ReplicaPlan:
         """What the replicas of a cluster are made of.
@@ -80,8 +89,7 @@ class Site:
         return Fleet(
             cluster.engine,
             plan,
-            self.table,
-            self.log,
+            self.ledger,
             replicas=cluster.replicas,
             horizon_s=self.horizon_s,
             timeout_s=routing.timeout_s or cluster.request_timeout,
@@ -101,8 +109,7 @@ class Site:
             self.env,
             api,
             number,
-            self.table.output_tokens,
-            self.log,
+            self.ledger,
             rng,
             on_lost,
             episodes=episodes,

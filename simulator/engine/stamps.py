@@ -99,5 +99,6 @@ def aborted(s: State, slot: int, tokens: int) -> None:
 def _free(s: State, slot: int) -> None:
     if s.sequences[slot].resumable != NONE:
         s.runs[s.sequences[slot].resumable].owner = NONE
+    s.sequences[slot].index = NONE
     s.sequences[slot].next = s.fleet[0].free_slot
     s.fleet[0].free_slot = slot

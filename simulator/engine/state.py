@@ -30,7 +30,7 @@ def _record(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = _record(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight backend blocks replicas ranks prefixes hours losses""",
+        queue_limit max_in_flight backend blocks replicas ranks hours losses""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
     b1="prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear",
@@ -43,7 +43,7 @@ FLEET = _record(
     f8="seen_s watch_s",
 )
 
-#: A request in the cluster.
+#: A request in the cluster. `index` is its row, NONE in a free slot.
 #:
 #: `total_tokens` are those whose KV is ever computed: the last output token is never fed back. `known_tokens` is the
 #: prompt plus the output scheduled so far, what must be computed before a token is sampled. `computed_tokens` is
@@ -125,7 +125,7 @@ class State:
         seats: `SEAT` by replica and position.
         boundaries: By replica and decode clock modulo the block size: decoding sequences that need a block then.
         queues: `QUEUE` by replica and rank of priority.
-        chains: `CHAIN` by replica and prefix.
+        chains: `CHAIN` by prefix and replica.
         runs: `RUN` of all replicas.
         copies: By replica, seat and block: the run it holds, of a prefix that is kept block by block.
         batches: `BATCH` by sequences.

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from simulator.engine.arrival import Arrival
 from simulator.engine.batch_api import BatchBackend
 from simulator.engine.conditions import Episode
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.ledger import Ledger
+from simulator.engine.record import Outcome, Reason
 from simulator.scenario.apis import MeteredApi
 from tests.engine.demand import table
 
@@ -22,9 +23,10 @@ def run(requests, episodes=(), until_s=400 * H, retries=None, lost=None, **deplo
     api = MeteredApi.model_validate(
         {"model": "azure/gpt-4o", "deployment": {"kind": "batch", **settings}, "retries": retries or {}}
     )
-    env, log = simpy.Environment(), RequestLog.empty(len(requests))
+    env, ledger = simpy.Environment(), Ledger(requests)
+    log = ledger.log
     on_lost = None if lost is None else lost.append
-    one = BatchBackend(env, api, 2, requests.output_tokens, log, np.random.default_rng(1), on_lost, episodes=episodes)
+    one = BatchBackend(env, api, 2, ledger, np.random.default_rng(1), on_lost, episodes=episodes)
 
     def arrive():
         for index, at_s in enumerate(requests.arrival_s):

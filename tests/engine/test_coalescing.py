@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.engine.fleet import Fleet
+from simulator.engine.ledger import Ledger
 from simulator.engine.plan import ReplicaPlan
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.record import Outcome, Reason
 from simulator.engine.sequence import Sequence
 from simulator.engine.stepwise import StepwiseReplica
 from simulator.performance.profile import read_profile
@@ -115,9 +116,10 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s)
         prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
         priority=np.array([ask.priority for ask in asks], np.int8),
     )
-    log = RequestLog.empty(size)
     plan = ReplicaPlan(step_time, blocks, launch_s=launch_s)
-    fleet = Fleet(settings, plan, table, log, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
+    ledger = Ledger(table)
+    log = ledger.log
+    fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
     losses = []
     cancels = sorted(
         (at_s + ask.abort_after_s, index)

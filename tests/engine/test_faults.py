@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from simulator.engine.conditions import Conditions, Episode
 from simulator.engine.faults import timetable
 from simulator.engine.fleet import Fleet
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.ledger import Ledger
+from simulator.engine.record import Outcome, Reason
 from simulator.scenario.fault_sources import FaultSource
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.patterns import EngineSettings
@@ -210,9 +211,10 @@ def test_blocks_of_a_replica_that_failed_are_free_again(seed, fail_s, blocks, ca
     size = len(arrival_s)
     prompts, outputs = rng.integers(1, 900, size), rng.integers(1, 200, size)
     requests = table(arrival_s, prompts, outputs, prefix=int(rng.integers(0, 300)))
-    log = RequestLog.empty(size)
     engine = EngineSettings(max_num_seqs=6, max_model_len=1200, prefix_caching=caching)
-    fleet = Fleet(engine, plan(blocks=blocks), requests, log, replicas=2, horizon_s=1000.0)
+    ledger = Ledger(requests)
+    log = ledger.log
+    fleet = Fleet(engine, plan(blocks=blocks), ledger, replicas=2, horizon_s=1000.0)
     lost = set()
     for row, at_s in enumerate(arrival_s):
         if fail_s is not None and at_s >= fail_s:

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from simulator.engine.fleet import Fleet
-from simulator.engine.record import RequestLog
+from simulator.engine.ledger import Ledger
 from simulator.scenario.patterns import EngineSettings
 from simulator.workload.request import RequestTable
 from tests.engine.demand import plan
@@ -32,13 +32,13 @@ def cached_tokens(requests, blocks, gap_s=APART_S, **settings):
         prefix_tokens=prefix_tokens,
         priority=np.zeros(size, np.int8),
     )
-    log = RequestLog.empty(size)
     engine = EngineSettings(**{"prefix_caching": True, "block_size": 16, "max_model_len": 400} | settings)
-    fleet = Fleet(engine, plan(blocks=blocks + 1), table, log, replicas=1, horizon_s=size * APART_S)
+    ledger = Ledger(table)
+    fleet = Fleet(engine, plan(blocks=blocks + 1), ledger, replicas=1, horizon_s=size * APART_S)
     assert not list(fleet.run(size, inf))
     fleet.look(inf)
-    assert not np.isnan(log.last_token_s).any()
-    return log.cached_tokens.tolist(), fleet.free_blocks[0]
+    assert not np.isnan(ledger.log.last_token_s).any()
+    return ledger.log.cached_tokens.tolist(), fleet.free_blocks[0]
 
 
 def test_a_prefix_survives_its_owner():

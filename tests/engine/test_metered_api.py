@@ -6,8 +6,9 @@ import simpy
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.conditions import Episode
+from simulator.engine.ledger import Ledger
 from simulator.engine.metered_api import ApiBackend
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.record import Outcome, Reason
 from simulator.engine.simulation import simulate
 from simulator.scenario.apis import MeteredApi
 from tests.engine.demand import api, metered, table
@@ -60,10 +61,12 @@ def test_what_ends_after_the_horizon_is_unfinished_and_unbilled():
 
 
 def test_a_sender_may_allow_fewer_retries_sees_room_and_learns_why_it_was_refused():
-    env, log, losses = simpy.Environment(), RequestLog.empty(2), []
+    env, losses = simpy.Environment(), []
     (api,) = metered(limits={"tokens_per_minute": 2000}).metered.values()
     requests = table([0.0, 0.0])
-    backend = ApiBackend(env, api, 4, requests.output_tokens, log, np.random.default_rng(1), losses.append)
+    ledger = Ledger(requests)
+    log = ledger.log
+    backend = ApiBackend(env, api, 4, ledger, np.random.default_rng(1), losses.append)
     first, second = (Arrival.of(requests, index) for index in range(2))
     assert backend.room(first)
     backend.submit(first)
@@ -90,14 +93,13 @@ def test_provisioned_units_accept_until_they_are_full_and_say_when_they_are_not(
 
 def backends(deployment=UNITS, limits=None, allowed=True, **units):
     """A provisioned API that spills over to a standard one, its log, and the environment."""
-    env, log = simpy.Environment(), RequestLog.empty(4)
-    outputs = np.full(4, 100, np.int32)
+    env, ledger = simpy.Environment(), Ledger(table(np.zeros(4), output_tokens=100))
     built = []
     for number, changes in enumerate(({"deployment": deployment, **units}, {"limits": limits or {}})):
         rng = np.random.default_rng(number)
-        built.append(ApiBackend(env, MeteredApi.model_validate(api(**changes)), number, outputs, log, rng))
+        built.append(ApiBackend(env, MeteredApi.model_validate(api(**changes)), number, ledger, rng))
     built[0].spill_to(built[1], [allowed])
-    return env, log, built[0]
+    return env, ledger.log, built[0]
 
 
 def arrivals(count):
@@ -147,11 +149,10 @@ def test_where_neither_takes_it_the_client_waits_as_the_units_say():
 
 def alone(changes, output_tokens=100, episodes=(), size=1, seed=0):
     """One API, its log, what it charged for nothing, and its environment."""
-    env, log, burnt = simpy.Environment(), RequestLog.empty(size), []
-    outputs = np.full(size, output_tokens, np.int32)
+    env, ledger, burnt = simpy.Environment(), Ledger(table(np.zeros(size), output_tokens=output_tokens)), []
     settings = MeteredApi.model_validate(api(**changes))
     rng = np.random.default_rng(seed)
-    return env, log, burnt, ApiBackend(env, settings, 0, outputs, log, rng, episodes=episodes, burnt=burnt)
+    return env, ledger.log, burnt, ApiBackend(env, settings, 0, ledger, rng, episodes=episodes, burnt=burnt)
 
 
 STEADY = {"ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 10}, "retries": {"at_most": 0}}

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.engine.arrival import Arrival
+from simulator.engine.ledger import Ledger
 from simulator.engine.metered_api import ApiBackend
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.record import Outcome, Reason
 from simulator.engine.retry import Failure, retry_delay_s
 from simulator.scenario.apis import MeteredApi, Retries
 from tests.engine.demand import api, table
@@ -150,16 +151,16 @@ def simulated(script, retries):
             called_s.append(env.now)
             return FAILURES[left.pop(0)] if left else super().call(arrival, attempt)
 
-    env, log, left, called_s, lost = simpy.Environment(), RequestLog.empty(1), list(script), [], []
+    env, ledger, left, called_s, lost = simpy.Environment(), Ledger(table([0.0])), list(script), [], []
     one = Scripted(
-        env, MeteredApi.model_validate(api(ttft={"median": "1ms"}, retries=retries)), 0, np.ones(1, np.int32), log,
+        env, MeteredApi.model_validate(api(ttft={"median": "1ms"}, retries=retries)), 0, ledger,
         np.random.default_rng(0), lost.append,
     )  # fmt: skip
     one._rng = Draws()
     one.submit(Arrival.of(table([0.0]), 0))
     env.run()
-    assert (log.outcome[0] == Outcome.COMPLETED) == (not lost)
-    assert log.attempts[0] == len(called_s)
+    assert (ledger.log.outcome[0] == Outcome.COMPLETED) == (not lost)
+    assert ledger.log.attempts[0] == len(called_s)
     return (lost[0].reason if lost else None), called_s
 
 
@@ -197,13 +198,13 @@ def test_the_real_package_really_waits(client, server):
 
 def test_a_router_may_cap_the_retries_not_raise_them():
     def calls(budget):
-        env, log = simpy.Environment(), RequestLog.empty(1)
+        env, ledger = simpy.Environment(), Ledger(table([0.0]))
         changes = {"error_share": 1.0, "retries": {"at_most": 2}}
         pattern = MeteredApi.model_validate(api(**changes))
-        one = ApiBackend(env, pattern, 0, np.ones(1, np.int32), log, np.random.default_rng(0))
+        one = ApiBackend(env, pattern, 0, ledger, np.random.default_rng(0))
         one.submit(Arrival.of(table([0.0]), 0), budget)
         env.run()
-        return int(log.attempts[0])
+        return int(ledger.log.attempts[0])
 
     assert [calls(budget) for budget in (None, 0, 1, 2, 9)] == [3, 1, 2, 3, 3]
 

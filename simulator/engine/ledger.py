@@ -1,0 +1,106 @@
+"""The requests of a run and what becomes of them, each in a row of its own from first to last.
+
+Of a long run only a stretch is in memory: rows that are settled have given theirs back, rows to come have none yet. A
+row keeps its number, so nobody who holds one need know.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator.engine.record import RequestLog
+from simulator.workload.request import COLUMNS, RequestTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import DTypeLike, NDArray
+
+
+class Ledger:
+    """Requests by row, and their log.
+
+    Args:
+        table: The requests, or the first of them.
+        room: How many there may be in all; room that is not written to takes no memory. Just those when absent.
+
+    Attributes:
+        table: The requests; rows from `known` on are not yet written.
+        log: What becomes of them.
+        known: Requests written so far.
+        settled: Requests whose rows are no longer needed and hold nothing any more.
+    """
+
+    def __init__(self, table: RequestTable, room: int | None = None) -> None:
+        self._room = room
+        self._maps: list[tuple[mmap.mmap, int]] = []
+        self._followers: list[Callable[[slice], None]] = []
+        self.settled = 0
+        if room is None:
+            self.table, self.log, self.known = table, RequestLog.empty(len(table)), len(table)
+            return
+        self.table = RequestTable(table.workloads, *(self.column(getattr(table, name).dtype) for name in COLUMNS))
+        self.log = RequestLog(*(self.column(getattr(_EMPTY, one.name).dtype) for one in fields(RequestLog)))
+        self.known = 0
+        self.add(table)
+
+    def column(self, dtype: DTypeLike) -> NDArray[Any]:
+        """Room for something else about each request."""
+        if self._room is None:
+            return np.empty(len(self.table), dtype)
+        itemsize = np.dtype(dtype).itemsize
+        # Elsewhere memory that is given back would be kept, or there is no giving back: then it is at the end of a run.
+        private = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+        memory = mmap.mmap(-1, max(1, self._room * itemsize), **private)
+        self._maps.append((memory, itemsize))
+        return np.frombuffer(memory, dtype, self._room)
+
+    def follow(self, expect: Callable[[slice], None]) -> None:
+        """Have somebody told of the rows that are written, now and whenever more are."""
+        self._followers.append(expect)
+        expect(slice(0, self.known))
+
+    def add(self, part: RequestTable) -> None:
+        """Write the next requests.
+
+        Raises:
+            RuntimeError: There are more than there is room for.
+        """
+        rows = slice(self.known, self.known + len(part))
+        if rows.stop > len(self.table):
+            raise RuntimeError(f"there is room for {len(self.table):,} requests, and {rows.stop:,} have come")
+        for name in COLUMNS:
+            getattr(self.table, name)[rows] = getattr(part, name)
+        blank = RequestLog.empty(len(part))
+        for one in fields(RequestLog):
+            getattr(self.log, one.name)[rows] = getattr(blank, one.name)
+        self.known = rows.stop
+        for expect in self._followers:
+            expect(rows)
+
+    def unsettled(self, below: int) -> tuple[RequestTable, RequestLog]:
+        """Views of the rows that are not settled, up to this one."""
+        rows = slice(self.settled, below)
+        table = RequestTable(self.table.workloads, *(getattr(self.table, name)[rows] for name in COLUMNS))
+        return table, RequestLog(*(getattr(self.log, one.name)[rows] for one in fields(RequestLog)))
+
+    def first_open(self, now_s: float) -> int:
+        """The first row that has not ended by now, or the first that is not known."""
+        ended = self.log.ended_s[self.settled : self.known] <= now_s
+        return self.known if ended.all() else self.settled + int(ended.argmin())
+
+    def settle(self, below: int) -> None:
+        """The rows below this one are no longer needed."""
+        self.settled = below
+        for memory, itemsize in self._maps:
+            whole = below * itemsize // mmap.PAGESIZE * mmap.PAGESIZE
+            if whole and hasattr(mmap, "MADV_DONTNEED"):
+                memory.madvise(mmap.MADV_DONTNEED, 0, whole)
+
+
+_EMPTY = RequestLog.empty(0)
