@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -12,13 +13,13 @@ from simulator.engine.record import Outcome, Reason
 from simulator.experiment import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-    from simulator.engine.record import RunRecord
+    from simulator.engine.record import ReplicaLevels, RequestLog, RunRecord
     from simulator.workload.request import RequestTable
 
 TABLES: Final = ("requests", "levels")
@@ -75,19 +76,73 @@ class Tables:
         return found.reset_index(drop=True)
 
 
+class RequestWriter:
+    """Writes the requests of a run as Parquet, a part at a time, beside its summary: whole or not at all.
+
+    Used in a `with` block, at whose end nothing is left of what was not finished.
+    """
+
+    def __init__(self, kept: Path, workloads: Sequence[str], backends: Sequence[str], decisions: Sequence[str]) -> None:
+        """Begin a table.
+
+        Args:
+            kept: Where the summary is kept.
+            workloads: Names that `RequestTable.workload` indexes.
+            backends: Names that `RequestLog.backend` and `target` index.
+            decisions: What `RequestLog.decision` indexes.
+        """
+        self._kept = kept
+        self._names = (workloads, backends, decisions)
+        self._part = _part(checkpoint.table_path(kept, "requests"))
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def add(self, table: RequestTable, log: RequestLog) -> None:
+        """Write the next requests in order of arrival, about which everything is settled."""
+        import pyarrow.parquet as pq
+
+        requests = _requests(table, log, *self._names)
+        self._writer = self._writer or pq.ParquetWriter(self._part, requests.schema, compression="zstd")
+        self._writer.write_table(requests)
+
+    def finish(self, levels: Sequence[ReplicaLevels]) -> None:
+        """Put the table in its place, after at least one part, and the levels beside it where there is a cluster."""
+        if levels:
+            _write_levels(checkpoint.table_path(self._kept, "levels"), levels)
+        self._writer.close()
+        # Last, because it says that both are there.
+        self._part.replace(checkpoint.table_path(self._kept, "requests"))
+
+
 def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
-    """Write the requests and hourly levels of one run as Parquet beside its summary; levels only of a cluster.
+    """Write the requests and levels of a run whose requests are all there; levels only of a cluster.
 
     Args:
         kept: Where the summary is kept.
         record: The run.
         table: The requests it was given.
     """
+    with RequestWriter(kept, table.workloads, record.backends, record.decisions) as writer:
+        writer.add(table, record.log)
+        writer.finish(record.levels)
+
+
+def _requests(
+    table: RequestTable, log: RequestLog, workloads: Iterable[str], backends: Iterable[str], decisions: Iterable[str]
+) -> Any:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa
 
-    log = record.log
-    requests = {
-        "workload": _named(table.workload, table.workloads),
+    columns = {
+        "workload": _named(table.workload, workloads),
         "arrival_s": table.arrival_s,
         "prompt_tokens": table.prompt_tokens,
         "output_tokens": table.output_tokens,
@@ -99,9 +154,9 @@ def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
         "outcome": _named(log.outcome, [outcome.name.lower() for outcome in Outcome]),
         "failed_over": _named(log.failover, [reason.name.lower() for reason in Reason]),
         "lost": _named(log.lost, [reason.name.lower() for reason in Reason]),
-        "backend": _named(log.backend, record.backends),
-        "target": _named(log.target, record.backends),
-        "decision": _named(log.decision, record.decisions),
+        "backend": _named(log.backend, backends),
+        "target": _named(log.target, backends),
+        "decision": _named(log.decision, decisions),
         "cached_tokens": log.cached_tokens,
         "preemptions": log.preemptions,
         "attempts": log.attempts,
@@ -110,33 +165,37 @@ def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
         "billed_output_tokens": log.billed_output_tokens,
         "wasted_tokens": log.wasted_tokens,
     }
-    columns = {name: pa.array(values, from_pandas=True) for name, values in requests.items()}
-    rows = [(number, level) for number, level in enumerate(record.levels)]
-    if rows:
-        levels = {
-            "cluster": _named(
-                np.concatenate([np.full(len(level.busy_s), number, np.int8) for number, level in rows]),
-                [level.cluster for _, level in rows],
-            ),
-            "replica": np.concatenate([np.full(len(level.busy_s), number, np.int16) for number, level in rows]),
-            "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for _, level in rows]),
-        }
-        for name in ("kv_blocks", "max_num_seqs"):
-            levels[name] = np.concatenate([np.full(len(level.busy_s), getattr(level, name)) for _, level in rows])
-        for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
-            levels[name] = np.concatenate([getattr(level, name) for _, level in rows])
-        _write(checkpoint.table_path(kept, "levels"), pa.table(levels))
-    # Last, because it says that both are there.
-    _write(checkpoint.table_path(kept, "requests"), pa.table(columns))
+    return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
 
 
-def _write(path: Path, table: Any) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Write a table, whole or not at all."""
+def _write_levels(path: Path, levels: Sequence[ReplicaLevels]) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    pq.write_table(table, part, compression="zstd")
+    columns = {
+        "cluster": _named(_by_interval(levels, range(len(levels)), np.int8), [level.cluster for level in levels]),
+        "replica": _by_interval(levels, range(len(levels)), np.int16),
+        "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for level in levels]),
+    }
+    for name in ("kv_blocks", "max_num_seqs"):
+        columns[name] = _by_interval(levels, [getattr(level, name) for level in levels])
+    for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
+        columns[name] = np.concatenate([getattr(level, name) for level in levels])
+    part = _part(path)
+    pq.write_table(pa.table(columns), part, compression="zstd")
     part.replace(path)
+
+
+def _by_interval(levels: Sequence[ReplicaLevels], values: Iterable[int], kind: DTypeLike | None = None) -> NDArray[Any]:
+    """The value of each replica in all of its intervals."""
+    return np.concatenate(
+        [np.full(len(level.busy_s), value, kind) for level, value in zip(levels, values, strict=True)]
+    )
+
+
+def _part(path: Path) -> Path:
+    """Where a file is written until it is whole."""
+    return path.with_name(f"{path.name}.{os.getpid()}")
 
 
 def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -147,16 +206,22 @@ def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - 
 
 
 def join_tables(parts: Mapping[str, Path], target: Path) -> None:
-    """Concatenate the Parquet files that exist, one in memory at a time, each with the name of its pattern."""
+    """Concatenate the Parquet files that exist, each with the name of its pattern; one row group is read at a time."""
     import pyarrow.parquet as pq
 
-    writer = None
+    with ExitStack() as stack:
+        writer = None
+        for pattern, table in _row_groups(parts):
+            named = table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
+            writer = writer or stack.enter_context(pq.ParquetWriter(target, named.schema, compression="zstd"))
+            writer.write_table(named)
+
+
+def _row_groups(parts: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    import pyarrow.parquet as pq
+
     for pattern, part in parts.items():
-        if not part.is_file():
-            continue
-        table = pq.read_table(part)
-        table = table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
-        writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+        if part.is_file():
+            with pq.ParquetFile(part) as file:
+                for number in range(file.num_row_groups):
+                    yield pattern, file.read_row_group(number)

@@ -1,0 +1,122 @@
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.analysis.tally import rows
+from simulator.engine.record import Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
+from simulator.experiment import checkpoint
+from simulator.experiment.tables import RequestWriter, Tables, join_tables, write_tables
+from tests.engine.demand import table
+
+SIZE = 40
+BACKENDS, DECISIONS, LOADS = ("cluster", "api"), ("preferred", "next with room"), ("notes", "letters", "never")
+
+
+@pytest.fixture(scope="module")
+def demand():
+    # The first half is of one workload alone.
+    return table(np.arange(SIZE), workload=[0] * (SIZE // 2) + [1, 0] * (SIZE // 4), workloads=LOADS)
+
+
+@pytest.fixture(scope="module")
+def record(demand):
+    log = RequestLog.empty(SIZE)
+    rng = np.random.default_rng(1)
+    log.outcome[:] = rng.integers(0, len(Outcome), SIZE)
+    log.lost[:] = rng.integers(0, len(Reason), SIZE)
+    # Stamps, backends and decisions that nobody has before the last quarter.
+    late = slice(3 * SIZE // 4, None)
+    log.first_token_s[late] = demand.arrival_s[late] + 1.0
+    log.backend[late] = log.decision[late] = 1
+    hours = np.arange(2.0)
+    levels = ReplicaLevels(3600.0, hours, hours, hours, hours, steps=1, preemptions=0, kv_blocks=100, max_num_seqs=4)
+    return RunRecord(BACKENDS, 7200.0, log, (levels, levels), DECISIONS)
+
+
+def write_parts(kept, record, demand, cuts):
+    with RequestWriter(kept, LOADS, BACKENDS, DECISIONS) as writer:
+        for low, high in pairwise([0, *cuts, SIZE]):
+            writer.add(rows(demand, slice(low, high)), rows(record.log, slice(low, high)))
+        writer.finish(record.levels)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(0, SIZE), max_size=4).map(sorted))
+def test_law_a_table_written_in_parts_reads_as_the_whole(tmp_path_factory, record, demand, cuts):
+    folder = tmp_path_factory.mktemp("tables")
+    write_tables(folder / "whole.json", record, demand)
+    write_parts(folder / "parts.json", record, demand, cuts)
+    assert len(names(folder)) == 4
+    whole, parts = (Tables({"a": folder / name}) for name in ("whole.json", "parts.json"))
+    # Dictionaries too, which have names that a part lacks.
+    pd.testing.assert_frame_equal(parts.requests(), whole.requests())
+    pd.testing.assert_frame_equal(parts.levels(), whole.levels())
+    assert list(parts.requests()["workload"].cat.categories) == list(LOADS)
+    for kind in ("whole", "parts"):
+        path = checkpoint.table_path(folder / f"{kind}.json", "requests")
+        join_tables({"a": path, "absent": folder / "absent", "b": path}, folder / kind)
+    joined, joined_parts = (pd.read_parquet(folder / kind) for kind in ("whole", "parts"))
+    pd.testing.assert_frame_equal(joined_parts, joined)
+    assert list(joined["pattern"]) == ["a"] * SIZE + ["b"] * SIZE
+
+
+def test_a_table_is_joined_by_the_row_groups_it_was_written_in(tmp_path, record, demand):
+    write_parts(tmp_path / "run.json", record, demand, [10, 25])
+    path = checkpoint.table_path(tmp_path / "run.json", "requests")
+    join_tables({"a": path, "b": path}, tmp_path / "joined")
+    groups = pq.ParquetFile(tmp_path / "joined").metadata
+    assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [10, 15, 15] * 2
+
+
+def test_a_table_of_no_requests_is_a_table(tmp_path, record, demand):
+    none = slice(0)
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
+        writer.add(rows(demand, none), rows(record.log, none))
+        writer.finish(())
+    path = checkpoint.table_path(tmp_path / "run.json", "requests")
+    join_tables({"a": path}, tmp_path / "requests.parquet")
+    found = Tables(run=tmp_path).requests()
+    assert len(found) == 0
+    assert list(found)[:2] == ["pattern", "workload"]
+    assert not checkpoint.table_path(tmp_path / "run.json", "levels").exists()
+
+
+def test_a_table_is_whole_or_absent(tmp_path, record, demand):
+    half = slice(SIZE // 2)
+    place = checkpoint.table_path(tmp_path / "run.json", "requests")
+
+    def fail():
+        with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
+            writer.add(rows(demand, half), rows(record.log, half))
+            # What a process that is killed here leaves.
+            assert not place.exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert names(tmp_path) == []
+
+
+def test_requests_come_after_levels_because_they_say_that_both_are_there(tmp_path, record, demand):
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
+        writer.add(demand, record.log)
+        with pytest.raises(AttributeError):
+            writer.finish([None])
+    assert names(tmp_path) == []
+
+
+def test_a_failed_attempt_leaves_the_older_table(tmp_path, record, demand):
+    write_tables(tmp_path / "run.json", record, demand)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
+        writer.add(rows(demand, slice(1)), rows(record.log, slice(1)))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
