@@ -107,7 +107,7 @@ class Fleet:
         if why == dispatch.LOST:
             yield from self.run(end, until_s)
 
-    def first_open(self, now_s: float) -> int:
+    def first_pending(self, now_s: float) -> int:
         """The first row for which a replica has something left to do, its client gone or not; past all for none."""
         self.look(now_s)
         rows = self._state.sequences["index"]

@@ -89,7 +89,7 @@ class Ledger:
         table = RequestTable(self.table.workloads, *(getattr(self.table, name)[rows] for name in COLUMNS))
         return table, RequestLog(*(getattr(self.log, one.name)[rows] for one in fields(RequestLog)))
 
-    def first_open(self, now_s: float) -> int:
+    def first_pending(self, now_s: float) -> int:
         """The first row that has not ended by now, or the first that is not known."""
         ended = self.log.ended_s[self.settled : self.known] <= now_s
         return self.known if ended.all() else self.settled + int(ended.argmin())

@@ -2,7 +2,7 @@
 
 Where one cluster, one API or a cluster with an API behind it serves the requests, they may come in parts: each is drawn
 when the one before it has been served, and what is settled by then is handed on. So a year needs no more memory than
-five weeks. Every other pattern has all its requests in memory.
+a month. Every other pattern has all its requests in memory.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     OnSettled = Callable[[RequestTable, RequestLog, tuple[str, ...]], None]
 
 _CHUNK = 16_384
+_SETTLED_AT_ONCE = 131_072
 
 
 def simulate(
@@ -102,16 +103,20 @@ def simulate(
     all_at_once = _is_plain(pattern, may_use) and not one_by_one
     if not all_at_once:
         first, until_s = joined([first, *(part for part, _ in parts)]), horizon_s
-    ledger = Ledger(first, None if until_s >= horizon_s else room)
+    in_parts = until_s < horizon_s
+    ledger = Ledger(first, room if in_parts else None)
+    del first  # where it was copied
     when = horizon_s, seed, replication
     site = Site(
         simpy.Environment(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits
     )
 
     def settle(below: int, decisions: tuple[str, ...]) -> None:
-        if on_settled is not None:
-            on_settled(*ledger.unsettled(below), decisions)
-            ledger.settle(below)
+        for some in range(ledger.settled, below, _SETTLED_AT_ONCE) if in_parts else (0,):
+            upto = min(some + _SETTLED_AT_ONCE, below) if in_parts else below
+            if on_settled is not None:
+                on_settled(*ledger.unsettled(upto), decisions)
+                ledger.settle(upto)
 
     rest = _written(ledger, until_s, parts)
     close = _all_at_once(site, rest, settle, on_progress) if all_at_once else _one_by_one(site, on_progress)
@@ -125,12 +130,20 @@ def simulate(
     return RunRecord(names, horizon_s, log, levels, decisions, incidents, burnt)
 
 
-def _written(ledger: Ledger, until_s: float, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:
+def _written(ledger: Ledger, until_s: float | None, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:
     """Rows of one part after the other, the first of which is written already, and when the next one begins."""
-    yield slice(0, ledger.known), until_s
-    for part, end_s in parts:
+    begin = 0
+    while until_s is not None:
+        yield slice(begin, ledger.known), until_s
+        begin, until_s = ledger.known, _write(ledger, parts)
+
+
+def _write(ledger: Ledger, parts: Iterator[Part]) -> float | None:
+    """Write the next part; when the one after it begins, None without one. Nothing but the ledger keeps it."""
+    part, until_s = next(parts, (None, None))
+    if part is not None:
         ledger.add(part)
-        yield slice(ledger.known - len(part), ledger.known), end_s
+    return until_s
 
 
 def _permits(
@@ -166,13 +179,13 @@ class _Server(NamedTuple):
 
     Attributes:
         serve: Process that serves some rows, the next of which arrives no sooner than a moment.
-        first_open: First row for which it has something left to do at a moment.
+        first_pending: First row for which it has something left to do at a moment.
         close: Ends the simulation; levels by replica.
         decisions: What `log.decision` indexes.
     """
 
     serve: Callable[[slice, float], Generator[simpy.Event, object, None]]
-    first_open: Callable[[float], int]
+    first_pending: Callable[[float], int]
     close: Callable[[], tuple[ReplicaLevels, ...]]
     decisions: tuple[str, ...]
 
@@ -188,7 +201,7 @@ def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _S
         site.env, fleet, ledger, horizon_s=site.horizon_s, on_lost=on_lost, on_progress=on_progress
     )
     decisions = "preferred", "next with room", "no room anywhere"
-    return _Server(cluster.serve, fleet.first_open, cluster.close, decisions)
+    return _Server(cluster.serve, fleet.first_pending, cluster.close, decisions)
 
 
 def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
@@ -214,7 +227,7 @@ def _all_at_once(
             yield from server.serve(rows, until_s)
             if until_s < site.horizon_s:
                 now_s = site.env.now
-                settle(min(server.first_open(now_s), ledger.first_open(now_s)), server.decisions)
+                settle(min(server.first_pending(now_s), ledger.first_pending(now_s)), server.decisions)
 
     site.env.process(work())
     return lambda: (server.close(), server.decisions)

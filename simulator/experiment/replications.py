@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -12,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.analysis.metrics import RunSummary, summarise
+from simulator.analysis.metrics import RunSummary, Summariser
 from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
-from simulator.experiment.tables import write_tables
+from simulator.experiment.tables import RequestWriter
 from simulator.scenario.moments import moments_s
-from simulator.workload.synthesis import synthesise
+from simulator.workload.calendar import ClinicalCalendar
+from simulator.workload.synthesis import room_for, synthesise_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from simulator.engine.record import RequestLog
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+    from simulator.workload.request import RequestTable
 
 _POLL_S = 0.2
 
@@ -143,32 +148,69 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
         marks[number] = 1.0
         return number, known
     horizon_s = scenario.horizon.duration_s
-    table = synthesise(scenario, task.replication)
-    pattern = scenario.hosting_patterns[task.pattern]
-    allowed = checkpoint.permitted(scenario, pattern)
 
     def on_progress(now_s: float) -> None:
         marks[number] = now_s / horizon_s
 
-    record = simulate(
-        pattern,
-        table,
-        horizon_s=horizon_s,
-        seed=scenario.experiment.seed,
-        replication=task.replication,
-        allowed_backends=[allowed[name] for name in table.workloads],
-        ttft_limit_s=[_ttft_limit_s(scenario, name) for name in table.workloads],
-        moments_s=partial(moments_s, horizon=scenario.horizon),
-        on_progress=on_progress,
-    )
-    if task.tables and kept is not None:
-        write_tables(kept, record, table)
-    objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
-    summary = summarise(record, table, objectives, scenario.experiment.warm_up)
+    summary = _simulated(scenario, task, kept, on_progress)
     if kept is not None:
         checkpoint.save(kept, summary)
     marks[number] = 1.0
     return number, summary
+
+
+def _simulated(scenario: Scenario, task: Task, kept: Path | None, on_progress: Callable[[float], None]) -> RunSummary:
+    """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on."""
+    pattern, calendar = scenario.hosting_patterns[task.pattern], ClinicalCalendar(scenario.horizon)
+    allowed = checkpoint.permitted(scenario, pattern)
+    summariser: Summariser | None = None
+    writer: RequestWriter | None = None
+    with ExitStack() as opened:
+
+        def on_settled(table: RequestTable, log: RequestLog, decisions: tuple[str, ...]) -> None:
+            nonlocal summariser, writer
+            if summariser is None:
+                names = table.workloads, pattern.backend_names, decisions
+                summariser = _summariser(scenario, pattern, names)
+                if task.tables and kept is not None:
+                    writer = opened.enter_context(RequestWriter(kept, *names))
+            summariser.add(table, log)
+            if writer is not None:
+                writer.add(table, log)
+
+        record = simulate(
+            pattern,
+            synthesise_parts(scenario, task.replication, calendar),
+            horizon_s=scenario.horizon.duration_s,
+            seed=scenario.experiment.seed,
+            replication=task.replication,
+            allowed_backends=[allowed[name] for name in scenario.workloads],
+            ttft_limit_s=[_ttft_limit_s(scenario, name) for name in scenario.workloads],
+            moments_s=partial(moments_s, horizon=scenario.horizon),
+            room=room_for(scenario, calendar),
+            on_settled=on_settled,
+            on_progress=on_progress,
+        )
+        if summariser is None:
+            raise AssertionError("a run hands on its requests, be there none")
+        summary = summariser.finish(record)
+        if writer is not None:
+            writer.finish(record.levels)
+    return summary
+
+
+def _summariser(scenario: Scenario, pattern: HostingPattern, names: tuple[tuple[str, ...], ...]) -> Summariser:
+    objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
+    workloads, backends, decisions = names
+    return Summariser(
+        workloads,
+        backends,
+        decisions,
+        objectives,
+        horizon_s=scenario.horizon.duration_s,
+        warm_up_s=scenario.experiment.warm_up,
+        timeline=pattern.varies,
+    )
 
 
 def _ttft_limit_s(scenario: Scenario, workload: str) -> float:

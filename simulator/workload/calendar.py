@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Horizon
 
 _UTC = ZoneInfo("UTC")
-#: Demand is drawn about five weeks at a time, so that a longer horizon needs no more memory.
-_STRETCH_DAYS = 35
+#: Demand of more than seven weeks is drawn about two weeks at a time, so that a year needs no more memory than a month.
+_WHOLE_DAYS, _STRETCH_DAYS = 49, 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Cells:
         return float(self.start_s[-1] + self.length_s[-1])
 
     def stretches(self) -> Iterator[tuple[slice, Cells]]:
-        """The cells of whole days, about five weeks at a time: which they are, and themselves with all `days`.
+        """The cells of whole days, about two weeks at a time: which they are, and themselves with all `days`.
 
         A horizon of up to seven weeks is one stretch.
         """
-        count = max(1, round(len(self.days) / _STRETCH_DAYS))
+        count = 1 if len(self.days) <= _WHOLE_DAYS else round(len(self.days) / _STRETCH_DAYS)
         edges = np.searchsorted(self.day, np.linspace(0, len(self.days), count + 1).astype(np.int64))
         names = "start_s", "length_s", "wall_s", "weekday", "hour", "day"
         for rows in (slice(int(low), int(high)) for low, high in pairwise(edges)):

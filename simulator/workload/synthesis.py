@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import SyntheticWorkload
+    from simulator.workload.departments import Streams
 
-    Columns = tuple[NDArray[np.generic], ...]
+    Columns = tuple[NDArray[Any], ...]
 
 #: Prefix ids of one workload start here times its position in the sorted names, so that they never collide.
 _PREFIXES_PER_WORKLOAD = 1 << 16
@@ -46,7 +48,7 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
 def synthesise_parts(
     scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None
 ) -> Iterator[tuple[RequestTable, float]]:
-    """The same requests about five weeks at a time, each part with the moment at which the next one begins.
+    """The same requests about two weeks at a time, each part with the moment at which the next one begins.
 
     A horizon of up to seven weeks has one part.
 
@@ -63,14 +65,32 @@ def synthesise_parts(
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
     late: list[Columns] = []
-    for (_, stretch), *drawn in zip(calendar.cells.stretches(), *sources, strict=True):
-        columns = [np.concatenate(column) for column in zip(*late, *drawn, strict=True)]
-        order = np.argsort(columns[0], kind="stable")
-        columns = [column[order] for column in columns]
-        # What began in this stretch and runs on into the next.
-        now = int(np.searchsorted(columns[0], stretch.end_s))
-        late = [tuple(column[now:].copy() for column in columns)]
-        yield RequestTable(names, *(column[:now] for column in columns)), stretch.end_s
+    for _, stretch in calendar.cells.stretches():
+        # In no variable: nothing of what was handed on stays in memory here.
+        yield RequestTable(names, *_due(late, [next(source) for source in sources], stretch.end_s)), stretch.end_s
+
+
+def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
+    """What arrives before a moment, in order; the rest of it is then `late`."""
+    columns = [np.concatenate(column) for column in zip(*late, *drawn, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    columns = [column[order] for column in columns]
+    due = int(np.searchsorted(columns[0], end_s))
+    late[:] = [tuple(column[due:].copy() for column in columns)]
+    return tuple(column[:due] for column in columns)
+
+
+def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> int:
+    """A number of requests that no replication will reach: three times what is expected, and a million."""
+    calendar = calendar or ClinicalCalendar(scenario.horizon)
+    expected = 0.0
+    for load in scenario.workloads.values():
+        if isinstance(load, RecordedWorkload):
+            expected += sum(len(rows) for rows, _ in replayed(load, calendar.cells))
+        else:
+            turns = 1.0 if load.turns is None else load.turns.mean
+            expected += turns * float(expected_requests(load, scenario, calendar).sum())
+    return int(3.0 * expected) + 1_000_000
 
 
 class _Prefixes:
@@ -131,35 +151,50 @@ def _synthetic(
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
     expected = expected_requests(workload, scenario, calendar)
-    factor = length_factors(workload, rng)
-    for begin_s, begin_department in draw_departments(workload, expected, calendar.cells, rng):
-        turn, arrival_s, department = None, begin_s, begin_department
-        if workload.turns is not None:
-            turn = draw_turns(workload.turns, begin_s, rng("turns"))
-            arrival_s, department = turn.arrival_s, department[turn.conversation]
-        prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
-        if factor is not None:
-            prompt, output = scale_lengths(workload, prompt, output, factor[department])
-        kept = arrival_s < calendar.cells.end_s
-        if workload.turns is not None and turn is not None:
-            whole = growing_prompts(workload.turns, turn, prompt, output)
-            kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
-            prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
-            prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
-            prefix_tokens = prompt - 1
-        else:
-            prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
-        columns = (
-            arrival_s,
-            np.full(len(kept), number, np.int16),
-            prompt,
-            output,
-            np.full(len(kept), workload.max_tokens, np.int32),
-            prefix_id,
-            prefix_tokens,
-            np.full(len(kept), workload.priority, np.int8),
-        )
-        yield columns if turn is None else tuple(column[kept] for column in columns)
+    begun = draw_departments(workload, expected, calendar.cells, rng)
+    return starmap(
+        partial(_requests, workload, number, length_factors(workload, rng), calendar.cells.end_s, prefixes, rng), begun
+    )
+
+
+def _requests(
+    workload: SyntheticWorkload,
+    number: int,
+    factor: NDArray[np.float64] | None,
+    end_s: float,
+    prefixes: _Prefixes,
+    rng: Streams,
+    begin_s: NDArray[np.float64],
+    department: NDArray[np.int64],
+) -> Columns:
+    """Requests that begin, or whose conversations begin, at these moments in these departments."""
+    turn, arrival_s = None, begin_s
+    if workload.turns is not None:
+        turn = draw_turns(workload.turns, begin_s, rng("turns"))
+        arrival_s, department = turn.arrival_s, department[turn.conversation]
+    prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
+    if factor is not None:
+        prompt, output = scale_lengths(workload, prompt, output, factor[department])
+    kept = arrival_s < end_s
+    if workload.turns is not None and turn is not None:
+        whole = growing_prompts(workload.turns, turn, prompt, output)
+        kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
+        prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
+        prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
+        prefix_tokens = prompt - 1
+    else:
+        prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
+    columns = (
+        arrival_s,
+        np.full(len(kept), number, np.int16),
+        prompt,
+        output,
+        np.full(len(kept), workload.max_tokens, np.int32),
+        prefix_id,
+        prefix_tokens,
+        np.full(len(kept), workload.priority, np.int8),
+    )
+    return columns if turn is None else tuple(column[kept] for column in columns)
 
 
 def _prefixes(

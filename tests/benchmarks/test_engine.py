@@ -17,10 +17,10 @@ import pytest
 import simpy
 
 from simulator import load_scenario
-from simulator.analysis.metrics import summarise
+from simulator.analysis.metrics import Summariser
 from simulator.engine.dispatch import prepare
 from simulator.engine.simulation import simulate
-from simulator.workload.synthesis import synthesise
+from simulator.workload.synthesis import room_for, synthesise_parts
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 
 pytestmark = pytest.mark.benchmark
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.benchmark
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 REQUESTS = 50_000
 RATE_PER_S = 0.2315
+DECISIONS = "preferred", "next with room", "no room anywhere"
 
 
 def best(run):
@@ -114,26 +115,61 @@ def peak_mib():
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), np.nan)
 
 
+class Stopwatch:
+    """Seconds spent in a part of the work."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def each(self, things):
+        """Count the time that an iterator takes."""
+        things = iter(things)
+        while True:
+            start = perf_counter()
+            thing = next(things, None)
+            self.seconds += perf_counter() - start
+            if thing is None:
+                return
+            yield thing
+
+    def around(self, function):
+        """Count the time that a function takes."""
+
+        def timed(*arguments):
+            start = perf_counter()
+            result = function(*arguments)
+            self.seconds += perf_counter() - start
+            return result
+
+        return timed
+
+
 def hospital(days):
     """The hybrid pattern of the health system over so many days: requests, seconds of each stage, peak memory."""
     horizon = {"horizon.month": None, "horizon.start": "2026-04-01", "horizon.duration": f"{days}d"}
     scenario = load_scenario(SCENARIOS / "health_system.yaml").with_overrides(horizon)
+    pattern, horizon_s = scenario.hosting_patterns["hybrid"], scenario.horizon.duration_s
     objectives = {name: one.objectives for name, one in scenario.workloads.items()}
     prepare()
-    marks = [perf_counter()]
-    requests = synthesise(scenario, 0)
-    marks.append(perf_counter())
+    drawing, counting = Stopwatch(), Stopwatch()
+    summariser = Summariser(
+        tuple(scenario.workloads), pattern.backend_names, DECISIONS, objectives, horizon_s=horizon_s,
+        warm_up_s=scenario.experiment.warm_up,
+    )  # fmt: skip
+    start = perf_counter()
     record = simulate(
-        scenario.hosting_patterns["hybrid"],
-        requests,
-        horizon_s=scenario.horizon.duration_s,
+        pattern,
+        drawing.each(synthesise_parts(scenario, 0)),
+        horizon_s=horizon_s,
         seed=scenario.experiment.seed,
         replication=0,
+        room=room_for(scenario),
+        on_settled=counting.around(lambda table, log, _: summariser.add(table, log)),
     )
-    marks.append(perf_counter())
-    summarise(record, requests, objectives, scenario.experiment.warm_up)
-    marks.append(perf_counter())
-    return len(requests), np.diff(marks), peak_mib()
+    summary = counting.around(summariser.finish)(record)
+    simulating_s = perf_counter() - start - drawing.seconds - counting.seconds
+    assert record.decisions == DECISIONS
+    return summary.total.arrived, np.array([drawing.seconds, simulating_s, counting.seconds]), peak_mib()
 
 
 @pytest.mark.parametrize("days", [7, 30, 90, 365])

@@ -23,9 +23,9 @@ def test_rows_keep_their_number_and_followers_hear_of_each_once():
         np.testing.assert_array_equal(getattr(log, column.name), getattr(RequestLog.empty(3), column.name))
     ledger.log.ended_s[:] = 5.0
     ledger.log.ended_s[1] = 7.0
-    assert [ledger.first_open(now_s) for now_s in (4.0, 5.0, 7.0)] == [0, 1, 3]
+    assert [ledger.first_pending(now_s) for now_s in (4.0, 5.0, 7.0)] == [0, 1, 3]
     ledger.settle(1)
-    assert ledger.first_open(5.0) == 1
+    assert ledger.first_pending(5.0) == 1
     assert ledger.unsettled(3)[0].prompt_tokens.tolist() == [20, 30]
 
 

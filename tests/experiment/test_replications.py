@@ -1,5 +1,7 @@
 import json
+import math
 import threading
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from simulator.analysis.metrics import BackendUse, Group, RunSummary
 from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.replications import replicate, representatives
+from simulator.experiment.tables import Tables
 from tests.experiment.small import small
 
 CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}
@@ -166,3 +169,25 @@ def test_a_checkpoint_keeps_every_bit(tmp_path_factory, summary):
     checkpoint.save(path, summary)
     assert checkpoint.load(path) == summary
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_long_horizon_is_simulated_in_parts_and_nothing_is_lost(tmp_path):
+    """Two days at a time: as many requests in the table as in the summary, in order, each with one outcome."""
+    scenario = small({"horizon.duration": "9d"})
+    with patch.multiple("simulator.workload.calendar", _WHOLE_DAYS=2, _STRETCH_DAYS=2):
+        found = replicate(scenario, NAMES, replications=1, folder=tmp_path)
+        again = replicate(scenario, NAMES, replications=1)
+        places = {name: tmp_path / checkpoint.file_name(scenario, name, 0) for name in representatives(scenario, NAMES)}
+    assert found == again
+    shared = representatives(scenario, NAMES)
+    tables = Tables(kept={name: places[name] for name in set(shared.values())}, shared=shared)
+    for name in NAMES:
+        requests, total = tables.requests(name), found[name][0].total
+        assert requests.arrival_s.is_monotonic_increasing
+        assert requests.arrival_s.iloc[-1] > 8 * 86_400
+        assert len(requests) == total.arrived
+        assert requests.outcome.value_counts().to_dict() == total.outcomes
+        completed = requests[requests.outcome == "completed"]
+        assert int(completed.output_tokens.sum()) == total.output_tokens
+        waits = (completed.first_token_s - completed.arrival_s).sort_values().to_numpy()
+        assert total.latency["ttft_s"]["p99"] == waits[math.ceil(0.99 * len(waits)) - 1]
