@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     OnSettled = Callable[[RequestTable, RequestLog, tuple[str, ...]], None]
 
 _CHUNK = 16_384
+#: What comes in parts is handed on in smaller ones; what is there at once, at once.
 _SETTLED_AT_ONCE = 131_072
 
 
@@ -112,11 +113,13 @@ def simulate(
     )
 
     def settle(below: int, decisions: tuple[str, ...]) -> None:
-        for some in range(ledger.settled, below, _SETTLED_AT_ONCE) if in_parts else (0,):
-            upto = min(some + _SETTLED_AT_ONCE, below) if in_parts else below
-            if on_settled is not None:
-                on_settled(*ledger.unsettled(upto), decisions)
-                ledger.settle(upto)
+        at_once = _SETTLED_AT_ONCE if in_parts else below
+        while on_settled is not None:
+            some = min(below, ledger.settled + at_once)
+            on_settled(*ledger.unsettled(some), decisions)
+            ledger.settle(some)
+            if some == below:
+                break
 
     rest = _written(ledger, until_s, parts)
     close = _all_at_once(site, rest, settle, on_progress) if all_at_once else _one_by_one(site, on_progress)
