@@ -158,7 +158,7 @@ def _row(point: MeasuredStep, engine: EngineSettings, knots: Sequence[int], batc
     dense = _shares(knots, _padded(shape.tokens, engine))
     slopes = np.array(_shares(batches, shape.decodes)) * kv_tokens if shape.decodes else np.zeros(len(batches))
     new = sum(count for count, _ in shape.chunks)
-    return [*dense, *slopes.tolist(), shape.sequences, shape.decodes, len(shape.chunks), new, pairs]
+    return [*dense, *slopes.tolist(), shape.sequences, shape.decodes, float(bool(shape.chunks)), new, pairs]
 
 
 def _shares(knots: Sequence[int], at: int) -> list[float]:

@@ -126,7 +126,7 @@ def prompt_computed(s: State, r: int, slot: int, tokens: int) -> None:
         rep.step_chunk_tokens += tokens
         rep.step_chunk_context += done
         pairs_s = settings.prefill_per_pair_s * (done + 0.5 * tokens)
-        rep.step_chunk_s += settings.prefill_fixed_s + tokens * (settings.prefill_per_token_s + pairs_s)
+        rep.step_chunk_s += tokens * (settings.prefill_per_token_s + pairs_s)
     sequence.computed_tokens = done + tokens
     if sequence.computed_tokens < sequence.known_tokens:
         join_prefilling(s, r, slot)

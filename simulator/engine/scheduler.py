@@ -67,7 +67,7 @@ def schedule(s: State, r: int, now_s: float) -> None:
     rep = s.replicas[r]
     rep.step_decodes = rep.step_kv_tokens = rep.step_preempted = 0
     rep.step_chunks = rep.step_chunk_tokens = rep.step_chunk_context = 0
-    rep.step_chunk_s = 0.0
+    rep.step_chunk_s = s.settings[0].prefill_fixed_s
     budget = _advance_running(s, r)
     if budget == NONE:
         budget = advance_in_order(s, r)

@@ -141,7 +141,7 @@ class PerformanceProfile(_Frozen):
         lm_head: Output head and sampling, by sequences.
         decode_attention: Attention of decodes at no context, by sequences.
         decode_attention_per_kv_token: Its growth per token of context, by sequences.
-        prefill_attention: `(a, b, c)`: a chunk of q tokens after p adds a + b q + c q (p + q/2).
+        prefill_attention: `(a, b, c)`: chunks add a to their step, and each of q tokens after p b q + c q (p + q/2).
     """
 
     schema_version: Literal[1]

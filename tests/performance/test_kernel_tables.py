@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 
 import numpy as np
 import pytest
 
+from simulator.performance import kernel_tables
 from simulator.performance.architecture import read_model
 from simulator.performance.kernel_tables import SYSTEMS, KernelTimes, head_parts
 
@@ -53,3 +55,24 @@ def test_attention_without_groups_is_that_of_a_quarter_of_the_heads():
     assert whole.decode_attention_s(20, 700) == part.decode_attention_s(80, 700)
     assert "4 times the sequences with one in 4 of the heads" in whole.notes[0]
     assert whole.label == "derived"
+
+
+@needs_tables
+@pytest.mark.parametrize("gpu", SYSTEMS)
+def test_chunks_computed_together_start_attention_once(gpu):
+    """Chunks timed together, told from one alone: what a start takes is the time of the shortest."""
+    system, version = SYSTEMS[gpu]
+    rows = kernel_tables._table(system, "attention", "vllm", version, "context_attention_perf.parquet")
+    flash = rows.kernel_source.str.contains("flash_attn") & ~rows.kernel_source.str.endswith("fa4")
+    rows = rows[flash & (rows.head_dim == 128) & (rows.num_key_value_heads == 8) & (rows.num_heads == 32)]
+    rows = rows[rows.kv_cache_dtype == "bfloat16"]
+    if "window_size" in rows:
+        rows = rows[rows.window_size == 0]
+    timed = rows.groupby(["batch_size", "isl"]).latency.median()
+    once, each = [], []
+    for chunks, tokens in itertools.product((2, 4, 8), (16, 64, 256, 512, 1024)):
+        alone, start, together = timed[1, tokens], timed[1, 16], timed[chunks, tokens]
+        once.append((start + chunks * (alone - start)) / together - 1.0)
+        each.append(chunks * alone / together - 1.0)
+    assert np.mean(np.abs(once)) < 0.25
+    assert np.mean(np.abs(each)) > 3 * np.mean(np.abs(once))

@@ -54,6 +54,14 @@ def test_more_work_takes_longer(model):
     assert all(per_kv_token_s >= 0 for _, per_kv_token_s in map(model.decode, range(1, 257)))
 
 
+def test_chunks_of_a_step_start_its_attention_once(model, profile):
+    """A prompt of 512 in one chunk or as two halves: as many pairs to attend to, and one sequence more to sample."""
+    whole_s, halves_s = (model.step_s(0, 0, chunks) for chunks in ([(512, 0)], [(256, 0), (256, 256)]))
+    sampled_s = interpolate(profile.lm_head, 2) - interpolate(profile.lm_head, 1) + profile.overhead.per_sequence_s
+    assert profile.prefill_attention[0] > 0
+    assert halves_s == pytest.approx(whole_s + sampled_s, rel=1e-9)
+
+
 def test_the_70b_at_64_sequences_decodes_about_1500_tokens_a_second():
     """The source document's "1,500 tokens/s" is decode throughput at 64 sequences, and nothing else."""
     model = ProfiledStepTime(read_profile("llama-3.3-70b-w4a16-a100-80gb-x2"), 256, 2048)

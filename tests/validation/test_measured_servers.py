@@ -36,7 +36,7 @@ def test_median_errors_on_open_load(metric, median, least, rows):
 
 
 def test_no_quiet_server_is_far_off_on_the_mean(rows):
-    """One row misses 12 %: Llama-2-7B near its limit (15 %), where a step 1 % longer makes the whole 5 % longer.
+    """One row misses 12 %: Llama-2-7B near its limit (14 %), where a step 1 % longer makes the whole 5 % longer.
 
     Another measures 13 % above four runs of the same, and lies 12 % off.
     """
