@@ -158,6 +158,9 @@ def compare(
         Path, typer.Argument(metavar="TRACE|DEMAND", help="Another trace, or a scenario or fragment to draw from.")
     ],
     replications: Annotated[int, typer.Option(min=1, help="How often to draw from a scenario or fragment.")] = 5,
+    learned_from: Annotated[
+        Path | None, typer.Option(metavar="TRACE", help="What the fragment was learned from: its own chance counts.")
+    ] = None,
     scenario: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Scenario whose hosting patterns serve both.")
     ] = None,
@@ -174,9 +177,10 @@ def compare(
     """Say how well two demands agree: clumping, lengths, hours of the week, and simulated p99 and cost.
 
     Each statistic is taken in blocks of time; a difference counts as chance when the blocks' spread explains it.
+    A model fitted to a trace is no surer than that trace: name it with --learned-from.
     Without --scenario both are served by a metered API and by 70B replicas on four A100s each, enough for the first.
 
-    Example: simulator trace compare second_half.parquet fitted.yaml
+    Example: simulator trace compare second_half.parquet fitted.yaml --learned-from first_half.parquet
     """
     from simulator.experiment.results import document as plain
     from simulator.report.trace_comparison import render_comparison
@@ -187,7 +191,10 @@ def compare(
     if second.suffix in (".yaml", ".yml"):
         from simulator.scenario.fragment import load_demand
 
-        others = realisations(load_demand(second, workloads=only or ()), one, replications)
+        taught = _observed(learned_from, only) if learned_from else None
+        others = realisations(load_demand(second, workloads=only or ()), one, replications, taught)
+    elif learned_from is not None:
+        raise typer.BadParameter(f"{second} is a trace, which was learned from nothing", param_hint="--learned-from")
     else:
         others = [_observed(second, only)]
     goodness = judge([one], others)
@@ -198,7 +205,10 @@ def compare(
     if as_json:
         found = {
             "schema_version": 1, "first": str(first), "second": str(second), **asdict(goodness),
-            "simulated": [asdict(outcome) | {"difference": outcome.difference} for outcome in outcomes],
+            "simulated": [
+                asdict(one) | {"difference": one.difference, "recordings_differ": one.recordings_differ}
+                for one in outcomes
+            ],
         }  # fmt: skip
         typer.echo(json.dumps(plain(found), indent=2))
         return

@@ -42,6 +42,8 @@ def render_comparison(first: str, second: str, goodness: Goodness, outcomes: Seq
     if outcomes:
         console.print("\nsimulated on both; ± half the 95 % interval of the second over its draws")
         console.print(_outcomes(outcomes))
+        if any(one.recordings_differ is not None for one in outcomes):
+            console.print("recordings: by how much what the second was learned from differs from the first itself")
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -56,14 +58,19 @@ def _statistics(goodness: Goodness) -> Table:
 
 
 def _outcomes(outcomes: Sequence[Outcome]) -> Table:
+    learned = any(one.recordings_differ is not None for one in outcomes)
     grid = Table("hosting pattern", "figure", box=None, pad_edge=False)
-    for name in ("first", "second", "difference"):
+    for name in ("first", "second", "difference", *(["recordings"] if learned else [])):
         grid.add_column(name, justify="right")
     for one in outcomes:
         error = "" if one.error is None else f" ± {one.error:,.3g}"
-        difference = "–" if one.difference is None else f"{one.difference:+.1%}"
-        grid.add_row(one.pattern, one.metric, f"{one.first:,.4g}", f"{one.second:,.4g}{error}", difference)
+        shares = [one.difference, *([one.recordings_differ] if learned else [])]
+        grid.add_row(one.pattern, one.metric, f"{one.first:,.4g}", f"{one.second:,.4g}{error}", *map(_share, shares))
     return grid
+
+
+def _share(difference: float | None) -> str:
+    return "–" if difference is None else f"{difference:+.1%}"
 
 
 def _time(seconds: float) -> str:

@@ -49,6 +49,7 @@ class Outcome:
         first: Under the first demand.
         second: Under the second.
         error: Half the 95 % interval of `second` over its realisations; None for a single one.
+        learned_from: Under the recording the second was learned from; None where that is not at hand.
     """
 
     pattern: str
@@ -56,20 +57,27 @@ class Outcome:
     first: float
     second: float
     error: float | None
+    learned_from: float | None = None
 
     @property
     def difference(self) -> float | None:
         """Second over first, less one; None where the first is nothing."""
         return self.second / self.first - 1.0 if self.first else None
 
+    @property
+    def recordings_differ(self) -> float | None:
+        """The recording the second was learned from over the first, less one: what no model of it can be blamed for."""
+        return self.learned_from / self.first - 1.0 if self.first and self.learned_from is not None else None
 
-def realisations(demand: Scenario, like: Observed, count: int) -> list[Observed]:
+
+def realisations(demand: Scenario, like: Observed, count: int, learned_from: Observed | None = None) -> list[Observed]:
     """A model's requests over the same hours of the week as a trace, several times.
 
     Args:
         demand: See `simulator.scenario.fragment.load_demand`; its horizon is replaced.
         like: The trace.
         count: How many.
+        learned_from: The recording it was learned from, where there is one.
     """
     begins_s = like.begins_s if like.begins_s is not None else 0.0
     days, into_day_s = divmod(begins_s, DAY_S)
@@ -85,7 +93,7 @@ def realisations(demand: Scenario, like: Observed, count: int) -> list[Observed]
         kept = table.arrival_s >= into_day_s
         columns = {name: getattr(table, name)[kept] for name in table.__slots__ if name != "workloads"}
         columns["arrival_s"] = np.minimum(columns["arrival_s"] - into_day_s, np.nextafter(like.span_s, 0.0))
-        found.append(Observed(type(table)(table.workloads, **columns), like.span_s, like.begins_s))
+        found.append(Observed(type(table)(table.workloads, **columns), like.span_s, like.begins_s, learned_from))
     return found
 
 
@@ -114,7 +122,7 @@ def reference_patterns(demand: Observed) -> dict[str, Any]:
 def simulate_both(
     first: Sequence[Observed], second: Sequence[Observed], patterns: dict[str, Any], jobs: int = 1
 ) -> list[Outcome]:
-    """Simulate what was seen of both demands on the same hosting patterns.
+    """Simulate what was seen of both demands, and of what the second was learned from, on the same hosting patterns.
 
     Args:
         first: Of the one demand.
@@ -122,12 +130,16 @@ def simulate_both(
         patterns: As a scenario writes them, or parsed.
         jobs: Processes.
     """
-    sides = [[_figures(one, patterns, jobs) for one in seen] for seen in (first, second)]
+    lesson = second[0].learned_from
+    left, right, taught = (
+        [_figures(one, patterns, jobs) for one in seen] for seen in (first, second, [lesson] if lesson else [])
+    )
     outcomes = []
-    for key in sides[0][0]:
-        left, right = ([figures[key] for figures in side if key in figures] for side in sides)
-        if left and right:
-            outcomes.append(Outcome(*key, float(np.mean(left)), float(np.mean(right)), _half_width(right)))
+    for key in left[0]:
+        one, other, source = ([figures[key] for figures in side if key in figures] for side in (left, right, taught))
+        if one and other:
+            learned_from = source[0] if source else None
+            outcomes.append(Outcome(*key, float(np.mean(one)), float(np.mean(other)), _half_width(other), learned_from))
     return outcomes
 
 

@@ -119,23 +119,15 @@ def _two_causes(
     return parts(min(found, key=lambda one: float(one.cost)).x)
 
 
-def hourly_dispersion(arrival_s: NDArray[np.float64], span_s: float, begins_s: float) -> float:
-    """Variance over mean of hourly counts about the mean of their hour of the week; at least 1.
+def hourly_dispersion(arrival_s: NDArray[np.float64], span_s: float) -> float:
+    """What windows shorter than an hour lead one to expect of hourly counts' variance over their mean; at least 1.
 
-    Where no hour of the week was seen twice, it is what shorter windows lead one to expect of an hour.
+    Swings of the rate that last longer are not in it: see `simulator.workload.hours.dispersion`.
     """
-    hours = int(span_s // HOUR_S)
-    if hours == 0:
+    edges = HOUR_S * np.arange(int(span_s // HOUR_S) + 1.0)
+    if len(edges) < 2:
         return 1.0
-    edges = HOUR_S * np.arange(hours + 1.0)
     counts = np.histogram(arrival_s, edges)[0].astype(np.float64)
-    place = ((np.arange(hours) + int(begins_s // HOUR_S)) % 168).astype(np.int64)
-    times, total = np.bincount(place, minlength=168), np.bincount(place, counts, 168)
-    expected = np.divide(total, times, out=np.zeros(168), where=times > 0)[place]
-    repeated = (times[place] > 1) & (expected > 0)
-    freedom = repeated.sum() - len(np.unique(place[repeated]))
-    if freedom > 0:
-        return max(float(((counts - expected)[repeated] ** 2 / expected[repeated]).sum() / freedom), 1.0)
     own = Demand(edges, np.concatenate([[0.0], np.cumsum(counts)]))
     # Three windows share a mean.
     seen = 1.5 * dispersion_about(arrival_s[arrival_s < edges[-1]], own, HOUR_S / 3.0)

@@ -11,6 +11,7 @@ from simulator.scenario.workloads import WEEKDAYS
 from simulator.units import DAY_S, HOUR_S, MONTH_HOURS, WEEK_S
 from simulator.workload.clumping import fit_clumping, hourly_dispersion, trains_of
 from simulator.workload.dispersion import Demand
+from simulator.workload.hours import Hours, dispersion, shape
 from simulator.workload.request import RequestTable
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def fit_workload(table: RequestTable, span_s: float, begins_s: float | None) -> 
     if weights is None:
         learned.workload["profile"] = "flat"
     else:
-        shape = weights / weights.max()
-        learned.workload["profile"] = [[round(float(weight), 4) for weight in row] for row in shape]
-        learned.workload["days"] = [day for day, row in zip(WEEKDAYS, shape, strict=True) if row.sum() > 0]
+        relative = weights / weights.max()
+        learned.workload["profile"] = [[round(float(weight), 4) for weight in row] for row in relative]
+        learned.workload["days"] = [day for day, row in zip(WEEKDAYS, relative, strict=True) if row.sum() > 0]
     demand = _days(table.arrival_s, demand, learned)
     _clumping(table.arrival_s, demand, weights is not None, learned)
     learned.workload["prompt_tokens"] = lengths(table.prompt_tokens)
@@ -100,37 +101,12 @@ def _profile(
     first = (begins_s // HOUR_S) * HOUR_S - begins_s
     edge_s = np.unique(np.clip(np.arange(first, span_s + HOUR_S, HOUR_S), 0.0, span_s))
     hour = (((edge_s[:-1] + begins_s) // HOUR_S) % _WEEK_HOURS).astype(np.int64)
-    counts, exposure = np.zeros(_WEEK_HOURS), np.zeros(_WEEK_HOURS)
-    np.add.at(counts, hour, np.histogram(arrival_s, edge_s)[0])
-    np.add.at(exposure, hour, np.diff(edge_s) / HOUR_S)
-    dispersion = hourly_dispersion(arrival_s, span_s, begins_s)
-    weights = _smoothed(counts.reshape(7, 24), exposure.reshape(7, 24), dispersion)
+    seen = Hours.of(arrival_s, span_s, begins_s)
+    weights = shape(seen, dispersion(seen) or hourly_dispersion(arrival_s, span_s))
     if span_s < WEEK_S:
         learned.notes.append(f"profile: learned from {span_s / DAY_S:.1f} days; other days take the mean of these")
     expected = weights.ravel()[hour] * np.diff(edge_s) / HOUR_S
     return weights, Demand(edge_s, np.concatenate([[0.0], np.cumsum(expected)]))
-
-
-def _smoothed(counts: NDArray[np.float64], exposure: NDArray[np.float64], dispersion: float) -> NDArray[np.float64]:
-    """Requests per hour of each cell of the week, drawn towards its day times its hour where chance may have moved it.
-
-    Empirical Bayes: cells stray from day times hour by chance (`dispersion` over the count, relative and squared) and
-    by a nature of their own (what they stray beyond that); each counts by its share.
-    """
-    seen_h = exposure.sum(axis=0)
-    by_hour = np.divide(counts.sum(axis=0), seen_h, out=np.zeros(24), where=seen_h > 0)
-    usual = (exposure * by_hour).sum(axis=1)
-    by_day = np.divide(counts.sum(axis=1), usual, out=np.ones(7), where=usual > 0)
-    prior = by_day[:, None] * by_hour
-    expected = prior * exposure
-    seen = expected > 0
-    strays = np.divide(counts, expected, out=np.ones((7, 24)), where=seen) - 1.0
-    # Weighted by what is expected; 30 parameters are fitted to the cells.
-    freedom = max(int(seen.sum()) - 30, 1)
-    beyond = float((expected * strays**2).sum()) / freedom - dispersion
-    own = max(beyond * freedom / float(expected.sum()), 1e-9)
-    chance = np.divide(dispersion, expected, out=np.full((7, 24), np.inf), where=seen)
-    return np.asarray(prior * (1.0 + own / (own + chance) * strays))
 
 
 def _days(arrival_s: NDArray[np.float64], demand: Demand, learned: Learned) -> Demand:

@@ -11,6 +11,8 @@ from simulator.units import DAY_S, HOUR_S
 from simulator.workload.clumping import hourly_dispersion
 from simulator.workload.dispersion import dispersion_about, gap_variation
 from simulator.workload.fit import expected_demand, rank_correlation
+from simulator.workload.hours import Hours, dispersion
+from simulator.workload.weeks import Seen, agreement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from simulator.workload.dispersion import Demand
     from simulator.workload.request import RequestTable
+    from simulator.workload.weeks import HourOfWeek
 
 SCALES_S = {"1 s": 1.0, "10 s": 10.0, "1 min": 60.0, "10 min": 600.0, "1 h": HOUR_S}
 _QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -35,11 +38,13 @@ class Observed:
         table: Requests, arrivals from 0 to `span_s`.
         span_s: Seconds seen.
         begins_s: Seconds from Monday 00:00 to arrival 0; None where unknown.
+        learned_from: Of a model, the recording it was learned from; None where it is no model, or that is not at hand.
     """
 
     table: RequestTable
     span_s: float
     begins_s: float | None
+    learned_from: Observed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +70,6 @@ class Statistic:
 
 
 @dataclass(frozen=True, slots=True)
-class HourOfWeek:
-    """Shares of the hours of the week both have seen.
-
-    Attributes:
-        hours: How many those are.
-        distance: Half the sum of the absolute differences: the share of requests that would have to move.
-        chance: The same distance if only chance differed, once in twenty times exceeded.
-    """
-
-    hours: int
-    distance: float
-    chance: float
-
-    @property
-    def within(self) -> bool:
-        """Whether they differ by no more than chance explains."""
-        return self.distance <= self.chance
-
-
-@dataclass(frozen=True, slots=True)
 class Goodness:
     """Agreement of two demands.
 
@@ -102,11 +87,19 @@ class Goodness:
 
 
 def compare(first: Sequence[Observed], second: Sequence[Observed]) -> Goodness:
-    """Compare what was seen of one demand with what was seen of another."""
-    shortest_s = min(one.span_s for one in (*first, *second))
+    """Compare what was seen of one demand with what was seen of another.
+
+    Where it is known what a model was learned from, the chance of that recording counts beside that of its draws.
+    """
+    lessons = [one.learned_from for one in (first[0], second[0]) if one.learned_from is not None]
+    shortest_s = min(one.span_s for one in (*first, *second, *lessons))
     block_s = DAY_S if shortest_s >= _FEWEST_BLOCKS * DAY_S else shortest_s / _BLOCKS
-    left, right = (_by_block(seen, block_s) for seen in (first, second))
-    statistics = [_welch(name, left[name], right[name]) for name in left if name in right]
+    left, right, *taught = (_by_block(seen, block_s) for seen in (first, second, *([one] for one in lessons)))
+    statistics = [
+        _welch(name, left[name], right[name], [one[name] for one in taught if name in one])
+        for name in left
+        if name in right
+    ]
     return Goodness(
         block_s, [one for one in statistics if one is not None], _distances(first, second), _weeks(first, second)
     )
@@ -159,20 +152,23 @@ def _first_uses(prefix_id: NDArray[np.int32]) -> NDArray[np.bool_]:
     return first | (prefix_id < 0)
 
 
-def _welch(name: str, left: NDArray[np.float64], right: NDArray[np.float64]) -> Statistic | None:
+def _welch(
+    name: str, left: NDArray[np.float64], right: NDArray[np.float64], taught: Sequence[NDArray[np.float64]]
+) -> Statistic | None:
+    """Difference of the means of blocks; blocks that taught a model add their mean's variance."""
     from scipy.stats import t
 
-    left, right = left[np.isfinite(left)], right[np.isfinite(right)]
+    left, right, *taught = (blocks[np.isfinite(blocks)] for blocks in (left, right, *taught))
     if not (len(left) and len(right)):
         return None
-    means = float(left.mean()), float(right.mean())
-    if len(left) < 2 or len(right) < 2:
+    means, samples = (float(left.mean()), float(right.mean())), (left, right, *taught)
+    if any(len(blocks) < 2 for blocks in samples):
         return Statistic(name, *means, None)
-    parts = [float(side.var(ddof=1)) / len(side) for side in (left, right)]
+    parts = [float(blocks.var(ddof=1)) / len(blocks) for blocks in samples]
     total = sum(parts)
     if total == 0.0:
         return Statistic(name, *means, 0.0)
-    freedom = total**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
+    freedom = total**2 / sum(part**2 / (len(blocks) - 1) for part, blocks in zip(parts, samples, strict=True))
     return Statistic(name, *means, float(t.ppf(0.975, freedom) * np.sqrt(total)))
 
 
@@ -192,36 +188,16 @@ def _distances(first: Sequence[Observed], second: Sequence[Observed]) -> dict[st
     return found
 
 
+def _week(seen: Sequence[Observed]) -> Seen | None:
+    """Hours of the week seen; None where a beginning is unknown."""
+    if any(one.begins_s is None for one in seen):
+        return None
+    hours = Hours.together([Hours.of(one.table.arrival_s, one.span_s, one.begins_s or 0.0) for one in seen])
+    clumped = dispersion(hours) or max(hourly_dispersion(one.table.arrival_s, one.span_s) for one in seen)
+    lesson = seen[0].learned_from
+    return Seen(hours, clumped, None if lesson is None else _week([lesson]))
+
+
 def _weeks(first: Sequence[Observed], second: Sequence[Observed]) -> HourOfWeek | None:
-    """Shares by hour of the week, and how far chance alone would take them apart.
-
-    Counts of an hour vary by their mean times the index of dispersion of hours, which is measured on both.
-    """
-    sides = [[_per_hour(one) for one in seen if one.begins_s is not None] for seen in (first, second)]
-    if not all(sides):
-        return None
-    totals = [np.sum(side, axis=0) for side in sides]
-    common = (totals[0][1] > 0.99) & (totals[1][1] > 0.99)
-    if common.sum() < 2:
-        return None
-    rates = [counts[common] / seen_h[common] for counts, seen_h in totals]
-    shares = [rate / rate.sum() for rate in rates]
-    clumped = max(hourly_dispersion(one.table.arrival_s, one.span_s, one.begins_s or 0.0) for one in (*first, *second))
-    error = np.sqrt(
-        clumped * sum(
-            rate / seen_h[common] / rate.sum() ** 2 for rate, (_, seen_h) in zip(rates, totals, strict=True)
-        )
-    )  # fmt: skip
-    # The distance is half a sum of many absolute normal deviations: about normal itself.
-    mean, spread = error.sum() * np.sqrt(2.0 / np.pi), np.sqrt((error**2).sum() * (1.0 - 2.0 / np.pi))
-    distance = 0.5 * np.abs(shares[0] - shares[1]).sum()
-    return HourOfWeek(int(common.sum()), float(distance), float(0.5 * (mean + 1.645 * spread)))
-
-
-def _per_hour(one: Observed) -> NDArray[np.float64]:
-    """Counts and hours seen, by hour of the week."""
-    begins_s = one.begins_s or 0.0
-    hour = (((one.table.arrival_s + begins_s) // HOUR_S) % 168).astype(np.int64)
-    edges = np.union1d(np.arange(-(begins_s % HOUR_S), one.span_s, HOUR_S).clip(0.0), [one.span_s])
-    place = (((edges[:-1] + begins_s + 1e-6) // HOUR_S) % 168).astype(np.int64)
-    return np.stack([np.bincount(hour, minlength=168), np.bincount(place, np.diff(edges) / HOUR_S, 168)])
+    one, other = _week(first), _week(second)
+    return None if one is None or other is None else agreement(one, other)
