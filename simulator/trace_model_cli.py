@@ -194,7 +194,7 @@ def compare(
         taught = _observed(learned_from, only) if learned_from else None
         others = realisations(load_demand(second, workloads=only or ()), one, replications, taught)
     elif learned_from is not None:
-        raise typer.BadParameter(f"{second} is a trace, which was learned from nothing", param_hint="--learned-from")
+        raise typer.BadParameter("only a scenario or fragment learns", param_hint="--learned-from")
     else:
         others = [_observed(second, only)]
     goodness = judge([one], others)

@@ -79,6 +79,7 @@ def test_a_scenario_gives_what_a_run_would_see(tmp_path, capsys):
         (["synthesise", CLINIC, "t.txt"], "a trace is a .csv or a .parquet file"),
         (["compare", WEEK, "absent.csv"], "absent.csv: no such file"),
         (["compare", WEEK, WEEK, "--workload", "letters"], "no workload letters; it has"),
+        (["compare", WEEK, WEEK, "--learned-from", WEEK], "only a scenario or fragment learns"),
         (["compare", CLINIC, WEEK], "a trace is a .csv or a .parquet file"),
         (["compare", WEEK, WEEK, "--scenario", CLINIC, "--pattern", "apu"], "expected one of api, self_hosted, hybrid"),
         (["synthesise", WEEK, "t.csv"], "clinic_week.csv"),
@@ -122,6 +123,12 @@ def test_a_comparison_says_what_agrees(fragment, tmp_path, capsys):
     within = [abs(one["first"] - one["second"]) <= one["error"] for one in judged]
     assert np.mean(within) > 0.8
     assert document["hour_of_week"]["distance"] <= document["hour_of_week"]["chance"]
+    narrow = document["hour_of_week"]["chance"]
+    code, out, _ = run(
+        ["trace", "compare", str(target), str(fragment), "--no-simulate", "--json", "--learned-from", WEEK], capsys
+    )
+    assert code == 0
+    assert json.loads(out)["hour_of_week"]["chance"] > narrow
     code, out, _ = run(["trace", "compare", str(target), str(target), "--no-simulate"], capsys)
     assert code == 0
     assert "0.0% of the requests would have to move, within chance" in out

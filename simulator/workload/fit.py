@@ -134,7 +134,7 @@ def _days(arrival_s: NDArray[np.float64], demand: Demand, learned: Learned) -> D
 
 
 def _clumping(arrival_s: NDArray[np.float64], demand: Demand, hourly: bool, learned: Learned) -> None:
-    # An hourly profile follows what lasts an hour or longer; shorter windows see what it leaves.
+    # An hourly profile may follow what lasts an hour or longer; shorter windows see what it leaves.
     found = fit_clumping(arrival_s, demand, HOUR_S / 2 if hourly else demand.span_s)
     if found.swing_sigma > 0.0:
         constant_s = min(max(found.swing_s, 1.0), 7 * DAY_S)

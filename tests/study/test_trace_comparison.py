@@ -46,6 +46,30 @@ def test_a_model_is_seen_over_the_hours_of_the_trace():
         assert hours[0] < hours[2:].min()
 
 
+def test_what_a_model_was_learned_from_is_simulated_beside_it():
+    week = read_trace(ROOT / "traces" / "clinic_week.csv")
+
+    def day(number):
+        mine = (week.arrival_s // DAY_S).astype(int) == number
+        columns = {name: getattr(week, name)[mine] for name in week.__slots__[1:]}
+        columns["arrival_s"] = columns["arrival_s"] - number * DAY_S
+        return Observed(RequestTable(week.workloads, **columns), DAY_S, number * DAY_S)
+
+    monday, tuesday = day(0), day(1)
+    drawn = realisations(load_demand(ROOT / "scenarios" / "ci_small.yaml"), tuesday, 1, monday)
+    assert drawn[0].learned_from is monday
+    patterns = {"api": reference_patterns(tuesday)["api"]}
+    found = {one.metric: one for one in simulate_both([tuesday], drawn, patterns)}
+    recorded = {one.metric: one for one in simulate_both([tuesday], [monday], patterns)}
+    assert {metric: one.learned_from for metric, one in found.items()} == {
+        metric: one.second for metric, one in recorded.items()
+    }
+    assert {metric: one.recordings_differ for metric, one in found.items()} == {
+        metric: one.difference for metric, one in recorded.items()
+    }
+    assert all(one.recordings_differ is None for one in recorded.values())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
 def test_what_half_a_public_trace_teaches_holds_for_the_other_half(tmp_path):
@@ -63,7 +87,7 @@ def test_what_half_a_public_trace_teaches_holds_for_the_other_half(tmp_path):
     found = fit_workload(halves[0].table, halves[0].span_s, None)
     path = tmp_path / "conv.yaml"
     path.write_text(fragment_text([], {"conv": (found.workload, found.notes)}))
-    drawn = realisations(load_demand(path), halves[1], 5)
+    drawn = realisations(load_demand(path), halves[1], 5, halves[0])
     goodness = compare([halves[1]], drawn)
     dispersion = [one for one in goodness.statistics if one.name.startswith("dispersion")]
     assert len(dispersion) >= 2
@@ -88,26 +112,24 @@ def part(rows, arrival_s, low, high):
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
 def test_what_a_public_week_teaches_holds_for_the_next(tmp_path):
-    """One client of ServeGen's m-large, two weeks: the model of the first is as near to the second as the first itself.
+    """One client of ServeGen's m-large, two weeks: hour of week and dispersion within sampling error.
 
-    That is the sampling error: neither the model nor the first week knows what the second one's chance was.
+    The model of the first week is nearer to the second than the first week itself: it leaves out what strayed once.
     """
     arrival_s = servegen_client()
     weeks = [alike(arrival_s[(arrival_s >= low) & (arrival_s < low + WEEK_S)] - low) for low in (0.0, WEEK_S)]
     found = fit_workload(weeks[0].table, WEEK_S, 0.0)
     path = tmp_path / "client.yaml"
     path.write_text(fragment_text([], {"client": (found.workload, found.notes)}))
-    recorded, modelled = (
-        compare([weeks[0]], [weeks[1]]),
-        compare([weeks[1]], realisations(load_demand(path), weeks[1], 3)),
-    )
-    error = {one.name: one.error for one in recorded.statistics if one.name.startswith("dispersion")}
-    assert len(error) >= 4
-    for one in modelled.statistics:
-        if one.name in error:
-            assert abs(one.first - one.second) <= error[one.name], one
-    # 9.5 % of the requests would have to move, and 10.0 % between the recorded weeks.
-    assert modelled.hour_of_week.distance <= recorded.hour_of_week.distance
+    recorded = compare([weeks[0]], [weeks[1]]).hour_of_week
+    modelled = compare([weeks[1]], realisations(load_demand(path), weeks[1], 3, weeks[0]))
+    assert modelled.hour_of_week.within
+    assert modelled.hour_of_week.distance < 0.9 * recorded.distance
+    # The model knows one week no better than that week: its band is narrower than that of two weeks by what it smooths.
+    assert 0.7 * recorded.chance < modelled.hour_of_week.chance < recorded.chance
+    dispersion = [one for one in modelled.statistics if one.name.startswith("dispersion")]
+    assert len(dispersion) >= 4
+    assert all(one.within for one in dispersion), dispersion
 
 
 def servegen_client():

@@ -67,6 +67,19 @@ def test_a_difference_is_found(changes, named):
     assert {one.name: one.within for one in goodness.statistics}[named] is False
 
 
+def test_a_model_is_no_surer_than_what_it_was_learned_from():
+    week, lesson, drawn = seen(1), seen(4), [seen(2), seen(3), seen(5)]
+    unaware = compare([week], drawn)
+    aware = compare([week], [dataclasses.replace(one, learned_from=lesson) for one in drawn])
+    # The recording is one of the kind, so its blocks' variance comes on top, as it does of two weeks: Welch.
+    apart = {one.name: one.error for one in compare([week], [lesson]).statistics}
+    for before, after in zip(unaware.statistics, aware.statistics, strict=True):
+        assert (before.first, before.second) == (after.first, after.second)
+        assert max(before.error, 0.85 * apart[before.name]) < after.error < 1.3 * apart[before.name]
+    assert unaware.hour_of_week.chance < aware.hour_of_week.chance
+    assert unaware.hour_of_week.distance == aware.hour_of_week.distance
+
+
 def test_another_profile_is_found():
     hours = compare([seen(1)], [seen(2, profile="clinical_documentation")]).hour_of_week
     assert not hours.within
