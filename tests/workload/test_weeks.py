@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from simulator.workload.synthesis import synthesise
 from simulator.workload.weeks import Seen, agreement
 from tests.workload.clinic import scenario, source
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "demand.md").read_text(encoding="utf-8")
 PROCESSES = {
     "independent": {},
     "bursts": {"arrivals": {"kind": "poisson", "burst_mean": 4, "burst_spacing": "20s"}},
@@ -20,6 +23,21 @@ PROCESSES = {
     "days": {"day_variation": 0.1},
 }
 PAIRS = 40
+#: Share of pairs within chance as `docs/demand.md` says it: of two weeks, of two and two, of a model and the next week.
+COVERED = [
+    ("independent", 12_000, {}, (0.98, 0.97, 0.97)),
+    (
+        "bursts of 6",
+        40_000,
+        {"arrivals": {"kind": "poisson", "burst_mean": 6, "burst_spacing": "20s"}},
+        (0.98, 0.94, 0.95),
+    ),
+    ("swings of 10 min", 40_000, {"rate_variation": {"sigma": 0.4, "time_constant": "10min"}}, (0.96, 0.94, 0.94)),
+    ("swings of 1 h", 40_000, {"rate_variation": {"sigma": 0.3, "time_constant": "1h"}}, (0.96, 0.9, 0.97)),
+    ("swings of 4 h", 40_000, {"rate_variation": {"sigma": 0.3, "time_constant": "4h"}}, (0.9, 0.87, 0.89)),
+    ("days, 10 %", 12_000, {"day_variation": 0.1}, (0.94, 0.93, 0.86)),
+    ("days, 20 %", 40_000, {"day_variation": 0.2}, (0.81, 0.83, 0.81)),
+]
 
 
 def demand(seed, weeks=1, **changes):
@@ -60,6 +78,19 @@ def test_two_weeks_of_one_process_differ_by_chance_nineteen_times_in_twenty():
         )
     ]
     assert 0.92 <= np.mean(within) <= 0.985
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "volume", "changes", "documented"), COVERED, ids=[row[0] for row in COVERED])
+def test_the_documented_share_of_pairs_is_within_chance(name, volume, changes, documented):
+    changes = changes | {"volume": {"requests_per_month": volume}}
+    weeks = [agreement(recorded(2 * k, **changes), recorded(2 * k + 1, **changes)) for k in range(200)]
+    pairs = [agreement(recorded(2 * k, 2, **changes), recorded(2 * k + 1, 2, **changes)) for k in range(200)]
+    models = [agreement(recorded(2 * k + 1, **changes), modelled(2 * k, **changes)) for k in range(100)]
+    found = tuple(float(np.mean([one.within for one in kind])) for kind in (weeks, pairs, models))
+    # Two standard errors of 200 pairs or 100 where the share is 95 %.
+    assert found == pytest.approx(documented, abs=0.035)
+    assert f"| {name} | " + " | ".join(f"{share:.0%}".replace("%", " %") for share in documented) + " |" in DOCUMENT
 
 
 def test_so_do_several_weeks():
