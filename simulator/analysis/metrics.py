@@ -10,7 +10,7 @@ import numpy as np
 from simulator.analysis.decisions import Decided, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.sample import Sample
-from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, rows, tally
+from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.workload.request import COLUMNS, RequestTable
@@ -171,8 +171,8 @@ class Summariser:
         if self._intervals is not None:
             self._intervals += self._count_intervals(table, log)
         first = int(np.searchsorted(table.arrival_s, self._warm_up_s))
-        self._early += self._tally(rows(table, slice(first)), rows(log, slice(first)))
-        table, log = rows(table, slice(first, None)), rows(log, slice(first, None))
+        self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
+        table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
         self._counted += self._tally(table, log)
         self._sent += self._count_decisions(table, log)
         completed = log.outcome == Outcome.COMPLETED

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import prod
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 WORKLOAD, BACKEND, OUTCOME, FAILOVER, LOST = range(5)
 #: Outcomes of requests that nobody served.
 GIVEN_UP: Final = (Outcome.REJECTED, Outcome.TIMED_OUT)
-
-_Columns = TypeVar("_Columns", RequestTable, RequestLog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,3 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
         billed_output_tokens=count(log.billed_output_tokens),
         wasted_tokens=count(log.wasted_tokens),
     )
-
-
-def rows(columns: _Columns, some: slice) -> _Columns:
-    """Some of the requests, in the same memory."""
-    found: dict[str, Any] = {field.name: getattr(columns, field.name) for field in fields(columns)}
-    return replace(columns, **{name: values[some] for name, values in found.items() if name != "workloads"})

@@ -65,7 +65,9 @@ class ClusterBackend:
             for loss in self._fleet.run(end, next_s):
                 yield env.timeout(max(0.0, loss.at_s - env.now))
                 self._on_lost(loss)
-            yield env.timeout(max(0.0, next_s - env.now))
+            # A process that waited for the horizon would be there for ever, and all it holds.
+            if next_s < self._horizon_s:
+                yield env.timeout(max(0.0, next_s - env.now))
             if self._on_progress is not None:
                 self._on_progress(next_s)
 

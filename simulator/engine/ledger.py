@@ -86,8 +86,7 @@ class Ledger:
     def unsettled(self, below: int) -> tuple[RequestTable, RequestLog]:
         """Views of the rows that are not settled, up to this one."""
         rows = slice(self.settled, below)
-        table = RequestTable(self.table.workloads, *(getattr(self.table, name)[rows] for name in COLUMNS))
-        return table, RequestLog(*(getattr(self.log, one.name)[rows] for one in fields(RequestLog)))
+        return self.table.rows(rows), self.log.rows(rows)
 
     def first_pending(self, now_s: float) -> int:
         """The first row that has not ended by now, or the first that is not known."""

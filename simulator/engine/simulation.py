@@ -208,7 +208,7 @@ def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _S
 
 
 def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
-    serve = partial(_arrivals, site.env, site.table, site.api(0).submit, on_progress)
+    serve = partial(_arrivals, site, site.api(0).submit, on_progress)
     # What an API has done with a request is written when that ends, and not touched again.
     return _Server(serve, lambda _: site.ledger.known, lambda: (), ("preferred",))
 
@@ -240,19 +240,19 @@ def _one_by_one(site: Site, on_progress: Callable[[float], None] | None) -> Clos
     """Ask a gateway at each arrival: the general path."""
     gateway = Gateway(site)
     everything = slice(0, len(site.table)), site.horizon_s
-    site.env.process(_arrivals(site.env, site.table, gateway.take, on_progress, *everything))
+    site.env.process(_arrivals(site, gateway.take, on_progress, *everything))
     return lambda: (gateway.close(), gateway.decisions)
 
 
 def _arrivals(
-    env: simpy.Environment,
-    table: RequestTable,
+    site: Site,
     route: Callable[[Arrival], None],
     on_progress: Callable[[float], None] | None,
     rows: slice,
     until_s: float,
 ) -> Generator[simpy.Event, object, None]:
     """Wake at each arrival and hand it over, in the end wait; columns become Python numbers a chunk at a time."""
+    env, table = site.env, site.table
     for start in range(rows.start, rows.stop, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, rows.stop))
         columns = (
@@ -266,7 +266,8 @@ def _arrivals(
             route(Arrival(index, *facts))
         if on_progress is not None:
             on_progress(env.now)
-    yield env.timeout(max(0.0, until_s - env.now))
+    if until_s < site.horizon_s:
+        yield env.timeout(max(0.0, until_s - env.now))
 
 
 def _close(log: RequestLog, horizon_s: float) -> None:

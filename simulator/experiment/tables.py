@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simulator.workload.request import RequestTable
 
 TABLES: Final = ("requests", "levels")
+#: Requests that are written, and later read, at a time.
+_ROW_GROUP: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -110,9 +112,11 @@ class RequestWriter:
         """Write the next requests in order of arrival, about which everything is settled."""
         import pyarrow.parquet as pq
 
-        requests = _requests(table, log, *self._names)
-        self._writer = self._writer or pq.ParquetWriter(self._part, requests.schema, compression="zstd")
-        self._writer.write_table(requests)
+        for first in range(0, max(len(table), 1), _ROW_GROUP):
+            some = slice(first, first + _ROW_GROUP)
+            requests = _requests(table.rows(some), log.rows(some), *self._names)
+            self._writer = self._writer or pq.ParquetWriter(self._part, requests.schema, compression="zstd")
+            self._writer.write_table(requests)
 
     def finish(self, levels: Sequence[ReplicaLevels]) -> None:
         """Put the table in its place, after at least one part, and the levels beside it where there is a cluster."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +91,9 @@ def realisations(demand: Scenario, like: Observed, count: int, learned_from: Obs
     for number in range(count):
         table = synthesise(scenario, number)
         kept = table.arrival_s >= into_day_s
-        columns = {name: getattr(table, name)[kept] for name in table.__slots__ if name != "workloads"}
-        columns["arrival_s"] = np.minimum(columns["arrival_s"] - into_day_s, np.nextafter(like.span_s, 0.0))
-        found.append(Observed(type(table)(table.workloads, **columns), like.span_s, like.begins_s, learned_from))
+        arrival_s = np.minimum(table.arrival_s[kept] - into_day_s, np.nextafter(like.span_s, 0.0))
+        requests = replace(table.rows(kept), arrival_s=arrival_s)
+        found.append(Observed(requests, like.span_s, like.begins_s, learned_from))
     return found
 
 

@@ -42,6 +42,10 @@ class RequestTable:
     def __len__(self) -> int:
         return len(self.arrival_s)
 
+    def rows(self, some: slice | NDArray[np.bool_]) -> RequestTable:
+        """Some of the requests; those of a slice in the same memory."""
+        return RequestTable(self.workloads, *(getattr(self, name)[some] for name in COLUMNS))
+
 
 #: The columns, in the order in which `RequestTable` takes them.
 COLUMNS = tuple(name for name in RequestTable.__slots__ if name != "workloads")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from simulator.analysis.levels import utilisation_of
 from simulator.analysis.metrics import Summariser, summarise
-from simulator.analysis.tally import rows
 from simulator.engine.record import Charge, Incident, Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
 from simulator.scenario.workloads import Objectives
 from tests.engine.demand import table
@@ -160,7 +159,7 @@ def test_law_a_run_in_parts_is_summarised_as_the_whole(eventful, warm_up_s):
         LOADS, run.backends, run.decisions, objectives, horizon_s=run.horizon_s, warm_up_s=warm_up_s, timeline=True
     )
     for low, high in pairwise([0, *cuts, len(demand)]):
-        summariser.add(rows(demand, slice(low, high)), rows(run.log, slice(low, high)))
+        summariser.add(demand.rows(slice(low, high)), run.log.rows(slice(low, high)))
     found = asdict(summariser.finish(replace(run, log=RequestLog.empty(0))))
     whole = asdict(summarise(run, demand, objectives, warm_up_s))
     for group, other in zip(groups(found), groups(whole), strict=True):

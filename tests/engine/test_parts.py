@@ -1,5 +1,7 @@
 """Requests that come in parts fare as they do when all are known at once."""
 
+import gc
+import weakref
 from dataclasses import fields
 
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.engine import simulation
+from simulator.engine.ledger import Ledger
 from simulator.engine.record import Outcome, RequestLog
 from simulator.engine.simulation import simulate
-from simulator.workload.request import COLUMNS, RequestTable
 from tests.engine.demand import hybrid, metered, plan, self_hosted, table
 
 HORIZON_S = 400.0
@@ -21,8 +24,7 @@ def cut(requests, edges_s):
     """Parts that begin at these moments."""
     rows = [0, *np.searchsorted(requests.arrival_s, edges_s).tolist(), len(requests)]
     for low, high, end_s in zip(rows[:-1], rows[1:], [*edges_s, HORIZON_S], strict=True):
-        columns = (getattr(requests, name)[low:high] for name in COLUMNS)
-        yield RequestTable(requests.workloads, *columns), end_s
+        yield requests.rows(slice(low, high)), end_s
 
 
 def in_parts(pattern, requests, edges_s, **options):
@@ -130,3 +132,24 @@ def test_parts_without_requests(edges_s):
     log, sizes, _ = in_parts(self_hosted(), table([200.0]), edges_s, plan=plan())
     assert sum(sizes) == 1
     assert log.outcome.tolist() == [Outcome.COMPLETED]
+
+
+@pytest.mark.parametrize("pattern", [self_hosted(), hybrid({"max_in_flight": 2}), metered()], ids=lambda one: one.kind)
+def test_a_run_that_is_over_leaves_nothing_in_memory(pattern, monkeypatch):
+    """Not even until the garbage is collected, which a few large arrays do not bring about."""
+    ledgers = []
+
+    class Watched(Ledger):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            ledgers.append(weakref.ref(self))
+
+    monkeypatch.setattr(simulation, "Ledger", Watched)
+    gc.collect()
+    gc.disable()
+    try:
+        options = {} if pattern.kind == "metered_api" else {"plan": plan()}
+        in_parts(pattern, table(np.linspace(0.0, 390.0, 60), 200, 50), [100.0, 200.0], **options)
+    finally:
+        gc.enable()
+    assert [ledger() for ledger in ledgers] == [None]

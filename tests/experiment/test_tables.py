@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis.tally import rows
 from simulator.engine.record import Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import RequestWriter, Tables, join_tables, write_tables
@@ -41,7 +40,7 @@ def record(demand):
 def write_parts(kept, record, demand, cuts):
     with RequestWriter(kept, LOADS, BACKENDS, DECISIONS) as writer:
         for low, high in pairwise([0, *cuts, SIZE]):
-            writer.add(rows(demand, slice(low, high)), rows(record.log, slice(low, high)))
+            writer.add(demand.rows(slice(low, high)), record.log.rows(slice(low, high)))
         writer.finish(record.levels)
 
 
@@ -80,7 +79,7 @@ def test_a_table_is_joined_by_the_row_groups_it_was_written_in(tmp_path, record,
 def test_a_table_of_no_requests_is_a_table(tmp_path, record, demand):
     none = slice(0)
     with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-        writer.add(rows(demand, none), rows(record.log, none))
+        writer.add(demand.rows(none), record.log.rows(none))
         writer.finish(())
     path = checkpoint.table_path(tmp_path / "run.json", "requests")
     join_tables({"a": path}, tmp_path / "requests.parquet")
@@ -96,7 +95,7 @@ def test_a_table_is_whole_or_absent(tmp_path, record, demand):
 
     def fail():
         with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-            writer.add(rows(demand, half), rows(record.log, half))
+            writer.add(demand.rows(half), record.log.rows(half))
             # What a process that is killed here leaves.
             assert not place.exists()
             raise ZeroDivisionError
@@ -118,5 +117,5 @@ def test_a_failed_attempt_leaves_the_older_table(tmp_path, record, demand):
     write_tables(tmp_path / "run.json", record, demand)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-        writer.add(rows(demand, slice(1)), rows(record.log, slice(1)))
+        writer.add(demand.rows(slice(1)), record.log.rows(slice(1)))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
