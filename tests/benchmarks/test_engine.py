@@ -20,6 +20,7 @@ from simulator import load_scenario
 from simulator.analysis.metrics import Summariser
 from simulator.engine.dispatch import prepare
 from simulator.engine.simulation import simulate
+from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import room_for, synthesise_parts
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
 
@@ -165,13 +166,15 @@ def hospital(days):
         warm_up_s=scenario.experiment.warm_up,
     )  # fmt: skip
     start = perf_counter()
+    calendar = ClinicalCalendar(scenario.horizon)
+    room = drawing.around(room_for)(scenario, calendar)
     record = simulate(
         pattern,
-        drawing.each(synthesise_parts(scenario, 0)),
+        drawing.each(synthesise_parts(scenario, 0, calendar)),
         horizon_s=horizon_s,
         seed=scenario.experiment.seed,
         replication=0,
-        room=room_for(scenario),
+        room=room,
         on_settled=counting.around(lambda table, log, _: summariser.add(table, log)),
     )
     summary = counting.around(summariser.finish)(record)
