@@ -138,6 +138,7 @@ def replay(
     """Send a trace to a live OpenAI-compatible server at its recorded times and record what clients see.
 
     Prompts are random token numbers of the recorded lengths; nothing of an answer is kept but its times and counts.
+    Stopped by Ctrl-C, it writes what has come by then.
 
     Example: simulator bench replay light.csv --url http://127.0.0.1:8000 --model my-model --output light.json.gz
     """
@@ -185,6 +186,8 @@ def replay(
     counts = {kind: requests.outcome.count(kind) for kind in dict.fromkeys(requests.outcome)}
     outcomes = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     typer.echo(f"{count} requests: {outcomes}; sent {1000 * late_s:.1f} ms late at most; wrote {output}")
+    if "interrupted" in counts:
+        raise KeyboardInterrupt
     if set(counts) != {"completed"}:
         raise typer.Exit(1)
 

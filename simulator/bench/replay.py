@@ -106,7 +106,7 @@ def replay(
     seed: int,
     on_done: Callable[[], None] = lambda: None,
 ) -> tuple[ServerFacts, ReplayedRequests]:
-    """Send the first requests of a table and wait for all answers.
+    """Send the first requests of a table and wait for all answers; Ctrl-C ends it with what has come by then.
 
     Raises:
         SimulatorError: The server cannot be reached, or the extra `bench` is missing.
@@ -149,6 +149,11 @@ async def _replay(
             for sent in found:
                 if sent.sent_s is not None and sent.outcome == "unsent":
                     sent.outcome = "timed_out"
+        except asyncio.CancelledError:
+            # What a server has answered is not asked for again: it may have cost an hour, or money.
+            for sent in found:
+                if sent.outcome == "unsent":
+                    sent.outcome = "interrupted"
     return facts, _columns(table, planned_s, found)
 
 

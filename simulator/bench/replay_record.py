@@ -17,8 +17,8 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 #: `completed` has every token; `refused` an HTTP status other than 200; `broken` a connection or answer that ended
 #: early, or in another form; `timed_out` took longer than allowed; `unsent` still waited for others to end when time
-#: was up.
-Outcome = Literal["completed", "refused", "broken", "timed_out", "unsent"]
+#: was up; `interrupted` was not over, or not sent, when the replay was stopped.
+Outcome = Literal["completed", "refused", "broken", "timed_out", "unsent", "interrupted"]
 
 
 class _Part(BaseModel):

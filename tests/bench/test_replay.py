@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -119,6 +123,27 @@ def test_limits_cut_the_trace(server):
     assert len(found.sent_s) == 2
     _, found = replay(table, server.url, "m", Limits(requests=1), seed=1)
     assert len(found.sent_s) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_an_interrupted_replay_keeps_what_has_come(server, tmp_path):
+    server.gap_s = 0.02
+    write_trace(request_table([0.0, 0.0, 90.0], 5, [1, 400, 1]), tmp_path / "t.csv", source="s", licence="l", span_s=99)
+    command = [sys.executable, "-m", "simulator", "bench", "replay", "t.csv", "--url", server.url, "--model", "m"]
+    with subprocess.Popen(
+        [*command, "--output", "r.json"], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        give_up_s = time.monotonic() + 60
+        while (len(server.bodies) < 2 or server.under_way > 1) and time.monotonic() < give_up_s:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "3 requests: 1 completed, 2 interrupted" in said
+    found = read_replay(tmp_path / "r.json").requests
+    assert found.outcome == ["completed", "interrupted", "interrupted"]
+    assert found.sent_s[2] is None
+    assert 0 <= found.output_tokens[1] < 400
 
 
 def test_what_goes_wrong_is_counted_and_not_kept(server):
