@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
@@ -59,6 +59,13 @@ class Tables:
             pattern: Only this hosting pattern. All that were simulated when absent, those that share a simulation once.
         """
         return self._read("levels", pattern, None)
+
+    def row_groups(self, kind: Literal["requests", "levels"]) -> Iterator[Any]:
+        """A whole table a row group at a time, as `pyarrow.Table`, in flat memory."""
+        if self.run is None:
+            yield from _named_groups({name: checkpoint.table_path(path, kind) for name, path in self.kept.items()})
+        elif (whole := self.run / f"{kind}.parquet").is_file():
+            yield from _groups(whole)
 
     def _read(self, kind: str, pattern: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
         import pandas as pd
@@ -215,17 +222,21 @@ def join_tables(parts: Mapping[str, Path], target: Path) -> None:
 
     with ExitStack() as stack:
         writer = None
-        for pattern, table in _row_groups(parts):
-            named = table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
-            writer = writer or stack.enter_context(pq.ParquetWriter(target, named.schema, compression="zstd"))
-            writer.write_table(named)
+        for table in _named_groups(parts):
+            writer = writer or stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
+            writer.write_table(table)
 
 
-def _row_groups(parts: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+def _named_groups(parts: Mapping[str, Path]) -> Iterator[Any]:
+    """Row groups of the files that exist, each with the name of its pattern."""
+    for pattern, part in parts.items():
+        for table in _groups(part) if part.is_file() else ():
+            yield table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
+
+
+def _groups(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    for pattern, part in parts.items():
-        if part.is_file():
-            with pq.ParquetFile(part) as file:
-                for number in range(file.num_row_groups):
-                    yield pattern, file.read_row_group(number)
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)

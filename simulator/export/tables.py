@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from simulator.errors import RunStoreError
-from simulator.files import write_whole
+from simulator.files import writing_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -36,28 +36,43 @@ def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunStoreError(f"{folder} cannot be written: {error.strerror}") from error
-    frames = {
-        "figures": figures(run),
-        "costs": costs(run),
-        "requests": run.tables.requests(),
-        "levels": run.tables.levels(),
+    import pyarrow as pa
+
+    tables = {
+        "figures": iter([pa.Table.from_pandas(figures(run), preserve_index=False)]),
+        "costs": iter([pa.Table.from_pandas(costs(run), preserve_index=False)]),
+        "requests": run.tables.row_groups("requests"),
+        "levels": run.tables.row_groups("levels"),
     }
     written = []
-    for name, frame in frames.items():
-        if not len(frame.columns):
+    for name, parts in tables.items():
+        first = next(parts, None)
+        if first is None:
             continue
         path = folder / f"{name}.{form}"
-        write_whole(path, _encoded(frame, form))
+        with writing_whole(path) as file:
+            _WRITE[form](file, chain([first], parts))
         written.append(path)
     return written
 
 
-def _encoded(frame: pd.DataFrame, form: Format) -> bytes:
-    if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n").encode()
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
+def _write_csv(file: BinaryIO, parts: Iterable[Any]) -> None:
+    for number, part in enumerate(parts):
+        part.to_pandas().to_csv(file, mode="wb", index=False, header=not number, lineterminator="\n")
+
+
+def _write_parquet(file: BinaryIO, parts: Iterable[Any]) -> None:
+    import pyarrow.parquet as pq
+
+    writer = None
+    for part in parts:
+        writer = writer or pq.ParquetWriter(file, part.schema, compression="zstd")
+        writer.write_table(part)
+    if writer is not None:
+        writer.close()
+
+
+_WRITE: Final = {"csv": _write_csv, "parquet": _write_parquet}
 
 
 def figures(run: KeptRun) -> pd.DataFrame:

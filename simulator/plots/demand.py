@@ -23,9 +23,7 @@ LOST: Final = ("rejected", "timed_out", "cancelled")
 
 def arrivals(scenario: Scenario, tables: Tables) -> go.Figure:
     """Requests an hour by workload, one replication."""
-    some = (
-        next(iter(tables.requests(columns=["pattern"])["pattern"].unique())) if tables.run else next(iter(tables.kept))
-    )
+    some = next(tables.row_groups("requests"))["pattern"][0].as_py()
     rows = tables.requests(some, ["workload", "arrival_s"])
     drawn = figure(height=320, x={"type": "date"}, y={"title": "requests an hour", "rangemode": "tozero"})
     names = list(scenario.workloads)
