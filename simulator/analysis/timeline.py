@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.analysis.sample import ranks
 from simulator.analysis.tally import GIVEN_UP
-from simulator.engine.record import Outcome, Reason
+from simulator.engine.record import Incident, Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
 #: Lengths of an interval; the first that needs no more than so many of them.
 _INTERVALS_S = (300.0, 900.0, 3600.0, 21_600.0)
 _MOST_INTERVALS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenStretch:
-    """Something that broke.
-
-    Attributes:
-        start_s: When it began.
-        end_s: When it was over.
-        cause: Kind of the fault.
-        backend: What it befell.
-        what: How much of that, in words.
-    """
-
-    start_s: float
-    end_s: float
-    cause: str
-    backend: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +59,7 @@ class Timeline:
     workloads: dict[str, WorkloadTimeline]
     serving_interval_s: float
     serving: dict[str, list[float]]
-    incidents: list[BrokenStretch]
+    incidents: list[Incident]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +141,7 @@ def timeline_of(intervals: Intervals, record: RunRecord, workloads: tuple[str, .
         },
         serving_interval_s=record.levels[0].interval_s if record.levels else interval_s,
         serving={name: [float(value) for value in values] for name, values in _serving(record).items()},
-        incidents=[BrokenStretch(*incident) for incident in record.incidents or ()],
+        incidents=[*(record.incidents or ())],
     )
 
 

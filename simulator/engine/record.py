@@ -37,7 +37,8 @@ class Reason(IntEnum):
     HEDGE = 6
 
 
-class Incident(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Incident:
     """Something that broke, for people.
 
     Attributes:
