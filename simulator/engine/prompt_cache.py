@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from simulator.scenario.apis import PromptCache
 
 
+#: Prefixes that are kept without looking which of them are too old.
+_FEW = 10_000
+
+
 class CachedPrefixes:
     """Shared prefixes by when they were last used.
 
@@ -16,11 +20,12 @@ class CachedPrefixes:
     the last use is minutes ago (Microsoft Learn, "Prompt caching", 2026).
     """
 
-    __slots__ = ("_rules", "_used_s")
+    __slots__ = ("_full", "_rules", "_used_s")
 
     def __init__(self, rules: PromptCache) -> None:
         self._rules = rules
         self._used_s: dict[int, float] = {}
+        self._full = _FEW
 
     def read(self, arrival: Arrival, now_s: float) -> int:
         """Prompt tokens of a request that are cached now."""
@@ -32,5 +37,11 @@ class CachedPrefixes:
 
     def write(self, arrival: Arrival, now_s: float) -> None:
         """The request was read."""
-        if arrival.prefix_id >= 0:
-            self._used_s[arrival.prefix_id] = now_s
+        if arrival.prefix_id < 0:
+            return
+        self._used_s[arrival.prefix_id] = now_s
+        if len(self._used_s) > self._full:
+            # Every conversation has a prefix of its own: without an end to them they would fill the memory.
+            oldest_s = now_s - self._rules.kept
+            self._used_s = {prefix: at_s for prefix, at_s in self._used_s.items() if at_s >= oldest_s}
+            self._full = max(_FEW, 2 * len(self._used_s))

@@ -40,3 +40,14 @@ def test_other_prefixes_and_prompts_without_one_share_nothing():
     assert cache.read(arrival(2_048, 3), 1.0) == 2_048
     assert cache.read(arrival(2_048, 4), 1.0) == 0
     assert cache.read(arrival(0, -1), 1.0) == 0
+
+
+def test_what_is_too_old_takes_no_memory(monkeypatch):
+    monkeypatch.setattr("simulator.engine.prompt_cache._FEW", 10)
+    cache = CachedPrefixes(PromptCache.model_validate({"kept": "5min"}))
+    for number in range(1_000):
+        cache.write(arrival(2_048, number), 30.0 * number)
+        assert len(cache._used_s) <= 23
+        for back, cached in ((0, 2_048), (10, 2_048), (11, 0)):
+            if number >= back:
+                assert cache.read(arrival(2_048, number - back), 30.0 * number) == cached
