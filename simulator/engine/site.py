@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulator.engine.api_backends import api_backend, link_spillovers
+from simulator.engine.batch_api import BatchBackend
 from simulator.engine.fleet import Fleet
+from simulator.engine.metered_api import ApiBackend
 from simulator.engine.plan import replica_plan
+from simulator.scenario.apis import Batch, Provisioned
 from simulator.workload.streams import stream
 
 if TYPE_CHECKING:
@@ -15,10 +17,8 @@ if TYPE_CHECKING:
 
     import simpy
 
-    from simulator.engine.batch_api import BatchBackend
     from simulator.engine.faults import Timetable
     from simulator.engine.ledger import Ledger
-    from simulator.engine.metered_api import ApiBackend
     from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import Charge, Loss, RequestLog
     from simulator.scenario.patterns import HostingPattern
@@ -103,24 +103,22 @@ class Site:
     def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend | BatchBackend:
         """A metered API by itself; `ApiBackend` says what becomes of what it refuses."""
         name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
-        episodes = self.faults.episodes.get(number, ())
         rng = stream(self.seed, self.replication, f"api/{name}")
-        return api_backend(
-            self.env,
-            api,
-            number,
-            self.ledger,
-            rng,
-            on_lost,
-            episodes=episodes,
-            burnt=self.burnt,
-            retries_at_most=self.pattern.routing.api_retries_at_most,
-        )
+        made_of, episodes = (self.env, api, number, self.ledger, rng, on_lost), self.faults.episodes.get(number, ())
+        if isinstance(api.deployment, Batch):
+            return BatchBackend(*made_of, episodes=episodes)
+        most = self.pattern.routing.api_retries_at_most
+        return ApiBackend(*made_of, episodes=episodes, burnt=self.burnt, retries_at_most=most)
 
     def apis(self, on_lost: Callable[[Loss], None]) -> list[ApiBackend | BatchBackend]:
         """Every metered API, each with the one it spills over to."""
         hosted, apis = len(self.pattern.hosted), self.pattern.metered
-        found = [self.api(number, on_lost) for number in range(hosted, hosted + len(apis))]
-        workloads = range(len(self.may_use))
-        link_spillovers(apis, found, lambda place: [self.permits(workload, hosted + place) for workload in workloads])
-        return found
+        found = {name: self.api(number, on_lost) for number, name in enumerate(apis, hosted)}
+        for name, api in apis.items():
+            if isinstance(api.deployment, Provisioned) and api.deployment.spillover is not None:
+                one, other = found[name], found[api.deployment.spillover]
+                assert isinstance(one, ApiBackend)
+                assert isinstance(other, ApiBackend)
+                number = hosted + list(apis).index(api.deployment.spillover)
+                one.spill_to(other, [self.permits(workload, number) for workload in range(len(self.may_use))])
+        return list(found.values())
