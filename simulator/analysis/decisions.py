@@ -50,6 +50,13 @@ def count_decisions(
     return np.reshape(counts, (2, *shape)).astype(np.int64)[:, :, :-1]
 
 
+def added(before: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts of two parts together; the later one may know more reasons."""
+    total = counts.copy()
+    total[:, :, : before.shape[2]] += before
+    return total
+
+
 def decided(
     counts: NDArray[np.int64], answers: NDArray[np.float64], backends: tuple[str, ...], decisions: tuple[str, ...]
 ) -> tuple[Decided, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from simulator.analysis.decisions import Decided, count_decisions, decided
+from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.sample import Sample
 from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
@@ -133,7 +133,6 @@ class Summariser:
         self,
         workloads: tuple[str, ...],
         backends: tuple[str, ...],
-        decisions: tuple[str, ...],
         objectives: Mapping[str, Objectives | None],
         *,
         horizon_s: float,
@@ -145,24 +144,28 @@ class Summariser:
         Args:
             workloads: Names that `RequestTable.workload` indexes.
             backends: Names that `RequestLog.backend` and `target` index.
-            decisions: What `RequestLog.decision` indexes.
             objectives: By workload name.
             horizon_s: Simulated seconds.
             warm_up_s: Requests that arrived before are left out, and so is that time.
             timeline: Whether something can break. Each part but the last then ends at a multiple of 21,600 s.
         """
-        self._workloads, self._backends, self._decisions = workloads, backends, decisions
+        self._workloads, self._backends = workloads, backends
         self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
         self._waits = [_Waits(objectives.get(name)) for name in workloads]
         self._all_waits = _Waits(None)
         none: Any = np.zeros(0, np.int64)
         no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
         self._early = self._counted = self._tally(*no_requests)
-        self._sent = self._count_decisions(*no_requests)
+        self._sent = self._count_decisions(*no_requests, 0)
         self._intervals = self._count_intervals(*no_requests) if timeline else None
 
-    def add(self, table: RequestTable, log: RequestLog) -> None:
+    def add(self, table: RequestTable, log: RequestLog, decisions: tuple[str, ...]) -> None:
         """Take the next requests in order of arrival, about which everything is settled.
+
+        Args:
+            table: The requests.
+            log: What became of them.
+            decisions: What `RequestLog.decision` indexes; those of earlier parts, and any new ones.
 
         Raises:
             RuntimeError: They break a law of the engine; a fault of ours.
@@ -174,7 +177,7 @@ class Summariser:
         self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
         table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
         self._counted += self._tally(table, log)
-        self._sent += self._count_decisions(table, log)
+        self._sent = added(self._sent, self._count_decisions(table, log, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
         workload, latency = table.workload[completed], _latencies(table, log, completed)
         self._all_waits.add(latency)
@@ -197,15 +200,15 @@ class Summariser:
             saturation=saturation_of(record, self._counted),
             wasted_tokens=int(self._counted.wasted_tokens.sum()),
             preemptions=sum(level.preemptions for level in record.levels),
-            decisions=decided(self._sent, self._mean_answers(), self._backends, self._decisions),
+            decisions=decided(self._sent, self._mean_answers(), self._backends, record.decisions),
             timeline=None if self._intervals is None else timeline_of(self._intervals, record, self._workloads),
         )
 
     def _tally(self, table: RequestTable, log: RequestLog) -> Tally:
         return tally(table, log, len(self._workloads), len(self._backends))
 
-    def _count_decisions(self, table: RequestTable, log: RequestLog) -> NDArray[np.int64]:
-        return count_decisions(table, log, len(self._workloads), len(self._backends), len(self._decisions))
+    def _count_decisions(self, table: RequestTable, log: RequestLog, decisions: int) -> NDArray[np.int64]:
+        return count_decisions(table, log, len(self._workloads), len(self._backends), decisions)
 
     def _count_intervals(self, table: RequestTable, log: RequestLog) -> Intervals:
         return count_intervals(table, log, len(self._workloads), self._horizon_s)
@@ -249,13 +252,12 @@ def summarise(
     summariser = Summariser(
         table.workloads,
         record.backends,
-        record.decisions,
         objectives,
         horizon_s=record.horizon_s,
         warm_up_s=warm_up_s,
         timeline=record.incidents is not None,
     )
-    summariser.add(table, record.log)
+    summariser.add(table, record.log, record.decisions)
     return summariser.finish(record)
 
 

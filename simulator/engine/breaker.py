@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from simulator.engine.record import Outcome, Reason
+from simulator.engine.state import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,11 @@ class Breaker:
             self._failures.clear()
         self._probe = None
         return True
+
+    @property
+    def first_pending(self) -> int:
+        """The row of its probe, whose end it will ask for; past all for none."""
+        return UNLIMITED if self._probe is None else self._probe
 
     def sent(self, row: int) -> None:
         """A request was sent; the first after the cool-down is the probe."""

@@ -6,6 +6,8 @@ from collections import deque
 from math import inf, isnan
 from typing import TYPE_CHECKING
 
+from simulator.engine.state import UNLIMITED
+
 if TYPE_CHECKING:
     from simulator.engine.arrival import Arrival
     from simulator.engine.fleet import Fleet
@@ -39,6 +41,12 @@ class Forecast:
     def sent(self, arrival: Arrival) -> None:
         """A request was sent there; its answer will tell something."""
         self._sent.append(arrival.index)
+
+    def first_pending(self, now_s: float) -> int:
+        """The first row of which it has not learned yet, past all for none."""
+        self._fleet.look(now_s)
+        self._learn(now_s)
+        return min(self._sent, default=UNLIMITED)
 
     def ttft_s(self, arrival: Arrival, now_s: float) -> float:
         """Seconds from now; infinite while no replica is open."""

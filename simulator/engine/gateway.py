@@ -47,11 +47,12 @@ class Gateway:
         plans = [site.replica_plan(number) for number in range(len(site.pattern.hosted))]
         self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
         configs = [one.cluster for one in site.pattern.hosted.values()]
+        self._forecasts = [
+            Forecast(fleet, made_of, site.log) for fleet, made_of in zip(self._fleets, plans, strict=True)
+        ]
         self._clusters = [
-            SharedCluster(
-                site.env, fleet, Forecast(fleet, made_of, site.log), self.lost, keeps=config.autoscaling is not None
-            )
-            for fleet, made_of, config in zip(self._fleets, plans, configs, strict=True)
+            SharedCluster(site.env, fleet, forecast, self.lost, keeps=config.autoscaling is not None)
+            for fleet, forecast, config in zip(self._fleets, self._forecasts, configs, strict=True)
         ]
         apis = site.apis(self.lost)
         self._backends: list[Backend] = [*self._clusters, *apis]
@@ -92,6 +93,18 @@ class Gateway:
     def decisions(self) -> tuple[str, ...]:
         """What `log.decision` indexes."""
         return tuple(self._whys)
+
+    def first_pending(self, now_s: float) -> int:
+        """The first row that something here may still read or write at a moment, be the request over or not."""
+        over = self._site.ledger.settled
+        for kept in (self._left, self._passed):
+            for row in [row for row in kept if row < over]:
+                del kept[row]
+        pending = [fleet.first_pending(now_s) for fleet in self._fleets]
+        pending += [forecast.first_pending(now_s) for forecast in self._forecasts]
+        pending += [breaker.first_pending for breaker in self._breakers]
+        pending += [] if self._hedges is None else [self._hedges.first_pending]
+        return min(pending, default=self._site.ledger.known)
 
     def take(self, arrival: Arrival) -> None:
         """Send a request that has just arrived."""

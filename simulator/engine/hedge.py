@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulator.engine.record import Reason
+from simulator.engine.state import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,11 @@ class Hedges:
             return
         timer = self._site.env.timeout(self._config.after)
         timer.callbacks.append(lambda _: self._send(arrival, cluster, api))
+
+    @property
+    def first_pending(self) -> int:
+        """The first row that an API answers too; past all for none."""
+        return min(self._rivals, default=UNLIMITED)
 
     def settle(self, row: int) -> bool:
         """The cluster has lost a request: whether its rival answers it."""

@@ -93,6 +93,12 @@ class Ledger:
         ended = self.log.ended_s[self.settled : self.known] <= now_s
         return self.known if ended.all() else self.settled + int(ended.argmin())
 
+    def begin_of_interval(self, row: int, interval_s: float) -> int:
+        """The first unsettled row of the interval in which a row arrives, or the last one where it is not known."""
+        arrival_s = self.table.arrival_s[self.settled : min(row + 1, self.known)]
+        begin_s = arrival_s[-1] // interval_s * interval_s if len(arrival_s) else 0.0
+        return self.settled + int(np.searchsorted(arrival_s, begin_s))
+
     def settle(self, below: int) -> None:
         """The rows below this one are no longer needed."""
         self.settled = below

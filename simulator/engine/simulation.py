@@ -1,8 +1,8 @@
 """One replication of one hosting pattern, from the first arrival to the horizon.
 
-Where one cluster, one API or a cluster with an API behind it serves the requests, they may come in parts: each is drawn
-when the one before it has been served, and what is settled by then is handed on. So a year needs no more memory than
-a month. Every other pattern has all its requests in memory.
+Requests may come in parts: each is drawn when the one before it has been served, and what is settled by then is handed
+on. So a year needs no more memory than a month. One cluster, one API, or a cluster with an API behind it serves whole
+parts at once; every other pattern asks a gateway at each arrival.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from simulator.engine.router import OverflowRouter
 from simulator.engine.site import Site
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
-from simulator.workload.request import RequestTable, joined
+from simulator.workload.request import RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
     #: Requests, and when those of the next part begin to arrive.
     Part = tuple[RequestTable, float]
-    #: Ends a simulation: levels by replica, and what decisions were made.
-    Close = Callable[[], tuple[tuple[ReplicaLevels, ...], tuple[str, ...]]]
     #: Takes the next requests in order of arrival, what became of them, and what `log.decision` indexes.
     OnSettled = Callable[[RequestTable, RequestLog, tuple[str, ...]], None]
 
 _CHUNK = 16_384
 #: What comes in parts is handed on in smaller ones; what is there at once, at once.
 _SETTLED_AT_ONCE = 131_072
+#: Where something can break, what is handed on ends with an interval of the timeline, all of which divide this.
+_INTERVAL_S = 21_600.0
 
 
 def simulate(
@@ -101,9 +101,6 @@ def simulate(
     ]
     limits = [inf] * len(may_use) if ttft_limit_s is None else ttft_limit_s
     faults = timetable(pattern, horizon_s=horizon_s, seed=seed, replication=replication, moments_s=moments_s)
-    all_at_once = _is_plain(pattern, may_use) and not one_by_one
-    if not all_at_once:
-        first, until_s = joined([first, *(part for part, _ in parts)]), horizon_s
     in_parts = until_s < horizon_s
     ledger = Ledger(first, room if in_parts else None)
     del first  # where it was copied
@@ -112,25 +109,27 @@ def simulate(
         simpy.Environment(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits
     )
 
-    def settle(below: int, decisions: tuple[str, ...]) -> None:
-        at_once = _SETTLED_AT_ONCE if in_parts else below
+    make = _gateway if one_by_one or not _is_plain(pattern, may_use) else _only_cluster if hosted else _only_api
+    server = make(site, on_progress)
+
+    def settle(below: int) -> None:
+        at_once = _SETTLED_AT_ONCE if in_parts and not pattern.varies else below
         while on_settled is not None:
             some = min(below, ledger.settled + at_once)
-            on_settled(*ledger.unsettled(some), decisions)
+            on_settled(*ledger.unsettled(some), server.decisions())
             ledger.settle(some)
             if some == below:
                 break
 
-    rest = _written(ledger, until_s, parts)
-    close = _all_at_once(site, rest, settle, on_progress) if all_at_once else _one_by_one(site, on_progress)
+    site.env.process(_serve(site, server, _written(ledger, until_s, parts), settle))
     site.env.run(until=horizon_s)
-    levels, decisions = close()
+    levels = server.close()
     _close(ledger.unsettled(ledger.known)[1], horizon_s)
-    settle(ledger.known, decisions)
+    settle(ledger.known)
     incidents = tuple(faults.incidents) if pattern.varies else None
     burnt = tuple(charge for charge in site.burnt if charge.at_s <= horizon_s)
     log = ledger.unsettled(ledger.known)[1]
-    return RunRecord(names, horizon_s, log, levels, decisions, incidents, burnt)
+    return RunRecord(names, horizon_s, log, levels, server.decisions(), incidents, burnt)
 
 
 def _written(ledger: Ledger, until_s: float | None, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:
@@ -178,19 +177,21 @@ def _needs_gateway(pattern: HostingPattern) -> bool:
 
 
 class _Server(NamedTuple):
-    """The only backend that requests are sent to first.
+    """What requests are sent to.
 
     Attributes:
         serve: Process that serves some rows, the next of which arrives no sooner than a moment.
         first_pending: First row for which it has something left to do at a moment.
         close: Ends the simulation; levels by replica.
-        decisions: What `log.decision` indexes.
+        decisions: What `log.decision` indexes so far.
+        is_one: Whether it is a single backend, to which every request goes first.
     """
 
     serve: Callable[[slice, float], Generator[simpy.Event, object, None]]
     first_pending: Callable[[float], int]
     close: Callable[[], tuple[ReplicaLevels, ...]]
-    decisions: tuple[str, ...]
+    decisions: Callable[[], tuple[str, ...]]
+    is_one: bool
 
 
 def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
@@ -204,44 +205,35 @@ def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _S
         site.env, fleet, ledger, horizon_s=site.horizon_s, on_lost=on_lost, on_progress=on_progress
     )
     decisions = "preferred", "next with room", "no room anywhere"
-    return _Server(cluster.serve, fleet.first_pending, cluster.close, decisions)
+    return _Server(cluster.serve, fleet.first_pending, cluster.close, lambda: decisions, True)
 
 
 def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
     serve = partial(_arrivals, site, site.api(0).submit, on_progress)
     # What an API has done with a request is written when that ends, and not touched again.
-    return _Server(serve, lambda _: site.ledger.known, lambda: (), ("preferred",))
+    return _Server(serve, lambda _: site.ledger.known, lambda: (), lambda: ("preferred",), True)
 
 
-def _all_at_once(
-    site: Site,
-    parts: Iterator[tuple[slice, float]],
-    settle: Callable[[int, tuple[str, ...]], None],
-    on_progress: Callable[[float], None] | None,
-) -> Close:
-    """Have one backend serve whole parts: the faster path."""
-    ledger, log = site.ledger, site.log
-    server = (_only_cluster if site.pattern.hosted else _only_api)(site, on_progress)
-
-    def work() -> Generator[simpy.Event, object, None]:
-        for rows, until_s in parts:
-            log.target[rows] = np.where(site.table.arrival_s[rows] < site.horizon_s, 0, -1)
-            log.decision[rows] = log.target[rows]
-            yield from server.serve(rows, until_s)
-            if until_s < site.horizon_s:
-                now_s = site.env.now
-                settle(min(server.first_pending(now_s), ledger.first_pending(now_s)), server.decisions)
-
-    site.env.process(work())
-    return lambda: (server.close(), server.decisions)
-
-
-def _one_by_one(site: Site, on_progress: Callable[[float], None] | None) -> Close:
-    """Ask a gateway at each arrival: the general path."""
+def _gateway(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
     gateway = Gateway(site)
-    everything = slice(0, len(site.table)), site.horizon_s
-    site.env.process(_arrivals(site, gateway.take, on_progress, *everything))
-    return lambda: (gateway.close(), gateway.decisions)
+    serve = partial(_arrivals, site, gateway.take, on_progress)
+    return _Server(serve, gateway.first_pending, gateway.close, lambda: gateway.decisions, False)
+
+
+def _serve(
+    site: Site, server: _Server, parts: Iterator[tuple[slice, float]], settle: Callable[[int], None]
+) -> Generator[simpy.Event, object, None]:
+    """The process: serve one part after the other, and settle what is over."""
+    ledger, log = site.ledger, site.log
+    for rows, until_s in parts:
+        if server.is_one:
+            log.target[rows] = np.where(ledger.table.arrival_s[rows] < site.horizon_s, 0, -1)
+            log.decision[rows] = log.target[rows]
+        yield from server.serve(rows, until_s)
+        if until_s < site.horizon_s:
+            now_s = site.env.now
+            over = min(server.first_pending(now_s), ledger.first_pending(now_s))
+            settle(ledger.begin_of_interval(over, _INTERVAL_S) if site.pattern.varies else over)
 
 
 def _arrivals(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from simulator.engine.record import RequestLog
-    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.workload.request import RequestTable
 
@@ -163,20 +162,20 @@ def _simulated(scenario: Scenario, task: Task, kept: Path | None, on_progress: C
     """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on."""
     pattern, calendar = scenario.hosting_patterns[task.pattern], ClinicalCalendar(scenario.horizon)
     allowed = checkpoint.permitted(scenario, pattern)
-    summariser: Summariser | None = None
-    writer: RequestWriter | None = None
-    with ExitStack() as opened:
+    names = tuple(scenario.workloads), pattern.backend_names
+    summariser = Summariser(
+        *names,
+        {name: workload.objectives for name, workload in scenario.workloads.items()},
+        horizon_s=scenario.horizon.duration_s,
+        warm_up_s=scenario.experiment.warm_up,
+        timeline=pattern.varies,
+    )
+    with RequestWriter(kept, *names) if task.tables and kept is not None else nullcontext() as writer:
 
         def on_settled(table: RequestTable, log: RequestLog, decisions: tuple[str, ...]) -> None:
-            nonlocal summariser, writer
-            if summariser is None:
-                names = table.workloads, pattern.backend_names, decisions
-                summariser = _summariser(scenario, pattern, names)
-                if task.tables and kept is not None:
-                    writer = opened.enter_context(RequestWriter(kept, *names))
-            summariser.add(table, log)
+            summariser.add(table, log, decisions)
             if writer is not None:
-                writer.add(table, log)
+                writer.add(table, log, decisions)
 
         record = simulate(
             pattern,
@@ -191,26 +190,9 @@ def _simulated(scenario: Scenario, task: Task, kept: Path | None, on_progress: C
             on_settled=on_settled,
             on_progress=on_progress,
         )
-        if summariser is None:
-            raise AssertionError("a run hands on its requests, be there none")
-        summary = summariser.finish(record)
         if writer is not None:
             writer.finish(record.levels)
-    return summary
-
-
-def _summariser(scenario: Scenario, pattern: HostingPattern, names: tuple[tuple[str, ...], ...]) -> Summariser:
-    objectives = {name: workload.objectives for name, workload in scenario.workloads.items()}
-    workloads, backends, decisions = names
-    return Summariser(
-        workloads,
-        backends,
-        decisions,
-        objectives,
-        horizon_s=scenario.horizon.duration_s,
-        warm_up_s=scenario.experiment.warm_up,
-        timeline=pattern.varies,
-    )
+    return summariser.finish(record)
 
 
 def _ttft_limit_s(scenario: Scenario, workload: str) -> float:

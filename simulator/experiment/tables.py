@@ -91,17 +91,16 @@ class RequestWriter:
     Used in a `with` block, at whose end nothing is left of what was not finished.
     """
 
-    def __init__(self, kept: Path, workloads: Sequence[str], backends: Sequence[str], decisions: Sequence[str]) -> None:
+    def __init__(self, kept: Path, workloads: Sequence[str], backends: Sequence[str]) -> None:
         """Begin a table.
 
         Args:
             kept: Where the summary is kept.
             workloads: Names that `RequestTable.workload` indexes.
             backends: Names that `RequestLog.backend` and `target` index.
-            decisions: What `RequestLog.decision` indexes.
         """
         self._kept = kept
-        self._names = (workloads, backends, decisions)
+        self._names = (workloads, backends)
         self._part = _part(checkpoint.table_path(kept, "requests"))
         self._writer: Any = None
 
@@ -115,13 +114,19 @@ class RequestWriter:
         finally:
             self._part.unlink(missing_ok=True)
 
-    def add(self, table: RequestTable, log: RequestLog) -> None:
-        """Write the next requests in order of arrival, about which everything is settled."""
+    def add(self, table: RequestTable, log: RequestLog, decisions: Sequence[str]) -> None:
+        """Write the next requests in order of arrival, about which everything is settled.
+
+        Args:
+            table: The requests.
+            log: What became of them.
+            decisions: What `RequestLog.decision` indexes; those of earlier parts, and any new ones.
+        """
         import pyarrow.parquet as pq
 
         for first in range(0, max(len(table), 1), _ROW_GROUP):
             some = slice(first, first + _ROW_GROUP)
-            requests = _requests(table.rows(some), log.rows(some), *self._names)
+            requests = _requests(table.rows(some), log.rows(some), *self._names, decisions)
             self._writer = self._writer or pq.ParquetWriter(self._part, requests.schema, compression="zstd")
             self._writer.write_table(requests)
 
@@ -142,8 +147,8 @@ def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
         record: The run.
         table: The requests it was given.
     """
-    with RequestWriter(kept, table.workloads, record.backends, record.decisions) as writer:
-        writer.add(table, record.log)
+    with RequestWriter(kept, table.workloads, record.backends) as writer:
+        writer.add(table, record.log, record.decisions)
         writer.finish(record.levels)
 
 

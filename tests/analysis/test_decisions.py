@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from simulator.analysis.decisions import added, count_decisions
 from simulator.analysis.metrics import summarise
 from simulator.decision.results import run
+from simulator.engine.record import RequestLog
 from simulator.engine.simulation import simulate
 from tests.engine.demand import hybrid, plan, table
 from tests.experiment.small import small
@@ -57,3 +59,14 @@ def test_the_share_of_an_api_counts_what_it_answered_also_where_nothing_failed_o
 
 def _tokens(result):
     return (result.tokens.prompt + result.tokens.output) / result.requests.completed
+
+
+def test_a_later_part_may_know_more_reasons():
+    requests = table([0.0, 1.0, 2.0])
+    log = RequestLog.empty(3)
+    log.target[:], log.decision[:] = 0, [0, 0, 1]
+    first, last = slice(0, 2), slice(2, 3)
+    parts = [
+        count_decisions(requests.rows(some), log.rows(some), 1, 1, known) for some, known in ((first, 1), (last, 2))
+    ]
+    np.testing.assert_array_equal(added(*parts), count_decisions(requests, log, 1, 1, 2))

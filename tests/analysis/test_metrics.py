@@ -156,10 +156,10 @@ def test_law_a_run_in_parts_is_summarised_as_the_whole(eventful, warm_up_s):
     demand, run, cuts = eventful
     objectives = {"notes": Objectives(ttft="0.5s", end_to_end="1.5s"), "letters": Objectives(end_to_end="1.2s")}
     summariser = Summariser(
-        LOADS, run.backends, run.decisions, objectives, horizon_s=run.horizon_s, warm_up_s=warm_up_s, timeline=True
+        LOADS, run.backends, objectives, horizon_s=run.horizon_s, warm_up_s=warm_up_s, timeline=True
     )
     for low, high in pairwise([0, *cuts, len(demand)]):
-        summariser.add(demand.rows(slice(low, high)), run.log.rows(slice(low, high)))
+        summariser.add(demand.rows(slice(low, high)), run.log.rows(slice(low, high)), run.decisions)
     found = asdict(summariser.finish(replace(run, log=RequestLog.empty(0))))
     whole = asdict(summarise(run, demand, objectives, warm_up_s))
     for group, other in zip(groups(found), groups(whole), strict=True):
@@ -174,11 +174,11 @@ def groups(summary):
 
 
 def test_a_part_that_breaks_the_law_is_told_by_its_row_in_the_run():
-    summariser = Summariser(("notes",), ("cluster",), (), {}, horizon_s=HOUR_S)
-    summariser.add(table([0.0, 1.0]), record(table([0.0, 1.0])).log)
+    summariser = Summariser(("notes",), ("cluster",), {}, horizon_s=HOUR_S)
+    summariser.add(table([0.0, 1.0]), record(table([0.0, 1.0])).log, ())
     demand = table([2.0, 3.0])
     with pytest.raises(RuntimeError, match="request 3 completed without its tokens"):
-        summariser.add(demand, record(demand, last_token_s=[3.0, np.nan]).log)
+        summariser.add(demand, record(demand, last_token_s=[3.0, np.nan]).log, ())
 
 
 @pytest.mark.parametrize(("charged", "tokens"), [(1, 0), (2, 5)])

@@ -29,7 +29,6 @@ pytestmark = pytest.mark.benchmark
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 REQUESTS = 50_000
 RATE_PER_S = 0.2315
-DECISIONS = "preferred", "next with room", "no room anywhere"
 
 
 def best(run):
@@ -162,7 +161,7 @@ def hospital(days):
     prepare()
     drawing, counting = Stopwatch(), Stopwatch()
     summariser = Summariser(
-        tuple(scenario.workloads), pattern.backend_names, DECISIONS, objectives, horizon_s=horizon_s,
+        tuple(scenario.workloads), pattern.backend_names, objectives, horizon_s=horizon_s,
         warm_up_s=scenario.experiment.warm_up,
     )  # fmt: skip
     start = perf_counter()
@@ -175,11 +174,10 @@ def hospital(days):
         seed=scenario.experiment.seed,
         replication=0,
         room=room,
-        on_settled=counting.around(lambda table, log, _: summariser.add(table, log)),
+        on_settled=counting.around(summariser.add),
     )
     summary = counting.around(summariser.finish)(record)
     simulating_s = perf_counter() - start - drawing.seconds - counting.seconds
-    assert record.decisions == DECISIONS
     return summary.total.arrived, np.array([drawing.seconds, simulating_s, counting.seconds]), peak_mib()
 
 

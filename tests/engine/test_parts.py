@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import fields
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,18 +14,30 @@ from simulator.engine import simulation
 from simulator.engine.ledger import Ledger
 from simulator.engine.record import Outcome, RequestLog
 from simulator.engine.simulation import simulate
-from tests.engine.demand import hybrid, metered, plan, self_hosted, table
+from simulator.scenario.patterns import SelfHostedPattern
+from tests.engine.demand import COSTS, cluster, hybrid, metered, plan, self_hosted, table
 
 HORIZON_S = 400.0
 #: Without chance, because a part draws its latencies by itself.
 CERTAIN = {"ttft": {"median": "2s", "sigma": 0.0}, "output_tokens_per_s": {"median": 20, "sigma": 0.0}}
 
 
-def cut(requests, edges_s):
+def cut(requests, edges_s, horizon_s=HORIZON_S):
     """Parts that begin at these moments."""
     rows = [0, *np.searchsorted(requests.arrival_s, edges_s).tolist(), len(requests)]
-    for low, high, end_s in zip(rows[:-1], rows[1:], [*edges_s, HORIZON_S], strict=True):
+    for low, high, end_s in zip(rows[:-1], rows[1:], [*edges_s, horizon_s], strict=True):
         yield requests.rows(slice(low, high)), end_s
+
+
+class Poisoned(Ledger):
+    """Whoever still needs a row that was settled reads nonsense."""
+
+    def settle(self, below):
+        super().settle(below)
+        for columns in (self.table, self.log):
+            for one in fields(columns):
+                if one.name != "workloads":
+                    getattr(columns, one.name)[:below] = 77
 
 
 def in_parts(pattern, requests, edges_s, **options):
@@ -36,10 +49,11 @@ def in_parts(pattern, requests, edges_s, **options):
         tables.append(some.arrival_s.copy())
         logs.append(RequestLog(*(getattr(log, one.name).copy() for one in fields(log))))
 
-    record = simulate(
-        pattern, cut(requests, edges_s), room=len(requests) + 5, on_settled=settled, horizon_s=HORIZON_S, seed=1,
-        replication=0, **options,
-    )  # fmt: skip
+    with patch.multiple(simulation, Ledger=Poisoned, _INTERVAL_S=20.0):
+        record = simulate(
+            pattern, cut(requests, edges_s, options.get("horizon_s", HORIZON_S)), room=len(requests) + 5,
+            on_settled=settled, **{"horizon_s": HORIZON_S, "seed": 1, "replication": 0, **options},
+        )  # fmt: skip
     assert len(record.log.outcome) == 0
     np.testing.assert_array_equal(np.concatenate(tables), requests.arrival_s)
     together = RequestLog(*(np.concatenate([getattr(log, one.name) for log in logs]) for one in fields(RequestLog)))
@@ -107,13 +121,25 @@ def test_a_request_that_lasts_holds_back_those_behind_it():
     assert (log.outcome == Outcome.COMPLETED).all()
 
 
-def test_a_pattern_that_needs_a_gateway_takes_all_parts_together():
+def test_a_pattern_that_needs_a_gateway_settles_too():
     requests = table(np.linspace(0.0, 390.0, 60), 200, 50)
     pattern = hybrid({"kind": "slo_aware"}, CERTAIN)
-    whole = simulate(pattern, requests, horizon_s=HORIZON_S, seed=1, replication=0, plan=plan(), ttft_limit_s=[2.0])
-    log, sizes, _ = in_parts(pattern, requests, [100.0, 200.0], plan=plan(), ttft_limit_s=[2.0])
-    assert sizes == [60]
+    options = {"plan": plan(), "ttft_limit_s": [2.0]}
+    whole = simulate(pattern, requests, horizon_s=HORIZON_S, seed=1, replication=0, **options)
+    log, sizes, record = in_parts(pattern, requests, [100.0, 200.0], **options)
+    assert sizes == [15, 16, 29]
     assert_same(log, whole.log)
+    assert record.decisions == whole.decisions
+
+
+def test_what_can_break_settles_by_intervals_of_the_timeline():
+    requests = table(np.linspace(0.0, 390.0, 40), 200, 20)
+    failure = {"kind": "failure", "cluster": "cluster", "scope": "node", "at": ["+150s"], "repair": "60s"}
+    pattern = SelfHostedPattern.model_validate(
+        {"kind": "self_hosted", "cluster": cluster(replicas=2), "costs": COSTS, "faults": [failure]}
+    )
+    _, sizes, _ = in_parts(pattern, requests, [99.0, 205.0], plan=plan())
+    assert sizes == [np.searchsorted(requests.arrival_s, 80.0), np.searchsorted(requests.arrival_s, 200.0) - 8, 20]
 
 
 def test_every_part_draws_the_same_latencies_in_every_pattern():
@@ -139,12 +165,12 @@ def test_a_run_that_is_over_leaves_nothing_in_memory(pattern, monkeypatch):
     """Not even until the garbage is collected, which a few large arrays do not bring about."""
     ledgers = []
 
-    class Watched(Ledger):
+    class Watched(Poisoned):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             ledgers.append(weakref.ref(self))
 
-    monkeypatch.setattr(simulation, "Ledger", Watched)
+    monkeypatch.setitem(globals(), "Poisoned", Watched)
     gc.collect()
     gc.disable()
     try:

@@ -38,9 +38,11 @@ def record(demand):
 
 
 def write_parts(kept, record, demand, cuts):
-    with RequestWriter(kept, LOADS, BACKENDS, DECISIONS) as writer:
+    with RequestWriter(kept, LOADS, BACKENDS) as writer:
         for low, high in pairwise([0, *cuts, SIZE]):
-            writer.add(demand.rows(slice(low, high)), record.log.rows(slice(low, high)))
+            # A reason is known from when it first was one.
+            known = DECISIONS[:1] if high <= 3 * SIZE // 4 else DECISIONS
+            writer.add(demand.rows(slice(low, high)), record.log.rows(slice(low, high)), known)
         writer.finish(record.levels)
 
 
@@ -78,8 +80,8 @@ def test_a_table_is_joined_by_the_row_groups_it_was_written_in(tmp_path, record,
 
 def test_a_table_of_no_requests_is_a_table(tmp_path, record, demand):
     none = slice(0)
-    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-        writer.add(demand.rows(none), record.log.rows(none))
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
+        writer.add(demand.rows(none), record.log.rows(none), record.decisions)
         writer.finish(())
     path = checkpoint.table_path(tmp_path / "run.json", "requests")
     join_tables({"a": path}, tmp_path / "requests.parquet")
@@ -94,8 +96,8 @@ def test_a_table_is_whole_or_absent(tmp_path, record, demand):
     place = checkpoint.table_path(tmp_path / "run.json", "requests")
 
     def fail():
-        with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-            writer.add(demand.rows(half), record.log.rows(half))
+        with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
+            writer.add(demand.rows(half), record.log.rows(half), record.decisions)
             # What a process that is killed here leaves.
             assert not place.exists()
             raise ZeroDivisionError
@@ -106,8 +108,8 @@ def test_a_table_is_whole_or_absent(tmp_path, record, demand):
 
 
 def test_requests_come_after_levels_because_they_say_that_both_are_there(tmp_path, record, demand):
-    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-        writer.add(demand, record.log)
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
+        writer.add(demand, record.log, record.decisions)
         with pytest.raises(AttributeError):
             writer.finish([None])
     assert names(tmp_path) == []
@@ -116,6 +118,6 @@ def test_requests_come_after_levels_because_they_say_that_both_are_there(tmp_pat
 def test_a_failed_attempt_leaves_the_older_table(tmp_path, record, demand):
     write_tables(tmp_path / "run.json", record, demand)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS, DECISIONS) as writer:
-        writer.add(demand.rows(slice(1)), record.log.rows(slice(1)))
+    with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
+        writer.add(demand.rows(slice(1)), record.log.rows(slice(1)), record.decisions)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

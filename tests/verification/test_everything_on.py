@@ -14,6 +14,7 @@ from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.engine.simulation import simulate
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from tests.engine.demand import COSTS, api, cluster, plan, poisson, table
+from tests.engine.test_parts import cut, in_parts
 
 HORIZON_S = 600.0
 WORKLOADS = ("notes", "letters", "triage")
@@ -241,6 +242,15 @@ def check(pattern, seed, rate_per_s, allowed):
     again = simulate(pattern, requests, **options).log
     for column in fields(RequestLog):
         np.testing.assert_array_equal(getattr(log, column.name), getattr(again, column.name), err_msg=column.name)
+    # And in parts: what is handed on, and read as nonsense by whoever still needed it, was over indeed.
+    edges_s = [HORIZON_S / 4, HORIZON_S / 3, 500.0]
+    parts = list(cut(requests, edges_s, HORIZON_S))
+    kept = simulate(pattern, parts, room=len(requests) + 5, **options)
+    handed_on, sizes, record = in_parts(pattern, requests, edges_s, **options)
+    for column in fields(RequestLog):
+        np.testing.assert_array_equal(getattr(kept.log, column.name), getattr(handed_on, column.name), column.name)
+    assert (kept.decisions, kept.burnt) == (record.decisions, record.burnt)
+    return sizes
 
 
 everything = given(
