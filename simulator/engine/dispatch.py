@@ -273,9 +273,10 @@ def _least_loaded(s: State, now_s: float) -> int:
     s.fleet[0].seen_s = now_s
     least = NONE
     for r in range(s.settings[0].replicas):
-        if passed:
-            catch_up(s, r, now_s)
         rep = s.replicas[r]
+        # Most have nothing to catch up with; asking here spares a call.
+        if passed and (rep.due_s <= now_s or rep.first_finishing != NONE):
+            catch_up(s, r, now_s)
         if not rep.closed and (least == NONE or rep.load < s.replicas[least].load):
             least = r
     return least
