@@ -60,12 +60,26 @@ class Tables:
         """
         return self._read("levels", pattern, None)
 
-    def row_groups(self, kind: Literal["requests", "levels"]) -> Iterator[Any]:
-        """A whole table a row group at a time, as `pyarrow.Table`, in flat memory."""
+    def row_groups(
+        self,
+        kind: Literal["requests", "levels"] = "requests",
+        pattern: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Any]:
+        """A table a row group at a time, as `pyarrow.Table`, in flat memory; a row group is of one hosting pattern.
+
+        Args:
+            kind: Which table.
+            pattern: Only this hosting pattern.
+            columns: Only these, which reads less.
+        """
+        wanted = None if pattern is None else self.shared.get(pattern, pattern)
+        some = None if columns is None else list(columns)
         if self.run is None:
-            yield from _named_groups({name: checkpoint.table_path(path, kind) for name, path in self.kept.items()})
+            parts = self.kept if wanted is None else {wanted: self.kept[wanted]}
+            yield from _named_groups({name: checkpoint.table_path(path, kind) for name, path in parts.items()}, some)
         elif (whole := self.run / f"{kind}.parquet").is_file():
-            yield from _groups(whole)
+            yield from _groups(whole, some, wanted)
 
     def _read(self, kind: str, pattern: str | None, columns: Sequence[str] | None) -> pd.DataFrame:
         import pandas as pd
@@ -232,16 +246,23 @@ def join_tables(parts: Mapping[str, Path], target: Path) -> None:
             writer.write_table(table)
 
 
-def _named_groups(parts: Mapping[str, Path]) -> Iterator[Any]:
+def _named_groups(parts: Mapping[str, Path], columns: list[str] | None = None) -> Iterator[Any]:
     """Row groups of the files that exist, each with the name of its pattern."""
     for pattern, part in parts.items():
-        for table in _groups(part) if part.is_file() else ():
+        for table in _groups(part, columns) if part.is_file() else ():
             yield table.add_column(0, "pattern", _named(np.zeros(len(table), np.int8), [pattern]))
 
 
-def _groups(path: Path) -> Iterator[Any]:
+def _groups(path: Path, columns: list[str] | None = None, pattern: str | None = None) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
+            if pattern is None or pattern == _pattern_of(file, number):
+                yield file.read_row_group(number, columns)
+
+
+def _pattern_of(file: Any, number: int) -> str | None:  # noqa: ANN401 - pyarrow has no types
+    """The pattern that all rows of a row group are of; None where it has none."""
+    names = file.read_row_group(number, ["pattern"])["pattern"]
+    return names[0].as_py() if len(names) else None

@@ -10,8 +10,11 @@ from simulator.plots.style import COLOURS, GREY, colours_of, figure
 from simulator.workload.calendar import to_local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
     from simulator.experiment.tables import Tables
     from simulator.scenario.schema import Scenario
@@ -23,37 +26,63 @@ LOST: Final = ("rejected", "timed_out", "cancelled")
 
 def arrivals(scenario: Scenario, tables: Tables) -> go.Figure:
     """Requests an hour by workload, one replication."""
-    some = next(tables.row_groups("requests"))["pattern"][0].as_py()
-    rows = tables.requests(some, ["workload", "arrival_s"])
-    drawn = figure(height=320, x={"type": "date"}, y={"title": "requests an hour", "rangemode": "tozero"})
     names = list(scenario.workloads)
+    some = next(tables.row_groups("requests"))["pattern"][0].as_py()
+    counts = _by_hour(
+        scenario, tables, some, lambda rows: {name: rows["workload"] == name for name in names}, "workload"
+    )
+    drawn = figure(height=320, x={"type": "date"}, y={"title": "requests an hour", "rangemode": "tozero"})
     for name, colour in colours_of(names).items():
-        _add_hours(drawn, scenario, rows[rows["workload"] == name], name, colour)
+        _add_hours(drawn, scenario, counts[name], name, colour)
     return drawn.update_traces(stackgroup="one", line={"width": 0})
 
 
 def failovers(scenario: Scenario, tables: Tables, pattern: str) -> go.Figure | None:
     """Requests of a pattern that left their first backend, by reason, and that were lost, by hour of arrival."""
-    rows = tables.requests(pattern, ["arrival_s", "failed_over", "outcome"])
-    kinds = {f"to another backend: {reason}": rows["failed_over"] == reason for reason in _others(rows["failed_over"])}
-    kinds |= {outcome.replace("_", " "): rows["outcome"] == outcome for outcome in LOST}
-    some = {name: rows[which] for name, which in kinds.items() if which.any()}
+    counts = _by_hour(scenario, tables, pattern, _kinds, "failed_over", "outcome")
+    some = {name: by_hour for name, by_hour in counts.items() if by_hour.any()}
     if not some:
         return None
     drawn = figure(height=300, x={"type": "date"}, y={"title": "requests an hour", "rangemode": "tozero"})
-    for number, (name, members) in enumerate(some.items()):
+    for number, (name, by_hour) in enumerate(some.items()):
         colour = COLOURS[number] if number < len(COLOURS) else GREY
-        _add_hours(drawn, scenario, members, name, colour)
+        _add_hours(drawn, scenario, by_hour, name, colour)
     return drawn
+
+
+def _kinds(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
+    """Which requests left their first backend for each reason, and which were lost."""
+    moved = {f"to another backend: {reason}": rows["failed_over"] == reason for reason in _others(rows["failed_over"])}
+    return moved | {outcome.replace("_", " "): rows["outcome"] == outcome for outcome in LOST}
 
 
 def _others(reasons: pd.Series[str]) -> list[str]:
     return [str(reason) for reason in reasons.cat.categories if reason != "none"]
 
 
-def _add_hours(drawn: go.Figure, scenario: Scenario, rows: pd.DataFrame, name: str, colour: str) -> None:
-    hours = int(-(-scenario.horizon.duration_s // HOUR_S))
-    counts = np.bincount((rows["arrival_s"] // HOUR_S).astype(int), minlength=hours)
+def _by_hour(
+    scenario: Scenario,
+    tables: Tables,
+    pattern: str,
+    kinds: Callable[[pd.DataFrame], dict[str, pd.Series[bool]]],
+    *columns: str,
+) -> dict[str, NDArray[np.int64]]:
+    """Requests of each kind by hour of arrival."""
+    found: dict[str, NDArray[np.int64]] = {}
+    for part in tables.row_groups(pattern=pattern, columns=["arrival_s", *columns]):
+        rows = part.to_pandas()
+        hour = (rows["arrival_s"] // HOUR_S).astype(int)
+        for name, members in kinds(rows).items():
+            found[name] = found.get(name, 0) + np.bincount(hour[members], minlength=_hours(scenario))
+    return found
+
+
+def _hours(scenario: Scenario) -> int:
+    return int(-(-scenario.horizon.duration_s // HOUR_S))
+
+
+def _add_hours(drawn: go.Figure, scenario: Scenario, counts: NDArray[np.int64], name: str, colour: str) -> None:
+    hours = _hours(scenario)
     at = [f"{to_local(scenario.horizon, hour * HOUR_S):%Y-%m-%d %H:%M}" for hour in range(hours)]
     drawn.add_scatter(
         x=at, y=counts.tolist(), mode="lines", name=name, line={"color": colour, "width": 1.3, "shape": "hv"}

@@ -53,11 +53,15 @@ def distribution(
     )
     # Each line is thinner than the one before it: both are seen where they coincide.
     for number, (pattern, names) in enumerate(_sharing(tables, patterns).items()):
-        rows = tables.requests(pattern, _COLUMNS)
-        counted = rows["arrival_s"] >= scenario.experiment.warm_up
-        if workload:
-            counted &= rows["workload"] == workload
-        waits, shares = curve(_latency_s(rows[counted], metric), int(counted.sum()))
+        found, arrived = [], 0
+        for part in tables.row_groups(pattern=pattern, columns=_COLUMNS):
+            rows = part.to_pandas()
+            counted = rows["arrival_s"] >= scenario.experiment.warm_up
+            if workload:
+                counted &= rows["workload"] == workload
+            found.append(_latency_s(rows[counted], metric))
+            arrived += int(counted.sum())
+        waits, shares = curve(np.concatenate([np.zeros(0), *found]), arrived)
         drawn.add_scatter(
             x=waits,
             y=shares,

@@ -121,3 +121,21 @@ def test_a_failed_attempt_leaves_the_older_table(tmp_path, record, demand):
     with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
         writer.add(demand.rows(slice(1)), record.log.rows(slice(1)), record.decisions)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_row_groups_are_those_of_one_pattern_and_some_columns(tmp_path, record, demand):
+    write_parts(tmp_path / "a.json", record, demand, [15])
+    write_parts(tmp_path / "b.json", record, demand, [])
+    kept = {"a": tmp_path / "a.json", "b": tmp_path / "b.json"}
+    (tmp_path / "run").mkdir()
+    join_tables(
+        {name: checkpoint.table_path(path, "requests") for name, path in kept.items()},
+        tmp_path / "run/requests.parquet",
+    )
+    for tables in (Tables(kept, shared={"c": "a"}), Tables(run=tmp_path / "run", shared={"c": "a"})):
+        assert [len(group) for group in tables.row_groups()] == [15, SIZE - 15, SIZE]
+        for name, sizes in (("a", [15, SIZE - 15]), ("b", [SIZE]), ("c", [15, SIZE - 15])):
+            groups = list(tables.row_groups(pattern=name, columns=["arrival_s"]))
+            assert [len(group) for group in groups] == sizes
+            np.testing.assert_array_equal(np.concatenate([group["arrival_s"] for group in groups]), demand.arrival_s)
+    assert list(Tables(run=tmp_path / "run").row_groups("levels")) == []
