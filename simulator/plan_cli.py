@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 def plan(
     file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
     pattern: Annotated[
-        list[str], typer.Option("--pattern", metavar="NAME", help="A hosting pattern to vary. Repeatable.")
-    ],
+        list[str] | None,
+        typer.Option(
+            "--pattern",
+            metavar="NAME",
+            help="A hosting pattern to vary. Repeatable.",
+            show_default="all of one cluster or API",
+        ),
+    ] = None,
     gpu: Annotated[
-        list[str] | None, typer.Option(help="A GPU type that a cluster may use. Repeatable.", show_default=False)
+        list[str] | None,
+        typer.Option(help="A GPU type that a cluster may use. Repeatable.", show_default="those of the patterns"),
     ] = None,
     tensor_parallel: Annotated[
         list[int] | None, typer.Option(help="GPUs of a replica: 1, 2, 4 or 8. Repeatable.", show_default="1, 2 and 4")
@@ -92,9 +99,10 @@ def plan(
     if faults:
         raise ScenarioError(faults)
     scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
-    scenario = _narrowed(scenario, pattern, workload, gpu)
+    scenario = _narrowed(scenario, workload)
+    patterns = pattern or _variable(scenario)
     space = Space(
-        gpus=tuple(dict.fromkeys(gpu or ())),
+        gpus=tuple(dict.fromkeys(gpu or _own_gpus(scenario, patterns))),
         tensor_parallel=tuple(dict.fromkeys(tensor_parallel or (1, 2, 4))),  # type: ignore[arg-type]
         quantisations=tuple(dict.fromkeys(quantisation or ("bf16", "fp8", "int8", "w4a16"))),  # type: ignore[arg-type]
         most_replicas=most_replicas,
@@ -110,7 +118,7 @@ def plan(
             status.stop()
         found = search(
             scenario,
-            pattern,
+            patterns,
             space,
             replications=scenario.experiment.replications,
             jobs=jobs or os.cpu_count() or 1,
@@ -121,7 +129,7 @@ def plan(
     if plot is not None:
         from simulator.study.figures import plan_figure
 
-        title = f"{scenario.name}: {', '.join(pattern)}, {found.simulations} configurations simulated"
+        title = f"{scenario.name}: {', '.join(patterns)}, {found.simulations} configurations simulated"
         write_whole(plot, plan_figure(found, title).to_html(include_plotlyjs=True, div_id="plan"))
         typer.echo(f"wrote {plot}", err=True)
     _tell_plan(found, as_json=as_json)
@@ -129,12 +137,20 @@ def plan(
         raise typer.Exit(1)
 
 
-def _narrowed(scenario: Scenario, patterns: list[str], workload: str | None, gpus: list[str] | None) -> Scenario:
-    """The scenario with one workload alone, where one is named; refuses a cluster without GPU types to choose from."""
-    if not gpus and any(
-        scenario.hosting_patterns[name].hosted for name in patterns if name in scenario.hosting_patterns
-    ):
-        raise ScenarioError([Fault("--gpu", 0, "", "is missing: name the GPU types that a cluster may use")])
+def _variable(scenario: Scenario) -> list[str]:
+    """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
+    known = scenario.hosting_patterns
+    return [name for name, one in known.items() if max(len(one.hosted), len(one.metered)) == 1] or list(known)
+
+
+def _own_gpus(scenario: Scenario, patterns: list[str]) -> list[str]:
+    """GPU types that the clusters of these patterns have; a name that is no pattern's is refused later."""
+    known = [scenario.hosting_patterns[name] for name in patterns if name in scenario.hosting_patterns]
+    return [one.cluster.gpu for pattern in known for one in pattern.hosted.values()]
+
+
+def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
+    """The scenario with one workload alone, where one is named."""
     if workload is None:
         return scenario
     if workload not in scenario.workloads:

@@ -54,7 +54,7 @@ class Ledger:
         if self._room is None:
             return np.empty(len(self.table), dtype)
         itemsize = np.dtype(dtype).itemsize
-        # Elsewhere memory that is given back would be kept, or there is no giving back: then it is at the end of a run.
+        # Shared memory would keep what is given back; Windows has no other, and none is given back before the end.
         private = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
         memory = mmap.mmap(-1, max(1, self._room * itemsize), **private)
         self._maps.append((memory, itemsize))

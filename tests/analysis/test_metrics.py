@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis import timeline
 from simulator.analysis.levels import utilisation_of
 from simulator.analysis.metrics import Summariser, summarise
+from simulator.engine import simulation
 from simulator.engine.record import Charge, Incident, Outcome, Reason, ReplicaLevels, RequestLog, RunRecord
 from simulator.scenario.workloads import Objectives
 from tests.engine.demand import table
@@ -271,3 +273,7 @@ def test_a_month_is_summarised_within_a_second():
     began = time.perf_counter()
     summarise(run, demand, {name: Objectives(ttft="2s", end_to_end="60s") for name in names})
     assert time.perf_counter() - began < 1.0
+
+
+def test_what_a_simulation_hands_on_ends_with_an_interval_of_every_timeline():
+    assert all(simulation._INTERVAL_S % interval_s == 0.0 for interval_s in timeline._INTERVALS_S)

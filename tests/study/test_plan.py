@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_where_more_is_not_faster_everything_is_tried():
 def test_an_unknown_pattern_is_refused():
     with pytest.raises(ScenarioError, match="expected one of api, self_hosted, hybrid"):
         plan(scenario(), ["both"], SPACE, replications=1)
+
+
+def test_without_options_every_pattern_is_varied_on_its_own_gpus(tmp_path, capsys):
+    settings = [word for key, value in BUSY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    words = ["plan", str(SCENARIO), *settings, "--json", "--store", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    labels = " ".join([row["label"] for row in said["simulated"]] + list(said["not_simulated"]))
+    own = {one.cluster.gpu for pattern in scenario().hosting_patterns.values() for one in pattern.hosted.values()}
+    assert set(re.findall(r"\d x ([^,]+),", labels)) == own
+    assert all(api.model in labels for api in scenario().hosting_patterns["api"].metered.values())
 
 
 def test_the_command_says_what_and_why(tmp_path, capsys):
