@@ -86,7 +86,7 @@ def test_without_options_every_pattern_is_varied_on_its_own_gpus(tmp_path, capsy
     said = json.loads(capsys.readouterr().out)
     labels = " ".join([row["label"] for row in said["simulated"]] + list(said["not_simulated"]))
     own = {one.cluster.gpu for pattern in scenario().hosting_patterns.values() for one in pattern.hosted.values()}
-    assert set(re.findall(r"\d x ([^,]+),", labels)) == own
+    assert set(re.findall(r"\(\d+ x ([^,()]+),", labels)) == own
     assert all(api.model in labels for api in scenario().hosting_patterns["api"].metered.values())
 
 
