@@ -127,7 +127,7 @@ def test_limits_cut_the_trace(server):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
 def test_an_interrupted_replay_keeps_what_has_come(server, tmp_path):
-    server.gap_s = 0.02
+    server.gap_s = 0.05
     write_trace(request_table([0.0, 0.0, 90.0], 5, [1, 400, 1]), tmp_path / "t.csv", source="s", licence="l", span_s=99)
     command = [sys.executable, "-m", "simulator", "bench", "replay", "t.csv", "--url", server.url, "--model", "m"]
     with subprocess.Popen(
@@ -136,6 +136,8 @@ def test_an_interrupted_replay_keeps_what_has_come(server, tmp_path):
         give_up_s = time.monotonic() + 60
         while (len(server.bodies) < 2 or server.under_way > 1) and time.monotonic() < give_up_s:
             time.sleep(0.01)
+        # The server is done with the first; its client may need a moment to notice.
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
