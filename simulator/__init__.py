@@ -24,10 +24,10 @@ from simulator.errors import (
 )
 
 if TYPE_CHECKING:
-    from simulator.decision.results import Results, run
-    from simulator.decision.rollout import rollout
+    from simulator.results import Results, run
     from simulator.scenario.loading import load_scenario
     from simulator.scenario.schema import Scenario
+    from simulator.study.rollout import rollout
 
 __all__ = [
     "InfeasibleCluster",
@@ -45,11 +45,11 @@ __all__ = [
 
 # Imported when first used, so that `import simulator` costs nothing.
 _WHERE = {
-    "Results": "simulator.decision.results",
+    "Results": "simulator.results",
     "Scenario": "simulator.scenario.schema",
     "load_scenario": "simulator.scenario.loading",
-    "rollout": "simulator.decision.rollout",
-    "run": "simulator.decision.results",
+    "rollout": "simulator.study.rollout",
+    "run": "simulator.results",
 }
 
 

@@ -10,7 +10,7 @@
     ├── TraceError           a recorded trace is wrong
     └── RunStoreError        a run directory is missing, incomplete or of another version
 
-The library raises; only `simulator.cli` exits. All of them mean "bad input" and become exit code 2.
+The library raises; only `simulator.cli.main` exits. All of them mean "bad input" and become exit code 2.
 """
 
 from __future__ import annotations

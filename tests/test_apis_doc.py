@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 
 DOC = (Path(__file__).parents[1] / "docs" / "apis.md").read_text(encoding="utf-8")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from simulator.bench.replay_record import read_replay
+from simulator.trace.canonical import read_trace
+from simulator.trace.header import read_header
+from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S
 from simulator.workload.profiles import hour_of_week
-from simulator.workload.request import RequestTable
 from simulator.workload.synthesis import synthesise
-from simulator.workload.trace import read_trace
-from simulator.workload.trace_header import read_header
 from tests.workload.clinic import scenario, source
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simulator.cli import app
+from simulator.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 TERMS = ("--licence", "Apache-2.0")

@@ -28,7 +28,7 @@ from simulator.bench.serving import request_table
 from simulator.performance.architecture import read_model
 from simulator.performance.build import write_text
 from simulator.performance.profile import Curve, read_profile
-from simulator.workload.trace import write_trace
+from simulator.trace.canonical import write_trace
 
 TOOLS = Path(__file__).parent
 STEP = {"base_s": 0.02, "per_prefill_token_s": 5e-5, "per_decode_request_s": 1e-4, "per_kv_token_s": 1e-7}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.engine.record import RequestLog
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from simulator.analysis.sample import Sample
 from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
 from simulator.engine.record import Outcome, Reason, RequestLog
-from simulator.workload.request import COLUMNS, RequestTable
+from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.workload.work import Work
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.engine.record import Outcome, Reason, RequestLog
-from simulator.workload.request import RequestTable
+from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.engine.record import RequestLog, RunRecord
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 #: Lengths of an interval; the first that needs no more than so many of them.
 _INTERVALS_S = (300.0, 900.0, 3600.0, 21_600.0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from simulator.audit import document as doc
 from simulator.cost import tco
 from simulator.decision.break_even import blended_price, break_even, capacity_tokens
-from simulator.scenario.schema import Horizon
+from simulator.scenario.horizon import Horizon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
-from simulator.decision.results import Results, run
+from simulator.results import Results, run
 from simulator.scenario.base import Config
 from simulator.scenario.loading import load_scenario
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
 
 
 class Question(Config):

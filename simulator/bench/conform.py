@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import simpy
 
-from simulator.engine.fleet import Fleet
 from simulator.engine.ledger import Ledger
-from simulator.engine.plan import ReplicaPlan
-from simulator.engine.sequence import Sequence
-from simulator.engine.stepwise import StepReport, StepwiseReplica
+from simulator.engine.vllm.fleet import Fleet
+from simulator.engine.vllm.plan import ReplicaPlan
+from simulator.engine.vllm.sequence import Sequence
+from simulator.engine.vllm.stepwise import StepReport, StepwiseReplica
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
-from simulator.workload.request import RequestTable
+from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Generator

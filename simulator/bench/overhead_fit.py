@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.bench.replay_check import measured, sent
 from simulator.bench.serving import Served, serve
-from simulator.engine.plan import plan_of
+from simulator.engine.vllm.plan import plan_of
 from simulator.errors import TraceError
 from simulator.performance.profile import Basis
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from simulator.bench.replay_record import Outcome
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 #: Token numbers that every vocabulary has, past the special ones at its start.
 VOCABULARY: Final = (1000, 30_000)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.bench.engine_option import engine_settings
+from simulator.bench.engine_settings import engine_settings
 from simulator.bench.serving import Served, request_table, serve
-from simulator.engine.plan import plan_of
+from simulator.engine.vllm.plan import plan_of
 from simulator.errors import TraceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simulator.bench.replay_record import ReplayRecord
     from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import EngineSettings
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 
 def engine_of(record: ReplayRecord, given: Iterable[str] = ()) -> EngineSettings:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import simpy
 
-from simulator.engine.plan import ReplicaPlan
 from simulator.engine.record import Outcome
-from simulator.engine.sequence import Sequence
 from simulator.engine.simulation import simulate
-from simulator.engine.stepwise import StepwiseReplica
+from simulator.engine.vllm.plan import ReplicaPlan
+from simulator.engine.vllm.sequence import Sequence
+from simulator.engine.vllm.stepwise import StepwiseReplica
 from simulator.scenario.patterns import Cluster, EngineSettings, SelfHostedPattern
-from simulator.workload.request import RequestTable
+from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

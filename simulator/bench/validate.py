@@ -17,19 +17,19 @@ import numpy as np
 
 from simulator.bench.measurements import REPEATING
 from simulator.bench.serving import request_table, serve, serve_clients
-from simulator.engine.plan import plan_of
+from simulator.engine.vllm.plan import plan_of
 from simulator.errors import InfeasibleCluster, ProfileError
 from simulator.performance.architecture import known_model, stem
 from simulator.performance.profile import available_profiles, read_profile
 from simulator.scenario.patterns import EngineSettings
-from simulator.workload.streams import stream
+from simulator.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from simulator.bench.measurements import Experiment, Stage
     from simulator.bench.serving import Served
-    from simulator.engine.plan import ReplicaPlan
+    from simulator.engine.vllm.plan import ReplicaPlan
     from simulator.performance.profile import PerformanceProfile
 
 SEED: Final = 20_260_401

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.analysis.metrics import RunSummary
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
-    from simulator.experiment.results import PatternResult, Tokens
+    from simulator.experiment.pattern_result import PatternResult, Tokens
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.units import TokenPrice

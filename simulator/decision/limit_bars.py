@@ -10,7 +10,7 @@ from simulator.decision.screening import cost_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
 _QUANTILES: Final = {0.50: "p50", 0.90: "p90", 0.95: "p95", 0.99: "p99"}

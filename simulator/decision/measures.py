@@ -8,7 +8,7 @@ from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
     from simulator.decision.rules import Measures
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
 

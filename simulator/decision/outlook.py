@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
 

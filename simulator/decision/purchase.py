@@ -18,7 +18,7 @@ from simulator.scenario.costs import Purchase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from simulator.cost.prices import PriceBook
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.team import Team

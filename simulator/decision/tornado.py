@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simulator.decision.costing import Costing
     from simulator.decision.price_ranges import Driver
     from simulator.decision.screening import Screening
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.decision.rules import Advice, Contradiction
     from simulator.decision.screening import Screening
     from simulator.decision.tornado import Tornado
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 
 @dataclass(slots=True)

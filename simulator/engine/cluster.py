@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import simpy
 
     from simulator.engine.arrival import Arrival
-    from simulator.engine.fleet import Fleet
-    from simulator.engine.forecast import Forecast
     from simulator.engine.ledger import Ledger
     from simulator.engine.record import ReplicaLevels
+    from simulator.engine.vllm.fleet import Fleet
+    from simulator.engine.vllm.forecast import Forecast
 
 _CHUNK = 16_384
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.engine.record import RequestLog
-from simulator.workload.request import COLUMNS, RequestTable
+from simulator.trace.request_table import COLUMNS, RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

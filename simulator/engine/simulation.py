@@ -17,21 +17,21 @@ import simpy
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.cluster import ClusterBackend
-from simulator.engine.faults import timetable
-from simulator.engine.gateway import Gateway
 from simulator.engine.ledger import Ledger
+from simulator.engine.operations.faults import timetable
 from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
-from simulator.engine.router import OverflowRouter
+from simulator.engine.routing.gateway import Gateway
+from simulator.engine.routing.router import OverflowRouter
 from simulator.engine.site import Site
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
-from simulator.workload.request import RequestTable
+from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from simulator.engine.plan import ReplicaPlan
     from simulator.engine.record import ReplicaLevels
+    from simulator.engine.vllm.plan import ReplicaPlan
     from simulator.scenario.patterns import HostingPattern
 
     #: Requests, and when those of the next part begin to arrive.

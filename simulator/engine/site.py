@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulator.engine.batch_api import BatchBackend
-from simulator.engine.fleet import Fleet
-from simulator.engine.metered_api import ApiBackend
-from simulator.engine.plan import replica_plan
+from simulator.engine.api.batch_api import BatchBackend
+from simulator.engine.api.metered_api import ApiBackend
+from simulator.engine.vllm.fleet import Fleet
+from simulator.engine.vllm.plan import replica_plan
 from simulator.scenario.apis import Batch, Provisioned
-from simulator.workload.streams import stream
+from simulator.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import simpy
 
-    from simulator.engine.faults import Timetable
     from simulator.engine.ledger import Ledger
-    from simulator.engine.plan import ReplicaPlan
+    from simulator.engine.operations.faults import Timetable
     from simulator.engine.record import Charge, Loss, RequestLog
+    from simulator.engine.vllm.plan import ReplicaPlan
     from simulator.scenario.patterns import HostingPattern
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,9 +97,9 @@ def permitted(scenario: Scenario, pattern: HostingPattern) -> dict[str, list[boo
 def _sources() -> str:
     """Hash of the code a simulation runs through, whose changes a version number lags behind."""
     package = resources.files("simulator")
-    parts = ("scenario", "workload", "performance", "engine", "analysis")
+    parts = ("scenario", "trace", "workload", "performance", "engine", "analysis")
     # Step-time profiles are large and enter by their content.
-    digest = hashlib.sha256()
+    digest = hashlib.sha256((package / "streams.py").read_bytes())
     for part in parts:
         for file in _files(package / part):
             digest.update(file.read_bytes())

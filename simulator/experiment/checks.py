@@ -14,10 +14,12 @@ from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.performance.provisioned import unit_faults
 from simulator.scenario.apis import Provisioned
-from simulator.scenario.loading import in_file_order, read_merged, sound_parts, validate_document
+from simulator.scenario.faults import in_file_order
+from simulator.scenario.loading import read_merged, sound_parts
 from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
 from simulator.scenario.rule_table import gaps, unreachable
+from simulator.scenario.schema import Scenario
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
 from simulator.workload.profiles import unknown_profile
@@ -78,7 +80,7 @@ def checked(document: Document, *, must_fit: bool = True) -> Scenario:
     """
     faults: list[Fault] = []
     try:
-        scenario = validate_document(document)
+        scenario = Scenario.from_document(document)
     except ScenarioError as error:
         scenario = sound_parts(document)
         faults += error.faults

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, Summariser
-from simulator.engine.dispatch import is_compiled, prepare
 from simulator.engine.simulation import simulate
+from simulator.engine.vllm.dispatch import is_compiled, prepare
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import RequestWriter
 from simulator.scenario.moments import moments_s
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.record import RequestLog
     from simulator.scenario.schema import Scenario
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 _POLL_S = 0.2
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from simulator.engine.record import ReplicaLevels, RequestLog, RunRecord
-    from simulator.workload.request import RequestTable
+    from simulator.trace.request_table import RequestTable
 
 TABLES: Final = ("requests", "levels")
 #: Requests that are written, and later read, at a time.

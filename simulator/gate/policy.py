@@ -12,8 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from simulator.errors import ScenarioError
 from simulator.gate.metrics import METRICS, Direction
 from simulator.scenario.base import Config, FieldError, PositiveInt, Share
-from simulator.scenario.faults import faults_of
-from simulator.scenario.loading import in_file_order
+from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.merging import nearest
 from simulator.scenario.yaml_source import read_document
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from simulator.experiment.results import document
+from simulator.experiment.pattern_result import document
 from simulator.gate.inputs import Cause
 from simulator.gate.metrics import METRICS, Unit
 from simulator.scenario.base import Config

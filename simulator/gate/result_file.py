@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import Usage
 from simulator.errors import Fault, RunStoreError, ScenarioError
-from simulator.scenario.faults import faults_of
-from simulator.scenario.loading import in_file_order, validate_document
+from simulator.scenario.faults import faults_of, in_file_order
+from simulator.scenario.schema import Scenario
 from simulator.scenario.yaml_source import Document, read_document
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class ResultFile:
         if self.result.inputs is None:
             return None
         try:
-            return validate_document(Document(self.result.inputs.scenario))
+            return Scenario.from_document(Document(self.result.inputs.scenario))
         except ScenarioError:
             return None
 

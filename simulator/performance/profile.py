@@ -15,7 +15,9 @@ from simulator.errors import ProfileError, ProfileNotFound
 from simulator.performance.architecture import ModelShape
 
 if TYPE_CHECKING:
-    from simulator.scenario.patterns import Cluster
+    from collections.abc import Iterable
+
+    from simulator.scenario.patterns import Cluster, HostingPattern
 
 #: What a cluster says of its profile, even where it brings its own.
 _OWN: Final = ("model", "gpu", "tensor_parallel", "quantisation")
@@ -238,6 +240,12 @@ def cluster_profile(cluster: Cluster) -> PerformanceProfile:
         if wrong:
             raise ProfileError(f"{cluster.profile} is a profile of {'; '.join(wrong)}")
     return profile if cluster.step_time_factor == 1.0 else profile.scaled(cluster.step_time_factor)
+
+
+def profiles_of(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
+    """The curves of all their clusters, each once."""
+    found = [cluster_profile(one.cluster) for pattern in patterns for one in pattern.hosted.values()]
+    return list({profile.id: profile for profile in found}.values())
 
 
 def read_profile_file(path: Path) -> PerformanceProfile:

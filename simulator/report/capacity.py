@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulator.decision.capacity import CapacityAdvice
+    from simulator.study.capacity import CapacityAdvice
 
 
 def render(found: Sequence[CapacityAdvice]) -> RenderableType:

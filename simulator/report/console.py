@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulator.decision.results import Results
-    from simulator.experiment.results import Interval, Latency, PatternResult
+    from simulator.experiment.pattern_result import Interval, Latency, PatternResult
+    from simulator.results import Results
     from simulator.scenario.workloads import Objectives
 
 _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}

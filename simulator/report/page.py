@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import reduce
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,11 +21,12 @@ from simulator.experiment.tables import Tables
 from simulator.files import write_whole
 from simulator.plots import Plots
 from simulator.report import page_figures, page_tables
-from simulator.report.running import warnings_about
+from simulator.report.show import Show
+from simulator.report.warnings import warnings_about
 from simulator.scenario.loading import load_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -81,25 +81,6 @@ def _rollout(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"projection", "scenario"} <= set(found):
         raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: it has no projection")
     return found
-
-
-class Show:
-    """Puts numbers of a document on a page, each with where it comes from."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._document = document
-
-    def value(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
-        """What stands at a dotted path; list entries by number."""
-        steps = path.split(".")
-        return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
-
-    def __call__(self, path: str, how: Callable[[float], str]) -> Markup:
-        """The number at a path, as people read it; a dash where there is none."""
-        value = self.value(path)
-        if value is None:
-            return Markup("–")
-        return Markup('<data value="{}" data-path="{}">{}</data>').format(json.dumps(value), path, how(value))
 
 
 def render_page(

@@ -11,7 +11,7 @@ from simulator.decision.words import duration, kept_share, percent, seconds, usd
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.report.page import Show
+    from simulator.report.show import Show
     from simulator.scenario.schema import Scenario
 
 _NONE = Markup("–")

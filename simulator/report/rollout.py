@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulator.decision.adoption import Curve
-    from simulator.decision.rollout import Month, RolloutResult, Variant
+    from simulator.study.adoption import Curve
+    from simulator.study.month import Month
+    from simulator.study.rollout import RolloutResult, Variant
 
 _MILESTONES: Final = 12
 

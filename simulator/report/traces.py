@@ -16,7 +16,7 @@ def summary(found: dict[str, Any]) -> RenderableType:
     """Tables of rates, burstiness and lengths.
 
     Args:
-        found: From `simulator.workload.trace_statistics.statistics`.
+        found: From `simulator.trace.statistics.statistics`.
     """
     from rich.console import Group
     from rich.table import Table

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from simulator.decision.results import Results
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.results import Results
 
 _WORKLOADS_SIDE_BY_SIDE: Final = 6
 

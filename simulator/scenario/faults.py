@@ -14,6 +14,8 @@ from simulator.scenario.merging import nearest
 from simulator.scenario.yaml_source import dotted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
@@ -126,3 +128,8 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
 def _show(given: object) -> str:
     text = repr(given)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def in_file_order(faults: Iterable[Fault]) -> list[Fault]:
+    """Every fault once, by file and line."""
+    return sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.key, fault.message))

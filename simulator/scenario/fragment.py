@@ -7,8 +7,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, ScenarioError
-from simulator.scenario.loading import read_merged, validate_document
+from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings, nearest
+from simulator.scenario.schema import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ def load_demand(
     if isinstance(written, dict):
         document.data["horizon"] = _horizon(written, start, duration) | ({"time_zone": time_zone} if time_zone else {})
     apply_settings(document, settings or {})
-    return validate_document(document)
+    return Scenario.from_document(document)
 
 
 def _horizon(written: dict[str, Any], start: str | None, duration: str | None) -> dict[str, Any]:

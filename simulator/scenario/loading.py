@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from simulator.errors import Fault, ScenarioError
 from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices
-from simulator.scenario.faults import faults_of
+from simulator.scenario.horizon import Horizon
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
 from simulator.scenario.patterns import HostingPattern
-from simulator.scenario.schema import Constraints, Horizon, Scenario
+from simulator.scenario.schema import Constraints, Scenario
 from simulator.scenario.workloads import AnyWorkload
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def load_scenario(
     Raises:
         ScenarioError: Everything that is wrong, each with file, line and key.
     """
-    return validate_document(read_merged(path, overrides=overrides, settings=settings))
+    return Scenario.from_document(read_merged(path, overrides=overrides, settings=settings))
 
 
 def read_merged(
@@ -101,25 +100,6 @@ def _place(holder: object, key: str, file: str) -> None:
         holder[key] = os.path.normpath(Path(file).parent / holder[key])
 
 
-def validate_document(document: Document) -> Scenario:
-    """A scenario from merged data.
-
-    Raises:
-        ScenarioError: Everything that is wrong.
-    """
-    try:
-        scenario = Scenario.model_validate(document.data)
-    except ValidationError as error:
-        # A key that could not be read is not also missing.
-        known = {(fault.file, fault.key) for fault in document.faults}
-        faults = [fault for fault in faults_of(error, document, Scenario) if (fault.file, fault.key) not in known]
-        raise ScenarioError(in_file_order([*document.faults, *faults])) from None
-    if document.faults:
-        raise ScenarioError(in_file_order(document.faults))
-    scenario._document = document
-    return scenario
-
-
 def sound_parts(document: Document) -> Scenario:
     """The parts that are valid by themselves, for checks despite faults elsewhere.
 
@@ -138,11 +118,6 @@ def sound_parts(document: Document) -> Scenario:
     sound = Scenario.model_construct(**parts)
     sound._document = document
     return sound
-
-
-def in_file_order(faults: Sequence[Fault]) -> list[Fault]:
-    """Every fault once, by file and line."""
-    return sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.key, fault.message))
 
 
 def _sound(entries: object, kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type annotation is anything

@@ -12,7 +12,7 @@ from simulator.scenario.workloads import WEEKDAYS
 from simulator.units import parse_duration_s
 
 if TYPE_CHECKING:
-    from simulator.scenario.schema import Horizon
+    from simulator.scenario.horizon import Horizon
 
 _WORKING_DAYS = WEEKDAYS[:5]
 _CLOCK = r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from simulator.cost.prices import PriceBook
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.fault_sources import FaultSource
     from simulator.scenario.patterns import HostingPattern, Quantisation
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
 from simulator.cost.overrides import scenario_book
-from simulator.decision.results import run
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
+from simulator.results import run
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series
 from simulator.study.candidates import cluster_series

@@ -6,9 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.decision.results import run
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment.checks import checked
+from simulator.results import run
 from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings
 from simulator.study.executors import spread
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from simulator.decision.results import Results
-    from simulator.experiment.results import PatternResult
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.results import Results
     from simulator.scenario.schema import Scenario
     from simulator.study.executors import Executor
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.decision.results import run
-from simulator.engine.plan import replica_plan
+from simulator.engine.vllm.plan import replica_plan
 from simulator.performance.capacity import saturated_requests_per_s
+from simulator.results import run
 from simulator.scenario.patterns import Cluster
 from simulator.scenario.schema import Scenario
+from simulator.trace.canonical import write_trace
 from simulator.units import DAY_S, HOUR_S
 from simulator.workload.goodness import Observed
 from simulator.workload.synthesis import synthesise
-from simulator.workload.trace import write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.decision.results import Results
+    from simulator.results import Results
 
 #: Clusters are sized so that the busiest hour of the first demand takes this share of what they could serve.
 SIZED_FOR = 0.6

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simulator.scenario.schema import Horizon
+    from simulator.scenario.horizon import Horizon
 
 _UTC = ZoneInfo("UTC")
 #: Demand of more than seven weeks is drawn about two weeks at a time, so that a year needs no more memory than a month.

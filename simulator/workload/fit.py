@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.scenario.workloads import WEEKDAYS
+from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, MONTH_HOURS, WEEK_S
 from simulator.workload.clumping import fit_clumping, hourly_dispersion, trains_of
 from simulator.workload.dispersion import Demand
 from simulator.workload.hours import Hours, dispersion, shape
-from simulator.workload.request import RequestTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simulator.trace.request_table import RequestTable
     from simulator.workload.dispersion import Demand
-    from simulator.workload.request import RequestTable
     from simulator.workload.weeks import HourOfWeek
 
 SCALES_S = {"1 s": 1.0, "10 s": 10.0, "1 min": 60.0, "10 min": 600.0, "1 h": HOUR_S}

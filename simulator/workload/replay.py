@@ -13,10 +13,10 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.scenario.workloads import BEGINS, WEEKDAYS, RecordedWorkload
+from simulator.trace.canonical import read_trace
+from simulator.trace.header import read_header
 from simulator.units import DAY_S, HOUR_S, MINUTE_S, WEEK_S
 from simulator.workload.calendar import real_time
-from simulator.workload.trace import read_trace
-from simulator.workload.trace_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import Replay
+    from simulator.trace.request_table import RequestTable
     from simulator.workload.calendar import Cells
-    from simulator.workload.request import RequestTable
 
 _DAY_NUMBER: dict[str, int] = {day: number for number, day in enumerate(WEEKDAYS)}
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.scenario.workloads import RecordedWorkload
+from simulator.streams import stream
+from simulator.trace.request_table import RequestTable, joined
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import draw_departments, length_factors, scale_lengths
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.replay import recording, replayed
-from simulator.workload.request import RequestTable, joined
-from simulator.workload.streams import stream
 from simulator.workload.volume import expected_requests
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import pytest
 
 from simulator.analysis.decisions import added, count_decisions
 from simulator.analysis.metrics import summarise
-from simulator.decision.results import run
 from simulator.engine.record import RequestLog
 from simulator.engine.simulation import simulate
+from simulator.results import run
 from tests.engine.demand import hybrid, plan, table
 from tests.experiment.small import small
 

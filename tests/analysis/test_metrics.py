@@ -219,7 +219,7 @@ def test_utilisation_is_a_mean_over_time_and_replicas():
     assert found.kv_occupancy == pytest.approx(10 * 7200 / 100 / (2 * 7200))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0.0, 900.0), min_size=1, max_size=30), st.floats(0.0, 0.99), st.floats(0.01, 1.0))
 def test_busy_fraction_lies_between_the_least_and_the_most_busy_interval(busy_s, warm_up, last):
     # The horizon ends within the last interval.

@@ -45,7 +45,7 @@ def test_p99_of_one_to_a_hundred_is_ninety_nine(held):
     assert sample([np.arange(1.0, 101.0)], held).quantiles([0.99]) == [99.0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 20_000), st.one_of(st.sampled_from(SHARES), st.floats(0.0, 1.0)))
 def test_a_rank_is_that_of_the_value_that_numpy_finds(count, share):
     assert ranks(count, share) == np.quantile(np.arange(count), share, method="inverted_cdf")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator.audit.claims import VERDICTS, Audited, Finding, agrees, amount, audit, claims, tally
 from simulator.audit.recompute import recomputed
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.cost.prices import load_price_book
 
 BOOK = load_price_book("2026-11")

@@ -10,7 +10,7 @@ import pytest
 import simulator
 from simulator.audit.claims import audit
 from simulator.audit.simulate import answers, questions
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.cost.prices import load_price_book
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"

@@ -8,7 +8,7 @@ import pytest
 
 from simulator.bench.conform import conform
 from simulator.bench.recording import read_recording
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import TraceError
 
 RECORDED = sorted((Path(__file__).parents[1] / "conformance" / "recorded").glob("*.json.gz"))

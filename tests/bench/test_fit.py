@@ -15,7 +15,7 @@ from simulator.bench.overhead_fit import fit_overhead
 from simulator.bench.replay_check import compare_replay, engine_of
 from simulator.bench.replay_record import read_replay
 from simulator.bench.step_record import StepRecord, read_steps
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import ProfileError
 from simulator.performance.architecture import known_model
 from simulator.performance.profile import read_profile
@@ -74,7 +74,7 @@ def test_a_profile_is_found_again(name, seqs, budget, mean, most):
 
 
 @given(st.floats(0.001, 0.05), st.floats(1e-6, 1e-3), st.floats(1e-6, 1e-3), st.floats(1e-9, 1e-6), st.floats(0.1, 10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_linear_step_is_found_and_times_scale(base_s, prefill_s, decode_s, kv_s, factor):
     """Context of a chunk enters a linear step once and a profile's by pairs: none is staged, so both are the same."""
 

@@ -13,7 +13,7 @@ from simulator.bench import measure as measuring
 from simulator.bench.measure import GROWTH, grid, measure, start
 from simulator.bench.step_log import LoggedStep, durations
 from simulator.bench.step_record import StepShape, read_steps
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import ProfileError
 from simulator.performance.architecture import known_model, read_model
 from simulator.performance.profile import read_profile, read_profile_file

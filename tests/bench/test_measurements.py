@@ -6,7 +6,7 @@ import pytest
 
 from simulator.bench.measurements import COLUMNS, METRICS, read_measurements
 from simulator.errors import TraceError
-from tests.command import run
+from tests.cli.command import run
 
 ROW = {
     "id": "a-s0", "gpu": "A100-80GB-SXM", "tp": "1", "model": "meta-llama/Llama-3.1-8B-Instruct", "quant": "BF16",

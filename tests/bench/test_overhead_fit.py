@@ -11,7 +11,7 @@ from simulator.bench.overhead_fit import fit_overhead
 from simulator.bench.replay_check import compare_replay, engine_of
 from simulator.bench.replay_record import ReplayedRequests, ServerFacts, read_replay
 from simulator.bench.serving import request_table, serve
-from simulator.engine.plan import plan_of
+from simulator.engine.vllm.plan import plan_of
 from simulator.errors import TraceError
 from simulator.performance.profile import Curve, read_profile
 from simulator.scenario.patterns import EngineSettings

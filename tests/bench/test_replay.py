@@ -21,10 +21,10 @@ from simulator.bench.replay import Limits, _prompts, check_address, replay
 from simulator.bench.replay_check import compare_replay, engine_of, measured
 from simulator.bench.replay_record import gaps_ms, read_replay
 from simulator.bench.serving import request_table
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import ProfileError, SimulatorError, TraceError
 from simulator.performance.profile import read_profile
-from simulator.workload.trace import write_trace
+from simulator.trace.canonical import write_trace
 from tests.bench.replays import record_of
 
 METRICS = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="4000",enable_prefix_caching="True"} 1.0\n'

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.bench.serving import request_table, serve, serve_clients
-from simulator.engine.plan import ReplicaPlan
+from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.performance.step_time import ConstantStepTime
 from simulator.scenario.patterns import EngineSettings
 
@@ -38,7 +38,7 @@ def test_repeated_prompts_are_found_in_the_cache():
     assert again == pytest.approx(0.01)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(clients=st.integers(1, 6), output=st.integers(1, 12), requests=st.integers(1, 30))
 def test_clients_keep_their_number_in_flight(clients, output, requests):
     """A closed loop never has more requests under way than clients."""

@@ -11,11 +11,11 @@ from simulator.bench import validate
 from simulator.bench.measurements import read_measurements
 from simulator.bench.repeats import repeats_of
 from simulator.bench.validate import compare, compare_all, engine_settings, find_profile
-from simulator.engine.plan import plan_of
+from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
 from simulator.performance.profile import read_profile
 from tests.bench.test_measurements import write
-from tests.command import run
+from tests.cli.command import run
 
 MODEL = "llama-3.1-8b-bf16-a100-80gb-x1"
 

@@ -14,7 +14,7 @@ ROWS = 10_000_000
 #: The command as a user runs it, and what it took.
 CHILD = """
 import json, resource, sys, time
-from simulator.cli import main
+from simulator.cli.main import main
 start = time.perf_counter()
 try:
     main(["trace", "convert", "--format", "azure-llm-2024", *sys.argv[1:], "--json"])

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from simulator.analysis.metrics import summarise
-from simulator.engine.dispatch import prepare
-from simulator.engine.plan import replica_plan
 from simulator.engine.simulation import simulate
+from simulator.engine.vllm.dispatch import prepare
+from simulator.engine.vllm.plan import replica_plan
 from simulator.experiment.checks import load_checked
 from tests.engine.demand import table
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator.decision.rollout import rollout
-from simulator.engine.dispatch import prepare
+from simulator.engine.vllm.dispatch import prepare
 from simulator.experiment import replications
 from simulator.experiment.checks import load_checked
+from simulator.study.rollout import rollout
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "health_system_rollout.yaml"
 DEARER = {"hosting_patterns.hybrid.costs.compute.replica_hour": "3 USD/h"}

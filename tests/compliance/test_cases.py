@@ -8,7 +8,7 @@ import pytest
 
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import check_patterns, load_checked
-from tests.command import run
+from tests.cli.command import run
 
 MODEL = "model: azure/gpt-4.1-data-zone"
 PLACE = "placement: {region: eastus, api_version: 2024-10-21}"

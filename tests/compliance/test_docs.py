@@ -8,7 +8,7 @@ from pathlib import Path
 import simulator
 from simulator.compliance.registry import load_registry
 from simulator.experiment.checks import load_checked
-from tests.command import run
+from tests.cli.command import run
 
 FOLDER = Path(__file__).parents[2] / "scenarios/compliance"
 SCENARIO = FOLDER / "who_may_see_what.yaml"

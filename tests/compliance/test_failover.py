@@ -70,7 +70,7 @@ routings = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     notes=loads, letters=loads, leaves=st.booleans(), signed=st.sets(st.sampled_from(["aws", "azure"])), how=routings
 )

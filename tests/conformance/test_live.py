@@ -45,7 +45,7 @@ def model(oracle, tmp_path_factory):
     return str(folder)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), gives_up=st.booleans())
 def test_no_step_differs(oracle, model, counts, seed, gives_up):
     case = oracle.random_case(random.Random(seed))

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 import simulator
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.cost.prices import load_price_book
 from simulator.errors import PriceNotFound

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from simulator.decision.band import with_band_ends
-from simulator.decision.results import run
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
 from simulator.performance.profile import cluster_profile, read_profile
+from simulator.results import run
 from tests.experiment.small import small
 
 TEXT = (Path(__file__).parents[2] / "scenarios" / "ci_small.yaml").read_text("utf-8")

@@ -11,8 +11,8 @@ from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.cost_curve import Series, cheapest, cost_at, cost_curve
 from simulator.decision.costing import Costing, hourly_shape
-from simulator.decision.results import run
 from simulator.experiment.checks import load_checked
+from simulator.results import run
 from simulator.workload.synthesis import synthesise
 from tests.experiment.small import small
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
-from simulator.decision.results import run
 from simulator.decision.rules import advice, contradictions, matching, shipped_tables
 from simulator.decision.screening import screen
 from simulator.errors import ScenarioError
+from simulator.results import run
 from tests.decision.test_verdict import result, verdict
 from tests.experiment.small import small
 

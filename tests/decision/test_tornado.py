@@ -3,9 +3,9 @@
 import pytest
 
 from simulator.decision.confidence import confidence
-from simulator.decision.results import run
 from simulator.decision.screening import Screening
 from simulator.decision.tornado import changes
+from simulator.results import run
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 

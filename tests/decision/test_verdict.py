@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulator.cost.bill import Bill, BillLine
 from simulator.cost.prices import load_price_book
 from simulator.decision.verdict import decide
-from simulator.experiment.results import Interval, PatternResult, Requests, Tokens, WorkloadResult
+from simulator.experiment.pattern_result import Interval, PatternResult, Requests, Tokens, WorkloadResult
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.engine.plan import ReplicaPlan
+from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
-from simulator.workload.request import RequestTable
+from simulator.trace.request_table import RequestTable
 
 LINEAR = LinearStepTime(base_s=0.0155, per_prefill_token_s=4.5e-4, per_decode_request_s=2e-4, per_kv_token_s=3e-8)
 COSTS = {"compute": {"kind": "rental", "gpu_hour": "1 USD/h"}}

@@ -81,7 +81,7 @@ def demands(draw):
     return requests, edges_s
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     demand=demands(),
     replicas=st.sampled_from([1, 3]),

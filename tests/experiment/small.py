@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from simulator.scenario.loading import validate_document
 from simulator.scenario.merging import apply_settings
+from simulator.scenario.schema import Scenario
 from simulator.scenario.yaml_source import Document
 
 _CLUSTER = {"model": "llama-3.1-8b", "gpu": "l40s"}
@@ -56,7 +56,7 @@ def small(settings=None):
     """The scenario, with values replaced by dotted key path."""
     document = Document(json.loads(json.dumps(_DATA)))
     apply_settings(document, settings or {})
-    return validate_document(document)
+    return Scenario.from_document(document)
 
 
 #: Llama 3.3 70B in bf16 on two A100s: its weights leave next to no room.

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-
-import simulator
 from simulator.workload.trace_edit import cut
 from tests.command import run
+
+import simulator
 
 SHARED = Path(__file__).parents[3] / "shared" / "traces"
 SCENARIO = """

@@ -162,7 +162,7 @@ summaries = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(summary=summaries)
 def test_a_checkpoint_keeps_every_bit(tmp_path_factory, summary):
     path = tmp_path_factory.mktemp("kept") / "one.json"

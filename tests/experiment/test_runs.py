@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import RunStoreError
 from simulator.experiment import runs
 

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simulator.cli.running import keep_run, run_with_progress
 from simulator.engine.simulation import simulate
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.store import open_folder
-from simulator.report.running import keep_run, run_with_progress
 from simulator.scenario.loading import load_scenario
 from simulator.workload.synthesis import synthesise
 from tests.experiment.small import small

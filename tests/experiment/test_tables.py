@@ -50,7 +50,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, SIZE), max_size=4).map(sorted))
 def test_law_a_table_written_in_parts_reads_as_the_whole(tmp_path_factory, record, demand, cuts):
     folder = tmp_path_factory.mktemp("tables")

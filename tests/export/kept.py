@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import pytest
 from ruamel.yaml import YAML
 
-from simulator.cli import main
+from simulator.cli.main import main
 from tests.experiment.small import small
 
 

@@ -17,7 +17,7 @@ from simulator.export.kept_run import read_run
 from simulator.export.openmetrics import Family, Series, lines
 from simulator.export.prometheus import openmetrics
 from simulator.export.vllm_metrics import HISTOGRAMS, Backend, finer, histogram
-from tests.command import run as command
+from tests.cli.command import run as command
 from tests.export.kept import run_directory
 
 SAMPLE = re.compile(r"^([a-z0-9_:]+)\{(.*)\} (\S+) (\S+)$")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PATTERN = "hybrid"

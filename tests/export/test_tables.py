@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from simulator.export.tables import TABLES
-from tests.command import run
+from tests.cli.command import run
 from tests.export.kept import run_directory
 
 

@@ -21,8 +21,8 @@ from simulator.decision.break_even import (
     capacity_tokens,
     payback_months,
 )
+from simulator.scenario.horizon import Horizon
 from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
-from simulator.scenario.schema import Horizon
 from simulator.scenario.workloads import Volume
 from simulator.units import TokenPrice
 

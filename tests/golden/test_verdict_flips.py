@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.decision.results import run
 from simulator.experiment.checks import load_checked
+from simulator.results import run
 from simulator.scenario.scaling import scaled
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "health_system.yaml"

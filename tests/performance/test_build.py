@@ -12,7 +12,7 @@ from simulator.performance.architecture import read_model
 from simulator.performance.build import WEIGHT_BYTES, build_profile, weights_gib, write_text
 from simulator.performance.kernel_tables import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
-from tests.command import run
+from tests.cli.command import run
 
 needs_tables = pytest.mark.skipif(
     not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core"

@@ -5,7 +5,7 @@ from rich.console import Console
 
 import simulator
 from simulator.report.console import render
-from simulator.report.running import warnings_about
+from simulator.report.warnings import warnings_about
 from tests.experiment.small import TOO_LARGE, small
 
 

@@ -8,11 +8,11 @@ from io import StringIO
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.decision.words import kept_share, percent, seconds, usd
 from simulator.report.page import write_page
 from simulator.report.page_tables import cents, count
-from tests.command import run
+from tests.cli.command import run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 

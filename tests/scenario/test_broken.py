@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
 from tests.scenario.valid import VALID
@@ -362,7 +362,7 @@ def mutations():
     return st.lists(st.tuples(st.integers(0, len(lines) - 1), st.integers(0, 60), pieces), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mutations())
 def test_whatever_is_in_the_file_it_loads_or_explains_itself(tmp_path_factory, changes):
     lines = VALID.splitlines()
@@ -373,7 +373,7 @@ def test_whatever_is_in_the_file_it_loads_or_explains_itself(tmp_path_factory, c
     loads_or_explains_itself(path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.binary(max_size=3)), min_size=1, max_size=3))
 def test_whatever_the_bytes_are_it_loads_or_explains_itself(tmp_path_factory, changes):
     content = bytearray(VALID.encode())
@@ -384,7 +384,7 @@ def test_whatever_the_bytes_are_it_loads_or_explains_itself(tmp_path_factory, ch
     loads_or_explains_itself(path)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(len(VALID.splitlines()))), st.integers(0, 25))
 def test_whatever_the_order_of_lines_it_loads_or_explains_itself(tmp_path_factory, order, moved):
     lines = VALID.splitlines()

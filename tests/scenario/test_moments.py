@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from simulator.scenario.horizon import Horizon
 from simulator.scenario.moments import Moment, after_start_s, moments_s
-from simulator.scenario.schema import Horizon
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 # A Monday, in a week whose Sunday at 02:00 the clock goes forward.

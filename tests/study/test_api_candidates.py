@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.experiment.checks import load_checked
 from simulator.performance.provisioned import provisioned_model, units_needed
 from simulator.study.api_candidates import load_by_minute, sizes

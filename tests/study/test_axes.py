@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import ScenarioError
@@ -48,7 +48,6 @@ def test_a_grid_needs_values_and_has_limits():
         grid(parse_axes(["a=1:1000:1000", "b=1:1000:1000"]))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from(["latin", "sobol"]), st.integers(0, 99))
 def test_drawn_points_stay_within_and_fill_the_space(count, method, seed):
     axes = [Axis("a", (), 0.5, 2.0), Axis("b", (), 1, 4, whole=True), Axis("c", ("x", "y"))]

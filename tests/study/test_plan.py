@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli.main import main
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
 from simulator.study import plan as planning

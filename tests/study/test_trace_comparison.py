@@ -9,11 +9,11 @@ import pytest
 
 from simulator.scenario.fragment import fragment_text, load_demand
 from simulator.study.trace_comparison import realisations, reference_patterns, simulate_both
+from simulator.trace.canonical import read_trace
+from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.fit import fit_workload
 from simulator.workload.goodness import Observed, compare
-from simulator.workload.request import RequestTable
-from simulator.workload.trace import read_trace
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "traces"

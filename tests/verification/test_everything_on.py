@@ -261,14 +261,14 @@ everything = given(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @everything
 def test_laws_with_everything_on(pattern, seed, rate_per_s, allowed):
     check(pattern, seed, rate_per_s, allowed)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @everything
 def test_laws_with_everything_on_at_length(pattern, seed, rate_per_s, allowed):
     check(pattern, seed, rate_per_s, allowed)

@@ -67,7 +67,7 @@ def demand(seed, rate_per_s):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pattern=patterns,
     seed=st.integers(0, 2**32),
@@ -159,7 +159,7 @@ def test_arrivals_carry_no_output_length():
     assert "output_tokens" not in {field.name for field in fields(Arrival)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rate_per_s=st.sampled_from([0.3, 1.0]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.scenario.schema import Horizon, Scenario
+from simulator.scenario.horizon import Horizon
+from simulator.scenario.schema import Scenario
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.volume import expected_requests
 

@@ -27,7 +27,7 @@ def totals(settings, horizon=WEEK, replications=40):
     return requests.sum(), counts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     arrivals=st.sampled_from(
         [{"kind": "poisson"}, {"kind": "poisson", "burst_mean": 8, "burst_spacing": "10min"}, BATCHES]

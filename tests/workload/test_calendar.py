@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.errors import SimulatorError
-from simulator.scenario.schema import Horizon
+from simulator.scenario.horizon import Horizon
 from simulator.workload.calendar import ClinicalCalendar, to_local
 from tests.workload.clinic import calendar
 
 ZONES = ["UTC", "America/Chicago", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     start=st.dates(date(2026, 1, 1), date(2029, 12, 31)),
     hours=st.integers(1, 24 * 40),

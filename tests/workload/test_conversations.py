@@ -30,7 +30,7 @@ def conversations(table, workload=0):
     return np.split(order, np.flatnonzero(np.diff(table.prefix_id[order])) + 1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), longest=st.sampled_from([9000, 131_072]))
 def test_a_prompt_is_what_was_said_before_and_a_question(seed, longest):
     table = synthesise(scenario(WEEK, seed, charts=CHARTS | {"turns": TURNS | {"longest": longest}}), 0)

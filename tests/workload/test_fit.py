@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from simulator.scenario.fragment import fragment_text, load_demand
 from simulator.scenario.workloads import SyntheticWorkload
+from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S, parse_duration_s
 from simulator.workload.clumping import fit_clumping
 from simulator.workload.dispersion import Demand, dispersion_about, gap_variation
 from simulator.workload.fit import fit_workload, lengths, rank_correlation
 from simulator.workload.lengths import mean_tokens
-from simulator.workload.request import RequestTable
 from simulator.workload.synthesis import synthesise
 from tests.workload.clinic import scenario, source
 
@@ -103,7 +103,7 @@ def test_prefixes_are_as_often_met_again():
     assert found["variants"] == pytest.approx(40, abs=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 200_000), min_size=10, max_size=3000), st.integers(0, 5))
 def test_lengths_keep_the_mean_and_show_nobody(tokens, copies):
     tokens = np.array(tokens * (copies + 1), np.int32)
@@ -130,7 +130,7 @@ def test_correlation_is_that_of_the_normals_behind(correlation):
     assert rank_correlation(table.prompt_tokens, np.full(len(table), 5, np.int32)) == 0.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     arrival_s=st.lists(st.floats(0, 0.999), min_size=1, max_size=400),
     span_s=st.sampled_from([10.0, HOUR_S, 3 * DAY_S, 20 * DAY_S]),

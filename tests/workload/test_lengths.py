@@ -19,7 +19,7 @@ empirical = st.builds(
 lengths = constant | lognormal | empirical
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(prompt=lengths, output=lengths, rho=st.floats(-1, 1), cut=st.integers(1, 8192))
 def test_lengths_stay_within_their_cuts(prompt, output, rho, cut):
     workload = SyntheticWorkload.model_validate(

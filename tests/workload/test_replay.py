@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from simulator.errors import ScenarioError
 from simulator.experiment.checkpoint import demand_key
 from simulator.experiment.checks import check, load_checked
+from simulator.trace.canonical import write_trace
+from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.calendar import ClinicalCalendar, to_local
-from simulator.workload.request import RequestTable
 from simulator.workload.synthesis import synthesise
-from simulator.workload.trace import write_trace
 from tests.workload.clinic import APRIL, WEEK, scenario, source
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_a_week_on_its_week_is_what_was_recorded(tmp_path, suffix):
     np.testing.assert_array_equal(rows, np.arange(200))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=st.integers(1, 27),
     days=st.integers(1, 40),
@@ -82,7 +82,7 @@ def test_every_request_keeps_its_hour_of_the_week(tmp_path, first, days, weeks, 
         assert seen_s == pytest.approx(wanted_s, abs=1e-3) or (skipped and seen_s == pytest.approx(wanted_s + HOUR_S))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(weeks=st.integers(1, 9), span_days=st.integers(7, 30), speed=st.sampled_from([0.5, 1.0, 7.0]))
 def test_a_repeated_trace_sends_every_request_as_often_as_the_next(tmp_path, weeks, span_days, speed):
     recorded = np.sort(np.random.default_rng(span_days).uniform(0, span_days * DAY_S, 100))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from simulator.trace.canonical import write_trace
+from simulator.trace.request_table import RequestTable, joined
 from simulator.units import DAY_S, WEEK_S
-from simulator.workload.request import RequestTable, joined
 from simulator.workload.synthesis import synthesise, synthesise_parts
-from simulator.workload.trace import write_trace
 from tests.workload.clinic import scenario, source
 from tests.workload.test_synthesis import ALL_KINDS, assert_equal, columns
 
@@ -21,7 +21,7 @@ def by(days):
     return patch.multiple("simulator.workload.calendar", _WHOLE_DAYS=days, _STRETCH_DAYS=days)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), days=st.sampled_from([1, 2, 3, 5]))
 def test_each_part_has_the_arrivals_of_its_stretch_and_they_make_up_the_table(seed, days):
     demand = scenario(TWO_WEEKS, seed, **ALL_KINDS)
@@ -111,7 +111,7 @@ def test_turns_go_on_in_the_next_stretch():
     assert longer > 100
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     days=st.sampled_from([1, 2, 3, 5]),
     hours=st.sampled_from([5, 24, 168, 240, 340]),

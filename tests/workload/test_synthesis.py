@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.workload.request import RequestTable
-from simulator.workload.streams import stream
+from simulator.streams import stream
+from simulator.trace.request_table import RequestTable
 from simulator.workload.synthesis import synthesise
 from tests.workload.clinic import APRIL, WEEK, scenario, source
 
@@ -64,7 +64,7 @@ def assert_equal(left, right):
         np.testing.assert_array_equal(values, right[name], err_msg=name)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**63 - 1), replication=st.integers(0, 100))
 def test_every_row_is_a_possible_request(seed, replication):
     demand = scenario(WEEK, seed, **ALL_KINDS)

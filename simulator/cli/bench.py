@@ -1,0 +1,185 @@
+"""`simulator bench …`: our engine beside the real one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simulator.cli.bench_calibration import fit, fit_overhead, measure, replay
+from simulator.cli.exit_codes import FAILED
+from simulator.errors import ProfileError, TraceError
+
+if TYPE_CHECKING:
+    from simulator.performance.profile import PerformanceProfile
+
+bench = typer.Typer(help="Hold the engine against real vLLM, recorded, published or your own.", no_args_is_help=True)
+for command in (measure, fit, replay, fit_overhead):
+    bench.command()(command)
+
+
+@bench.command()
+def conform(
+    files: Annotated[list[Path], typer.Argument(help="Recorded scheduler runs, JSON or gzipped.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Replay recorded scheduler runs and count the steps in which ours does something else.
+
+    The step-by-step engine and the coalesced one, which runs scenarios, are both replayed; exit code 1 when any step
+    or request differs in either.
+
+    Example: simulator bench conform recorded/*.json.gz
+    """
+    from simulator.bench.conform import conform as compare
+    from simulator.bench.recording import read_recording
+
+    recordings, faults = [], []
+    for path in files:
+        try:
+            recordings.append((path, read_recording(path)))
+        except TraceError as error:
+            faults.append(str(error))
+    if faults:
+        raise TraceError("\n".join(faults))
+    found = [(path, compare(recording)) for path, recording in recordings]
+    steps = sum(result.steps for _, result in found)
+    differing = sum(len(result.differing_steps) for _, result in found)
+    requests = sum(len(result.differing_requests) for _, result in found)
+    coalesced = sum(len(result.coalesced_requests) for _, result in found)
+    if as_json:
+        document = {
+            "cases": len(found),
+            "steps": steps,
+            "differing_steps": differing,
+            "differing_requests": requests,
+            "coalesced_differing_requests": coalesced,
+            "differing_cases": [
+                {
+                    "file": str(path),
+                    "steps": result.differing_steps,
+                    "requests": result.differing_requests,
+                    "coalesced_requests": result.coalesced_requests,
+                    "coalesced_steps": result.coalesced_steps,
+                }
+                for path, result in found
+                if not result.agrees
+            ],
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for path, result in found:
+            if not result.agrees:
+                counts = (
+                    f"{len(result.differing_steps)} steps and {len(result.differing_requests)} requests differ; "
+                    f"coalesced, {len(result.coalesced_requests)} requests"
+                )
+                typer.echo(f"{path}: {counts}" + (f"; {result.first}" if result.first else ""))
+        counts = f"{differing} steps and {requests} requests differ; coalesced, {coalesced} requests"
+        typer.echo(f"{len(found)} cases, {steps:,} steps: {counts}")
+    if not all(result.agrees for _, result in found):
+        raise typer.Exit(FAILED)
+
+
+@bench.command()
+def validate(
+    measurements: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Serving measurements, one row per experiment and stage.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Or a replay of your own ('simulator bench replay').")
+    ] = None,
+    profile: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A profile of your own, or a folder of them. Repeatable."),
+    ] = None,
+    quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="With --replay, a setting of the server, such as max_num_seqs=32."),
+    ] = None,
+    replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
+    derive: Annotated[
+        bool, typer.Option("--derive", help="Derive profiles of known models that do not ship (extra 'profiles').")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Also draw simulated against measured.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Replay published serving measurements, or a replay of your own, and say how far off the simulation is.
+
+    Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
+    """
+    if replay is not None and measurements is None:
+        _validate_replay(replay, profile or [], engine or [], plot, as_json)
+        return
+    if measurements is None or replay is not None or engine:
+        raise typer.BadParameter("give either --measurements, or --replay and what belongs to it")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from simulator.bench import validation_report as report
+    from simulator.bench.measurements import read_measurements
+    from simulator.bench.validate import compare_all, derived_profile
+
+    if derive:
+        from simulator.performance.kernel_tables import check_package
+
+        check_package()
+    own = [read for path in profile or [] for read in _profiles(path)]
+    collection = read_measurements(measurements, quality or ("A", "A-"))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        task = progress.add_task("experiments", total=len(collection.experiments))
+        rows, without = compare_all(
+            collection.experiments,
+            own,
+            replications=replications,
+            derive=derived_profile if derive else None,
+            on_done=lambda: progress.advance(task),
+        )
+    skipped = collection.skipped | without
+    if as_json:
+        typer.echo(json.dumps(report.document(rows, skipped), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(report.table(rows, skipped))
+    if plot is not None:
+        report.figure(rows).write_html(plot, include_plotlyjs=True, div_id="validation")
+        typer.echo(f"wrote {plot}", err=True)
+    if not rows:
+        raise ProfileError("nothing could be compared; the reasons are above")
+
+
+def _validate_replay(path: Path, profiles: list[Path], engine: list[str], plot: Path | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from simulator.bench import replay_check
+    from simulator.bench.replay_record import read_replay
+
+    own = [read for one in profiles for read in _profiles(one)]
+    if len(own) != 1:
+        raise ProfileError(f"--replay needs the one profile of what the server runs on; --profile gave {len(own)}")
+    record = read_replay(path)
+    settings = replay_check.engine_of(record, engine)
+    found = replay_check.compare_replay(record, own[0], settings)
+    if plot is not None:
+        drawing = replay_check.figure(*replay_check.both(record, own[0], settings), f"{path.name}, {own[0].id}")
+        drawing.write_html(plot, include_plotlyjs=True, div_id="replay")
+        typer.echo(f"wrote {plot}", err=True)
+    if as_json:
+        typer.echo(json.dumps(replay_check.document(found, record, own[0].id), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 100).print(
+            replay_check.table(found, f"{path.name}, {own[0].id}")
+        )
+
+
+def _profiles(path: Path) -> list[PerformanceProfile]:
+    from simulator.performance.profile import read_profile_file
+
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise ProfileError(f"{path}: holds no profile (*.json)")
+    return [read_profile_file(file) for file in files]

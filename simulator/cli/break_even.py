@@ -1,0 +1,76 @@
+"""`simulator break-even`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+
+if TYPE_CHECKING:
+    from simulator.study.headroom import BreakEvens
+
+
+def break_even(
+    file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
+    settings: Settings = None,
+    overrides: Overrides = None,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate the volumes at which clusters and APIs cost the same, and how much a cluster serves at its objectives.
+
+    Example: simulator break-even scenarios/health_system.yaml
+    """
+    from rich.console import Console
+
+    from simulator.cli.running import bound_store, open_store
+    from simulator.experiment.checks import load_checked
+    from simulator.scenario.yaml_source import parse_settings
+    from simulator.study.headroom import break_evens
+
+    scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
+    console = Console(stderr=True)
+    with console.status("simulating") as status:
+        if quiet or not console.is_terminal:
+            status.stop()
+        found = break_evens(
+            scenario,
+            jobs=jobs or os.cpu_count() or 1,
+            store=open_store(store),
+            on_simulated=lambda what: status.update(f"simulating {what}"),
+        )
+    bound_store(store)
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
+    else:
+        _tell(found)
+
+
+def _tell(found: BreakEvens) -> None:
+    """What each cluster can serve, and where it meets each API."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulator.decision.words import percent, usd
+
+    room = Table("cluster", "serves at every objective", "of its capacity", "then")
+    for one in found.headroom:
+        volume = "–" if one.tokens_per_month is None else f"{one.tokens_per_month / 1e6:,.0f}M tokens a month"
+        share = "–" if one.capacity_share is None else percent(one.capacity_share)
+        room.add_row(one.pattern, volume, share, one.missed or "its capacity is reached")
+    meet = Table("cluster", "API", "M tokens a month", "cluster, USD", "API, USD", "")
+    for row in found.meetings:
+        volume = "–" if row.tokens_per_month is None else f"{row.tokens_per_month / 1e6:,.0f}"
+        costs = ["–" if cost is None else usd(cost) for cost in (row.cluster_usd, row.api_usd)]
+        meet.add_row(row.cluster, row.api, volume, *costs, row.text)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(room)
+    console.print(meet)

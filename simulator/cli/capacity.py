@@ -1,0 +1,71 @@
+"""`simulator capacity`: whether a cluster is of the right size."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simulator.cli.options import AsJson, Jobs, Store
+from simulator.errors import Fault, ScenarioError
+
+
+def capacity(
+    file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Set one key of the scenario. Repeatable.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--override", metavar="NAME", help="Apply a named override. Repeatable.")
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option("--pattern", metavar="NAME", help="Only this hosting pattern. Repeatable.")
+    ] = None,
+    replications: Annotated[
+        int | None, typer.Option(min=1, help="Replaces experiment.replications.", show_default="the scenario's")
+    ] = None,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    as_json: AsJson = False,
+) -> None:
+    """Say how much fails over, what rules of thumb make of it, and what one replica more or less would cost.
+
+    Each neighbour is simulated with the same requests.
+
+    Example: simulator capacity scenarios/ci_small.yaml --pattern hybrid
+    """
+    from simulator.cli.running import bound_store, open_store
+    from simulator.experiment.checks import load_checked
+    from simulator.experiment.pattern_result import document
+    from simulator.scenario.yaml_source import parse_settings
+    from simulator.study.capacity import capacity_advice
+    from simulator.version import package_version
+
+    scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
+    known = scenario.hosting_patterns
+    if unknown := [name for name in pattern or () if name not in known]:
+        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
+        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
+    found = capacity_advice(
+        scenario,
+        patterns=pattern,
+        replications=replications,
+        jobs=jobs or os.cpu_count() or 1,
+        store=open_store(store),
+    )
+    bound_store(store)
+    if as_json:
+        about = {"name": scenario.name, "sha256": scenario.sha256}
+        head = {"schema_version": 1, "simulator_version": package_version(), "scenario": about}
+        rows = [document(one.document()) for one in found]
+        typer.echo(json.dumps({**head, "patterns": rows}, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from simulator.report.capacity import render
+
+    Console(width=None if sys.stdout.isatty() else 120).print(render(found))

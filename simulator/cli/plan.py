@@ -1,0 +1,204 @@
+"""`simulator plan`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simulator.cli.exit_codes import FAILED
+from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+from simulator.errors import Fault, ScenarioError
+from simulator.files import write_whole
+
+if TYPE_CHECKING:
+    from simulator.scenario.schema import Scenario
+    from simulator.study.plan import Plan
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pattern",
+            metavar="NAME",
+            help="A hosting pattern to vary. Repeatable.",
+            show_default="all of one cluster or API",
+        ),
+    ] = None,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(help="A GPU type that a cluster may use. Repeatable.", show_default="those of the patterns"),
+    ] = None,
+    tensor_parallel: Annotated[
+        list[int] | None, typer.Option(help="GPUs of a replica: 1, 2, 4 or 8. Repeatable.", show_default="1, 2 and 4")
+    ] = None,
+    quantisation: Annotated[
+        list[str] | None,
+        typer.Option(help="A weight format: bf16, fp8, int8 or w4a16. Repeatable.", show_default="all"),
+    ] = None,
+    most_replicas: Annotated[int, typer.Option(min=1, max=64, help="Largest number of replicas.")] = 8,
+    in_flight: Annotated[
+        list[int] | None, typer.Option(min=1, help="A hybrid's limit of requests in the cluster. Repeatable.")
+    ] = None,
+    api_model: Annotated[
+        list[str] | None, typer.Option(help="A model of the price book for the API. Repeatable.")
+    ] = None,
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How an API may be deployed: standard, priority, provisioned or batch. Repeatable.",
+            show_default="as the pattern says",
+        ),
+    ] = None,
+    workload: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Plan for this workload alone.", show_default="all together")
+    ] = None,
+    lease: Annotated[
+        list[str] | None,
+        typer.Option(help="Terms of GPU offers: on_demand, reserved, spot. Repeatable.", show_default="on_demand"),
+    ] = None,
+    settings: Settings = None,
+    overrides: Overrides = None,
+    jobs: Jobs = 0,
+    store: Store = Path("runs/store"),
+    plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw cost against p99 of every candidate.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the cheapest configuration of hosting patterns that meets every objective, and why each other one is not.
+
+    Example: simulator plan scenarios/health_system.yaml --pattern self_hosted_rental --gpu a100-80gb --gpu l40s
+    """
+    from rich.console import Console
+
+    from simulator.cli.running import bound_store, open_store
+    from simulator.experiment.checks import load_checked
+    from simulator.performance.memory import GPUS
+    from simulator.scenario.yaml_source import parse_settings
+    from simulator.study.candidates import Space
+    from simulator.study.plan import plan as search
+
+    allowed = (
+        ("--gpu", gpu or [], tuple(GPUS)),
+        ("--deployment", deployment or [], ("standard", "priority", "provisioned", "batch")),
+        ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
+        ("--quantisation", quantisation or [], ("bf16", "fp8", "int8", "w4a16")),
+        ("--lease", lease or [], ("on_demand", "reserved", "spot", "serverless")),
+    )
+    faults = [
+        Fault(option, 0, str(value), f"expected one of {', '.join(map(str, known))}")
+        for option, values, known in allowed
+        for value in values
+        if value not in known
+    ]
+    if faults:
+        raise ScenarioError(faults)
+    scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
+    scenario = _narrowed(scenario, workload)
+    patterns = pattern or _variable(scenario)
+    space = Space(
+        gpus=tuple(dict.fromkeys(gpu or _own_gpus(scenario, patterns))),
+        tensor_parallel=tuple(dict.fromkeys(tensor_parallel or (1, 2, 4))),  # type: ignore[arg-type]
+        quantisations=tuple(dict.fromkeys(quantisation or ("bf16", "fp8", "int8", "w4a16"))),  # type: ignore[arg-type]
+        most_replicas=most_replicas,
+        max_in_flight=tuple(dict.fromkeys(in_flight or (None,))),
+        api_models=tuple(dict.fromkeys(api_model or ())),
+        leases=tuple(dict.fromkeys(lease or ("on_demand",))),
+        deployments=tuple(dict.fromkeys(deployment or ())),
+    )
+    stderr = Console(stderr=True)
+    kept = open_store(store)
+    with stderr.status("simulating") as status:
+        if quiet or not stderr.is_terminal:
+            status.stop()
+        found = search(
+            scenario,
+            patterns,
+            space,
+            replications=scenario.experiment.replications,
+            jobs=jobs or os.cpu_count() or 1,
+            store=kept,
+            on_simulated=lambda one: status.update(f"simulated {one.label}"),
+        )
+    bound_store(store)
+    if plot is not None:
+        from simulator.study.figures import plan_figure
+
+        title = f"{scenario.name}: {', '.join(patterns)}, {found.simulations} configurations simulated"
+        write_whole(plot, plan_figure(found, title).to_html(include_plotlyjs=True, div_id="plan"))
+        typer.echo(f"wrote {plot}", err=True)
+    _tell_plan(found, as_json=as_json)
+    if found.best is None:
+        raise typer.Exit(FAILED)
+
+
+def _variable(scenario: Scenario) -> list[str]:
+    """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
+    known = scenario.hosting_patterns
+    return [name for name, one in known.items() if max(len(one.hosted), len(one.metered)) == 1] or list(known)
+
+
+def _own_gpus(scenario: Scenario, patterns: list[str]) -> list[str]:
+    """GPU types that the clusters of these patterns have; a name that is no pattern's is refused later."""
+    known = [scenario.hosting_patterns[name] for name in patterns if name in scenario.hosting_patterns]
+    return [one.cluster.gpu for pattern in known for one in pattern.hosted.values()]
+
+
+def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
+    """The scenario with one workload alone, where one is named."""
+    if workload is None:
+        return scenario
+    if workload not in scenario.workloads:
+        expected = f"no such workload; expected one of {', '.join(scenario.workloads)}"
+        raise ScenarioError([Fault("--workload", 0, workload, expected)])
+    return scenario.model_copy(update={"workloads": {workload: scenario.workloads[workload]}})
+
+
+def _tell_plan(found: Plan, *, as_json: bool) -> None:
+    """The choice, what else was simulated, and what was not."""
+    frontier = {one.label for one in found.frontier()}
+    if as_json:
+        rows = [
+            {
+                "label": one.label,
+                "offer": one.offer,
+                "monthly_cost_usd": round(one.cost_usd, 2),
+                "e2e_p99_s": one.e2e_p99_s,
+                "on_frontier": one.label in frontier,
+                "refused": one.refused,
+                "pattern": one.pattern.model_dump(mode="json"),
+            }
+            for one in found.simulated
+        ]
+        best = found.best.label if found.best else None
+        document = {"schema_version": 1, "best": best, "simulated": rows, "not_simulated": found.refused}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table("configuration", "rented as")
+    for name in ("USD a month", "end to end p99, s"):
+        grid.add_column(name, justify="right")
+    grid.add_column("verdict")
+    for one in found.simulated:
+        p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
+        verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
+        grid.add_row(
+            one.label, one.offer, f"{one.cost_usd:,.0f}", p99 + (" *" if one.label in frontier else ""), verdict
+        )
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(grid)
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in found.refused.items():
+        by_reason.setdefault(reason, []).append(label)
+    for reason, labels in by_reason.items():
+        console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
+    choice = "nothing meets every objective" if found.best is None else f"the choice: {found.best.label}"
+    typer.echo(f"{choice}; {found.simulations} simulated; * nothing cheaper is faster")

@@ -1,0 +1,96 @@
+"""`simulator run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, ScenarioFile, Settings, Store, load
+
+if TYPE_CHECKING:
+    from simulator.results import Results
+    from simulator.scenario.schema import Scenario
+
+
+def run(
+    file: ScenarioFile,
+    settings: Settings = None,
+    overrides: Overrides = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option("--pattern", metavar="NAME", help="Only this hosting pattern. Repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces experiment.seed.")] = None,
+    replications: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Replaces experiment.replications; auto: until cost and p99 are precise."),
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="With auto, half-width of the intervals over their mean.")
+    ] = 0.05,
+    jobs: Jobs = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
+    ] = None,
+    store: Store = Path("runs/store"),
+    with_report: Annotated[bool, typer.Option("--report", help="Also write report.html into the run.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a scenario and compare its hosting patterns; what was simulated before, prices apart, is not again.
+
+    Example: simulator run scenarios/health_system.yaml --set experiment.replications=3
+    """
+    until = precision if replications == "auto" else None
+    if until is None and replications is not None and not (replications.isdecimal() and int(replications)):
+        raise typer.BadParameter("expected a whole number above 0, or auto", param_hint="--replications")
+    given = {"experiment.seed": seed, "experiment.replications": None if until else replications}
+    settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    scenario = load(file, overrides, settings, must_fit=False)
+    from simulator.cli.running import bound_store, keep_run, run_with_progress
+
+    kept = keep_run(scenario, output, pattern, store)
+    try:
+        results = run_with_progress(
+            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, store=kept.store, until=until, quiet=quiet
+        )
+    except BaseException as error:
+        finished = kept.give_up()
+        if finished and isinstance(error, KeyboardInterrupt):
+            typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
+        raise
+    kept.write(results)
+    bound_store(store)
+    if as_json:
+        sys.stdout.buffer.write(results.to_json())
+    else:
+        _print(results, scenario)
+    if until is not None:
+        from simulator.study.precision import half_width
+
+        wide = half_width(results)
+        reached = "within" if wide <= until else "NOT within"
+        typer.echo(
+            f"{results.replications} replications: ± {wide:.1%}, {reached} the ± {until:.1%} asked for", err=True
+        )
+    if with_report:
+        from simulator.report.page import write_page
+
+        write_page(kept.target)
+    if not quiet:
+        typer.echo(f"kept in {kept.target}", err=True)
+
+
+def _print(results: Results, scenario: Scenario) -> None:
+    from rich.console import Console
+
+    from simulator.report.console import render
+    from simulator.report.warnings import warnings_about
+
+    # A pipe has no width of its own; the tables need this much.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    names = [result.name for result in results.patterns]
+    console.print(render(results, warnings_about(scenario, names)))

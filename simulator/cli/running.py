@@ -1,0 +1,150 @@
+"""Running a scenario for a person: a progress bar, warnings, a directory to keep."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator.engine.vllm.dispatch import is_compiled
+from simulator.errors import RunStoreError
+from simulator.experiment import checkpoint
+from simulator.experiment.replications import representatives
+from simulator.experiment.runs import MOST_BYTES, bound
+from simulator.experiment.store import manifest, open_folder, write_run
+from simulator.performance.profile import profiles_of
+from simulator.results import Results, run
+from simulator.study.precision import run_until
+from simulator.workload.calendar import ClinicalCalendar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.scenario.schema import Scenario
+
+
+def run_with_progress(
+    scenario: Scenario,
+    *,
+    patterns: Sequence[str] | None,
+    jobs: int,
+    store: Path,
+    until: float | None = None,
+    quiet: bool,
+) -> Results:
+    """`run`, or `run_until` intervals are so narrow, with a bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        simulating = f"simulating {scenario.name}"
+        first = simulating if is_compiled() else "compiling the engine, once for this version of it"
+        task = bar.add_task(first, total=1.0)
+        how = run if until is None else partial(run_until, share=until)
+        return how(
+            scenario,
+            patterns=patterns,
+            jobs=jobs,
+            folder=store,
+            progress=lambda share: bar.update(task, completed=share, description=simulating if share else first),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run directory in the making.
+
+    Attributes:
+        scenario: The question.
+        target: Where the run will be kept.
+        folder: Where its unfinished work lies.
+        store: Where its simulations are kept; an interrupted run continues from there, and a price needs no other.
+    """
+
+    scenario: Scenario
+    target: Path
+    folder: Path
+    store: Path
+
+    def give_up(self) -> int:
+        """Remove what is unfinished; returns the number of simulations that need not be repeated."""
+        finished = checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
+        if self.store != self.folder or not finished:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return finished
+
+    def write(self, results: Results) -> None:
+        """Write the directory.
+
+        Raises:
+            RunStoreError: The place cannot be written.
+        """
+        calendar = ClinicalCalendar(self.scenario.horizon)
+        shared = representatives(self.scenario, [result.name for result in results.patterns if result.feasible])
+        profiles = profiles_of(self.scenario.hosting_patterns[name] for name in shared)
+        inputs = {
+            "profiles": {
+                profile.id: {
+                    "sha256": hashlib.sha256(profile.model_dump_json().encode()).hexdigest(),
+                    "label": profile.label,
+                    "provenance": profile.provenance,
+                }
+                for profile in profiles
+            },
+            "holidays": {str(day): name for day, name in calendar.holidays.items()},
+            "same_simulation": {name: other for name, other in shared.items() if name != other},
+        }
+        made_by = manifest(self.scenario, results.document(), inputs)
+        kept = {
+            name: self.store / checkpoint.file_name(self.scenario, name, 0) for name in dict.fromkeys(shared.values())
+        }
+        write_run(self.target, self.folder, self.scenario, results.to_json(), made_by, kept)
+
+
+def keep_run(
+    scenario: Scenario, output: Path | None, patterns: Sequence[str] | None = None, store: Path | None = None
+) -> KeptRun:
+    """A place to keep a run: `output`, or a folder under `runs` named after the scenario and its hash.
+
+    Args:
+        scenario: The question.
+        output: The place.
+        patterns: Hosting patterns it is about, where not all.
+        store: Where simulations are kept beyond the run; absent, they go once it is written.
+
+    Raises:
+        RunStoreError: Something else is there, or it cannot be written.
+    """
+    name = "-".join([scenario.name, scenario.sha256[:12], *sorted(patterns or ())])
+    target = output or Path("runs") / name
+    folder = open_folder(target, scenario)
+    return KeptRun(scenario, target, folder, folder if store is None else open_store(store))
+
+
+def open_store(store: Path) -> Path:
+    """The folder of stored simulations, made where it is not there.
+
+    Raises:
+        RunStoreError: It cannot be made.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunStoreError(f"{store} cannot be written: {error.strerror}") from error
+    return store.resolve()
+
+
+def bound_store(store: Path) -> None:
+    """Keep the store from growing without end, and say so on standard error."""
+    if freed := bound(store):
+        from rich.console import Console
+
+        said = f"removed the oldest {freed / 1e6:.0f} MB of {store}: it keeps {MOST_BYTES / 1e9:.0f} GB"
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""A metered API: rate limits, latency, failures, retries, prompt cache, batches."""

@@ -1,0 +1,1 @@
+"""What breaks, restarts and scales, and when replicas are up."""

@@ -1,0 +1,198 @@
+"""Takes requests one at a time, sends each where a policy says, and finds another backend for what one loses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from simulator.engine.api.metered_api import ApiBackend
+from simulator.engine.arrival import Arrival
+from simulator.engine.cluster import SharedCluster
+from simulator.engine.operations.autoscaler import Autoscaler
+from simulator.engine.operations.operations import carry_out
+from simulator.engine.operations.uptime import Uptime
+from simulator.engine.record import Loss, Reason, write_loss
+from simulator.engine.routing.breaker import Breaker
+from simulator.engine.routing.hedge import Hedges
+from simulator.engine.routing.policies import POLICIES, Decision
+from simulator.engine.vllm.forecast import Forecast
+from simulator.scenario.autoscaling import ScheduledScaling
+from simulator.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from simulator.engine.backend import Backend
+    from simulator.engine.record import ReplicaLevels
+    from simulator.engine.site import Site
+    from simulator.scenario.autoscaling import Autoscaling
+    from simulator.scenario.routing import CircuitBreaker
+
+
+class Gateway:
+    """The door of a hosting pattern, with all its backends behind it.
+
+    Args:
+        site: What to simulate.
+
+    Raises:
+        ProfileNotFound: See `Site.fleet`.
+        InfeasibleCluster: See `Site.fleet`.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._routing = site.pattern.routing
+        plans = [site.replica_plan(number) for number in range(len(site.pattern.hosted))]
+        self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
+        configs = [one.cluster for one in site.pattern.hosted.values()]
+        self._forecasts = [
+            Forecast(fleet, made_of, site.log) for fleet, made_of in zip(self._fleets, plans, strict=True)
+        ]
+        self._clusters = [
+            SharedCluster(site.env, fleet, forecast, self.lost, keeps=config.autoscaling is not None)
+            for fleet, forecast, config in zip(self._fleets, self._forecasts, configs, strict=True)
+        ]
+        apis = site.apis(self.lost)
+        self._backends: list[Backend] = [*self._clusters, *apis]
+        self._breakers = self._make_breakers(self._routing.breaker)
+        rivals = {number: api for number, api in enumerate(apis, len(plans)) if isinstance(api, ApiBackend)}
+        self._hedges = None if self._routing.hedge is None else Hedges(self._routing.hedge, site, rivals)
+        self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
+        self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
+        carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
+        for number, (name, one) in enumerate(site.pattern.hosted.items()):
+            if one.cluster.autoscaling is not None:
+                self._autoscale(number, name, one.cluster.autoscaling)
+        self._rng = stream(site.seed, site.replication, "gateway")
+        # By request that left a backend: those that are left to it, and the clusters it was never sent to.
+        self._left: dict[int, Sequence[int]] = {}
+        self._passed: dict[int, Sequence[int]] = {}
+        self._whys: dict[str, int] = {}
+
+    def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
+        """One for each backend, or none at all."""
+        if config is None:
+            return []
+        looks: list[Callable[[float], object]] = [fleet.look for fleet in self._fleets]
+        looks += [lambda _: None] * (len(self._backends) - len(looks))
+        return [Breaker(config, self._site.log, look) for look in looks]
+
+    def _autoscale(self, number: int, name: str, config: Autoscaling) -> None:
+        site = self._site
+        rng = stream(site.seed, site.replication, f"autoscaling/{name}")
+        fleet, uptime = self._fleets[number], self._uptimes[number]
+        scaler = Autoscaler(site.env, config, self._clusters[number], fleet, uptime, rng, self.lost)
+        if isinstance(config, ScheduledScaling):
+            scaler.by_schedule(config, site.moments_s)
+        else:
+            site.env.process(scaler.by_queue(config))
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """What `log.decision` indexes."""
+        return tuple(self._whys)
+
+    def first_pending(self, now_s: float) -> int:
+        """The first row that something here may still read or write at a moment, be the request over or not."""
+        over = self._site.ledger.settled
+        for kept in (self._left, self._passed):
+            for row in [row for row in kept if row < over]:
+                del kept[row]
+        pending = [fleet.first_pending(now_s) for fleet in self._fleets]
+        pending += [forecast.first_pending(now_s) for forecast in self._forecasts]
+        pending += [breaker.first_pending for breaker in self._breakers]
+        pending += [] if self._hedges is None else [self._hedges.first_pending]
+        return min(pending, default=self._site.ledger.known)
+
+    def take(self, arrival: Arrival) -> None:
+        """Send a request that has just arrived."""
+        self._send(arrival, self._site.may_use[arrival.workload])
+
+    def lost(self, loss: Loss) -> None:
+        """Send a request that a backend did not serve to another, or write down how it ended."""
+        log, row = self._site.log, loss.row
+        arrival = Arrival.of(self._site.table, row)
+        lost_by = int(log.backend[row])
+        broke = loss.reason is Reason.FAULT and lost_by < len(self._clusters)
+        if self._breakers:
+            self._breakers[lost_by].lost(loss)
+        if self._hedges is not None and self._hedges.settle(row):
+            return
+        # Another replica of the same cluster may do.
+        goes_on = broke and self._clusters[lost_by].serves
+        left = self._left.pop(row, self._site.may_use[arrival.workload])
+        left = [number for number in left if number != lost_by or goes_on]
+        refused = loss.reason is not Reason.TIMEOUT
+        if refused and self._routing.on_error == "fail":
+            write_loss(log, loss)
+        elif left:
+            self._note(row, loss.reason)
+            self._left[row] = left
+            self._send(arrival, left)
+        elif self._routing.queues_on_api_failure and (passed := self._passed.pop(row, ())):
+            self._note(row, loss.reason)
+            self._left[row] = ()
+            self._backends[passed[0]].submit(arrival)
+        elif broke and log.retries[row] < self._routing.retries.at_most:
+            log.retries[row] += 1
+            timer = self._site.env.timeout(self._back_off_s(int(log.retries[row])))
+            timer.callbacks.append(lambda _: self.take(arrival))
+        else:
+            write_loss(log, loss)
+
+    def _back_off_s(self, retry: int) -> float:
+        retries = self._routing.retries
+        delay_s = min(retries.first_delay * 2.0 ** (retry - 1), retries.longest_delay)
+        return delay_s * (1.0 - retries.jitter * float(self._rng.random()))
+
+    def _send(self, arrival: Arrival, allowed: Sequence[int]) -> None:
+        row = arrival.index
+        decision = self._choose(arrival, allowed) if allowed else Decision(None, "not allowed")
+        self._note(row, decision.reason)
+        if self._site.log.target[row] < 0:
+            self._site.log.target[row] = -1 if decision.backend is None else decision.backend
+            self._site.log.decision[row] = self._whys.setdefault(decision.why, len(self._whys))
+        if decision.backend is None:
+            reason = Reason.CAPACITY if decision.why == "shed" else Reason.ERROR
+            write_loss(self._site.log, Loss(self._site.env.now, row, reason, False))
+            return
+        if decision.reason is not Reason.NONE:
+            # What was passed over for want of room is not asked again, unless nothing else is left.
+            passed = list(takewhile(lambda number: number != decision.backend, allowed))
+            self._left[row] = [number for number in allowed if number not in passed]
+            self._passed[row] = [number for number in passed if number < len(self._fleets)]
+        if self._breakers:
+            self._breakers[decision.backend].sent(row)
+        self._backends[decision.backend].submit(arrival)
+        if self._hedges is not None and decision.backend < len(self._clusters):
+            self._hedges.watch(arrival, self._clusters[decision.backend], allowed)
+
+    def _choose(self, arrival: Arrival, allowed: Sequence[int]) -> Decision:
+        """Ask the policy about those whose breaker is closed; about all when none is."""
+        if not self._breakers:
+            return self._policy.choose(arrival, allowed)
+        now_s = self._site.env.now
+        closed = [number for number in allowed if self._breakers[number].allows(now_s)] or allowed
+        decision = self._policy.choose(arrival, closed)
+        if closed[0] != allowed[0] and decision.reason is Reason.NONE and decision.backend is not None:
+            return decision._replace(why="breaker open", reason=Reason.BREAKER)
+        return decision
+
+    def _note(self, row: int, reason: Reason) -> None:
+        if self._site.log.failover[row] == Reason.NONE:
+            self._site.log.failover[row] = reason
+
+    def close(self) -> tuple[ReplicaLevels, ...]:
+        """Stamp what is still under way and return the levels of every replica, cluster by cluster."""
+        found: list[ReplicaLevels] = []
+        for fleet, uptime in zip(self._fleets, self._uptimes, strict=True):
+            levels = fleet.close(self._site.horizon_s)
+            up_s, paid_s = uptime.close()
+            if self._site.pattern.varies:
+                levels = tuple(
+                    replace(level, up_s=up, paid_s=paid) for level, up, paid in zip(levels, up_s, paid_s, strict=True)
+                )
+            found += levels
+        return tuple(found)

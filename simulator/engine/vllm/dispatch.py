@@ -1,0 +1,314 @@
+"""A cluster at work: who gets a request, who has no room for it, who gave up waiting.
+
+One call serves a whole run of arrivals. It returns at the moment agreed on, or when there is something that somebody
+outside must see to: requests that were lost, or no slot left for the next one.
+"""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import TYPE_CHECKING
+
+from numba import float64, int64
+from numba.core.dispatcher import Dispatcher
+
+from simulator.engine.record import Reason
+from simulator.engine.vllm.compiled import StateType, compiled, entry, is_kept
+from simulator.engine.vllm.kv_cache import take
+from simulator.engine.vllm.replica import catch_up, close_replica, give_up, submit
+from simulator.engine.vllm.stamps import dismiss, enlist, stamp
+from simulator.engine.vllm.state import NONE
+
+if TYPE_CHECKING:
+    from simulator.engine.vllm.state import State
+
+#: Why `serve` came back.
+REACHED, LOST, FULL = range(3)
+
+_CAPACITY, _TIMEOUT = int(Reason.CAPACITY), int(Reason.TIMEOUT)
+_ERROR, _FAULT = int(Reason.ERROR), int(Reason.FAULT)
+
+
+@entry
+def serve(s: State, end: int, until_s: float) -> int:
+    """Take the arrivals before row `end` and before `until_s`, and give up on what takes too long.
+
+    Returns:
+        REACHED; LOST when `losses` must be emptied first; FULL when there is no free slot.
+    """
+    fleet = s.fleet[0]
+    while True:
+        index = fleet.next_arrival
+        at_s = s.arrival_s[index] if index < end else inf
+        if min(at_s, fleet.watch_s) >= until_s:
+            return REACHED
+        if fleet.losses == s.settings[0].losses:
+            return LOST
+        if fleet.watch_s <= at_s:
+            _expire(s, fleet.watch_s)
+        elif fleet.free_slot == NONE:
+            return FULL
+        else:
+            fleet.next_arrival += 1
+            _route(s, index, at_s)
+
+
+@entry
+def offer(s: State, index: int, now_s: float, since_s: float) -> int:
+    """Take one request now, whether there is room for it or not; it has waited since an earlier moment.
+
+    Returns:
+        REACHED, and the request is taken or among the `losses`; LOST or FULL when it is not, see `serve`.
+    """
+    fleet = s.fleet[0]
+    if fleet.losses == s.settings[0].losses:
+        return LOST
+    if fleet.free_slot == NONE:
+        return FULL
+    _send(s, _least_loaded(s, now_s), index, now_s, since_s)
+    return REACHED
+
+
+@entry
+def room(s: State, index: int, now_s: float, share: float) -> bool:
+    """Whether a request could start now if only this share of the cluster were to be used."""
+    r = _least_loaded(s, now_s)
+    return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
+
+
+@entry
+def expire(s: State, now_s: float) -> None:
+    """Give up on what has waited too long by now; where that fills `losses`, `watch_s` remains due."""
+    while s.fleet[0].watch_s <= now_s and s.fleet[0].losses < s.settings[0].losses:
+        _expire(s, s.fleet[0].watch_s)
+
+
+@entry
+def fail(s: State, r: int, now_s: float) -> int:
+    """Lose everything a replica has; it takes nothing more until it is opened again.
+
+    The engine stops at its next decision point, at most a step or two later.
+
+    Returns:
+        REACHED; LOST when `losses` must be emptied first.
+    """
+    catch_up(s, r, now_s)
+    s.replicas[r].closed = True
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        following = s.sequences[slot].next_active
+        if s.sequences[slot].replica == r:
+            if s.fleet[0].losses == s.settings[0].losses:
+                return LOST
+            dismiss(s, slot)
+            give_up(s, slot, now_s)
+            _lose(s, s.sequences[slot].index, now_s, _FAULT, True)
+        slot = following
+    return REACHED
+
+
+@entry
+def restart(s: State, r: int) -> None:
+    """Open a closed replica whose requests are all gone; nothing it had cached is left."""
+    catch_up(s, r, inf)
+    rep = s.replicas[r]
+    take(s, r, rep.free)
+    rep.free = rep.unhashed = s.settings[0].blocks
+    rep.closed = False
+
+
+@entry
+def look(s: State, now_s: float) -> None:
+    """Bring all replicas up to now."""
+    for r in range(s.settings[0].replicas):
+        catch_up(s, r, now_s)
+
+
+@entry
+def cancel(s: State, index: int, now_s: float) -> bool:
+    """Give up on a request; whether it was still under way."""
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        if s.sequences[slot].index == index:
+            dismiss(s, slot)
+            give_up(s, slot, now_s)
+            return True
+        slot = s.sequences[slot].next_active
+    return False
+
+
+@entry
+def silent(s: State, index: int, now_s: float) -> bool:
+    """Whether a request is here and its client has had no token yet."""
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        sequence = s.sequences[slot]
+        if sequence.index == index:
+            catch_up(s, sequence.replica, now_s)
+            return bool(sequence.active and not sequence.first_token_s + s.settings[0].output_s <= now_s)
+        slot = sequence.next_active
+    return False
+
+
+@entry
+def close(s: State, horizon_s: float) -> None:
+    """Integrate the levels up to the horizon, and stamp what is still under way."""
+    for r in range(s.settings[0].replicas):
+        close_replica(s, r, horizon_s)
+    slot = s.fleet[0].first_active
+    while slot != NONE:
+        stamp(s, slot)
+        slot = s.sequences[slot].next_active
+
+
+_ENTRIES = (
+    (serve, (int64, float64)),
+    (offer, (int64, float64, float64)),
+    (room, (int64, float64, float64)),
+    (expire, (float64,)),
+    (fail, (int64, float64)),
+    (restart, (int64,)),
+    (look, (float64,)),
+    (cancel, (int64, float64)),
+    (silent, (int64, float64)),
+    (close, (float64,)),
+)
+
+
+def is_compiled() -> bool:
+    """Whether `prepare` only has to load what an earlier process compiled."""
+    return all(is_kept(function) for function, _ in _ENTRIES)
+
+
+def prepare() -> None:
+    """Compile what Python calls, some 15 s once for a version of the engine, or load it.
+
+    Processes started afterwards find it done; left to themselves, each would compile its own.
+    """
+    for function, arguments in _ENTRIES:
+        if isinstance(function, Dispatcher):
+            function.compile((StateType(), *arguments))
+
+
+@compiled
+def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float) -> bool:
+    """Whether a request could start now on the least loaded replica without waiting for another to end.
+
+    Without a limit on requests in flight, room means that the prompt and `max_tokens` of everything sent to it fit
+    its KV blocks, and that `max_num_seqs` is not reached. Of either limit only a share may be used.
+    """
+    if r == NONE:
+        return False
+    settings, rep = s.settings[0], s.replicas[r]
+    if settings.max_in_flight >= 0:
+        return bool(s.fleet[0].in_flight < share * settings.max_in_flight)
+    left = share * (settings.blocks * settings.block_size) - rep.reserved_tokens
+    return bool(rep.load < share * settings.max_num_seqs and _reservation(s, prompt_tokens, max_tokens) <= left)
+
+
+@compiled
+def _route(s: State, index: int, now_s: float) -> None:
+    """Send a request to the cluster while it has room, where it may go elsewhere."""
+    prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
+    r = _least_loaded(s, now_s)
+    overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
+    if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
+        _lose(s, index, now_s, _CAPACITY, False)
+    else:
+        _send(s, r, index, now_s, now_s)
+
+
+@compiled
+def _send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
+    """Send a request to a replica, which may refuse it."""
+    s.backend[index] = s.settings[0].backend
+    s.enqueued_s[index] = since_s
+    if r == NONE:
+        _lose(s, index, now_s, _FAULT, True)
+        return
+    rep = s.replicas[r]
+    if s.prompt_tokens[index] >= s.settings[0].max_model_len:
+        _lose(s, index, now_s, _ERROR, True)
+    elif rep.waiting + rep.inbox >= s.settings[0].queue_limit:
+        _lose(s, index, now_s, _CAPACITY, True)
+    else:
+        _take(s, r, index, now_s, since_s)
+
+
+@compiled
+def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
+    settings, fleet = s.settings[0], s.fleet[0]
+    slot = fleet.free_slot
+    sequence = s.sequences[slot]
+    fleet.free_slot = sequence.next
+    prompt = int(s.prompt_tokens[index])
+    output = min(int(s.output_tokens[index]), settings.max_model_len - prompt)
+    sequence.index = index
+    sequence.replica = r
+    sequence.rank = s.rank[index]
+    sequence.prompt_tokens = sequence.known_tokens = prompt
+    sequence.total_tokens = prompt + output - 1
+    sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
+    sequence.ready_s = now_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
+    sequence.deadline_s = since_s + settings.timeout_s
+    sequence.scheduled_s = sequence.first_token_s = nan
+    sequence.computed_tokens = sequence.held_shared = sequence.shared_blocks = sequence.preemptions = 0
+    sequence.cached_tokens = -1
+    sequence.chain = sequence.resumable = NONE
+    sequence.finishing = False
+    if s.prefix[index] >= 0 and settings.prefix_caching:
+        sequence.chain = s.prefix[index] * settings.replicas + r
+        sequence.shared_blocks = min(int(s.prefix_tokens[index]), prompt) // settings.block_size
+    enlist(s, slot)
+    submit(s, r, slot)
+    if fleet.watch_s == inf:
+        fleet.watch_s = sequence.deadline_s
+
+
+@compiled
+def _least_loaded(s: State, now_s: float) -> int:
+    """The open replica with the fewest requests, or NONE."""
+    # What arrives at one moment is there before the engines look.
+    passed = now_s > s.fleet[0].seen_s
+    s.fleet[0].seen_s = now_s
+    least = NONE
+    for r in range(s.settings[0].replicas):
+        rep = s.replicas[r]
+        # Most have nothing to catch up with; asking here spares a call.
+        if passed and (rep.due_s <= now_s or rep.first_finishing != NONE):
+            catch_up(s, r, now_s)
+        if not rep.closed and (least == NONE or rep.load < s.replicas[least].load):
+            least = r
+    return least
+
+
+@compiled
+def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
+    return int(min(prompt_tokens + max_tokens, s.settings[0].max_model_len))
+
+
+@compiled
+def _expire(s: State, now_s: float) -> None:
+    """The oldest deadline: all are equally long, so watching for one at a time is enough."""
+    fleet = s.fleet[0]
+    _least_loaded(s, now_s)
+    while fleet.first_active != NONE and fleet.losses < s.settings[0].losses:
+        slot = fleet.first_active
+        if s.sequences[slot].deadline_s > now_s:
+            break
+        dismiss(s, slot)
+        give_up(s, slot, now_s)
+        _lose(s, s.sequences[slot].index, now_s, _TIMEOUT, True)
+    first = fleet.first_active
+    fleet.watch_s = inf if first == NONE else max(now_s, s.sequences[first].deadline_s)
+
+
+@compiled
+def _lose(s: State, index: int, now_s: float, reason: int, sent: bool) -> None:
+    fleet = s.fleet[0]
+    loss = s.losses[fleet.losses]
+    fleet.losses += 1
+    loss.at_s = now_s
+    loss.index = index
+    loss.reason = reason
+    loss.sent = sent

@@ -1,0 +1,397 @@
+"""The replicas of a cluster as the rest of the program sees them: numbers in, losses and levels out."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from simulator.engine.record import Loss, Reason, ReplicaLevels
+from simulator.engine.vllm import dispatch, state
+from simulator.engine.vllm.monitor import INTERVAL_S
+from simulator.engine.vllm.prefix_numbers import PrefixNumbers
+from simulator.engine.vllm.state import NONE, UNLIMITED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.engine.ledger import Ledger
+    from simulator.engine.vllm.plan import ReplicaPlan
+    from simulator.scenario.patterns import EngineSettings
+
+_SLOTS = 1024
+_LOSSES = 1024
+_DEMAND = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
+_STAMPS = (
+    "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
+    "preemptions", "wasted_tokens",
+)  # fmt: skip
+
+
+class ReplicaView(NamedTuple):
+    """What a router sees of a replica, as vLLM's metrics tell it.
+
+    Attributes:
+        running: Sequences in its batch.
+        waiting: Sequences before that.
+        kv_tokens: Tokens in its KV blocks.
+    """
+
+    running: int
+    waiting: int
+    kv_tokens: int
+
+
+class Fleet:
+    """Identical replicas that serve the requests of a ledger.
+
+    Args:
+        engine: vLLM's settings.
+        plan: What a replica is made of.
+        ledger: The requests, and where their stamps are written.
+        replicas: How many there are.
+        horizon_s: End of the simulation.
+        timeout_s: A request not finished after this long is given up; never when absent.
+        overflows: Whether requests are turned away when there is no room for them.
+        max_in_flight: What room means; derived from the KV blocks when absent.
+        may_leave: By workload, whether its requests may be turned away; all may when absent.
+        backend: Index of the cluster in the log.
+        name: Of the cluster.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSettings,
+        plan: ReplicaPlan,
+        ledger: Ledger,
+        *,
+        replicas: int,
+        horizon_s: float,
+        timeout_s: float | None = None,
+        overflows: bool = False,
+        max_in_flight: int | None = None,
+        may_leave: Sequence[bool] | None = None,
+        backend: int = 0,
+        name: str = "cluster",
+    ) -> None:
+        self._name = name
+        settings = np.zeros(1, state.SETTINGS)
+        _copy_settings(settings[0], engine, plan)
+        settings[0].horizon_s = horizon_s
+        settings[0].timeout_s = inf if timeout_s is None else timeout_s
+        settings[0].overflows = overflows
+        settings[0].backend = backend
+        settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
+        leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
+        self._table = ledger.table
+        self._prefixes = PrefixNumbers()
+        self._state = _empty(settings, engine, plan, ledger, leave, replicas)
+        self._add_slots(_SLOTS)
+        ledger.follow(self._expect)
+        # Asked for at every arrival; a field of a record takes ten times as long to read.
+        self._watch_s, self._lost = self._state.fleet["watch_s"], self._state.fleet["losses"]
+        self._closed = self._state.replicas["closed"]
+
+    def run(self, end: int, until_s: float) -> Iterator[Loss]:
+        """Serve the arrivals before row `end` and before `until_s`; yields what is lost, in order of time.
+
+        The caller may look at the losses later than they happened: nothing of what becomes of them changes the
+        cluster.
+        """
+        while (why := dispatch.serve(self._state, end, until_s)) == dispatch.FULL:
+            self._add_slots(len(self._state.sequences))
+        yield from self.losses()
+        if why == dispatch.LOST:
+            yield from self.run(end, until_s)
+
+    def first_pending(self, now_s: float) -> int:
+        """The first row for which a replica has something left to do, its client gone or not; past all for none."""
+        self.look(now_s)
+        rows = self._state.sequences["index"]
+        return int(rows.min(where=rows != NONE, initial=UNLIMITED))
+
+    def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
+        """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
+        while (why := dispatch.offer(self._state, row, now_s, since_s)) == dispatch.FULL:
+            self._add_slots(len(self._state.sequences))
+        yield from self.losses()
+        if why == dispatch.LOST:
+            yield from self.offer(row, now_s, since_s)
+
+    def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
+        """Whether a request could start now if only this share of the cluster were to be used."""
+        return dispatch.room(self._state, row, now_s, share)
+
+    @property
+    def watch_s(self) -> float:
+        """When a request may have waited too long; infinity for never."""
+        return float(self._watch_s[0])
+
+    def expire(self, now_s: float) -> Iterator[Loss]:
+        """Give up on what has waited too long by now; yields what is lost."""
+        while self.watch_s <= now_s:
+            dispatch.expire(self._state, now_s)
+            yield from self.losses()
+
+    def fail(self, replica: int, now_s: float) -> Iterator[Loss]:
+        """Lose everything a replica has, and close it; yields what is lost."""
+        while dispatch.fail(self._state, replica, now_s) == dispatch.LOST:
+            yield from self.losses()
+        yield from self.losses()
+
+    def drain(self, replica: int) -> None:
+        """Send nothing more to a replica; what it has it finishes."""
+        self._state.replicas[replica].closed = True
+
+    def restart(self, replica: int) -> None:
+        """Open a drained or failed replica again, empty and with nothing cached."""
+        dispatch.restart(self._state, replica)
+
+    def least_loaded(self) -> ReplicaView | None:
+        """The open replica with the fewest requests, as of the last look; None when none is open."""
+        replicas, settings = self._state.replicas, self._state.settings[0]
+        rep = replicas[int(np.where(replicas["closed"], UNLIMITED, replicas["load"]).argmin())]
+        if rep.closed:
+            return None
+        return ReplicaView(
+            int(rep.running), int(rep.waiting + rep.inbox), int((settings.blocks - rep.free) * settings.block_size)
+        )
+
+    def keep(self, row: int, now_s: float) -> None:
+        """Write down that a request waits for a replica to be there."""
+        self._state.backend[row] = self._state.settings[0].backend
+        self._state.enqueued_s[row] = now_s
+
+    def load(self, replica: int, now_s: float) -> int:
+        """Requests that a replica has."""
+        self.look(now_s)
+        return int(self._state.replicas[replica].load)
+
+    def queue(self, now_s: float) -> tuple[int, int]:
+        """Requests that wait in all replicas, and all they have."""
+        self.look(now_s)
+        replicas = self._state.replicas
+        return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self._state.fleet[0].in_flight)
+
+    @property
+    def seats(self) -> int:
+        """Requests that a replica can run at once."""
+        return int(self._state.settings[0].max_num_seqs)
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a request may take; infinite without a limit."""
+        return float(self._state.settings[0].timeout_s)
+
+    @property
+    def size(self) -> int:
+        """Number of replicas, open or not."""
+        return len(self._state.replicas)
+
+    @property
+    def serves(self) -> bool:
+        """Whether any replica is open."""
+        return not self._closed.all()
+
+    @property
+    def fullness(self) -> float:
+        """Requests in flight, relative to what the open replicas can run at once; infinite when none is open."""
+        replicas = self._state.replicas
+        seats = int(self._state.settings[0].max_num_seqs) * int((~replicas["closed"]).sum())
+        return float(self._state.fleet[0].in_flight) / seats if seats else inf
+
+    def look(self, now_s: float) -> None:
+        """Bring all replicas up to now; infinity works everything off."""
+        dispatch.look(self._state, now_s)
+
+    def silent(self, row: int, now_s: float) -> bool:
+        """Whether a request is here and its client has had no token yet."""
+        return dispatch.silent(self._state, row, now_s)
+
+    def cancel(self, index: int, now_s: float) -> bool:
+        """Give up on a request; whether it was still under way."""
+        return dispatch.cancel(self._state, index, now_s)
+
+    def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
+        """Stamp what is still under way and return the levels of every replica."""
+        dispatch.close(self._state, horizon_s)
+        return self.levels()
+
+    def levels(self) -> tuple[ReplicaLevels, ...]:
+        """The levels of every replica so far."""
+        return tuple(self._levels(number) for number in range(len(self._state.replicas)))
+
+    @property
+    def free_blocks(self) -> list[int]:
+        """By replica, the KV blocks that can be taken."""
+        return [int(blocks) for blocks in self._state.replicas["free"]]
+
+    def losses(self) -> Iterator[Loss]:
+        """What was lost since the last look, in order of time."""
+        if not self._lost[0]:
+            return
+        losses = self._state.losses[: self._lost[0]].tolist()
+        self._lost[0] = 0
+        for at_s, row, reason, sent in losses:
+            yield Loss(at_s, row, Reason(reason), sent)
+
+    def _levels(self, number: int) -> ReplicaLevels:
+        replica, levels, settings = self._state.replicas[number], self._state.levels[number], self._state.settings[0]
+        return ReplicaLevels(
+            interval_s=INTERVAL_S,
+            busy_s=levels["busy_s"].copy(),
+            sequence_s=levels["sequence_s"].copy(),
+            waiting_s=levels["waiting_s"].copy(),
+            kv_block_s=levels["kv_block_s"].copy(),
+            steps=int(replica.steps),
+            preemptions=int(replica.preemptions),
+            kv_blocks=int(settings.blocks),
+            max_num_seqs=int(settings.max_num_seqs),
+            cluster=self._name,
+        )
+
+    def _expect(self, rows: slice) -> None:
+        """Make ready for requests that may be sent here: rank their priorities, number their prefixes."""
+        s, table = self._state, self._table
+        settings, replicas = s.settings[0], self.size
+        s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
+        self._forget_prefixes()
+        s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
+        settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
+        s.replace("queues", _grown(s.queues, (replicas, settings.ranks), _no_queues))
+        s.replace("chains", _grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
+        longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
+        seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
+        s.replace("copies", _grown(s.copies, (replicas, seats, shared), np.zeros))
+
+    def _forget_prefixes(self) -> None:
+        """Prefixes of which no block is kept and that no request in the cluster has need no number."""
+        sequences = self._state.sequences
+        chains = self._state.chains.reshape(-1, self.size)
+        kept = ((chains["cached"] > 0) | (chains["first_run"] != NONE) | (chains["first_holder"] != NONE)).any(axis=1)
+        named = sequences["chain"][(sequences["index"] != NONE) & (sequences["chain"] != NONE)]
+        kept[named // self.size] = True
+        chains[~kept] = _no_chains(())
+        self._prefixes.forget(np.flatnonzero(~kept).tolist())
+
+    def _add_slots(self, count: int) -> None:
+        old, fleet = self._state.sequences, self._state.fleet[0]
+        sequences = np.zeros(len(old) + count, state.SEQUENCE)
+        # As bytes: numpy copies records field by field.
+        sequences.view(np.uint8)[: old.nbytes] = old.view(np.uint8)
+        added = sequences[len(old) :]
+        added["next"] = np.arange(len(old) + 1, len(sequences) + 1)
+        added["next"][-1] = fleet.free_slot
+        added["index"] = NONE
+        fleet.free_slot = len(old)
+        self._state.replace("sequences", sequences)
+
+
+def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401
+    for name in (
+        "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len", "long_prefill_token_threshold",
+        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling",
+    ):  # fmt: skip
+        setattr(settings, name, getattr(engine, name))
+    settings.by_priority = engine.policy == "priority"
+    settings.queue_limit = UNLIMITED if engine.queue_limit is None else engine.queue_limit
+    for name in ("frontend_base_s", "frontend_per_prompt_token_s", "output_s", "launch_s"):
+        setattr(settings, name, getattr(plan, name))
+    # One of vLLM's blocks is the null block, which nobody gets.
+    settings.blocks = plan.num_gpu_blocks - 1
+    settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
+
+
+def _empty(
+    settings: NDArray[Any],
+    engine: EngineSettings,
+    plan: ReplicaPlan,
+    ledger: Ledger,
+    may_leave: Sequence[bool],
+    replicas: int,
+) -> State:
+    """Replicas to which nothing has happened yet."""
+    blocks, seqs = plan.num_gpu_blocks - 1, engine.max_num_seqs
+    settings["replicas"], settings["losses"] = replicas, _LOSSES
+    settings["hours"] = max(1, ceil(settings[0].horizon_s / INTERVAL_S))
+    fleet = np.zeros(1, state.FLEET)
+    fleet["free_slot"] = fleet["free_run"] = fleet["first_active"] = fleet["last_active"] = NONE
+    fleet["seen_s"], fleet["watch_s"] = -inf, inf
+    seats = np.zeros((replicas, seqs), state.SEAT)
+    seats["free"] = np.arange(seqs)
+    batches, dense_s = _step_time(settings, engine, plan)
+    return State(
+        settings=settings,
+        fleet=fleet,
+        replicas=_replicas(replicas, blocks),
+        sequences=np.zeros(0, state.SEQUENCE),
+        seats=seats,
+        boundaries=np.zeros((replicas, engine.block_size), np.int64),
+        queues=_no_queues((replicas, 0)),
+        chains=_no_chains((0,)),
+        # A prefix that starts to be kept block by block needs one more for a moment.
+        runs=np.zeros(replicas * blocks + 1, state.RUN),
+        copies=np.zeros((replicas, seqs, 0), np.int64),
+        batches=batches,
+        dense_s=dense_s,
+        levels=np.zeros((replicas, settings[0].hours), state.LEVELS),
+        losses=np.zeros(_LOSSES, state.LOSS),
+        may_leave=np.array(may_leave, np.bool_),
+        rank=ledger.column(np.int16),
+        prefix=ledger.column(np.int32),
+        **{name: getattr(ledger.table, name) for name in _DEMAND},
+        **{name: getattr(ledger.log, name) for name in _STAMPS},
+    )
+
+
+def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
+    made = np.zeros(shape, state.QUEUE)
+    made["first"] = made["last"] = NONE
+    return made
+
+
+def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
+    made = np.zeros(shape, state.CHAIN)
+    made["first_run"] = made["first_holder"] = NONE
+    return made
+
+
+def _grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:
+    """An array that is larger in some direction, or itself."""
+    if old.shape == shape:
+        return old
+    made = blank(shape)
+    made[tuple(slice(size) for size in old.shape)] = old
+    return made
+
+
+def _replicas(count: int, blocks: int) -> NDArray[Any]:
+    made = np.zeros(count, state.REPLICA)
+    for name in made.dtype.names or ():
+        if name.startswith(("first_", "last_")):
+            made[name] = NONE
+    made["oldest_run"] = made["newest_run"] = NONE
+    made["free"] = made["unhashed"] = blocks
+    made["hour_ends_s"] = INTERVAL_S
+    made["due_s"] = inf
+    made["idle"] = True
+    return made
+
+
+def _step_time(
+    settings: NDArray[Any], engine: EngineSettings, plan: ReplicaPlan
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    table = plan.step_time.table(engine.max_num_seqs, engine.max_num_batched_tokens)
+    batches = np.zeros(len(table.decode), state.BATCH)
+    batches["decode_s"], batches["decode_per_kv_token_s"] = table.decode.T
+    batches["attention_s"], batches["attention_per_kv_token_s"] = table.attention.T
+    batches["per_step_s"] = table.per_step_s
+    names = "prefill_fixed_s", "prefill_per_token_s", "prefill_per_pair_s"
+    for name, seconds in zip(names, table.prefill_attention, strict=True):
+        settings[name] = seconds
+    settings["linear"] = table.per_prefill_token_s is not None
+    settings["linear_per_prefill_token_s"] = table.per_prefill_token_s or 0.0
+    return batches, table.dense_s

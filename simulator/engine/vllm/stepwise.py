@@ -1,0 +1,391 @@
+"""The reference replica: the same rules as `replica` and `scheduler`, one step and one block at a time.
+
+Slow and plain on purpose: it visits every sequence in every step and keeps every KV block as an object with its
+own hash, as vLLM 0.33 does. A `Fleet` must give the same times, preemptions and blocks; a property test says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import isnan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Hashable
+
+    import simpy
+
+    from simulator.engine.vllm.sequence import Sequence
+    from simulator.performance.step_time import StepTimeModel
+    from simulator.scenario.patterns import EngineSettings
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """One KV block: its content's identity once it is full and known, and how many sequences use it."""
+
+    content: Hashable = None
+    users: int = 0
+
+
+class BlockPool:
+    """vLLM's block pool: a free queue, and a look-up from content to blocks."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+        self.free: deque[Block] = deque(Block() for _ in range(blocks))
+        self.cached: dict[Hashable, list[Block]] = {}
+
+    def find(self, content: Hashable) -> Block | None:
+        """A block that holds this content, in use or free."""
+        found = self.cached.get(content)
+        return found[0] if found else None
+
+    def take(self) -> Block:
+        """The next free block, its old content forgotten."""
+        block = self.free.popleft()
+        if block.content is not None:
+            self.cached[block.content].remove(block)
+            block.content = None
+        block.users = 1
+        return block
+
+    def reuse(self, block: Block) -> None:
+        """One more user of a cached block."""
+        if block.users == 0:
+            self.free.remove(block)
+        block.users += 1
+
+    def remember(self, block: Block, content: Hashable) -> None:
+        """The block is full and its content known."""
+        if block.content is None:
+            block.content = content
+            self.cached.setdefault(content, []).append(block)
+
+    def release(self, blocks: list[Block]) -> None:
+        """Free a sequence's blocks, tail first."""
+        for block in reversed(blocks):
+            block.users -= 1
+            if block.users == 0:
+                if block.content is None:
+                    self.free.appendleft(block)
+                else:
+                    self.free.append(block)
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    sequence: Sequence
+    computed: int = 0
+    sampled: int = 0
+    returned: int = 0
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and sampled output, tokens in flight included."""
+        return self.sequence.prompt_tokens + self.sampled
+
+    @property
+    def done(self) -> bool:
+        return self.sampled >= self.sequence.output_tokens
+
+    @property
+    def wanted(self) -> int:
+        return 0 if self.done else self.tokens - self.computed
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step did, for comparison with a recorded one.
+
+    Attributes:
+        scheduled_s: When it was scheduled.
+        start_s: When the GPU began it.
+        end_s: When it ended.
+        items: (request, tokens, tokens computed before).
+        preempted: Requests that lost their blocks when it was scheduled.
+        running: Running requests after scheduling it.
+        waiting: Waiting requests after scheduling it.
+        used_blocks: KV blocks in use after scheduling it.
+    """
+
+    scheduled_s: float
+    start_s: float
+    end_s: float
+    items: list[tuple[int, int, int]]
+    preempted: list[int]
+    running: int
+    waiting: int
+    used_blocks: int
+
+
+@dataclass(slots=True)
+class _Step:
+    end_s: float
+    sampled: list[_Request]
+
+
+def _last_in_line(request: _Request) -> tuple[int, float]:
+    return request.sequence.priority, request.sequence.ready_s
+
+
+class StepwiseReplica:
+    """Behaves as a replica of a `Fleet`, but as a SimPy process that wakes at every step, and without levels.
+
+    `on_step` is called with what each step did.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        settings: EngineSettings,
+        num_gpu_blocks: int,
+        step_time: StepTimeModel,
+        on_finish: Callable[[Sequence, float], None],
+        on_abort: Callable[[Sequence, int], None],
+        on_step: Callable[[StepReport], None] | None = None,
+        launch_s: float = 0.0,
+    ) -> None:
+        self.pool = BlockPool(num_gpu_blocks - 1)
+        self.steps = 0
+        self.preemptions = 0
+        self._env = env
+        self._settings = settings
+        self._step_time = step_time
+        self._on_finish = on_finish
+        self._on_abort = on_abort
+        self._on_step = on_step
+        self._launch_s = launch_s
+        self._items: list[tuple[int, int, int]] = []
+        self._preempted: list[int] = []
+        self._inbox: list[Sequence] = []
+        self._aborts: list[Sequence] = []
+        self._waiting: list[_Request] = []
+        self._running: list[_Request] = []
+        self._news = env.event()
+        env.process(self._serve())
+
+    @property
+    def waiting(self) -> int:
+        """Requests taken and not admitted to the running batch."""
+        return len(self._waiting) + len(self._inbox)
+
+    def submit(self, sequence: Sequence) -> None:
+        """Take a request that reaches the engine core at `sequence.ready_s`, now or later."""
+        self._inbox.append(sequence)
+        self._inbox.sort(key=lambda waiting: waiting.ready_s)
+        self._tell()
+
+    def abort(self, sequence: Sequence) -> None:
+        """Drop a request at the next decision point, unless it finishes before."""
+        self._aborts.append(sequence)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._news.triggered:
+            self._news.succeed()
+
+    def _serve(self) -> Generator[simpy.Event, object, None]:
+        env = self._env
+        depth = 2 if self._settings.async_scheduling else 1
+        in_flight: deque[_Step] = deque()
+        gpu_free_s = 0.0
+        while True:
+            self._take_in()
+            if not (in_flight or self._running or self._waiting):
+                self._news = env.event()
+                if self._inbox:
+                    yield env.any_of([self._news, env.timeout(self._inbox[0].ready_s - env.now)])
+                else:
+                    yield self._news
+                continue
+            if self._running or self._waiting:
+                duration_s, sampled = self._schedule()
+                start_s = max(env.now + self._launch_s, gpu_free_s)
+                gpu_free_s = start_s + duration_s
+                if duration_s and self._on_step is not None:
+                    self._report(self._on_step, start_s, gpu_free_s)
+                for request in sampled:
+                    if isnan(request.sequence.first_token_s):
+                        request.sequence.first_token_s = gpu_free_s
+                in_flight.append(_Step(gpu_free_s, sampled))
+                if duration_s and len(in_flight) < depth and in_flight[0].end_s > env.now:
+                    yield env.timeout(self._launch_s)
+                    continue
+            step = in_flight.popleft()
+            if step.end_s > env.now:
+                yield env.timeout(step.end_s - env.now)
+            self._take_out(step)
+
+    def _report(self, on_step: Callable[[StepReport], None], start_s: float, end_s: float) -> None:
+        used = self.pool.blocks - len(self.pool.free)
+        running, waiting = len(self._running), len(self._waiting)
+        on_step(StepReport(self._env.now, start_s, end_s, self._items, self._preempted, running, waiting, used))
+
+    def _take_in(self) -> None:
+        # A timer that rounds down may fire a hair before the moment it was set for.
+        now_s = self._env.now * (1 + 1e-15)
+        while self._inbox and self._inbox[0].ready_s <= now_s:
+            self._queue(_Request(self._inbox.pop(0)), front=False)
+        for sequence in self._aborts:
+            self._drop(sequence)
+        self._aborts = []
+
+    def _queue(self, request: _Request, *, front: bool) -> None:
+        self._waiting.insert(0 if front else len(self._waiting), request)
+        if self._settings.policy == "priority":
+            self._waiting.sort(key=lambda waiting: waiting.sequence)
+
+    def _drop(self, sequence: Sequence) -> None:
+        if sequence in self._inbox:
+            self._inbox.remove(sequence)
+            self._on_abort(sequence, 0)
+            return
+        for queue in (self._running, self._waiting):
+            for request in queue:
+                if request.sequence is sequence:
+                    queue.remove(request)
+                    self.pool.release(request.blocks)
+                    self._on_abort(sequence, request.computed)
+                    request.blocks = []
+                    request.returned = -(1 << 30)
+                    return
+
+    def _take_out(self, step: _Step) -> None:
+        for request in step.sampled:
+            request.returned += 1
+            if request.computed:
+                self._remember(request, min(request.computed, request.sequence.prompt_tokens + request.returned - 1))
+            if request.returned == request.sequence.output_tokens:
+                if request in self._running:
+                    self._running.remove(request)
+                    self.pool.release(request.blocks)
+                else:
+                    self._waiting.remove(request)
+                self._on_finish(request.sequence, step.end_s)
+
+    def _content(self, request: _Request, block: int) -> Hashable:
+        sequence = request.sequence
+        if sequence.prefix is not None and block < sequence.shared_blocks:
+            return (sequence.prefix, block)
+        return (sequence.index, block, "own")
+
+    def _remember(self, request: _Request, tokens: int) -> None:
+        if self._settings.prefix_caching:
+            for block in range(tokens // self._settings.block_size):
+                self.pool.remember(request.blocks[block], self._content(request, block))
+
+    def _allocate(self, request: _Request, tokens: int) -> bool:
+        need = -(-(request.computed + tokens) // self._settings.block_size) - len(request.blocks)
+        if need > len(self.pool.free):
+            return False
+        request.blocks += [self.pool.take() for _ in range(need)]
+        known = request.sequence.prompt_tokens + request.returned
+        self._remember(request, min(request.computed + tokens, known))
+        return True
+
+    def _schedule(self) -> tuple[float, list[_Request]]:
+        scheduled: dict[_Request, int] = {}
+        self._preempted = []
+        budget = self._settings.max_num_batched_tokens
+        budget, preempted = self._schedule_running(scheduled, budget)
+        if not preempted:
+            self._schedule_waiting(scheduled, budget)
+        if not scheduled:
+            return 0.0, []
+        self.steps += 1
+        self._items = [(request.sequence.index, tokens, request.computed) for request, tokens in scheduled.items()]
+        decodes = kv_tokens = 0
+        chunks = []
+        sampled = []
+        for request, tokens in scheduled.items():
+            if tokens == 1 and request.computed >= request.sequence.prompt_tokens:
+                decodes += 1
+                kv_tokens += request.computed + 1
+            else:
+                chunks.append((tokens, request.computed))
+            request.computed += tokens
+            if request.computed == request.tokens:
+                request.sampled += 1
+                sampled.append(request)
+        return self._step_time.step_s(decodes, kv_tokens, chunks), sampled
+
+    def _limit(self, wanted: int, budget: int) -> int:
+        threshold = self._settings.long_prefill_token_threshold
+        if 0 < threshold < wanted and len(self._running) + len(self._waiting) > 1:
+            wanted = threshold
+        return min(wanted, budget)
+
+    def _schedule_running(self, scheduled: dict[_Request, int], budget: int) -> tuple[int, bool]:
+        running, index, preempted = self._running, 0, False
+        while index < len(running) and budget > 0:
+            request = running[index]
+            tokens = self._limit(request.wanted, budget)
+            if tokens == 0:
+                index += 1
+                continue
+            while not self._allocate(request, tokens):
+                preempted = True
+                by_priority = self._settings.policy == "priority"
+                victim = max(running, key=_last_in_line) if by_priority else running[-1]
+                place = running.index(victim)
+                del running[place]
+                if by_priority and place < index:
+                    index -= 1
+                budget += scheduled.pop(victim, 0)
+                self._preempt(victim)
+                if victim is request:
+                    break
+            else:
+                scheduled[request] = tokens
+                budget -= tokens
+                index += 1
+                continue
+            # It was its own victim: those behind it have more priority and may still fit; else it was the last.
+            if self._settings.policy != "priority":
+                break
+        return budget, preempted
+
+    def _preempt(self, victim: _Request) -> None:
+        self.preemptions += 1
+        self._preempted.append(victim.sequence.index)
+        victim.sequence.preemptions += 1
+        self.pool.release(victim.blocks)
+        victim.blocks = []
+        victim.computed = 0
+        self._queue(victim, front=True)
+
+    def _schedule_waiting(self, scheduled: dict[_Request, int], budget: int) -> None:
+        size = self._settings.block_size
+        while self._waiting and budget > 0 and len(self._running) < self._settings.max_num_seqs:
+            request = self._waiting[0]
+            hits: list[Block] = []
+            while (
+                self._settings.prefix_caching
+                and len(hits) < (request.tokens - 1) // size
+                and (block := self.pool.find(self._content(request, len(hits)))) is not None
+            ):
+                hits.append(block)
+            tokens = self._limit(request.tokens - len(hits) * size, 1 << 30)
+            if tokens > budget and not self._settings.chunked_prefill:
+                return
+            tokens = min(tokens, budget)
+            whole = request.tokens if self._settings.reserve_full_isl else len(hits) * size + tokens
+            idle_hits = sum(block.users == 0 for block in hits)
+            spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0
+            if -(-whole // size) - len(hits) + idle_hits + spare > len(self.pool.free):
+                return
+            self._waiting.pop(0)
+            for block in hits:
+                self.pool.reuse(block)
+            request.blocks = hits
+            request.computed = len(hits) * size
+            if request.sequence.cached_tokens < 0:
+                request.sequence.cached_tokens = request.computed
+                request.sequence.scheduled_s = self._env.now
+            self._allocate(request, tokens)
+            self._running.append(request)
+            scheduled[request] = tokens
+            budget -= tokens

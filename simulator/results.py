@@ -1,0 +1,323 @@
+"""A scenario answered: run it, price it, judge it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator.analysis.metrics import QUANTILES
+from simulator.compliance.check import assess
+from simulator.cost.overrides import book_excerpt, scenario_book
+from simulator.decision.band import add_band, with_band_ends
+from simulator.decision.outlook import with_outlook
+from simulator.decision.screening import screen
+from simulator.decision.verdict import Decision, decide
+from simulator.engine.vllm.plan import replica_plan
+from simulator.errors import Fault, ScenarioError
+from simulator.experiment import checkpoint
+from simulator.experiment.checks import check_patterns
+from simulator.experiment.pattern_result import PatternResult, document, pattern_result
+from simulator.experiment.replications import replicate, representatives
+from simulator.experiment.tables import Tables
+from simulator.performance.capacity import saturated_requests_per_s
+from simulator.scenario.apis import Provisioned
+from simulator.version import package_version
+from simulator.workload.replay import trace_checksums
+from simulator.workload.volume import month_hours, request_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+
+    from simulator.analysis.metrics import RunSummary
+    from simulator.cost.prices import PriceBook
+    from simulator.experiment.checks import Unfit
+    from simulator.experiment.pattern_result import Latency, Requests
+    from simulator.plots import Plots
+    from simulator.scenario.patterns import Cluster, HostingPattern
+    from simulator.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The answer to a scenario; attributes mirror the published JSON document.
+
+    Attributes:
+        scenario: The question.
+        replications: How many there were.
+        month_hours: Length of the month that is billed.
+        book: Price book.
+        patterns: One result per hosting pattern, in the scenario's order.
+        decision: The verdict.
+        capacity_tokens_per_month: What each cluster could serve of this mix, by pattern.
+        tables: Requests and levels of each first replication, read when asked for.
+    """
+
+    scenario: Scenario
+    replications: int
+    month_hours: Decimal
+    book: PriceBook
+    patterns: list[PatternResult]
+    decision: Decision
+    capacity_tokens_per_month: dict[str, int]
+    tables: Tables = field(default_factory=Tables, repr=False)
+
+    def pattern(self, name: str) -> PatternResult:
+        """The result of one pattern.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return {result.name: result for result in self.patterns}[name]
+
+    def document(self) -> dict[str, Any]:
+        """The published JSON document as plain data; nothing in it depends on the machine or the clock."""
+        plain = {
+            "schema_version": 1,
+            "simulator_version": package_version(),
+            "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256} | _traces(self.scenario),
+            "seed": self.scenario.experiment.seed,
+            "replications": self.replications,
+            "horizon_days": self.scenario.horizon.duration_s / 86_400.0,
+            "month_hours": float(self.month_hours),
+            "currency": "USD",
+            "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
+            | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
+            "patterns": [_pattern_document(result) for result in self.patterns],
+            "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
+            "decision": self.decision.document(),
+            "inputs": {
+                "scenario": self.scenario.resolved,
+                "prices": book_excerpt(self.scenario.prices, set(_price_keys(self.scenario))),
+            },
+        }
+        return dict(document(plain))
+
+    def to_json(self) -> bytes:
+        """The document as bytes, identical for the same scenario, seed and version."""
+        return json.dumps(self.document(), indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def summary(self) -> pd.DataFrame:
+        """One row per feasible hosting pattern and workload (`all` for the pattern as a whole), tidy."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for result in self.patterns:
+            if result.requests is None or result.monthly_cost_usd is None:
+                continue
+            whole = {
+                "monthly_cost_usd": result.monthly_cost_usd.mean,
+                "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
+                "saturation": result.saturation,
+            }
+            rows.append(_row(result.name, "all", result.requests, result.latency) | whole)
+            rows += [
+                _row(result.name, name, part.requests, part.latency)
+                | {"share_met": part.share_met, "goodput": part.goodput, "objective_met": part.objective_met}
+                for name, part in result.workloads.items()
+            ]
+        return pd.DataFrame(rows)
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """One row per request of each first replication; `tables.requests` reads a part of them."""
+        return self.tables.requests()
+
+    @property
+    def levels(self) -> pd.DataFrame:
+        """One row per replica and hour of each first replication."""
+        return self.tables.levels()
+
+    @property
+    def plot(self) -> Plots:
+        """Figures: `results.plot.cost()`, `.latency()`, `.week()` and friends."""
+        from simulator.plots import Plots
+
+        return Plots(self.scenario, self.document(), self.tables)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
+
+
+def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Latency | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {"pattern": pattern, "workload": workload}
+    row |= {name: count for name, count in asdict(requests).items() if name not in ("failed_over", "lost")}
+    row["failed_over"] = sum(requests.failed_over.values())
+    for metric, found in latency.items():
+        for name in ("mean", *QUANTILES):
+            row[f"{metric}_{name}"] = getattr(found, name) if found else None
+    return row
+
+
+def _price_keys(scenario: Scenario) -> Iterator[str]:
+    """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
+    yield from _texts(scenario.resolved["hosting_patterns"])
+    for pattern in scenario.hosting_patterns.values():
+        for api in pattern.metered.values():
+            if isinstance(api.deployment, Provisioned):
+                yield api.deployment.price_key(api.model)
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
+    """Every text in there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _traces(scenario: Scenario) -> dict[str, Any]:
+    """Checksums of what is replayed: the scenario's own hash knows only the names of the files."""
+    checksums = trace_checksums(scenario)
+    return {"traces": checksums} if checksums else {}
+
+
+def _pattern_document(result: PatternResult) -> dict[str, Any]:
+    plain = asdict(result)
+    plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
+    return plain
+
+
+def run(
+    scenario: Scenario,
+    *,
+    patterns: Sequence[str] | None = None,
+    replications: int | None = None,
+    jobs: int = 1,
+    folder: Path | None = None,
+    tables: bool = True,
+    band: bool = True,
+    outlook: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> Results:
+    """Simulate, price and judge a scenario.
+
+    Args:
+        scenario: The scenario.
+        patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
+        replications: Replaces the scenario's.
+        jobs: Processes; the result does not depend on it.
+        folder: Where finished simulations are kept, and found when a run is repeated; without one, their tables last
+            as long as the result does.
+        tables: Whether requests and levels of each first replication are kept too.
+        band: Whether clusters are also simulated at both ends of their profile's band.
+        outlook: Whether the decision also says what other volumes would cost.
+        progress: Called now and then with the share of the work done.
+
+    Raises:
+        ScenarioError: The scenario cannot be simulated, has no such pattern, or no model of it fits its GPUs.
+        ValueError: Fewer than one replication or process.
+    """
+    count = scenario.experiment.replications if replications is None else replications
+    if count < 1 or jobs < 1:
+        raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
+    chosen = _chosen(scenario, patterns)
+    refusals = check_patterns(scenario, list(chosen))
+    simulated = [name for name in chosen if name not in refusals]
+    folder, kept = _place(scenario, simulated, folder) if tables else (folder, Tables())
+    widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])
+    runs = replicate(
+        widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
+    )
+    book = scenario_book(scenario.prices)
+    month = Decimal(str(month_hours(scenario)))
+    capacity = {
+        name: _requests_per_s(pattern, runs[name])
+        for name, pattern in chosen.items()
+        if name in runs and pattern.hosted
+    }
+
+    def priced(replications: slice) -> list[PatternResult]:
+        return [
+            _refused(name, pattern, refusals[name])
+            if name in refusals
+            else pattern_result(
+                name,
+                pattern,
+                runs[name][replications],
+                book,
+                month,
+                _fraction(runs[name], capacity.get(name)),
+                patients=scenario.prices.patients,
+                units=request_names(scenario),
+            )
+            for name, pattern in chosen.items()
+        ]
+
+    results = [add_band(result, scenario, runs) for result in priced(slice(None))]
+    monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
+    screening = screen(scenario, results, book)
+    decision = decide(scenario, results, book, monthly, screening)
+    if outlook:
+        each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
+        decision = with_outlook(decision, scenario, screening, each, book, month, monthly)
+    return Results(scenario, count, month, book, results, decision, monthly, kept)
+
+
+def _refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
+    """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
+    return PatternResult(name, pattern.kind, pattern.description, False, unfit.reasons, unfit.rule)
+
+
+def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[Path, Tables]:
+    """Where the tables of these patterns will lie: in this folder, or in one that goes when nobody holds them."""
+    shared = representatives(scenario, names)
+    place = folder or Path(tempfile.mkdtemp(prefix="simulator-"))
+    kept = {name: place / checkpoint.file_name(scenario, name, 0) for name in shared.values()}
+    tables = Tables(kept, shared=shared)
+    if folder is None:
+        weakref.finalize(tables, shutil.rmtree, place, ignore_errors=True)
+    return place, tables
+
+
+def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, HostingPattern]:
+    """Patterns of these names, in the scenario's order."""
+    known = scenario.hosting_patterns
+    unknown = [name for name in patterns or () if name not in known]
+    if unknown:
+        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
+        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
+    return {name: pattern for name, pattern in known.items() if not patterns or name in patterns}
+
+
+def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:
+    """What a pattern's clusters could serve of the mix it was given."""
+    return sum(_cluster_requests_per_s(one.cluster, runs) for one in pattern.hosted.values())
+
+
+def _cluster_requests_per_s(cluster: Cluster, runs: Sequence[RunSummary]) -> float:
+    engine, plan = cluster.engine, replica_plan(cluster)
+    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
+    return cluster.replicas * saturated_requests_per_s(
+        plan.step_time,
+        kv_tokens=(plan.num_gpu_blocks - 1) * engine.block_size,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        prompt_tokens=max(1.0, sum(run.total.prompt_tokens for run in runs) / done),
+        cached_tokens=sum(run.total.cached_prompt_tokens for run in runs) / done,
+        output_tokens=max(1.0, sum(run.total.output_tokens for run in runs) / done),
+    )
+
+
+def _tokens(runs: Sequence[RunSummary]) -> float:
+    """Mean prompt and output tokens of a request."""
+    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
+    return sum(run.total.prompt_tokens + run.total.output_tokens for run in runs) / done
+
+
+def _fraction(runs: Sequence[RunSummary], requests_per_s: float | None) -> float | None:
+    """Requests a cluster completed over those it could have."""
+    if requests_per_s is None:
+        return None
+    hosted = (use for run in runs for use in run.backends.values() if use.utilisation is not None)
+    done = sum(work.requests for use in hosted for work in use.work.values())
+    return done / (sum(run.hours for run in runs) * 3600.0 * requests_per_s)

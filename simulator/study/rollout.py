@@ -1,0 +1,265 @@
+"""The months of a rollout, each simulated at its own volume on its own calendar."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from simulator.cost.overrides import scenario_book
+from simulator.decision.purchase import once_usd
+from simulator.decision.screening import missed_beyond_chance
+from simulator.engine.vllm.dispatch import is_compiled, prepare
+from simulator.errors import Fault, ScenarioError
+from simulator.experiment import checkpoint
+from simulator.experiment.checks import check_patterns
+from simulator.experiment.pattern_result import document
+from simulator.results import run
+from simulator.scenario.horizon import Horizon
+from simulator.scenario.scaling import scaled
+from simulator.study.adoption import Curve, adoption_curve
+from simulator.study.month import Month, PatternMonth
+from simulator.study.strategies import Course, course
+from simulator.version import package_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from simulator.cost.prices import PriceBook
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.rollout import Rollout
+    from simulator.scenario.schema import Scenario
+
+#: A month without any use would be no question; its volume is a request or so.
+_LEAST_SHARE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One course of adoption: as projected, or as it really is.
+
+    Attributes:
+        adoption: The curve.
+        months: Its months.
+        course: Phases, strategies and reviews along it.
+    """
+
+    adoption: Curve
+    months: list[Month]
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """The answer.
+
+    Attributes:
+        scenario: The question.
+        replications: Of each month.
+        book: Price book.
+        projection: Along the projected adoption.
+        actual: Along the actual one; None where none is given.
+        warnings: What deserves doubt: models that retire on the way.
+    """
+
+    scenario: Scenario
+    replications: int
+    book: PriceBook
+    projection: Variant
+    actual: Variant | None
+    warnings: list[str]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per month and hosting pattern, of the projection and of what is actual, tidy."""
+        import pandas as pd
+
+        rows = [
+            {"adoption": name, "month": month.number, "date": month.date, "share": month.share, "users": month.users}
+            | {"tokens_per_month": month.tokens_per_month, "pattern": pattern}
+            | asdict(one)
+            for name, variant in (("projection", self.projection), ("actual", self.actual))
+            for month in (variant.months if variant else ())
+            for pattern, one in month.patterns.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self) -> go.Figure:
+        """What is paid up to each month, a line for each way through the rollout."""
+        from simulator.plots.decision import rollout_cash
+
+        return rollout_cash(self.document())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return str(self.frame().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
+
+    def document(self) -> dict[str, Any]:
+        """The published JSON document as plain data."""
+        book = self.book
+        plain = {
+            "schema_version": 1,
+            "simulator_version": package_version(),
+            "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256},
+            "seed": self.scenario.experiment.seed,
+            "replications": self.replications,
+            "currency": "USD",
+            "price_book": {"id": book.id, "date": str(book.date), "sha256": book.sha256},
+            "projection": asdict(self.projection),
+            "actual": None if self.actual is None else asdict(self.actual),
+            "warnings": self.warnings,
+        }
+        return dict(document(plain))
+
+
+def rollout(
+    scenario: Scenario,
+    *,
+    replications: int = 1,
+    jobs: int = 1,
+    store: Path | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> RolloutResult:
+    """Simulate every month of a scenario's rollout with every pattern of its phases.
+
+    Args:
+        scenario: The scenario; its `rollout` says what to do.
+        replications: Of each month.
+        jobs: Processes; the result does not depend on it.
+        store: Where finished simulations are kept, and found when only prices changed.
+        on_done: Called after each month.
+
+    Raises:
+        ScenarioError: The scenario has no rollout, or cannot be simulated, or its volume cannot be scaled.
+    """
+    plan = scenario.rollout
+    if plan is None:
+        file, _ = scenario.origin()
+        raise ScenarioError([Fault(file, 0, "rollout", "missing: it says how use grows and when the pattern changes")])
+    names = list(dict.fromkeys(phase.pattern for phase in plan.phases))
+    check_patterns(scenario, names)
+    curves = [adoption_curve(one, plan.months) for one in (plan.adoption, plan.actual) if one is not None]
+    questions = [[_question(scenario, plan, number, share) for number, share in _numbered(curve)] for curve in curves]
+    flat = [question for row in questions for question in row]
+    answers = dict(zip(map(_key, flat), _answers(flat, names, replications, jobs, store, on_done), strict=True))
+    variants = [
+        _variant(scenario, plan, curve, [answers[_key(question)] for question in row])
+        for curve, row in zip(curves, questions, strict=True)
+    ]
+    book = scenario_book(scenario.prices)
+    actual = variants[1] if len(variants) > 1 else None
+    return RolloutResult(scenario, replications, book, variants[0], actual, _retiring(scenario, names, plan, book))
+
+
+def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:
+    """Models that stop answering before the last month, whose price says nothing of their successor's."""
+    last = f"{months_of(scenario, plan)[-1]}-31"
+    users: dict[str, list[str]] = {}
+    for name in names:
+        for api in scenario.hosting_patterns[name].metered.values():
+            users.setdefault(api.model, []).append(name)
+    found = []
+    for model, patterns in users.items():
+        entry = book.api_prices.get(model)
+        if entry is not None and entry.retires_on is not None and entry.retires_on.isoformat() <= last:
+            says = f"{model} retires on {entry.retires_on}; from then on the price of whatever succeeds it counts"
+            found.append(f"{', '.join(patterns)}: {says}")
+    return found
+
+
+def months_of(scenario: Scenario, plan: Rollout) -> list[str]:
+    """Calendar months of a rollout, such as 2027-01."""
+    first = plan.start or scenario.horizon.start_local.strftime("%Y-%m")
+    year, month = map(int, first.split("-"))
+    return [f"{year + at // 12:04d}-{at % 12 + 1:02d}" for at in range(month - 1, month - 1 + plan.months)]
+
+
+def _numbered(curve: Curve) -> list[tuple[int, float]]:
+    return list(enumerate(curve.shares, start=1))
+
+
+def _question(scenario: Scenario, plan: Rollout, number: int, share: float) -> Scenario:
+    """The scenario in one month; a horizon that is no calendar month is the same in each of them."""
+    horizon = scenario.horizon
+    if horizon.month is not None:
+        month = months_of(scenario, plan)[number - 1]
+        horizon = Horizon(month=month, time_zone=horizon.time_zone, holidays=horizon.holidays)
+    alone = scenario.model_copy(update={"horizon": horizon, "rollout": None})
+    return scaled(alone, max(share, _LEAST_SHARE))
+
+
+def _key(question: Scenario) -> str:
+    return checkpoint.demand_key(question)
+
+
+def _answers(
+    questions: Sequence[Scenario],
+    names: Sequence[str],
+    replications: int,
+    jobs: int,
+    store: Path | None,
+    on_done: Callable[[], None],
+) -> list[tuple[int, dict[str, PatternMonth]]]:
+    """Tokens and patterns of each month; those that ask the same share an answer, what is kept takes no process."""
+    from joblib import Parallel, delayed
+
+    different = {_key(question): question for question in questions}
+    if jobs > 1 and all(_is_kept(question, names, replications, store) for question in different.values()):
+        jobs = 1
+    if jobs > 1 and not is_compiled():
+        prepare()
+    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
+    found = []
+    for answer in parallel(delayed(_answer)(one, names, replications, store) for one in different.values()):
+        found.append(answer)
+        on_done()
+    known = dict(zip(different, found, strict=True))
+    return [known[_key(question)] for question in questions]
+
+
+def _is_kept(question: Scenario, names: Sequence[str], replications: int, store: Path | None) -> bool:
+    return store is not None and all(
+        (store / checkpoint.file_name(question, name, number)).is_file()
+        for name in names
+        for number in range(replications)
+    )
+
+
+def _answer(
+    question: Scenario, names: Sequence[str], replications: int, store: Path | None
+) -> tuple[int, dict[str, PatternMonth]]:
+    """One month; runs in a process of its own."""
+    results = run(
+        question, patterns=names, replications=replications, folder=store, tables=False, band=False, outlook=False
+    )
+    hours = question.horizon.duration_s / 3600.0
+    tokens = max((one.tokens.prompt + one.tokens.output for one in results.patterns if one.tokens), default=0)
+    months = {one.name: _month(one, question) for one in results.patterns}
+    return round(tokens * float(results.month_hours) / hours), months
+
+
+def _month(result: PatternResult, question: Scenario) -> PatternMonth:
+    if result.monthly_cost_usd is None or result.bill is None:
+        return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons), feasible=False)
+    latency = result.latency.get("e2e_s")
+    return PatternMonth(
+        monthly_cost_usd=result.monthly_cost_usd.mean,
+        running_usd=float(result.bill.running_usd),
+        e2e_p99_s=latency.p99 if latency else None,
+        busy_fraction=(result.utilisation or {}).get("busy_fraction"),
+        missed=missed_beyond_chance(result, question),
+    )
+
+
+def _variant(
+    scenario: Scenario, plan: Rollout, curve: Curve, answers: Sequence[tuple[int, dict[str, PatternMonth]]]
+) -> Variant:
+    dates = months_of(scenario, plan)
+    months = [
+        Month(number, day, share, None if plan.users is None else share * plan.users, tokens, patterns)
+        for (number, share), day, (tokens, patterns) in zip(_numbered(curve), dates, answers, strict=True)
+    ]
+    upfront = {name: float(once_usd(scenario.hosting_patterns[name])) for name in months[0].patterns}
+    return Variant(curve, months, course(plan, months, upfront))

@@ -1,0 +1,1 @@
+"""The canonical trace: the table of requests, its file and header, and how logs become one."""

@@ -1,0 +1,195 @@
+"""The canonical trace: a table of requests as CSV or Parquet, with a header beside it that says what it is.
+
+Both are read and written in chunks, so that a trace may be longer than memory. Readers refuse what they do not know.
+A message names row and column, never what stands there, because a file in the wrong format may hold text of patients;
+for the same reason an unknown column is named by its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from simulator.errors import TraceError
+from simulator.trace.checks import OPTIONAL, REQUIRED, Checks
+from simulator.trace.header import TraceHeader, file_sha256, read_header, replacing, write_header
+from simulator.trace.request_table import RequestTable, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+__all__ = [
+    "OPTIONAL",
+    "REQUIRED",
+    "first_rows",
+    "read_chunks",
+    "read_trace",
+    "trace_suffix",
+    "write_chunks",
+    "write_trace",
+]
+
+#: Requests held at a time, about 20 MB as text.
+CHUNK_ROWS: Final = 1 << 18
+
+
+def write_trace(table: RequestTable, path: Path, *, source: str, licence: str, span_s: float) -> TraceHeader:
+    """Write a table as `.csv` or `.parquet` and its header as `.yaml`; each appears whole or not at all.
+
+    Raises:
+        TraceError: Neither CSV nor Parquet, or not to be written there.
+    """
+    return write_chunks([table], path, TraceHeader(source, licence, span_s, 0, (*REQUIRED, *OPTIONAL), ""))
+
+
+def write_chunks(chunks: Iterable[RequestTable], path: Path, header: TraceHeader) -> TraceHeader:
+    """Write tables one after the other; nothing appears unless the last of them was written.
+
+    Args:
+        chunks: In order of arrival.
+        path: A `.csv` or `.parquet` file.
+        header: What to say; its `columns` are written, its `rows` and `sha256` are filled in.
+
+    Raises:
+        TraceError: Neither CSV nor Parquet, or not to be written there.
+    """
+    write = {".csv": _write_csv, ".parquet": _write_parquet}[trace_suffix(path)]
+    rows = 0
+
+    def frames() -> Iterator[pd.DataFrame]:
+        nonlocal rows
+        for chunk in chunks:
+            rows += len(chunk)
+            yield _as_frame(chunk, header.columns)
+
+    with replacing(path) as draft:
+        write(frames(), draft, header.columns)
+        written = replace(header, rows=rows, sha256=file_sha256(draft))
+        # The old header would not fit the new trace, and a trace without a header is still a trace.
+        write_header(written, path)
+    return written
+
+
+def read_trace(path: Path) -> RequestTable:
+    """The requests of a canonical trace, checked against its header when there is one.
+
+    Absent columns mean: no shared prefix, `max_tokens` of 4096 (or the output where longer), priority 3.
+
+    Raises:
+        TraceError: Everything wrong with it, the first row of each kind.
+    """
+    return joined(list(read_chunks(path)))
+
+
+def read_chunks(path: Path) -> Iterator[RequestTable]:
+    """The same a chunk at a time; at least one, and each one's `workloads` begin with those of the one before.
+
+    Raises:
+        TraceError: Like `read_trace`, once everything was looked at.
+    """
+    suffix, header = trace_suffix(path), read_header(path)
+    if not path.is_file():
+        raise TraceError(f"{path}: no such file")
+    if header is not None and header.sha256 != file_sha256(path):
+        raise TraceError(f"{path}: its checksum differs from its header's: the trace was changed after it was written")
+    checks = Checks(header)
+    try:
+        for frame in (_csv_frames if suffix == ".csv" else _parquet_frames)(path):
+            table = checks.table(frame)
+            if not checks.faults:
+                yield table
+    except _unreadable():  # the library's message may quote the file
+        broken = f"not readable as {suffix[1:]}" + (f" after row {checks.rows:,}" if checks.rows else "")
+        checks.faults.setdefault("file", broken)
+    checks.end()
+    if checks.faults:
+        raise TraceError("\n".join(f"{path}: {fault}" for fault in checks.faults.values()))
+
+
+def first_rows(path: Path, count: int) -> pd.DataFrame:
+    """The first requests with the columns that the trace has.
+
+    Raises:
+        TraceError: Like `read_trace`; nothing wrong is shown.
+    """
+    import pandas as pd
+
+    parts: list[pd.DataFrame] = []
+    rows = 0
+    for chunk in read_chunks(path):
+        if rows < count or not parts:
+            parts.append(_as_frame(chunk, (*REQUIRED, *OPTIONAL)).head(count - rows))
+            rows += len(parts[-1])
+    return pd.concat(parts, ignore_index=True)
+
+
+def _csv_frames(path: Path) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=CHUNK_ROWS) as reader:
+        yield from reader
+
+
+def _parquet_frames(path: Path) -> Iterator[pd.DataFrame]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        yield from (batch.to_pandas() for batch in file.iter_batches(CHUNK_ROWS))
+        if not file.metadata.num_rows:
+            empty = pa.table({name: pa.array([], file.schema_arrow.field(name).type) for name in names})
+            yield empty.to_pandas()
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    import pandas as pd
+    import pyarrow as pa
+
+    return (ValueError, OSError, pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError)
+
+
+def _as_frame(table: RequestTable, columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    names = np.array(table.workloads, dtype=object)
+    return pd.DataFrame(
+        {name: names[table.workload] if name == "workload" else getattr(table, name) for name in columns}
+    )
+
+
+def _write_csv(frames: Iterable[pd.DataFrame], path: Path, columns: tuple[str, ...]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(columns) + "\n")
+        for frame in frames:
+            frame.to_csv(file, header=False, index=False, lineterminator="\n")
+
+
+def _write_parquet(frames: Iterable[pd.DataFrame], path: Path, columns: tuple[str, ...]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types: dict[str, Any] = {"arrival_s": pa.float64(), "workload": pa.string(), "priority": pa.int8()}
+    schema = pa.schema([(name, types.get(name, pa.int32())) for name in columns])
+    # Arrivals never repeat, but their leading bytes do.
+    others = [name for name in columns if name != "arrival_s"]
+    encoding = {"use_dictionary": others, "column_encoding": {"arrival_s": "BYTE_STREAM_SPLIT"}}
+    with parquet.ParquetWriter(path, schema, compression="zstd", **encoding) as writer:
+        for frame in frames:
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+
+
+def trace_suffix(path: Path) -> str:
+    """`.csv` or `.parquet`.
+
+    Raises:
+        TraceError: Neither.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise TraceError(f"{path}: a trace is a .csv or a .parquet file")
+    return path.suffix

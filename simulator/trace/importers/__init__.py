@@ -1,0 +1,45 @@
+"""Importers of logs and public traces, one module for each kind; each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from simulator.errors import TraceError
+
+if TYPE_CHECKING:
+    from simulator.trace.importers.context import Format
+
+#: What can be imported: its name, what it is, and the module whose `FORMATS` read it.
+TITLES: Final = {
+    "azure-llm-2023": ("Azure's public LLM trace of 2023, code or conv (CSV)", "azure_llm"),
+    "azure-llm-2024": ("Azure's public LLM trace of 2024, code or conv (CSV)", "azure_llm"),
+    "burstgpt": ("BurstGPT, with or without sessions (CSV)", "burstgpt"),
+    "mooncake": ("Mooncake's public traces (JSON lines)", "mooncake"),
+    "servegen": ("ServeGen client files; requests are drawn (CSV, a folder of them)", "servegen"),
+    "splitwise": ("a trace of splitwise-sim (CSV)", "splitwise"),
+    "csv": ("any table of requests; --column says what its columns hold (CSV, JSON, Parquet)", "csv_columns"),
+    "litellm": ("LiteLLM spend logs (CSV, JSON, Parquet)", "litellm"),
+    "otel-genai": ("OpenTelemetry spans with GenAI conventions (OTLP JSON, SDK JSON)", "otel_genai"),
+    "vllm-otel": ("vLLM's OpenTelemetry spans (OTLP JSON)", "vllm_otel"),
+    "langfuse": ("Langfuse observations (CSV, JSON, Parquet)", "langfuse"),
+    "nginx": ("Nginx access log; tokens estimated from bytes (lines, JSON)", "nginx"),
+    "azure-apim": ("Azure API Management language model log (CSV, JSON)", "azure_apim"),
+    "azure-diagnostics": ("Azure OpenAI diagnostics; --column as for csv (CSV, JSON)", "csv_columns"),
+    "openai-usage": ("OpenAI usage of an organisation; requests are drawn (JSON, CSV)", "openai_usage"),
+    "azure-monitor": ("Azure Monitor metrics; requests are drawn (JSON, CSV)", "azure_monitor"),
+    "vllm-prometheus": ("vLLM histograms in Prometheus; requests are drawn (JSON)", "vllm_prometheus"),
+    "bedrock": ("Amazon Bedrock model invocation log (JSON lines)", "bedrock"),
+}
+
+
+def find_format(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        TraceError: There is none.
+    """
+    if name not in TITLES:
+        raise TraceError(f"--format: expected one of {', '.join(TITLES)}")
+    formats: tuple[Format, ...] = import_module(f"simulator.trace.importers.{TITLES[name][1]}").FORMATS
+    return next(known for known in formats if known.name == name)

@@ -1,0 +1,192 @@
+"""What every importer is given: what the user asked for, and the secrets that are thrown away afterwards."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from simulator.errors import TraceError
+from simulator.trace.checks import is_workload_name
+from simulator.trace.importers.prefixes import Paths
+from simulator.trace.importers.records import parse_json
+from simulator.trace.importers.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from simulator.trace.importers.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Which workload a request belongs to, by a map that the user wrote and nothing else.
+
+    Attributes:
+        name: Workload of everything that is not in the map.
+        by: The format's field that is looked up, such as its model; None to look nothing up.
+        names: Workload of each value of that field.
+    """
+
+    name: str = "requests"
+    by: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.names.values()):
+            # Five digits may be a person's number.
+            if not is_workload_name(name) or sum(letter.isdigit() for letter in name) >= 5:
+                raise TraceError(
+                    "a workload's name has lower-case letters, underscores and fewer than five digits, 64 at most"
+                )
+        if bool(self.names) != (self.by is not None):
+            raise TraceError("--label-by and --label go together: the first names the field, the second its values")
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """All names, the one of everything else first."""
+        return tuple(dict.fromkeys((self.name, *self.names.values())))
+
+    def indices(self, values: Sequence[object]) -> NDArray[np.int16]:
+        """Index into `workloads` of each value; of several, such as tags, that of the first in the map."""
+        places = {value: self.workloads.index(name) for value, name in self.names.items()}
+
+        def place(value: object) -> int:
+            if isinstance(value, str) and value not in places and value[:1] == "[":
+                value = parse_json(value)  # a list in a cell of a table
+            several = value if isinstance(value, list) else [value]
+            return next((places[one] for one in several if isinstance(one, str) and one in places), 0)
+
+        return np.array([place(value) for value in values], np.int16)
+
+
+@dataclass(slots=True)
+class Context:
+    """One import.
+
+    Attributes:
+        labels: Of workloads.
+        zone: Of moments that name none.
+        time_form: `strptime` format of moments that are neither ISO 8601 nor a count.
+        columns: Names of the user's own, by what they hold.
+        seed: Of what a format has to draw.
+        sessions: Whether the requests of a session are taken to extend one another.
+        tally: What became of every row.
+        assumed: Sentences for the header.
+        own_zero: Times count from a zero of the log's own: there is no date and no hour of the week.
+    """
+
+    labels: Labels = field(default_factory=Labels)
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    time_form: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 1
+    sessions: bool = False
+    tally: Tally = field(default_factory=Tally)
+    assumed: list[str] = field(default_factory=list)
+    own_zero: bool = False
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _ordinals: dict[int, int] = field(default_factory=dict)
+    _paths: Paths | None = None
+    _files: int = 0
+
+    def assume(self, *sentences: str) -> None:
+        """Say in the header what the log does not and was assumed; once each."""
+        self.assumed += [sentence for sentence in sentences if sentence not in self.assumed]
+
+    def paths(self, block_tokens: int) -> Paths:
+        """Shared prefixes of this import."""
+        if self._paths is None:
+            self._paths = Paths(block_tokens)
+        return self._paths
+
+    def said(self) -> tuple[str, ...]:
+        """All that was assumed."""
+        return (*self.assumed, *((self._paths.told(),) if self._paths else ()))
+
+    def next_file(self) -> int:
+        """Number of the file that begins, so that each is drawn by a stream of its own."""
+        self._files += 1
+        return self._files
+
+    def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
+        """A number for each value under a key that nobody keeps; 0 where there is none."""
+        return np.array([self._digest(value) for value in values], np.int64)
+
+    def ordinals(self, values: Sequence[object]) -> NDArray[np.int32]:
+        """Small numbers in the order in which values first appear, -1 where there is none."""
+        found = [self._digest(value) for value in values]
+        return np.array(
+            [self._ordinals.setdefault(digest, len(self._ordinals)) if digest else -1 for digest in found], np.int32
+        )
+
+    def _digest(self, value: object) -> int:
+        if not isinstance(value, (str, int)) or value == "":
+            return 0
+        data = str(value).encode("utf-8", "replace")
+        return int.from_bytes(blake2b(data, digest_size=8, key=self._key).digest(), "big", signed=True) or 1
+
+
+def label_field(labels: Labels, allowed: Iterable[str]) -> str | None:
+    """The field that names workloads, of those that a format has.
+
+    Raises:
+        TraceError: It has no such field.
+    """
+    if labels.by is not None and labels.by not in allowed:
+        raise TraceError(f"--label-by: expected one of {', '.join(allowed) or 'nothing: it has no such field'}")
+    return labels.by
+
+
+def own_columns(context: Context, allowed: Iterable[str]) -> Mapping[str, str]:
+    """The user's names for fields, of those that a format lets them name.
+
+    Raises:
+        TraceError: Another is named.
+    """
+    if unknown := sorted(context.columns.keys() - set(allowed)):
+        names = ", ".join(allowed) or "nothing: this format has its own"
+        raise TraceError("\n".join(f"--column {name}: expected one of {names}" for name in unknown))
+    return context.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of log and how to read it.
+
+    Attributes:
+        name: As the user writes it.
+        read: Rows of one file, in the order they stand there; counts what it leaves out.
+        source: What the header says of the origin.
+        licence: Of public data.
+        patterns: Names of its files, when a folder is imported.
+        columns: Fields whose names in the log the user may give.
+        own_zero: Times always count from a zero of the log's own.
+        public: Published without content; nothing in it needed to be dropped.
+    """
+
+    name: str
+    read: ReadRows
+    source: str
+    licence: str = "not stated; the operator's own record"
+    patterns: tuple[str, ...] = ("*.csv", "*.json", "*.jsonl", "*.ndjson", "*.parquet")
+    columns: tuple[str, ...] = ()
+    own_zero: bool = False
+    public: bool = False
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class ReadRows(Protocol):
+        """How a format reads one file."""
+
+        def __call__(self, path: Path, context: Context) -> Iterator[Rows]:
+            """Rows as they stand there."""

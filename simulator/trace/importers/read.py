@@ -1,0 +1,47 @@
+"""Reading a log of records, whatever kind of file it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.errors import TraceError
+from simulator.trace.importers.read_csv import csv_records
+from simulator.trace.importers.read_json import json_records
+from simulator.trace.importers.read_parquet import parquet_records
+from simulator.trace.importers.records import LONGEST, Position
+from simulator.trace.importers.source import BROKEN, open_source, open_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from simulator.trace.importers.records import Fields, Records, Unpack
+    from simulator.trace.importers.tally import Tally
+
+
+def read_records(
+    path: Path, fields: Fields, required: tuple[str, ...], tally: Tally, unpack: Unpack | None = None
+) -> Iterator[Records]:
+    """Records of a CSV, JSON or Parquet file, whichever it is by its first bytes; gzipped or not.
+
+    Raises:
+        TraceError: It breaks off, is corrupt, or lacks a column.
+    """
+    with open_source(path) as file:
+        try:
+            parquet = file.read(4) == b"PAR1"
+        except BROKEN:
+            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
+    if parquet:
+        yield from parquet_records(path, fields, required, tally)
+        return
+    with open_text(path) as text:
+        at = Position()
+        try:
+            start = text.readline(LONGEST)
+            if start.lstrip()[:1] in ("{", "["):
+                yield from json_records(path, text, start, at, fields, tally, unpack)
+            else:
+                yield from csv_records(path, text, start, at, fields, required, tally)
+        except BROKEN:
+            raise TraceError(f"{path}:{at.line}: the file breaks off or is corrupt from here on") from None

@@ -1,0 +1,129 @@
+"""Records of JSON lines or of one JSON document, however it is laid out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.errors import TraceError
+from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+    from simulator.trace.importers.records import Fields, Unpack
+    from simulator.trace.importers.tally import Tally
+
+#: What stands before a value, and what between those of a list.
+_BEFORE: Final = re.compile(r"\s*")
+_BETWEEN: Final = re.compile(r"[\s,]*")
+_STEP: Final = 1 << 16
+
+
+def json_records(
+    path: Path, text: TextIO, start: str, at: Position, fields: Fields, tally: Tally, unpack: Unpack | None
+) -> Iterator[Records]:
+    """Records inside the values; `at.line` is where the value begins.
+
+    Raises:
+        TraceError: A document breaks off or is none.
+    """
+    unpack = unpack or _itself
+    paths = {field: [(name, tuple(name.split("."))) for name in names] for field, names in fields.items()}
+    lines: list[int] = []
+    columns: dict[str, list[Any]] = {field: [] for field in fields}
+    for value in _values(path, text, start, at, tally):
+        for record in _unpacked(value, unpack):
+            tally.rows += 1
+            if not isinstance(record, dict):
+                tally.reject(path, [at.line], "not an object with named values")
+                continue
+            lines.append(at.line)
+            for field, names in paths.items():
+                columns[field].append(look_up(record, names))
+        if len(lines) >= CHUNK:
+            yield Records(path, lines, columns)
+            lines, columns = [], {field: [] for field in fields}
+    if lines:
+        yield Records(path, lines, columns)
+
+
+def _unpacked(value: Any, unpack: Unpack) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
+    try:
+        return list(unpack(value))
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError):
+        return [None]  # not the shape that this format has: one wrong record
+
+
+def _itself(value: Any) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
+    """A record on its own, a list of them, or the list in an answer that has one (`data`, `value`, `items`)."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        for key in ("data", "value", "items"):
+            if isinstance(value.get(key), list):
+                return list(value[key])
+    return [value]
+
+
+def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) -> Iterator[Any]:
+    """Values of JSON lines or of one document; `at.line` is where each begins.
+
+    A line that is no JSON is a wrong record; a document that is none is an error.
+
+    Raises:
+        TraceError: A document of one value, or of several on many lines, is broken.
+    """
+    first = parse_json(start)
+    if first is not NOT_JSON and not (isinstance(first, list) and not start.strip()):
+        yield first
+        for number, line in enumerate(iter(lambda: text.readline(LONGEST), ""), 2):
+            at.line = number
+            if not line.strip():
+                continue
+            value = parse_json(line)
+            if value is NOT_JSON:
+                tally.rows += 1
+                tally.reject(path, [number], "not JSON")
+            else:
+                yield value
+        return
+    yield from _document(path, text, start, at)
+
+
+def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[Any]:
+    """Values one after the other on as many lines as they like; those of an outermost list one by one."""
+    decoder, buffer, place, step, inside = json.JSONDecoder(), start, 0, _STEP, False
+    while True:
+        blank = (_BETWEEN if inside else _BEFORE).match(buffer, place)
+        begin = blank.end() if blank else place
+        at.line += buffer.count("\n", place, begin)
+        place = begin
+        if buffer[place : place + 1] == ("]" if inside else "["):
+            inside, place = not inside, place + 1
+            continue
+        try:
+            value, end = decoder.raw_decode(buffer, place)
+        except (ValueError, RecursionError):
+            end = 0
+        # A number may go on in what was not yet read.
+        if end and (end < len(buffer) or not _is_scalar(value)):
+            yield value
+            at.line += buffer.count("\n", place, end)
+            place, step = end, _STEP
+            continue
+        more = text.read(step)
+        if not more:
+            if place < len(buffer) or inside:
+                raise TraceError(f"{path}:{at.line}: the JSON that begins here breaks off or is broken")
+            return
+        buffer, place, step = buffer[place:] + more, 0, min(2 * step, LONGEST)
+        if len(buffer) > 16 * LONGEST:
+            raise TraceError(f"{path}:{at.line}: the JSON that begins here does not end within 256 MB")
+
+
+def _is_scalar(value: Any) -> bool:  # noqa: ANN401 - whatever the file holds
+    return not isinstance(value, (dict, list, str))

@@ -1,0 +1,221 @@
+"""Law 11: the compiled engine and the step-by-step reference give the same times, preemptions and blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+import pytest
+import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.engine.ledger import Ledger
+from simulator.engine.record import Outcome, Reason
+from simulator.engine.vllm.fleet import Fleet
+from simulator.engine.vllm.plan import ReplicaPlan
+from simulator.engine.vllm.sequence import Sequence
+from simulator.engine.vllm.stepwise import StepwiseReplica
+from simulator.performance.profile import read_profile
+from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
+from simulator.scenario.patterns import EngineSettings
+from simulator.trace.request_table import RequestTable
+
+MAX_MODEL_LEN = 96
+LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
+STEP_TIMES = {
+    "linear": LINEAR,
+    "constant": ConstantStepTime(0.011),
+    "profiled": ProfiledStepTime(read_profile("llama-3.1-8b-bf16-a100-80gb-x1"), 128, 2048),
+}
+
+
+@dataclass(frozen=True)
+class Ask:
+    gap_s: float
+    prompt_tokens: int
+    output_tokens: int
+    priority: int
+    prefix: int
+    prefix_tokens: int
+    abort_after_s: float | None
+
+
+asks = st.builds(
+    Ask,
+    gap_s=st.floats(0.0, 0.3).map(lambda gap: round(gap, 4) + 0.000137),
+    prompt_tokens=st.integers(1, 60),
+    output_tokens=st.integers(1, 36),
+    priority=st.integers(1, 3),
+    prefix=st.integers(-2, 2),
+    prefix_tokens=st.integers(1, 60),
+    abort_after_s=st.one_of(st.none(), st.none(), st.none(), st.floats(0.001, 1.0).map(lambda s: s + 0.000011)),
+)
+
+
+def engine(blocks, size, seqs, budget, caching, policy, threshold, asynchronous, reserve, watermark, chunked, limit):
+    settings = EngineSettings(
+        block_size=size,
+        max_num_seqs=seqs,
+        max_num_batched_tokens=max(budget, seqs, 0 if chunked else MAX_MODEL_LEN),
+        max_model_len=MAX_MODEL_LEN,
+        chunked_prefill=chunked,
+        prefix_caching=caching,
+        policy=policy,
+        long_prefill_token_threshold=threshold,
+        async_scheduling=asynchronous,
+        reserve_full_isl=reserve,
+        watermark=watermark,
+        queue_limit=limit,
+    )
+    return max(blocks, -(-MAX_MODEL_LEN // size) + 1), settings
+
+
+engines = st.builds(
+    engine,
+    blocks=st.integers(8, 60),
+    size=st.sampled_from([8, 16]),
+    seqs=st.integers(1, 12),
+    budget=st.integers(8, 128),
+    caching=st.booleans(),
+    policy=st.sampled_from(["fcfs", "priority"]),
+    threshold=st.sampled_from([0, 10, 25]),
+    asynchronous=st.booleans(),
+    reserve=st.booleans(),
+    watermark=st.sampled_from([0.0, 0.05]),
+    chunked=st.booleans(),
+    limit=st.sampled_from([None, None, 1, 4]),
+)
+
+
+@dataclass
+class Fate:
+    """What a request saw; NaN where nothing came of it."""
+
+    scheduled_s: float = np.nan
+    first_token_s: float = np.nan
+    last_token_s: float = np.nan
+    cached_tokens: int = 0
+    preemptions: int = 0
+    wasted_tokens: int = 0
+    lost: Reason = Reason.NONE
+
+
+def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s):
+    arrival_s = np.cumsum([ask.gap_s for ask in asks])
+    size = len(asks)
+    table = RequestTable(
+        workloads=("asks",),
+        arrival_s=arrival_s,
+        workload=np.zeros(size, np.int16),
+        prompt_tokens=np.array([ask.prompt_tokens for ask in asks], np.int32),
+        output_tokens=np.array([ask.output_tokens for ask in asks], np.int32),
+        max_tokens=np.full(size, MAX_MODEL_LEN, np.int32),
+        prefix_id=np.array([max(ask.prefix, -1) for ask in asks], np.int32),
+        prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
+        priority=np.array([ask.priority for ask in asks], np.int8),
+    )
+    plan = ReplicaPlan(step_time, blocks, launch_s=launch_s)
+    ledger = Ledger(table)
+    log = ledger.log
+    fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
+    losses = []
+    cancels = sorted(
+        (at_s + ask.abort_after_s, index)
+        for index, (at_s, ask) in enumerate(zip(arrival_s, asks, strict=True))
+        if ask.abort_after_s
+    )
+    for at_s, index in cancels:
+        losses += fleet.run(size, at_s)
+        fleet.look(at_s)
+        if fleet.cancel(index, at_s):
+            losses.append((at_s, index, Reason.ERROR, True))
+    losses += fleet.run(size, inf)
+    fleet.look(inf)
+    names = "scheduled_s", "first_token_s", "last_token_s", "cached_tokens", "preemptions", "wasted_tokens"
+    fates = [Fate(*row) for row in zip(*(getattr(log, name).tolist() for name in names), strict=True)]
+    for _, index, reason, _ in losses:
+        fates[index].lost = reason
+    assert (log.outcome[[fate.lost == Reason.NONE for fate in fates]] == Outcome.COMPLETED).all()
+    level = fleet.close(5000.0)[0]
+    return fates, level.steps, level.preemptions, fleet.free_blocks[0]
+
+
+def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s):
+    env = simpy.Environment()
+    fates = [Fate() for _ in asks]
+
+    def on_finish(sequence, at_s):
+        fate = fates[sequence.index]
+        if fate.lost:
+            fate.wasted_tokens += sequence.prompt_tokens + sequence.output_tokens - 1
+            return
+        fate.scheduled_s, fate.first_token_s, fate.last_token_s = sequence.scheduled_s, sequence.first_token_s, at_s
+        fate.cached_tokens, fate.preemptions = sequence.cached_tokens, sequence.preemptions
+
+    def on_abort(sequence, tokens):
+        fates[sequence.index].wasted_tokens += tokens
+
+    replica = StepwiseReplica(env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s)
+
+    def abort(sequence, after_s, reason):
+        yield env.timeout(after_s)
+        fate = fates[sequence.index]
+        if np.isnan(fate.last_token_s) and not fate.lost:
+            fate.lost = reason
+            replica.abort(sequence)
+
+    def arrive():
+        for index, ask in enumerate(asks):
+            yield env.timeout(ask.gap_s)
+            if settings.queue_limit is not None and replica.waiting >= settings.queue_limit:
+                fates[index].lost = Reason.CAPACITY
+                continue
+            sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, env.now, ask.priority)
+            if ask.prefix >= 0 and settings.prefix_caching:
+                sequence.prefix = ask.prefix
+                sequence.shared_blocks = min(ask.prefix_tokens, ask.prompt_tokens) // settings.block_size
+            replica.submit(sequence)
+            if timeout_s is not None:
+                env.process(abort(sequence, timeout_s, Reason.TIMEOUT))
+            if ask.abort_after_s is not None:
+                env.process(abort(sequence, ask.abort_after_s, Reason.ERROR))
+
+    env.process(arrive())
+    env.run(until=5000)
+    return fates, replica.steps, replica.preemptions, len(replica.pool.free)
+
+
+def compare(*case):
+    fast, fast_steps, fast_preemptions, fast_free = in_coalescing_engine(*case)
+    slow, slow_steps, slow_preemptions, slow_free = step_by_step(*case)
+    for one, other in zip(fast, slow, strict=True):
+        for name in ("scheduled_s", "first_token_s", "last_token_s"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9, nan_ok=True), name
+        for name in ("cached_tokens", "preemptions", "wasted_tokens", "lost"):
+            assert getattr(one, name) == getattr(other, name), name
+    assert (fast_steps, fast_preemptions) == (slow_steps, slow_preemptions)
+    assert fast_free == slow_free == case[2] - 1
+
+
+@settings(max_examples=200)
+@given(
+    asks=st.lists(asks, min_size=1, max_size=25),
+    engine=engines,
+    step_time=st.sampled_from(sorted(STEP_TIMES)),
+    launch_s=st.sampled_from([0.0, 0.0, 0.0017]),
+    timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
+)
+def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
+    blocks, engine_settings = engine
+    launch_s = launch_s if engine_settings.async_scheduling else 0.0
+    compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)
+
+
+def test_an_empty_step_in_flight_lets_two_steps_be_scheduled_in_one_breath():
+    """Prompts arrive while the last token of the only sequence is in flight, more of them than one step takes."""
+    sizes = [(0.000137, 1, 21), *[(0.000137, 1, 1)] * 5, (0.242337, 25, 1), (0.000137, 36, 1), (0.000137, 36, 1)]
+    asks = [Ask(gap_s, prompt, output, 1, 0, 1, None) for gap_s, prompt, output in sizes]
+    blocks, settings = engine(9, 16, 3, 8, False, "fcfs", 0, True, False, 0.0, False, None)
+    compare(asks, settings, blocks, STEP_TIMES["profiled"], 0.0017, None)

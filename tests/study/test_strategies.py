@@ -1,0 +1,154 @@
+"""Ways through the months, with invented bills."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.scenario.rollout import Rollout
+from simulator.study.month import Month, PatternMonth
+from simulator.study.strategies import course, phase_months
+
+LINE = {"kind": "table", "points": [{"month": 36, "share": 1.0}]}
+
+
+def plan(*phases, **more):
+    first = {"pattern": "api"}
+    return Rollout.model_validate({"adoption": LINE, "users": 360, "phases": [first, *phases], **more})
+
+
+def month(number, api=10.0, own=100.0, tokens=None, missed=None):
+    bills = {
+        "api": PatternMonth(api * number, api * number, 1.0, None, missed),
+        "own": PatternMonth(own + 50.0, own, 1.0, 0.1, None),
+    }
+    date = f"{2027 + (number - 1) // 12}-{(number - 1) % 12 + 1:02d}"
+    return Month(number, date, number / 36, 10.0 * number, tokens or number * 10**6, bills)
+
+
+#: An API that costs ten dollars more each month beside a cluster of 500 USD and 100 USD a month.
+MONTHS = [month(number) for number in range(1, 37)]
+UPFRONT = {"api": 0.0, "own": 500.0}
+
+
+@pytest.mark.parametrize(
+    ("condition", "begins"),
+    [
+        ({"from_month": 7}, 7),
+        ({"from_date": "2027-12"}, 12),
+        ({"from_users": 95}, 10),
+        ({"from_users": 100}, 10),
+        ({"from_tokens_per_month": 20_000_001}, 21),
+        ({"from_users": 361}, None),
+    ],
+)
+def test_a_phase_begins_when_its_condition_first_holds(condition, begins):
+    assert phase_months(plan({"pattern": "own", **condition}), MONTHS) == [1, begins]
+
+
+def test_a_phase_waits_for_the_one_before():
+    late = {"pattern": "own", "from_month": 20}
+    assert phase_months(plan(late, {"pattern": "api", "from_users": 10}), MONTHS) == [1, 20, 20]
+    never = {"pattern": "own", "from_users": 1000}
+    assert phase_months(plan(never, {"pattern": "api", "from_month": 2}), MONTHS) == [1, None, None]
+
+
+def strategies(found):
+    return {one.name: one for one in found.strategies}
+
+
+def test_money_is_counted_when_it_is_paid():
+    found = course(plan({"pattern": "own", "from_month": 3, "one_off": "70 USD"}), MONTHS, UPFRONT)
+    planned = strategies(found)["plan"]
+    assert planned.cash_usd[:4] == [10.0, 20.0, 100.0 + 500.0 + 70.0, 100.0]
+    assert planned.cumulative_usd[2] == 700.0
+    assert strategies(found)["stay"].cumulative_usd[-1] == sum(10.0 * number for number in range(1, 37))
+    assert strategies(found)["switch_now"].cash_usd[0] == 670.0
+    later = strategies(found)["switch_later"]
+    assert later.patterns.index("own") == planned.patterns.index("own") + 3
+
+
+def test_a_step_pays_when_the_sum_of_savings_reaches_what_it_took():
+    (step,) = course(plan({"pattern": "own", "from_month": 3, "one_off": "70 USD"}), MONTHS, UPFRONT).steps
+    assert (step.month, step.date, step.upfront_usd, step.one_off_usd) == (3, "2027-03", 500.0, 70.0)
+    # The API costs more from month 11 on; what months 3 to 9 lose has to be made up too.
+    assert step.cheaper_from_month == 11
+    balance = 0.0
+    for number in range(3, 37):
+        balance += 10.0 * number - 100.0
+        if balance >= 570.0:
+            break
+    assert step.pays_in_month == number
+    assert f"paid by month {number}" in step.text
+
+
+def test_a_step_that_never_comes_says_so():
+    (step,) = course(plan({"pattern": "own", "from_users": 1000}), MONTHS, UPFRONT).steps
+    assert (step.month, step.pays_in_month) == (None, None)
+    assert "never, 1,000 users is not reached in 36 months" in step.text
+
+
+def test_hardware_is_bought_once():
+    phases = (
+        {"pattern": "own", "from_month": 2},
+        {"pattern": "api", "from_month": 3},
+        {"pattern": "own", "from_month": 4},
+    )
+    found = course(plan(*phases), MONTHS, UPFRONT)
+    assert strategies(found)["plan"].cash_usd[:5] == [10.0, 600.0, 30.0, 100.0, 100.0]
+    assert [step.upfront_usd for step in found.steps] == [500.0, 0.0, 0.0]
+
+
+def test_reviews_come_every_quarter_and_look_at_the_amortised_bill():
+    reviews = course(plan({"pattern": "own", "from_month": 30}), MONTHS, UPFRONT).reviews
+    assert [one.month for one in reviews] == list(range(3, 37, 3))
+    # 150 USD with its amortisation: dearer than the API until month 15.
+    assert [one.cheapest for one in reviews[3:6]] == ["api", "api", "own"]
+    assert reviews[5].saving_usd_per_month == 30.0
+    assert "own would save 30.00 USD a month" in reviews[5].text
+    assert reviews[0].text == "stay with api"
+
+
+def test_a_pattern_that_misses_objectives_is_no_advice():
+    months = [month(number, missed="too slow") for number in range(1, 4)]
+    found = course(plan({"pattern": "own", "from_month": 3}, months=3), months, UPFRONT)
+    assert strategies(found)["stay"].missed_months == [1, 2, 3]
+    assert found.reviews[0].cheapest == "own"
+
+
+def test_months_in_which_a_pattern_may_not_be_used_are_told_apart():
+    months = [month(number) for number in range(1, 4)]
+    gone = PatternMonth(0.0, 0.0, None, None, "it was shut down", feasible=False)
+    months[2] = replace(months[2], patterns=months[2].patterns | {"api": gone})
+    found = strategies(course(plan(months=3), months, UPFRONT))
+    assert (found["stay"].missed_months, found["stay"].impossible_months) == ([3], [3])
+    assert course(plan({"pattern": "own", "from_month": 3}, months=3), months, UPFRONT).reviews[0].cheapest == "own"
+
+
+costs = st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=36, max_size=36)
+
+
+@given(costs, st.integers(2, 36), st.floats(0, 1e5))
+def test_law_a_step_has_paid_where_the_strategies_cross(drawn, begin, upfront):
+    """Cumulative cost with the switch falls to that of staying in the month the step says, and not before."""
+    months = [month(number, api / number, own) for number, (api, own) in enumerate(drawn, start=1)]
+    found = course(plan({"pattern": "own", "from_month": begin}), months, {"api": 0.0, "own": upfront})
+    planned, stay = (strategies(found)[name].cumulative_usd for name in ("plan", "stay"))
+    (step,) = found.steps
+    paid = [number for number in range(begin, 37) if planned[number - 1] <= stay[number - 1] + 1e-6]
+    if step.pays_in_month is None:
+        assert not [number for number in paid if planned[number - 1] < stay[number - 1] - 1e-6]
+    else:
+        assert step.pays_in_month in paid
+        assert not [
+            number for number in paid if number < step.pays_in_month and planned[number - 1] < stay[number - 1] - 1e-6
+        ]
+
+
+@given(costs)
+def test_law_cumulative_is_the_sum_of_the_months(drawn):
+    months = [month(number, api / number, own) for number, (api, own) in enumerate(drawn, start=1)]
+    for one in course(plan({"pattern": "own", "from_month": 5}), months, UPFRONT).strategies:
+        assert one.cumulative_usd[-1] == pytest.approx(sum(one.cash_usd))
+        assert len(one.patterns) == 36

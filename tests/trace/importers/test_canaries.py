@@ -1,0 +1,64 @@
+"""Text planted in every field of every format appears in no output, log, error or temporary file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import pytest
+
+from simulator.trace.importers import spill
+from tests.cli.command import run
+from tests.trace.importers.samples import CANARY, COUNTED, SAMPLES, attempt
+
+#: A cell of a table, a value or a name in JSON, a word of a line.
+_SPOT = re.compile(r"(?<![\w.])[\w][\w.:+\- ]*(?![\w])")
+
+
+@pytest.fixture
+def everything_is_written(monkeypatch):
+    """Rows go to temporary files at once, which are left for inspection."""
+    monkeypatch.setattr(spill, "RUN_ROWS", 1)
+    monkeypatch.setattr(spill, "PIECE_ROWS", 1)
+    monkeypatch.setattr(spill.Spill, "close", lambda self: None)
+
+
+def traces_of(folder, source):
+    """The bytes and names of all that a command left behind, in text that is packed and unpacked."""
+    import pyarrow.parquet as pq
+
+    for path in folder.rglob("*"):
+        if path != source and path.is_file():
+            yield path.name.encode() + path.read_bytes()
+            if path.suffix == ".parquet":
+                yield str(pq.read_table(path).to_pydict()).encode()
+                yield str(pq.read_metadata(path).metadata).encode()
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_what_must_not_pass_does_not(tmp_path, capsys, caplog, sample, everything_is_written):
+    source = tmp_path / "log"
+    source.write_text(sample.text)
+    asked = ["trace", "convert", "--format", sample.name, str(source), str(tmp_path / "t.csv"), *sample.options]
+    with caplog.at_level(logging.DEBUG):
+        code, out, err = run([*asked, "--sessions", "--keep-dates", "--json"], capsys)
+    assert code == 0, err
+    assert CANARY not in out + err + caplog.text
+    assert json.loads(out)["rows"]["imported"] == len(sample.rows) or sample in COUNTED
+    assert [one for one in traces_of(tmp_path, source) if CANARY.encode() in one] == []
+
+
+@pytest.mark.parametrize("tolerate", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_a_field_that_may_pass_holds_text(tmp_path, caplog, sample, tolerate, everything_is_written):
+    spots = list(_SPOT.finditer(sample.text))
+    assert len(spots) > 10
+    # Each name and each value of the log in turn; a few of them where all would take long.
+    for number, match in enumerate(spots[:: max(1, len(spots) // 6)] if tolerate else spots):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        planted = f"{sample.text[: match.start()]}{CANARY}{sample.text[match.end() :]}"
+        said, _ = attempt(sample, planted.encode(), folder, tolerate=tolerate)
+        assert CANARY not in said + caplog.text
+        assert [one for one in traces_of(folder, folder / "log") if CANARY.encode() in one] == []
