@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from simulator.workload.trace_edit import cut
-from tests.command import run
 
 import simulator
+from simulator.trace.editing import cut
+from tests.cli.command import run
 
 SHARED = Path(__file__).parents[3] / "shared" / "traces"
 SCENARIO = """
