@@ -30,6 +30,9 @@ COLUMNS = {
     "batch_output": "output_cost_per_token_batches",
     "priority_prompt": "input_cost_per_token_priority",
     "priority_output": "output_cost_per_token_priority",
+    "flex_prompt": "input_cost_per_token_flex",
+    "flex_cached_prompt": "cache_read_input_token_cost_flex",
+    "flex_output": "output_cost_per_token_flex",
 }
 
 

@@ -68,6 +68,12 @@ class ApiPrice(_Sourced):
     """Price of prompt tokens under priority processing."""
     priority_output: TokenRate | None = None
     """Price of output tokens under priority processing."""
+    flex_prompt: TokenRate | None = None
+    """Price of prompt tokens under flex processing."""
+    flex_cached_prompt: TokenRate | None = None
+    """Price of cached prompt tokens under flex processing; its prompt price where absent."""
+    flex_output: TokenRate | None = None
+    """Price of output tokens under flex processing."""
     retires_on: Day | None = None
     """First day on which the model no longer answers."""
     retirement_source: str = ""
@@ -82,6 +88,7 @@ class ApiPrice(_Sourced):
             "standard": (self.prompt, self.cached_prompt or self.prompt, self.output),
             "batch": (self.batch_prompt, self.batch_prompt, self.batch_output),
             "priority": (self.priority_prompt, self.priority_prompt, self.priority_output),
+            "flex": (self.flex_prompt, self.flex_cached_prompt or self.flex_prompt, self.flex_output),
         }
         prompt, cached, output = found.get(deployment, (None, None, None))
         return (prompt, cached, output) if prompt and cached and output else None

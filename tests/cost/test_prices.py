@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from simulator.cost.prices import PriceBook, load_price_book, price_book_ids
 from simulator.errors import PriceNotFound
+from simulator.units import TokenPrice
 
 CLOSED = datetime.date(2026, 11, 23)
 
@@ -48,6 +49,8 @@ def test_discounted_tokens_are_not_dearer(book):
         assert entry.batch_prompt is None or entry.batch_prompt <= entry.prompt
         assert entry.batch_output is None or entry.batch_output <= entry.output
         assert entry.priority_output is None or entry.priority_output >= entry.output
+        assert entry.flex_prompt is None or entry.flex_prompt <= entry.prompt
+        assert entry.flex_output is None or entry.flex_output <= entry.output
         assert entry.output >= entry.prompt
 
 
@@ -129,3 +132,12 @@ def test_price_book_needs_no_heavy_import():
     code = f"import sys, simulator.cost.checks, simulator.cost.bill; print({heavy} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
+
+
+def test_flex_has_prices_of_its_own_and_cached_tokens_cost_no_more_than_others_do_there(book):
+    one, four, quarter = map(TokenPrice.per_million, ("1", "4", "0.25"))
+    entry = book.api("azure/gpt-4.1").model_copy(update={"flex_cached_prompt": None})
+    flex = entry.model_copy(update={"flex_prompt": one, "flex_output": four})
+    assert flex.rates("flex") == (one, one, four)
+    assert flex.model_copy(update={"flex_cached_prompt": quarter}).rates("flex") == (one, quarter, four)
+    assert entry.model_copy(update={"flex_prompt": None, "flex_output": four}).rates("flex") is None
