@@ -78,6 +78,8 @@ class ApiPrice(_Sourced):
     """First day on which the model no longer answers."""
     retirement_source: str = ""
     """Who says so."""
+    successor: str = ""
+    """What its provider names in its place: a key of the book, or the model's name; empty where it names none."""
 
     def rates(self, deployment: str) -> tuple[TokenPrice, TokenPrice, TokenPrice] | None:
         """Prices of prompt, cached prompt and output tokens in a kind of deployment; None where none are known.
@@ -117,6 +119,14 @@ class GpuOffer(_Sourced):
     """GPUs of one instance; less than an instance cannot be rented."""
     instance_hour: UsdPerHour
     """USD per hour of one instance."""
+    region: str | None = None
+    """The seller's region the price is for, such as us-east-1, or a geography; None where the source says none."""
+    hosted_by: Literal["seller", "third_parties"] = "seller"
+    """Whose machines they are: the seller's own, or those of hosts it brokers."""
+    baa_coverage: Literal["covered", "not_covered", "unconfirmed"] = "unconfirmed"
+    """Whether the seller signs a business associate agreement that covers such an instance."""
+    baa_source: str = ""
+    """Who says so; needed unless unconfirmed."""
 
     @property
     def gpu_hour_usd(self) -> Decimal:
