@@ -5,22 +5,16 @@ Only `staffing` ever rules a pattern out; the others are shown, because people k
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from itertools import combinations, pairwise
 from math import inf
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
-from simulator.scenario.rules import RuleTable
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from simulator.scenario.rules import Rule
+    from simulator.scenario.rules import RuleTable
 
 #: The table that decides who may run a cluster; see `simulator.decision.screening`.
 STAFFING = "staffing"
@@ -71,13 +65,6 @@ class Contradiction:
     text: str
 
 
-@cache
-def shipped_tables() -> dict[str, RuleTable]:
-    """The rule tables of the source document, by name."""
-    raw = resources.files("simulator.decision").joinpath("data", "rule-tables.json").read_bytes()
-    return TypeAdapter(dict[str, RuleTable]).validate_python(json.loads(raw))
-
-
 def advice(
     tables: Mapping[str, RuleTable], site: Measures, workloads: Mapping[str, Measures], kind: str | None
 ) -> list[Advice]:
@@ -94,26 +81,15 @@ def advice(
         about = {"all": site} if table.scope == "site" else workloads
         for subject, known in about.items():
             workload = subject if table.scope == "workload" else None
-            if not any(_is_about(rule, workload) and known.keys() >= rule.when.keys() for rule in table.rules):
+            if not any(rule.is_about(workload) and known.keys() >= rule.when.keys() for rule in table.rules):
                 continue
-            rules = matching(table, known, workload)
+            rules = table.matching(known, workload)
             answers = list(dict.fromkeys(answer for rule in rules for answer in rule.answers))
             agrees = kind in answers if answers and kind else None
             found.append(
                 Advice(name, table.title, table.source, subject, [rule.text for rule in rules], list(answers), agrees)
             )
     return found
-
-
-def matching(table: RuleTable, known: Measures, workload: str | None = None) -> list[Rule]:
-    """Rules that hold; only the first where the order counts. A measure nobody knows makes a rule fail."""
-    found = [
-        rule
-        for rule in table.rules
-        if _is_about(rule, workload)
-        and all(name in known and limits.holds(known[name]) for name, limits in rule.when.items())
-    ]
-    return found[:1] if table.first_match else found
 
 
 def contradictions(tables: Mapping[str, RuleTable], site: Measures) -> list[Contradiction]:
@@ -130,10 +106,6 @@ def contradictions(tables: Mapping[str, RuleTable], site: Measures) -> list[Cont
     return found
 
 
-def _is_about(rule: Rule, workload: str | None) -> bool:
-    return rule.workloads is None or (workload is not None and workload.startswith(tuple(rule.workloads)))
-
-
 def _measures(table: RuleTable) -> list[str]:
     return list(dict.fromkeys(name for rule in table.rules for name in rule.when))
 
@@ -141,7 +113,7 @@ def _measures(table: RuleTable) -> list[str]:
 def _pieces(tables: Sequence[RuleTable], measure: str) -> list[tuple[float, float]]:
     """The axis of a measure, cut wherever a rule of these tables begins or ends."""
     limits = [rule.when[measure] for table in tables for rule in table.rules if measure in rule.when]
-    ends = {end for limit in limits for end in (limit.at_least, limit.below) if end is not None}
+    ends = {end for limit in limits for end in limit.ends if end is not None}
     return list(pairwise([-inf, *sorted(ends), inf]))
 
 
@@ -154,7 +126,7 @@ def _inside(piece: tuple[float, float]) -> float:
 
 def _within(table: RuleTable, measure: str, at: float) -> str | None:
     """What is wrong with one table at one value."""
-    rules = matching(table, {measure: at})
+    rules = table.matching({measure: at})
     if not rules:
         return "says nothing"
     if len({tuple(rule.answers) for rule in rules}) > 1:
@@ -164,7 +136,7 @@ def _within(table: RuleTable, measure: str, at: float) -> str | None:
 
 def _between(tables: Sequence[RuleTable], measure: str, at: float) -> str | None:
     """What two tables say where they share no answer."""
-    answers = [[answer for rule in matching(table, {measure: at}) for answer in rule.answers] for table in tables]
+    answers = [[answer for rule in table.matching({measure: at}) for answer in rule.answers] for table in tables]
     if all(answers) and not set(answers[0]) & set(answers[1]):
         return " against ".join(map(_named, answers))
     return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulator.decision.rules import STAFFING, matching, shipped_tables
+from simulator.decision.rules import STAFFING
 from simulator.decision.words import kept_share, usd
+from simulator.scenario.rules import shipped_tables
 from simulator.scenario.team import SKILLS
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.rules import shipped_tables
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.team import Team
+from simulator.scenario.team import Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def unready(team: Team | None, kind: str) -> str | None:
     """
     if team is None or kind == "metered_api":
         return None
-    rules = matching(shipped_tables()[STAFFING], {"ml_engineers": team.ml_engineers})
+    rules = shipped_tables()[STAFFING].matching({"ml_engineers": team.ml_engineers})
     if not any(kind in rule.answers for rule in rules):
         return f"{team.ml_engineers:g} ML engineers are too few to run it ({'; '.join(rule.text for rule in rules)})"
     missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from simulator.decision.crossings import crossings, crossings_by_model, headline
 from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.purchase import cash_flows
-from simulator.decision.rules import advice, contradictions, shipped_tables
+from simulator.decision.rules import advice, contradictions
 from simulator.decision.screening import cost_of, screen
 from simulator.decision.words import percent, usd
+from simulator.scenario.rules import shipped_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

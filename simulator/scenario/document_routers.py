@@ -7,11 +7,10 @@ its own; what is wrong with them was found by executing them. `DEFECTS` lists it
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from simulator.scenario.base import Config, Factor, PositiveFloat, Seconds
+from simulator.scenario.rules import RuleTable
 
 Target = Literal["api", "self_hosted", "hybrid"]
 Router = Literal["hosting_pattern", "failover", "workload_type"]
@@ -31,47 +30,33 @@ class WorkloadFacts(Config):
     experimental: bool = False
     """It is a trial, of unknown volume."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of a table in which the first that applies decides.
-
-    Attributes:
-        name: Of the rule.
-        applies: Whether it does.
-        target: Where it sends a workload.
-    """
-
-    name: str
-    applies: Callable[[WorkloadFacts], bool]
-    target: Target
+    def measures(self) -> dict[str, float]:
+        """The same as rule tables name it."""
+        known = {"tokens_per_month": self.tokens_per_month, "variation": self.variation, "ttft_limit_s": self.latency}
+        return known | {"fine_tuned": float(self.fine_tuned), "experimental": float(self.experimental)}
 
 
-def _always(_: WorkloadFacts) -> bool:
-    return True
-
-
-AS_WRITTEN = (
-    Rule("experimental", lambda w: w.experimental, "api"),
-    Rule("fine-tuned", lambda w: w.fine_tuned, "self_hosted"),
-    Rule("above 500M, variation below 0.3", lambda w: w.tokens_per_month > 5e8 and w.variation < 0.3, "self_hosted"),
-    Rule("below 100M", lambda w: w.tokens_per_month < 1e8, "api"),
-    Rule(
-        "100M to 500M, variation above 0.4", lambda w: 1e8 <= w.tokens_per_month <= 5e8 and w.variation > 0.4, "hybrid"
-    ),
-    Rule("below 500 ms", lambda w: w.latency < 0.5, "self_hosted"),
-    Rule("otherwise", _always, "api"),
-)
-
-CORRECTED = (
-    Rule("fine-tuned: no API serves its weights", lambda w: w.fine_tuned, "self_hosted"),
-    Rule("experimental", lambda w: w.experimental, "api"),
-    Rule("below 500 ms", lambda w: w.latency < 0.5, "self_hosted"),
-    Rule("below 100M", lambda w: w.tokens_per_month < 1e8, "api"),
-    Rule("variation of 0.4 or more: a steady base, and peaks", lambda w: w.variation >= 0.4, "hybrid"),
-    Rule("320M or more: above the document's lower break-even", lambda w: w.tokens_per_month >= 3.2e8, "self_hosted"),
-    Rule("100M to 320M, steady: below that break-even", _always, "api"),
-)
+#: What the document's function should have been; as it is written, it is the shipped table `routing_function`.
+CORRECTED = RuleTable.model_validate(
+    {
+        "title": "the article's routing function, corrected",
+        "source": "The Model Hosting Decision (article), with the defects below removed",
+        "scope": "workload",
+        "first_match": True,
+        "rules": [
+            {"when": {"fine_tuned": {"at_least": 1}}, "answers": ["self_hosted"],
+             "text": "fine-tuned: no API serves its weights"},
+            {"when": {"experimental": {"at_least": 1}}, "answers": ["metered_api"], "text": "experimental"},
+            {"when": {"ttft_limit_s": {"below": 0.5}}, "answers": ["self_hosted"], "text": "below 500 ms"},
+            {"when": {"tokens_per_month": {"below": 1e8}}, "answers": ["metered_api"], "text": "below 100M"},
+            {"when": {"variation": {"at_least": 0.4}}, "answers": ["hybrid"],
+             "text": "variation of 0.4 or more: a steady base, and peaks"},
+            {"when": {"tokens_per_month": {"at_least": 3.2e8}}, "answers": ["self_hosted"],
+             "text": "320M or more: above the document's lower break-even"},
+            {"answers": ["metered_api"], "text": "100M to 320M, steady: below that break-even"},
+        ],
+    }
+)  # fmt: skip
 
 #: By router: what executing it shows to be wrong, and what the corrected one does instead.
 DEFECTS: dict[Router, tuple[tuple[str, str], ...]] = {
@@ -102,6 +87,8 @@ DEFECTS: dict[Router, tuple[tuple[str, str], ...]] = {
 }
 
 
-def decide(facts: WorkloadFacts, rules: tuple[Rule, ...]) -> Rule:
-    """The first rule that applies; the last one always does."""
-    return next(rule for rule in rules if rule.applies(facts))
+def decide(facts: WorkloadFacts, table: RuleTable) -> tuple[Target, str]:
+    """What the first rule that applies names, and that rule in words; the last one always applies."""
+    (rule,) = table.matching(facts.measures())
+    (answer,) = rule.answers
+    return "api" if answer == "metered_api" else answer, rule.text

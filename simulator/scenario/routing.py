@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from simulator.scenario.apis import Retries
 from simulator.scenario.base import Config, FieldError, Name, PositiveInt, Seconds, Share
 from simulator.scenario.costs import TokenPrices
-from simulator.scenario.document_routers import AS_WRITTEN, CORRECTED, Router, Rule, WorkloadFacts, decide
+from simulator.scenario.document_routers import CORRECTED, Router, WorkloadFacts, decide
 from simulator.scenario.rule_table import RoutingRule
+from simulator.scenario.rules import RuleTable, shipped_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -213,8 +214,7 @@ class _Document(_Routing):
         if self.router == "failover":
             return "hybrid", "the cluster first, the API on capacity, timeout or error"
         if self.router == "hosting_pattern":
-            rule = decide(self.facts[workload], self._rules())
-            return rule.target, rule.name
+            return decide(self.facts[workload], self._rules())
         return self._by_type(workload)
 
     def order(self, workload: str, hosted: Sequence[str], metered: Sequence[str]) -> tuple[str, ...]:
@@ -231,7 +231,7 @@ class _Document(_Routing):
         """Workloads with a type; None where that need not be given."""
         return {*self.experimental, *self.production, *self.sporadic}
 
-    def _rules(self) -> tuple[Rule, ...]:
+    def _rules(self) -> RuleTable:
         raise NotImplementedError
 
     def _by_type(self, workload: str) -> tuple[str, str]:
@@ -256,8 +256,8 @@ class SeedAsWritten(_Document):
     def _typed(self) -> set[str] | None:
         return None
 
-    def _rules(self) -> tuple[Rule, ...]:
-        return AS_WRITTEN
+    def _rules(self) -> RuleTable:
+        return shipped_tables()["routing_function"]
 
     def _by_type(self, workload: str) -> tuple[str, str]:
         if workload in self.experimental:
@@ -276,7 +276,7 @@ class SeedCorrected(_Document):
         """See the base."""
         return True
 
-    def _rules(self) -> tuple[Rule, ...]:
+    def _rules(self) -> RuleTable:
         return CORRECTED
 
     def _by_type(self, workload: str) -> tuple[str, str]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from simulator.scenario.base import Config
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Kind = Literal["metered_api", "self_hosted", "hybrid"]
-Measure = Literal["tokens_per_month", "variation", "ttft_limit_s", "payback_months", "ml_engineers"]
+Measure = Literal[
+    "tokens_per_month", "variation", "ttft_limit_s", "payback_months", "ml_engineers", "fine_tuned", "experimental"
+]
 
 
 class Range(Config):
@@ -17,18 +25,38 @@ class Range(Config):
 
     at_least: float | None = None
     """Lowest value; none when absent."""
+    above: float | None = None
+    """Last value before the lowest; give this or `at_least`."""
     below: float | None = None
     """First value beyond; none when absent."""
+    at_most: float | None = None
+    """Highest value; give this or `below`."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if self.at_least is not None and self.below is not None and self.at_least >= self.below:
-            raise ValueError("at_least must be less than below")
+        for one, other in (("at_least", "above"), ("below", "at_most")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"give {one} or {other}, not both")
+        low, high = self.ends
+        if low is not None and high is not None and not (low < high or (low == self.at_least == self.at_most)):
+            first, last = "above" if self.at_least is None else "at_least", "at_most" if self.below is None else "below"
+            raise ValueError(f"{first} must be less than {last}")
         return self
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Where it begins and ends, whether the ends belong to it or not."""
+        low = self.above if self.at_least is None else self.at_least
+        return low, self.at_most if self.below is None else self.below
 
     def holds(self, value: float) -> bool:
         """Whether a value is within."""
-        return (self.at_least is None or value >= self.at_least) and (self.below is None or value < self.below)
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
 
 
 class Rule(Config):
@@ -42,6 +70,10 @@ class Rule(Config):
     """Kinds of pattern it names; several leave a choice."""
     text: str = ""
     """The rule in words."""
+
+    def is_about(self, workload: str | None) -> bool:
+        """Whether it is about a workload, or about a site where none is given."""
+        return self.workloads is None or (workload is not None and workload.startswith(tuple(self.workloads)))
 
 
 class RuleTable(Config):
@@ -57,3 +89,20 @@ class RuleTable(Config):
     """Whether the order counts; otherwise two rules that hold at once contradict each other."""
     rules: Annotated[list[Rule], Field(min_length=1)]
     """The rules."""
+
+    def matching(self, known: Mapping[str, float], workload: str | None = None) -> list[Rule]:
+        """Rules that hold; only the first where the order counts. A measure nobody knows makes a rule fail."""
+        found = [
+            rule
+            for rule in self.rules
+            if rule.is_about(workload)
+            and all(name in known and limits.holds(known[name]) for name, limits in rule.when.items())
+        ]
+        return found[:1] if self.first_match else found
+
+
+@cache
+def shipped_tables() -> dict[str, RuleTable]:
+    """The rule tables of the source document, by name."""
+    raw = resources.files("simulator.scenario").joinpath("data", "rule-tables.json").read_bytes()
+    return TypeAdapter(dict[str, RuleTable]).validate_python(json.loads(raw))

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
-from simulator.decision.rules import advice, contradictions, matching, shipped_tables
+from simulator.decision.rules import advice, contradictions
 from simulator.decision.screening import screen
 from simulator.errors import ScenarioError
 from simulator.results import run
+from simulator.scenario.document_routers import WorkloadFacts, decide
+from simulator.scenario.rules import Range, shipped_tables
 from tests.decision.test_verdict import result, verdict
 from tests.experiment.small import small
 
@@ -19,7 +21,7 @@ tokens = st.floats(0.0, 5e9)
 
 
 def answers(name, **known):
-    return [answer for rule in matching(TABLES[name], known, None) for answer in rule.answers]
+    return [answer for rule in TABLES[name].matching(known, None) for answer in rule.answers]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_law_two_tables_contradict_each_other_where_they_share_no_answer(volume)
 def test_law_a_table_with_a_gap_or_two_answers_says_so(volume):
     here = {one.tables[0] for one in contradictions(TABLES, {"tokens_per_month": volume}) if one.here}
     for name in SITE:
-        rules = matching(TABLES[name], {"tokens_per_month": volume})
+        rules = TABLES[name].matching({"tokens_per_month": volume})
         if not rules or len({tuple(rule.answers) for rule in rules}) > 1:
             assert name in here
 
@@ -162,3 +164,23 @@ def test_rules_of_ones_own_stand_beside_the_shipped_ones():
 def test_a_rule_that_makes_no_sense_is_refused(rule, message):
     with pytest.raises(ScenarioError, match=message):
         small({"rules": {"mine": {"title": "a", "source": "b", "rules": [rule]}}})
+
+
+def test_a_range_says_whether_its_ends_belong_to_it():
+    assert [Range(at_least=1, below=2).holds(value) for value in (0.9, 1, 2)] == [False, True, False]
+    assert [Range(above=1, at_most=2).holds(value) for value in (1, 1.1, 2, 2.1)] == [False, True, True, False]
+    with pytest.raises(ValueError, match="give at_least or above, not both"):
+        Range(at_least=1, above=1)
+    with pytest.raises(ValueError, match="must be less than"):
+        Range(above=2, at_most=2)
+
+
+def test_the_routing_function_advises_as_it_routes():
+    """It is one table: 500M belongs to neither side, as the article writes it."""
+    table = shipped_tables()["routing_function"]
+    for volume, variation, kind in ((5e8, 0.2, "metered_api"), (5.1e8, 0.2, "self_hosted"), (3e8, 0.4, "metered_api")):
+        known = {"tokens_per_month": volume, "variation": variation, "ttft_limit_s": 2.0}
+        (said,) = advice({"routing_function": table}, {}, {"notes": known}, kind)
+        facts = WorkloadFacts.model_validate({"tokens_per_month": volume, "variation": variation, "latency": "2s"})
+        assert said.answers == [kind]
+        assert decide(facts, table)[0] == ("api" if kind == "metered_api" else kind)

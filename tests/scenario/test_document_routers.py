@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.scenario.document_routers import AS_WRITTEN, CORRECTED, WorkloadFacts, decide
+from simulator.scenario.document_routers import CORRECTED, WorkloadFacts, decide
 from simulator.scenario.patterns import HybridPattern
 from simulator.scenario.routing_explained import explain_routing
+from simulator.scenario.rules import shipped_tables
 from tests.engine.demand import COSTS, api, cluster
 
 # The document's four workloads: volume, coefficient of variation, latency, fine-tuned.
@@ -66,18 +67,18 @@ def test_the_four_workloads(kind, targets):
     ],
 )
 def test_as_written_is_what_executing_it_gives(workload, written):
-    assert decide(workload, AS_WRITTEN).target == written
+    assert decide(workload, shipped_tables()["routing_function"])[0] == written
 
 
 @given(st.floats(1, 2e4), st.floats(0, 3), st.integers(1, 60_000), st.booleans(), st.booleans())
 def test_corrected_has_no_gap_and_sends_no_weights_of_our_own_to_an_api(volume, variation, latency, tuned, trial):
     workload = facts(volume, variation, latency, fine_tuned=tuned, experimental=trial)
-    target = decide(workload, CORRECTED).target
+    target = decide(workload, CORRECTED)[0]
     assert target == "self_hosted" or not tuned
     if not tuned and not trial and latency >= 500 and variation < 0.4:
         # More volume never moves a steady workload back to the API.
         more = facts(2 * volume, variation, latency)
-        assert (target, decide(more, CORRECTED).target) != ("self_hosted", "api")
+        assert (target, decide(more, CORRECTED)[0]) != ("self_hosted", "api")
 
 
 def test_workload_types_as_written_and_corrected():

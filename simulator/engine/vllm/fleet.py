@@ -261,7 +261,7 @@ class Fleet:
         self._forget_prefixes()
         s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
         settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
-        s.replace("queues", _grown(s.queues, (replicas, settings.ranks), _no_queues))
+        s.replace("queues", _grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
         s.replace("chains", _grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
@@ -330,7 +330,7 @@ def _empty(
         sequences=np.zeros(0, state.SEQUENCE),
         seats=seats,
         boundaries=np.zeros((replicas, engine.block_size), np.int64),
-        queues=_no_queues((replicas, 0)),
+        queues=_no_queues((replicas, 1)),
         chains=_no_chains((0,)),
         # A prefix that starts to be kept block by block needs one more for a moment.
         runs=np.zeros(replicas * blocks + 1, state.RUN),

@@ -185,8 +185,8 @@ def _await_end(s: State, r: int, slot: int, end_s: float) -> None:
 @compiled
 def _take_in(s: State, r: int, now_s: float) -> None:
     rep = s.replicas[r]
-    while rep.first_inbox != NONE and s.sequences[rep.first_inbox].ready_s <= now_s:
-        slot = rep.first_inbox
+    while waiting.next_in_inbox(s, r) != NONE and s.sequences[waiting.next_in_inbox(s, r)].ready_s <= now_s:
+        slot = waiting.next_in_inbox(s, r)
         waited(s, r, s.sequences[slot].ready_s, now_s)
         waiting.collect(s, r, slot)
         waiting.push(s, r, slot)
@@ -232,8 +232,9 @@ def _plan(s: State, r: int, now_s: float) -> float:
     rep.start_s = start_s
     rep.base_s = batch.decode_s + batch.decode_per_kv_token_s * rep.decode_kv_tokens
     rep.growth_s = batch.decode_per_kv_token_s * rep.decoding
-    if rep.first_inbox != NONE:
-        steps = min(steps, _step_at(s, r, s.sequences[rep.first_inbox].ready_s))
+    coming = waiting.next_in_inbox(s, r)
+    if coming != NONE:
+        steps = min(steps, _step_at(s, r, s.sequences[coming].ready_s))
     rep.planned = steps
     return _point_s(s, r, steps)
 
@@ -263,7 +264,8 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
     if rep.waiting:
         raise AssertionError("a waiting sequence fits no empty replica: max_model_len was not checked")
     rep.idle = True
-    return float(s.sequences[rep.first_inbox].ready_s if rep.first_inbox != NONE else inf)
+    coming = waiting.next_in_inbox(s, r)
+    return float(s.sequences[coming].ready_s if coming != NONE else inf)
 
 
 @compiled

@@ -64,7 +64,7 @@ SEQUENCE = _record(
 REPLICA = _record(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
-        first_inbox last_inbox inbox first_abort last_abort first_finishing last_finishing
+        inbox first_abort last_abort first_finishing last_finishing
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
@@ -124,7 +124,7 @@ class State:
         sequences: `SEQUENCE` by slot.
         seats: `SEAT` by replica and position.
         boundaries: By replica and decode clock modulo the block size: decoding sequences that need a block then.
-        queues: `QUEUE` by replica and rank of priority.
+        queues: `QUEUE` by replica: its inbox, then one for each rank of priority.
         chains: `CHAIN` by prefix and replica.
         runs: `RUN` of all replicas.
         copies: By replica, seat and block: the run it holds, of a prefix that is kept block by block.

@@ -14,50 +14,39 @@ from simulator.engine.vllm.state import INBOX, NONE, WAITING
 if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
 
+#: Queues of a replica by number: its inbox, then one for each rank of priority.
+_INBOX, _WAITING = 0, 1
+
 
 @compiled
 def post(s: State, r: int, slot: int) -> None:
     """Add a sequence to the inbox, by the time at which it is ready; the later of equals goes last."""
-    rep, sequences = s.replicas[r], s.sequences
-    sequence = sequences[slot]
-    after = rep.last_inbox
-    while after != NONE and sequences[after].ready_s > sequence.ready_s:
+    sequences = s.sequences
+    after = s.queues[r, _INBOX].last
+    while after != NONE and sequences[after].ready_s > sequences[slot].ready_s:
         after = sequences[after].previous
-    before = rep.first_inbox if after == NONE else sequences[after].next
-    sequence.place = INBOX
-    sequence.previous = after
-    sequence.next = before
-    if after == NONE:
-        rep.first_inbox = slot
-    else:
-        sequences[after].next = slot
-    if before == NONE:
-        rep.last_inbox = slot
-    else:
-        sequences[before].previous = slot
-    rep.inbox += 1
+    _link(s, r, _INBOX, slot, after)
+    sequences[slot].place = INBOX
+    s.replicas[r].inbox += 1
+
+
+@compiled
+def next_in_inbox(s: State, r: int) -> int:
+    """The sequence that reaches the engine core next, or NONE."""
+    return int(s.queues[r, _INBOX].first)
 
 
 @compiled
 def collect(s: State, r: int, slot: int) -> None:
     """Take a sequence out of the inbox."""
-    rep, sequences = s.replicas[r], s.sequences
-    before, after = sequences[slot].previous, sequences[slot].next
-    if before == NONE:
-        rep.first_inbox = after
-    else:
-        sequences[before].next = after
-    if after == NONE:
-        rep.last_inbox = before
-    else:
-        sequences[after].previous = before
-    rep.inbox -= 1
+    _unlink(s, r, _INBOX, slot)
+    s.replicas[r].inbox -= 1
 
 
 @compiled
 def push(s: State, r: int, slot: int) -> None:
     """Add a new arrival to the waiting queue."""
-    _insert(s, r, slot, s.queues[r, s.sequences[slot].rank].last)
+    _insert(s, r, slot, s.queues[r, _WAITING + s.sequences[slot].rank].last)
 
 
 @compiled
@@ -67,7 +56,7 @@ def push_back(s: State, r: int, slot: int) -> None:
     after = NONE
     if s.settings[0].by_priority:
         sequence = sequences[slot]
-        before = s.queues[r, sequence.rank].first
+        before = s.queues[r, _WAITING + sequence.rank].first
         while before != NONE and (
             sequences[before].ready_s < sequence.ready_s
             or (sequences[before].ready_s == sequence.ready_s and sequences[before].index < sequence.index)
@@ -81,7 +70,7 @@ def push_back(s: State, r: int, slot: int) -> None:
 def head(s: State, r: int) -> int:
     """The next sequence to admit, or NONE."""
     for rank in range(s.settings[0].ranks):
-        first = s.queues[r, rank].first
+        first = s.queues[r, _WAITING + rank].first
         if first != NONE:
             return int(first)
     return NONE
@@ -90,8 +79,36 @@ def head(s: State, r: int) -> int:
 @compiled
 def leave(s: State, r: int, slot: int) -> None:
     """Take a sequence out of the waiting queue."""
-    sequences = s.sequences
-    queue = s.queues[r, sequences[slot].rank]
+    _unlink(s, r, _WAITING + s.sequences[slot].rank, slot)
+    s.replicas[r].waiting -= 1
+
+
+@compiled
+def _insert(s: State, r: int, slot: int, after: int) -> None:
+    _link(s, r, _WAITING + s.sequences[slot].rank, slot, after)
+    s.sequences[slot].place = WAITING
+    s.replicas[r].waiting += 1
+
+
+@compiled
+def _link(s: State, r: int, q: int, slot: int, after: int) -> None:
+    queue, sequences = s.queues[r, q], s.sequences
+    before = queue.first if after == NONE else sequences[after].next
+    sequences[slot].previous = after
+    sequences[slot].next = before
+    if after == NONE:
+        queue.first = slot
+    else:
+        sequences[after].next = slot
+    if before == NONE:
+        queue.last = slot
+    else:
+        sequences[before].previous = slot
+
+
+@compiled
+def _unlink(s: State, r: int, q: int, slot: int) -> None:
+    queue, sequences = s.queues[r, q], s.sequences
     before, after = sequences[slot].previous, sequences[slot].next
     if before == NONE:
         queue.first = after
@@ -101,24 +118,3 @@ def leave(s: State, r: int, slot: int) -> None:
         queue.last = before
     else:
         sequences[after].previous = before
-    s.replicas[r].waiting -= 1
-
-
-@compiled
-def _insert(s: State, r: int, slot: int, after: int) -> None:
-    sequences = s.sequences
-    sequence = sequences[slot]
-    queue = s.queues[r, sequence.rank]
-    before = queue.first if after == NONE else sequences[after].next
-    sequence.place = WAITING
-    sequence.previous = after
-    sequence.next = before
-    if after == NONE:
-        queue.first = slot
-    else:
-        sequences[after].next = slot
-    if before == NONE:
-        queue.last = slot
-    else:
-        sequences[before].previous = slot
-    s.replicas[r].waiting += 1
