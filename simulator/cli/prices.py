@@ -14,7 +14,7 @@ from simulator.cli.options import AsJson
 from simulator.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
-    from simulator.cost.prices import Entry, PriceBook
+    from simulator.cost.prices import Entry, LongPrompts, PriceBook
 
 prices = typer.Typer(
     help="The price book: list it, look at entries with their sources, compare two.", no_args_is_help=True
@@ -110,7 +110,9 @@ def show(
     for key, entry in shown.items():
         grid = Table(title=key, title_justify="left", show_header=False)
         for name, value in {**_plain(entry), **_derived(entry)}.items():
-            grid.add_row(name, str(value))
+            parts = value if isinstance(value, dict) else {"": value}
+            for part, price in parts.items():
+                grid.add_row(f"{name} {part}".strip(), str(price))
         console.print(grid)
 
 
@@ -169,8 +171,9 @@ def _name(book: PriceBook) -> dict[str, str]:
     return {"id": book.id, "date": str(book.date), "sha256": book.sha256}
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: Entry | LongPrompts) -> dict[str, Any]:
     """What is set of an entry, prices as text with their unit."""
+    from simulator.cost.prices import LongPrompts
     from simulator.units import TokenPrice
 
     plain: dict[str, Any] = {}
@@ -180,6 +183,8 @@ def _plain(entry: Entry) -> dict[str, Any]:
             continue
         if isinstance(value, TokenPrice):
             plain[name] = str(value)
+        elif isinstance(value, LongPrompts):
+            plain[name] = _plain(value)
         elif name in {"instance_hour", "unit_hour"}:
             plain[name] = f"{value} USD/h"
         else:

@@ -8,37 +8,50 @@ from decimal import Decimal
 
 from simulator.cost import tco
 from simulator.cost.lines import BillLine, total
-from simulator.cost.prices import PriceBook
+from simulator.cost.prices import PriceBook, Rates
 from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned
-from simulator.units import TokenPrice
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRates:
-    """What one API charges for each kind of token, and who says so."""
+    """What one API charges for each kind of token, and who says so.
 
-    prompt: TokenPrice
-    cached_prompt: TokenPrice
-    output: TokenPrice
+    Attributes:
+        usual: For most requests.
+        long: For whole requests of more prompt tokens than `above_tokens`; None where they cost no more.
+        above_tokens: Where long prompts begin; None without `long`.
+        source: Who says so.
+    """
+
+    usual: Rates
+    long: Rates | None
+    above_tokens: int | None
     source: str
 
 
 def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
     """Contract prices where the scenario gives them, else the price book's for this kind of deployment.
 
+    Long prompts cost the standard price of long prompts where their price in this kind of deployment is not known.
+
     Raises:
         PriceNotFound: The book does not know the model, or no price for its kind of deployment.
     """
     if api.prices is not None:
-        cached = api.prices.cached_prompt or api.prices.prompt
-        return TokenRates(api.prices.prompt, cached, api.prices.output, api.prices.source)
-    entry = book.api(api.model)
-    rates = entry.rates(api.deployment.kind)
-    if rates is None:
-        raise PriceNotFound(f"price book {book.id} has no {api.deployment.kind} price of {api.model}; give prices")
-    return TokenRates(*rates, f"{api.model}, {entry.source}")
+        own = api.prices
+        usual = Rates(own.prompt, own.cached_prompt or own.prompt, own.cache_write or own.prompt, own.output)
+        return TokenRates(usual, None, None, own.source)
+    entry, kind = book.api(api.model), api.deployment.kind
+    kept_s = api.prompt_cache.kept if api.prompt_cache else 0.0
+    found = entry.rates(kind, kept_s=kept_s)
+    if found is None:
+        raise PriceNotFound(f"price book {book.id} has no {kind} price of {api.model}; give prices")
+    long = entry.long_prompts
+    dearer = None if long is None else long.rates(kind, kept_s=kept_s) or long.rates("standard", kept_s=kept_s)
+    above = None if long is None else long.above_tokens
+    return TokenRates(found, dearer, above, f"{api.model}, {entry.source}")
 
 
 def unit_price(deployment: Provisioned, model: str, book: PriceBook) -> tuple[Decimal, str]:
@@ -61,7 +74,7 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
     if isinstance(api.deployment, Provisioned):
         yield _unit_line(api.deployment, api.model, book, month_hours)
         return
-    rates = token_rates(api, book)
+    rates, source = (found := token_rates(api, book)).usual, found.source
     cached = use.cached_prompt_tokens
     scale = tco.exact(month_hours) / tco.exact(hours)
     lines = []
@@ -71,7 +84,7 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
         ("api_output", "API, output tokens", use.output_tokens, rates.output),
     ):
         usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
-        basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {rates.source}"
+        basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {source}"
         lines.append(BillLine(key, label, usd, basis))
     yield from lines
     if api.costs.prompt_iteration > 1.0:

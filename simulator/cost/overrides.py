@@ -61,10 +61,12 @@ def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:
         except ValidationError as error:
             allowed = ", ".join(name for name in model.model_fields if name != "litellm_row")
             for fault in error.errors():
-                field, message = str(fault["loc"][0]), fault["msg"].removeprefix("Value error, ")
-                message = f"{changes[field]!r}: {message}" if field in changes else message
+                (field, *inner), message = map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")
+                message = f"{changes[field]!r}: {message}" if field in changes and not inner else message
                 unknown = fault["type"] == "extra_forbidden"
-                faults.append(((key, field), f"unknown field; expected one of {allowed}" if unknown else message))
+                faults.append(
+                    ((key, field, *inner), f"unknown field; expected one of {allowed}" if unknown else message)
+                )
     return faults
 
 

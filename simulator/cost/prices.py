@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
@@ -26,6 +27,8 @@ Basis = Literal["list", "quote", "marketplace", "memory"]
 Day = Annotated[datetime.date, Field(strict=False)]
 
 STALE_AFTER_DAYS: Final = 90
+#: Providers keep what is written to their caches for five to ten minutes unless they are asked, and paid, for an hour.
+_SHORT_TERM_S: Final = 600.0
 #: What the entries that bills are made of are kept under.
 PRICED_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
 
@@ -45,7 +48,85 @@ class _Sourced(Config):
         return on - self.captured_on > datetime.timedelta(days=after_days)
 
 
-class ApiPrice(_Sourced):
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one kind of deployment charges for each kind of token."""
+
+    prompt: TokenPrice
+    cached_prompt: TokenPrice
+    cache_write: TokenPrice
+    output: TokenPrice
+
+
+class _TokenPrices(Config):
+    """Prices of each kind of token in each kind of deployment, where they are known.
+
+    Where a kind of deployment has no price of its own for reading from or writing to the provider's cache, such tokens
+    cost its prompt price.
+    """
+
+    prompt: TokenRate
+    """Price of prompt tokens that are neither read from the provider's cache nor written to it."""
+    cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the provider's cache."""
+    cache_write: TokenRate | None = None
+    """Whole price of prompt tokens that are written to the provider's cache, the prompt price included; absent where
+    writing costs nothing more."""
+    cache_write_hour: TokenRate | None = None
+    """The same where they are asked to be kept for an hour."""
+    output: TokenRate
+    """Price of output tokens."""
+    batch_prompt: TokenRate | None = None
+    """Price of prompt tokens in an asynchronous batch."""
+    batch_cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the cache in an asynchronous batch."""
+    batch_cache_write: TokenRate | None = None
+    """Price of prompt tokens written to the cache in an asynchronous batch."""
+    batch_output: TokenRate | None = None
+    """Price of output tokens in an asynchronous batch."""
+    priority_prompt: TokenRate | None = None
+    """Price of prompt tokens under priority processing."""
+    priority_cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the cache under priority processing."""
+    priority_cache_write: TokenRate | None = None
+    """Price of prompt tokens written to the cache under priority processing."""
+    priority_output: TokenRate | None = None
+    """Price of output tokens under priority processing."""
+    flex_prompt: TokenRate | None = None
+    """Price of prompt tokens under flex processing."""
+    flex_cached_prompt: TokenRate | None = None
+    """Price of prompt tokens read from the cache under flex processing."""
+    flex_cache_write: TokenRate | None = None
+    """Price of prompt tokens written to the cache under flex processing."""
+    flex_output: TokenRate | None = None
+    """Price of output tokens under flex processing."""
+
+    def rates(self, deployment: str, *, kept_s: float = 0.0) -> Rates | None:
+        """Prices in a kind of deployment; None where none are known.
+
+        Args:
+            deployment: Its kind.
+            kept_s: How long the provider is asked to keep what is written to its cache.
+        """
+        if deployment not in ("standard", "batch", "priority", "flex"):
+            return None
+        before = "" if deployment == "standard" else f"{deployment}_"
+        prompt, cached, write, output = (
+            getattr(self, before + name) for name in ("prompt", "cached_prompt", "cache_write", "output")
+        )
+        if not before and kept_s > _SHORT_TERM_S:
+            write = self.cache_write_hour or write
+        return Rates(prompt, cached or prompt, write or prompt, output) if prompt and output else None
+
+
+class LongPrompts(_TokenPrices):
+    """What whole requests cost whose prompts are long."""
+
+    above_tokens: Literal[100_000, 128_000, 200_000, 256_000, 272_000, 512_000]
+    """A request of more prompt tokens than these, cached ones included, is charged so from its first token."""
+
+
+class ApiPrice(_Sourced, _TokenPrices):
     """Token prices of one model in one kind of deployment."""
 
     model: str
@@ -54,46 +135,14 @@ class ApiPrice(_Sourced):
     """Where the provider may process a request; `direct` is the maker's own API."""
     litellm_row: str = ""
     """Row of litellm's table that the token prices are generated from; empty where they are kept by hand."""
-    prompt: TokenRate
-    """Price of prompt tokens that are not cached."""
-    cached_prompt: TokenRate | None = None
-    """Price of prompt tokens read from the provider's cache; the prompt price where absent."""
-    output: TokenRate
-    """Price of output tokens."""
-    batch_prompt: TokenRate | None = None
-    """Price of prompt tokens in an asynchronous batch."""
-    batch_output: TokenRate | None = None
-    """Price of output tokens in an asynchronous batch."""
-    priority_prompt: TokenRate | None = None
-    """Price of prompt tokens under priority processing."""
-    priority_output: TokenRate | None = None
-    """Price of output tokens under priority processing."""
-    flex_prompt: TokenRate | None = None
-    """Price of prompt tokens under flex processing."""
-    flex_cached_prompt: TokenRate | None = None
-    """Price of cached prompt tokens under flex processing; its prompt price where absent."""
-    flex_output: TokenRate | None = None
-    """Price of output tokens under flex processing."""
+    long_prompts: LongPrompts | None = None
+    """Prices of requests with long prompts; those of all others where absent."""
     retires_on: Day | None = None
     """First day on which the model no longer answers."""
     retirement_source: str = ""
     """Who says so."""
     successor: str = ""
     """What its provider names in its place: a key of the book, or the model's name; empty where it names none."""
-
-    def rates(self, deployment: str) -> tuple[TokenPrice, TokenPrice, TokenPrice] | None:
-        """Prices of prompt, cached prompt and output tokens in a kind of deployment; None where none are known.
-
-        Cached prompt tokens cost as much as others where no price for them is known.
-        """
-        found = {
-            "standard": (self.prompt, self.cached_prompt or self.prompt, self.output),
-            "batch": (self.batch_prompt, self.batch_prompt, self.batch_output),
-            "priority": (self.priority_prompt, self.priority_prompt, self.priority_output),
-            "flex": (self.flex_prompt, self.flex_cached_prompt or self.flex_prompt, self.flex_output),
-        }
-        prompt, cached, output = found.get(deployment, (None, None, None))
-        return (prompt, cached, output) if prompt and cached and output else None
 
     def blended(self, prompt_parts: int, output_parts: int) -> TokenPrice:
         """Mean price of a token in this mix of uncached prompt and output.

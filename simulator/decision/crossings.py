@@ -69,7 +69,7 @@ def crossings(
             if not metered.paid_by_the_token:
                 # Paid by the hour: its tokens have no price that volume could undercut.
                 continue
-            rates = token_rates(metered, book)
+            rates = token_rates(metered, book).usual
             price = _blended(rates.prompt, rates.output, api.tokens)
             entry = book.api_prices.get(metered.model)
             same = serves_same_model(scenario.hosting_patterns[cluster.name], metered.model)

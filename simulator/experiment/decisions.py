@@ -56,5 +56,5 @@ def decision_results(pattern: HostingPattern, runs: Sequence[RunSummary], book: 
 def _estimated_usd(made: Decided, rates: TokenRates | None) -> float:
     if rates is None:
         return 0.0
-    prompt, output = rates.prompt.usd_per_million, rates.output.usd_per_million
+    prompt, output = rates.usual.prompt.usd_per_million, rates.usual.output.usd_per_million
     return (made.prompt_tokens * float(prompt) + made.expected_output_tokens * float(output)) / 1e6

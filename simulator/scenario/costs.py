@@ -35,6 +35,8 @@ class TokenPrices(Config):
     """Price of prompt tokens."""
     cached_prompt: TokenRate | None = None
     """Price of prompt tokens read from the provider's cache; the prompt price when absent."""
+    cache_write: TokenRate | None = None
+    """Whole price of prompt tokens that are written to that cache; the prompt price when absent."""
     output: TokenRate
     """Price of output tokens."""
     source: str = "scenario"
@@ -240,5 +242,5 @@ class Prices(Config):
     """Yearly rate at which later savings of a purchase count less (assumed)."""
     patients: PositiveInt | None = None
     """Patients of the organisation, to show what each costs."""
-    overrides: dict[str, dict[str, str | int]] = Field(default_factory=dict)
+    overrides: dict[str, dict[str, str | int | dict[str, str | int]]] = Field(default_factory=dict)
     """Entries of the price book that are other for you: by key, the fields that change and your source."""

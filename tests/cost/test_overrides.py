@@ -88,7 +88,7 @@ def test_every_slip_is_reported_where_it_stands(tmp_path, capsys):
     ]
     assert f"scenario.yaml:{first}: " in err
     assert "did you mean bedrock/llama-3.3-70b" in err
-    assert "unknown field; expected one of basis" in err
+    assert "unknown field; expected one of prompt" in err
     assert "'1 USD': expected an amount such as '10 USD/1M tokens'" in err
 
 

@@ -45,7 +45,8 @@ def theirs(key, context=None, tokens=1000):
 
 
 def ours(entry):
-    return tuple(price.usd_per_million for price in entry.rates("standard"))
+    rates = entry.rates("standard")
+    return tuple(price.usd_per_million for price in (rates.prompt, rates.cached_prompt, rates.output))
 
 
 @pytest.mark.parametrize("key", [key for key in BOOK.api_prices if key not in ABSENT])
