@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 from pydantic import ValidationError
 
-from simulator.cost.prices import PriceBook, load_price_book, price_book_ids
+from simulator.cost.prices import PriceBook, Rates, load_price_book, price_book_ids
 from simulator.errors import PriceNotFound
 from simulator.units import TokenPrice
 
@@ -138,6 +138,6 @@ def test_flex_has_prices_of_its_own_and_cached_tokens_cost_no_more_than_others_d
     one, four, quarter = map(TokenPrice.per_million, ("1", "4", "0.25"))
     entry = book.api("azure/gpt-4.1").model_copy(update={"flex_cached_prompt": None})
     flex = entry.model_copy(update={"flex_prompt": one, "flex_output": four})
-    assert flex.rates("flex") == (one, one, four)
-    assert flex.model_copy(update={"flex_cached_prompt": quarter}).rates("flex") == (one, quarter, four)
+    assert flex.rates("flex") == Rates(one, one, one, four)
+    assert flex.model_copy(update={"flex_cached_prompt": quarter}).rates("flex") == Rates(one, quarter, one, four)
     assert entry.model_copy(update={"flex_prompt": None, "flex_output": four}).rates("flex") is None
