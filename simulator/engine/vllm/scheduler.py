@@ -2,7 +2,7 @@
 
 The rules are those of vLLM 0.33 (`v1/core/sched/scheduler.py`): running sequences first, in order of admission;
 then waiting ones while the token budget, `max_num_seqs` and the KV blocks allow, stopping at the first that does
-not fit; preemption by recomputation when a running sequence finds no block (`competition`).
+not fit; preemption by recomputation when a running sequence finds no block (`preemption`).
 
 What makes a month affordable is that a run of steps between two changes costs the same as one step, whatever its
 length and batch (`decoding`). `simulator.engine.vllm.stepwise` states the same rules step by step and must agree.
@@ -14,10 +14,10 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from simulator.engine.vllm import waiting
-from simulator.engine.vllm.competition import advance_in_order
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended, steps_within
 from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
+from simulator.engine.vllm.preemption import advance_in_order
 from simulator.engine.vllm.running import (
     chunk_tokens,
     computed_tokens,
