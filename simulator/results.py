@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.metrics import QUANTILES
+from simulator.analysis.waits import QUANTILES
 from simulator.compliance.check import assess
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends

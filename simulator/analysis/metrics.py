@@ -9,9 +9,10 @@ import numpy as np
 
 from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
-from simulator.analysis.sample import Sample
+from simulator.analysis.limits import LimitCounts
 from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
+from simulator.analysis.waits import Waits
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.workload.work import Work
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from simulator.scenario.workloads import Objectives
 
 Saturation = Literal["stable", "backlogged", "overloaded"]
-
-QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
-METRICS = ("ttft_s", "itl_s", "e2e_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Group:
         goodput: Share of the arrivals within every limit at once; None without objectives.
         target_share: Share the objectives ask for; None without objectives.
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
+        limits: How each limit of the objectives was kept; none without objectives.
 
     A request that did not complete is within no limit.
     """
@@ -61,6 +60,7 @@ class Group:
     goodput: float | None = None
     target_share: float | None = None
     failed_over_tokens: dict[str, int] = field(default_factory=dict)
+    limits: list[LimitCounts] = field(default_factory=list)
 
     @property
     def arrived(self) -> int:
@@ -151,8 +151,8 @@ class Summariser:
         """
         self._workloads, self._backends = workloads, backends
         self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
-        self._waits = [_Waits(objectives.get(name)) for name in workloads]
-        self._all_waits = _Waits(None)
+        self._waits = [Waits(objectives.get(name), warm_up_s, horizon_s) for name in workloads]
+        self._all_waits = Waits(None, warm_up_s, horizon_s)
         none: Any = np.zeros(0, np.int64)
         no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
         self._early = self._counted = self._tally(*no_requests)
@@ -184,6 +184,8 @@ class Summariser:
         for number, waits in enumerate(self._waits):
             members = workload == number
             waits.add({metric: values[members] for metric, values in latency.items()})
+            if waits.judges:
+                waits.judge(table, log, table.workload == number)
 
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
@@ -261,43 +263,7 @@ def summarise(
     return summariser.finish(record)
 
 
-class _Waits:
-    """How long the completed requests of a group took, and how many of them were within its objectives."""
-
-    def __init__(self, objectives: Objectives | None) -> None:
-        self.objectives = objectives
-        limits = () if objectives is None else (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
-        self._limits = {metric: limit_s for metric, limit_s in limits if limit_s is not None}
-        self._samples = {metric: Sample() for metric in METRICS}
-        # Within each limit, and within all of them.
-        self._within = np.zeros(len(self._limits) + 1, np.int64)
-
-    def add(self, latency: dict[str, NDArray[np.float64]]) -> None:
-        """Take the latencies of the next requests, as `_latencies` gives them."""
-        for metric, values in latency.items():
-            self._samples[metric].add(values[~np.isnan(values)])
-        if self._limits:
-            within = [latency[metric] <= limit_s for metric, limit_s in self._limits.items()]
-            self._within += [int(met.sum()) for met in (*within, np.all(within, axis=0))]
-
-    def latency(self) -> dict[str, dict[str, float]]:
-        """By metric, mean and quantiles in seconds; empty without a value."""
-        return {
-            metric: {"mean": sample.mean} | dict(zip(QUANTILES, sample.quantiles([*QUANTILES.values()]), strict=True))
-            if sample.count
-            else {}
-            for metric, sample in self._samples.items()
-        }
-
-    def shares(self, arrived: int) -> tuple[float, float] | tuple[None, None]:
-        """Shares of the arrivals within the hardest limit and within all; None without a limit or an arrival."""
-        if not (self._limits and arrived):
-            return None, None
-        *each, all_of_them = self._within
-        return int(min(each)) / arrived, int(all_of_them) / arrived
-
-
-def _group(counted: Tally, waits: _Waits) -> Group:
+def _group(counted: Tally, waits: Waits) -> Group:
     completed, given_up = counted.of(OUTCOME, Outcome.COMPLETED), counted.of(OUTCOME, *GIVEN_UP)
     share, goodput = waits.shares(int(counted.requests.sum()))
     return Group(
@@ -312,6 +278,7 @@ def _group(counted: Tally, waits: _Waits) -> Group:
         share_met=share,
         goodput=goodput,
         target_share=None if waits.objectives is None else waits.objectives.share,
+        limits=waits.limits,
     )
 
 

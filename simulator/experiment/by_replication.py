@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.analysis.metrics import METRICS
+from simulator.analysis.waits import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

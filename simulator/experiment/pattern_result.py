@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.metrics import METRICS, QUANTILES, Group
+from simulator.analysis.metrics import Group
 from simulator.analysis.output_analysis import estimate
+from simulator.analysis.waits import METRICS, QUANTILES
 from simulator.cost.allocation import allocate
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
 from simulator.cost.tco import exact, usd_per_million

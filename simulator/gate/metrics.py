@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-from simulator.analysis.metrics import METRICS as LATENCIES
-from simulator.analysis.metrics import QUANTILES
+from simulator.analysis.waits import METRICS as LATENCIES
+from simulator.analysis.waits import QUANTILES
 from simulator.decision.words import usd
 from simulator.gate.result_file import PatternFigures
 

@@ -1,0 +1,147 @@
+"""Intervals of shares: against tables, against other ways to say the same, and how often they hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from simulator.analysis.share import ShareSample
+
+LEVELS = st.sampled_from([0.9, 0.95, 0.99])
+
+
+def even(requests, missed, replications=1, blocks=1):
+    """The same in every block of every replication."""
+    judged = np.full((replications, blocks), requests, np.int64)
+    return ShareSample(judged, judged - missed)
+
+
+@given(requests=st.integers(2, 400), missed=st.integers(0, 400), level=LEVELS)
+def test_with_very_many_blocks_all_alike_it_is_the_interval_of_clopper_and_pearson(requests, missed, level):
+    missed = min(missed, requests)
+    sample = even(requests, missed, replications=2, blocks=5000)
+    exact = binomtest(sample.requests - 10_000 * missed, sample.requests).proportion_ci(level, method="exact")
+    assert sample.interval(level) == pytest.approx((exact.low, exact.high), abs=2e-5)
+
+
+def test_of_no_request_nothing_is_known():
+    nothing = even(0, 0, replications=3, blocks=4)
+    assert nothing.interval(0.95) == (0.0, 1.0)
+    assert nothing.replications_to_tell(0.99, 0.95) is None
+
+
+counts = st.integers(1, 6).flatmap(
+    lambda runs: st.integers(1, 8).flatmap(
+        lambda blocks: st.lists(
+            st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=runs * blocks, max_size=runs * blocks
+        ).map(lambda rows: (runs, blocks, rows))
+    )
+)
+
+
+@given(given=counts, level=LEVELS)
+def test_it_holds_the_share_and_grows_with_the_level(given, level):
+    runs, blocks, rows = given
+    judged = np.array([max(row) for row in rows], np.int64).reshape(runs, blocks)
+    sample = ShareSample(judged, np.array([min(row) for row in rows], np.int64).reshape(runs, blocks))
+    low, high = sample.interval(level)
+    if not sample.requests:
+        return
+    assert 0.0 <= low <= sample.share <= high <= 1.0
+    wider = sample.interval(0.999)
+    assert wider[0] <= low + 1e-12
+    assert high <= wider[1] + 1e-12
+    # Never narrower than that of independent requests, by the same formula for as many of them.
+    met = int(sample.met.sum())
+    exact = binomtest(met, sample.requests).proportion_ci(level, method="exact")
+    assert low <= exact.low + 1e-9
+    assert high >= exact.high - 1e-9
+
+
+def test_one_burst_counts_as_one_event():
+    """Forty late requests spread out, or all in one day of one replication: as many, but not as sure."""
+    judged = np.full((4, 10), 100, np.int64)
+    spread, burst = judged - 1, judged.copy()
+    burst[0, 0] -= 40
+    alone, together = ShareSample(judged, spread).interval(0.95), ShareSample(judged, burst).interval(0.95)
+    assert ShareSample(judged, burst).share == ShareSample(judged, spread).share == 0.99
+    assert together[1] - together[0] > 3.0 * (alone[1] - alone[0])
+
+
+def test_replications_that_differ_as_wholes_are_told_apart_by_nothing_but_their_number():
+    """Each replication alike within: between them, a few figures are all there is."""
+    judged = np.full((4, 20), 500, np.int64)
+    met = judged - np.array([[0], [0], [1], [19]])
+    low, high = ShareSample(judged, met).interval(0.95)
+    share = met.sum() / judged.sum()
+    student = 3.182 * np.std((met.sum(axis=1) / judged.sum(axis=1)), ddof=1) / 2.0
+    assert high - low > student
+    assert low < share - 0.6 * student
+
+
+@given(missed=st.integers(0, 30), target=st.sampled_from([0.95, 0.99]))
+def test_so_many_replications_tell_and_one_fewer_does_not(missed, target):
+    sample = even(200, missed, replications=4, blocks=8)
+    wanted = sample.replications_to_tell(target, 0.99)
+    if wanted is None:
+        assert sample.share == pytest.approx(target, abs=3e-4)
+        return
+
+    def tells(count):
+        low, high = even(200, missed, replications=count, blocks=8).interval(0.99)
+        return low >= target or high < target
+
+    assert tells(max(wanted, 4))
+    assert wanted <= 4 or not tells(wanted - 1)
+
+
+# One day in seven may be bad, a whole replication may be, or nothing is.
+def independent(rng, share, runs, blocks):
+    return np.full((runs, blocks), share)
+
+
+def bad_days(rng, share, runs, blocks):
+    return 1.0 - np.minimum(1.0, (1.0 - share) * rng.gamma(0.5, 2.0, (runs, blocks)))
+
+
+def bad_weeks(rng, share, runs, blocks):
+    return 1.0 - np.minimum(1.0, (1.0 - share) * rng.gamma(2.0, 0.5, (runs, 1)) * np.ones(blocks))
+
+
+def coverage(kind, share, runs, blocks, requests, level, trials, seed=1):
+    """How often the interval holds the truth, and how often it lies above and below it."""
+    rng = np.random.default_rng(seed)
+    held = above = below = 0
+    for _ in range(trials):
+        judged = rng.poisson(requests, (runs, blocks))
+        met = rng.binomial(judged, kind(rng, share, runs, blocks))
+        low, high = ShareSample(judged, met).interval(level)
+        held += low <= share <= high
+        above += low > share
+        below += high < share
+    return held / trials, above / trials, below / trials
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs", "requests", "share"),
+    [(independent, 1, 300, 0.99), (independent, 4, 260, 0.99), (bad_days, 8, 260, 0.98), (bad_weeks, 8, 260, 0.98)],
+)
+def test_an_interval_of_95_per_cent_holds_the_truth_as_often(kind, runs, requests, share):
+    held, _, _ = coverage(kind, share, runs, 7, requests, 0.95, trials=400)
+    assert held > 0.915  # three standard errors below 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [independent, bad_days, bad_weeks])
+@pytest.mark.parametrize(
+    ("runs", "blocks", "requests", "share"),
+    [(2, 8, 300, 0.99), (4, 8, 260, 0.99), (4, 8, 4, 0.99), (4, 28, 900, 0.99), (8, 8, 260, 0.98), (20, 8, 30, 0.95)],
+)
+def test_coverage_in_many_settings(kind, runs, blocks, requests, share):
+    """Whole weeks that are bad, seen twice, are the one thing that two of them cannot show."""
+    held, above, below = coverage(kind, share, runs, blocks, requests, 0.95, trials=2000)
+    print(f"{kind.__name__} {runs} x {blocks} x {requests}, {share}: {held:.3f}, above {above:.3f}, below {below:.3f}")
+    assert held > (0.80 if kind is bad_weeks and runs == 2 else 0.92)
