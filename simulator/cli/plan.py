@@ -177,7 +177,8 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
             for one in found.simulated
         ]
         best = found.best.label if found.best else None
-        document = {"schema_version": 1, "best": best, "simulated": rows, "not_simulated": found.refused}
+        head = {"schema_version": 1, "best": best, "simulated": rows}
+        document = head | {"not_simulated": found.refused, "warnings": found.warnings}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     from rich.console import Console
@@ -200,5 +201,7 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
         by_reason.setdefault(reason, []).append(label)
     for reason, labels in by_reason.items():
         console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
+    for warning in found.warnings:
+        console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
     choice = "nothing meets every objective" if found.best is None else f"the choice: {found.best.label}"
     typer.echo(f"{choice}; {found.simulations} simulated; * nothing cheaper is faster")

@@ -132,13 +132,10 @@ def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:
     whole = frame[frame["workload"] == "all"]
     keys = ["configuration", *paths, "pattern"]
     wide = whole.pivot_table(index=keys, columns="metric", values="value", sort=False).reset_index()
-    names = [
-        name
-        for name in ("objectives_met", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")
-        if name in wide
-    ]
-    order = [name for name in ("objectives_met", "monthly_cost_usd") if name in wide]
-    ordered = wide.sort_values(order, ascending=[name != "objectives_met" for name in order]) if order else wide
+    columns = ("objectives_met", "available", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")
+    names = [name for name in columns if name in wide and not (name == "available" and wide[name].all())]
+    order = [name for name in ("available", "objectives_met", "monthly_cost_usd") if name in wide]
+    ordered = wide.sort_values(order, ascending=[name == "monthly_cost_usd" for name in order]) if order else wide
     most = 12
     grid = Table(*(path.removeprefix("hosting_patterns.") for path in paths), "pattern")
     for name in names:
@@ -148,5 +145,8 @@ def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:
         grid.add_row(*(str(row[path]) for path in paths), str(row["pattern"]), *figures)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(grid)
+    noted = whole[(whole["metric"] == "available") & whole["note"].notna()]
+    for note in noted["note"].unique():
+        console.print(f"Take care: {note}", style="yellow", markup=False, highlight=False)
     more = f"the cheapest {most} of {len(ordered)}; " if len(ordered) > most else ""
     typer.echo(f"{more}all figures in {target / 'sweep.parquet'}, drawn in {target / 'sweep.html'}")

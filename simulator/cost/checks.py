@@ -36,9 +36,8 @@ def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, st
 def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[tuple[str, str]]:
     """Prices that deserve doubt on that day, such as a run's last: key within the pattern and message.
 
-    A price is doubtful when it is old or recalled from memory, a model when it has retired (whatever contract
-    prices it), an offer when its GPU is not the cluster's or its price is discounted twice. Names the book does not
-    have are left to `price_faults`.
+    A price is doubtful when it is old or recalled from memory, an offer when its GPU is not the cluster's or its price
+    is discounted twice. Names the book does not have are left to `price_faults`.
     """
     warnings: list[tuple[str, str]] = []
     for key, rental, cluster in _offers(pattern):
@@ -51,12 +50,9 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
         if offer.kind in {"reserved", "spot"} and (rental.commitment or rental.spot):
             warnings.append((key, f"the price is already a {offer.kind} one, and is discounted again"))
     for key, api in _apis(pattern):
-        entry = book.api_prices.get(api.model)
         priced_by = _priced_by(api, book)
         if priced_by is not None:
             warnings += [(key, doubt) for doubt in _price_doubts(priced_by, on)]
-        if entry is not None and entry.retired(on):
-            warnings.append((key, f"{api.model} retires on {entry.retires_on}: {entry.retirement_source}"))
     return warnings
 
 

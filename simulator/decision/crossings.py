@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cost.api_lines import token_rates
 from simulator.decision.break_even import NoBreakEven, blended_price, break_even
+from simulator.decision.retirement import judged_until
 from simulator.decision.screening import cost_of
 from simulator.decision.words import percent
 
@@ -33,7 +34,7 @@ class Crossing:
         within_capacity: Whether the cluster could serve that volume.
         capacity_share: The volume as a share of what the cluster could serve: the utilisation at which it breaks even.
         same_model: Whether both serve the same open model; otherwise they may differ in quality.
-        available: Whether the model still answers, as of the price book.
+        available: Whether the model answers until the last simulated day.
         text: The same in words.
     """
 
@@ -73,7 +74,7 @@ def crossings(
             price = _blended(rates.prompt, rates.output, api.tokens)
             entry = book.api_prices.get(metered.model)
             same = serves_same_model(scenario.hosting_patterns[cluster.name], metered.model)
-            gone = entry is not None and entry.retired(book.date)
+            gone = entry is not None and entry.retired(judged_until(scenario, book))
             found.append(_crossing(cluster, api.name, price, capacity[cluster.name], same_model=same, gone=gone))
     return found
 
@@ -89,7 +90,7 @@ def crossings_by_model(
         for key, entry in book.api_prices.items():
             price = _blended(entry.prompt, entry.output, cluster.tokens)
             same = serves_same_model(scenario.hosting_patterns[cluster.name], key)
-            gone = entry.retired(book.date)
+            gone = entry.retired(judged_until(scenario, book))
             found.append(_crossing(cluster, key, price, capacity[cluster.name], same_model=same, gone=gone))
     return sorted(found, key=lambda row: (row.cluster, -row.usd_per_million_tokens, row.api))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.decision.retirement import unavailable
 from simulator.decision.rules import STAFFING
 from simulator.decision.words import kept_share, usd
 from simulator.scenario.rules import shipped_tables
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
-    from simulator.scenario.patterns import HostingPattern
-    from simulator.scenario.rules import shipped_tables
     from simulator.scenario.schema import Scenario
-from simulator.scenario.team import Team
+    from simulator.scenario.team import Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         "feasibility": lambda result: _refusal(result, "feasibility"),
         "compliance": lambda result: _refusal(result, "compliance"),
         # A model that is gone stays in the comparison, but nobody can choose it.
-        "availability": lambda result: _retired(patterns[result.name], book),
+        "availability": lambda result: unavailable(scenario, patterns[result.name], book),
         "staffing": lambda result: unready(scenario.constraints.team, result.kind),
         "objectives": missed,
         "budget": lambda result: _over(result, budget),
@@ -143,13 +142,6 @@ def unready(team: Team | None, kind: str) -> str | None:
 def _refusal(result: PatternResult, rule: str) -> str | None:
     """Why a pattern was not simulated, if this rule forbade it."""
     return "; ".join(result.infeasible_reasons) or None if (result.infeasible_by or "feasibility") == rule else None
-
-
-def _retired(pattern: HostingPattern, book: PriceBook) -> str | None:
-    """Why an API of a pattern cannot be had any more, as of the price book."""
-    entries = {api.model: book.api_prices.get(api.model) for api in pattern.metered.values()}
-    gone = [(model, entry.retires_on) for model, entry in entries.items() if entry and entry.retired(book.date)]
-    return "; ".join(f"{model} was shut down on {day}" for model, day in gone) or None
 
 
 def _over(result: PatternResult, budget: Decimal | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.decision.crossings import crossings, crossings_by_model, headline
 from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.purchase import cash_flows
+from simulator.decision.retirement import retirements
 from simulator.decision.rules import advice, contradictions
 from simulator.decision.screening import cost_of, screen
 from simulator.decision.words import percent, usd
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.crossings import Crossing
     from simulator.decision.purchase import CashFlow
+    from simulator.decision.retirement import Retirement
     from simulator.decision.rules import Advice, Contradiction
     from simulator.decision.screening import Screening
     from simulator.decision.tornado import Tornado
@@ -49,6 +51,7 @@ class Decision:
         rule_tables: What rules of thumb say, and whether the verdict agrees.
         rule_contradictions: Where those contradict themselves and each other.
         not_assessed: What the rules could not look at, for want of facts.
+        retirements: Models that stop answering within the horizon or three years of it, by pattern.
         cost_curve: Cost against volume.
         tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
         confidence: In how many replications, and at how many plausible prices, it is the choice.
@@ -69,6 +72,7 @@ class Decision:
     rule_tables: list[Advice] = field(default_factory=list)
     rule_contradictions: list[Contradiction] = field(default_factory=list)
     not_assessed: list[str] = field(default_factory=list)
+    retirements: list[Retirement] = field(default_factory=list)
     cost_curve: CostCurve | None = None
     tornado: Tornado | None = None
     confidence: Confidence | None = None
@@ -104,10 +108,11 @@ def decide(
     simulated = next((result for result in [*ranked, *results] if result.tokens is not None), None)
     site = site_measures(scenario, simulated, _payback(bought))
     kind = ranked[0].kind if ranked else None
+    going = retirements(scenario, [result.name for result in results], book)
     return Decision(
         recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
-        reasons=[*_why(scenario, ranked), *map(str, found.out)],
+        reasons=[*_dated(_why(scenario, ranked), found.winner, going), *map(str, found.out)],
         break_even_tokens_per_month=first.tokens_per_month if first and first.within_capacity else None,
         payback_months=_payback(bought),
         rules_fired=rules,
@@ -120,6 +125,7 @@ def decide(
         rule_tables=advice(tables, site, workload_measures(scenario, simulated), kind),
         rule_contradictions=contradictions(tables, site),
         not_assessed=_not_assessed(scenario),
+        retirements=going,
     )
 
 
@@ -148,6 +154,12 @@ def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:
             f"{best.name} serves {' and '.join(ours)}, {other.name} {' and '.join(theirs)}: compare quality too"
         )
     return reasons
+
+
+def _dated(reasons: list[str], winner: str | None, going: Sequence[Retirement]) -> list[str]:
+    """The verdict with the day on which what it chooses is gone."""
+    soon = [one.clause for one in going if one.pattern == winner]
+    return ["; ".join([reasons[0], *soon]), *reasons[1:]]
 
 
 def _half_width(result: PatternResult) -> float:

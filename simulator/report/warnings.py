@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
+from simulator.decision.retirement import retirements
 from simulator.performance.profile import cluster_profile, profiles_of
 
 if TYPE_CHECKING:
@@ -24,16 +25,12 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
         names: Hosting patterns it is about; all when absent.
     """
     book = scenario_book(scenario.prices)
-    last_day = scenario.horizon.end_local.date()
     today = datetime.now(tz=UTC).date()
     patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}
-    found = []
+    found = [str(one) for one in retirements(scenario, patterns, book)]
     for name, pattern in patterns.items():
-        # Prices age with the calendar on the wall; a model must live until the later of today and the horizon.
-        aged = [message for _, message in price_warnings(pattern, book, today) if "retires" not in message]
-        later = price_warnings(pattern, book, max(last_day, today))
-        retired = [message for _, message in later if "retires" in message]
-        found += [f"{name}: {message}" for message in (*retired, *aged)]
+        # Prices age with the calendar on the wall.
+        found += [f"{name}: {message}" for _, message in price_warnings(pattern, book, today)]
     for profile in profiles_of(patterns.values()):
         if profile.label != "measured":
             noted = f": {profile.notes[0]}" if profile.notes else ""

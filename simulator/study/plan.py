@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
 from simulator.cost.overrides import scenario_book
+from simulator.decision.retirement import retirements, unavailable
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
 from simulator.results import run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from simulator.cost.prices import PriceBook
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate, Series, Space
 
@@ -39,12 +41,14 @@ class Plan:
         best: The cheapest candidate that meets every objective, or None.
         simulated: Every candidate that was simulated, cheapest first.
         refused: What was refused without simulating, with the reason.
+        warnings: What deserves doubt in the answer: models that stop answering before long.
         simulations: How many candidates were simulated.
     """
 
     best: Candidate | None = None
     simulated: list[Candidate] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def simulations(self) -> int:
@@ -116,6 +120,9 @@ def plan(
                 f"costs at least {series.candidates[0].at_least_usd:,.0f} USD a month, no less than the best"
             )
     answer.simulated.sort(key=lambda one: one.cost_usd)
+    if answer.best is not None:
+        asked = _alone(scenario, answer.best.label, answer.best)
+        answer.warnings = [str(one) for one in retirements(asked, asked.hosting_patterns, scenario_book(asked.prices))]
     return answer
 
 
@@ -124,9 +131,10 @@ def _alone(scenario: Scenario, name: str, one: Candidate) -> Scenario:
     return scenario.model_copy(update={"hosting_patterns": {name: one.pattern}})
 
 
-def _barred(scenario: Scenario, name: str, one: Candidate) -> str:
-    """Why a candidate may not see the prompts; empty when it may."""
-    return "; ".join(text for _, text in refusals(_alone(scenario, name, one), name))
+def _barred(scenario: Scenario, name: str, one: Candidate, book: PriceBook) -> str:
+    """Why a candidate may not see the prompts, or cannot be had; empty when it may."""
+    gone = unavailable(scenario, one.pattern, book)
+    return "; ".join([*(text for _, text in refusals(_alone(scenario, name, one), name)), *([gone] if gone else [])])
 
 
 def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[list[Series], dict[str, str]]:
@@ -148,7 +156,7 @@ def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[lis
             made, not_made = cluster_series(name, base, space, book, month)
         refused |= not_made
         for series in made:
-            if reason := _barred(scenario, name, series.candidates[0]):
+            if reason := _barred(scenario, name, series.candidates[0], book):
                 refused[series.label] = reason
             else:
                 found.append(series)

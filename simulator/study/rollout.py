@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.overrides import scenario_book
 from simulator.decision.purchase import once_usd
+from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed_beyond_chance
 from simulator.engine.vllm.dispatch import is_compiled, prepare
 from simulator.errors import Fault, ScenarioError
@@ -154,19 +156,25 @@ def rollout(
 
 
 def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:
-    """Models that stop answering before the last month, whose price says nothing of their successor's."""
-    last = f"{months_of(scenario, plan)[-1]}-31"
-    users: dict[str, list[str]] = {}
-    for name in names:
-        for api in scenario.hosting_patterns[name].metered.values():
-            users.setdefault(api.model, []).append(name)
+    """Models that stop answering during the rollout or within three years of it."""
+    _, last = _days(months_of(scenario, plan)[-1])
     found = []
-    for model, patterns in users.items():
-        entry = book.api_prices.get(model)
-        if entry is not None and entry.retires_on is not None and entry.retires_on.isoformat() <= last:
-            says = f"{model} retires on {entry.retires_on}; from then on the price of whatever succeeds it counts"
-            found.append(f"{', '.join(patterns)}: {says}")
+    for one in retirements(scenario, names, book, last):
+        out = "; from then on the pattern is out: its successor has another price and is another model"
+        found.append(f"{one}{out if one.within_horizon else ''}")
     return found
+
+
+def _days(month: str) -> tuple[date, date]:
+    """First and last day of a calendar month such as 2027-02."""
+    first = date.fromisoformat(f"{month}-01")
+    return first, later(first, 1) - timedelta(days=1)
+
+
+def _on_offer(scenario: Scenario, name: str, one: PatternMonth, book: PriceBook, month: str) -> PatternMonth:
+    """What a pattern did in a month, unless an API of it stops answering by then."""
+    gone = shut_down(scenario.hosting_patterns[name], book, *_days(month))
+    return one if gone is None else replace(one, missed="; ".join(text for text in (gone, one.missed) if text))
 
 
 def months_of(scenario: Scenario, plan: Rollout) -> list[str]:
@@ -257,8 +265,16 @@ def _variant(
     scenario: Scenario, plan: Rollout, curve: Curve, answers: Sequence[tuple[int, dict[str, PatternMonth]]]
 ) -> Variant:
     dates = months_of(scenario, plan)
+    book = scenario_book(scenario.prices)
     months = [
-        Month(number, day, share, None if plan.users is None else share * plan.users, tokens, patterns)
+        Month(
+            number,
+            day,
+            share,
+            None if plan.users is None else share * plan.users,
+            tokens,
+            {name: _on_offer(scenario, name, one, book, day) for name, one in patterns.items()},
+        )
         for (number, share), day, (tokens, patterns) in zip(_numbered(curve), dates, answers, strict=True)
     ]
     upfront = {name: float(once_usd(scenario.hosting_patterns[name])) for name in months[0].patterns}

@@ -136,6 +136,7 @@ def _rows(results: Results, result: PatternResult) -> list[Row]:
     rows = [
         of("all", "feasible", 1.0),
         of("all", "chosen", float(results.decision.recommended == result.name)),
+        _availability(results, result.name),
         of("all", "objectives_met", float(result.objectives_met)),
         of("all", "monthly_cost_usd", cost.mean, cost.ci95),
         of("all", "usd_per_million_tokens", result.usd_per_million_tokens),
@@ -153,6 +154,13 @@ def _rows(results: Results, result: PatternResult) -> list[Row]:
         rows.append(of(name, "share_met", part.share_met))
         rows.append(of(name, "goodput", part.goodput))
     return rows
+
+
+def _availability(results: Results, name: str) -> Row:
+    """Whether every model of a pattern answers to the end of the horizon, and which ends soon."""
+    ends = [one for one in results.decision.retirements if one.pattern == name]
+    gone = any(one.within_horizon for one in ends)
+    return _row(name, "all", "available", float(not gone), note="; ".join(map(str, ends)) or None)
 
 
 def _row(

@@ -4,6 +4,7 @@ import pytest
 
 from simulator.cost.checks import price_faults, price_warnings
 from simulator.cost.prices import load_price_book
+from simulator.decision.retirement import shut_down
 from simulator.scenario.patterns import ApiPattern, HybridPattern
 
 NOW = datetime.date(2026, 11, 23)
@@ -41,9 +42,8 @@ def test_contract_prices_need_no_entry_but_do_not_revive_a_model(book):
     contract = {"prices": {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"}}
     assert price_faults(hybrid(model="ours/own", **contract), book) == []
     assert price_warnings(hybrid(model="ours/own", **contract), book, NOW) == []
-    [(key, message)] = price_warnings(hybrid(model="azure/gpt-4-turbo", **contract), book, NOW)
-    assert key == "api.model"
-    assert "retires on 2026-10-23" in message
+    gone = shut_down(hybrid(model="azure/gpt-4-turbo", **contract), book, NOW, NOW)
+    assert gone == "azure/gpt-4-turbo was shut down on 2026-10-23"
 
 
 @pytest.mark.parametrize(

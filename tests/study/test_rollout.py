@@ -182,9 +182,21 @@ def test_users_must_be_known_to_be_waited_for():
 
 def test_a_model_that_retires_on_the_way_is_named(store):
     early = rollout(scenario(**{"rollout.months": 1, "rollout.adoption": GROWS}), store=store)
-    assert early.warnings == []
-    late = rollout(scenario(**{"rollout.months": 1, "rollout.start": "2027-03"}), store=store)
-    assert late.warnings[0].startswith("api: bedrock/llama-3.3-70b retires on 2027-03-30")
+    (warning, *_) = early.warnings
+    assert warning.startswith("api: bedrock/llama-3.3-70b retires on 2027-03-30")
+    assert "the pattern is out" not in warning
+    assert all("shut down" not in (one.missed or "") for one in early.projection.months[0].patterns.values())
+    years_before = rollout(scenario(**{"rollout.months": 1, "rollout.start": "2024-02"}), store=store)
+    assert years_before.warnings == []
+    # From the month in which it goes, not before.
+    settings = {"rollout.months": 3, "rollout.start": "2027-02", "rollout.adoption": GROWS}
+    late = rollout(scenario(**settings), store=store)
+    assert "from then on the pattern is out" in late.warnings[0]
+    missed = [month.patterns["api"].missed for month in late.projection.months]
+    assert missed[0] is None
+    assert all(text.startswith("bedrock/llama-3.3-70b is shut down on 2027-03-30") for text in missed[1:])
+    stay = next(one for one in late.projection.course.strategies if one.name == "stay")
+    assert set(stay.missed_months) >= {2, 3}
 
 
 @pytest.mark.parametrize(
