@@ -37,8 +37,9 @@ class LimitCounts:
         limit_s: The limit.
         within: By interval that ends at a factor of `FACTORS`, requests whose latency over the limit lies in it; what
             lies beyond the last, or got no answer, is in none.
-        judged: By block of time, requests that arrived in it.
+        judged: By block of time, requests that arrived in it and of which it is known whether they kept the limit.
         met: By block, those of them that were within the limit.
+        undecided: Requests that are not judged: still open at the horizon, the limit not run out.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class LimitCounts:
     within: list[int]
     judged: list[int]
     met: list[int]
+    undecided: int = 0
 
 
 class LimitTally:
@@ -69,15 +71,21 @@ class LimitTally:
         self._within = np.zeros(len(FACTORS), np.int64)
         self._judged = np.zeros(self._blocks, np.int64)
         self._met = np.zeros(self._blocks, np.int64)
+        self.undecided = 0
 
     def add(self, arrival_s: NDArray[np.float64], latency_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Take the next requests and say which of them were within the limit; one without an answer took for ever."""
+        """Take the next requests and say which of them were within the limit.
+
+        One without an answer took for ever; one of which nobody knows, NaN, counts nowhere.
+        """
+        known = ~np.isnan(latency_s)
         edge = np.searchsorted(self._edges_s, latency_s)
-        self._within += np.bincount(edge, minlength=len(FACTORS) + 1)[: len(FACTORS)]
-        met = edge <= AT_LIMIT
+        self._within += np.bincount(edge[known], minlength=len(FACTORS) + 1)[: len(FACTORS)]
+        met: NDArray[np.bool_] = known & (edge <= AT_LIMIT)
         block = ((arrival_s - self._begin_s) / self._block_s).astype(np.int64).clip(0, self._blocks - 1)
-        self._judged += np.bincount(block, minlength=self._blocks)
+        self._judged += np.bincount(block[known], minlength=self._blocks)
         self._met += np.bincount(block[met], minlength=self._blocks)
+        self.undecided += len(known) - int(known.sum())
         return met
 
     @property
@@ -89,4 +97,6 @@ class LimitTally:
     @property
     def counts(self) -> LimitCounts:
         """What was counted."""
-        return LimitCounts(self.metric, self.limit_s, self._within.tolist(), self._judged.tolist(), self._met.tolist())
+        return LimitCounts(
+            self.metric, self.limit_s, self._within.tolist(), self._judged.tolist(), self._met.tolist(), self.undecided
+        )

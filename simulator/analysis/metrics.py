@@ -40,13 +40,15 @@ class Group:
         cached_prompt_tokens: Of those, found in a prefix cache.
         output_tokens: Of completed requests.
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
-        share_met: Share of the arrivals within the limit that the fewest are within; None without objectives.
-        goodput: Share of the arrivals within every limit at once; None without objectives.
+        share_met: Share within the limit that the fewest are within, of the requests of which that is known; None
+            without objectives, or such a request.
+        goodput: The same for every limit at once.
         target_share: Share the objectives ask for; None without objectives.
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
         limits: How each limit of the objectives was kept; none without objectives.
+        undecided: Requests that `share_met` leaves out: still open at the horizon, their limit not run out.
 
-    A request that did not complete is within no limit.
+    A request that was given up is within no limit.
     """
 
     outcomes: dict[str, int]
@@ -61,11 +63,17 @@ class Group:
     target_share: float | None = None
     failed_over_tokens: dict[str, int] = field(default_factory=dict)
     limits: list[LimitCounts] = field(default_factory=list)
+    undecided: int = 0
 
     @property
     def arrived(self) -> int:
         """Requests that arrived."""
         return sum(self.outcomes.values())
+
+    @property
+    def decided(self) -> int:
+        """Requests that `share_met` is a share of."""
+        return self.arrived - self.undecided
 
     @property
     def availability(self) -> float | None:
@@ -265,7 +273,7 @@ def summarise(
 
 def _group(counted: Tally, waits: Waits) -> Group:
     completed, given_up = counted.of(OUTCOME, Outcome.COMPLETED), counted.of(OUTCOME, *GIVEN_UP)
-    share, goodput = waits.shares(int(counted.requests.sum()))
+    share, goodput, undecided = waits.shares(int(counted.requests.sum()))
     return Group(
         outcomes={one.name.lower(): count for one, count in zip(Outcome, by(OUTCOME, counted.requests), strict=True)},
         failed_over=_by_reason(FAILOVER, counted.requests),
@@ -279,6 +287,7 @@ def _group(counted: Tally, waits: Waits) -> Group:
         goodput=goodput,
         target_share=None if waits.objectives is None else waits.objectives.share,
         limits=waits.limits,
+        undecided=undecided,
     )
 
 

@@ -21,17 +21,21 @@ METRICS = ("ttft_s", "itl_s", "e2e_s")
 
 
 class Waits:
-    """How long the completed requests of a group took, and how many of them were within its objectives."""
+    """How long the completed requests of a group took, and how many of them were within its objectives.
+
+    A request that is open at the horizon has missed the limits that have run out for it; on the others it is censored.
+    """
 
     def __init__(self, objectives: Objectives | None, begin_s: float, end_s: float) -> None:
         self.objectives = objectives
         limits = () if objectives is None else (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
         self._limits = [LimitTally(metric, limit, begin_s, end_s) for metric, limit in limits if limit is not None]
         self._samples = {metric: Sample() for metric in METRICS}
-        self._within_all = 0
+        self._horizon_s = end_s
+        self._within_all = self._undecided_in_all = 0
 
     def add(self, latency: dict[str, NDArray[np.float64]]) -> None:
-        """Take the latencies of the next requests, as `_latencies` gives them."""
+        """Take the latencies of the next requests, by metric."""
         for metric, values in latency.items():
             self._samples[metric].add(values[~np.isnan(values)])
 
@@ -42,12 +46,19 @@ class Waits:
 
     def judge(self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_]) -> None:
         """Hold some of the next requests against the limits, those without an answer too."""
-        arrival_s, answered = table.arrival_s[rows], log.outcome[rows] == Outcome.COMPLETED
-        stamps = {"ttft_s": log.first_token_s[rows], "e2e_s": log.last_token_s[rows]}
-        within = [
-            limit.add(arrival_s, np.where(answered, stamps[limit.metric] - arrival_s, np.inf)) for limit in self._limits
-        ]
+        arrival_s, outcome, first_s = table.arrival_s[rows], log.outcome[rows], log.first_token_s[rows]
+        took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
+        # The least it can still be; of an open request the first token may have come.
+        so_far_s = self._horizon_s - arrival_s
+        at_least_s = {"ttft_s": np.where(np.isnan(first_s), so_far_s, took_s["ttft_s"]), "e2e_s": so_far_s}
+        still_open, within, missed = outcome == Outcome.UNFINISHED, [], []
+        for limit in self._limits:
+            latency_s = np.where(outcome == Outcome.COMPLETED, took_s[limit.metric], np.inf)
+            undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s)
+            within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s)))
+            missed.append(~undecided & ~within[-1])
         self._within_all += int(np.all(within, axis=0).sum())
+        self._undecided_in_all += int((~np.any(missed, axis=0) & ~np.all(within, axis=0)).sum())
 
     def latency(self) -> dict[str, dict[str, float]]:
         """By metric, mean and quantiles in seconds; empty without a value."""
@@ -58,12 +69,18 @@ class Waits:
             for metric, sample in self._samples.items()
         }
 
-    def shares(self, arrived: int) -> tuple[float, float] | tuple[None, None]:
-        """Shares of the arrivals within the hardest limit and within all; None without a limit or an arrival."""
-        if not (self._limits and arrived):
-            return None, None
-        shares = [limit.share for limit in self._limits]
-        return min(share for share in shares if share is not None), self._within_all / arrived
+    def shares(self, arrived: int) -> tuple[float | None, float | None, int]:
+        """Shares within the hardest limit and within all of them, and the requests that the first leaves out.
+
+        None without a limit, or without a request of which it is known.
+        """
+        if self.objectives is None or not (self._limits and arrived):
+            return None, None, 0
+        target = self.objectives.share
+        # A limit of which nothing is known is the hardest, unless another is missed.
+        hardest = min(self._limits, key=lambda one: (target, 0) if one.share is None else (one.share, 1))
+        decided = arrived - self._undecided_in_all
+        return hardest.share, self._within_all / decided if decided else None, hardest.undecided
 
     @property
     def limits(self) -> list[LimitCounts]:

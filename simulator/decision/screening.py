@@ -102,7 +102,20 @@ def missed(result: PatternResult) -> str | None:
         for name, load in result.workloads.items()
         if load.objective_met is False
     )
-    return f"objectives not met for {shares}" if shares else None
+    return f"objectives not met for {shares}" if shares else _untold(result)
+
+
+def _untold(result: PatternResult) -> str | None:
+    """Which objectives the horizon is too short to judge; None without any."""
+    open_still = [name for name, load in result.workloads.items() if load.objective_met is None and load.undecided]
+    if not open_still:
+        return None
+    few = ", ".join(
+        f"{name} ({load.undecided:,} of its {load.requests.arrived:,} requests)"
+        for name in open_still
+        if (load := result.workloads[name])
+    )
+    return f"nobody can tell whether objectives are met: still open at the end, within their limit, {few}"
 
 
 def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | None:
@@ -117,10 +130,10 @@ def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | Non
     from scipy.special import bdtr
 
     for name, load in result.workloads.items():
-        objectives, arrived = scenario.workloads[name].objectives, load.requests.arrived
+        objectives, decided = scenario.workloads[name].objectives, load.requests.arrived - load.undecided
         if load.objective_met is False and objectives is not None:
-            met = round((load.share_met or 0.0) * arrived)
-            if bdtr(met, arrived, objectives.share) < 0.05:
+            met = round((load.share_met or 0.0) * decided)
+            if bdtr(met, decided, objectives.share) < 0.05:
                 return why
     return None
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.metrics import Group
 from simulator.analysis.output_analysis import estimate
 from simulator.analysis.waits import METRICS, QUANTILES
 from simulator.cost.allocation import allocate
@@ -21,7 +20,7 @@ from simulator.experiment.step_time_band import StepTimeBandResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.analysis.metrics import BackendUse, RunSummary
+    from simulator.analysis.metrics import BackendUse, Group, RunSummary
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
     from simulator.scenario.patterns import HostingPattern
@@ -97,13 +96,13 @@ class WorkloadResult:
     """One workload on one hosting pattern, all replications together.
 
     Attributes:
-        share_met: Share of the requests within the limit that the fewest are within.
-        goodput: Share of the requests within every limit at once.
-        objective_met: Whether `share_met` is what the objectives ask for.
+        share_met: Share within the limit that the fewest are within, of the requests of which that is known.
+        goodput: The same for every limit at once.
+        objective_met: Whether `share_met` is what the objectives ask for; None where more requests are left out of it
+            than are in it, for then nobody can tell.
         cost: Its part of the bill; None where the pattern was not priced.
-
-    Shares and objective are None where the scenario sets no objectives, or nothing arrived.
         availability: Share of the requests that have ended which were answered.
+        undecided: Mean requests of a replication that `share_met` leaves out: open at the end, their limit not run out.
 
     The first three are None where the scenario sets no objectives, or nothing arrived.
     """
@@ -116,6 +115,7 @@ class WorkloadResult:
     objective_met: bool | None
     cost: WorkloadCost | None = None
     availability: float | None = None
+    undecided: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +304,8 @@ def _latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
 
 def _workload(groups: Sequence[Group]) -> WorkloadResult:
     share, target = _share(groups, "share_met"), groups[0].target_share
+    undecided = sum(group.undecided for group in groups)
+    known = share is not None and undecided <= sum(group.decided for group in groups)
     return WorkloadResult(
         latency=_latency(groups),
         requests=_requests(groups),
@@ -314,8 +316,9 @@ def _workload(groups: Sequence[Group]) -> WorkloadResult:
         ),
         share_met=share,
         goodput=_share(groups, "goodput"),
-        objective_met=None if share is None or target is None else share >= target,
+        objective_met=share >= target if known and share is not None and target is not None else None,
         availability=_availability(groups),
+        undecided=round(undecided / len(groups)),
     )
 
 
@@ -326,7 +329,7 @@ def _availability(groups: Sequence[Group]) -> float | None:
 
 def _share(groups: Sequence[Group], name: str) -> float | None:
     """A share of the requests of all replications; None where no replication has it."""
-    found = [(share, group.arrived) for group in groups if (share := getattr(group, name)) is not None]
+    found = [(share, group.decided) for group in groups if (share := getattr(group, name)) is not None]
     return sum(share * count for share, count in found) / sum(count for _, count in found) if found else None
 
 

@@ -132,6 +132,8 @@ def _objectives(results: Results) -> list[RenderableType]:
 
 def _content(result: PatternResult, workload: str) -> Text:
     found = result.workloads[workload]
+    if found.objective_met is None and found.undecided:
+        return Text("cannot tell", "yellow")
     if found.share_met is None:
         return NONE
     return Text(

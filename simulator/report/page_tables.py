@@ -132,8 +132,14 @@ def promised(document: Mapping[str, Any], scenario: Scenario, show: Show) -> dic
         if row["requests"] is None:
             continue
         cells = [
-            (row["workloads"][name]["objective_met"], show(f"patterns.{at}.workloads.{name}.share_met", kept_share))
-            for name in wanted
+            (
+                load["objective_met"],
+                "cannot tell"
+                if load["objective_met"] is None and load["undecided"]
+                else show(f"patterns.{at}.workloads.{name}.share_met", kept_share),
+            )
+            for name, load in row["workloads"].items()
+            if name in wanted
         ]
         rows.append((row["name"], cells))
     return {"workloads": list(limits.items()), "rows": rows}

@@ -117,7 +117,10 @@ class SharedPrefix(Config):
 
 
 class Objectives(Config):
-    """What the users of a workload will accept; a request that never completes misses both limits."""
+    """What the users of a workload will accept; a request that is given up misses both limits.
+
+    One that is open at the end of the horizon misses those that have run out for it, and is left out of the others.
+    """
 
     ttft: Seconds | None = None
     """Longest time to first token."""

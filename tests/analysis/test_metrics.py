@@ -112,6 +112,74 @@ def test_each_limit_and_all_limits():
     assert only_first.share_met == only_first.goodput == 0.5
 
 
+def test_a_request_whose_limit_has_not_run_out_is_censored_and_not_late():
+    """Ten hours of one request an hour, each answered after 3 h; the limit is 4 h. What is open may yet be in time."""
+    demand = table(HOUR_S * np.arange(10.0))
+    run = answered_after(demand, 3.0 * HOUR_S, 10.0 * HOUR_S)
+    found = summarise(run, demand, {"notes": Objectives(end_to_end="4h")}).workloads["notes"]
+    assert (found.arrived, found.outcomes["unfinished"]) == (10, 2)
+    assert (found.share_met, found.goodput, found.undecided, found.decided) == (1.0, 1.0, 2, 8)
+    # Answers that take 5 h are late, and those not yet late are left out: at 9 h only arrivals from 6 h on.
+    late = summarise(
+        answered_after(demand, 5.0 * HOUR_S, 10.0 * HOUR_S), demand, {"notes": Objectives(end_to_end="4h")}
+    ).workloads["notes"]
+    assert (late.share_met, late.undecided) == (0.0, 4)
+
+
+def answered_after(demand, wait_s, horizon_s):
+    """A run in which every answer comes at once, so long after its request."""
+    answered_s = demand.arrival_s + wait_s
+    answered_s[answered_s > horizon_s] = np.nan
+    outcome = np.where(np.isnan(answered_s), Outcome.UNFINISHED, Outcome.COMPLETED)
+    return record(demand, horizon_s, first_token_s=answered_s, last_token_s=answered_s, outcome=outcome)
+
+
+def test_a_first_token_that_came_late_is_late_however_long_the_answer_lasts():
+    demand = table([0.0, 100.0, 200.0])
+    run = record(
+        demand,
+        1000.0,
+        first_token_s=demand.arrival_s + np.array([1.0, 9.0, np.nan]),
+        last_token_s=[3.0, np.nan, np.nan],
+        outcome=[Outcome.COMPLETED, Outcome.UNFINISHED, Outcome.UNFINISHED],
+    )
+    # The second was late with its first token, the third has waited 800 s for it: only the first kept the limit.
+    found = summarise(run, demand, {"notes": Objectives(ttft="2s", end_to_end="2h")}).workloads["notes"]
+    assert found.share_met == found.goodput == 1 / 3
+    assert found.undecided == 0
+    # Of the end-to-end limit alone, neither is known to be late.
+    found = summarise(run, demand, {"notes": Objectives(end_to_end="2h")}).workloads["notes"]
+    assert (found.share_met, found.undecided) == (1.0, 2)
+
+
+def test_nothing_is_known_while_nothing_is_over():
+    demand = table([0.0, 100.0])
+    run = answered_after(demand, 2.0 * HOUR_S, HOUR_S)
+    found = summarise(run, demand, {"notes": Objectives(end_to_end="4h")}).workloads["notes"]
+    assert (found.share_met, found.goodput, found.undecided) == (None, None, 2)
+
+
+@given(
+    st.lists(st.floats(1.0, 500.0), min_size=1, max_size=40),
+    st.floats(1.0, 500.0),
+    st.floats(1.0, 1000.0),
+    st.floats(0.0, 500.0),
+)
+def test_law_a_longer_horizon_never_takes_back_what_was_decided(waits_s, limit_s, horizon_s, more_s):
+    """Met and missed are counted for good; only what is undecided moves."""
+    demand = table(np.arange(len(waits_s), dtype=float))
+    early, late = (
+        summarise(
+            answered_after(demand, np.array(waits_s), end_s), demand, {"notes": Objectives(end_to_end=f"{limit_s}s")}
+        ).workloads["notes"]
+        for end_s in (1000.0 + horizon_s, 1000.0 + horizon_s + more_s)
+    )
+    within = [round((one.share_met or 0.0) * one.decided) for one in (early, late)]
+    assert within[0] <= within[1]
+    assert early.decided - within[0] <= late.decided - within[1]
+    assert late.undecided <= early.undecided
+
+
 QUARTER_DAY_S = 21_600.0
 LOADS = ("notes", "letters")
 
