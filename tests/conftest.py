@@ -3,11 +3,50 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from tests.ledger import Page, needed
+from tests.parts import PARTS
 
 # A law holds or it does not; how long an example takes says how busy the machine is. On a code host the same examples
 # are drawn each time, so that a failure there is a failure here; elsewhere new ones, and a failure prints its blob.
 settings.register_profile("local", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("parts", "what not every machine has (tests/parts.py)")
+    group.addoption(
+        "--expect", default="", help="parts that ought to be here, with commas between them: fail, not skip"
+    )
+    group.addoption("--small", action="store_true", help="benchmarks of a hundredth of their size")
+    group.addoption("--ledger", type=Path, help="file that says afterwards which tests ran")
+
+
+def pytest_configure(config):
+    config.expected = set(filter(None, config.getoption("expect").split(",")))
+    if unknown := config.expected - set(PARTS):
+        raise pytest.UsageError(f"--expect {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    # Of several processes the first hears of all tests.
+    alone = not hasattr(config, "workerinput") and not config.getoption("collectonly")
+    if alone and (path := config.getoption("ledger")):
+        config.pluginmanager.register(Page(path))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        needed(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for name in needed(item):
+        if reason := PARTS[name]():
+            said = f"needs {name}: {reason}"
+            if name in item.config.expected:
+                pytest.fail(said, pytrace=False)
+            pytest.skip(said)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import pytest
 
 from simulator.cli.main import main
+from tests.parts import ROOT
 
-DOC = (Path(__file__).parents[1] / "docs" / "apis.md").read_text(encoding="utf-8")
+DOC = (ROOT / "docs" / "apis.md").read_text(encoding="utf-8")
 
 
 def shown():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.parts import ROOT
 from tests.test_structure import ROOMS, WINGS
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`((?:simulator|tools)/[^`*]+)`", PAGE)))
 

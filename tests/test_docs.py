@@ -12,11 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.parts import ROOT
+from tests.waiting import PATIENCE_S
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -63,6 +64,6 @@ def test_the_commands_of_a_page_work(page, tmp_path):
             env=os.environ | places,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == meant, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.parts import ROOT
+
 ROWS = re.findall(
     r"^\| R(\d+) \| (.+?) \| (.+?) \|$", (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8"), re.MULTILINE
 )

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import simulator
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "simulator"
 
 # From the top down; a room may import those below it, and nothing beside it or above. A new room, a new file beside the

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S
 from simulator.workload.profiles import hour_of_week
 from simulator.workload.synthesis import synthesise
+from tests.parts import ROOT
 from tests.workload.clinic import scenario, source
 
-ROOT = Path(__file__).parents[1]
 TRACES = ROOT / "traces"
 MAKER = runpy.run_path(str(ROOT / "tools" / "make_traces.py"))
 MADE = {**MAKER["SHIPPED"], **MAKER["CUT"]}

@@ -1,4 +1,3 @@
-import time
 from dataclasses import asdict, replace
 from itertools import pairwise
 
@@ -330,17 +329,6 @@ def test_a_record_that_breaks_the_law_is_refused():
         summarise(record(demand, last_token_s=[3.0, np.nan]), demand, NO_OBJECTIVES)
     with pytest.raises(RuntimeError, match="2 requests were given, 1 are accounted for"):
         summarise(record(table([0.0])), demand, NO_OBJECTIVES)
-
-
-@pytest.mark.benchmark
-def test_a_month_is_summarised_within_a_second():
-    rng = np.random.default_rng(1)
-    size, names = 600_000, tuple("abcde")
-    demand = table(np.sort(rng.random(size)) * 2.6e6, workload=rng.integers(0, 5, size), workloads=names)
-    run = record(demand, 2.6e6, (levels([100.0] * 720),), last_token_s=demand.arrival_s + 1.0 + rng.random(size))
-    began = time.perf_counter()
-    summarise(run, demand, {name: Objectives(ttft="2s", end_to_end="60s") for name in names})
-    assert time.perf_counter() - began < 1.0
 
 
 def test_what_a_simulation_hands_on_ends_with_an_interval_of_every_timeline():

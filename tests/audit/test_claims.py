@@ -6,7 +6,6 @@ import json
 import re
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from simulator.audit.claims import VERDICTS, Audited, Finding, agrees, amount, a
 from simulator.audit.recompute import recomputed
 from simulator.cli.main import main
 from simulator.cost.prices import load_price_book
+from tests.parts import ROOT
 
 BOOK = load_price_book("2026-11")
 AUDITED = {one.claim.id: one for one in audit(BOOK)}
@@ -128,7 +128,7 @@ def test_amounts_are_for_people():
 
 
 def test_the_documentation_quotes_the_tally():
-    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (\w+) \| .* \| (\d+) \|$", text, re.MULTILINE))
     assert {verdict: int(count) for verdict, count in rows.items()} == tally(list(AUDITED.values()))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from simulator.audit.claims import audit
 from simulator.audit.simulate import answers, questions
 from simulator.cli.main import main
 from simulator.cost.prices import load_price_book
+from tests.parts import SCENARIOS
 
-SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CASES = sorted((SCENARIOS / "case_studies").glob("*.yaml"))
 AUDITED = {one.claim.id: one for one in audit(load_price_book("2026-11"))}
 #: Refused, which is the point.

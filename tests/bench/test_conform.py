@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,9 @@ from simulator.bench.conform import conform
 from simulator.bench.recording import read_recording
 from simulator.cli.main import main
 from simulator.errors import TraceError
+from tests.parts import ROOT
 
-RECORDED = sorted((Path(__file__).parents[1] / "conformance" / "recorded").glob("*.json.gz"))
+RECORDED = sorted((ROOT / "tests" / "conformance" / "recorded").glob("*.json.gz"))
 
 
 def command(arguments, capsys):

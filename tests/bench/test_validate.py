@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 
@@ -162,7 +161,7 @@ def test_nothing_to_compare_is_an_error(tmp_path, capsys):
     assert "nothing could be compared" in err
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core")
+@pytest.mark.needs("kernel tables")
 def test_profiles_that_do_not_ship_are_derived_when_asked_for(tmp_path, capsys):
     rows = {"model": "01-ai/Yi-34B", "tp": "2"}, {"id": "b-s0", "model": "Mine/Own-8B"}
     path = write(tmp_path / "m.csv", *rows)

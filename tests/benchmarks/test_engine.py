@@ -1,6 +1,6 @@
 """How dear a simulated request is, as a ratio to a bare SimPy process that waits once per request, in one process.
 
-    pytest -m benchmark -s tests/benchmarks
+    pytest -m benchmark -s tests/benchmarks            # with --small: a hundredth of it, to see that it runs
 
 Nothing here is judged by a clock: the figures are printed. Each is the best of a few.
 """
@@ -23,10 +23,10 @@ from simulator.engine.vllm.dispatch import prepare
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import room_for, synthesise_parts
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
+from tests.parts import SCENARIOS
 
 pytestmark = pytest.mark.benchmark
 
-SCENARIOS = Path(__file__).parents[2] / "scenarios"
 REQUESTS = 50_000
 RATE_PER_S = 0.2315
 
@@ -55,7 +55,7 @@ def bare(requests):
     return best(run)
 
 
-def demand(requests=REQUESTS, rate_per_s=RATE_PER_S, longer=1.0):
+def demand(requests, rate_per_s=RATE_PER_S, longer=1.0):
     rng = np.random.default_rng(1)
     horizon_s = requests / rate_per_s
     arrival_s = poisson(rng, rate_per_s, horizon_s)
@@ -80,11 +80,12 @@ def at_once(requests):
     return table(np.zeros(requests), 600, 200, max_tokens=4000), 10.0 * requests
 
 
-def test_cost_of_a_request():
+def test_cost_of_a_request(sized):
     prepare()
-    unit = bare(REQUESTS) / REQUESTS
+    each = sized(REQUESTS)
+    unit = bare(each) / each
     print(f"\nbare SimPy timeout {unit * 1e6:.2f} us")
-    month, longer = demand(), {factor: demand(longer=factor) for factor in (2, 4)}
+    month, longer = demand(each), {factor: demand(each, longer=factor) for factor in (2, 4)}
     cases = {
         "one replica": cost(self_hosted(), month),
         "metered API": cost(metered(), month),
@@ -95,18 +96,18 @@ def test_cost_of_a_request():
     for factor, demanded in longer.items():
         cases[f"one replica, outputs {factor} times as long"] = cost(self_hosted(), demanded)
     for replicas in (2, 10, 50):
-        many = demand(requests=replicas * REQUESTS, rate_per_s=replicas * RATE_PER_S)
+        many = demand(replicas * each, replicas * RATE_PER_S)
         cases[f"{replicas} times the requests on {replicas} replicas"] = cost(self_hosted(replicas=replicas), many)
-    busy, overload = demand(rate_per_s=1.5), demand(rate_per_s=50.0)
+    busy, overload = demand(each, 1.5), demand(each, 50.0)
     cases["one replica, busy"] = cost(self_hosted(), busy)
     few_blocks = busy[0], 2 * busy[1]
     cases["one replica, busy, KV blocks for a few requests"] = cost(self_hosted(), few_blocks, blocks=600)
     cases["one replica, overloaded"] = cost(self_hosted(), (overload[0], 40 * overload[1]))
-    for waiting in (10_000, 100_000):
+    for waiting in (sized(10_000), sized(100_000)):
         cases[f"one replica, {waiting:,} requests at one moment"] = cost(self_hosted(), at_once(waiting))
     # In turns, so that what else the machine does befalls all of them alike; each after itself, not after a stranger.
     taken = {name: [] for name in cases}
-    for _ in range(7):
+    for _ in range(sized(7)):
         for name, (run, requests) in cases.items():
             run()
             start = perf_counter()
@@ -184,7 +185,8 @@ def hospital(days):
 
 
 @pytest.mark.parametrize("days", [7, 30, 90, 365])
-def test_hospital(days):
+def test_hospital(days, sized):
+    days = sized(days)
     # A process of its own has a peak of its own.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         requests, seconds, mib = pool.submit(hospital, days).result()

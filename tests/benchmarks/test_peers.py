@@ -7,7 +7,6 @@ Intel Xeon, from their public sources at the commits named; a ratio of times on 
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -19,6 +18,7 @@ from simulator.engine.vllm.dispatch import prepare
 from simulator.engine.vllm.plan import replica_plan
 from simulator.experiment.checks import load_checked
 from tests.engine.demand import table
+from tests.parts import SCENARIOS
 
 REQUESTS, DAYS = 600_000, 30
 #: Seconds for the same month. Vidur's is extrapolated from its first 10,000 requests.
@@ -42,7 +42,7 @@ def month():
 @pytest.mark.benchmark
 def test_the_month_of_the_peers():
     prepare()
-    scenario = load_checked(Path(__file__).parents[2] / "scenarios" / "health_system.yaml")
+    scenario = load_checked(SCENARIOS / "health_system.yaml")
     pattern = scenario.hosting_patterns["self_hosted_rental"]
     requests, plan = month(), replica_plan(pattern.cluster)
     seconds = []

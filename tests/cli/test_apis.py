@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from simulator.cli.main import main
+from tests.parts import SCENARIOS
 
 LOAD = ["--requests-per-minute", "1000", "--prompt-tokens", "200", "--output-tokens", "20"]
 
@@ -61,7 +61,7 @@ def test_list(capsys):
     assert "gpt-5.2" in said.out
 
 
-SCENARIO = str(Path(__file__).parents[2] / "scenarios" / "apis" / "deployments.yaml")
+SCENARIO = str(SCENARIOS / "apis" / "deployments.yaml")
 
 
 def test_peak(capsys):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ import simulator
 from simulator.scenario.json_schema import scenario_schema
 from simulator.scenario.templates import read_template, template_names, template_summary
 from tests.cli.command import run
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 SMALL = str(ROOT / "scenarios" / "ci_small.yaml")
 
 

@@ -5,13 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from simulator.cli.main import main
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 SMALL = str(ROOT / "scenarios" / "ci_small.yaml")
 
 

@@ -1,7 +1,6 @@
 """`simulator rollout`, as a shell sees it."""
 
 import json
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -10,9 +9,10 @@ from simulator.experiment.checks import load_checked
 from simulator.plots.decision import rollout_cash
 from tests.cli.command import run
 from tests.experiment.small import small
+from tests.parts import SCENARIOS
 from tests.study.test_rollout import ROLLOUT
 
-SHIPPED = Path(__file__).parents[2] / "scenarios" / "health_system_rollout.yaml"
+SHIPPED = SCENARIOS / "health_system_rollout.yaml"
 
 
 @pytest.fixture

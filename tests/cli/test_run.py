@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from ruamel.yaml import YAML
 
 from simulator.cli.main import main
 from tests.experiment.small import small
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def test_bad_input_is_exit_code_two_with_a_reason(scenario, capfd, arguments, me
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.needs("signals")
 def test_an_interruption_is_exit_code_130_and_the_same_command_continues(scenario):
     command = [sys.executable, "-m", "simulator", "run", str(scenario), "--jobs", "1", "--json", "--output", "kept"]
     slow = ["--set", "workloads.notes.volume.clinicians=3000", "--replications", "12", "--pattern", "api"]
@@ -83,11 +84,9 @@ def test_an_interruption_is_exit_code_130_and_the_same_command_continues(scenari
     # A shell's background jobs ignore interruptions, and so would what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([*command, *slow], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    until = time.monotonic() + 60.0
-    while time.monotonic() < until and not list(scenario.parent.glob("runs/store/*.json")):
-        time.sleep(0.02)
+    until(lambda: list(scenario.parent.glob("runs/store/*.json")), process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (130, b"")
     assert b"finished simulations are kept" in err
     assert not (scenario.parent / "kept").exists()

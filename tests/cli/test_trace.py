@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from tests.cli.command import run
+from tests.parts import ROOT
 
-WEEK = Path(__file__).parents[2] / "traces" / "clinic_week.csv"
+WEEK = ROOT / "traces" / "clinic_week.csv"
 HEAD = "arrival_s,workload,prompt_tokens,output_tokens\n"
 
 

@@ -12,8 +12,8 @@ from simulator.scenario.fragment import load_demand
 from simulator.trace.canonical import read_trace
 from simulator.trace.header import read_header
 from tests.cli.command import run
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 WEEK = str(ROOT / "traces" / "clinic_week.csv")
 CLINIC = str(ROOT / "scenarios" / "ci_small.yaml")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import simulator
 from simulator.compliance.registry import load_registry
 from simulator.experiment.checks import load_checked
 from tests.cli.command import run
+from tests.parts import ROOT
 
-FOLDER = Path(__file__).parents[2] / "scenarios/compliance"
+FOLDER = ROOT / "scenarios/compliance"
 SCENARIO = FOLDER / "who_may_see_what.yaml"
 
 

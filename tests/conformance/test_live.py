@@ -7,7 +7,6 @@ import json
 import random
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,14 +14,14 @@ from hypothesis import strategies as st
 
 from simulator.bench.conform import conform
 from simulator.bench.recording import Recording
+from tests.parts import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("vLLM"), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")
 def oracle():
-    pytest.importorskip("vllm")
-    path = Path(__file__).parents[2] / "tools" / "record_vllm_scheduler.py"
+    path = ROOT / "tools" / "record_vllm_scheduler.py"
     spec = importlib.util.spec_from_file_location("record_vllm_scheduler", path)
     module = sys.modules["record_vllm_scheduler"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.cost import allocation
 from simulator.cost.allocation import allocate, split
 from simulator.cost.bill import monthly_bill
 from simulator.cost.prices import load_price_book
@@ -96,7 +94,3 @@ def test_splitting_loses_nothing_and_keeps_proportions(usd, weights):
 def test_only_workloads_can_share():
     with pytest.raises(ValueError, match="shared among workloads"):
         allocate(HYBRID, Usage(1.0, {"cluster": ClusterUse(0.0)}, {API: ApiUse(0, 0, 0)}, 0, 0), BOOK, MONTH)
-
-
-def test_documented_examples_hold():
-    assert doctest.testmod(allocation).failed == 0

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,9 @@ from simulator.experiment.checks import load_checked
 from simulator.performance.profile import cluster_profile, read_profile
 from simulator.results import run
 from tests.experiment.small import small
+from tests.parts import SCENARIOS
 
-TEXT = (Path(__file__).parents[2] / "scenarios" / "ci_small.yaml").read_text("utf-8")
+TEXT = (SCENARIOS / "ci_small.yaml").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

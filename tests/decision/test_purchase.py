@@ -1,20 +1,14 @@
-import doctest
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.decision import purchase
 from simulator.decision.purchase import cash_flows, net_present_value
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 usd = st.decimals(min_value=0, max_value=10**6, places=2)
-
-
-def test_documented_examples_hold():
-    assert doctest.testmod(purchase) == (0, 1)
 
 
 @given(usd, usd, st.integers(1, 120))

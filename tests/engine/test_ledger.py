@@ -1,4 +1,3 @@
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def test_more_than_there_is_room_for_is_refused():
         Ledger(table([0.0, 1.0, 2.0]), room=2)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.needs("/proc")
 def test_settled_rows_give_their_memory_back_and_rows_to_come_take_none():
     def resident_kib():
         return int(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 import simulator
 from simulator.trace.editing import cut
 from tests.cli.command import run
+from tests.parts import ROOT, TRACES
 
-SHARED = Path(__file__).parents[3] / "shared" / "traces"
 SCENARIO = """
 name: recorded_hour
 horizon: {start: 2026-04-06, duration: 1h, time_zone: UTC}
@@ -48,7 +47,7 @@ def cut_to(source, target):
 
 
 def test_a_clinics_day(tmp_path):
-    week = Path(__file__).parents[2] / "traces" / "clinic_week.csv"
+    week = ROOT / "traces" / "clinic_week.csv"
     cut(week, tmp_path / "day.csv", start_s=36_000.0, end_s=39_600.0, workloads=())
     (csv, requests), (parquet, _) = both(tmp_path, tmp_path / "day.csv")
     assert csv == parquet
@@ -56,11 +55,11 @@ def test_a_clinics_day(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 @pytest.mark.parametrize(("part", "rows"), [("conv", 19_366), ("code", 8_819)])
 def test_azures_hour(tmp_path, capsys, part, rows):
     for suffix in ("csv", "parquet"):
-        source, target = SHARED / f"AzureLLMInferenceTrace_{part}.csv", tmp_path / f"hour.{suffix}"
+        source, target = TRACES / f"AzureLLMInferenceTrace_{part}.csv", tmp_path / f"hour.{suffix}"
         asked = ["trace", "convert", "--format", "azure-llm-2023", str(source), str(target)]
         assert run(asked, capsys)[0] == 0
     (csv, requests), (parquet, _) = (simulated(tmp_path, tmp_path / f"hour.{s}") for s in ("csv", "parquet"))

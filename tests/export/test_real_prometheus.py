@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from importlib import resources
-from pathlib import Path
 
 import pytest
 
 from simulator.cli.main import main
+from tests.parts import ROOT
+from tests.waiting import PATIENCE_S, until
 
-ROOT = Path(__file__).parents[2]
 PATTERN = "hybrid"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("prometheus") and shutil.which("promtool")), reason="no prometheus and promtool on the path"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("Prometheus")]
 
 
 def simulator(*arguments):
@@ -75,20 +68,21 @@ def ask(week, tmp_path_factory):
 
     def query(expression):
         asked = urllib.parse.urlencode({"query": expression, "time": end})
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{asked}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{asked}", timeout=PATIENCE_S) as answer:
             return [(row["metric"], float(row["value"][1])) for row in json.load(answer)["data"]["result"]]
 
+    def answers():
+        try:
+            return query("vector(1)")
+        except OSError:
+            return False
+
     try:
-        for _ in range(150):
-            try:
-                query("vector(1)")
-                break
-            except OSError:
-                time.sleep(0.2)
+        until(answers, server)
         yield query
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(

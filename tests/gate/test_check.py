@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -18,8 +17,8 @@ from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS
 from simulator.gate.policy import Policy, Rule, policy_schema, read_policy
 from tests.gate.kept import VARIANTS, side
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 CAUSES = {
     "price": ("rented", "price +73.00 USD (hosting_patterns.rented.costs.compute.gpu_hour 1 USD/h → 1.10 USD/h)"),
     "volume": ("api", "volume: workloads.notes.volume.clinicians 60 → 80"),

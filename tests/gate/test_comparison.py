@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -19,8 +18,8 @@ from simulator.gate.policy import read_policy
 from simulator.gate.published import gate_document, gate_schema
 from simulator.gate.result_file import read_result
 from tests.gate.kept import VARIANTS, kept, side
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
 
 

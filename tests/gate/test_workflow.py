@@ -7,15 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from simulator.report.comparison import MARKER
 from tests.gate.kept import VARIANTS, kept
+from tests.parts import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORKFLOW = YAML(typ="safe").load(ROOT / ".github" / "workflows" / "scenario-gate.yml")
 STEPS = {step.get("name", step.get("uses")): step for step in WORKFLOW["jobs"]["gate"]["steps"]}
 

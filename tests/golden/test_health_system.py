@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 import simulator
 from simulator.decision.break_even import capacity_share, capacity_tokens
-
-ROOT = Path(__file__).parents[2]
+from tests.parts import ROOT
 
 
 @pytest.fixture(scope="module")

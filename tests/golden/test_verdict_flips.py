@@ -5,15 +5,14 @@ A week of the source document's volume stands for its month; a new price takes n
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from simulator.experiment.checks import load_checked
 from simulator.results import run
 from simulator.scenario.scaling import scaled
+from tests.parts import SCENARIOS
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "health_system.yaml"
+SCENARIO = SCENARIOS / "health_system.yaml"
 PATTERNS = ["api_llama", "self_hosted_rental", "self_hosted_on_premises"]
 WEEK = {
     "horizon": {"start": "2026-04-06", "duration": "7d", "time_zone": "America/Chicago"},

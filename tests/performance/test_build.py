@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
@@ -14,12 +13,8 @@ from simulator.performance.kernel_tables import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
 from tests.cli.command import run
 
-needs_tables = pytest.mark.skipif(
-    not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core"
-)
 
-
-@needs_tables
+@pytest.mark.needs("kernel tables")
 @pytest.mark.parametrize(
     "name",
     [
@@ -37,7 +32,7 @@ def test_a_shipped_profile_is_what_its_command_gives(name):
     assert PerformanceProfile.model_validate_json(write_text(built)) == built
 
 
-@needs_tables
+@pytest.mark.needs("kernel tables")
 def test_the_command_derives_a_model_of_ones_own(tmp_path, capsys):
     config = {
         "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 60, "hidden_size": 7168, "num_attention_heads": 56,
@@ -58,7 +53,7 @@ def test_the_command_derives_a_model_of_ones_own(tmp_path, capsys):
     assert "34.4 billion parameters" in out
 
 
-@needs_tables
+@pytest.mark.needs("kernel tables")
 def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic():
     with pytest.raises(ProfileError, match=r"44\.4 GiB x 0\.92 - 2\.0 GiB reserve - 65\.7 GiB weights = -26\.9 GiB"):
         build_profile(read_model("llama-3.3-70b"), "l40s", 2, "bf16")

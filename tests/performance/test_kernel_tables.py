@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 
 import numpy as np
@@ -12,9 +11,6 @@ from simulator.performance import kernel_tables
 from simulator.performance.architecture import read_model
 from simulator.performance.kernel_tables import SYSTEMS, KernelTimes, head_parts
 
-needs_tables = pytest.mark.skipif(
-    not importlib.util.find_spec("aiconfigurator_core"), reason="needs aiconfigurator-core"
-)
 #: Sequences and contexts of the tables.
 POINTS = [(sequences, context) for sequences in (8, 16, 32, 64, 128) for context in (256, 512, 1024, 2048, 4096)]
 
@@ -30,7 +26,7 @@ def test_heads_are_cut_into_parts_that_were_timed(kv_heads, parts):
     assert kv_heads % parts == 0
 
 
-@needs_tables
+@pytest.mark.needs("kernel tables")
 @pytest.mark.parametrize("gpu", SYSTEMS)
 def test_a_part_of_the_heads_and_more_sequences_tell_the_time_of_all(gpu):
     """Left out: 8 key-value heads, told from 4 and from 2 of them, with and without the query heads cut alike."""
@@ -49,7 +45,7 @@ def test_a_part_of_the_heads_and_more_sequences_tell_the_time_of_all(gpu):
     assert np.mean(cut) < np.mean(kept)
 
 
-@needs_tables
+@pytest.mark.needs("kernel tables")
 def test_attention_without_groups_is_that_of_a_quarter_of_the_heads():
     whole, part = times_of("h100-80gb", 32, 32), times_of("h100-80gb", 8, 8)
     assert whole.decode_attention_s(20, 700) == part.decode_attention_s(80, 700)
@@ -57,7 +53,7 @@ def test_attention_without_groups_is_that_of_a_quarter_of_the_heads():
     assert whole.label == "derived"
 
 
-@needs_tables
+@pytest.mark.needs("kernel tables")
 @pytest.mark.parametrize("gpu", SYSTEMS)
 def test_chunks_computed_together_start_attention_once(gpu):
     """Chunks timed together, told from one alone: what a start takes is the time of the shortest."""

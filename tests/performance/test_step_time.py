@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from simulator.performance.step_time import (
     capture_sizes,
     interpolate,
 )
+from tests.parts import MEASUREMENTS
 
 PROFILES = available_profiles()
 
@@ -129,23 +129,21 @@ def test_beyond_the_measured_range_times_still_grow(profile):
 
 
 def _measured():
-    """Real serving runs of quality A and A- for which a profile ships, or nothing where they are not at hand."""
-    path = Path(__file__).parents[2].parent / "shared" / "validation" / "vllm_measurements.csv"
-    if not path.exists():
-        pytest.skip("the serving measurements are not part of the repository")
+    """Real serving runs of quality A and A- for which a profile ships."""
     shipped = {
         (name, profile.gpu, str(profile.tensor_parallel)): profile
         for profile in map(read_profile, PROFILES)
         if profile.quantisation == "bf16"
         for name in profile.model.hf_names
     }
-    with path.open(encoding="utf-8") as lines:
+    with MEASUREMENTS.open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             profile = shipped.get((row["model"], row["gpu"].lower().removesuffix("-sxm"), row["tp"]))
             if profile and row["quality"] in {"A", "A-"} and row["itl_server_ms"] and row["rate_rps"]:
                 yield row, profile
 
 
+@pytest.mark.needs("measurements")
 def test_decode_steps_last_as_long_as_in_served_runs():
     """Median within 4 %, all within 15 %: spread between vLLM versions and hosts on one GPU is itself 10 %."""
     errors = {}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
+from tests.parts import CHROMIUM
 from tests.report.test_page import kept  # noqa: F401 - a fixture
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytest.importorskip("playwright.sync_api")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("Chromium")]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -50,8 +47,9 @@ def test_it_draws_everything_asks_for_nothing_and_fits(page):
 
 
 def test_it_has_no_serious_accessibility_issue(page):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
-    found = axe().run(page).response["violations"]
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
     assert [(issue["id"], issue["impact"]) for issue in found if issue["impact"] in ("serious", "critical")] == []
 
 

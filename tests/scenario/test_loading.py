@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,8 @@ from simulator.scenario.patterns import EngineSettings
 from simulator.scenario.schema import Scenario
 from simulator.scenario.templates import read_template, template_names
 from simulator.scenario.yaml_source import Document, read_document
+from tests.parts import ROOT
 from tests.scenario.valid import VALID
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -147,14 +147,12 @@ def test_the_committed_schema_is_current():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_schema_accepts_what_the_loader_accepts(path):
-    jsonschema = pytest.importorskip("jsonschema")
     schema = jsonschema.Draft7Validator(json.loads(scenario_schema()))
     schema.check_schema(schema.schema)
     assert [error.message for error in schema.iter_errors(read_document(path).data)] == []
 
 
 def test_the_schema_refuses_a_slip(file):
-    jsonschema = pytest.importorskip("jsonschema")
     schema = jsonschema.Draft7Validator(json.loads(scenario_schema()))
     slips = [("objectives:", "objectivs:"), ("clinicians: 10", "clinicians: ten"), ("name: small\n", "")]
     for right, wrong in [*slips, ("name: small", "nmae: x\nextends: base.yaml")]:

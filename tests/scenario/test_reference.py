@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 from simulator.scenario.json_schema import scenario_schema
 from simulator.scenario.reference import scenario_reference
-
-ROOT = Path(__file__).parents[2]
+from tests.parts import ROOT
 
 
 def test_the_page_is_current():

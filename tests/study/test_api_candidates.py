@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from simulator.performance.provisioned import provisioned_model, units_needed
 from simulator.study.api_candidates import load_by_minute, sizes
 from simulator.study.candidates import Space
 from simulator.study.plan import plan
+from tests.parts import SCENARIOS
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "apis" / "deployments.yaml"
+SCENARIO = SCENARIOS / "apis" / "deployments.yaml"
 SHORT = {"horizon.duration": "7d", "experiment.replications": 1}
 API = "hosting_patterns.by_the_token.api"
 EVERY = ("standard", "provisioned", "batch")

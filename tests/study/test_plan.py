@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from simulator.experiment.checks import load_checked
 from simulator.study import plan as planning
 from simulator.study.candidates import Space
 from simulator.study.plan import plan
+from tests.parts import SCENARIOS
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "ci_small.yaml"
+SCENARIO = SCENARIOS / "ci_small.yaml"
 #: Busy enough that one small replica will not do.
 BUSY = {
     "horizon.start": "2026-04-07", "horizon.duration": "12h", "experiment.replications": 1,

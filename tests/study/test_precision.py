@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,9 @@ from simulator.cli.main import main
 from simulator.experiment.checks import load_checked
 from simulator.results import run
 from simulator.study.precision import LEAST, MOST, run_until
+from tests.parts import SCENARIOS
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "ci_small.yaml"
+SCENARIO = SCENARIOS / "ci_small.yaml"
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,8 +14,9 @@ import pytest
 from simulator.errors import ScenarioError, SimulatorError
 from simulator.study.axes import grid, parse_axes
 from simulator.study.sweep import configurations, sweep
+from tests.parts import ROOT
+from tests.waiting import PATIENCE_S, until
 
-ROOT = Path(__file__).parents[2]
 SCENARIO = ROOT / "scenarios" / "ci_small.yaml"
 CHEAPER = {"workloads.clinical_documentation.output_tokens.mean": 100}
 SHORT = {"horizon.duration": "6h", "experiment.replications": 2}
@@ -100,6 +99,7 @@ WORDS = [
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     for folder in (whole, part):
@@ -107,9 +107,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     subprocess.run(run(whole, *WORDS), check=True, capture_output=True)
     process = subprocess.Popen(run(part, *WORDS), stdout=subprocess.DEVNULL, start_new_session=True)
     store = part / "store"
-    deadline = time.monotonic() + 120
-    while len(list(store.glob("*.json"))) < 20 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: len(list(store.glob("*.json"))) >= 20, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {path.name: path.stat().st_mtime_ns for path in store.glob("*.json")}
@@ -121,9 +119,9 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 def test_a_dask_cluster_loses_a_worker_and_nothing_else(tmp_path):
     """A real scheduler and two worker processes, one of which is killed half-way."""
-    pytest.importorskip("distributed")
     local = tmp_path / "local"
     local.mkdir()
     subprocess.run(run(local, *WORDS), check=True, capture_output=True)
@@ -139,20 +137,17 @@ def test_a_dask_cluster_loses_a_worker_and_nothing_else(tmp_path):
         start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", contact)
         for _ in range(2):
             start("dask_worker", "--scheduler-file", contact, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        deadline = time.monotonic() + 60
-        while not contact.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: contact.exists() and contact.read_text(), *started)
         address = json.loads(contact.read_text())["address"]
         there = tmp_path / "there"
         there.mkdir()
         command = run(there, *WORDS, "--executor", "dask", "--address", address)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         store = there / "store"
-        while len(list(store.glob("*.json"))) < 20 and time.monotonic() < deadline + 120:
-            time.sleep(0.05)
+        until(lambda: len(list(store.glob("*.json"))) >= 20, process, *started)
         os.kill(started[1].pid, signal.SIGKILL)
         assert process.poll() is None
-        _, said = process.communicate(timeout=240)
+        _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said.decode()
     finally:
         for one in started:

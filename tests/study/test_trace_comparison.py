@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,9 +12,7 @@ from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.fit import fit_workload
 from simulator.workload.goodness import Observed, compare
-
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "traces"
+from tests.parts import ROOT, TRACES
 
 
 def test_the_same_demand_costs_and_waits_the_same():
@@ -71,14 +67,14 @@ def test_what_a_model_was_learned_from_is_simulated_beside_it():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 def test_what_half_a_public_trace_teaches_holds_for_the_other_half(tmp_path):
     """Azure 2023, conversations: dispersion within sampling error, simulated p99 within 15 %.
 
     Not so its code trace: there the recorded halves themselves differ twofold in p99, and a third in volume.
     """
     rows = np.loadtxt(
-        SHARED / "AzureLLMInferenceTrace_conv.csv", delimiter=",", skiprows=1, dtype=str, encoding="utf-8"
+        TRACES / "AzureLLMInferenceTrace_conv.csv", delimiter=",", skiprows=1, dtype=str, encoding="utf-8"
     )
     at = rows[:, 0].astype("datetime64[ns]")
     arrival_s = (at - at[0]) / np.timedelta64(1, "s")
@@ -110,7 +106,7 @@ def part(rows, arrival_s, low, high):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 def test_what_a_public_week_teaches_holds_for_the_next(tmp_path):
     """One client of ServeGen's m-large, two weeks: hour of week and dispersion within sampling error.
 
@@ -135,7 +131,7 @@ def test_what_a_public_week_teaches_holds_for_the_next(tmp_path):
 def servegen_client():
     """Arrivals drawn as ServeGen describes them: rate, gamma or Weibull gaps, for each ten minutes."""
     rng, parts = np.random.default_rng(48), []
-    for line in (SHARED / "servegen_m-large_chunk-48-trace.csv").read_text().splitlines():
+    for line in (TRACES / "servegen_m-large_chunk-48-trace.csv").read_text().splitlines():
         begin_s, rate, _, kind, shape, scale = line.split(",")
         size = int(float(rate) * 900) + 50
         form = rng.gamma(float(shape), 1.0, size) if kind == "Gamma" else rng.weibull(float(shape), size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from simulator.trace.header import TraceHeader
 from simulator.trace.request_table import RequestTable
 from simulator.trace.statistics import SMALL_CELL, hour_of_week, index_of_dispersion, statistics
 from tests.cli.command import run
+from tests.parts import TRACES
 
-SHARED = Path(__file__).parents[3] / "shared" / "traces"
 WEEK_S = 604_800.0
 
 
@@ -49,11 +48,11 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 @pytest.mark.parametrize("part", PUBLISHED)
 def test_azures_traces_have_their_known_figures(tmp_path, capsys, part):
     target = str(tmp_path / "t.parquet")
-    source = str(SHARED / f"AzureLLMInferenceTrace_{part}.csv")
+    source = str(TRACES / f"AzureLLMInferenceTrace_{part}.csv")
     assert run(["trace", "convert", "--format", "azure-llm-2023", source, target], capsys)[0] == 0
     code, out, _ = run(["trace", "inspect", target, "--json"], capsys)
     found, known = json.loads(out), PUBLISHED[part]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from simulator.bench.measurements import read_measurements
 from simulator.bench.validate import compare_all
+from tests.parts import MEASUREMENTS
 
-MEASUREMENTS = Path(__file__).parents[3] / "shared" / "validation" / "vllm_measurements.csv"
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not MEASUREMENTS.exists(), reason="needs the measurements")]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("measurements")]
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.parts import ROOT
+
 #: Simulates the health system's hybrid pattern over so many days, tables included; prints requests and peak memory.
 PROGRAM = """
 import sys, tempfile
@@ -36,7 +36,7 @@ def requests_and_peak_kib(days):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.needs("/proc")
 def test_half_a_year_fits_where_a_month_does():
     month, month_kib = requests_and_peak_kib(30)
     longer, longer_kib = requests_and_peak_kib(180)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.hours import Hours, dispersion, shape, strays
+from tests.parts import TRACES
 
-SHARED = Path(__file__).parents[3] / "shared" / "traces"
 DAY = 50.0 + 40.0 * np.sin(np.arange(24) / 24 * 2 * np.pi)
 WEEKEND_DAY = np.roll(DAY, 6)
 BUSY = np.array([1.2, 1.1, 1.0, 0.9, 0.8, 0.4, 0.3])
@@ -85,7 +84,7 @@ def test_without_two_days_alike_nothing_strays():
     np.testing.assert_allclose(shape(one, 1.0)[0], TRUTH[0])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 @pytest.mark.parametrize("name", ["language/m-large", "language/m-mid", "language/m-small", "client"])
 def test_what_strays_in_one_public_week_does_not_in_the_next(name):
     """ServeGen, two weeks: total of three models and one client, requests per ten minutes.
@@ -105,9 +104,9 @@ def test_what_strays_in_one_public_week_does_not_in_the_next(name):
 def servegen(name):
     """Requests of each hour of two weeks."""
     if name == "client":
-        rates = np.loadtxt(SHARED / "servegen_m-large_chunk-48-trace.csv", delimiter=",", usecols=1)
+        rates = np.loadtxt(TRACES / "servegen_m-large_chunk-48-trace.csv", delimiter=",", usecols=1)
     else:
-        with (SHARED / "servegen_aggregate_600s.csv").open(encoding="utf-8") as file:
+        with (TRACES / "servegen_aggregate_600s.csv").open(encoding="utf-8") as file:
             rates = np.array([float(row["total_req_per_s"]) for row in csv.DictReader(file) if row["model"] == name])
     return 600.0 * rates.reshape(-1, 6).sum(axis=1)
 

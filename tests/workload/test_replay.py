@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +15,9 @@ from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.calendar import ClinicalCalendar, to_local
 from simulator.workload.synthesis import synthesise
+from tests.parts import ROOT
 from tests.workload.clinic import APRIL, WEEK, scenario, source
 
-ROOT = Path(__file__).parents[2]
 MONDAY_TO_SUNDAY = {"start": "2027-04-05", "duration": "7d"}
 
 

@@ -146,9 +146,3 @@ def test_a_stream_depends_on_seed_replication_and_name_alone():
     np.testing.assert_array_equal(reference, stream(1, 2, "a").random(4))
     for other in (stream(2, 2, "a"), stream(1, 3, "a"), stream(1, 2, "b")):
         assert not np.array_equal(reference, other.random(4))
-
-
-@pytest.mark.benchmark
-def test_synthesis_of_600_000_requests():
-    demand = scenario(APRIL, 1, notes=NOTES | {"volume": {"requests_per_month": 600_000}})
-    assert len(synthesise(demand, 0)) > 590_000

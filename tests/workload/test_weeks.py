@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,9 +11,10 @@ from simulator.workload.hours import Hours, dispersion
 from simulator.workload.profiles import hour_of_week
 from simulator.workload.synthesis import synthesise
 from simulator.workload.weeks import Seen, agreement
+from tests.parts import ROOT
 from tests.workload.clinic import scenario, source
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "demand.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "demand.md").read_text(encoding="utf-8")
 PROCESSES = {
     "independent": {},
     "bursts": {"arrivals": {"kind": "poisson", "burst_mean": 4, "burst_spacing": "20s"}},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numba
 import pytest
 
 #: In a process of its own: another test may have called an entry with types of its own.
@@ -23,7 +22,7 @@ print(before, counts())
 """
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.needs("compiled engine")
 def test_prepared_is_what_a_simulation_calls(pytestconfig):
     done = subprocess.run(
         [sys.executable, "-c", _COUNT], cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True

@@ -6,7 +6,6 @@ import dataclasses
 import gzip
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ import pytest
 from simulator.trace.canonical import read_trace
 from simulator.trace.header import read_header
 from tests.cli.command import run
+from tests.parts import TRACES
 
-SHARED = Path(__file__).parents[4] / "shared" / "traces"
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 # The two forms of 2024, and the one of 2023; the zone of the last is UTC.
 SOME = (
@@ -30,10 +29,10 @@ def convert(source, target, capsys, *options, name="azure-llm-2024"):
     return run(["trace", "convert", "--format", name, str(source), str(target), *options], capsys)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 @pytest.mark.parametrize(("part", "rows"), [("conv", 19_366), ("code", 8_819)])
 def test_the_traces_of_2023_are_complete(tmp_path, capsys, part, rows):
-    source = SHARED / f"AzureLLMInferenceTrace_{part}.csv"
+    source = TRACES / f"AzureLLMInferenceTrace_{part}.csv"
     tables = []
     for suffix in (".csv", ".parquet"):
         code, out, _ = convert(source, tmp_path / f"t{suffix}", capsys, "--json", name="azure-llm-2023")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,10 @@ from simulator.trace.canonical import read_trace
 from simulator.trace.header import read_header
 from simulator.trace.importers.histogram import draw_lengths
 from tests.cli.command import run
+from tests.parts import TRACES
 from tests.trace.importers.samples import COUNTED, T0, metric, prometheus, series, usage
 
-SERVEGEN = Path(__file__).parents[4] / "shared" / "traces" / "servegen_m-large_chunk-48-trace.csv"
+SERVEGEN = TRACES / "servegen_m-large_chunk-48-trace.csv"
 EXACT = [sample for sample in COUNTED if sample.name != "servegen"]
 
 
@@ -156,7 +156,7 @@ def test_lengths_of_a_client_come_from_the_file_beside_it(tmp_path, capsys):
     assert "Jane" not in err
 
 
-@pytest.mark.skipif(not SERVEGEN.is_file(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 def test_a_real_client_of_servegen_has_its_rate_and_its_spread(tmp_path, capsys):
     target = tmp_path / "t.parquet"
     code, out, _ = run(["trace", "convert", "--format", "servegen", str(SERVEGEN), str(target), "--json"], capsys)

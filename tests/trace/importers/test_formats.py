@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from simulator.trace.canonical import read_trace
 from simulator.trace.importers import TITLES
 from tests.cli.command import run
+from tests.parts import TRACES
 from tests.trace.importers.samples import SAMPLES, SINGLE
-
-SHARED = Path(__file__).parents[4] / "shared" / "traces"
 
 
 def convert(sample, source, target, capsys, *options):
@@ -63,12 +61,12 @@ def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sa
     assert counts["imported"] in (len(sample.rows), 2 * len(sample.rows))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 @pytest.mark.parametrize(
     ("file", "rows"), [("mooncake_conversation_first800.jsonl", 800), ("mooncake_conversation_nohash.csv", 12_031)]
 )
 def test_mooncakes_traces_are_complete(tmp_path, capsys, file, rows):
-    source = SHARED / file
+    source = TRACES / file
     asked = ["trace", "convert", "--format", "mooncake", str(source), str(tmp_path / "t.parquet"), "--json"]
     code, out, _ = run(asked, capsys)
     counts = json.loads(out)["rows"]

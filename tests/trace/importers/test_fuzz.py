@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from pathlib import Path
 
 import pyarrow.csv
 import pyarrow.parquet
@@ -14,9 +13,9 @@ from hypothesis import strategies as st
 
 from simulator.trace.importers import aggregate, servegen
 from simulator.trace.importers import vllm_prometheus as prom
+from tests.parts import TRACES
 from tests.trace.importers.samples import CANARY, SAMPLES, attempt
 
-SHARED = Path(__file__).parents[4] / "shared" / "traces"
 REAL = {
     "azure-llm-2023": "AzureLLMInferenceTrace_conv.csv",
     "mooncake": "mooncake_conversation_first800.jsonl",
@@ -55,10 +54,11 @@ def edited(data, edits):
     return data
 
 
-def originals(sample):
-    """The sample, the head of a real file where there is one, and some as Parquet."""
-    real = SHARED / REAL.get(sample.name, "-")
-    found = [sample.text.encode(), *([real.read_bytes()[:1500]] if real.is_file() else [])]
+def originals(sample, real):
+    """The sample, and some as Parquet; or the head of a real file."""
+    if real:
+        return [(TRACES / REAL[sample.name]).read_bytes()[:1500]]
+    found = [sample.text.encode()]
     if sample.name in ("azure-llm-2024", "splitwise"):
         table = pyarrow.csv.read_csv(io.BytesIO(sample.text.encode()))
         sink = io.BytesIO()
@@ -67,19 +67,28 @@ def originals(sample):
     return found
 
 
+CASES = [
+    *(pytest.param(sample, False, id=sample.name) for sample in SAMPLES),
+    *(
+        pytest.param(sample, True, id=f"{sample.name}-real", marks=pytest.mark.needs("public traces"))
+        for sample in SAMPLES
+        if sample.name in REAL
+    ),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_broken_logs(tmp_path, monkeypatch, capsys, caplog, sample):
+@pytest.mark.parametrize(("sample", "real"), CASES)
+def test_broken_logs(tmp_path, monkeypatch, capsys, caplog, sample, real):
     # Few enough that an edited count does not fill memory.
     for module, name in ((aggregate, "MOST_REQUESTS"), (servegen, "_MOST_PER_WINDOW"), (prom, "_MOST_PER_SCRAPE")):
         monkeypatch.setattr(module, name, 2000)
-    base = originals(sample)
+    base = originals(sample, real)
     outcomes = {"imported": 0, "refused": 0}
 
     # Whatever else is raised fails the test by itself.
     @settings(
-        max_examples=2000, deadline=4000, database=None, derandomize=True,
-        suppress_health_check=list(HealthCheck),
+        max_examples=2000, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(
         st.integers(0, len(base) - 1), st.lists(EDIT, min_size=1, max_size=4), st.booleans(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.trace.importers.prefixes import Paths
+from tests.parts import TRACES
 
-SAMPLE = Path(__file__).parents[4] / "shared" / "traces" / "mooncake_conversation_first800.jsonl"
+SAMPLE = TRACES / "mooncake_conversation_first800.jsonl"
 
 
 def tree(prompts):
@@ -56,7 +56,7 @@ def test_a_conversation_is_one_prefix_that_grows():
     assert tokens.tolist() == [512, 1536, 1700, 512, 0, 512]
 
 
-@pytest.mark.skipif(not SAMPLE.is_file(), reason="the public traces are not beside the repository")
+@pytest.mark.needs("public traces")
 def test_most_of_what_mooncake_reuses_is_kept():
     blocks = [json.loads(line)["hash_ids"] for line in SAMPLE.read_text().splitlines()]
     paths = Paths(512)
