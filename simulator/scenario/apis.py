@@ -42,35 +42,43 @@ class LognormalDelay(Config):
 
 
 class RateLimits(Config):
-    """Admission control of a metered API by fixed windows of time; absent limits do not bind."""
+    """Admission control of a metered API; absent limits do not bind."""
 
+    kind: Literal["windows", "continuous"] = "windows"
+    """`windows`: counters that start again with each window of time, as at Azure OpenAI. `continuous`: as much as the
+    limit at a time, and refilled all the time at its rate, as at OpenAI and Anthropic."""
     tokens_per_minute: PositiveInt | None = None
-    """Prompt tokens plus `max_tokens` admitted per fixed minute."""
+    """Prompt tokens plus `max_tokens` admitted per minute."""
     requests_per_minute: PositiveInt | None = None
-    """Requests per minute, enforced in windows of `request_window`."""
+    """Requests per minute; of kind windows they are enforced in windows of `request_window`."""
     tokens_per_day: PositiveInt | None = None
     """The same as tokens_per_minute, per simulated day."""
     requests_per_day: PositiveInt | None = None
     """Requests per simulated day."""
     request_window: Literal["1s", "10s", "60s"] = "10s"
-    """Stretch of time over which the requests per minute are judged: 10s admits a sixth of them in each ten seconds."""
+    """Stretch of time over which the requests per minute are judged: 10s admits a sixth of them in each ten seconds,
+    in whole requests, the fractions later; where that is less than one, windows are as long as one takes."""
     output_burndown: Annotated[float, Field(ge=1, le=100)] = 1.0
     """Quota tokens that an output token takes once it is known; needs `settles`."""
     settles: bool = False
     """When an answer ends, what it really took replaces what `max_tokens` reserved."""
     refusals_count: bool = False
-    """A refused request takes its share of the quota all the same."""
+    """A refused request takes its share of the quota all the same; of kind windows only."""
 
     @model_validator(mode="after")
-    def _burndown_is_settled(self) -> Self:
+    def _what_applies(self) -> Self:
         if self.output_burndown != 1.0 and not self.settles:
             raise FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
+        if self.kind == "continuous":
+            for name in ("request_window", "refusals_count"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise FieldError((name,), "applies to limits of kind windows only; leave it out")
         return self
 
     @property
-    def request_window_s(self) -> float:
+    def request_window_s(self) -> int:
         """`request_window` in seconds."""
-        return float(self.request_window.removesuffix("s"))
+        return int(self.request_window.removesuffix("s"))
 
 
 class UsageTier(Config):

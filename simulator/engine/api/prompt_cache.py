@@ -1,4 +1,4 @@
-"""What a provider's prompt cache holds: beginnings of prompts that were seen a short while ago."""
+"""What a provider's prompt cache holds: beginnings of prompts that were sent a short while ago."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ _FEW = 10_000
 
 
 class CachedPrefixes:
-    """Shared prefixes by when they were last used.
+    """How much of each shared prefix was sent, and when last.
 
     As OpenAI and Azure document it: prompts of some length whose beginnings are equal, found in steps of tokens, while
-    the last use is minutes ago (Microsoft Learn, "Prompt caching", 2026).
+    the last use is minutes ago (Microsoft Learn, "Prompt caching", 2026). Nothing is found that nobody has sent: the
+    next turn of a conversation finds the prompt of the last one, not the answer to it, nor its own question.
     """
 
-    __slots__ = ("_full", "_rules", "_used_s")
+    __slots__ = ("_full", "_rules", "_sent")
 
     def __init__(self, rules: PromptCache) -> None:
         self._rules = rules
-        self._used_s: dict[int, float] = {}
+        #: By prefix, lengths that were sent and when last, longest and oldest first: a shorter one that came before
+        #: a longer one says nothing more.
+        self._sent: dict[int, list[tuple[int, float]]] = {}
         self._full = _FEW
 
     def read(self, arrival: Arrival, now_s: float) -> int:
         """Prompt tokens of a request that are cached now."""
-        used_s = self._used_s.get(arrival.prefix_id)
-        shared, least = arrival.prefix_tokens, self._rules.minimum
-        if used_s is None or now_s - used_s > self._rules.kept or shared < least:
-            return 0
-        return least + (shared - least) // self._rules.step * self._rules.step
+        oldest_s, least = now_s - self._rules.kept, self._rules.minimum
+        for tokens, sent_s in self._sent.get(arrival.prefix_id, ()):
+            if sent_s >= oldest_s:
+                shared = min(tokens, arrival.prefix_tokens)
+                return 0 if shared < least else least + (shared - least) // self._rules.step * self._rules.step
+        return 0
 
     def write(self, arrival: Arrival, now_s: float) -> None:
         """The request was read."""
-        if arrival.prefix_id < 0:
+        prefix, tokens = arrival.prefix_id, arrival.prefix_tokens
+        if prefix < 0 or tokens < self._rules.minimum:
             return
-        self._used_s[arrival.prefix_id] = now_s
-        if len(self._used_s) > self._full:
+        oldest_s = now_s - self._rules.kept
+        longer = [one for one in self._sent.get(prefix, ()) if one[0] > tokens and one[1] >= oldest_s]
+        self._sent[prefix] = [*longer, (tokens, now_s)]
+        if len(self._sent) > self._full:
             # Every conversation has a prefix of its own: without an end to them they would fill the memory.
-            oldest_s = now_s - self._rules.kept
-            self._used_s = {prefix: at_s for prefix, at_s in self._used_s.items() if at_s >= oldest_s}
-            self._full = max(_FEW, 2 * len(self._used_s))
+            self._sent = {one: sent for one, sent in self._sent.items() if sent[-1][1] >= oldest_s}
+            self._full = max(_FEW, 2 * len(self._sent))

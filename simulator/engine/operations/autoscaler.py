@@ -1,7 +1,8 @@
 """Replicas that come and go: by a timetable, or with the queue.
 
 What is asked for takes its time: a machine is paid for from the moment it is asked for, and serves later. One that is
-given back first finishes what it has.
+given back first finishes what it has; what is asked for meanwhile, and no other machine can be, starts on it when it is
+free.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Autoscaler:
         self._uptime = uptime
         self._rng = rng
         self._on_lost = on_lost
-        first = config.first(fleet.size)
+        self._wanted = first = config.first(fleet.size)
         self._states = [_State.WANTED if replica < first else _State.OFF for replica in range(fleet.size)]
         for replica in range(first, fleet.size):
             uptime.hold(replica, 0.0)
@@ -86,7 +87,7 @@ class Autoscaler:
         calm_since_s: float | None = None
         while True:
             yield self._env.timeout(config.every)
-            wanted = self._states.count(_State.WANTED)
+            wanted = self._wanted
             waiting, in_flight = self._cluster.queue()
             if self._must_grow(config, wanted, waiting, in_flight):
                 calm_since_s = None
@@ -111,14 +112,19 @@ class Autoscaler:
         return full or waiting > config.waiting_per_replica * wanted
 
     def _want(self, replicas: int) -> None:
+        self._wanted = min(replicas, self._fleet.size)
         wanted = [number for number, state in enumerate(self._states) if state is _State.WANTED]
-        off = [number for number, state in enumerate(self._states) if state is _State.OFF]
-        for replica in off[: max(0, replicas - len(wanted))]:
-            self._states[replica] = _State.WANTED
-            self._env.process(self._start(replica))
-        for replica in wanted[replicas:]:
+        for replica in wanted[self._wanted :]:
             self._states[replica] = _State.LEAVING
             self._env.process(self._stop(replica))
+        self._fill()
+
+    def _fill(self) -> None:
+        """Start as many of those that are off as are missing; those that leave follow when they are off."""
+        off = [number for number, state in enumerate(self._states) if state is _State.OFF]
+        for replica in off[: max(0, self._wanted - self._states.count(_State.WANTED))]:
+            self._states[replica] = _State.WANTED
+            self._env.process(self._start(replica))
 
     def _start(self, replica: int) -> Generator[simpy.Event, object, None]:
         self._uptime.pay(replica, self._env.now)
@@ -136,3 +142,4 @@ class Autoscaler:
             self._on_lost(loss)
         self._uptime.stop_paying(replica, self._env.now)
         self._states[replica] = _State.OFF
+        self._fill()

@@ -7,6 +7,7 @@ hosting pattern with a cluster or an API of the same name sees the same faults.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,44 +118,69 @@ class _Maker:
         elif isinstance(source, PlannedRestart):
             self._restarts(source, name)
 
-    def _starts(self, source: RandomSource, rng: np.random.Generator) -> list[float]:
+    def _recur(self, source: RandomSource, rng: np.random.Generator, befall: Callable[[float], float]) -> None:
+        """Have it happen: at the moments that are named, or at random.
+
+        Nothing breaks while it is broken: the time to the next one counts from the end of the last (a renewal process,
+        so that mean time between over that plus mean time to repair is the share of the time in which it works).
+
+        Args:
+            source: What happens.
+            rng: Its stream.
+            befall: Has it begin at a moment, and says when it is over.
+        """
         if source.at is not None:
-            return sorted(at_s for text in source.at for at_s in self.moments_s(text))
+            for start_s in sorted(at_s for text in source.at for at_s in self.moments_s(text)):
+                befall(start_s)
+            return
         assert source.mean_time_between is not None
-        return list(_poisson(source.mean_time_between, self.horizon_s, rng))
+        self._renew(source.mean_time_between, rng, befall)
+
+    def _renew(self, mean_s: float, rng: np.random.Generator, befall: Callable[[float], float]) -> None:
+        start_s = float(rng.exponential(mean_s))
+        while start_s < self.horizon_s:
+            start_s = befall(start_s) + float(rng.exponential(mean_s))
 
     def _episodes(self, source: Outage | NetworkLoss, name: str, backends: list[int]) -> None:
         rng = self.stream(name)
         error_share, slowdown = (source.error_share, source.slowdown) if isinstance(source, Outage) else (1.0, 1.0)
-        for start_s in self._starts(source, rng):
+        what = "down" if error_share == 1.0 else f"{error_share:.0%} of calls fail, {slowdown:g} times as slow"
+
+        def befall(start_s: float) -> float:
             end_s = start_s + _draw(source.duration, rng)
-            what = "down" if error_share == 1.0 else f"{error_share:.0%} of calls fail, {slowdown:g} times as slow"
             for backend in backends:
                 episode = Episode(start_s, end_s, error_share=error_share, slowdown=slowdown)
                 self.made.episodes.setdefault(backend, []).append(episode)
                 name_of_it = self.pattern.backend_names[backend]
                 self.made.incidents.append(Incident(start_s, end_s, source.kind, name_of_it, what))
+            return end_s
+
+        self._recur(source, rng, befall)
 
     def _cluster(self, name: str) -> tuple[int, Cluster]:
         return list(self.pattern.hosted).index(name), self.pattern.hosted[name].cluster
 
     def _failures(self, source: Failure, name: str) -> None:
         number, cluster = self._cluster(source.cluster)
-        for unit, (replicas, rate) in enumerate(_units(source, cluster)):
+        for unit, (replicas, parts) in enumerate(_units(source, cluster)):
             rng = self.stream(f"{name}/{unit}")
+            befall = partial(self._fail, source, number, cluster, replicas, rng)
             if source.mean_time_between is not None:
-                starts = list(_poisson(source.mean_time_between / rate, self.horizon_s, rng))
-            else:
-                starts = self._starts(source, rng) if unit == 0 else []
-            for start_s in starts:
-                repaired_s = start_s + _repair_s(source, rng)
-                for replica in replicas:
-                    back_s = repaired_s + _draw(cluster.start_up, rng)
-                    self._down(Downtime(number, replica, start_s, start_s, back_s, f"{source.scope} failure"))
-                what = f"{len(replicas)} of {cluster.replicas} replicas"
-                self.made.incidents.append(
-                    Incident(start_s, repaired_s, f"{source.scope} failure", source.cluster, what)
-                )
+                self._renew(source.mean_time_between / parts, rng, befall)
+            elif unit == 0:
+                self._recur(source, rng, befall)
+
+    def _fail(
+        self, source: Failure, number: int, cluster: Cluster, replicas: range, rng: np.random.Generator, start_s: float
+    ) -> float:
+        """Take down some replicas; when what broke is repaired, from which on it may break again."""
+        repaired_s = start_s + _repair_s(source, rng)
+        for replica in replicas:
+            back_s = repaired_s + _draw(cluster.start_up, rng)
+            self._down(Downtime(number, replica, start_s, start_s, back_s, f"{source.scope} failure"))
+        what = f"{len(replicas)} of {cluster.replicas} replicas"
+        self.made.incidents.append(Incident(start_s, repaired_s, f"{source.scope} failure", source.cluster, what))
+        return repaired_s
 
     def _interruptions(self, source: SpotInterruption, name: str) -> None:
         number, cluster = self._cluster(source.cluster)
@@ -162,13 +188,24 @@ class _Maker:
             rng = self.stream(f"{name}/{replica}")
             if source.at is not None and replica:
                 return
-            for start_s in self._starts(source, rng):
-                lost_s = start_s + source.notice
-                back_s = lost_s + _draw(source.replacement, rng)
-                self._down(Downtime(number, replica, start_s, lost_s, back_s, source.kind, paid=False))
-                self.made.incidents.append(
-                    Incident(start_s, back_s, source.kind, source.cluster, f"1 of {cluster.replicas} replicas")
-                )
+            self._recur(source, rng, partial(self._interrupt, source, number, cluster, replica, rng))
+
+    def _interrupt(
+        self,
+        source: SpotInterruption,
+        number: int,
+        cluster: Cluster,
+        replica: int,
+        rng: np.random.Generator,
+        start_s: float,
+    ) -> float:
+        """Take a replica away; when another serves in its place."""
+        lost_s = start_s + source.notice
+        back_s = lost_s + _draw(source.replacement, rng)
+        self._down(Downtime(number, replica, start_s, lost_s, back_s, source.kind, paid=False))
+        what = f"1 of {cluster.replicas} replicas"
+        self.made.incidents.append(Incident(start_s, back_s, source.kind, source.cluster, what))
+        return back_s
 
     def _restarts(self, source: PlannedRestart, name: str) -> None:
         """One replica after another, each when the one before serves again."""
@@ -202,13 +239,6 @@ def _units(source: Failure, cluster: Cluster) -> Iterator[tuple[range, int]]:
     else:
         for replica in replicas:
             yield range(replica, replica + 1), cluster.tensor_parallel
-
-
-def _poisson(mean_s: float, horizon_s: float, rng: np.random.Generator) -> Iterator[float]:
-    at_s = float(rng.exponential(mean_s))
-    while at_s < horizon_s:
-        yield at_s
-        at_s += float(rng.exponential(mean_s))
 
 
 def _draw(delay: LognormalDelay | float, rng: np.random.Generator) -> float:

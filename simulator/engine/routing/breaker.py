@@ -23,12 +23,14 @@ class Breaker:
 
     Args:
         config: When it opens, and for how long.
+        backend: Number of the backend.
         log: Where it reads how its probe ended.
         look: Brings the log up to a moment.
     """
 
-    def __init__(self, config: CircuitBreaker, log: RequestLog, look: Callable[[float], object]) -> None:
+    def __init__(self, config: CircuitBreaker, backend: int, log: RequestLog, look: Callable[[float], object]) -> None:
         self._config = config
+        self._backend = backend
         self._log = log
         self._look = look
         self._failures: deque[float] = deque()
@@ -46,9 +48,10 @@ class Breaker:
         self._look(now_s)
         if not self._log.ended_s[self._probe] <= now_s:
             return False
-        if self._log.outcome[self._probe] == Outcome.COMPLETED:
+        if self._log.outcome[self._probe] == Outcome.COMPLETED and self._log.backend[self._probe] == self._backend:
             self._open_until_s = None
             self._failures.clear()
+        # An answer from elsewhere tells nothing of this one: the next request is the probe.
         self._probe = None
         return True
 
@@ -65,6 +68,8 @@ class Breaker:
     def lost(self, loss: Loss) -> None:
         """The backend lost a request."""
         if loss.reason not in _ILL:
+            if loss.row == self._probe:
+                self._probe = None
             return
         if self._open_until_s is not None:
             if loss.row == self._probe:
@@ -75,6 +80,11 @@ class Breaker:
             self._failures.popleft()
         if len(self._failures) >= self._config.failures:
             self._trip(loss.at_s)
+
+    def beaten(self, row: int, now_s: float) -> None:
+        """Another answered a request that this one had not begun to: as a probe it has failed."""
+        if row == self._probe:
+            self._trip(now_s)
 
     def _trip(self, now_s: float) -> None:
         self._open_until_s = now_s + self._config.cool_down

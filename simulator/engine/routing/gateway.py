@@ -58,7 +58,7 @@ class Gateway:
         self._backends: list[Backend] = [*self._clusters, *apis]
         self._breakers = self._make_breakers(self._routing.breaker)
         rivals = {number: api for number, api in enumerate(apis, len(plans)) if isinstance(api, ApiBackend)}
-        self._hedges = None if self._routing.hedge is None else Hedges(self._routing.hedge, site, rivals)
+        self._hedges = None if self._routing.hedge is None else Hedges(self._routing.hedge, site, rivals, self._beaten)
         self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
         carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
@@ -77,7 +77,7 @@ class Gateway:
             return []
         looks: list[Callable[[float], object]] = [fleet.look for fleet in self._fleets]
         looks += [lambda _: None] * (len(self._backends) - len(looks))
-        return [Breaker(config, self._site.log, look) for look in looks]
+        return [Breaker(config, number, self._site.log, look) for number, look in enumerate(looks)]
 
     def _autoscale(self, number: int, name: str, config: Autoscaling) -> None:
         site = self._site
@@ -141,6 +141,11 @@ class Gateway:
             timer.callbacks.append(lambda _: self.take(arrival))
         else:
             write_loss(log, loss)
+
+    def _beaten(self, row: int) -> None:
+        """An API's answer to a hedged request came before its cluster's."""
+        if self._breakers:
+            self._breakers[int(self._site.log.backend[row])].beaten(row, self._site.env.now)
 
     def _back_off_s(self, retry: int) -> float:
         retries = self._routing.retries

@@ -9,7 +9,7 @@ from simulator.engine.record import Reason
 from simulator.engine.vllm.state import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from simulator.engine.api.metered_api import ApiBackend
     from simulator.engine.arrival import Arrival
@@ -39,12 +39,16 @@ class Hedges:
         config: After how long, and for whom.
         site: What is simulated.
         apis: By number of the backend.
+        on_beaten: Takes the row of each request that its cluster had not begun to answer when an API did.
     """
 
-    def __init__(self, config: Hedge, site: Site, apis: dict[int, ApiBackend]) -> None:
+    def __init__(
+        self, config: Hedge, site: Site, apis: dict[int, ApiBackend], on_beaten: Callable[[int], None]
+    ) -> None:
         self._config = config
         self._site = site
         self._apis = apis
+        self._on_beaten = on_beaten
         self._rivals: dict[int, _Rival] = {}
 
     def watch(self, arrival: Arrival, cluster: SharedCluster, allowed: Sequence[int]) -> None:
@@ -89,6 +93,7 @@ class Hedges:
         if rival is None:
             return
         if rival.cluster.silent(arrival.index) and rival.cluster.cancel(arrival.index):
+            self._on_beaten(arrival.index)
             self._win(arrival.index, rival)
         else:
             # Its client hangs up after the first token, and pays for the prompt and that.

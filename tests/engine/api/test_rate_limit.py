@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from simulator.engine.api.rate_limit import RateLimiter
 from simulator.scenario.apis import RateLimits
@@ -44,10 +47,34 @@ def test_requests_count_per_ten_seconds():
     assert ask(one, 10.0) == 0.0
 
 
-@pytest.mark.parametrize(("requests_per_minute", "window", "each"), [(2, "1s", 1), (100, "10s", 16), (7, "60s", 7)])
-def test_a_window_admits_whole_requests_and_at_least_one(requests_per_minute, window, each):
+@pytest.mark.parametrize(
+    ("requests_per_minute", "window", "each"),
+    [
+        (100, "10s", [17, 17, 16, 17, 17, 16]),
+        (7, "60s", [7, 7]),
+        (90, "1s", [2, 1, 2, 1]),
+        (61, "10s", [11, 10, 10, 10, 10, 10, 11]),
+    ],
+)
+def test_a_window_admits_whole_requests_and_later_ones_the_fractions(requests_per_minute, window, each):
+    one, length_s = limiter(requests_per_minute=requests_per_minute, request_window=window), float(window[:-1])
+    for number, admitted in enumerate(each):
+        assert sum(ask(one, number * length_s) == 0.0 for _ in range(200)) == admitted
+
+
+@pytest.mark.parametrize(
+    ("requests_per_minute", "window", "every_s"),
+    [(5, "1s", 12), (30, "1s", 2), (3, "10s", 20), (1, "10s", 60), (7, "1s", 60 / 7)],
+)
+def test_a_quota_below_one_a_window_is_one_in_a_longer_window(requests_per_minute, window, every_s):
+    """Whoever asks all the time gets the quota of an hour, not one in each window."""
     one = limiter(requests_per_minute=requests_per_minute, request_window=window)
-    assert [ask(one, 0.0) == 0.0 for _ in range(each + 1)] == [True] * each + [False]
+    at_s = [0.25 * number for number in range(14_400)]
+    admitted_s = [now_s for now_s in at_s if ask(one, now_s) == 0.0]
+    assert len(admitted_s) == 60 * requests_per_minute
+    assert all(now_s % every_s < 0.25 for now_s in admitted_s)
+    assert ask(one, 3_600.5 * 1.0) == 0.0
+    assert ask(one, 3_601.0) == pytest.approx(every_s - 1.0)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +154,7 @@ requests = st.tuples(st.floats(0, 30), st.integers(1, 300), st.integers(0, 300),
     asks=st.lists(requests, max_size=60),
     tokens=st.integers(600, 2000),
     per_day=st.sampled_from([None, 5_000]),
-    per_minute=st.integers(6, 60),
+    per_minute=st.integers(1, 100),
     window=st.sampled_from(["1s", "10s", "60s"]),
     settles=st.booleans(),
     refusals_count=st.booleans(),
@@ -144,14 +171,17 @@ def test_laws(asks, tokens, per_day, per_minute, window, settles, refusals_count
         refusals_count=refusals_count,
     )
     one, history, now_s = RateLimiter(limits), [], 0.0
-    length_s = float(window[:-1])
-    kinds = [("tokens", 60.0, tokens), ("requests", length_s, max(1.0, per_minute * length_s / 60.0))]
-    kinds += [("tokens", 86_400.0, per_day)] if per_day else []
+    length_s = max(Fraction(window[:-1]), Fraction(60, per_minute))
+    kinds = [("tokens", Fraction(60), tokens), ("requests", length_s, per_minute * length_s / 60)]
+    kinds += [("tokens", Fraction(86_400), per_day)] if per_day else []
     for gap_s, prompt, most, lasts_s, output in asks:
         now_s += gap_s
         amount = {"tokens": prompt + most, "requests": 1}
         used = [taken(history, kind, size_s, now_s) for kind, size_s, _ in kinds]
-        room = all(sum_ + amount[kind] <= limit for sum_, (kind, _, limit) in zip(used, kinds, strict=True))
+        room = all(
+            sum_ + amount[kind] <= whole(limit, Fraction(now_s) // size_s)
+            for sum_, (kind, size_s, limit) in zip(used, kinds, strict=True)
+        )
         retry_after_s = one.admit(now_s, prompt, 0, most)
         assert (retry_after_s == 0.0) == room
         if room or refusals_count:
@@ -170,10 +200,112 @@ def test_laws(asks, tokens, per_day, per_minute, window, settles, refusals_count
 
 def taken(history, kind, size_s, now_s):
     """What is used of the window of now, remembering all that ever happened."""
-    window, used = now_s // size_s, 0
+    window, used = Fraction(now_s) // size_s, 0
     for at_s, amount, since_s in history:
-        if at_s > now_s or at_s // size_s != window:
+        if at_s > now_s or Fraction(at_s) // size_s != window:
             continue
-        if since_s is None or amount[kind] > 0 or since_s // size_s == window:
+        if since_s is None or amount[kind] > 0 or Fraction(since_s) // size_s == window:
             used += amount[kind]
     return used
+
+
+def whole(limit, window):
+    """Units a window admits, so that after any number of windows as many were admitted as are due, rounded up."""
+    return ceil((window + 1) * limit) - ceil(window * limit)
+
+
+REFUSALS = [
+    # What OpenAI's API answered: limit, used, requested, "Please try again in", where it stands.
+    (30_000, 29_937, 385, 0.644, "github.com/BuilderIO/micro-agent/issues/86, 2025-07-09"),
+    (10_000, 8_554, 3_082, 9.816, "github.com/FoundationAgents/MetaGPT/issues/523, 2023-12-04"),
+    (30_000, 14_567, 24_754, 18.642, "github.com/semanser/codel/issues/72, 2024-12-25"),
+    (30_000, 18_928, 11_159, 0.174, "github.com/continuedev/continue/issues/11472, 2026-03-16"),
+    (30_000, 28_039, 3_906, 3.89, "github.com/continuedev/continue/issues/10502, 2026-02-13"),
+]
+
+
+@pytest.mark.parametrize(("limit", "used", "requested", "again_in_s", "source"), REFUSALS)
+def test_openai_says_to_come_back_when_what_is_missing_has_flowed_in(limit, used, requested, again_in_s, source):
+    one = limiter(kind="continuous", tokens_per_minute=limit)
+    assert ask(one, 1_000.0, used) == 0.0
+    assert ask(one, 1_000.0, requested) == pytest.approx(again_in_s, abs=0.0011), source
+    assert ask(one, 1_000.0 + again_in_s - 0.002, requested) > 0.0
+    assert ask(one, 1_000.0 + again_in_s + 0.001, requested) == 0.0
+
+
+@pytest.mark.parametrize(("requests_per_minute", "again_in_s"), [(500, 0.12), (60, 1.0), (3, 20.0)])
+def test_one_request_of_openais_limit_is_back_after_its_share_of_a_minute(requests_per_minute, again_in_s):
+    """Its headers: limit 500, remaining 499, reset 120 ms (developer forum, thread 541210); 60, 59, 1 s (guide)."""
+    one = limiter(kind="continuous", requests_per_minute=requests_per_minute)
+    assert [ask(one, 7.0) for _ in range(requests_per_minute + 1)] == [0.0] * requests_per_minute + [again_in_s]
+    assert ask(one, 7.0 + again_in_s) == 0.0
+    assert ask(one, 7.0 + again_in_s) == again_in_s
+
+
+def test_a_day_flows_in_too():
+    """Its headers: 4,379 of 1,500,000 tokens a day used, the whole back after 4 min 12.172 s (thread 541210)."""
+    one = limiter(kind="continuous", tokens_per_day=1_500_000)
+    assert ask(one, 0.0, 4_379) == 0.0
+    assert ask(one, 0.0, 1_500_000) == pytest.approx(252.172, abs=0.1)
+
+
+def test_what_does_not_fit_a_bucket_is_refused_for_ever():
+    one = limiter(kind="continuous", tokens_per_minute=1_000)
+    assert ask(one, 0.0, 1_001) == 0.001
+    assert ask(one, 0.0, 1_000) == 0.0
+    assert ask(one, 0.0, 1_001) == 60.0
+    assert ask(one, 600.0, 1_001) == 0.001
+
+
+@given(
+    asks=st.lists(requests, max_size=60),
+    tokens=st.integers(600, 2000),
+    per_day=st.sampled_from([None, 5_000]),
+    per_minute=st.integers(1, 60),
+    settles=st.booleans(),
+)
+def test_laws_of_continuous_limits(asks, tokens, per_day, per_minute, settles):
+    """Beside exact buckets: the same decisions, and who waits as told is admitted; nobody before."""
+    limits = RateLimits(
+        kind="continuous",
+        tokens_per_minute=tokens,
+        tokens_per_day=per_day,
+        requests_per_minute=per_minute,
+        settles=settles,
+        output_burndown=5.0 if settles else 1.0,
+    )
+    one, now_s, ends = RateLimiter(limits), 0.0, []
+    sizes = [("tokens", tokens, 60), ("requests", per_minute, 60)] + [("tokens", per_day, 86_400)] * bool(per_day)
+    levels, at_s = [Fraction(size) for _, size, _ in sizes], Fraction(0)
+
+    def flow(until_s, back):
+        nonlocal at_s
+        for number, (kind, size, period_s) in enumerate(sizes):
+            full = min(Fraction(size), levels[number] + (until_s - at_s) * Fraction(size, period_s))
+            levels[number] = min(Fraction(size), full - back) if kind == "tokens" else full
+        at_s = until_s
+
+    for gap_s, prompt, most, lasts_s, output in asks:
+        now_s += gap_s
+        for end_s, back in sorted(one for one in ends if one[0] <= now_s):
+            flow(Fraction(end_s), back)
+        ends = [one for one in ends if one[0] > now_s]
+        flow(Fraction(now_s), 0)
+        amount = {"tokens": prompt + most, "requests": 1}
+        short = max(amount[kind] - level for level, (kind, _, _) in zip(levels, sizes, strict=True))
+        retry_after_s = one.admit(now_s, prompt, 0, most)
+        assert (retry_after_s == 0.0) == (short <= Fraction(1, 10**6)) or abs(short) < 1e-4
+        if retry_after_s == 0.0:
+            levels = [level - amount[kind] for level, (kind, _, _) in zip(levels, sizes, strict=True)]
+            one.settle(now_s + lasts_s, prompt, 0, most, output)
+            if settles:
+                ends.append((now_s + lasts_s, 5 * output - most))
+        elif not ends and all(amount[kind] <= size for kind, size, _ in sizes):
+            assert deepcopy(one).admit(now_s + retry_after_s, prompt, 0, most) == 0.0
+            assert retry_after_s <= 0.002 or deepcopy(one).admit(now_s + retry_after_s - 0.002, prompt, 0, most) > 0.0
+
+
+@pytest.mark.parametrize(("key", "value"), [("request_window", "60s"), ("refusals_count", True)])
+def test_a_bucket_has_no_windows(key, value):
+    with pytest.raises(ValidationError, match="kind windows only"):
+        RateLimits.model_validate({"kind": "continuous", key: value})

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from pydantic import ValidationError
+import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from simulator.engine.operations.autoscaler import Autoscaler
 from simulator.engine.record import Outcome, Reason
-from tests.engine.demand import hybrid, self_hosted, table
+from simulator.performance.step_time import LinearStepTime
+from simulator.scenario.autoscaling import Autoscaling
+from simulator.scenario.moments import after_start_s
+from tests.engine.demand import hybrid, plan, self_hosted, table
 from tests.engine.routing.test_gateway import run
 
 NODE = {"node_start": {"median": "60s"}}
@@ -111,3 +121,175 @@ def test_more_replicas_than_there_can_be_are_refused():
         scheduled(3, ("+1h", 1))
     with pytest.raises(ValidationError, match="below fill_at_most"):
         queued(fill_at_least="90 %")
+
+
+@pytest.mark.parametrize(("again_s", "up_s"), [(601, 2640.0), (630, 2640.0), (720, 2640.0), (901, 2639.0)])
+def test_what_is_asked_for_while_a_replica_drains_starts_when_its_machine_is_free(again_s, up_s):
+    """Two with an endless answer each, one from 600 s on, two again: it drains until 900 s, starts for a minute."""
+    pattern = scheduled(2, ("+600s", 1), (f"+{again_s}s", 2))
+    slow = plan(LinearStepTime(base_s=40.0, per_prefill_token_s=0, per_decode_request_s=0, per_kv_token_s=0))
+    record = run(pattern, table([10.0, 10.0], 600, 900), HOUR_S, plan=slow)
+    (up_first, _), (up_second, paid_second) = seconds(record)
+    assert up_first == HOUR_S
+    assert up_second == pytest.approx(600.0 + up_s)
+    assert paid_second == pytest.approx(HOUR_S - max(0.0, again_s - 900.0))
+
+
+@dataclass
+class Fake:
+    """Fleet, uptime and cluster of an autoscaler in one: answers as it is told, and remembers what it is asked."""
+
+    env: simpy.Environment
+    size: int
+    seats: int
+    lasts: list[list[int]]
+    looks: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.holds, self.unpaid = [0] * self.size, [0] * self.size
+        self.busy_until_s = [0.0] * self.size
+        self.seen = {}
+
+    def note(self):
+        self.seen[self.env.now] = tuple(not one for one in self.holds), tuple(not one for one in self.unpaid)
+
+    def changes(self):
+        """(time, up, paid) after each moment at which anything changed."""
+        found = [(at_s, *self.seen[at_s]) for at_s in sorted(self.seen)]
+        return found[:1] + [one for before, one in pairwise(found) if before[1:] != one[1:]]
+
+    def hold(self, replica, now_s):
+        if not self.holds[replica] and now_s > 0.0:
+            self.busy_until_s[replica] = now_s + self.lasts[replica].pop()
+        self.holds[replica] += 1
+        self.note()
+
+    def release(self, replica, now_s):
+        self.holds[replica] -= 1
+        self.note()
+        return not self.holds[replica]
+
+    def stop_paying(self, replica, now_s):
+        self.unpaid[replica] += 1
+        self.note()
+
+    def pay(self, replica, now_s):
+        self.unpaid[replica] -= 1
+        self.note()
+
+    def lose(self, replica, now_s):
+        return iter(())
+
+    def load(self, replica, now_s):
+        return int(now_s < self.busy_until_s[replica])
+
+    def opened(self):
+        pass
+
+    def queue(self):
+        return self.looks.pop()
+
+
+def reference(config, size, seats, lasts, looks, changes, until_s):
+    """The same by looking at a clock that ticks: (time, up, paid) after each tick at which anything changed."""
+    tick_s, node_s, drain_s = 1 / 32, config.node_start.median, config.drain
+    looks, lasts = looks[:], [one[:] for one in lasts]
+    target = config.first(size)
+    state = ["up" if one < target else "off" for one in range(size)]
+    since, calm_since, seen = [0.0] * size, None, []
+    busy_until = [0.0] * size
+    last = None
+    for number in range(int(until_s / tick_s)):
+        now = number * tick_s
+        for at_s, replicas in changes:
+            target = replicas if at_s == now else target
+        if config.kind == "queue" and now > 0.0 and now % config.every == 0.0:
+            waiting, running = looks.pop()
+            if (waiting > 0) if target == 0 else (
+                running > config.fill_at_most * seats * target or waiting > config.waiting_per_replica * target
+            ):  # fmt: skip
+                calm_since, target = None, min(target + 1, size)
+            elif target - 1 < config.at_least or running + waiting > config.fill_at_least * seats * (target - 1):
+                calm_since = None
+            elif calm_since is None:
+                calm_since = now
+            elif now - calm_since >= config.idle_for:
+                calm_since, target = None, target - 1
+        for one in range(size):
+            if state[one] == "starting" and now == since[one] + node_s:
+                state[one] = "up"
+            if state[one] == "draining":
+                looks_now = (now - since[one]) % 5.0 == 0.0 or now == since[one] + drain_s
+                if looks_now and (now >= busy_until[one] or now >= since[one] + drain_s):
+                    state[one] = "off"
+        while (serving := [one for one in range(size) if state[one] in ("up", "starting")])[target:]:
+            one = serving[-1]
+            busy_until[one] = now + (lasts[one].pop() if state[one] == "up" else 0)
+            state[one], since[one] = ("off" if busy_until[one] <= now or drain_s == 0 else "draining"), now
+        for one in [one for one in range(size) if state[one] == "off"][: max(0, target - len(serving))]:
+            state[one], since[one] = "starting", now
+        found = tuple(one == "up" for one in state), tuple(one != "off" for one in state)
+        if found != last:
+            seen.append((now, *found))
+        last = found
+    return seen
+
+
+common = st.fixed_dictionaries(
+    {
+        "drain": st.sampled_from(["0s", "12s", "40s"]),
+        # In odd ticks: nothing else happens at the moment at which a machine is there.
+        "node_start": st.sampled_from([3, 20, 50]).map(lambda s: {"median": f"{s + 1 / 32}s"}),
+    }
+)
+lengths = st.lists(st.lists(st.integers(0, 60), min_size=40, max_size=40), min_size=4, max_size=4)
+
+
+def compare(given_, size, lasts, looks=(), changes=(), until_s=330.0):
+    config = TypeAdapter(Autoscaling).validate_python(given_)
+    env = simpy.Environment()
+    fake = Fake(env, size, 4, [one[:] for one in lasts], list(looks))
+    scaler = Autoscaler(env, config, fake, fake, fake, np.random.default_rng(0), list)
+    if config.kind == "schedule":
+        scaler.by_schedule(config, after_start_s)
+    else:
+        env.process(scaler.by_queue(config))
+    fake.note()
+    env.run(until=until_s)
+    assert fake.changes() == reference(config, size, 4, lasts, list(looks), changes, until_s)
+
+
+@settings(max_examples=60)
+@given(
+    size=st.integers(1, 4),
+    first=st.integers(0, 4),
+    counts=st.lists(st.tuples(st.integers(1, 300), st.integers(0, 4)), min_size=1, max_size=15),
+    lasts=lengths,
+    more=common,
+)
+def test_law_a_timetable_does_what_a_reference_says(size, first, counts, lasts, more):
+    """Beside a clock that ticks: who is up and who is paid for, at every moment."""
+    changes = [(at_s + number / 16, min(count, size)) for number, (at_s, count) in enumerate(counts)]
+    config = {
+        "kind": "schedule",
+        "first_replicas": min(first, size),
+        "changes": [{"at": f"+{at_s}s", "replicas": count} for at_s, count in changes],
+        **more,
+    }
+    compare(config, size, lasts, changes=changes)
+
+
+@settings(max_examples=60)
+@given(
+    size=st.integers(1, 4),
+    least=st.integers(0, 2),
+    looks=st.lists(
+        st.one_of(st.just((0, 0)), st.tuples(st.integers(0, 12), st.integers(0, 16))), min_size=17, max_size=17
+    ),
+    idle_s=st.sampled_from([15, 30]),
+    lasts=lengths,
+    more=common,
+)
+def test_law_a_queue_brings_replicas_as_a_reference_says(size, least, looks, idle_s, lasts, more):
+    config = {"kind": "queue", "at_least": min(least, size), "every": "20.0625s", "idle_for": f"{idle_s}s", **more}
+    compare(config, size, lasts, looks=looks)

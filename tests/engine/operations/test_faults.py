@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -157,6 +159,30 @@ def test_random_failures_come_as_often_as_said_and_last_as_said():
     assert ((hours >= 1.0) & (hours <= 72.0)).all()
     assert (hours <= 4.0).mean() == pytest.approx(0.6, abs=0.05)
     assert (hours > 24.0).mean() == pytest.approx(0.1, abs=0.03)
+
+
+RENEWED = [
+    ({"kind": "failure", "cluster": "cluster", "repair": "36h"}, 36.0),
+    ({"kind": "failure", "cluster": "cluster", "repair": "36h", "scope": "cluster"}, 36.0),
+    ({"kind": "outage", "api": "azure/gpt-4-turbo", "duration": "36h"}, 36.0),
+    ({"kind": "network_loss", "duration": "36h"}, 36.0),
+    ({"kind": "spot_interruption", "cluster": "cluster", "notice": "2min", "replacement": {"median": "36h"}}, 36.0),
+]
+
+
+@pytest.mark.parametrize(("source", "repair_h"), RENEWED)
+def test_what_is_broken_does_not_break_again_before_it_is_repaired(source, repair_h):
+    """A renewal process: down for repair over mean time between plus repair, 36 of 86 h; not 1 - exp(-36 / 50)."""
+    years = 60
+    pattern = breaking(hybrid(), {**source, "mean_time_between": "50h"})
+    found = sorted(made(pattern, years * YEAR_S).incidents, key=lambda one: one.start_s)
+    for one, after in pairwise(found):
+        assert one.end_s < after.start_s
+    down = sum(min(one.end_s, years * YEAR_S) - one.start_s for one in found) / (years * YEAR_S)
+    # The repair is fixed, so a share varies with the number of cycles: 4 standard errors of that.
+    cycle_h = 50.0 + repair_h
+    error = repair_h * 50.0 / cycle_h**1.5 / np.sqrt(years * YEAR_S / 3600.0)
+    assert down == pytest.approx(repair_h / cycle_h, abs=4 * error + 0.001)
 
 
 def test_faults_are_the_same_for_every_pattern_and_another_in_every_replication():

@@ -7,8 +7,9 @@ import pytest
 
 from simulator.engine.record import Loss, Outcome, Reason, RequestLog
 from simulator.engine.routing.breaker import Breaker
+from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.routing import CircuitBreaker
-from tests.engine.demand import LINEAR, hybrid, table
+from tests.engine.demand import LINEAR, hybrid, plan, table
 from tests.engine.operations.test_faults import breaking
 from tests.engine.routing.test_gateway import run, several
 from tests.engine.test_cluster import alone_s
@@ -17,7 +18,7 @@ CONFIG = CircuitBreaker.model_validate({"failures": 3, "window": "10s", "cool_do
 
 
 def broken(times, log=None):
-    breaker = Breaker(CONFIG, log or RequestLog.empty(9), lambda _: None)
+    breaker = Breaker(CONFIG, 0, log or RequestLog.empty(9), lambda _: None)
     for row, at_s in enumerate(times):
         breaker.lost(Loss(at_s, row, Reason.ERROR, True))
     return breaker
@@ -33,7 +34,7 @@ def test_it_opens_on_so_many_failures_in_a_window_and_cools_down():
 
 
 def test_busy_is_not_ill():
-    breaker = Breaker(CONFIG, RequestLog.empty(9), lambda _: None)
+    breaker = Breaker(CONFIG, 0, RequestLog.empty(9), lambda _: None)
     for row in range(9):
         breaker.lost(Loss(1.0, row, Reason.CAPACITY, True))
     assert breaker.allows(1.0)
@@ -47,7 +48,7 @@ def test_half_open_one_request_decides(answered):
     breaker.sent(7)
     assert not breaker.allows(41.0)
     if answered:
-        log.outcome[7], log.ended_s[7] = Outcome.COMPLETED, 45.0
+        log.outcome[7], log.ended_s[7], log.backend[7] = Outcome.COMPLETED, 45.0, 0
         assert not breaker.allows(44.0)
         assert breaker.allows(45.0)
         breaker.sent(8)
@@ -56,6 +57,45 @@ def test_half_open_one_request_decides(answered):
         breaker.lost(Loss(45.0, 7, Reason.TIMEOUT, True))
         assert not breaker.allows(74.0)
         assert breaker.allows(75.0)
+
+
+def test_an_answer_from_elsewhere_does_not_close_it():
+    """Busy is not ill, nor is it well: a probe refused for want of room says nothing, and the next one is it."""
+    log = RequestLog.empty(9)
+    breaker = broken([1.0, 5.0, 9.0], log)
+    assert breaker.allows(40.0)
+    breaker.sent(7)
+    breaker.lost(Loss(40.0, 7, Reason.CAPACITY, True))
+    log.outcome[7], log.ended_s[7], log.backend[7] = Outcome.COMPLETED, 41.0, 1
+    assert breaker.allows(42.0)
+    breaker.sent(8)
+    assert not breaker.allows(43.0)
+    # And one that was handed on without a word, as to spillover.
+    log.outcome[8], log.ended_s[8], log.backend[8] = Outcome.COMPLETED, 44.0, 1
+    assert breaker.allows(45.0)
+    breaker.sent(6)
+    assert not breaker.allows(46.0)
+    breaker.lost(Loss(47.0, 6, Reason.TIMEOUT, True))
+    assert not breaker.allows(76.0)
+
+
+def test_a_hedge_that_an_api_answers_does_not_close_the_breaker_of_a_cluster_that_hangs():
+    """The API answers the probe of 40 s at 42.6 s, when the cluster has not begun to: all go there until 72.6 s."""
+    hangs = plan(LinearStepTime(base_s=500.0, per_prefill_token_s=0, per_decode_request_s=0, per_kv_token_s=0))
+    routing = {
+        "timeout": "5s",
+        "breaker": {"failures": 3, "window": "60s", "cool_down": "30s"},
+        "hedge": {"after": "2s", "priorities": [1]},
+    }
+    requests = table([0.0, 1.0, 2.0, 40.0, 50.0, 51.0, 52.0, 73.0], 600, 20)
+    requests.priority[3] = 1
+    pattern = hybrid(routing, {"ttft": {"median": "600ms"}})
+    log = run(pattern, requests, plan=hangs).log
+    assert (log.outcome == Outcome.COMPLETED).all()
+    assert (log.backend == 1).all()
+    assert log.target.tolist() == [0, 0, 0, 0, 1, 1, 1, 0]
+    assert log.failover.tolist() == [Reason.TIMEOUT] * 3 + [Reason.HEDGE] + [Reason.BREAKER] * 3 + [Reason.TIMEOUT]
+    assert log.first_token_s[3] == pytest.approx(42.6)
 
 
 def test_with_a_breaker_an_outage_costs_a_few_requests_their_retries_not_all():
