@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.decision.retirement import unavailable
-from simulator.decision.rules import STAFFING
+from simulator.decision.staffing import unready
 from simulator.decision.words import kept_share, usd
-from simulator.scenario.rules import shipped_tables
-from simulator.scenario.team import SKILLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,16 +16,15 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.team import Team
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Why a pattern may not be chosen.
+    """A rule that speaks against a pattern; there may be several for one.
 
     Attributes:
-        rule: The first rule that speaks against it.
-        pattern: Its name.
+        rule: The rule.
+        pattern: Name of the pattern.
         reason: What the rule found.
     """
 
@@ -35,16 +32,13 @@ class Exclusion:
     pattern: str
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.pattern} is out: {self.reason}"
-
 
 @dataclass(frozen=True, slots=True)
 class Screening:
     """What the rules left.
 
     Attributes:
-        out: Patterns that may not be chosen, in the order of the rules.
+        out: What speaks against patterns, in the order of the rules.
         left: By rule, the patterns that passed it and all before.
         ranked: What passed every rule, cheapest first.
     """
@@ -54,13 +48,21 @@ class Screening:
     ranked: list[PatternResult] = field(default_factory=list)
 
     @property
+    def reasons(self) -> list[str]:
+        """Why each pattern that is out is: all there is against it, in the order of the rules."""
+        against: dict[str, list[str]] = {}
+        for one in self.out:
+            against.setdefault(one.pattern, []).append(one.reason)
+        return [f"{name} is out: {'; '.join(reasons)}" for name, reasons in against.items()]
+
+    @property
     def winner(self) -> str | None:
         """Name of the pattern to choose."""
         return self.ranked[0].name if self.ranked else None
 
 
 def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook) -> Screening:
-    """Apply the rules in their order.
+    """Apply the rules in their order, each to every pattern, so that every reason against one is known.
 
     Args:
         scenario: The scenario.
@@ -73,16 +75,16 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         "compliance": lambda result: _refusal(result, "compliance"),
         # A model that is gone stays in the comparison, but nobody can choose it.
         "availability": lambda result: unavailable(scenario, patterns[result.name], book),
-        "staffing": lambda result: unready(scenario.constraints.team, result.kind),
+        "staffing": lambda result: unready(scenario.constraints.team, patterns[result.name]),
         "objectives": missed,
         "budget": lambda result: _over(result, budget),
     }
     found = Screening()
     candidates = list(results)
     for rule, why_not in rules.items():
-        verdicts = [(result, why_not(result)) for result in candidates]
-        found.out.extend(Exclusion(rule, result.name, reason) for result, reason in verdicts if reason is not None)
-        candidates = [result for result, reason in verdicts if reason is None]
+        against = {result.name: reason for result in results if (reason := why_not(result)) is not None}
+        found.out.extend(Exclusion(rule, name, reason) for name, reason in against.items())
+        candidates = [result for result in candidates if result.name not in against]
         found.left[rule] = candidates
     found.ranked.extend(sorted(candidates, key=lambda result: (cost_of(result), result.name)))
     return found
@@ -136,20 +138,6 @@ def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | Non
             if bdtr(met, decided, objectives.share) < 0.05:
                 return why
     return None
-
-
-def unready(team: Team | None, kind: str) -> str | None:
-    """Why these people cannot run a pattern of this kind; None where they can, or nobody says who there is.
-
-    How many it takes is in the table `staffing`; a cluster also takes every skill of the checklist.
-    """
-    if team is None or kind == "metered_api":
-        return None
-    rules = shipped_tables()[STAFFING].matching({"ml_engineers": team.ml_engineers})
-    if not any(kind in rule.answers for rule in rules):
-        return f"{team.ml_engineers:g} ML engineers are too few to run it ({'; '.join(rule.text for rule in rules)})"
-    missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]
-    return f"nobody knows {', '.join(missing)}".replace("_", " ") if missing else None
 
 
 def _refusal(result: PatternResult, rule: str) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from simulator.decision.care import take_care
 from simulator.decision.crossings import crossings, crossings_by_model, headline
 from simulator.decision.measures import site_measures, workload_measures
+from simulator.decision.nearest import nearest
 from simulator.decision.purchase import cash_flows
 from simulator.decision.retirement import retirements
 from simulator.decision.rules import advice, contradictions
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from simulator.decision.confidence import Confidence
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.crossings import Crossing
+    from simulator.decision.nearest import Nearest
     from simulator.decision.purchase import CashFlow
     from simulator.decision.retirement import Retirement
     from simulator.decision.rules import Advice, Contradiction
@@ -52,6 +55,8 @@ class Decision:
         rule_contradictions: Where those contradict themselves and each other.
         not_assessed: What the rules could not look at, for want of facts.
         retirements: Models that stop answering within the horizon or three years of it, by pattern.
+        nearest: Where nothing passes every rule, the pattern that comes nearest, and what would help.
+        take_care: What deserves care, though it rules nothing out.
         cost_curve: Cost against volume.
         tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
         confidence: In how many replications, and at how many plausible prices, it is the choice.
@@ -73,6 +78,8 @@ class Decision:
     rule_contradictions: list[Contradiction] = field(default_factory=list)
     not_assessed: list[str] = field(default_factory=list)
     retirements: list[Retirement] = field(default_factory=list)
+    nearest: Nearest | None = None
+    take_care: list[str] = field(default_factory=list)
     cost_curve: CostCurve | None = None
     tornado: Tornado | None = None
     confidence: Confidence | None = None
@@ -108,11 +115,12 @@ def decide(
     simulated = next((result for result in [*ranked, *results] if result.tokens is not None), None)
     site = site_measures(scenario, simulated, _payback(bought))
     kind = ranked[0].kind if ranked else None
+    close = nearest(scenario, results, found)
     going = retirements(scenario, [result.name for result in results], book)
     return Decision(
         recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
-        reasons=[*_dated(_why(scenario, ranked), found.winner, going), *map(str, found.out)],
+        reasons=[*_dated(_why(scenario, ranked, close), found.winner, going), *found.reasons],
         break_even_tokens_per_month=first.tokens_per_month if first and first.within_capacity else None,
         payback_months=_payback(bought),
         rules_fired=rules,
@@ -126,6 +134,8 @@ def decide(
         rule_contradictions=contradictions(tables, site),
         not_assessed=_not_assessed(scenario),
         retirements=going,
+        nearest=close,
+        take_care=take_care(scenario, results),
     )
 
 
@@ -135,9 +145,11 @@ def _not_assessed(scenario: Scenario) -> list[str]:
     return ["staffing: the scenario does not say who would run a cluster (constraints.team)"]
 
 
-def _why(scenario: Scenario, ranked: Sequence[PatternResult]) -> list[str]:
+def _why(scenario: Scenario, ranked: Sequence[PatternResult], close: Nearest | None) -> list[str]:
     if not ranked:
-        return ["no hosting pattern is allowed, on offer, meets every objective and stays within the budget"]
+        staffed = "staffed, " if scenario.constraints.team and scenario.constraints.team.rules_out else ""
+        text = f"no hosting pattern is allowed, on offer, {staffed}meets every objective and stays within the budget"
+        return [f"{text}; {close.text}" if close else text]
     best = ranked[0]
     meets = "meets every objective and " if any(load.objectives for load in scenario.workloads.values()) else ""
     text = f"{best.name} {meets}costs least, {usd(cost_of(best))} USD a month"

@@ -39,7 +39,7 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *_objectives(results),
         *unit_costs(results),
         _definitions(results),
-        *_bullets("Take care", warnings, "yellow"),
+        *_bullets("Take care", [*decision.take_care, *warnings], "yellow"),
         *_bullets("Compliance", [assess(results.scenario).words()], "cyan"),
         *_bullets("How sure the step times are", _doubts(results), "yellow"),
         *_bullets("Reasons", decision.reasons[1:], "cyan"),

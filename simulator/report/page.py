@@ -112,7 +112,7 @@ def render_page(
         "first": next((at for at, row in enumerate(document["patterns"]) if row["requests"]), 0),
         "sections": [(key, label) for key, label in _SECTIONS.items() if _there(key, document, groups)],
         "tiles": page_tables.tiles(document, show),
-        "warnings": list(warnings),
+        "warnings": [*document["decision"]["take_care"], *warnings],
         "rows": rows,
         "rollout": None if rollout is None else page_tables.rollout(rollout),
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),

@@ -6,12 +6,10 @@ from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
 from simulator.decision.rules import advice, contradictions
-from simulator.decision.screening import screen
 from simulator.errors import ScenarioError
 from simulator.results import run
 from simulator.scenario.document_routers import WorkloadFacts, decide
 from simulator.scenario.rules import Range, shipped_tables
-from tests.decision.test_verdict import result, verdict
 from tests.experiment.small import small
 
 TABLES = shipped_tables()
@@ -110,32 +108,6 @@ def test_what_nobody_knows_is_not_asked():
 def test_every_table_names_its_source():
     assert all("article" in table.source for table in TABLES.values())
     assert all(rule.text for table in TABLES.values() for rule in table.rules)
-
-
-@pytest.mark.parametrize(
-    ("team", "out"),
-    [
-        ({"ml_engineers": 0}, {"rented", "bought", "hybrid"}),
-        ({"ml_engineers": 1.5}, {"rented", "bought"}),
-        ({"ml_engineers": 3}, set()),
-        ({"ml_engineers": 5, "skills": ["deployment", "tuning"]}, {"rented", "bought", "hybrid"}),
-        (None, set()),
-    ],
-)
-def test_a_cluster_takes_people(team, out):
-    results = [result("api", 9), result("rented", 1), result("bought", 2), result("hybrid", 3)]
-    found = screen(small({"constraints.team": team}), results, BOOK)
-    assert {one.pattern for one in found.out if one.rule == "staffing"} == out
-    assert found.winner == ("api" if "hybrid" in out else "hybrid" if out else "rented")
-
-
-def test_staffing_comes_before_the_objectives_and_is_said_when_not_asked():
-    team = {"ml_engineers": 4, "skills": ["deployment", "gpu_infrastructure", "tuning", "monitoring"]}
-    found = verdict(result("rented", 1, met=False), result("api", 2), settings={"constraints.team": team})
-    assert found.rules_fired == ["staffing", "cost"]
-    assert "rented is out: nobody knows security" in found.reasons
-    assert found.not_assessed == []
-    assert "constraints.team" in verdict(result("api", 2)).not_assessed[0]
 
 
 def test_rules_of_ones_own_stand_beside_the_shipped_ones():

@@ -100,7 +100,7 @@ def test_it_flips_with_what_may_leave(answer):
 
 
 def test_it_flips_with_the_people_there_are(answer):
-    decision = answer(**TURBO, **{"constraints.team": {"ml_engineers": 0}}).decision
+    decision = answer(**TURBO, **{"constraints.team": {"ml_engineers": 0, "rules_out": True}}).decision
     assert decision.recommended == "api_llama"
     assert "staffing" in decision.rules_fired
 

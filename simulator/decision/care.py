@@ -1,0 +1,47 @@
+"""What deserves care in a verdict, though it rules nothing out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.decision.staffing import paid_fte, shortages
+from simulator.scenario.costs import Purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+
+def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]:
+    """Each thing once, with the patterns it is about.
+
+    Args:
+        scenario: The scenario.
+        results: Its patterns that were simulated.
+    """
+    about: dict[str, list[str]] = {}
+    for result in results:
+        if result.requests is None:
+            continue
+        for text in _of(scenario, scenario.hosting_patterns[result.name]):
+            about.setdefault(text, []).append(result.name)
+    return [f"{', '.join(names)}: {text}" for text, names in about.items()]
+
+
+def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
+    team = scenario.constraints.team
+    if team is not None and not team.rules_out:
+        yield from (one.reason for one in shortages(team, pattern))
+    yield from _unpaid(pattern)
+
+
+def _unpaid(pattern: HostingPattern) -> Iterator[str]:
+    """What a cluster takes and its bill leaves out."""
+    if pattern.hosted and not paid_fte(pattern):
+        yield "its bill pays nobody to run it (costs.staff)"
+    bought = [one.costs for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
+    if any(cost.power is None for cost in bought):
+        yield "its bill has no electricity for hardware of its own (costs.power)"

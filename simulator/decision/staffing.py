@@ -1,0 +1,66 @@
+"""Whether the people there are can run a hosting pattern: by its bill, or a rule of thumb where that is silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simulator.decision.rules import STAFFING
+from simulator.scenario.rules import shipped_tables
+from simulator.scenario.team import SKILLS
+
+if TYPE_CHECKING:
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.team import Team
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What a team lacks for a pattern.
+
+    Attributes:
+        reason: In words.
+        helps: What would end it.
+    """
+
+    reason: str
+    helps: str
+
+
+def paid_fte(pattern: HostingPattern) -> float:
+    """Full-time equivalents that the bill of a pattern pays for: the shares of `costs.staff` of all its backends."""
+    costs = [*(one.costs for one in pattern.hosted.values()), *(api.costs for api in pattern.metered.values())]
+    return sum(member.share for cost in costs for member in cost.staff)
+
+
+def shortages(team: Team | None, pattern: HostingPattern) -> list[Shortage]:
+    """Why these people cannot run a pattern; empty where they can, nothing is to be run, or nobody says who there is.
+
+    A bill that pays for people says how many it takes. One that does not is held against the rule of thumb `staffing`.
+    A cluster also takes every skill of the checklist.
+    """
+    if team is None:
+        return []
+    found = []
+    have, paid = team.ml_engineers, paid_fte(pattern)
+    if paid > have + 1e-9:
+        reason = f"its bill pays for {paid:g} full-time people to run it (costs.staff), and the team has {have:g}"
+        found.append(Shortage(reason, f"{paid:g} people instead of {have:g}"))
+    elif not paid and pattern.hosted:
+        rules = shipped_tables()[STAFFING].matching({"ml_engineers": have})
+        if not any(pattern.kind in rule.answers for rule in rules):
+            thumb = "; ".join(rule.text for rule in rules)
+            reason = f"by a rule of thumb {have:g} ML engineer{'' if have == 1 else 's'} cannot run it ({thumb})"
+            found.append(Shortage(reason, "more engineers, or costs.staff that says how few it takes"))
+    missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]
+    if missing and pattern.hosted:
+        known = ", ".join(missing).replace("_", " ")
+        found.append(Shortage(f"nobody knows {known}", f"somebody who knows {known}"))
+    return found
+
+
+def unready(team: Team | None, pattern: HostingPattern) -> str | None:
+    """`shortages` where they rule a pattern out; None where they do not."""
+    if team is None or not team.rules_out:
+        return None
+    return "; ".join(one.reason for one in shortages(team, pattern)) or None
