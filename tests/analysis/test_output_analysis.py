@@ -23,7 +23,7 @@ def test_interval_holds_its_mean_and_grows_with_the_level(sample):
     narrow, wide = estimate(sample, 0.90), estimate(sample, 0.99)
     assert wide.low <= narrow.low <= narrow.mean + 1e-9
     assert narrow.mean - 1e-9 <= narrow.high <= wide.high
-    assert wide.half_width >= 0.0
+    assert wide.half_width >= narrow.half_width >= 0.0
 
 
 @given(values, st.floats(-100, 100), st.floats(0.1, 10))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,36 +72,50 @@ routings = st.sampled_from(
 )
 
 
-@settings(max_examples=25)
-@given(
-    notes=loads, letters=loads, leaves=st.booleans(), signed=st.sets(st.sampled_from(["aws", "azure"])), how=routings
-)
-def test_no_request_reaches_a_backend_it_may_not_use(registry, notes, letters, leaves, signed, how):
-    agreements = dict.fromkeys(sorted(signed), "2026-01-01")
-    scenario = clinic(registry, agreements=agreements, leaves=leaves, more={"notes": notes, "letters": letters})
-    first = scenario.resolved["hosting_patterns"]["hybrid"]["api"]
-    scenario = scenario.with_overrides(
-        {"hosting_patterns.hybrid.routing": how, "hosting_patterns.hybrid.api": None,
-         "hosting_patterns.hybrid.apis": {"first": first, "second": SECOND}}
-    )  # fmt: skip
-    allowed = allowed_backends(scenario, scenario.hosting_patterns["hybrid"])
-    try:
-        results = simulator.run(scenario, patterns=["hybrid"], replications=1, band=False, outlook=False)
-    except ScenarioError:
-        # Nobody may see the requests of some workload.
-        assert any(all(row.values()) for row in allowed.values())
-        return
-    requests = results.tables.requests("hybrid")
-    for name, row in allowed.items():
-        mine = requests[requests["workload"] == name]
-        assert len(mine)
-        permitted = {backend for backend, reason in row.items() if reason is None}
-        assert set(mine["backend"].dropna()) <= permitted, (name, row)
-        if len(permitted) == 1:
-            assert not sum(results.pattern("hybrid").workloads[name].requests.failed_over.values()), name
-    whole = results.pattern("hybrid").requests
-    ended = whole.completed + whole.rejected + whole.timed_out + whole.cancelled + whole.unfinished
-    assert whole.arrived == ended
+@pytest.mark.parametrize("examples", [25, pytest.param(150, marks=pytest.mark.slow)])
+def test_no_request_reaches_a_backend_it_may_not_use(registry, examples):
+    ends = Counter()
+
+    @settings(max_examples=examples)
+    @given(
+        notes=loads,
+        letters=loads,
+        leaves=st.booleans(),
+        signed=st.sets(st.sampled_from(["aws", "azure"])),
+        how=routings,
+    )
+    def law(notes, letters, leaves, signed, how):
+        agreements = dict.fromkeys(sorted(signed), "2026-01-01")
+        scenario = clinic(registry, agreements=agreements, leaves=leaves, more={"notes": notes, "letters": letters})
+        first = scenario.resolved["hosting_patterns"]["hybrid"]["api"]
+        scenario = scenario.with_overrides(
+            {"hosting_patterns.hybrid.routing": how, "hosting_patterns.hybrid.api": None,
+             "hosting_patterns.hybrid.apis": {"first": first, "second": SECOND}}
+        )  # fmt: skip
+        allowed = allowed_backends(scenario, scenario.hosting_patterns["hybrid"])
+        try:
+            results = simulator.run(scenario, patterns=["hybrid"], replications=1, band=False, outlook=False)
+        except ScenarioError:
+            # Nobody may see the requests of some workload.
+            assert any(all(row.values()) for row in allowed.values())
+            ends["refused"] += 1
+            return
+        ends["limited" if any(any(row.values()) for row in allowed.values()) else "free"] += 1
+        requests = results.tables.requests("hybrid")
+        for name, row in allowed.items():
+            mine = requests[requests["workload"] == name]
+            assert len(mine)
+            permitted = {backend for backend, reason in row.items() if reason is None}
+            assert set(mine["backend"].dropna()) <= permitted, (name, row)
+            if len(permitted) == 1:
+                assert not sum(results.pattern("hybrid").workloads[name].requests.failed_over.values()), name
+        whole = results.pattern("hybrid").requests
+        ended = whole.completed + whole.rejected + whole.timed_out + whole.cancelled + whole.unfinished
+        assert whole.arrived == ended
+
+    law()
+    # The law is empty where all is refused, and easy where all is free.
+    assert ends["limited"] >= examples / 10, ends
 
 
 def test_a_forbidden_failover_is_refused_unless_it_is_said_that_requests_stay(registry):

@@ -70,7 +70,7 @@ def test_attributes_mirror_the_document(results):
         assert ours.latency["e2e_s"].p99 == pytest.approx(theirs["latency"]["e2e_s"]["p99"], rel=1e-8)
         assert ours.monthly_cost_usd.mean == pytest.approx(theirs["monthly_cost_usd"]["mean"], rel=1e-8)
     assert results.pattern("hybrid").name == "hybrid"
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="none"):
         results.pattern("none")
 
 

@@ -110,7 +110,7 @@ def test_a_table_is_whole_or_absent(tmp_path, record, demand):
 def test_requests_come_after_levels_because_they_say_that_both_are_there(tmp_path, record, demand):
     with RequestWriter(tmp_path / "run.json", LOADS, BACKENDS) as writer:
         writer.add(demand, record.log, record.decisions)
-        with pytest.raises(AttributeError):
+        with pytest.raises(AttributeError, match="NoneType"):
             writer.finish([None])
     assert names(tmp_path) == []
 

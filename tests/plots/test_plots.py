@@ -50,7 +50,7 @@ def test_a_latency_figure_shows_the_objective_of_its_workload(results):
     figure = results.plot.latency(workload, "ttft_s")
     assert figure.data[-1].x[0] == load.objectives.ttft
     assert figure.data[-1].name.startswith("objective")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="nobody"):
         results.plot.latency("nobody")
 
 

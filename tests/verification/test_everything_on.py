@@ -222,7 +222,7 @@ def check(pattern, seed, rate_per_s, allowed):
         assert (level.sequence_s <= level.max_num_seqs * level.interval_s + 1e-6).all()
         assert (level.busy_s <= level.interval_s + 1e-6).all()
         if level.up_s is not None:
-            assert (level.up_s <= level.paid_s + 1e-6).all() or pattern.faults
+            assert (level.up_s <= level.paid_s + 1e-6).all()
             assert (level.paid_s <= HORIZON_S + 1e-6).all()
     # 8: an API charges what it served, and beyond that only what was cut off or answered second.
     by_api = done & (log.backend >= len(pattern.hosted))
@@ -233,6 +233,10 @@ def check(pattern, seed, rate_per_s, allowed):
         assert (charged == served).all()
         assert (log.billed_output_tokens == np.where(by_api, requests.output_tokens, 0)).all()
     assert (charged[done] >= served[done]).all()
+    # Each time it is asked it charges the prompt and the answer at most.
+    asked = log.attempts.astype(np.int64)
+    assert (charged <= asked * requests.prompt_tokens).all()
+    assert (log.billed_output_tokens <= asked * requests.output_tokens).all()
     # Nobody is served by a backend its workload may not use, and whoever left its first one has a reason.
     taken = log.backend >= 0
     assert permits[requests.workload[taken], log.backend[taken]].all()

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator.engine.arrival import Arrival
@@ -172,8 +172,7 @@ def test_the_router_cannot_see_the_output_length(seed, rate_per_s, chosen, limit
     rng = np.random.default_rng(seed)
     arrival_s = poisson(rng, rate_per_s, 200.0)
     outputs = rng.integers(1, 400, len(arrival_s))
-    if not len(arrival_s):
-        return
+    assume(len(arrival_s))
     index = int(chosen * (len(arrival_s) - 1))
     pattern = hybrid({"max_in_flight": limit, "timeout": "20s"}, engine={"max_num_seqs": 6})
     logs = []

@@ -99,9 +99,13 @@ def test_a_queue_brings_replicas_and_quiet_sends_them_away():
     requests = table(np.arange(100.0, 700.0, 0.8), 300, 400)
     record = run(queued(), requests, HOUR_S)
     assert (record.log.outcome == Outcome.COMPLETED).all()
-    ups = [up_s for up_s, _ in seconds(record)]
-    assert ups[0] == HOUR_S
-    assert all(300.0 < up_s < 2000.0 for up_s in ups[1:])
+    first, *others = seconds(record)
+    assert first == (HOUR_S, HOUR_S)
+    for up_s, paid_s in others:
+        # A machine is paid from the order on and there a minute later.
+        assert paid_s - up_s == pytest.approx(60.0)
+        # Ordered within 30 s of the first request; the last one ends at 706 s, then one leaves a minute.
+        assert 706.0 - 190.0 + 55.0 <= up_s <= 706.0 - 160.0 + 2 * 65.0
 
     def mean_s(ran):
         return (ran.log.last_token_s - requests.arrival_s).mean()
