@@ -15,6 +15,7 @@ from simulator.analysis.waits import QUANTILES
 from simulator.compliance.check import assess
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends
+from simulator.decision.costing import costings_of
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
@@ -256,10 +257,11 @@ def run(
     results = [add_band(result, scenario, runs) for result in priced(slice(None))]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     screening = screen(scenario, results, book)
-    decision = decide(scenario, results, book, monthly, screening)
+    costings = costings_of(scenario, results, book, month, monthly)
+    decision = decide(scenario, results, book, costings, screening)
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
-        decision = with_outlook(decision, scenario, screening, each, book, month, monthly)
+        decision = with_outlook(decision, scenario, screening, each, costings, book)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import floor
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _series(name: str, costing: Costing, most: float) -> Series:
     for number, volume in enumerate(costing.steps(most)):
         before = costing.replicas + number * costing.unit
         points += [(volume, before), (volume, before + costing.unit)]
+    points += [(end, costing.replicas) for step in costing.unit_steps(most) for end in (floor(step), floor(step) + 1)]
     points = sorted(set(points))
     bills = [float(costing.bill_at(volume, replicas).total_usd) for volume, replicas in points]
     return Series(

@@ -26,9 +26,12 @@ from simulator.workload.replay import recording, replayed
 from simulator.workload.volume import expected_requests, mean_tokens_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -74,14 +77,28 @@ class Costing:
         """Whether more volume means more replicas: nothing else can take what does not fit."""
         return bool(self.pattern.hosted) and not self.pattern.metered
 
+    @property
+    def proportional(self) -> bool:
+        """Whether all that depends on the volume does so in proportion: tokens alone."""
+        return not self.pattern.hosted and all(api.paid_by_the_token for api in self.pattern.metered.values())
+
     def replicas_at(self, tokens_per_month: float) -> int:
         """Replicas that the busiest hour of this volume needs; never fewer than configured."""
         if not self.grows or self.capacity_tokens_per_month <= 0:
             return self.replicas
         unit = self.unit
         each = self.capacity_tokens_per_month * unit / self.replicas
-        need = ceil(tokens_per_month * float(self.hourly.max()) / each - 1e-9) * unit
+        need = ceil(tokens_per_month * float(self.hourly.max()) / each - 1e-12) * unit
         return max(self.replicas, need)
+
+    def unit_steps(self, most: float) -> list[float]:
+        """Volumes from which another provisioned unit is needed."""
+        found: set[float] = set()
+        for api in self.pattern.metered.values():
+            if isinstance(api.deployment, Provisioned):
+                units, each = api.deployment.units, self.tokens_per_month / api.deployment.units
+                found |= {number * each for number in range(units, units + _MOST_STEPS) if number * each < most}
+        return sorted(found)
 
     def steps(self, most: float) -> list[float]:
         """Volumes from which another replica is needed."""
@@ -161,6 +178,37 @@ class Costing:
             name: _times(served, factor * sent) if number == 0 else use
             for number, (name, use) in enumerate(self.usage.apis.items())
         }
+
+
+def costings_of(
+    scenario: Scenario,
+    results: Sequence[PatternResult],
+    book: PriceBook,
+    month_hours: Decimal,
+    capacity_tokens_per_month: Mapping[str, int],
+) -> dict[str, Costing]:
+    """What prices each of these patterns at other volumes, by name; those that served nothing have none.
+
+    Args:
+        scenario: The scenario.
+        results: Its patterns, simulated.
+        book: Price book.
+        month_hours: Length of the month that is billed.
+        capacity_tokens_per_month: What each cluster could serve, by pattern.
+    """
+    hourly = hourly_shape(scenario)
+    return {
+        result.name: Costing(
+            scenario.hosting_patterns[result.name],
+            result.usage,
+            book,
+            month_hours,
+            hourly,
+            capacity_tokens_per_month.get(result.name, 0),
+        )
+        for result in results
+        if result.usage is not None
+    }
 
 
 def hourly_shape(scenario: Scenario) -> NDArray[np.float64]:

@@ -7,41 +7,17 @@ from typing import TYPE_CHECKING
 
 from simulator.decision.confidence import confidence
 from simulator.decision.cost_curve import cost_curve
-from simulator.decision.costing import Costing, hourly_shape
+from simulator.decision.crossings import crossings_by_model
 from simulator.decision.tornado import changes, tornado
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from decimal import Decimal
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.costing import Costing
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
-    from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
-
-
-def costings_of(
-    scenario: Scenario,
-    results: Sequence[PatternResult],
-    book: PriceBook,
-    month_hours: Decimal,
-    capacity_tokens_per_month: Mapping[str, int],
-) -> dict[str, Costing]:
-    """What prices each of these patterns at other volumes, by name; see `with_outlook`."""
-    hourly = hourly_shape(scenario)
-    return {
-        result.name: Costing(
-            scenario.hosting_patterns[result.name],
-            result.usage,
-            book,
-            month_hours,
-            hourly,
-            capacity_tokens_per_month.get(result.name, 0),
-        )
-        for result in results
-        if result.usage is not None
-    }
 
 
 def with_outlook(
@@ -49,9 +25,8 @@ def with_outlook(
     scenario: Scenario,
     screening: Screening,
     each: Sequence[Screening],
+    costings: Mapping[str, Costing],
     book: PriceBook,
-    month_hours: Decimal,
-    capacity_tokens_per_month: Mapping[str, int],
 ) -> Decision:
     """The decision with its cost curve, what would change it, and how sure it is.
 
@@ -60,17 +35,17 @@ def with_outlook(
         scenario: The scenario.
         screening: What the rules left of its patterns.
         each: The same for each replication alone.
+        costings: What prices its patterns at other volumes, by name.
         book: Price book.
-        month_hours: Length of the month that is billed.
-        capacity_tokens_per_month: What each cluster could serve, by pattern.
     """
-    known = screening.left["compliance"]
-    costings = costings_of(scenario, known, book, month_hours, capacity_tokens_per_month)
+    allowed = screening.left["compliance"]
+    costings = {result.name: costings[result.name] for result in allowed if result.name in costings}
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)
     found = tornado(scenario, screening, costings, curve)
     return replace(
         decision,
+        break_even_by_model=crossings_by_model(scenario, allowed, book, costings),
         cost_curve=curve,
         tornado=found,
         confidence=confidence(scenario, screening, each),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from simulator.decision.care import take_care
-from simulator.decision.crossings import crossings, crossings_by_model, headline
+from simulator.decision.crossings import crossings, headline
 from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.nearest import nearest
 from simulator.decision.purchase import cash_flows
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.decision.confidence import Confidence
     from simulator.decision.cost_curve import CostCurve
+    from simulator.decision.costing import Costing
     from simulator.decision.crossings import Crossing
     from simulator.decision.nearest import Nearest
     from simulator.decision.purchase import CashFlow
@@ -42,7 +43,7 @@ class Decision:
         recommended: The pattern to choose; None where nothing passes every rule.
         runner_up: The next cheapest.
         reasons: Why, and why not the others.
-        break_even_tokens_per_month: Of the cheapest cluster with the cheapest API; None beyond the cluster's capacity.
+        break_even_tokens_per_month: Of the cheapest cluster with the cheapest API; None where it never costs less.
         payback_months: Of the cheapest purchase against the cheapest API; None when it never pays.
         rules_fired: Rules that decided something, in their order.
         capacity_advice: About the cluster that is recommended, or the first there is.
@@ -93,7 +94,7 @@ def decide(
     scenario: Scenario,
     results: Sequence[PatternResult],
     book: PriceBook,
-    capacity_tokens_per_month: Mapping[str, int],
+    costings: Mapping[str, Costing],
     screening: Screening | None = None,
 ) -> Decision:
     """Judge the patterns of a scenario.
@@ -102,13 +103,13 @@ def decide(
         scenario: The scenario.
         results: Its patterns, simulated and priced.
         book: Price book.
-        capacity_tokens_per_month: What each cluster could serve, by pattern.
+        costings: What prices them at other volumes, by name.
         screening: What the rules left of them, where that is known.
     """
     found = screening or screen(scenario, results, book)
     ranked, allowed, on_offer = found.ranked, found.left["compliance"], found.left["availability"]
     rules = [*dict.fromkeys(one.rule for one in found.out), *(["cost"] if ranked else [])]
-    rows = crossings(scenario, allowed, book, capacity_tokens_per_month)
+    rows = crossings(scenario, allowed, book, costings)
     first = headline(rows, on_offer) or headline(rows, allowed)
     bought = cash_flows(scenario, on_offer)
     tables = shipped_tables() | scenario.rules
@@ -121,14 +122,13 @@ def decide(
         recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
         reasons=[*_dated(_why(scenario, ranked, close), found.winner, going), *found.reasons],
-        break_even_tokens_per_month=first.tokens_per_month if first and first.within_capacity else None,
+        break_even_tokens_per_month=first.tokens_per_month if first else None,
         payback_months=_payback(bought),
         rules_fired=rules,
         capacity_advice=_capacity_advice([*ranked[:1], *allowed]),
         what_would_change_it=[*_changes(ranked, rows), *_doubts(allowed)],
         runner_up_costs_usd_more=cost_of(ranked[1]) - cost_of(ranked[0]) if len(ranked) > 1 else None,
         break_even=rows,
-        break_even_by_model=crossings_by_model(scenario, allowed, book, capacity_tokens_per_month),
         cash_flow=bought,
         rule_tables=advice(tables, site, workload_measures(scenario, simulated), kind),
         rule_contradictions=contradictions(tables, site),

@@ -18,6 +18,16 @@ def usd(amount: float | Decimal) -> str:
     return f"{amount:,.0f}" if abs(float(amount)) >= 99.995 else f"{amount:,.2f}"
 
 
+def volume(tokens: float) -> str:
+    """So many tokens, in millions, to three digits or the whole million.
+
+    >>> volume(2_665_123_456), volume(1_234_000), volume(0)
+    ('2,665M tokens', '1.23M tokens', '0M tokens')
+    """
+    millions = tokens / 1e6
+    return f"{millions:,.0f}M tokens" if millions >= 100 or not tokens else f"{millions:.3g}M tokens"
+
+
 def percent(share: float) -> str:
     """A share, small ones to two significant digits.
 

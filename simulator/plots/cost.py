@@ -74,12 +74,12 @@ def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> go.Fig
             line={"color": colours[name], "width": max(1.5, 4.0 - 0.6 * number)},
             hovertemplate="%{x:,.0f} million tokens: %{y:,.0f} USD<extra>%{fullData.name}</extra>",
         )
-    meet = [row for row in document["decision"]["break_even"] if row["within_capacity"] and row["tokens_per_month"]]
-    meet = [row for row in meet if row["api"] in lines]
+    reach = max(max(volumes) for volumes, _ in lines.values())
+    meet = [row for row in document["decision"]["break_even"] if 0 < (row["tokens_per_month"] or 0) <= 1e6 * reach]
     if meet:
         drawn.add_scatter(
             x=[row["tokens_per_month"] / 1e6 for row in meet],
-            y=[float(np.interp(row["tokens_per_month"] / 1e6, *lines[row["api"]])) for row in meet],
+            y=[row["api_usd"] for row in meet],
             mode="markers",
             name="break-even",
             text=[row["text"] for row in meet],

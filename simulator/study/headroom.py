@@ -1,7 +1,7 @@
-"""Break-evens held against simulations: how much a cluster serves at its objectives, and what is paid where costs meet.
+"""How much a cluster serves at its objectives, and with that many tokens for each replica, where its costs meet others.
 
-The break-even of a verdict is worked out from one volume. Here the clusters are simulated at other volumes: until they
-miss an objective, and where the formula says that they cost as much as an API.
+A verdict knows one volume. Here the clusters are simulated at other volumes: until they miss an objective, and where
+their bills say that they cost as much as an API.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.decision.cost_curve import cost_curve
-from simulator.decision.costing import hourly_shape
-from simulator.decision.outlook import costings_of
-from simulator.decision.screening import cost_of, missed_beyond_chance, screen
+from simulator.decision.costing import costings_of, hourly_shape, with_replicas
+from simulator.decision.crossings import crossings
+from simulator.decision.screening import missed_beyond_chance, screen
 from simulator.experiment.pattern_result import document
 from simulator.results import run
 from simulator.scenario.scaling import scaled
+from simulator.study.meetings import Meeting, meeting
 from simulator.version import package_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from simulator.decision.cost_curve import CostCurve
-    from simulator.decision.crossings import Crossing
+    from simulator.decision.costing import Costing
     from simulator.experiment.pattern_result import PatternResult
     from simulator.results import Results
     from simulator.scenario.schema import Scenario
@@ -53,29 +54,6 @@ class Headroom:
     times_today: float | None
     capacity_share: float | None
     missed: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """A cluster and an API, simulated at the volume at which the formula says that they cost the same.
-
-    Attributes:
-        cluster: Pattern with a fixed monthly cost.
-        api: Metered pattern.
-        tokens_per_month: The volume.
-        cluster_usd: What the cluster costs there.
-        api_usd: What the API costs there.
-        within_headroom: Whether the cluster meets every objective at that volume.
-        text: The same in words.
-    """
-
-    cluster: str
-    api: str
-    tokens_per_month: int | None
-    cluster_usd: float | None
-    api_usd: float | None
-    within_headroom: bool
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +109,38 @@ def break_evens(
     on_simulated("the scenario's own volume")
     results = run(scenario, jobs=jobs, folder=store, tables=False, band=False, outlook=False)
 
-    def at(factor: float, *names: str) -> dict[str, PatternResult]:
+    def at(factor: float, *names: str, larger: float = 1.0) -> dict[str, PatternResult]:
         on_simulated(f"{', '.join(names)} at {factor:.3g} times the volume")
-        other = scaled(scenario, factor)
+        grown = {
+            name: with_replicas(pattern, larger) if name in names and pattern.hosted and larger != 1.0 else pattern
+            for name, pattern in scenario.hosting_patterns.items()
+        }
+        other = scaled(scenario.model_copy(update={"hosting_patterns": grown}), factor)
         found = run(other, patterns=names, replications=1, folder=store, tables=False, band=False, outlook=False)
         return {one.name: one for one in found.patterns}
 
     clusters = [one.name for one in results.patterns if one.kind == "self_hosted" and one.feasible]
     found = {name: _headroom(name, results, scenario, at) for name in clusters}
-    meetings = [_meeting(row, results, found[row.cluster], at) for row in results.decision.break_even]
-    return BreakEvens(results, list(found.values()), meetings, _curve(results, found))
+    screening = screen(results.scenario, results.patterns, results.book)
+    allowed, on_offer = (screening.left[rule] for rule in ("compliance", "availability"))
+    costings = _costings(results, allowed, found)
+    rows = crossings(results.scenario, allowed, results.book, costings)
+    meetings = [meeting(row, costings[row.cluster], scenario, at) for row in rows]
+    curve = cost_curve(costings, [one.name for one in on_offer], BASIS)
+    return BreakEvens(results, list(found.values()), meetings, curve)
 
 
-def _curve(results: Results, headroom: Mapping[str, Headroom]) -> CostCurve:
-    """The cost curve with steps where a replica has all it can serve at its objectives."""
+def _costings(
+    results: Results, allowed: Sequence[PatternResult], headroom: Mapping[str, Headroom]
+) -> dict[str, Costing]:
+    """What prices these patterns, each replica serving what it can at every objective."""
     capacity = dict(results.capacity_tokens_per_month)
     peak = float(hourly_shape(results.scenario).max())
     for name, room in headroom.items():
         if room.tokens_per_month is not None:
             # What a costing compares with the busiest hour.
             capacity[name] = round(room.tokens_per_month * peak)
-    screening = screen(results.scenario, results.patterns, results.book)
-    known = screening.left["compliance"]
-    costings = costings_of(results.scenario, known, results.book, results.month_hours, capacity)
-    return cost_curve(costings, [one.name for one in screening.left["availability"]], BASIS)
+    return costings_of(results.scenario, allowed, results.book, results.month_hours, capacity)
 
 
 def _headroom(name: str, results: Results, scenario: Scenario, at: Callable[..., dict[str, PatternResult]]) -> Headroom:
@@ -179,17 +165,6 @@ def _headroom(name: str, results: Results, scenario: Scenario, at: Callable[...,
         reason = misses(middle)
         low, high, why = (middle, high, why) if reason is None else (low, middle, reason)
     return Headroom(name, round(low * today), low, low * today / capacity, why)
-
-
-def _meeting(row: Crossing, results: Results, room: Headroom, at: Callable[..., dict[str, PatternResult]]) -> Meeting:
-    tokens, today = row.tokens_per_month, _tokens_per_month(results, row.cluster)
-    if tokens is None or not row.within_capacity or not today or not tokens:
-        return Meeting(row.cluster, row.api, tokens, None, None, within_headroom=False, text=row.text)
-    within = room.tokens_per_month is not None and tokens <= room.tokens_per_month
-    there = at(tokens / today, row.cluster, row.api)
-    cluster_usd, api_usd = cost_of(there[row.cluster]), cost_of(there[row.api])
-    text = f"{row.text}, at every objective" if within else f"{row.text}, but misses objectives there"
-    return Meeting(row.cluster, row.api, tokens, cluster_usd, api_usd, within_headroom=within, text=text)
 
 
 def _tokens_per_month(results: Results, name: str) -> float:

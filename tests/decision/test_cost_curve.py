@@ -73,6 +73,26 @@ def test_replicas_are_as_many_as_the_busiest_hour_needs(capacity, volume):
     assert count == 1 or (count - 1) * capacity < peak * (1 + 1e-6)
 
 
+def test_replicas_are_for_the_busiest_hour_however_quiet_the_others():
+    """All of a day's notes come in two hours, three quarters of them in one: 18 times the mean. A replica that serves
+    2,000M tokens a month is full at 2,000M / 18 = 111.1M."""
+    day = [0.0] * 24
+    day[9], day[10] = 3.0, 1.0
+    one = costing(
+        "rented", 2_000_000_000, scenario=small({"workloads.letters": None, "workloads.notes.profile": [day] * 7})
+    )
+    assert [one.replicas_at(volume) for volume in (1e8, 1.1e8, 1.12e8, 2.2e8, 2.3e8)] == [1, 1, 2, 2, 3]
+    assert one.steps(3e8) == pytest.approx([2e9 / 18, 4e9 / 18])
+    assert usd(one, 1.12e8) - usd(one, 1.1e8) == pytest.approx(730.0)
+
+
+@pytest.mark.parametrize(("sent", "factor"), [(0.1, 1.0), (0.1, 2.0), (0.25, 0.5), (1.0, 3.0)])
+def test_a_hybrid_sends_the_share_it_sent(sent, factor):
+    """800M tokens a month at 0.72 USD per million, of which the API had this share; the cluster is far from full."""
+    one = costing("hybrid", 10**13, sent=sent)
+    assert usd(one, factor * one.tokens_per_month) == pytest.approx(730.0 + 576.0 * sent * factor, abs=0.01)
+
+
 def test_each_step_adds_one_replica_and_its_rent():
     one = costing("rented", 2_000_000_000)
     steps = one.steps(4e9)
@@ -178,9 +198,24 @@ def test_only_what_may_be_chosen_is_the_cheapest():
     assert curve.series[1].tokens_per_month[-1] == 2_000_000_000
 
 
-def test_the_break_even_of_the_curve_is_that_of_the_formula():
-    """Where no replica is added, the line of a fixed cost and that of an API cross where the formula says."""
-    curve = cost_curve({"api": costing("api"), "rented": costing("rented", 10**11)}, ["api", "rented"])
+@pytest.mark.parametrize("iteration", [1, 2.5])
+def test_the_break_even_of_the_curve_is_that_of_the_formula(iteration):
+    """Where no replica is added, the line of a cluster and that of an API with costs of its own cross where the formula
+    says: half of 600M prompt tokens cached at a quarter of the price, an engineer, storage and compliance."""
+    given = {
+        "hosting_patterns.api.api.prices": {
+            "prompt": "2 USD/1M tokens", "cached_prompt": "0.50 USD/1M tokens", "output": "8 USD/1M tokens",
+        },
+        "hosting_patterns.api.api.costs": {
+            "prompt_iteration": iteration, "storage": "30 USD/month", "on_call": "100 USD/month", "compliance": "10 %",
+        },
+    }  # fmt: skip
+    scenario = small(given)
+    api = costing("api", scenario=scenario)
+    (name,) = api.usage.apis
+    api = replace(api, usage=replace(api.usage, apis={name: ApiUse(600_000_000, 300_000_000, 200_000_000)}))
+    curve = cost_curve({"api": api, "rented": costing("rented", 10**11, scenario=scenario)}, ["api", "rented"])
     (first, second) = curve.cheapest
     assert (first.pattern, second.pattern) == ("api", "rented")
-    assert first.to_tokens == pytest.approx(730.0 / 0.72e-6, rel=1e-6)
+    million = iteration * (300 * 2 + 300 * 0.5 + 200 * 8) / 800
+    assert first.to_tokens == pytest.approx((730.0 / 1.1 - 130.0) / million * 1e6, rel=1e-6)

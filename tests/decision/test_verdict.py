@@ -9,14 +9,15 @@ from simulator.cost.bill import Bill, BillLine
 from simulator.cost.prices import load_price_book
 from simulator.decision.verdict import decide
 from simulator.experiment.pattern_result import Interval, PatternResult, Requests, Tokens, WorkloadResult
+from tests.decision.test_cost_curve import costing
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
 KINDS = {"api": "metered_api", "rented": "self_hosted", "bought": "self_hosted", "hybrid": "hybrid"}
-CAPACITY = {"rented": 10**10, "bought": 10**10, "hybrid": 10**10}
+CAPACITY = 10**10
 
 
-def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable", busy=0.1):
+def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable", busy=0.1, kind=None):
     """What `decide` reads of a pattern."""
     if not feasible:
         rule = "compliance" if KINDS[name] == "metered_api" else "feasibility"
@@ -28,7 +29,7 @@ def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable",
     use = {"busy_fraction": busy, "batch_occupancy": busy, "kv_occupancy": busy, "capacity_fraction": busy}
     return PatternResult(
         name,
-        KINDS[name],
+        kind or KINDS[name],
         "",
         feasible=True,
         infeasible_reasons=[],
@@ -45,7 +46,13 @@ def result(name, usd, *, met=True, half=0.0, feasible=True, saturation="stable",
 
 
 def verdict(*results, settings=None):
-    return decide(small(settings), results, BOOK, CAPACITY)
+    scenario = small(settings)
+    return decide(scenario, results, BOOK, costings(*results, scenario=scenario))
+
+
+def costings(*results, scenario, capacity=CAPACITY):
+    """What prices those that were simulated: 800M tokens a month, whatever their results say they cost."""
+    return {one.name: costing(one.name, capacity, scenario=scenario) for one in results if one.feasible}
 
 
 def test_the_cheapest_that_meets_the_objectives():
@@ -86,7 +93,7 @@ def test_a_model_that_was_shut_down_cannot_be_chosen():
     assert "availability" in found.rules_fired
     assert "api is out: azure/gpt-4-turbo was shut down on 2026-10-23" in found.reasons
     # It is still what the break-even is stated against, for want of another.
-    assert found.break_even_tokens_per_month == round(1000 / 15.0 * 1e6 + 0.5)
+    assert found.break_even_tokens_per_month == pytest.approx(730 / 15.0 * 1e6, abs=1)
 
 
 def test_costs_within_their_intervals_are_said_to_be():
@@ -103,12 +110,16 @@ def test_different_models_are_pointed_out():
     assert not any("quality" in reason for reason in same.reasons)
 
 
-def test_break_even_is_none_beyond_the_capacity():
-    within = decide(small(), [result("api", 1), result("rented", 720)], BOOK, {"rented": 10**10})
-    beyond = decide(small(), [result("api", 1), result("rented", 720)], BOOK, {"rented": 10**8})
-    assert within.break_even_tokens_per_month == 10**9
+def test_break_even_is_none_where_the_cluster_never_costs_less():
+    """A replica of 730 USD a month; at 0.72 USD per million the API takes as much for 1,014M tokens."""
+    results = [result("api", 1), result("rented", 720)]
+    within, beyond = (
+        decide(small(), results, BOOK, costings(*results, scenario=small(), capacity=capacity))
+        for capacity in (2 * 10**9, 10**9)
+    )
+    assert within.break_even_tokens_per_month == pytest.approx(730 / 0.72e-6, rel=1e-8)
     assert beyond.break_even_tokens_per_month is None
-    assert "rented never undercuts api within its capacity" in beyond.what_would_change_it[-1]
+    assert "rented never undercuts api up to 8,000M tokens a month" in beyond.what_would_change_it[-1]
 
 
 def test_payback_counts_the_running_cost_alone():

@@ -7,6 +7,7 @@ import pytest
 from simulator.results import run
 from simulator.scenario.scaling import scaled
 from simulator.study.headroom import PRECISION, break_evens
+from simulator.study.meetings import CLOSE
 from tests.cli.command import run as command
 from tests.experiment.small import small
 
@@ -46,13 +47,60 @@ def test_the_headroom_is_where_objectives_begin_to_be_missed(found):
     assert room.missed
 
 
-def test_costs_meet_where_the_formula_says(found):
+def test_costs_meet_where_the_bills_say(found):
     (row,) = found.meetings
-    assert (row.cluster, row.api) == ("rented", "api")
-    assert row.tokens_per_month == pytest.approx(14.6 / 0.72e-6, rel=0.01)
+    assert (row.cluster, row.api, row.replicas) == ("rented", "api", 1)
+    # 14.60 USD of rent at 0.72 USD per million; the simulated demand is drawn anew at each volume.
+    assert row.tokens_per_month == pytest.approx(14.6 / 0.72e-6, rel=0.1)
     # Simulated at that volume, with its own random numbers of requests and tokens.
-    assert row.api_usd == pytest.approx(row.cluster_usd, rel=0.1)
+    assert row.cluster_usd <= row.api_usd <= row.cluster_usd * (1 + 2 * CLOSE)
     assert row.within_headroom is (row.tokens_per_month <= found.headroom[0].tokens_per_month)
+    assert row.text.startswith(f"rented undercuts api from {row.tokens_per_month / 1e6:.3g}M tokens a month")
+
+
+SITES = {
+    # Two thirds of the prompt cached, and an engineer at the API.
+    "cached": {
+        "workloads.notes.prompt_tokens": {"kind": "constant", "tokens": 2100},
+        "workloads.notes.shared_prefix": {"tokens": 1408, "variants": 1},
+        "hosting_patterns.api.api.model": "azure/gpt-4.1",
+        "hosting_patterns.api.api.prompt_cache": {"kept": "1h"},
+        "hosting_patterns.api.api.costs": {"on_call": "5 USD/month", "compliance": "10 %"},
+    },
+    # A replica is full long before a cluster of one breaks even.
+    "replicas": {
+        "hosting_patterns.rented.costs.monitoring": "800 USD/month",
+        "hosting_patterns.rented.cluster.step_time_factor": 3.0,
+        "hosting_patterns.api.api.model": "azure/gpt-4.1",
+    },
+    "hybrid": {
+        "hosting_patterns.hybrid": {
+            "kind": "hybrid",
+            "cluster": {"model": "llama-3.1-8b", "gpu": "l40s", "engine": {"max_num_seqs": 1}},
+            "costs": {"compute": {"kind": "rental", "gpu_hour": "0.02 USD/h"}},
+            "api": {
+                "model": "azure/gpt-4.1",
+                "ttft": {"median": "700ms"},
+                "output_tokens_per_s": {"median": 50},
+            },
+            "routing": {"kind": "overflow", "max_in_flight": 1},
+        },
+        "hosting_patterns.api.api.model": "azure/gpt-4.1",
+    },
+}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_law_no_row_says_undercuts_beside_costs_that_do_not(site, tmp_path):
+    answer = break_evens(small(GIVEN | SITES[site]), store=tmp_path)
+    assert answer.meetings
+    for row in answer.meetings:
+        if "never" in row.text:
+            assert row.cluster_usd is None
+        else:
+            assert ("undercuts" in row.text) is (row.cluster_usd <= row.api_usd), row
+    if site == "replicas":
+        assert answer.meetings[0].replicas > 1
 
 
 def test_a_replica_is_added_for_every_headroom(found):
