@@ -16,7 +16,7 @@ from simulator.decision.screening import screen
 from simulator.decision.verdict import decide
 from simulator.report.warnings import warnings_about
 from tests.cli.command import run as command
-from tests.decision.test_verdict import CAPACITY, result
+from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
@@ -87,7 +87,7 @@ def test_the_verdict_names_the_day_and_the_successor():
     override = {"retires_on": "2027-06-01", "successor": "bedrock/llama-4", "retirement_source": "the provider's page"}
     scenario = small({"prices.overrides": {"bedrock/llama-3.3-70b": override}})
     book = scenario_book(scenario.prices)
-    found = decide(scenario, [result("api", 1), result("rented", 1000)], book, CAPACITY)
+    found = decide(scenario, [result("api", 1), result("rented", 1000)], book, {})
     assert found.recommended == "api"
     said = "its model bedrock/llama-3.3-70b retires on 2027-06-01 (its successor is bedrock/llama-4)"
     assert found.reasons[0].endswith(said)
@@ -97,7 +97,7 @@ def test_the_verdict_names_the_day_and_the_successor():
         "source": "the provider's page", "within_horizon": False,
     }  # fmt: skip
     # Where a cluster is chosen its verdict has no date, and the API is named all the same.
-    other = decide(scenario, [result("api", 5000), result("rented", 10)], book, CAPACITY)
+    other = decide(scenario, [result("api", 5000), result("rented", 10)], book, {})
     assert "retires" not in other.reasons[0]
     assert [one.pattern for one in other.retirements] == ["api"]
     assert [line for line in warnings_about(scenario, ["api"]) if line.startswith("api: bedrock/llama-3.3-70b retires")]
