@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from simulator.engine.vllm.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
+from simulator.experiment.losses import losses, yearly_availability
 from simulator.experiment.pattern_result import PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.tables import Tables
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.experiment.checks import Unfit
+    from simulator.experiment.losses import Loss
     from simulator.experiment.pattern_result import Latency, Requests
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
@@ -184,6 +186,10 @@ def _traces(scenario: Scenario) -> dict[str, Any]:
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:
     plain = asdict(result)
+    for name in ("losses", "yearly_availability"):
+        # Nobody asked.
+        if not plain[name]:
+            del plain[name]
     plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
     return plain
 
@@ -237,19 +243,25 @@ def run(
         if name in runs and pattern.hosted
     }
 
+    lost = losses(scenario, simulated, jobs=jobs, folder=folder)
+
     def priced(replications: slice) -> list[PatternResult]:
         return [
             _refused(name, pattern, refusals[name])
             if name in refusals
-            else pattern_result(
-                name,
-                pattern,
-                runs[name][replications],
-                book,
-                month,
-                _fraction(runs[name], capacity.get(name)),
-                patients=scenario.prices.patients,
-                units=request_names(scenario),
+            else with_losses(
+                pattern_result(
+                    name,
+                    pattern,
+                    runs[name][replications],
+                    book,
+                    month,
+                    _fraction(runs[name], capacity.get(name)),
+                    patients=scenario.prices.patients,
+                    units=request_names(scenario),
+                ),
+                scenario,
+                lost.get(name, []),
             )
             for name, pattern in chosen.items()
         ]
@@ -263,6 +275,17 @@ def run(
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
         decision = with_outlook(decision, scenario, screening, each, costings, book)
     return Results(scenario, count, month, book, results, decision, monthly, kept)
+
+
+def with_losses(result: PatternResult, scenario: Scenario, found: list[Loss]) -> PatternResult:
+    """A result with what the loss of its parts does."""
+    shares = {}
+    for name, part in result.workloads.items():
+        objectives = scenario.workloads[name].objectives
+        if objectives is not None and objectives.availability is not None:
+            answered = 1.0 if part.availability is None else part.availability
+            shares[name] = yearly_availability(answered, name, found)
+    return replace(result, losses=found, yearly_availability=shares)
 
 
 def _refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
 from simulator.scenario.costs import Purchase
 
@@ -36,6 +37,7 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
     if team is not None and not team.rules_out:
         yield from (one.reason for one in shortages(team, pattern))
     yield from _unpaid(pattern)
+    yield from single_points(scenario, pattern)
 
 
 def _unpaid(pattern: HostingPattern) -> Iterator[str]:

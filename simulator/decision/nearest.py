@@ -94,6 +94,8 @@ def _helps(scenario: Scenario, result: PatternResult, rules: Sequence[str]) -> I
         yield from (one.helps for one in shortages(scenario.constraints.team, pattern))
     if "objectives" in rules:
         yield from _faster(scenario, result)
+    if "resilience" in rules:
+        yield "a spare of what fails: another replica, machine, site or API (simulator capacity)"
     if "budget" in rules:
         cost = result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
         yield f"a budget of {usd(cost)} USD a month"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
 from simulator.decision.words import kept_share, usd
@@ -76,6 +77,7 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         # A model that is gone stays in the comparison, but nobody can choose it.
         "availability": lambda result: unavailable(scenario, patterns[result.name], book),
         "staffing": lambda result: unready(scenario.constraints.team, patterns[result.name]),
+        "resilience": lambda result: fragile(scenario, result),
         "objectives": missed,
         "budget": lambda result: _over(result, budget),
     }
@@ -138,6 +140,11 @@ def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | Non
             if bdtr(met, decided, objectives.share) < 0.05:
                 return why
     return None
+
+
+def falls_short(scenario: Scenario, result: PatternResult) -> str | None:
+    """Why a pattern does not do what it is asked for, whatever it costs; None where it does."""
+    return "; ".join(text for text in (missed(result), fragile(scenario, result)) if text) or None
 
 
 def _refusal(result: PatternResult, rule: str) -> str | None:

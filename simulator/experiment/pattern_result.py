@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import BackendUse, Group, RunSummary
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.losses import Loss
     from simulator.scenario.patterns import HostingPattern
 
 
@@ -129,6 +130,8 @@ class PatternResult:
         decisions: Where requests were sent first, and why.
         api_share: Share of the answers that came from an API; None for a pattern without both.
         timeline: What happened when in the first replication; None where nothing could break.
+        losses: What the loss of each of its parts did in the busiest hour; none unless the scenario asks.
+        yearly_availability: By workload that asks for it, the share answered over a year in which things fail.
     """
 
     name: str
@@ -155,6 +158,8 @@ class PatternResult:
     decisions: list[DecisionResult] = field(default_factory=list)
     api_share: float | None = None
     timeline: Timeline | None = None
+    losses: list[Loss] = field(default_factory=list)
+    yearly_availability: dict[str, float] = field(default_factory=dict)
 
     @property
     def objectives_met(self) -> bool:

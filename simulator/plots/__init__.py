@@ -95,6 +95,10 @@ class Plots:
         """Requests lost and failed over by the clock, with what was broken; None where nothing could break."""
         return timeline.timeline(self.scenario, self.document, pattern)
 
+    def loss(self, pattern: str, number: int = 0) -> go.Figure:
+        """The day on which the pattern loses one of its parts, as `losses` of its result numbers them."""
+        return timeline.loss(self.scenario, self.document, pattern, number)
+
     def _first_hosted(self) -> str:
         if not self.hosted:
             raise ValueError("no hosting pattern of this result has a cluster")

@@ -151,7 +151,10 @@ def _broken(name: str) -> str:
 def _limits(objectives: Objectives) -> str:
     limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end))
     lines = [f"{label} {duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
-    return "\n".join([*lines, f"for {100.0 * objectives.share:g} %"])
+    wanted = [f"for {100.0 * objectives.share:g} %"] if lines else []
+    if objectives.availability is not None:
+        wanted.append(f"answered {100.0 * objectives.availability:g} %")
+    return "\n".join([*lines, *wanted])
 
 
 def _definitions(results: Results) -> RenderableType:

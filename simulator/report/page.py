@@ -119,7 +119,7 @@ def render_page(
         "promised": page_tables.promised(document, scenario, show),
         "bills": page_tables.bills(document, show),
         "doubts": page_tables.doubts(document, names),
-        "failed_over": bool(groups["demand"][1:]),
+        "failed_over": any(not name.startswith("loss-") for name in groups["demand"][1:]),
         "prices": page_tables.prices(document),
         "profiles": page_tables.profiles(manifest),
         "demand": page_tables.demand(document, scenario, show),

@@ -77,6 +77,26 @@ def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
         label = f"Requests of {name} that were lost or served by another backend, by workload; incidents are shaded."
         note = "lost, or served by another backend; shaded while something is broken"
         yield f"faults-{name}", None if broken is None else _facts("demand", broken, name, note, label)
+    yield from _losses(plots)
+
+
+def _losses(plots: Plots) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The day of each kind of loss, the worst of its kind, of the pattern that is chosen or comes nearest."""
+    decision = plots.document["decision"]
+    name = decision["recommended"] or (decision["nearest"] or {}).get("pattern")
+    row: Mapping[str, Any] = next((one for one in plots.document["patterns"] if one["name"] == name), {})
+    shown: dict[str, int] = {}
+    for number, one in enumerate(row.get("losses", ())):
+        if one["component"] not in shown or not one["survived"]:
+            shown.setdefault(one["component"], number)
+            if row["losses"][shown[one["component"]]]["survived"]:
+                shown[one["component"]] = number
+    for component, number in shown.items():
+        one = row["losses"][number]
+        title = f"{name} without {'the ' if component != 'replica' else 'a '}{component} of {one['of']}"
+        note = f"lost at {one['at']}, its busiest hour: {'kept its promises' if one['survived'] else 'broke a promise'}"
+        label = f"Requests of {name} answered, lost and served by another backend on the day of that loss, by workload."
+        yield f"loss-{component}", _facts("demand", plots.loss(str(name), number), title, note, label)
 
 
 def _of_rollout(rollout: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

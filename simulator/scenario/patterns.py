@@ -97,6 +97,8 @@ class Cluster(Config):
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
+    site: Name | None = None
+    """The room it stands in: clusters of one site fail together. Each has its own when absent."""
 
     @model_validator(mode="after")
     def _scales_within_its_replicas(self) -> Self:

@@ -17,6 +17,7 @@ from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.horizon import Horizon
 from simulator.scenario.merging import apply_settings
 from simulator.scenario.patterns import HostingPattern
+from simulator.scenario.resilience import Component, FailureRates
 from simulator.scenario.rollout import Rollout
 from simulator.scenario.rules import RuleTable
 from simulator.scenario.team import Team
@@ -36,6 +37,12 @@ class Constraints(Config):
     """Budget."""
     team: Team | None = None
     """Who would run a cluster; without it, staffing readiness is not assessed."""
+    survives: list[Component] = Field(default_factory=list)
+    """What may fail in the busiest hour without a workload missing its limits for the requests of that hour (without
+    limits: leaving more than one in a hundred unanswered): a replica, a machine, a site, an API. Each is simulated.
+    What a pattern does not have cannot fail it."""
+    failures: FailureRates = FailureRates()
+    """How often such things fail, and for how long."""
 
 
 class Experiment(Config):

@@ -128,11 +128,15 @@ class Objectives(Config):
     """Longest time from arrival to last token."""
     share: Share = 0.99
     """Share of requests that must meet each limit; 99 % makes it a limit on the p99."""
+    availability: Share | None = None
+    """Share of its requests that must be answered, late or not, over a year in which machines, sites and APIs fail as
+    often as `constraints.failures` says: what is answered while nothing fails, less the share of the time in which each
+    part is down times what a simulation of its loss in the busiest hour leaves unanswered."""
 
     @model_validator(mode="after")
     def _some_limit(self) -> Self:
-        if self.ttft is None and self.end_to_end is None:
-            raise ValueError("give a limit on ttft, end_to_end or both")
+        if self.ttft is None and self.end_to_end is None and self.availability is None:
+            raise ValueError("give a limit on ttft, end_to_end or both, or an availability")
         return self
 
 

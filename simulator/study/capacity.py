@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.cost.bill import backend_bills
 from simulator.decision.costing import grown
 from simulator.decision.retirement import unavailable
-from simulator.decision.screening import cost_of, missed
+from simulator.decision.screening import cost_of, falls_short
 from simulator.decision.thresholds import contradictions, judged
 from simulator.decision.words import percent, usd
 from simulator.experiment.checks import check_patterns
@@ -217,7 +217,9 @@ def _option(results: Results, label: str, key: str, present: PatternResult) -> O
         e2e_p99_s=waits["e2e_s"].p99 if waits["e2e_s"] else None,
         ttft_p99_s=waits["ttft_s"].p99 if waits["ttft_s"] else None,
         failover_share=result.requests.failover_share if result.requests else 0.0,
-        falls_short="; ".join(filter(None, (unavailable(results.scenario, pattern, results.book), missed(result))))
+        falls_short="; ".join(
+            filter(None, (unavailable(results.scenario, pattern, results.book), falls_short(results.scenario, result)))
+        )
         or None,
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from simulator.compliance.check import refusals
 from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements, unavailable
-from simulator.decision.screening import missed
+from simulator.decision.screening import falls_short
 from simulator.errors import Fault, ScenarioError
 from simulator.results import run
 from simulator.scenario.patterns import ApiPattern
@@ -102,7 +102,7 @@ def plan(
             outlook=False,
         )
         one.result = results.patterns[0]
-        one.refused = "; ".join(one.result.infeasible_reasons) or missed(one.result)
+        one.refused = "; ".join(one.result.infeasible_reasons) or falls_short(scenario, one.result)
         answer.simulated.append(one)
         if one.refused is None and (answer.best is None or one.cost_usd < answer.best.cost_usd):
             answer.best = one

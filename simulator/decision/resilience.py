@@ -1,0 +1,70 @@
+"""Whether a pattern stands the losses it must, and how much of a year it answers; what stops it where nobody asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.compliance.backends import allowed_backends, reachable
+from simulator.decision.words import kept_share
+from simulator.experiment.losses import asked, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulator.experiment.losses import Loss, Part
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.patterns import HostingPattern
+    from simulator.scenario.schema import Scenario
+
+_ONE = {"replica": "one replica", "node": "one machine", "site": "one site", "api": "one API"}
+
+
+def fragile(scenario: Scenario, result: PatternResult) -> str | None:
+    """Why a pattern does not stand what `survives` and `objectives.availability` ask for; None where it does."""
+    must = scenario.constraints.survives
+    found = [_lost(one) for one in result.losses if one.component in must and not one.survived]
+    for name, share in result.yearly_availability.items():
+        objectives = scenario.workloads[name].objectives
+        if objectives is not None and objectives.availability is not None and share < objectives.availability:
+            wanted = f"{kept_share(objectives.availability)} wanted"
+            found.append(f"expected to answer {kept_share(share)} of {name} over a year ({wanted})")
+    return "; ".join(found) or None
+
+
+def _lost(loss: Loss) -> str:
+    short = [
+        f"{name} ({kept_share(hour.answered if hour.within is None else hour.within)} of its requests)"
+        for name, hour in loss.workloads.items()
+        if not hour.kept
+    ]
+    named = "" if loss.of == "cluster" else f" of {loss.of}"
+    what = f"the loss of {'its site' if loss.component == 'site' else f'a {loss.component}'}{named}"
+    if loss.component == "api":
+        what = f"an outage of {loss.of}"
+    return f"does not survive {what} in its busiest hour ({loss.at}), for {', '.join(short)}"
+
+
+def single_points(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
+    """What stops a workload when it fails, with the hours a year that are expected; none where the scenario asks."""
+    if asked(scenario):
+        return
+    parts, allowed = list(parts_of(scenario, pattern)), allowed_backends(scenario, pattern)
+    stopped: dict[tuple[str, str], list[str]] = {}
+    for load, row in allowed.items():
+        used = {name for name in reachable(pattern, load) if row[name] is None}
+        alone = [part for part in parts if used and used <= _takes(pattern, part)]
+        if alone:
+            total = sum(part.hours_per_year for part in alone)
+            each = ", ".join(f"{part.component} {part.hours_per_year:.0f} h" for part in alone)
+            stopped.setdefault((_ONE[alone[0].component], f"about {total:.0f} h a year ({each})"), []).append(load)
+    for (what, hours), loads in stopped.items():
+        yield f"{what} serves {', '.join(loads)}; its failure stops that, {hours}: assumed, see constraints.failures"
+
+
+def _takes(pattern: HostingPattern, part: Part) -> set[str]:
+    """Backends that are gone when one such part fails."""
+    if part.component == "site":
+        return {name for name, one in pattern.hosted.items() if (one.cluster.site or name) == part.of}
+    if part.component == "api" or part.count == 1:
+        return {part.of}
+    return set()
