@@ -42,7 +42,8 @@ def test_bills_that_name_nobody_are_held_against_the_rule_of_thumb(team, out, ha
     assert {one.pattern for one in found.out if one.rule == "staffing"} == (out if hard else set())
     assert found.winner == ("rented" if not (hard and out) else "api" if "hybrid" in out else "hybrid")
     said = verdict(*results, settings={"constraints.team": team if team is None else team | {"rules_out": hard}})
-    short = {name for name in out if any(name in line and "costs.staff" not in line for line in said.take_care)}
+    lines = [line for line in said.take_care if "ML engineer" in line or "nobody knows" in line]
+    short = {name for name in out if any(name in line for line in lines)}
     assert short == (set() if hard else out)
 
 
