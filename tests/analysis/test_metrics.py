@@ -80,6 +80,16 @@ def test_latencies_are_those_of_completed_requests():
     assert found["itl_s"]["mean"] == found["itl_s"]["p50"] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_quantiles_of_a_thousand_waits_are_their_ranks(order):
+    """Waits of 1 to 1,000 s: as many per cent of them are no longer than ten times as many seconds."""
+    demand = table([0.0] * 1000)
+    waits_s = np.arange(1.0, 1001.0)[::order]
+    run = record(demand, 2000.0, first_token_s=waits_s, last_token_s=waits_s)
+    found = summarise(run, demand, NO_OBJECTIVES).total.latency["ttft_s"]
+    assert found == {"mean": 500.5, "p50": 500.0, "p90": 900.0, "p95": 950.0, "p99": 990.0}
+
+
 def test_nothing_completed_leaves_no_latency():
     demand = table([0.0])
     run = record(demand, outcome=Outcome.TIMED_OUT, first_token_s=np.nan, last_token_s=np.nan)

@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simulator.analysis.output_analysis import estimate, mser5, replications_needed, student
+from simulator.analysis.output_analysis import (
+    difference,
+    estimate,
+    mser5,
+    paired_difference,
+    replications_needed,
+    student,
+)
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40)
 
@@ -31,6 +38,25 @@ def test_interval_moves_and_stretches_with_its_sample(sample, shift, factor):
     before, after = estimate(sample), estimate([factor * value + shift for value in sample])
     assert after.low == pytest.approx(factor * before.low + shift, rel=1e-6, abs=1e-3)
     assert after.half_width == pytest.approx(factor * before.half_width, rel=1e-6, abs=1e-3)
+
+
+@given(values, values)
+def test_a_difference_of_pairs_is_the_paired_test_at_95_percent(base, new):
+    count = min(len(base), len(new))
+    base, new = base[:count], new[:count]
+    found = paired_difference(base, new)
+    if stats.sem([after - before for before, after in zip(base, new, strict=True)]) > 1e-6:
+        low, high = stats.ttest_rel(new, base).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6, abs=1e-4)
+
+
+def test_three_pairs_by_hand():
+    """Differences 1, 2, 3: mean 2, deviation 1; t(2) at 97.5 % is 4.302653, over the root of three 2.484138."""
+    found = paired_difference([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
+    assert found.half_width == pytest.approx(2.484138, abs=1e-6)
+    assert estimate([1.0, 2.0, 3.0]).half_width == pytest.approx(2.484138, abs=1e-6)
+    # Welch: the error of the base is nothing, so that of the new side is all there is.
+    assert difference([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]).half_width == pytest.approx(2.484138, abs=1e-6)
 
 
 def test_one_replication_has_no_interval():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -36,6 +37,15 @@ def _kept(settings, replications):
 def kept(settings=None, replications=None):
     """Path of the result with these settings."""
     return _kept(tuple((settings or {}).items()), replications)
+
+
+def edited(change, settings=None):
+    """The result of `kept`, after a function has changed what it says, read again."""
+    plain = json.loads(kept(settings).read_text())
+    change(plain)
+    path = folder() / f"{abs(hash(json.dumps(plain)))}.edited"
+    path.write_text(json.dumps(plain))
+    return read_result(path)
 
 
 def side(settings=None, replications=None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -169,3 +170,45 @@ def test_units_at_another_price_are_price_and_more_of_them_capacity():
 
 def test_usage_that_moved_by_itself_is_simulation():
     assert set(usd(attribute(billed("api"), billed("api", use=(2 * 10**6, 0, 10**6)), set()))) == {"simulation"}
+
+
+def more_tokens(found, factor):
+    """The same side with so many times the tokens at its APIs, and as many served as before."""
+    uses = found.usage.apis.items()
+    apis = {name: ApiUse(factor * use.prompt_tokens, 0, factor * use.output_tokens) for name, use in uses}
+    return replace(found, usage=replace(found.usage, apis=apis))
+
+
+def test_capacity_is_told_beside_another_cause_and_what_is_left_belongs_to_both():
+    """730 USD for the second replica, to the cent; two million tokens more in a day at 0.72 USD are 43.80 a month."""
+    base = billed("hybrid")
+    grown = more_tokens(billed("hybrid", {"hosting_patterns.hybrid.cluster.replicas": 2}), 2)
+    found = attribute(base, grown, {"capacity", "policy"})
+    assert usd(found) == {"capacity": Decimal(730)}
+    assert found.together == ("capacity", "policy")
+    assert round(found.together_usd, 6) == Decimal("43.8")
+    # With volume among the causes it takes what the old usage costs when scaled; nothing more was served.
+    three = attribute(base, grown, {"volume", "capacity", "policy"})
+    assert (usd(three), round(three.together_usd, 6)) == (usd(found), Decimal("43.8"))
+
+
+def one_api_or_two(pattern):
+    """The hybrid pattern with its one API, or with two; its cluster is the same."""
+    if pattern == "one":
+        return billed("hybrid")
+    apis = {
+        "first": METERED,
+        "second": METERED | {"prices": {"prompt": "9 USD/1M tokens", "output": "9 USD/1M tokens"}},
+    }
+    return billed("hybrid", {"hosting_patterns.hybrid.api": None, "hosting_patterns.hybrid.apis": apis})
+
+
+@pytest.mark.parametrize(("before", "after"), [("one", "two"), ("two", "one")])
+def test_one_api_instead_of_two_is_no_other_machine(before, after):
+    """Where the backends are others altogether, nobody can say what the old usage would cost on the new ones."""
+    base, new = one_api_or_two(before), one_api_or_two(after)
+    found = attribute(base, new, {"policy"})
+    assert found.by_usd["capacity"] == 0
+    assert found.by_usd["policy"] + found.by_usd["price"] == pytest.approx(new.usd - base.usd, abs=Decimal("1e-9"))
+    # Two million tokens a day at 9 USD.
+    assert abs(new.usd - base.usd) == pytest.approx(Decimal(18 * 730) / 24, abs=Decimal("1e-6"))

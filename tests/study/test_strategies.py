@@ -39,6 +39,7 @@ UPFRONT = {"api": 0.0, "own": 500.0}
         ({"from_date": "2027-12"}, 12),
         ({"from_users": 95}, 10),
         ({"from_users": 100}, 10),
+        ({"from_tokens_per_month": 20_000_000}, 20),
         ({"from_tokens_per_month": 20_000_001}, 21),
         ({"from_users": 361}, None),
     ],

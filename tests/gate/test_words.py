@@ -1,0 +1,47 @@
+"""Why a figure moved, in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulator.gate.comparison import compare
+from simulator.gate.inputs import InputChange
+from simulator.gate.words import cause_of_change, listed, unexplained
+from tests.gate.kept import VARIANTS, edited, side
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, ""), (1, "k0 1 → 2"), (3, "k0 1 → 2, k1 1 → 2, k2 1 → 2")])
+def test_three_changes_are_named(count, said):
+    assert listed([InputChange((f"k{number}",), 1, 2, "policy") for number in range(count)]) == said
+
+
+def test_of_more_than_three_the_rest_are_counted():
+    changes = [InputChange((f"k{number}",), 1, 2, "policy") for number in range(5)]
+    assert listed(changes) == "k0 1 → 2, k1 1 → 2, k2 1 → 2 and 2 more"
+
+
+def test_a_single_figure_that_moved_by_itself_is_hinted_at():
+    """All other figures are as they were."""
+
+    def later(plain):
+        plain["patterns"][0]["latency"]["ttft_s"]["p99"] *= 2.0
+        values = plain["patterns"][0]["by_replication"]["all"]["ttft_p99_s"]
+        values[:] = [value * 2.0 for value in values]
+
+    found = compare(side(), edited(later))
+    assert sum(change.moved for change in found.metrics) == 1
+    hint = "nothing that was asked has changed: look at profiles, traces and the code"
+    assert unexplained(found) == hint
+    assert cause_of_change(found, found.metrics[0].pattern, "ttft_p99_s") == hint
+
+
+def test_where_nothing_moved_there_is_nothing_to_hint_at():
+    assert unexplained(compare(side(), side())) == ""
+
+
+def test_a_price_explains_a_bill_and_no_wait():
+    found = compare(side(), side(VARIANTS["price"] | VARIANTS["volume"]))
+    key = "hosting_patterns.rented.costs.compute.gpu_hour 1 USD/h → 1.10 USD/h"
+    assert f"price +73.00 USD ({key})" in cause_of_change(found, "rented", "monthly_cost_usd")
+    said = cause_of_change(found, "rented", "ttft_p99_s")
+    assert said == "volume: workloads.notes.volume.clinicians 60 → 80"
