@@ -52,7 +52,7 @@ def plan(
     deployment: Annotated[
         list[str] | None,
         typer.Option(
-            help="How an API may be deployed: standard, priority, provisioned or batch. Repeatable.",
+            help="How an API may be deployed: standard, priority, flex, provisioned, reserved or batch. Repeatable.",
             show_default="as the pattern says",
         ),
     ] = None,
@@ -86,7 +86,7 @@ def plan(
 
     allowed = (
         ("--gpu", gpu or [], tuple(GPUS)),
-        ("--deployment", deployment or [], ("standard", "priority", "provisioned", "batch")),
+        ("--deployment", deployment or [], ("standard", "priority", "flex", "provisioned", "reserved", "batch")),
         ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
         ("--quantisation", quantisation or [], ("bf16", "fp8", "int8", "w4a16")),
         ("--lease", lease or [], ("on_demand", "reserved", "spot", "serverless")),
@@ -140,8 +140,10 @@ def plan(
 
 def _variable(scenario: Scenario) -> list[str]:
     """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
+    from simulator.study.api_candidates import can_vary
+
     known = scenario.hosting_patterns
-    return [name for name, one in known.items() if max(len(one.hosted), len(one.metered)) == 1] or list(known)
+    return [name for name, one in known.items() if can_vary(one)] or list(known)
 
 
 def _own_gpus(scenario: Scenario, patterns: list[str]) -> list[str]:

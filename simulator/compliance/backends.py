@@ -58,7 +58,7 @@ def _row(
         for backend, where, case in _cases(scenario, section, registry, pattern, load)
     }
     # What an API cannot take it sends on by itself, whoever asks: it is as forbidden as where it sends.
-    spills = {name: getattr(api.deployment, "spillover", None) for name, api in pattern.metered.items()}
+    spills = {name: api.spills_to for name, api in pattern.metered.items()}
     for name, target in spills.items():
         key = (*api_key(pattern, name), "deployment", "spillover")
         row[name] += [(key, f"it spills over to {target}: {text}") for _, text in row.get(str(target), [])]

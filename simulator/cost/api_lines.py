@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from simulator.cost import tco
 from simulator.cost.lines import BillLine, total
 from simulator.cost.prices import PriceBook, Rates
 from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
-from simulator.scenario.apis import MeteredApi, Provisioned
+from simulator.scenario.apis import MeteredApi, Provisioned, Reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,9 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
     if isinstance(api.deployment, Provisioned):
         yield _unit_line(api.deployment, api.model, book, month_hours)
         return
+    if isinstance(api.deployment, Reserved):
+        yield _reserved_line(api.deployment)
+        return
     rates, source = (found := token_rates(api, book)).usual, found.source
     cached = use.cached_prompt_tokens
     scale = tco.exact(month_hours) / tco.exact(hours)
@@ -99,3 +103,14 @@ def _unit_line(deployment: Provisioned, model: str, book: PriceBook, month_hours
     usd = tco.rental_usd(unit_hour, month_hours, deployment.units)
     basis = f"{deployment.units} units × {unit_hour} USD/h × {month_hours} h, used or not; {source}"
     return BillLine("provisioned_units", "API, provisioned units", usd, basis)
+
+
+def _reserved_line(deployment: Reserved) -> BillLine:
+    """A reservation costs the same in every month, however long that is."""
+    tokens = deployment.input_tokens_per_minute, deployment.output_tokens_per_minute
+    prices = deployment.input_price, deployment.output_price
+    usd = sum((tco.exact(price) * count / 1_000 for price, count in zip(prices, tokens, strict=True)), Fraction(0))
+    basis = " + ".join(f"{count:,} / 1,000 × {price} USD" for price, count in zip(prices, tokens, strict=True))
+    return BillLine(
+        "reserved_tokens", "API, reserved tokens a minute", tco.to_decimal(usd), f"{basis}, used or not; scenario"
+    )

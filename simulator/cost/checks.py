@@ -22,7 +22,7 @@ def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, st
     for key, api in _apis(pattern):
         if isinstance(api.deployment, Provisioned):
             lookups.append((key, partial(unit_price, api.deployment, api.model, book)))
-        else:
+        elif api.paid_by_the_token:
             lookups.append((key, partial(token_rates, api, book)))
     faults = []
     for key, look_up in lookups:
@@ -61,7 +61,7 @@ def _priced_by(api: MeteredApi, book: PriceBook) -> ApiPrice | UnitPrice | None:
     if isinstance(api.deployment, Provisioned):
         unit = book.provisioned_units.get(api.deployment.price_key(api.model))
         return unit if api.deployment.unit_hour is None else None
-    return book.api_prices.get(api.model) if api.prices is None else None
+    return book.api_prices.get(api.model) if api.prices is None and api.paid_by_the_token else None
 
 
 def _price_doubts(entry: ApiPrice | GpuOffer | UnitPrice, on: date) -> Iterator[str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from simulator.cost.bill import Bill, monthly_bill
 from simulator.cost.usage import ApiUse, Usage
-from simulator.scenario.apis import Provisioned
+from simulator.scenario.apis import Provisioned, Reserved
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
@@ -258,10 +258,10 @@ def with_units(pattern: HostingPattern, factor: float) -> HostingPattern:
 
 
 def _more_units(api: MeteredApi, factor: float) -> MeteredApi:
-    if not isinstance(api.deployment, Provisioned):
-        return api
-    units = ceil(api.deployment.units * factor - 1e-9)
-    return api.model_copy(update={"deployment": api.deployment.model_copy(update={"units": units})})
+    bought = {Provisioned: ("units",), Reserved: ("input_tokens_per_minute", "output_tokens_per_minute")}
+    names = bought.get(type(api.deployment), ())
+    more = {name: ceil(getattr(api.deployment, name) * factor - 1e-9) for name in names}
+    return api.model_copy(update={"deployment": api.deployment.model_copy(update=more)}) if more else api
 
 
 def grown(one: HostedCluster, factor: float) -> HostedCluster:

@@ -9,7 +9,7 @@ from simulator.engine.api.batch_api import BatchBackend
 from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import replica_plan
-from simulator.scenario.apis import Batch, Provisioned
+from simulator.scenario.apis import Batch
 from simulator.streams import stream
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ class Site:
         hosted, apis = len(self.pattern.hosted), self.pattern.metered
         found = {name: self.api(number, on_lost) for number, name in enumerate(apis, hosted)}
         for name, api in apis.items():
-            if isinstance(api.deployment, Provisioned) and api.deployment.spillover is not None:
-                one, other = found[name], found[api.deployment.spillover]
+            if api.spills_to is not None:
+                one, other = found[name], found[api.spills_to]
                 assert isinstance(one, ApiBackend)
                 assert isinstance(other, ApiBackend)
-                number = hosted + list(apis).index(api.deployment.spillover)
+                number = hosted + list(apis).index(api.spills_to)
                 one.spill_to(other, [self.permits(workload, number) for workload in range(len(self.may_use))])
         return list(found.values())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, Usage
 from simulator.errors import PriceNotFound
-from simulator.scenario.apis import Provisioned
+from simulator.scenario.apis import Provisioned, Reserved
 from simulator.scenario.costs import ClusterCosts, Purchase
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ def _metered_at_old_prices(old: HostingPattern, new: HostingPattern) -> dict[str
         changes = {name: getattr(before, name) for name in ("prices", "costs", "model")}
         if isinstance(before.deployment, Provisioned) and isinstance(api.deployment, Provisioned):
             changes["deployment"] = api.deployment.model_copy(update={"unit_hour": before.deployment.unit_hour})
+        if isinstance(before.deployment, Reserved) and isinstance(api.deployment, Reserved):
+            prices = {name: getattr(before.deployment, name) for name in ("input_price", "output_price")}
+            changes["deployment"] = api.deployment.model_copy(update=prices)
         return api.model_copy(update=changes)
 
     one, other = getattr(old, "api", None), getattr(new, "api", None)

@@ -9,6 +9,7 @@ from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements
 from simulator.performance.profile import cluster_profile, profiles_of
+from simulator.scenario.apis import FLEX_ASSUMED, Flex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> list[str]:
-    """What deserves doubt: prices, models that retire, profiles that are estimates or left behind.
+    """What deserves doubt: prices, models that retire, assumed speeds, profiles that are estimates or left behind.
 
     Args:
         scenario: The scenario.
@@ -31,6 +32,8 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     for name, pattern in patterns.items():
         # Prices age with the calendar on the wall.
         found += [f"{name}: {message}" for _, message in price_warnings(pattern, book, today)]
+        if any(isinstance(api.deployment, Flex) for api in pattern.metered.values()):
+            found.append(f"{name}: {FLEX_ASSUMED}")
     for profile in profiles_of(patterns.values()):
         if profile.label != "measured":
             noted = f": {profile.notes[0]}" if profile.notes else ""

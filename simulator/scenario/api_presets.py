@@ -11,6 +11,7 @@ from typing import Any
 #: What a kind of deployment has no use for.
 _VOID = {
     "provisioned": ("limits", "usage_tier"),
+    "reserved": ("limits", "usage_tier"),
     "batch": ("limits", "ttft", "output_tokens_per_s", "usage_tier", "prompt_cache"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from simulator.scenario.base import (
     Seconds,
     Share,
     UsdPerHour,
+    UsdPerMonth,
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
@@ -145,6 +146,45 @@ class Priority(Config):
     kind: Literal["priority"]
 
 
+#: Said wherever a figure rests on it.
+FLEX_ASSUMED: Final = "no provider says how long flex waits, how slow it is and how often it refuses: assumed"
+
+
+class Flex(Config):
+    """Paid by the token at the price of flex processing, out of the same quota, answered when there is room to spare.
+
+    How slow it is and how often there is none no provider says: the defaults are assumed, on the side of slow.
+    """
+
+    kind: Literal["flex"]
+    wait: LognormalDelay = LognormalDelay.model_construct(median=30.0, sigma=1.0)
+    """Added to the time to first token, until there is capacity; assumed: one call in a hundred waits five minutes."""
+    slowdown: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """How many times as long as `ttft` and `output_tokens_per_s` say the answer itself takes; assumed."""
+    unavailable: Share = 0.05
+    """Share of the calls that are refused at once and without charge as resources are short (429), each by itself;
+    assumed. Whole hours without capacity are `faults`."""
+
+
+class Reserved(Config):
+    """Input and output tokens a minute, reserved at a fixed monthly price; `limits` do not apply to it.
+
+    What exceeds them is served by the standard tier without the client's noticing, as at Amazon Bedrock.
+    """
+
+    kind: Literal["reserved"]
+    input_tokens_per_minute: Annotated[int, Field(ge=100_000)]
+    """Prompt tokens a minute, those read from a cache not counted; sold from 100,000 on."""
+    output_tokens_per_minute: Annotated[int, Field(ge=10_000)]
+    """Output tokens a minute; sold from 10,000 on."""
+    input_price: UsdPerMonth
+    """Price of 1,000 input tokens a minute, as quoted to you: none is published."""
+    output_price: UsdPerMonth
+    """Price of 1,000 output tokens a minute, as quoted to you."""
+    spillover: Name
+    """Another API of the pattern, the standard tier of the model: it takes at once what exceeds the reservation."""
+
+
 class Provisioned(Config):
     """Units of throughput paid by the hour whether used or not; `limits` do not apply to it."""
 
@@ -182,7 +222,7 @@ class Batch(Config):
     """Prompt tokens that may be queued at the provider at a time; what exceeds them waits for a later file."""
 
 
-Deployment = Annotated[Standard | Priority | Provisioned | Batch, Field(discriminator="kind")]
+Deployment = Annotated[Standard | Priority | Flex | Provisioned | Reserved | Batch, Field(discriminator="kind")]
 
 
 class MeteredApi(Config):
@@ -223,7 +263,12 @@ class MeteredApi(Config):
     @property
     def paid_by_the_token(self) -> bool:
         """Whether a request more costs more."""
-        return not isinstance(self.deployment, Provisioned)
+        return not isinstance(self.deployment, Provisioned | Reserved)
+
+    @property
+    def spills_to(self) -> str | None:
+        """Another API of the pattern that takes at once what this one refuses or fails."""
+        return self.deployment.spillover if isinstance(self.deployment, Provisioned | Reserved) else None
 
     @model_validator(mode="before")
     @classmethod
@@ -238,7 +283,7 @@ class MeteredApi(Config):
     @model_validator(mode="after")
     def _what_applies_is_there(self) -> Self:
         kind = self.deployment.kind
-        if kind in ("provisioned", "batch") and self.limits != RateLimits():
+        if kind in ("provisioned", "reserved", "batch") and self.limits != RateLimits():
             raise FieldError(("limits",), f"do not apply to a {kind} deployment; leave them out")
         for name in ("ttft", "output_tokens_per_s"):
             if kind != "batch" and getattr(self, name) is None:
@@ -252,8 +297,10 @@ def spillover_fault(apis: Mapping[str, MeteredApi]) -> tuple[str, str] | None:
     """An API of a pattern that spills over to none that could take it, and what is expected."""
     payable = [name for name, api in apis.items() if api.deployment.kind in ("standard", "priority")]
     for name, api in apis.items():
-        target = api.deployment.spillover if isinstance(api.deployment, Provisioned) else None
+        target = api.spills_to
         if target is not None and target not in payable:
             expected = f"expected one of: {', '.join(payable)}" if payable else "the pattern has none"
             return name, f"'{target}' is no other API of the pattern that is paid by the token; {expected}"
+        if target is not None and isinstance(api.deployment, Reserved) and apis[target].model != api.model:
+            return name, f"'{target}' is {apis[target].model}; expected the standard tier of {api.model} itself"
     return None

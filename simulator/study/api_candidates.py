@@ -11,7 +11,7 @@ import numpy as np
 from simulator.cost.checks import price_faults
 from simulator.errors import ProvisionedModelNotFound
 from simulator.performance.provisioned import provisioned_model, units_needed
-from simulator.scenario.apis import Batch, MeteredApi, Priority, Provisioned, RateLimits, Standard
+from simulator.scenario.apis import Batch, Flex, MeteredApi, Priority, Provisioned, RateLimits, Reserved, Standard
 from simulator.study.candidates import Candidate, Series, Space, idle_usd, moved_outages
 from simulator.workload.synthesis import synthesise_parts
 
@@ -23,35 +23,43 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.performance.provisioned import ProvisionedModel, Scope
-    from simulator.scenario.patterns import ApiPattern
+    from simulator.scenario.patterns import ApiPattern, HostingPattern
     from simulator.scenario.schema import Scenario
 
 #: Sizes of provisioned units that are tried, as shares of what the busiest minute needs.
 _SHARES = tuple(map(Fraction, ("0", "1/8", "1/4", "1/2", "3/4", "1")))
+_BY_THE_TOKEN = {"standard": Standard(), "priority": Priority(kind="priority"), "flex": Flex(kind="flex")}
+#: Fewest input and output tokens a minute that are sold as a reservation.
+_RESERVED_AT_LEAST = 100_000, 10_000
 
 
 def api_series(
     name: str, base: ApiPattern, space: Space, scenario: Scenario, book: PriceBook, month: Decimal
 ) -> tuple[list[Series], dict[str, str]]:
-    """What may stand for a pattern of one API, and what may not with the reason.
+    """What may stand for a pattern of one API, with a reservation before it or none, and what may not with the reason.
 
-    Provisioned units are tried in sizes up to what the busiest minute of the first replication needs, each with what
-    they refuse spilling over to the same model by the token.
+    Provisioned units, and tokens a minute reserved at the prices of the pattern's own reservation, are tried in sizes
+    up to what the busiest minute of the first replication needs, each with what they refuse spilling over to the same
+    model by the token.
     """
-    (own,) = base.metered.values()
+    own, reserved = _by_the_token(base)
     made, refused = [], {}
     for model in space.api_models or (own.model,):
         for kind in space.deployments or (None,):
             label = f"{model}, {kind}" if kind else model
             api = own.model_copy(update={"model": model})
+            priced = reserved if model == own.model else None
             try:
-                found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario))
+                found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario, priced))
             except ProvisionedModelNotFound as error:
                 refused[label] = str(error).partition("; there are")[0]
                 continue
+            if not found:
+                refused[label] = f"no price is published: give '{name}' a reservation of this model at your own"
             candidates = []
             for size, one in found:
-                pattern = _pattern(base, one, own.limits)
+                as_it_is = kind is None and model == own.model
+                pattern = base if as_it_is else _pattern(base, one, own.limits)
                 if faults := [message for _, message in price_faults(pattern, book)]:
                     refused[size] = "; ".join(faults)
                 elif one.deployment.kind != "batch" and one.ttft is None:
@@ -63,8 +71,24 @@ def api_series(
     return made, refused
 
 
-def _deployed(api: MeteredApi, kind: str, scenario: Scenario) -> Iterator[tuple[str, MeteredApi]]:
-    """An API in a kind of deployment, by what it is called; provisioned units in several sizes."""
+def can_vary(base: HostingPattern) -> bool:
+    """Whether a plan can vary a pattern: at most a cluster and an API, or an API with a reservation before it."""
+    if not base.hosted and len(base.metered) == 2:
+        return sum(isinstance(api.deployment, Reserved) for api in base.metered.values()) == 1
+    return max(len(base.hosted), len(base.metered)) == 1
+
+
+def _by_the_token(base: ApiPattern) -> tuple[MeteredApi, Reserved | None]:
+    """What a pattern pays by the token, or its only API, and the reservation that spills over to it, if any."""
+    apis = list(base.metered.values())
+    deployments = [api.deployment for api in apis if isinstance(api.deployment, Reserved)]
+    return next(api for api in apis if api.deployment not in deployments), next(iter(deployments), None)
+
+
+def _deployed(
+    api: MeteredApi, kind: str, scenario: Scenario, reserved: Reserved | None
+) -> Iterator[tuple[str, MeteredApi]]:
+    """An API in a kind of deployment, by what it is called; what is bought a minute at a time in several sizes."""
     label = f"{api.model}, {kind}"
     if kind == "provisioned":
         scope = _scope(api)
@@ -72,11 +96,16 @@ def _deployed(api: MeteredApi, kind: str, scenario: Scenario) -> Iterator[tuple[
         for units in sizes(model, load_by_minute(model, scenario), scope):
             deployment = Provisioned(kind="provisioned", units=units, scope=scope, spillover="tokens")
             yield f"{api.model}, {units} units, else by the token", _with(api, deployment, RateLimits())
+    elif kind == "reserved":
+        for one in _reservations(reserved, scenario) if reserved else ():
+            rates = f"{one.input_tokens_per_minute:,} and {one.output_tokens_per_minute:,} tokens a minute"
+            yield f"{api.model}, {rates} reserved, else by the token", _with(api, one, RateLimits())
     elif kind == "batch":
-        own = api.deployment if isinstance(api.deployment, Batch) else Batch(kind="batch")
-        yield label, _with(api, own, RateLimits()).model_copy(update={"ttft": None, "output_tokens_per_s": None})
+        batch = api.deployment if isinstance(api.deployment, Batch) else Batch(kind="batch")
+        yield label, _with(api, batch, RateLimits()).model_copy(update={"ttft": None, "output_tokens_per_s": None})
     else:
-        yield label, _with(api, Standard() if kind == "standard" else Priority(kind="priority"), api.limits)
+        given = api.deployment if api.deployment.kind == kind else _BY_THE_TOKEN[kind]
+        yield label, _with(api, given, api.limits)
 
 
 def _with(api: MeteredApi, deployment: object, limits: RateLimits) -> MeteredApi:
@@ -90,15 +119,36 @@ def _scope(api: MeteredApi) -> Scope:
     return next((scope for end, scope in ends.items() if api.model.endswith(end)), "global")
 
 
-def load_by_minute(model: ProvisionedModel, scenario: Scenario) -> NDArray[np.float64]:
-    """Prompt tokens and outputs at their weight that arrive in each minute of the first replication."""
+def _reservations(own: Reserved, scenario: Scenario) -> Iterator[Reserved]:
+    """Reservations of shares of what the busiest minute needs, in thousands of tokens, at the prices of one's own."""
+    peaks = [Fraction(float(load.max(initial=0.0))) for load in tokens_by_minute(scenario)]
+    found = {
+        tuple(
+            max(least, ceil(share * peak / 1_000) * 1_000)
+            for least, peak in zip(_RESERVED_AT_LEAST, peaks, strict=True)
+        )
+        for share in _SHARES
+    }
+    for prompt, output in sorted(found):
+        sizes_ = {"input_tokens_per_minute": prompt, "output_tokens_per_minute": output, "spillover": "tokens"}
+        yield own.model_copy(update=sizes_)
+
+
+def tokens_by_minute(scenario: Scenario) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Prompt and output tokens that arrive in each minute of the first replication."""
     minutes = ceil(scenario.horizon.duration_s / 60.0)
-    load = np.zeros(minutes)
+    prompts, outputs = np.zeros(minutes), np.zeros(minutes)
     for table, _ in synthesise_parts(scenario, 0):
         minute = (table.arrival_s // 60.0).astype(np.int64)
-        weight = table.prompt_tokens + model.output_ratio * table.output_tokens
-        load += np.bincount(minute, weight, minlength=minutes)
-    return load
+        prompts += np.bincount(minute, table.prompt_tokens, minlength=minutes)
+        outputs += np.bincount(minute, table.output_tokens, minlength=minutes)
+    return prompts, outputs
+
+
+def load_by_minute(model: ProvisionedModel, scenario: Scenario) -> NDArray[np.float64]:
+    """Prompt tokens and outputs at their weight that arrive in each minute of the first replication."""
+    prompts, outputs = tokens_by_minute(scenario)
+    return prompts + model.output_ratio * outputs
 
 
 def sizes(model: ProvisionedModel, load: NDArray[np.float64], scope: Scope) -> list[int]:
@@ -116,9 +166,9 @@ def sizes(model: ProvisionedModel, load: NDArray[np.float64], scope: Scope) -> l
 
 
 def _pattern(base: ApiPattern, api: MeteredApi, limits: RateLimits) -> ApiPattern:
-    if not isinstance(api.deployment, Provisioned) or api.deployment.spillover is None:
+    if api.spills_to is None:
         faults = moved_outages(base, [api.model])
         return base.model_copy(update={"api": api, "apis": None, "faults": faults})
     tokens = _with(api, Standard(), limits)
-    apis = {"units": api, "tokens": tokens}
+    apis = {"units" if isinstance(api.deployment, Provisioned) else "reserved": api, "tokens": tokens}
     return base.model_copy(update={"api": None, "apis": apis, "faults": moved_outages(base, list(apis))})

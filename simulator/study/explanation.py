@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator
 from simulator.decision.band import with_band_ends
 from simulator.experiment.replications import representatives
 from simulator.performance.profile import cluster_profile
-from simulator.scenario.apis import Provisioned
+from simulator.scenario.apis import FLEX_ASSUMED, Flex, Provisioned
 from simulator.scenario.loading import read_merged
 from simulator.scenario.patterns import api_key
 from simulator.scenario.workloads import SyntheticWorkload
@@ -196,6 +196,9 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
         for api, metered in pattern.metered.items():
             if isinstance(metered.deployment, Provisioned) and metered.deployment.unit_hour is None:
                 named.append(((*api_key(pattern, api), "deployment"), metered.deployment.price_key(metered.model)))
+            if isinstance(metered.deployment, Flex):
+                place = ".".join(("hosting_patterns", name, *api_key(pattern, api), "deployment"))
+                yield Source(place, "flex", "assumed", FLEX_ASSUMED)
         for key, used in named:
             entry = _entries(book)[used]
             notes = (entry.note,) if entry.note else ()

@@ -20,7 +20,7 @@ from simulator.decision.screening import falls_short
 from simulator.errors import Fault, ScenarioError
 from simulator.results import run
 from simulator.scenario.patterns import ApiPattern
-from simulator.study.api_candidates import api_series
+from simulator.study.api_candidates import api_series, can_vary
 from simulator.study.candidates import cluster_series
 from simulator.workload.volume import month_hours
 
@@ -147,7 +147,7 @@ def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[lis
         if base is None:
             known = ", ".join(scenario.hosting_patterns)
             raise ScenarioError([Fault("--pattern", 0, name, f"no such hosting pattern; expected one of {known}")])
-        if len(base.hosted) > 1 or len(base.metered) > 1:
+        if not can_vary(base):
             message = "has several clusters or APIs; a plan varies patterns with at most one of each"
             raise ScenarioError([Fault("--pattern", 0, name, message)])
         if isinstance(base, ApiPattern):

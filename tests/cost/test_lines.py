@@ -11,8 +11,10 @@ from pydantic import ValidationError
 
 from simulator.cost import tco
 from simulator.cost.bill import monthly_bill, one_off_bill, upfront_usd
+from simulator.cost.overrides import scenario_book
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
+from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 
 BOOK = load_price_book("2026-11")
@@ -129,3 +131,30 @@ def test_what_is_paid_once_is_in_no_month():
 def test_nothing_is_billed_that_nobody_asked_for():
     assert [line.key for line in bill()[1].lines] == ["rental"]
     assert [line.key for line in api_bill()[1].lines] == ["api_prompt", "api_cached_prompt", "api_output"]
+
+
+@pytest.mark.parametrize("hours", [720, 744])
+def test_a_reservation_costs_the_same_in_every_month_and_the_rest_goes_by_the_token(hours):
+    """100 × 40 and 10 × 200 USD; a million prompt tokens of Sonnet 4.5 beside it at 3 USD."""
+    one = {"model": "bedrock/claude-sonnet-4.5", "ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 50}}
+    reserved = {
+        "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000,
+        "input_price": "40 USD/month", "output_price": "200 USD/month", "spillover": "tokens",
+    }  # fmt: skip
+    apis = {"reserved": {**one, "deployment": reserved}, "tokens": one}
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "apis": apis})
+    used = Usage(float(hours), {}, {"reserved": ApiUse(9**9, 0, 9**8), "tokens": ApiUse(1_000_000, 0, 0)}, 0, 0)
+    found = monthly_bill(pattern, used, BOOK, Decimal(hours))
+    assert found.usd("reserved.reserved_tokens") == 6_000
+    assert found.total_usd == 6_003
+
+
+def test_flex_is_billed_at_its_own_prices():
+    """A million prompt tokens of which 400,000 are cached, and 100,000 of output, at flex prices by hand: 3.05 USD."""
+    usd = {"flex_prompt": "2", "flex_cached_prompt": "0.25", "flex_output": "17.50"}
+    rates = {name: f"{amount} USD/1M tokens" for name, amount in usd.items()}
+    book = scenario_book(Prices.model_validate({"book": "2026-11", "overrides": {"azure/gpt-4.1": rates}}))
+    api = {"model": "azure/gpt-4.1", "ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 50}}
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": {**api, "deployment": {"kind": "flex"}}})
+    used = Usage(730.0, {}, {"azure/gpt-4.1": ApiUse(1_000_000, 400_000, 100_000)}, 0, 0)
+    assert monthly_bill(pattern, used, book, MONTH).total_usd == Decimal("3.05")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.cost_curve import Series, cheapest, cost_at, cost_curve
-from simulator.decision.costing import Costing, hourly_shape
+from simulator.decision.costing import Costing, hourly_shape, with_units
 from simulator.experiment.checks import load_checked
 from simulator.results import run
 from simulator.workload.synthesis import synthesise
@@ -134,6 +134,22 @@ def test_provisioned_units_grow_with_the_volume():
     given = small().resolved["hosting_patterns"]["api"]["api"] | {"deployment": units}
     several = small({"hosting_patterns.api": {"kind": "metered_api", "apis": {"units": given}}})
     assert usd(costing("api", scenario=several), 2.0 * today) == pytest.approx(146_000.0)
+
+
+def test_a_reservation_grows_with_the_volume():
+    """As many tokens as are due, rounded up; the standard tier beside it has nothing to grow."""
+    reserved = {
+        "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 20_001,
+        "input_price": "4 USD/month", "output_price": "10 USD/month", "spillover": "tokens",
+    }  # fmt: skip
+    api = small().resolved["hosting_patterns"]["api"]["api"]
+    apis = {"reserved": api | {"deployment": reserved}, "tokens": api}
+    pattern = small({"hosting_patterns.api": {"kind": "metered_api", "apis": apis}}).hosting_patterns["api"]
+    for factor, prompt, output in ((0.5, 50_000, 10_001), (1.0, 100_000, 20_001), (2.5, 250_000, 50_003)):
+        found = with_units(pattern, factor).metered
+        deployment = found["reserved"].deployment
+        assert (deployment.input_tokens_per_minute, deployment.output_tokens_per_minute) == (prompt, output)
+        assert found["tokens"] == pattern.metered["tokens"]
 
 
 def test_replicas_that_come_and_go_are_paid_until_all_are_up():

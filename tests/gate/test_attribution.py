@@ -168,6 +168,20 @@ def test_units_at_another_price_are_price_and_more_of_them_capacity():
     assert usd(attribute(base, units(100, "1 USD/h"), {"capacity"})) == {"capacity": Decimal(36_500)}
 
 
+def test_a_reservation_at_another_price_is_price():
+    def reserved(price):
+        one = small().resolved["hosting_patterns"]["api"]["api"]
+        deployment = {
+            "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000,
+            "input_price": price, "output_price": price, "spillover": "tokens",
+        }  # fmt: skip
+        apis = {"reserved": one | {"deployment": deployment}, "tokens": one}
+        return billed("api", {"hosting_patterns.api": {"kind": "metered_api", "apis": apis}})
+
+    base = reserved("10 USD/month")
+    assert usd(attribute(base, reserved("12 USD/month"), {"price"})) == {"price": Decimal(220)}
+
+
 def test_usage_that_moved_by_itself_is_simulation():
     assert set(usd(attribute(billed("api"), billed("api", use=(2 * 10**6, 0, 10**6)), set()))) == {"simulation"}
 

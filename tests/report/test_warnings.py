@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from simulator.cost.overrides import scenario_book
 from simulator.report.warnings import warnings_about
+from simulator.scenario.apis import FLEX_ASSUMED
+from simulator.study.explanation import sources_of
 from tests.experiment.small import small
+
+PRICES = {"prompt": "1 USD/1M tokens", "output": "4 USD/1M tokens"}
 
 
 def test_settings_beyond_the_measured_range_are_flagged():
@@ -22,3 +27,11 @@ def test_settings_beyond_the_measured_range_are_flagged():
         "max_model_len",
     ]
     assert all("straight lines" in line for line in found)
+
+
+def test_that_the_speed_of_flex_is_assumed_is_said_wherever_it_is_used():
+    flex = small({"hosting_patterns.api.api.deployment": {"kind": "flex"}, "hosting_patterns.api.api.prices": PRICES})
+    assert [line for line in warnings_about(flex) if "flex" in line] == [f"api: {FLEX_ASSUMED}"]
+    assert not [line for line in warnings_about(small()) if "flex" in line]
+    (source,) = [one for one in sources_of(flex, scenario_book(flex.prices)) if one.what == "flex"]
+    assert (source.label, source.source) == ("assumed", FLEX_ASSUMED)

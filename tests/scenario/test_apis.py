@@ -29,9 +29,15 @@ def test_every_preset_is_valid_and_every_setting_has_a_source(name):
         assert len(origin["source"]) > 10
 
 
-@pytest.mark.parametrize("kind", ["provisioned", "batch", "priority"])
+RESERVED = {
+    "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000, "spillover": "tokens",
+    "input_price": "40 USD/month", "output_price": "200 USD/month",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["provisioned", "batch", "priority", "flex", "reserved"])
 def test_every_preset_serves_every_deployment(kind):
-    units = {"units": 15} if kind == "provisioned" else {}
+    units = {"provisioned": {"units": 15}, "reserved": RESERVED}.get(kind, {})
     for name, entry in api_presets().items():
         latencies = {} if kind == "batch" or "ttft" in entry["settings"] else LATENCIES
         api(preset=name, deployment={"kind": kind, **units}, **latencies)

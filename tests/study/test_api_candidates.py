@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from simulator.cli.main import main
+from simulator.cost.prices import load_price_book
 from simulator.experiment.checks import load_checked
 from simulator.performance.provisioned import provisioned_model, units_needed
-from simulator.study.api_candidates import load_by_minute, sizes
+from simulator.scenario.apis import RateLimits, Reserved
+from simulator.scenario.patterns import ApiPattern
+from simulator.study.api_candidates import api_series, load_by_minute, sizes, tokens_by_minute
 from simulator.study.candidates import Space
 from simulator.study.plan import plan
 from tests.parts import SCENARIOS
 
 SCENARIO = SCENARIOS / "apis" / "deployments.yaml"
 SHORT = {"horizon.duration": "7d", "experiment.replications": 1}
+BOOK = load_price_book("2026-11")
 API = "hosting_patterns.by_the_token.api"
 EVERY = ("standard", "provisioned", "batch")
 SPACE = Space(gpus=("l40s",), tensor_parallel=(1,), quantisations=("bf16",), most_replicas=2, deployments=EVERY)
@@ -77,9 +82,64 @@ def test_sizes_are_sold_and_end_at_what_the_busiest_minute_needs():
     assert found[-1] > mean
 
 
+FLEX = {"prices.overrides": {"azure/gpt-4.1": {"flex_prompt": "1 USD/1M tokens", "flex_output": "4 USD/1M tokens"}}}
+
+
+def test_what_can_wait_minutes_but_not_a_day_is_processed_flexibly_at_half_the_price():
+    """Batch and flex cost half as much; of the two only flex answers within an hour."""
+    within = {"workloads.prior_auth_appeals.objectives": {"end_to_end": "1h"}, **FLEX}
+    kinds = ("standard", "flex", "batch")
+    found = plan(scenario("prior_auth_appeals", **within), ["by_the_token"], Space(deployments=kinds), replications=1)
+    assert found.best.label == "azure/gpt-4.1, flex"
+    by_label = {one.label: one for one in found.simulated}
+    assert "objectives not met" in by_label["azure/gpt-4.1, batch"].refused
+    # Flex answers fewer, for some find no capacity three times: one in 8,000.
+    assert found.best.cost_usd == pytest.approx(by_label["azure/gpt-4.1, standard"].cost_usd / 2, rel=5e-3)
+
+
+@pytest.mark.parametrize(("usd", "wins"), [("0.10", True), ("100", False)])
+def test_a_reservation_wins_at_a_price_below_what_it_saves_by_the_token(usd, wins):
+    """100 and 10 thousand tokens a minute: 11 USD a month against some 176 by the token, or 11,000."""
+    given = scenario("clinical_documentation")
+    found = plan(reserving(given, usd), ["bought"], Space(deployments=("standard", "reserved")), replications=1)
+    label = "azure/gpt-4.1, 100,000 and 10,000 tokens a minute reserved, else by the token"
+    assert (found.best.label == label) == wins
+    if wins:
+        # A minute never brings more than it holds, so nothing is paid by the token.
+        assert found.best.cost_usd == pytest.approx(11.0)
+        assert found.best.result.requests.failed_over == {}
+    else:
+        assert "costs at least 11,000 USD" in found.refused["azure/gpt-4.1, reserved"]
+
+
+def test_reservations_end_at_what_the_busiest_minute_needs():
+    volume = {"clinicians": 30_000, "notes_per_day": 15}
+    given = scenario("clinical_documentation", **{"workloads.clinical_documentation.volume": volume})
+    pattern = reserving(given, "1").hosting_patterns["bought"]
+    found, _ = api_series("bought", pattern, Space(deployments=("reserved",)), given, BOOK, Decimal(730))
+    sizes_ = [one.pattern.metered["reserved"].deployment for one in found[0].candidates]
+    prompts, outputs = (int(load.max()) for load in tokens_by_minute(given))
+    assert 0 <= sizes_[-1].input_tokens_per_minute - prompts < 1_000
+    assert 0 <= sizes_[-1].output_tokens_per_minute - outputs < 1_000
+    assert (sizes_[0].input_tokens_per_minute, sizes_[0].output_tokens_per_minute) == (100_000, 10_000)
+    assert [one.at_least_usd for one in found[0].candidates] == sorted(one.at_least_usd for one in found[0].candidates)
+
+
+def reserving(given, usd):
+    one = given.hosting_patterns["by_the_token"].api.model_copy(update={"limits": RateLimits()})
+    tokens = {"input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000}
+    price = f"{usd} USD/month"
+    deployment = Reserved(kind="reserved", spillover="tokens", input_price=price, output_price=price, **tokens)
+    apis = {"reserved": one.model_copy(update={"deployment": deployment}), "tokens": one}
+    pattern = ApiPattern(kind="metered_api", apis=apis)
+    return given.model_copy(update={"hosting_patterns": {"bought": pattern}})
+
+
 @pytest.mark.parametrize(
     ("space", "label", "reason"),
     [
+        ({"deployments": ("flex",)}, "azure/gpt-4.1, flex", "has no flex price of azure/gpt-4.1"),
+        ({"deployments": ("reserved",)}, "azure/gpt-4.1, reserved", "no price is published"),
         ({"deployments": ("priority",), "api_models": ("azure/llama-3.3-70b",)},
          "azure/llama-3.3-70b, priority", "has no priority price of azure/llama-3.3-70b"),
         ({"deployments": ("provisioned",), "api_models": ("bedrock/claude-sonnet-4.5",)},

@@ -19,14 +19,16 @@ HORIZON_S = 600.0
 limits = st.fixed_dictionaries(
     {
         "tokens_per_minute": st.one_of(st.none(), st.integers(1_000, 60_000)),
-        "requests_per_minute": st.one_of(st.none(), st.integers(6, 300)),
+        "requests_per_minute": st.one_of(st.none(), st.integers(1, 300)),
         "tokens_per_day": st.one_of(st.none(), st.integers(1_000, 500_000)),
-        "request_window": st.sampled_from(["1s", "10s", "60s"]),
-        "refusals_count": st.booleans(),
         "settles": st.just(True),
         "output_burndown": st.sampled_from([1.0, 5.0]),
     }
 )
+windows = st.fixed_dictionaries(
+    {"request_window": st.sampled_from(["1s", "10s", "60s"]), "refusals_count": st.booleans()}
+)
+limits = st.builds(lambda own, kind: own | kind, limits, st.one_of(windows, st.just({"kind": "continuous"})))
 client = st.fixed_dictionaries(
     {
         "at_most": st.integers(0, 4),
@@ -39,12 +41,35 @@ common = {
     "retries": client,
     "error_share": st.sampled_from([0.0, 0.2]),
     "billing": st.fixed_dictionaries(
-        {name: st.sampled_from(["nothing", "prompt"]) for name in ("errors", "cut_off", "timeouts")}
+        {
+            "errors": st.sampled_from(["nothing", "prompt"]),
+            "cut_off": st.sampled_from(["nothing", "prompt", "all"]),
+            "timeouts": st.sampled_from(["nothing", "prompt", "all"]),
+        }
     ),
     "prompt_cache": st.one_of(st.none(), st.just({"minimum": 64, "step": 16, "kept": "60s"})),
     "usage_tier": st.one_of(st.none(), st.just({"tokens_per_month": 50_000})),
 }
-by_token = st.fixed_dictionaries({"limits": limits, **common}).map(lambda changes: api(**changes))
+flex = st.fixed_dictionaries(
+    {
+        "kind": st.just("flex"),
+        "wait": st.just({"median": "2s", "sigma": 1.0}),
+        "slowdown": st.sampled_from([1, 3]),
+        "unavailable": st.sampled_from([0.0, 0.3, 1.0]),
+    }
+)
+kinds = st.one_of(st.just({"kind": "standard"}), st.just({"kind": "priority"}), flex)
+by_token = st.fixed_dictionaries({"limits": limits, "deployment": kinds, **common}).map(lambda changes: api(**changes))
+standard = st.fixed_dictionaries({"limits": limits, **common}).map(lambda changes: api(**changes))
+reserved = st.fixed_dictionaries(common).map(
+    lambda changes: api(
+        **changes,
+        deployment={
+            "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000,
+            "input_price": "1 USD/month", "output_price": "1 USD/month", "spillover": "tokens",
+        },
+    )
+)  # fmt: skip
 units = st.builds(
     lambda changes, size, spillover: api(
         **changes,
@@ -73,8 +98,8 @@ batch = st.builds(
 apis = st.one_of(
     by_token.map(lambda one: {"tokens": one}),
     batch.map(lambda one: {"batch": one}),
-    st.builds(lambda first, second: {"units": first, "tokens": second}, units, by_token),
-    st.builds(lambda *three: dict(zip(("units", "tokens", "batch"), three, strict=True)), units, by_token, batch),
+    st.builds(lambda first, second: {"bought": first, "tokens": second}, st.one_of(units, reserved), standard),
+    st.builds(lambda *three: dict(zip(("units", "tokens", "batch"), three, strict=True)), units, standard, batch),
 )
 outages = st.lists(
     st.fixed_dictionaries(

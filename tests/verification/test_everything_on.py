@@ -71,17 +71,29 @@ def clusters(draw):
     return {"cluster": cluster(**{key: value for key, value in config.items() if value is not None}), "costs": COSTS}
 
 
-apis = st.builds(
-    lambda limits, errors, retries: api(limits=limits, error_share=errors, retries={"at_most": retries}),
-    st.fixed_dictionaries(
-        {
-            "tokens_per_minute": st.one_of(st.none(), st.integers(2_000, 200_000)),
-            "requests_per_minute": st.one_of(st.none(), st.integers(6, 600)),
-        }
-    ),
-    st.sampled_from([0.0, 0.2, 1.0]),
-    st.integers(0, 3),
+RESERVED = {
+    "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000,
+    "input_price": "1 USD/month", "output_price": "1 USD/month", "spillover": "second",
+}  # fmt: skip
+limits = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["windows", "continuous"]),
+        "tokens_per_minute": st.one_of(st.none(), st.integers(2_000, 200_000)),
+        "requests_per_minute": st.one_of(st.none(), st.integers(1, 600)),
+    }
 )
+errors = {"error_share": st.sampled_from([0.0, 0.2, 1.0]), "retries": st.integers(0, 3).map(lambda n: {"at_most": n})}
+standard = st.fixed_dictionaries({"limits": limits, **errors}).map(lambda given: api(**given))
+flex = st.fixed_dictionaries(
+    {
+        "kind": st.just("flex"),
+        "wait": st.fixed_dictionaries({"median": st.sampled_from(["1s", "30s"]), "sigma": st.sampled_from([0.0, 1.0])}),
+        "unavailable": st.sampled_from([0.0, 0.2, 1.0]),
+    }
+)
+flexible = st.fixed_dictionaries({"limits": limits, "deployment": flex, **errors}).map(lambda given: api(**given))
+reserved = st.fixed_dictionaries({"deployment": st.just(RESERVED), **errors}).map(lambda given: api(**given))
+apis = st.one_of(standard, flexible)
 
 
 @st.composite
@@ -164,7 +176,8 @@ def patterns(draw):
     if metered == [MODEL]:
         content["api"] = draw(apis)
     elif metered:
-        content["apis"] = {name: draw(apis) for name in metered}
+        first, second = draw(st.one_of(st.tuples(apis, apis), st.tuples(reserved, standard)))
+        content["apis"] = {"first": first, "second": second}
     kind, model = {
         (True, True): ("hybrid", HybridPattern),
         (True, False): ("self_hosted", SelfHostedPattern),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.scenario.apis import Flex
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -33,6 +35,7 @@ class Latency:
             raise ValueError(f"{api.model} has no latencies")
         self._tier, self._delay_s = api.usage_tier, api.network_delay
         self._ttft, self._speed = api.ttft, api.output_tokens_per_s
+        self._flex = api.deployment if isinstance(api.deployment, Flex) else None
         self._rng = rng
         self._ttft_s, self._token_s = ttft_s, token_s
         self._month = 0
@@ -43,6 +46,11 @@ class Latency:
         size = rows.stop - rows.start
         self._ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
         self._token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+        if self._flex is not None:
+            wait = self._flex.wait
+            self._token_s[rows] *= self._flex.slowdown
+            self._ttft_s[rows] *= self._flex.slowdown
+            self._ttft_s[rows] += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
 
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float
@@ -55,13 +63,19 @@ class Latency:
         else:
             ttft_s = self._ttft.median * exp(self._ttft.sigma * self._rng.standard_normal())
             token_s = exp(-self._speed.sigma * self._rng.standard_normal()) / self._speed.median
+            if self._flex is not None:
+                wait_s = self._flex.wait.median * exp(self._flex.wait.sigma * self._rng.standard_normal())
+                ttft_s, token_s = ttft_s * self._flex.slowdown + wait_s, token_s * self._flex.slowdown
         first_s = now_s + (ttft_s + self._delay_s) * slowdown
         return first_s, first_s + (output_tokens - 1) * token_s * slowdown
 
     @property
     def expected_ttft_s(self) -> float:
         """Time to first token of half of the calls."""
-        return self._ttft.median + self._delay_s
+        ttft_s = self._ttft.median
+        if self._flex is not None:
+            ttft_s = ttft_s * self._flex.slowdown + self._flex.wait.median
+        return ttft_s + self._delay_s
 
     def _beyond(self, tier: UsageTier, now_s: float, tokens: int) -> float:
         """Count the tokens of an admitted call; how many times as long it takes for the volume of the month."""

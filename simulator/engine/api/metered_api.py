@@ -10,15 +10,17 @@ from simulator.engine.api.latency import Latency
 from simulator.engine.api.leaky_bucket import LeakyBucket
 from simulator.engine.api.prompt_cache import CachedPrefixes
 from simulator.engine.api.rate_limit import MINUTE_S, RateLimiter
+from simulator.engine.api.reservation import Reservation
 from simulator.engine.api.retry import Failure, retry_delay_s
 from simulator.engine.operations.conditions import Conditions
 from simulator.engine.record import Charge, Loss, Outcome, Reason, write_loss
 from simulator.performance.provisioned import throughput
-from simulator.scenario.apis import Provisioned
+from simulator.scenario.apis import Flex, Provisioned, Reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
     from simpy import Environment
 
     from simulator.engine.api.rate_limit import Admission
@@ -34,6 +36,8 @@ def admission_of(api: MeteredApi) -> Admission:
     Raises:
         ProvisionedModelNotFound: See `provisioned_model`.
     """
+    if isinstance(api.deployment, Reserved):
+        return Reservation(api.deployment.input_tokens_per_minute, api.deployment.output_tokens_per_minute)
     if isinstance(api.deployment, Provisioned):
         tokens_per_minute, output_ratio = throughput(api.deployment, api.model)
         tokens_per_s = tokens_per_minute / MINUTE_S
@@ -115,6 +119,8 @@ class ApiBackend:
         self._conditions = Conditions(episodes)
         self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64))
         self._luck = ledger.column(np.float64)
+        self._scarce = api.deployment.unavailable if isinstance(api.deployment, Flex) else 0.0
+        self._spare = ledger.column(np.float64) if self._scarce else self._luck
         ledger.follow(self._expect)
         self._spillover: ApiBackend | None = None
         self._spills: Sequence[bool] = ()
@@ -125,6 +131,8 @@ class ApiBackend:
         rng = self._rng.spawn(1)[0] if rows.start else self._rng
         self._latency.draw(rows, rng)
         self._luck[rows] = rng.random(rows.stop - rows.start)
+        if self._scarce:
+            self._spare[rows] = rng.random(rows.stop - rows.start)
 
     def spill_to(self, other: ApiBackend, allowed: Sequence[bool]) -> None:
         """Have another API take at once what this one refuses or fails, before its client hears of it.
@@ -199,6 +207,8 @@ class ApiBackend:
         error_share, slowdown = self._conditions.at(now_s)
         if error_share == 1.0:
             return Failure(Reason.FAULT)
+        if self._scarce and self._draw(self._spare, arrival.index, attempt) < self._scarce:
+            return Failure(Reason.CAPACITY)
         cached = self._cache.read(arrival, now_s) if self._cache else 0
         retry_after_s = self._admission.admit(now_s, prompt, cached, most)
         if retry_after_s > 0.0:
@@ -235,11 +245,11 @@ class ApiBackend:
 
     def _fails(self, index: int, attempt: int, error_share: float) -> bool:
         share = max(self._api.error_share, error_share)
-        return share > 0.0 and self._draw(index, attempt) < share
+        return share > 0.0 and self._draw(self._luck, index, attempt) < share
 
-    def _draw(self, index: int, attempt: int) -> float:
+    def _draw(self, first: NDArray[np.float64], index: int, attempt: int) -> float:
         """A draw from [0, 1), the same for the first call in every hosting pattern."""
-        return self._luck.item(index) if attempt == 1 else float(self._rng.random())
+        return first.item(index) if attempt == 1 else float(self._rng.random())
 
     def _charge(self, at_s: float, arrival: Arrival, cached: int, output: int, what: str) -> None:
         if what != "nothing":
