@@ -75,6 +75,12 @@ def test_a_holiday_and_the_first_active_day_after_it():
     assert november[date(2027, 11, 13)] == 0.0  # a Saturday
 
 
+def test_a_workload_of_one_day_a_week_catches_up_a_week_after_a_holiday():
+    thursdays = factors([3], month="2027-11")
+    assert [thursdays[date(2027, 11, day)] for day in (4, 11, 18, 25)] == [1.0, 0.15, 1.1, 0.15]
+    assert factors([3], start="2027-12-02", duration="1d")[date(2027, 12, 2)] == 1.1
+
+
 def test_a_holiday_just_before_the_horizon_still_counts():
     assert factors(range(5), start="2027-07-06", duration="2d")[date(2027, 7, 6)] == 1.1  # observed on Monday 5 July
 

@@ -14,6 +14,7 @@ from simulator.trace.canonical import write_trace
 from simulator.trace.request_table import RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.calendar import ClinicalCalendar, to_local
+from simulator.workload.replay import replayed as when_replayed
 from simulator.workload.synthesis import synthesise
 from tests.parts import ROOT
 from tests.workload.clinic import APRIL, WEEK, scenario, source
@@ -108,6 +109,16 @@ def test_a_trace_that_is_not_repeated_waits_for_its_day(tmp_path):
     np.testing.assert_array_equal(arrival_s, [3600, 7200])
     arrival_s, _ = replayed(file, {"start": "2027-04-06", "duration": "3d"}, repeat=False)
     assert len(arrival_s) == 0
+
+
+@pytest.mark.parametrize("align", ["start", "week"])
+def test_a_horizon_has_its_first_moment_and_not_its_last(tmp_path, align):
+    file = trace(tmp_path / "edges.csv", [0.0, DAY_S - 1e-6, DAY_S], 2 * DAY_S)
+    replay = {"file": file, "repeat": False, "align": align}
+    given = scenario({"start": "2027-04-05", "duration": "1d"}, notes={"trace": replay})
+    ((rows, arrival_s),) = when_replayed(given.workloads["notes"], ClinicalCalendar(given.horizon).cells)
+    assert rows.tolist() == [0, 1]
+    assert arrival_s.tolist() == [0.0, DAY_S - 1e-6]
 
 
 def test_an_hour_that_happens_twice_is_filled_once(tmp_path):

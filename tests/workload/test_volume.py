@@ -124,6 +124,15 @@ def test_a_horizon_as_long_as_the_billing_month_gets_exactly_its_volume():
     assert requests.sum() == pytest.approx(1000)
 
 
+@pytest.mark.parametrize(("until", "exact"), [({"end": "2027-04-01"}, True), ({"duration": "742h"}, False)])
+def test_a_month_with_a_clock_change_is_a_whole_month(until, exact):
+    """March 2027 in Chicago has 743 hours, and is billed as one of 744."""
+    horizon = {"start": "2027-03-01", "time_zone": "America/Chicago", **until}
+    days, requests = expected(horizon, {"month": "744h"}, profile="radiology_anomaly")
+    assert (days.cells.end_s / 3600.0 == 743.0) == exact
+    assert (requests.sum() == pytest.approx(1000, rel=1e-12)) == exact
+
+
 def test_a_profile_without_weight_on_the_active_days_is_an_error():
     with pytest.raises(SimulatorError, match="no weight on the active days mon"):
         expected(profile="prior_auth_appeals", days=["mon"])

@@ -12,6 +12,7 @@ from simulator.engine.record import Outcome, Reason
 from simulator.engine.simulation import simulate
 from simulator.scenario.apis import MeteredApi
 from tests.engine.demand import api, metered, table
+from tests.engine.operations.test_faults import breaking
 
 
 def run(pattern, requests, horizon_s=1000.0):
@@ -24,6 +25,16 @@ def test_latency_is_first_token_plus_output_at_speed():
     assert log.first_token_s == pytest.approx([10.5, 20.5])
     assert log.last_token_s == pytest.approx([10.5, 22.5])
     assert log.billed_output_tokens.tolist() == [1, 101]
+
+
+@pytest.mark.parametrize(("at_s", "output"), [(100.4, 0), (100.5, 1), (101.5, 51), (102.48, 100)])
+def test_an_answer_that_an_outage_cuts_off_is_charged_for_what_had_come(at_s, output):
+    """First token after half a second, fifty a second from then on; none before."""
+    pattern = metered(ttft={"median": "500ms"}, output_tokens_per_s={"median": 50}, retries={"at_most": 0})
+    outage = {"kind": "outage", "api": "azure/gpt-4-turbo", "at": [f"+{at_s}s"], "duration": "10s"}
+    record = simulate(breaking(pattern, outage), table([100.0], 600, 101), horizon_s=1e3, seed=3, replication=0)
+    (charge,) = record.burnt
+    assert (charge.prompt_tokens, charge.output_tokens) == (600, output)
 
 
 def test_a_throttled_client_waits_as_told():

@@ -62,6 +62,21 @@ def test_what_a_replica_cannot_finish_in_time_is_lost_to_it_and_served_by_anothe
     assert sorted(log.failover) == [Reason.NONE, Reason.FAULT]
 
 
+def test_what_a_replica_has_when_it_is_sent_away_it_finishes():
+    """Two answers of 14 s, one on each replica, one of which is wanted no more a second later."""
+    pattern = scheduled(2, ("+100s", 1))
+    record = run(pattern, table([99.0, 99.0], 600, 900))
+    assert (record.log.outcome == Outcome.COMPLETED).all()
+    assert (record.log.failover == Reason.NONE).all()
+    assert record.log.retries.tolist() == record.log.wasted_tokens.tolist() == [0, 0]
+    (_, _), (up_s, paid_s) = seconds(record)
+    assert up_s == 100.0
+    # It is looked at every five seconds.
+    last_s = record.log.last_token_s.max()
+    assert last_s > 110.0
+    assert last_s <= paid_s < last_s + 5.0
+
+
 def test_scaled_to_zero_requests_wait_for_a_machine_or_for_as_long_as_they_may():
     pattern = queued(at_least=0)
     record = run(pattern, table([100.0, 101.0], 100, 20))

@@ -161,10 +161,26 @@ def test_a_rival_that_comes_second_is_paid_for_its_prompt_and_a_token():
 
 
 def test_a_rival_answers_what_a_failure_takes():
+    """Both are hedged after 200 ms, and the failure comes before the API's first tokens."""
     failure = {"kind": "failure", "cluster": "cluster", "at": ["+10.5s"], "repair": "50s"}
-    pattern = breaking(
-        hybrid({"hedge": {"after": "200ms"}}, {"ttft": {"median": "2s"}}, engine={"max_num_seqs": 1}), failure
-    )
+    routing = {"hedge": {"after": "200ms"}, "max_in_flight": 99}
+    pattern = breaking(hybrid(routing, {"ttft": {"median": "2s"}}, engine={"max_num_seqs": 1}), failure)
     log = run(pattern, table([10.0, 10.1], 1000, [300, 50])).log
-    assert log.backend.tolist()[1] == 1
     assert log.outcome.tolist() == [Outcome.COMPLETED] * 2
+    assert log.target.tolist() == [0, 0]
+    assert log.backend.tolist() == [1, 1]
+    # They are answered by the calls that are under way, and by no others.
+    assert log.attempts.tolist() == [1, 1]
+    assert log.scheduled_s == pytest.approx([10.2, 10.3])
+    assert (log.billed_prompt_tokens.tolist(), log.billed_output_tokens.tolist()) == ([1000, 1000], [300, 50])
+
+
+def test_what_a_failure_takes_before_its_hedge_is_sent_to_the_next_backend():
+    failure = {"kind": "failure", "cluster": "cluster", "at": ["+10.5s"], "repair": "50s"}
+    pattern = breaking(hybrid({"hedge": {"after": "100s"}}, {"ttft": {"median": "2s"}}), failure)
+    log = run(pattern, table([10.0, 10.1], 1000, [300, 50])).log
+    assert log.outcome.tolist() == [Outcome.COMPLETED] * 2
+    assert log.backend.tolist() == [1, 1]
+    assert log.failover.tolist() == [Reason.FAULT] * 2
+    assert log.attempts.tolist() == [1, 1]
+    assert log.scheduled_s == pytest.approx([10.5, 10.5])

@@ -31,6 +31,8 @@ def test_what_may_not_leave_waits_is_shed_or_degraded():
     assert (waits.log.outcome == Outcome.COMPLETED).all()
     shed = run(several(clusters, routing={**only_own, "when_full": "shed"}), requests)
     assert why(shed) == ["preferred", "shed", "waits"]
+    assert shed.log.target.tolist() == [0, -1, 0]
+    assert shed.log.backend.tolist() == [0, -1, 0]
     assert shed.log.outcome.tolist() == [Outcome.COMPLETED, Outcome.REJECTED, Outcome.COMPLETED]
     degraded = {**only_own, "when_full": "degrade", "degrade_to": "small"}
     assert run(several(clusters, routing=degraded), requests).log.backend.tolist() == [0, 1, 1]
@@ -114,6 +116,19 @@ def test_what_every_api_refused_waits_in_a_cluster_if_it_may():
     assert log.outcome.tolist() == [Outcome.COMPLETED] * 2
     assert log.backend.tolist() == [0, 0]
     assert log.failover.tolist() == [Reason.NONE, Reason.CAPACITY]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize(("on_error", "refused"), [("fail", Outcome.REJECTED), ("fail_over", Outcome.COMPLETED)])
+def test_on_error_fail_keeps_what_a_cluster_refused_and_sends_on_what_took_too_long(on_error, refused, one_by_one):
+    """One runs, one has not ended when its second is over, one finds the queue full: only the last was refused."""
+    engine = {"max_num_seqs": 1, "queue_limit": 1}
+    pattern = hybrid({"on_error": on_error, "timeout": "1s", "max_in_flight": 99}, engine=engine)
+    log = run(pattern, table([1.0, 1.1, 1.2], 600, [20, 900, 20]), one_by_one=one_by_one).log
+    assert log.outcome.tolist() == [Outcome.COMPLETED, Outcome.COMPLETED, refused]
+    assert log.backend.tolist()[:2] == [0, 1]
+    assert log.failover.tolist()[1] == Reason.TIMEOUT
+    assert (log.lost[2] == Reason.NONE) == (refused == Outcome.COMPLETED)
 
 
 def test_the_documents_failover_router_as_written_loses_what_the_corrected_keeps():
