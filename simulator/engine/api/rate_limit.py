@@ -59,14 +59,16 @@ class FixedWindow:
         window_s: Length of the window.
     """
 
-    __slots__ = ("_begin_s", "_end_s", "_length", "_limit", "_per_window", "_used")
+    __slots__ = ("_alike_s", "_begin_s", "_end_s", "_length", "_limit", "_per_window", "_used")
 
     def __init__(self, rate: int, period_s: int, window_s: int) -> None:
         length_s = max(Fraction(window_s), Fraction(period_s, rate))
         self._length = length_s.as_integer_ratio()
         self._per_window = (rate * length_s / period_s).as_integer_ratio()
-        self._begin_s = self._end_s = 0.0
-        self._limit = self._used = 0.0
+        self._begin_s = self._end_s = self._used = 0.0
+        self._limit, per = self._per_window
+        #: Length of windows that are whole seconds and admit the same; 0 for others.
+        self._alike_s = float(length_s) if self._length[1] == per == 1 else 0.0
 
     def wait_s(self, now_s: float, units: int) -> float:
         """See `Meter`: the time until the counter starts again."""
@@ -90,6 +92,11 @@ class FixedWindow:
 
     def _start(self, now_s: float) -> None:
         """Begin the window of a moment."""
+        self._used = 0.0
+        if self._alike_s:
+            self._begin_s = now_s - now_s % self._alike_s
+            self._end_s = self._begin_s + self._alike_s
+            return
         seconds, windows = self._length
         number = int(now_s * windows / seconds)
         # A quotient is rounded: the edges decide, which are the same for everybody who asks.
@@ -99,8 +106,7 @@ class FixedWindow:
             number += 1
         self._begin_s, self._end_s = number * seconds / windows, (number + 1) * seconds / windows
         units, per = self._per_window
-        self._limit = float(number * -units // per - (number + 1) * -units // per)
-        self._used = 0.0
+        self._limit = number * -units // per - (number + 1) * -units // per
 
 
 class Bucket:
@@ -170,12 +176,15 @@ class RateLimiter:
 
     def retry_after_s(self, now_s: float, prompt_tokens: int, cached_tokens: int, max_tokens: int) -> float:  # noqa: ARG002
         """See `Admission`; nothing of the prompt counts as cached before it is read."""
-        self._settle_until(now_s)
+        if self._open:
+            self._settle_until(now_s)
         tokens, retry_after_s = prompt_tokens + max_tokens, 0.0
         for meter in self._tokens:
-            retry_after_s = max(retry_after_s, meter.wait_s(now_s, tokens))
+            if (wait_s := meter.wait_s(now_s, tokens)) > retry_after_s:
+                retry_after_s = wait_s
         for meter in self._requests:
-            retry_after_s = max(retry_after_s, meter.wait_s(now_s, 1))
+            if (wait_s := meter.wait_s(now_s, 1)) > retry_after_s:
+                retry_after_s = wait_s
         return retry_after_s
 
     def admit(self, now_s: float, prompt_tokens: int, cached_tokens: int, max_tokens: int) -> float:
