@@ -71,9 +71,10 @@ class RateLimits(Config):
         if self.output_burndown != 1.0 and not self.settles:
             raise FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
         if self.kind == "continuous":
-            for name in ("request_window", "refusals_count"):
-                if getattr(self, name) != type(self).model_fields[name].default:
-                    raise FieldError((name,), "applies to limits of kind windows only; leave it out")
+            for name, usual in (("request_window", "10s"), ("refusals_count", False)):
+                if getattr(self, name) != usual:
+                    says = f"applies to limits of kind windows only; {str(usual).lower()} where a preset says otherwise"
+                    raise FieldError((name,), says)
         return self
 
     @property

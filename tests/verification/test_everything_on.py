@@ -284,6 +284,24 @@ def test_laws_with_everything_on(pattern, seed, rate_per_s, allowed):
     check(pattern, seed, rate_per_s, allowed)
 
 
+@settings(max_examples=25)
+@everything
+def test_law_everybody_ends_when_there_is_time(pattern, seed, rate_per_s, allowed):
+    """Nothing is dropped on the way: an hour after the last arrival only who waits for a replica has not ended."""
+    requests = demand(seed, min(rate_per_s, 0.5))
+    never = [one.cluster.autoscaling for one in pattern.hosted.values()]
+    if any(one is not None and one.kind == "schedule" for one in never):
+        pattern = pattern.model_copy(update={"routing": pattern.routing.model_copy(update={"timeout": 300.0})})
+    permits = [
+        [bool(allowed >> (3 * backend + load) & 1) for backend in range(len(pattern.backend_names))]
+        for load in range(3)
+    ]
+    options = {"horizon_s": HORIZON_S + 4_200.0, "seed": seed, "replication": 0, "plan": plan(blocks=150)}
+    options["ttft_limit_s"] = [1.0, 5.0, float("inf")]
+    log = simulate(pattern, requests, allowed_backends=permits, **options).log
+    assert (log.outcome != Outcome.UNFINISHED).all()
+
+
 @pytest.mark.slow
 @settings(max_examples=300)
 @everything
