@@ -9,7 +9,7 @@ from simulator.decision.rules import advice, contradictions
 from simulator.errors import ScenarioError
 from simulator.results import run
 from simulator.scenario.document_routers import WorkloadFacts, decide
-from simulator.scenario.rules import Range, shipped_tables
+from simulator.scenario.rules import Range, RuleTable, shipped_tables
 from tests.experiment.small import small
 
 TABLES = shipped_tables()
@@ -103,6 +103,24 @@ def test_what_nobody_knows_is_not_asked():
     assert {row.table for row in rows} == {"tiers", "hour_by_hour", "break_even_band", "patterns"}
     # A gap is an answer too: the table was asked and says nothing.
     assert next(row for row in rows if row.table == "patterns").agrees is None
+
+
+def test_neighbouring_ranges_of_which_the_same_is_said_are_one():
+    """The second table cuts the axis at 50M and says the same on both sides, so there is one range below 100M."""
+
+    def table(*rules):
+        told = [{"when": {"tokens_per_month": limits}, "answers": [answer], "text": "t"} for limits, answer in rules]
+        return RuleTable.model_validate({"title": "t", "source": "s", "rules": told})
+
+    one = table(({"below": 1e8}, "metered_api"), ({"at_least": 1e8}, "self_hosted"))
+    two = table(*((limits, "self_hosted") for limits in ({"below": 5e7}, {"at_least": 5e7})))
+    (found,) = contradictions({"one": one, "two": two}, {"tokens_per_month": 6e7})
+    assert (found.tables, found.at_least, found.below, found.here) == (["one", "two"], None, 1e8, True)
+    assert found.text == "one and two, below 100 M tokens a month: metered api against self hosted"
+    # Where it says something else on each side there are two.
+    other = table(({"below": 5e7}, "self_hosted"), ({"at_least": 5e7}, "hybrid"))
+    ranges = [(one.at_least, one.below) for one in contradictions({"one": one, "other": other}, {})]
+    assert ranges == [(None, 5e7), (5e7, 1e8), (1e8, None)]
 
 
 def test_every_table_names_its_source():

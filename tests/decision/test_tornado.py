@@ -1,5 +1,7 @@
 """What would change a verdict, held against scenarios in which it did change."""
 
+import re
+
 import pytest
 
 from simulator.decision.confidence import confidence
@@ -74,6 +76,21 @@ def test_at_half_the_volume_the_api_is_nearer(results, bars):
     settings = {"workloads.notes.volume.clinicians": 30, "workloads.letters.volume.requests_per_month": 300}
     halved = again(**settings)
     assert margin(halved, "bought") == pytest.approx(bar.margin_low_usd, rel=0.1)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_pattern_that_another_volume_is_said_to_choose_costs_least_there(results, bars, side):
+    """A tenth beyond the volume that is told it does, a tenth before it the recommended one still does."""
+    bar = bars["volume"]
+    other = re.fullmatch(r"at [\d,]+M tokens a month instead of [\d,]+M, (\w+) costs least \(derived\)", bar.text)[1]
+    times = bar.flips_at / bar.base
+    times *= 1.0 + 0.1 * side * (-1 if times > 1.0 else 1)
+    sized = {
+        "workloads.notes.volume": {"requests_per_month": 60 * 15 * 365 / 12 * times},
+        "workloads.letters.volume.requests_per_month": 600 * times,
+    }
+    found = again(**sized, **{"horizon.duration": "7d"})
+    assert found.decision.recommended == (other if side < 0 else "bought")
 
 
 def test_bars_that_change_the_verdict_come_first(results):

@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_not_also_empty(file):
 
 def test_two_overrides_that_disagree(file):
     text = VALID + "overrides: {a: {experiment: {seed: 1}}, b: {experiment: {seed: 2}}}\n"
-    with pytest.raises(ScenarioError, match=r"experiment\.seed: 'a' and 'b' both set it, to 1 and 2"):
+    with pytest.raises(ScenarioError, match=r"^--override: experiment\.seed: 'a' and 'b' both set it, to 1 and 2"):
         load_scenario(file(text), overrides=["a", "b"])
     with pytest.raises(ScenarioError, match="no such override; did you mean 'a'"):
         load_scenario(file(text), overrides=["aa"])

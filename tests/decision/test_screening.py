@@ -1,0 +1,85 @@
+"""Which patterns may be chosen: the rules, each by itself and all together."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.cost.prices import load_price_book
+from simulator.decision.screening import cost_of, screen
+from tests.decision.test_verdict import result
+from tests.experiment.small import small
+
+BOOK = load_price_book("2026-11")
+RULES = ["feasibility", "compliance", "availability", "staffing", "objectives", "budget"]
+drawn = st.fixed_dictionaries(
+    {
+        name: st.fixed_dictionaries(
+            {
+                "usd": st.integers(1, 100),
+                "met": st.booleans(),
+                "feasible": st.booleans(),
+                "saturation": st.sampled_from(["stable", "backlogged", "overloaded"]),
+            }
+        )
+        for name in ("api", "rented", "bought", "hybrid")
+    }
+)
+
+
+@given(drawn, st.one_of(st.none(), st.integers(1, 100)))
+def test_law_a_pattern_is_out_for_what_it_is_and_otherwise_ranked_by_its_cost(patterns, budget):
+    """Each rule applied again by hand, whatever the others say."""
+    settings = {} if budget is None else {"constraints.monthly_cost_at_most": f"{budget} USD/month"}
+    results = [result(name, **one) for name, one in patterns.items()]
+    found = screen(small(settings), results, BOOK)
+    against = {}
+    for name, one in patterns.items():
+        if not one["feasible"]:
+            against[name] = {"compliance" if name == "api" else "feasibility"}
+            continue
+        rules = set()
+        if one["saturation"] == "overloaded" or not one["met"]:
+            rules.add("objectives")
+        if budget is not None and one["usd"] > budget:
+            rules.add("budget")
+        if rules:
+            against[name] = rules
+    said = {}
+    for one in found.out:
+        said.setdefault(one.pattern, set()).add(one.rule)
+    assert said == against
+    left = [name for name in patterns if name not in against]
+    assert [one.name for one in found.ranked] == sorted(left, key=lambda name: (patterns[name]["usd"], name))
+    assert found.winner == (found.ranked[0].name if left else None)
+    # Each rule lets through what neither it nor one before it speaks against.
+    assert list(found.left) == RULES
+    for number, rule in enumerate(RULES):
+        passed = [name for name in patterns if not against.get(name, set()) & set(RULES[: number + 1])]
+        assert [one.name for one in found.left[rule]] == passed
+
+
+def test_all_there_is_against_a_pattern_is_said_in_one_line_in_the_order_of_the_rules():
+    found = screen(
+        small({"constraints.monthly_cost_at_most": "50 USD/month"}),
+        [result("api", 10), result("rented", 60, met=False), result("bought", 70)],
+        BOOK,
+    )
+    assert found.reasons == [
+        "rented is out: objectives not met for notes (94.99 % of its requests); "
+        "60.00 USD a month exceed the budget of 50.00 USD",
+        "bought is out: 70.00 USD a month exceed the budget of 50.00 USD",
+    ]
+
+
+@pytest.mark.parametrize("usd", [50.0, 50.01])
+def test_a_budget_is_what_may_be_spent(usd):
+    found = screen(small({"constraints.monthly_cost_at_most": "50 USD/month"}), [result("api", usd)], BOOK)
+    assert (found.winner == "api") is (usd <= 50.0)
+
+
+def test_what_was_not_simulated_costs_nothing_and_is_not_chosen():
+    found = screen(small(), [result("api", 1, feasible=False), result("rented", 2)], BOOK)
+    assert cost_of(result("api", 1, feasible=False)) == 0.0
+    assert found.winner == "rented"
