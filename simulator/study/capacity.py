@@ -131,7 +131,9 @@ def capacity_advice(
     chosen = [name for name in patterns or known if name in known and known[name].hosted and name not in barred]
     neighbours = {name: _neighbours(known[name]) for name in chosen}
     wide = {_key(name, label): pattern for name in chosen for label, pattern in neighbours[name].items()}
-    wider = scenario.model_copy(update={"hosting_patterns": {name: known[name] for name in chosen} | wide})
+    # A rollout names patterns that may not be among these; no month of it is asked for.
+    update = {"hosting_patterns": {name: known[name] for name in chosen} | wide, "rollout": None}
+    wider = scenario.model_copy(update=update)
     if not chosen:
         return []
     results = run(wider, replications=replications, jobs=jobs, folder=store, tables=False, band=False, outlook=False)

@@ -128,7 +128,8 @@ def plan(
 
 def _alone(scenario: Scenario, name: str, one: Candidate) -> Scenario:
     """The question with this candidate as its only pattern."""
-    return scenario.model_copy(update={"hosting_patterns": {name: one.pattern}})
+    # A rollout names patterns that this is none of; no month of it is asked for.
+    return scenario.model_copy(update={"hosting_patterns": {name: one.pattern}, "rollout": None})
 
 
 def _barred(scenario: Scenario, name: str, one: Candidate, book: PriceBook) -> str:

@@ -28,7 +28,7 @@ def test_json_is_all_there_is_on_standard_output(file, capsys):
     code, out, err = run(["rollout", file, "--json", "--jobs", "1"], capsys)
     plain = json.loads(out)
     assert (code, err) == (0, "")
-    assert {"projection", "actual", "price_book", "seed", "schema_version"} <= set(plain)
+    assert {"projection", "actual", "price_book", "seed"} <= set(plain)
     assert [one["name"] for one in plain["projection"]["course"]["strategies"]] == [
         "plan", "stay", "switch_later", "switch_now",
     ]  # fmt: skip
