@@ -12,7 +12,7 @@ from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
-RULES = ["feasibility", "compliance", "availability", "staffing", "objectives", "budget"]
+RULES = ["feasibility", "compliance", "availability", "staffing", "resilience", "objectives", "budget"]
 drawn = st.fixed_dictionaries(
     {
         name: st.fixed_dictionaries(
