@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest
 
 from simulator.analysis.share import ShareSample
 
@@ -69,6 +69,19 @@ def test_one_burst_counts_as_one_event():
     alone, together = ShareSample(judged, spread).interval(0.95), ShareSample(judged, burst).interval(0.95)
     assert ShareSample(judged, burst).share == ShareSample(judged, spread).share == 0.99
     assert together[1] - together[0] > 3.0 * (alone[1] - alone[0])
+
+
+def test_one_replication_of_four_blocks_by_hand():
+    """Nine of ten met, but for six in the last block: off by 1, 1, 1 and -3, of which the squares sum to 12.
+
+    Four thirds of that is 16, where independent requests have 40 x 0.9 x 0.1 = 3.6: 40 requests say as much as 9, less
+    what three degrees of freedom leave in doubt, (1.959964 / 3.182446)².
+    """
+    low, high = ShareSample(np.array([[10, 10, 10, 10]]), np.array([[10, 10, 10, 6]])).interval(0.95)
+    count = 40 / (16 / 3.6) * (1.959964 / 3.182446) ** 2
+    met = 0.9 * count
+    assert low == pytest.approx(beta.ppf(0.025, met, count - met + 1), rel=1e-5)
+    assert high == pytest.approx(beta.ppf(0.975, met + 1, count - met), rel=1e-5)
 
 
 def test_replications_that_differ_as_wholes_are_told_apart_by_nothing_but_their_number():

@@ -12,7 +12,7 @@ from simulator.cost.allocation import allocate, split
 from simulator.cost.bill import monthly_bill
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
-from simulator.scenario.patterns import HybridPattern
+from simulator.scenario.patterns import HybridPattern, SelfHostedPattern
 from simulator.workload.work import Work
 
 BOOK = load_price_book("2026-11")
@@ -99,3 +99,33 @@ def test_splitting_loses_nothing_and_keeps_proportions(usd, weights):
 def test_only_workloads_can_share():
     with pytest.raises(ValueError, match="shared among workloads"):
         allocate(HYBRID, Usage(1.0, {"cluster": ClusterUse(0.0)}, {API: ApiUse(0, 0, 0)}, 0, 0), BOOK, MONTH)
+
+
+def of_ones_own(share):
+    """A cluster for each of two workloads, and so much of an engineer of 120,000 USD a year at each."""
+    staff = [{"role": "engineer", "salary": "120000 USD/year", "share": share}] if share else []
+    one = {
+        "cluster": {"model": "llama-3.3-70b", "gpu": "a100-80gb", "tensor_parallel": 2},
+        "costs": {"compute": {"kind": "rental", "replica_hour": "2 USD/h"}, "staff": staff},
+    }
+    routing = {"backends": {"notes": ["first"], "letters": ["second"]}}
+    content = {"kind": "self_hosted", "clusters": {"first": one, "second": one}, "routing": routing}
+    return SelfHostedPattern.model_validate(content)
+
+
+@pytest.mark.parametrize(("share", "each_usd"), [(0.0, 1460), (0.5, 1460 + 5000), (1.0, 1460 + 10_000)])
+def test_a_cluster_for_each_workload_is_paid_by_it_with_shared_or_separate_staff(share, each_usd):
+    """2 USD an hour and 10,000 USD a month for an engineer: one of them shared by both clusters, or one at each."""
+    work = {"first": {"notes": Work(10, 900, 0, 100)}, "second": {"letters": Work(10, 9, 0, 1)}}
+    use = dict.fromkeys(work, ClusterUse(0.5))
+    own = allocate(of_ones_own(share), Usage(730.0, use, {}, 909, 101, work), BOOK, MONTH)
+    assert own == {"notes": each_usd, "letters": each_usd}
+    # Together on one cluster they share one rent, in proportion to what was computed for each.
+    pattern = of_ones_own(share)
+    together = SelfHostedPattern.model_validate(
+        {"kind": "self_hosted", "cluster": pattern.clusters["first"].cluster, "costs": pattern.clusters["first"].costs}
+    )
+    both = {"cluster": {"notes": Work(10, 900, 0, 100), "letters": Work(10, 9, 0, 1)}}
+    owed = allocate(together, Usage(730.0, {"cluster": ClusterUse(0.5)}, {}, 909, 101, both), BOOK, MONTH)
+    assert sum(owed.values()) == each_usd
+    assert owed["notes"] == pytest.approx(Decimal(each_usd) * 1000 / 1010, abs=Decimal("0.01"))

@@ -205,9 +205,15 @@ def test_a_scenario_in_which_nothing_fits_is_refused():
 
 
 def test_a_pattern_that_may_not_see_the_prompts_is_not_simulated():
+    free = simulator.run(small(), replications=1, band=False, outlook=False)
     found = simulator.run(small({"constraints.phi_may_leave": False}), replications=1)
     assert not found.pattern("api").feasible
     assert "compliance" in found.decision.rules_fired
+    # What it would have cost does not matter: it is the cheapest by far, and recommended where it may be used.
+    assert free.decision.recommended == "api"
+    chosen = found.pattern(found.decision.recommended)
+    assert chosen.name != "api"
+    assert chosen.monthly_cost_usd.mean > 10 * free.pattern("api").monthly_cost_usd.mean
     assert sum(found.pattern("hybrid").workloads["notes"].requests.failed_over.values()) == 0
 
 

@@ -70,6 +70,18 @@ def test_as_written_is_what_executing_it_gives(workload, written):
     assert decide(workload, shipped_tables()["routing_function"])[0] == written
 
 
+@given(st.floats(1, 2e4), st.floats(0, 3), st.integers(1, 60_000))
+def test_an_experiment_goes_to_the_api_and_weights_of_ones_own_stay_whatever_else_is_known(volume, variation, latency):
+    """As the document writes it: the experiment first, then the weights, then volumes."""
+
+    def target(**what):
+        return decide(facts(volume, variation, latency, **what), shipped_tables()["routing_function"])[0]
+
+    assert target(experimental=True) == "api"
+    assert target(fine_tuned=True) == "self_hosted"
+    assert target(experimental=True, fine_tuned=True) == "api"
+
+
 @given(st.floats(1, 2e4), st.floats(0, 3), st.integers(1, 60_000), st.booleans(), st.booleans())
 def test_corrected_has_no_gap_and_sends_no_weights_of_our_own_to_an_api(volume, variation, latency, tuned, trial):
     workload = facts(volume, variation, latency, fine_tuned=tuned, experimental=trial)
