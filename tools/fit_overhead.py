@@ -12,18 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 from scipy.stats import poisson
 
 from simulator.bench.measurements import Experiment, Stage, read_measurements
-from simulator.bench.validate import find_profile
 from simulator.errors import ProfileError
-from simulator.performance.profile import PerformanceProfile, available_profiles, read_profile
+from simulator.performance.architecture import known_model
+from simulator.performance.build import build_profile
+from simulator.performance.kernel_tables import FORMATS
+from simulator.performance.profile import Overhead, PerformanceProfile
 from simulator.performance.step_time import ProfiledStepTime
 
 TARGET = Path(__file__).resolve().parents[1] / "simulator" / "performance" / "data" / "overhead.json"
@@ -38,6 +42,15 @@ MOST_STEPS_WAITED = 5.0
 UNCACHED = 8
 #: Streaming a token to the client; TTFT holds only its sum with the front end, so the share is a guess.
 OUTPUT_S = 0.0015
+#: GPUs on which vLLM runs FlashAttention 2.
+OLDER = ("a100-80gb", "l40s")
+#: What the V0 engine took more on the same bf16 model on A100, about, by the makers of the collection; on H100 it is
+#: fitted.
+V0_STATED_S = {"a100-80gb": 0.001}
+LONE_SOURCE = (
+    "bf16: open loops of the validation below and one request at a time; other formats: one request at a time, "
+    "DeepSeek-R1 distills of Qwen2.5-14B and 32B, model cards of Red Hat / Neural Magic, vLLM 0.7.2"
+)
 SOURCE = "inference-sim sim-to-real validation, vLLM 0.15.1, bf16 dense models"
 
 
@@ -51,6 +64,8 @@ class Row:
         sequences: Mean sequences of the steps a request sees.
         kernel_itl_s: Step time by the profile, without overhead.
         kernel_own_s: What the request's own chunk adds to its first step.
+        dense_s: The part of the step time that is dense layers.
+        heads: Sequences x layers x query heads of one GPU.
     """
 
     name: str
@@ -60,27 +75,45 @@ class Row:
     sequences: float
     kernel_itl_s: float
     kernel_own_s: float
+    dense_s: float
+    heads: float
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """All rows for which there is a profile."""
-    shipped = [read_profile(name) for name in available_profiles()]
+    """All open rows of 16 bits whose model is known."""
     for experiment in read_measurements(path, ("A", "A-")).experiments:
         if experiment.kind != "open" or experiment.quantisation != "bf16":
             continue
         try:
-            profile = find_profile(experiment, (), shipped)
+            profile = bare(experiment.model, experiment.gpu, experiment.tensor_parallel, "bf16")
         except ProfileError:
             continue
         for stage in experiment.stages:
             if {"itl_mean_s", "ttft_mean_s", "e2e_mean_s"} <= stage.measured.keys():
-                yield row_of(experiment, stage, bare(profile))
+                yield row_of(experiment, stage, profile)
 
 
-def bare(profile: PerformanceProfile) -> PerformanceProfile:
-    """The profile without overhead."""
-    names = ("per_step_s", "per_sequence_s", "frontend_base_s", "frontend_per_prompt_token_s", "output_s")
-    return profile.model_copy(update={"overhead": profile.overhead.model_copy(update=dict.fromkeys(names, 0.0))})
+def lone_rows_of(path: Path) -> Iterator[Row]:
+    """Rows of one request at a time, long enough for latencies that were printed to a tenth of a second."""
+    for experiment in read_measurements(path, ("B",)).experiments:
+        (stage, *others) = experiment.stages
+        if experiment.kind != "closed" or others or stage.concurrency != 1 or not experiment.name.startswith("rh"):
+            continue
+        if experiment.output_tokens < 256 or experiment.tensor_parallel > 1:
+            continue
+        with suppress(ProfileError):
+            yield lone_row_of(experiment, stage, bare(experiment.model, experiment.gpu, 1, experiment.quantisation))
+
+
+@cache
+def bare(model: str, gpu: str, tensor_parallel: int, quantisation: str) -> PerformanceProfile:
+    """The tables' own profile: nothing fitted, no overhead."""
+    shape = known_model(model)
+    if shape is None:
+        raise ProfileError(f"{model} is no known model")
+    profile = build_profile(shape, gpu, tensor_parallel, quantisation, fitted=False)
+    nothing = dict.fromkeys((name for name in Overhead.model_fields if name.endswith("_s")), 0.0)
+    return profile.model_copy(update={"overhead": profile.overhead.model_copy(update=nothing)})
 
 
 def row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfile) -> Row:
@@ -93,9 +126,10 @@ def row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfile) ->
     prompt, most = experiment.prompt_tokens, experiment.max_num_seqs
     context = prompt + experiment.output_tokens / 2
     model = ProfiledStepTime(profile, most, experiment.max_num_batched_tokens)
+    dense_s = model.table(most, most).dense_s
     others = poisson(stage.rate_per_s * (e2e_s - ttft_s))
     arrivals_a_step = min(1.0, stage.rate_per_s * itl_s)
-    sequences = kernel_s = own_s = 0.0
+    sequences = kernel_s = own_s = dense = 0.0
     within = float(others.cdf(most - 2))
     for n in range(1, most):
         share = float(others.pmf(n - 1)) / within
@@ -104,7 +138,22 @@ def row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfile) ->
         sequences += share * n
         kernel_s += share * (alone_s + arrivals_a_step * (beside_s - alone_s))
         own_s += share * (beside_s - alone_s)
-    return Row(stage.row, profile, itl_s, ttft_s, sequences, kernel_s, own_s)
+        dense += share * float(dense_s[n])
+    shape = profile.model
+    heads = sequences * shape.layers * shape.heads / profile.tensor_parallel
+    return Row(stage.row, profile, itl_s, ttft_s, sequences, kernel_s, own_s, dense, heads)
+
+
+def lone_row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfile) -> Row:
+    """The same of one request at a time: what a token takes of the end to end, less the prompt's step."""
+    prompt, output = experiment.prompt_tokens, experiment.output_tokens
+    model = ProfiledStepTime(profile, 1, max(2048, prompt))
+    first_s = model.step_s(0, 0, [(prompt, 0)])
+    itl_s = (stage.measured["e2e_mean_s"] - first_s) / (output - 1)
+    kernel_s = model.step_s(1, prompt + output // 2, [])
+    dense_s = float(model.table(1, 1).dense_s[1])
+    heads = float(profile.model.layers * profile.model.heads)
+    return Row(stage.row, profile, itl_s, first_s, 1.0, kernel_s, first_s, dense_s, heads)
 
 
 def robust(design: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -143,7 +192,7 @@ def held_out(rows: list[Row], group: Callable[[Row], str]) -> np.ndarray:
 
 
 def fit_step(rows: list[Row]) -> tuple[np.ndarray, dict[str, Any]]:
-    """On the time between tokens, for all GPUs together."""
+    """On the time between tokens, of Hopper GPUs."""
     design, target = step_design(rows)
     fitted = robust(design, target)
     errors = 100 * (design @ fitted - target)
@@ -155,10 +204,51 @@ def fit_step(rows: list[Row]) -> tuple[np.ndarray, dict[str, Any]]:
     for name, group in (
         ("profile", lambda row: row.profile.id),
         ("model", lambda row: row.profile.model.name),
-        ("GPU", lambda row: row.profile.gpu),
     ):
         print(f"steps: each {name} by a fit on the others: {summary(held_out(rows, group))}")
     return fitted, basis("derived", f"time between tokens; {SOURCE}", errors)
+
+
+def fit_older(rows: list[Row], lone: list[Row], per_vocabulary_s: float, v0_s: float) -> tuple[float, float]:
+    """Of a GPU before Hopper: factor of its dense layers, and what a sequence costs each query head of a layer.
+
+    Levels and slopes of the open rows, and levels of the lone ones, less what the V0 engine took that served these.
+    """
+    design, target = [], []
+    for row, engine in (*((row, 0.0) for row in rows), *((row, 1.0) for row in lone)):
+        known_s = (
+            engine * v0_s + row.kernel_itl_s - row.dense_s + row.sequences * row.profile.model.vocab * per_vocabulary_s
+        )
+        weight = 1.0 / row.itl_s / (len(lone) if engine else len(rows)) ** 0.5
+        design.append([row.dense_s * weight, row.heads * weight])
+        target.append((row.itl_s - known_s) * weight)
+    scale = np.array(design).max(axis=0)
+    scale[scale == 0.0] = 1.0
+    fitted, _ = nnls(np.array(design) / scale, np.array(target))
+    factor, head_s = (float(value) for value in fitted / scale)
+    return factor, head_s
+
+
+def reading_factor(rows: list[Row], engine_s: float, per_vocabulary_s: float) -> tuple[float, float, float]:
+    """What reading the weights takes over what the tables say: median, least and most of its rows."""
+    found = [
+        (row.itl_s - engine_s - (row.kernel_itl_s - row.dense_s) - row.profile.model.vocab * per_vocabulary_s)
+        / row.dense_s
+        for row in rows
+    ]
+    return float(np.median(found)), min(found), max(found)
+
+
+def eager_per_layer_s(path: Path) -> float:
+    """Host time of a layer without CUDA graphs, from the smallest batches of the fastest format: those wait for it."""
+    found = []
+    for experiment in read_measurements(path, ("A",)).experiments:
+        (stage, *_) = experiment.stages
+        if experiment.eager and experiment.quantisation == "w4a16" and stage.concurrency == 4:
+            shape = known_model(experiment.model)
+            assert shape is not None
+            found.append(stage.measured["tpot_p99_s"] / shape.layers)
+    return float(np.median(found))
 
 
 def summary(errors: np.ndarray) -> str:
@@ -203,9 +293,46 @@ def main() -> None:
     """Fit, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", type=Path)
-    every = list(rows_of(parser.parse_args().measurements))
+    path = parser.parse_args().measurements
+    every, lone = list(rows_of(path)), list(lone_rows_of(path))
     rows = [row for row in every if row.profile.model.experts == 1]
-    (several_s, per_vocabulary_s), step = fit_step(rows)
+    newer = [row for row in rows if row.profile.gpu not in OLDER]
+    (several_s, per_vocabulary_s), step = fit_step(newer)
+    factors: dict[str, dict[str, list[float]]] = {}
+    heads: dict[str, float] = {}
+    engine: dict[str, float] = {}
+    for gpu in sorted({row.profile.gpu for row in lone} | set(OLDER)):
+        own = {
+            q: [row for row in lone if (row.profile.gpu, row.profile.quantisation) == (gpu, q)] for q in FORMATS[gpu]
+        }
+        factor = 1.0
+        if gpu in OLDER:
+            served = [row for row in rows if row.profile.gpu == gpu]
+            engine_s = V0_STATED_S.get(gpu, 0.0)
+            factor, heads[gpu] = fit_older(served, own["bf16"], per_vocabulary_s, engine_s)
+            factors[gpu] = {"bf16": [round(factor, 3)] * 3}
+        elif own["bf16"]:
+            engine_s = float(
+                np.median(
+                    [row.itl_s - row.kernel_itl_s - row.profile.model.vocab * per_vocabulary_s for row in own["bf16"]]
+                )
+            )
+        if own["bf16"]:
+            engine[gpu] = float(f"{engine_s:.3g}")
+        print(
+            f"{gpu}: dense layers x{factor:.3f}, {heads.get(gpu, 0.0):.3g} s a head, V0 engine {1e3 * engine_s:.2f} ms a step"
+        )
+        for quantisation, some in own.items():
+            if some and quantisation != "bf16":
+                middle, low, high = reading_factor(some, engine_s, per_vocabulary_s)
+                print(
+                    f"{gpu} {quantisation}: reading weights x{middle:.3f} ({low:.3f} to {high:.3f}, {len(some)} rows)"
+                )
+                if some[0].profile.label == "derived":
+                    continue  # its kernels were timed: the tables stand
+                factors.setdefault(gpu, {})[quantisation] = [round(middle, 3), round(low, 3), round(high, 3)]
+    # Nobody measured a H200 so; it is the same chip as H100.
+    factors["h200"] = {"w4a16": factors["h100-80gb"]["w4a16"]}
     base_s, front_end = fit_front_end(rows)
     mixtures = [row for row in every if row.profile.model.experts > 1]
     if mixtures:
@@ -216,6 +343,11 @@ def main() -> None:
         "command": "python tools/fit_overhead.py MEASUREMENTS.csv",
         "per_step_on_several_gpus_s": float(f"{several_s:.3g}"),
         "per_sequence_and_vocabulary_entry_s": float(f"{per_vocabulary_s:.3g}"),
+        "per_sequence_head_and_layer_s": {gpu: float(f"{seconds:.3g}") for gpu, seconds in heads.items()},
+        "eager_per_layer_s": float(f"{eager_per_layer_s(path):.3g}"),
+        "v0_engine_per_step_s": engine,
+        "dense_factor": factors,
+        "dense_factor_source": LONE_SOURCE,
         "frontend_base_s": {gpu: float(f"{base_s[host] - OUTPUT_S:.3g}") for gpu, host in HOSTS.items()},
         "output_s": OUTPUT_S,
         "step": step,

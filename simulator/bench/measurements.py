@@ -52,7 +52,11 @@ _QUANTISATION: Final = (
     (re.compile(r"w8a8|int8", re.I), "int8"),
     (re.compile(r"bf16|fp16", re.I), "bf16"),
 )
-_GPU: Final = {"a100-80gb": "a100-80gb", "l40s": "l40s", "h100-80gb": "h100-80gb", "h100": "h100-80gb", "h200": "h200"}
+_GPU: Final = {
+    "a100-80gb": "a100-80gb", "a100-80gb-pcie": "a100-80gb-pcie", "l40s": "l40s", "h100-80gb": "h100-80gb",
+    "h100": "h100-80gb", "h200": "h200",
+}  # fmt: skip
+_EAGER: Final = re.compile(r"eager", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Experiment:
         max_num_seqs: As served; 0 when not stated.
         max_num_batched_tokens: As served; 0 when not stated.
         kv_blocks: As served; 0 when not stated.
+        eager: Whether it ran without CUDA graphs.
         quality: The collection's grade.
         stages: In order.
     """
@@ -113,6 +118,7 @@ class Experiment:
     max_num_seqs: int
     max_num_batched_tokens: int
     kv_blocks: int
+    eager: bool
     quality: str
     stages: tuple[Stage, ...]
 
@@ -265,6 +271,7 @@ def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
         max_num_seqs=int(_number(first, "max_num_seqs")),
         max_num_batched_tokens=int(_number(first, "max_num_batched_tokens")),
         kv_blocks=int(_number(first, "kv_blocks")),
+        eager=bool(_EAGER.search(first["notes"])),
         quality=first["quality"],
         stages=tuple(_stage(row) for row in sorted(rows, key=lambda row: row["stage"])),
     )

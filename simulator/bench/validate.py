@@ -8,6 +8,7 @@ length. Nothing is fitted here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
@@ -41,7 +42,10 @@ WARM_UP_S: Final = 60.0
 #: A server on which requests wait longer than this many inter-token times for their first token has a queue.
 QUEUE_STEPS: Final = 10.0
 #: vLLM's defaults on the A100 and L40S; on larger boards `num_batched_tokens` is 8,192 and `max_num_seqs` 1,024.
-_DEFAULTS: Final = {"a100-80gb": (256, 2048), "l40s": (256, 2048), "h100-80gb": (1024, 8192), "h200": (1024, 8192)}
+_DEFAULTS: Final = {
+    "a100-80gb": (256, 2048), "a100-80gb-pcie": (256, 2048), "l40s": (256, 2048),
+    "h100-80gb": (1024, 8192), "h200": (1024, 8192),
+}  # fmt: skip
 #: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
 _MEMORY_SHARE: Final = 0.90
 
@@ -180,6 +184,8 @@ def engine_settings(experiment: Experiment) -> EngineSettings:
         max_num_batched_tokens=experiment.max_num_batched_tokens or tokens,
         num_gpu_blocks=experiment.kv_blocks or None,
         gpu_memory_utilisation=_MEMORY_SHARE,
+        enforce_eager=experiment.eager,
+        vllm_version=version[0] if (version := re.match(r"\d+\.\d+(\.\d+)?", experiment.vllm_version)) else None,
     )
 
 

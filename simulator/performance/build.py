@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression, nnls
 
 from simulator.errors import ProfileError
-from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, PACKAGE, VERSION, WHEEL_SHA256, KernelTimes
+from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, PACKAGE, VERSION, WHEEL_SHA256, KernelTimes, chip
 from simulator.performance.memory import GPUS, RESERVE_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
 from simulator.units import GIB
@@ -46,14 +46,20 @@ def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[
     """What kernel tables leave out, as `tools/fit_overhead.py` fitted it.
 
     A step on several GPUs waits for worker processes; sampling goes through the whole vocabulary for each sequence;
-    and the front end depends on the host.
+    before Hopper each sequence costs every query head of every layer something more; and the front end depends on the
+    host.
     """
     text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
     fitted = json.loads(text)
+    heads = model.layers * model.heads / tensor_parallel
+    per_sequence_s = fitted["per_sequence_and_vocabulary_entry_s"] * model.vocab
+    per_sequence_s += fitted["per_sequence_head_and_layer_s"].get(chip(gpu), 0.0) * heads
     return {
         "per_step_s": fitted["per_step_on_several_gpus_s"] if tensor_parallel > 1 else 0.0,
-        "per_sequence_s": float(f"{fitted['per_sequence_and_vocabulary_entry_s'] * model.vocab:.3g}"),
-        "frontend_base_s": fitted["frontend_base_s"][gpu],
+        "per_sequence_s": float(f"{per_sequence_s:.3g}"),
+        "eager_per_layer_s": fitted["eager_per_layer_s"],
+        "v0_per_step_s": fitted["v0_engine_per_step_s"].get(chip(gpu), 0.0),
+        "frontend_base_s": fitted["frontend_base_s"][chip(gpu)],
         "frontend_per_prompt_token_s": 0.0,
         "output_s": fitted["output_s"],
         "step": fitted["step"],
@@ -70,6 +76,7 @@ def build_profile(
     variant: str | None = None,
     command: str = "",
     today: str = "",
+    fitted: bool = True,
 ) -> PerformanceProfile:
     """Derive the profile of a model on a GPU group.
 
@@ -81,11 +88,12 @@ def build_profile(
         variant: Another inference where some kernels were not timed.
         command: Kept as provenance.
         today: Kept as provenance, ISO date.
+        fitted: Whether what was fitted on served runs corrects the tables.
 
     Raises:
         ProfileError: There are no timings for this, the weights do not fit, or the package is missing.
     """
-    times = KernelTimes(model, gpu, tensor_parallel, quantisation, variant)
+    times = KernelTimes(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
     weights = weights_gib(model, tensor_parallel, quantisation)
     _check_memory(gpu, tensor_parallel, weights)
     base, slope = _fit_decode_attention(times)
@@ -138,7 +146,10 @@ def _band(times: KernelTimes, wish: tuple[ModelShape, str, int, str, str | None]
     model, gpu, tensor_parallel, quantisation, variant = wish
     low, high, source = *HOSTS_BAND, HOSTS_SOURCE
     other = _alternative(gpu, tensor_parallel, quantisation, variant)
-    if times.label == "estimated" and other is not None:
+    if times.spread is not None:
+        low, high = low * times.spread[0], high * times.spread[1]
+        source = f"{source}; and the spread of the served runs its factor was fitted on"
+    elif times.label == "estimated" and other is not None:
         twin = KernelTimes(model, gpu, tensor_parallel, quantisation, other[0])
         ratios = [1.0, *(_typical_s(twin, *step) / _typical_s(times, *step) for step in TYPICAL_STEPS)]
         low, high = low * min(ratios), high * max(ratios)

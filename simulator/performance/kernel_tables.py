@@ -1,8 +1,8 @@
 """Kernel timings of one configuration, read from the tables inside the wheel `aiconfigurator-core`.
 
 The tables hold real vLLM kernels, timed on A100 with vLLM 0.14.0 and on L40S, H100 and H200 with vLLM 0.24.0. What they
-do not hold for vLLM (int4 and int8 matrix products, a sound all-reduce over four L40S) is inferred from others, and the
-notes say so. The package is an optional extra, `profiles`.
+do not hold for vLLM (int4, int8 and weight-only fp8 matrix products, a sound all-reduce over four L40S) is inferred
+from others, and the notes say so. The package is an optional extra, `profiles`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import importlib.metadata
 import json
 import logging
 import tempfile
+from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,9 +40,37 @@ SYSTEMS: Final = {
     "l40s": ("l40s", "0.24.0"),
     "h100-80gb": ("h100_sxm", "0.24.0"),
     "h200": ("h200_sxm", "0.24.0"),
+    "a100-80gb-pcie": ("a100_sxm", "0.14.0"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A GPU on another board than the one that was timed.
+
+    Attributes:
+        reads: What reading memory takes over the timed board.
+        arithmetic: What arithmetic takes over it.
+        source: Where both come from.
+    """
+
+    reads: float
+    arithmetic: float
+    source: str
+
+
+BOARDS: Final = {
+    "a100-80gb-pcie": Board(
+        reads=1.054,
+        arithmetic=1.35,
+        source="1,935 for 2,039 GB/s (NVIDIA A100 data sheet); 300 for 400 W: p99 of TTFT of Qwen3-32B in bf16, nine "
+        "closed loops on one such board under vLLM 0.19.0, 1.3 to 1.4 times what the SXM board's take",
+    )
 }
 #: The largest token budgets vLLM uses by itself; knots beyond serve nobody.
-_USEFUL_TOKENS: Final = {"a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384}
+_USEFUL_TOKENS: Final = {
+    "a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384, "a100-80gb-pcie": 8192,
+}  # fmt: skip
 #: Tables with the int4 Marlin kernel inside a mixture of experts, and the numbers of experts to take.
 _MARLIN: Final = {
     "a100_sxm": ("sglang", "0.5.10", (8, 384)),
@@ -50,19 +80,26 @@ _MARLIN: Final = {
 }
 #: Weight formats of a GPU for which there are tables, by variant.
 FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
-    "a100-80gb": {"bf16": (None,), "int8": (None,), "w4a16": (None, "trt-llm")},
+    "a100-80gb": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None, "trt-llm")},
     "l40s": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
     "h100-80gb": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
     "h200": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
+    "a100-80gb-pcie": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None,)},
 }
 #: Of four L40S without a fast link the tables' all-reduce comes from a host of two sockets.
 CROSS_SOCKET: Final = "cross-socket"
 _MISSING: Final = {
-    ("a100-80gb", "fp8"): "an A100 has no FP8 arithmetic; choose bf16, int8 or w4a16",
     ("l40s", "int8"): "there are no int8 timings for L40S; choose fp8, which is as large and at least as fast",
     ("h100-80gb", "int8"): "there are no int8 timings for H100; choose fp8, which is as large and at least as fast",
     ("h200", "int8"): "there are no int8 timings for H200; choose fp8, which is as large and at least as fast",
 }
+
+#: Prompts computed with weights of 4 or 8 bits that are unpacked to 16, over the same in bf16: p99 of TTFT of
+#: Qwen3-32B on one A100 PCIe under vLLM 0.19.0 in nine closed loops of 4 to 32 clients, 1.08 to 1.29
+#: (compressed-tensors W4A16, published in 2026; median).
+WEIGHT_ONLY_PREFILL: Final = 1.26
+#: Tokens of a chunk that is arithmetic alone.
+_LONG: Final = 4096
 
 _OTHERS: Final = frozenset(
     ("embedding", "add_norm_1", "add_norm_2", "act_gate", "p2p", "router_gemm", "moe_pre_dispatch", "moe_post_dispatch")
@@ -71,6 +108,22 @@ _OTHERS: Final = frozenset(
 _TIMED_KV_HEADS: Final = (8, 4, 2, 1)
 _GEMMS: Final = frozenset(("qkv_gemm", "proj_gemm", "gate_ffn1_gemm", "ffn2_gemm"))
 _ALL_REDUCES: Final = frozenset(("embedding_ar", "ar_1", "ar_2"))
+
+
+@cache
+def dense_factor(gpu: str, quantisation: str) -> tuple[float, float, float]:
+    """By what the tables' dense layers are multiplied to be those of served runs, and the least and most of these.
+
+    For formats other than bf16 it is the time of reading the weights; `tools/fit_overhead.py` says how it was fitted.
+    """
+    text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
+    factor, least, most = json.loads(text)["dense_factor"].get(chip(gpu), {}).get(quantisation, (1.0, 1.0, 1.0))
+    return factor, least, most
+
+
+def chip(gpu: str) -> str:
+    """The GPU type whose tables stand for a board's."""
+    return next(name for name, system in SYSTEMS.items() if system == SYSTEMS[gpu])
 
 
 def check_wish(gpu: str, quantisation: str, variant: str | None, tensor_parallel: int, model: ModelShape) -> None:
@@ -96,6 +149,8 @@ def check_wish(gpu: str, quantisation: str, variant: str | None, tensor_parallel
             f"tensor-parallel: {model.heads} heads with {model.kv_heads} key-value heads do not divide among "
             f"{tensor_parallel} GPUs"
         )
+    if gpu in BOARDS and tensor_parallel > 1:
+        raise ProfileError(f"tensor-parallel: what several {gpu} take to talk to each other was not timed; choose 1")
     if model.experts > 1 and quantisation != "bf16":
         raise ProfileError(f"quantisation: mixtures of experts are derived in bf16 only, not {quantisation}")
 
@@ -250,16 +305,32 @@ def _experts(system: str, version: str, model: ModelShape, tensor_parallel: int)
 class KernelTimes:
     """Times of one configuration in seconds, as the tables (and the stated inferences) give them.
 
+    Args:
+        model: Its shape.
+        gpu: GPU type.
+        tensor_parallel: GPUs among which it is split.
+        quantisation: Weight format.
+        variant: Another inference where some kernels were not timed.
+        fitted: Whether what was fitted on served runs corrects the tables.
+
     Attributes:
         label: `derived` from kernels timed on this GPU, or `estimated` where some had to be inferred.
         notes: What was inferred, and how.
+        spread: Least and most of the runs on which the format's factor was fitted, over it; None without any.
 
     Raises:
         ProfileError: See `check_wish` and `check_package`.
     """
 
     def __init__(
-        self, model: ModelShape, gpu: str, tensor_parallel: int, quantisation: str, variant: str | None = None
+        self,
+        model: ModelShape,
+        gpu: str,
+        tensor_parallel: int,
+        quantisation: str,
+        variant: str | None = None,
+        *,
+        fitted: bool = True,
     ) -> None:
         check_wish(gpu, quantisation, variant, tensor_parallel, model)
         check_package()
@@ -269,14 +340,26 @@ class KernelTimes:
         self._gpu = gpu
         self._model = model
         self._tensor_parallel = tensor_parallel
-        mode = "fp8" if quantisation == "fp8" else "bfloat16"
+        # An A100 has no FP8 arithmetic: vLLM unpacks such weights to 16 bits.
+        self._quantisation = quantisation
+        self._weight_only = quantisation == "w4a16" or (self.system == "a100_sxm" and quantisation == "fp8")
+        self._board = BOARDS.get(gpu, Board(1.0, 1.0, ""))
+        if gpu in BOARDS:
+            self._estimated(f"from the tables of the SXM board: {self._board.source}")
+        has_factor = fitted and variant != "trt-llm"
+        self._factor, least, most = dense_factor(gpu, quantisation) if has_factor else (1.0, 1.0, 1.0)
+        self.spread = (least / self._factor, most / self._factor) if least < most else None
+        mode = "fp8" if quantisation == "fp8" and not self._weight_only else "bfloat16"
         self._engine = _Engine(model, self.system, tensor_parallel, "vllm", mode)
         self._gemms: _Engine | None = self._engine
         self._pair: _Engine | None = None
         if gpu == "l40s" and tensor_parallel >= 4:
             self._choose_all_reduce(mode, variant)
-        if quantisation in {"w4a16", "int8"}:
+        if self._weight_only or quantisation == "int8":
             self._choose_gemms(quantisation, variant)
+        if self._factor != 1.0:
+            what = "matrix products" if quantisation == "bf16" else "reading the weights"
+            self.notes.append(f"{what}: {self._factor:g} times the tables' time, fitted on served runs (overhead.json)")
         self._mixture = _experts(self.system, self.version, model, tensor_parallel) if model.experts > 1 else None
         if model.experts > 1:
             self._estimated("mixture of experts with an even load; the times of dense layers are made monotone")
@@ -315,11 +398,16 @@ class KernelTimes:
         elif variant == "trt-llm":
             self._gemms = _Engine(self._model, self.system, self._tensor_parallel, "trtllm", "int4_wo")
             self._estimated("int4 matrix products as timed under TensorRT-LLM 1.0.0: no table holds vLLM's")
+        elif quantisation == "fp8":
+            self._estimated(
+                "fp8 weights, unpacked to 16 bits (Marlin), were not timed: half the reads of bf16, or "
+                f"{WEIGHT_ONLY_PREFILL:g} times its arithmetic where that is longer"
+            )
         else:
             self._gemms = None
             self._estimated(
-                "int4 matrix products from the Marlin mixture-of-experts tables; routing is included, so long prompts "
-                "come out slow: other methods put W4A16 prefill at 1.06 to 1.7 times bf16"
+                "int4 matrix products from the Marlin mixture-of-experts tables, which include routing; no longer than "
+                f"{WEIGHT_ONLY_PREFILL:g} times bf16"
             )
 
     @property
@@ -342,24 +430,48 @@ class KernelTimes:
         seconds = self._engine.tokens_s(_OTHERS, tokens)
         if self._mixture is not None:
             seconds += self._model.layers * float(np.interp(tokens, *self._mixture))
-        if self._gemms is None:
-            rows, ps = _marlin(self.system)
-            at = np.interp(tokens, rows, ps) if tokens <= rows[-1] else ps[-1] * tokens / rows[-1]
-            seconds += float(at) * 1e-12 * self._model.matrix_parameters / self._tensor_parallel
-        else:
-            seconds += self._gemms.tokens_s(_GEMMS, tokens)
+        seconds += self._gemms_s(tokens)
         if self._pair is not None:
             return seconds + self._all_reduce_factor * self._pair.tokens_s(_ALL_REDUCES, tokens)
         return seconds + self._engine.tokens_s(_ALL_REDUCES, tokens)
 
+    def _gemms_s(self, tokens: int) -> float:
+        """Matrix products of the layers: what reading the weights takes, or the arithmetic where that is longer."""
+        reads_s = self._on_one_board_s(1)
+        beyond_s = max(0.0, self._on_one_board_s(tokens) - reads_s)
+        return self._board.reads * reads_s + self._board.arithmetic * beyond_s
+
+    def _on_one_board_s(self, tokens: int) -> float:
+        """The same on the board that was timed."""
+        if self._quantisation == "bf16":
+            return self._factor * self._timed_s(tokens)
+        seconds = max(self._factor * self._timed_s(1), self._timed_s(tokens))
+        if not self._weight_only:
+            return seconds
+        in_bf16 = dense_factor(self._gpu, "bf16")[0] * self._engine.tokens_s(_GEMMS, tokens)
+        return min(seconds, WEIGHT_ONLY_PREFILL * in_bf16)
+
+    def _timed_s(self, tokens: int) -> float:
+        """The same as the tables, or the stand-in for what they lack, have it."""
+        import numpy as np
+
+        if self._gemms is None:
+            rows, ps = _marlin(self.system)
+            at = np.interp(tokens, rows, ps) if tokens <= rows[-1] else ps[-1] * tokens / rows[-1]
+            return float(at) * 1e-12 * self._model.matrix_parameters / self._tensor_parallel
+        if self._weight_only and self._gemms is self._engine:
+            arithmetic_s = self._engine.tokens_s(_GEMMS, _LONG) * tokens / _LONG
+            return max(0.5 * self._engine.tokens_s(_GEMMS, 1), arithmetic_s)
+        return self._gemms.tokens_s(_GEMMS, tokens)
+
     def lm_head_s(self, sequences: int) -> float:
         """Output head; it stays in 16 bits."""
-        return self._engine.generation_s("logits_gemm", sequences, 512)
+        return self._board.reads * self._engine.generation_s("logits_gemm", sequences, 512)
 
     def decode_attention_s(self, sequences: int, context: int) -> float:
         """Attention of one decode step with equal contexts."""
-        return self._attention.generation_s("attention", sequences * self._parts, context)
+        return self._board.reads * self._attention.generation_s("attention", sequences * self._parts, context)
 
     def prefill_attention_s(self, tokens: int, past: int) -> float:
         """Attention of one prompt chunk."""
-        return self._engine.prefill_attention_s(tokens, past)
+        return self._board.arithmetic * self._engine.prefill_attention_s(tokens, past)

@@ -33,6 +33,7 @@ GPUS: Final[dict[str, Gpu]] = {
     "a100-80gb": Gpu(79.25, 400.0, f"{_SEEN} (79.1 to 79.3); NVIDIA A100 SXM data sheet, 2026-11"),
     "l40s": Gpu(44.4, 350.0, f"{_SEEN} (44.34 to 44.67; 44.99 in nvidia-smi); NVIDIA L40S data sheet, 2026-11"),
     "h100-80gb": Gpu(79.2, 700.0, f"{_SEEN} (79.1 to 79.3; 79.65 in nvidia-smi); NVIDIA H100 SXM data sheet, 2026-11"),
+    "a100-80gb-pcie": Gpu(79.25, 300.0, f"{_SEEN} (as the SXM board); NVIDIA A100 PCIe 80GB data sheet, 2026-11"),
     "h200": Gpu(139.8, 700.0, f"{_SEEN} (139.72 to 139.81); NVIDIA H200 data sheet, 2026-11"),
 }
 

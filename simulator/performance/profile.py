@@ -77,15 +77,20 @@ class Overhead(_Frozen):
     Attributes:
         per_step_s: Scheduling and bookkeeping of a step.
         per_sequence_s: The part of it, and of sampling, that grows with the sequences of the step.
+        eager_per_layer_s: Host time to launch one layer without CUDA graphs; such a step takes no less than all of
+            them, whatever the GPU.
+        v0_per_step_s: What a step of the V0 engine, vLLM before 0.8, takes more.
         frontend_base_s: Delay before the engine sees a request (HTTP, tokenising).
         frontend_per_prompt_token_s: The part of it that grows with the prompt.
         output_s: Delay from the end of a step to the client.
-        step: Basis of the first two.
+        step: Basis of what belongs to a step.
         front_end: Basis of the other three.
     """
 
     per_step_s: Seconds
     per_sequence_s: Seconds
+    eager_per_layer_s: Seconds = 0.0
+    v0_per_step_s: Seconds = 0.0
     frontend_base_s: Seconds
     frontend_per_prompt_token_s: Seconds
     output_s: Seconds
@@ -170,7 +175,7 @@ class PerformanceProfile(_Frozen):
     def scaled(self, factor: float) -> PerformanceProfile:
         """The same profile with every step `factor` times as long; delays outside the engine stay."""
         curves = ("dense", "lm_head", "decode_attention", "decode_attention_per_kv_token")
-        step = ("per_step_s", "per_sequence_s")
+        step = ("per_step_s", "per_sequence_s", "eager_per_layer_s", "v0_per_step_s")
         return self.model_copy(
             update={name: getattr(self, name).scaled(factor) for name in curves}
             | {"prefill_attention": tuple(factor * value for value in self.prefill_attention)}

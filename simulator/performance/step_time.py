@@ -155,6 +155,7 @@ class ProfiledStepTime:
         max_num_seqs: Most sequences in a step.
         max_num_batched_tokens: Token budget of a step.
         enforce_eager: Whether the server does without CUDA graphs, and so without padding.
+        v0_engine: Whether it is vLLM before 0.8.
     """
 
     def __init__(
@@ -164,15 +165,18 @@ class ProfiledStepTime:
         max_num_batched_tokens: int,
         *,
         enforce_eager: bool = False,
+        v0_engine: bool = False,
     ) -> None:
         self._profile = profile
         self._sizes = [0] if enforce_eager else capture_sizes(max_num_seqs, max_num_batched_tokens)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
         batches = range(max_num_seqs + 1)
         overhead = profile.overhead
-        self._per_step = [
-            interpolate(profile.lm_head, n) + overhead.per_step_s + overhead.per_sequence_s * n for n in batches
-        ]
+        # Without CUDA graphs the host launches every layer, and a GPU that is faster waits for it. Steps with prompts
+        # are longer than that.
+        self._least_s = overhead.eager_per_layer_s * profile.model.layers if enforce_eager else 0.0
+        per_step_s = overhead.per_step_s + (overhead.v0_per_step_s if v0_engine else 0.0)
+        self._per_step = [interpolate(profile.lm_head, n) + per_step_s + overhead.per_sequence_s * n for n in batches]
         self._attention = [
             (interpolate(profile.decode_attention, n), interpolate(profile.decode_attention_per_kv_token, n))
             for n in batches
@@ -200,7 +204,7 @@ class ProfiledStepTime:
             seconds += base_s + per_kv_token_s * decode_kv_tokens
         dense_s = self._dense.get(tokens)
         if dense_s is None:
-            dense_s = self._dense[tokens] = interpolate(self._profile.dense, self._padded(tokens))
+            dense_s = self._dense[tokens] = self._dense_s(tokens)
         return dense_s + self._per_step[decode_sequences + len(chunks)] + seconds
 
     def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:
@@ -224,5 +228,4 @@ class ProfiledStepTime:
     def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
         """Padding runs through the dense layers alone: it has no context, and logits are for real sequences."""
         base_s, per_kv_token_s = self._attention[sequences]
-        dense_s = interpolate(self._profile.dense, self._padded(sequences))
-        return dense_s + base_s + self._per_step[sequences], per_kv_token_s
+        return max(self._dense_s(sequences) + base_s + self._per_step[sequences], self._least_s), per_kv_token_s

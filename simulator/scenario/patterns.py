@@ -57,9 +57,17 @@ class EngineSettings(Config):
     async_scheduling: bool = True
     """Schedule the next step while one runs, as vLLM does on GPUs."""
     enforce_eager: bool = False
-    """Do without CUDA graphs: no batch is padded to a captured size."""
+    """Do without CUDA graphs: no batch is padded to a captured size, and the host launches every layer."""
+    vllm_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] | None = None
+    """Version that is served, such as 0.7.2; before 0.8 a step takes what the V0 engine took. 0.15 and later when
+    absent."""
     queue_limit: PositiveInt | None = None
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
+
+    @property
+    def is_v0(self) -> bool:
+        """Whether that version has the V0 engine."""
+        return self.vllm_version is not None and tuple(map(int, self.vllm_version.split(".")[:2])) < (0, 8)
 
     @model_validator(mode="after")
     def _whole_prompts_fit(self) -> Self:

@@ -46,7 +46,11 @@ def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
     overhead = profile.overhead
     return ReplicaPlan(
         step_time=ProfiledStepTime(
-            profile, engine.max_num_seqs, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager
+            profile,
+            engine.max_num_seqs,
+            engine.max_num_batched_tokens,
+            enforce_eager=engine.enforce_eager,
+            v0_engine=engine.is_v0,
         ),
         num_gpu_blocks=kv_capacity(profile, engine).num_gpu_blocks,
         frontend_base_s=overhead.frontend_base_s,
