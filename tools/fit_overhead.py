@@ -65,7 +65,7 @@ class Row:
         kernel_itl_s: Step time by the profile, without overhead.
         kernel_own_s: What the request's own chunk adds to its first step.
         dense_s: The part of the step time that is dense layers.
-        heads: Sequences x layers x query heads of one GPU.
+        heads: Sequences x layers x key-value heads of one GPU.
     """
 
     name: str
@@ -140,7 +140,7 @@ def row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfile) ->
         own_s += share * (beside_s - alone_s)
         dense += share * float(dense_s[n])
     shape = profile.model
-    heads = sequences * shape.layers * shape.heads / profile.tensor_parallel
+    heads = sequences * shape.layers * shape.kv_heads / profile.tensor_parallel
     return Row(stage.row, profile, itl_s, ttft_s, sequences, kernel_s, own_s, dense, heads)
 
 
@@ -152,7 +152,7 @@ def lone_row_of(experiment: Experiment, stage: Stage, profile: PerformanceProfil
     itl_s = (stage.measured["e2e_mean_s"] - first_s) / (output - 1)
     kernel_s = model.step_s(1, prompt + output // 2, [])
     dense_s = float(model.table(1, 1).dense_s[1])
-    heads = float(profile.model.layers * profile.model.heads)
+    heads = float(profile.model.layers * profile.model.kv_heads)
     return Row(stage.row, profile, itl_s, first_s, 1.0, kernel_s, first_s, dense_s, heads)
 
 
@@ -210,7 +210,7 @@ def fit_step(rows: list[Row]) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def fit_older(rows: list[Row], lone: list[Row], per_vocabulary_s: float, v0_s: float) -> tuple[float, float]:
-    """Of a GPU before Hopper: factor of its dense layers, and what a sequence costs each query head of a layer.
+    """Of a GPU before Hopper: factor of its dense layers, and what a sequence costs each key-value head of a layer.
 
     Levels and slopes of the open rows, and levels of the lone ones, less what the V0 engine took that served these.
     """
@@ -343,7 +343,7 @@ def main() -> None:
         "command": "python tools/fit_overhead.py MEASUREMENTS.csv",
         "per_step_on_several_gpus_s": float(f"{several_s:.3g}"),
         "per_sequence_and_vocabulary_entry_s": float(f"{per_vocabulary_s:.3g}"),
-        "per_sequence_head_and_layer_s": {gpu: float(f"{seconds:.3g}") for gpu, seconds in heads.items()},
+        "per_sequence_kv_head_and_layer_s": {gpu: float(f"{seconds:.3g}") for gpu, seconds in heads.items()},
         "eager_per_layer_s": float(f"{eager_per_layer_s(path):.3g}"),
         "v0_engine_per_step_s": engine,
         "dense_factor": factors,

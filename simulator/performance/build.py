@@ -46,14 +46,14 @@ def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[
     """What kernel tables leave out, as `tools/fit_overhead.py` fitted it.
 
     A step on several GPUs waits for worker processes; sampling goes through the whole vocabulary for each sequence;
-    before Hopper each sequence costs every query head of every layer something more; and the front end depends on the
+    before Hopper each sequence costs every key-value head of every layer something more; and the front end depends on the
     host.
     """
     text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
     fitted = json.loads(text)
-    heads = model.layers * model.heads / tensor_parallel
+    heads = model.layers * max(1.0, model.kv_heads / tensor_parallel)
     per_sequence_s = fitted["per_sequence_and_vocabulary_entry_s"] * model.vocab
-    per_sequence_s += fitted["per_sequence_head_and_layer_s"].get(chip(gpu), 0.0) * heads
+    per_sequence_s += fitted["per_sequence_kv_head_and_layer_s"].get(chip(gpu), 0.0) * heads
     return {
         "per_step_s": fitted["per_step_on_several_gpus_s"] if tensor_parallel > 1 else 0.0,
         "per_sequence_s": float(f"{per_sequence_s:.3g}"),

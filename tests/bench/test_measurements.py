@@ -51,7 +51,7 @@ def test_stages_of_one_server_are_one_experiment(tmp_path):
         ({"quality": "C"}, "quality C was not asked for"),
         ({"stage": "summary"}, "sums up stages"),
         ({"stage": "offline batch"}, "'offline batch' are not replayed"),
-        ({"gpu": "A100-80GB-PCIe"}, "no kernel timings for the board"),
+        ({"gpu": "A100-40GB-PCIe"}, "no kernel timings for the board"),
         ({"quant": "BF16 weights, FP8 KV"}, "does not cover"),
         ({"prompt_len_spec": ""}, "no prompt or output length"),
         ({"rate_rps": ""}, "no arrival rate"),

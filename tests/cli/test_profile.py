@@ -24,12 +24,12 @@ def test_show_tells_decode_only_from_what_lasts(capsys):
     code, out, _ = run(["profile", "show", CLINICAL, "--json"], capsys)
     assert code == 0
     at_64 = next(step for step in json.loads(out)["facts"]["steps"] if step["sequences"] == 64)
-    assert 1450 <= at_64["decode_tokens_per_s"] <= 1650
+    assert 1200 <= at_64["decode_tokens_per_s"] <= 1450
     rates = at_64["sustained_output_tokens_per_s"]
     assert 460 <= rates["0%"] <= 700
     assert rates["0%"] < rates["50%"] < rates["90%"] < at_64["decode_tokens_per_s"]
     code, out, _ = run(["profile", "show", CLINICAL], capsys)
-    for part in ("estimated", "every answer costs a prompt", "0.64 to 1.10", "Marlin", "GiB for KV"):
+    for part in ("estimated", "every answer costs a prompt", "0.85 to 1.17", "Marlin", "GiB for KV"):
         assert part in out
 
 
@@ -56,7 +56,7 @@ def test_plot_writes_one_page_that_needs_no_network(tmp_path, capsys):
         (["show", "nothing-x1"], "no performance profile 'nothing-x1'"),
         (["show", "missing.json"], "cannot be read"),
         (["build", "--model", "qwen9", "--gpu", "l40s"], "neither a config.json nor a known name"),
-        (["build", "--model", "qwen3-14b", "--gpu", "a100", "--quant", "fp8"], "no FP8 arithmetic"),
+        (["build", "--model", "qwen3-14b", "--gpu", "l40s", "--quant", "int8"], "choose fp8"),
         (["plot", *[CLINICAL] * 7], "at most 6"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulator.bench.measurements import read_measurements
-from simulator.bench.validate import compare_all
+from simulator.bench.validate import compare_all, derived_profile
 from tests.parts import MEASUREMENTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("measurements")]
@@ -30,6 +30,44 @@ def test_median_errors_on_open_load(metric, median, least, rows):
     found = errors(rows, metric)
     assert len(found) >= least
     assert np.median(found) <= median
+
+
+@pytest.mark.parametrize("gpus", [("a100-80gb", "l40s"), ("h100-80gb",)], ids=lambda gpus: "+".join(gpus))
+@pytest.mark.parametrize(
+    ("metric", "median"), [("itl_mean_s", 0.03), ("e2e_mean_s", 0.03), ("e2e_p99_s", 0.06), ("ttft_mean_s", 0.06)]
+)
+def test_medians_hold_on_every_kind_of_gpu(gpus, metric, median, rows):
+    own = [row for row in rows if row.experiment.gpu in gpus and not row.saturated]
+    assert np.median(errors(own, metric)) <= median
+
+
+def test_a_further_sequence_costs_what_it_costs(rows):
+    """Slope of the inter-token time against requests in flight (Little's law), between two loads on one A100."""
+    for name in ("blis-36", "blis-38"):
+        low, high = sorted((row for row in rows if row.experiment.name == name), key=lambda row: row.stage.rate_per_s)
+
+        def slope(values, low=low, high=high):
+            return (values(high)["itl_mean_s"] - values(low)["itl_mean_s"]) / (
+                high.stage.rate_per_s * values(high)["e2e_mean_s"] - low.stage.rate_per_s * values(low)["e2e_mean_s"]
+            )
+
+        assert slope(lambda row: row.simulated) == pytest.approx(slope(lambda row: row.stage.measured), rel=0.15)
+
+
+@pytest.mark.needs("kernel tables")
+def test_one_request_at_a_time_lies_in_the_band_in_every_format():
+    """Qwen2.5 shapes of 14B and 32B, vLLM 0.7.2; shapes long enough for latencies printed to 0.1 s."""
+    lone = [
+        one
+        for one in read_measurements(MEASUREMENTS, ("B",)).experiments
+        if one.name.startswith("rh") and one.kind == "closed" and one.output_tokens >= 256 and one.tensor_parallel == 1
+    ]
+    found, _ = compare_all(lone, derive=derived_profile, replications=1)
+    for quantisation, most in (("bf16", 0.05), ("int8", 0.08), ("fp8", 0.08), ("w4a16", 0.08)):
+        own = [row for row in found if row.experiment.quantisation == quantisation]
+        assert len(own) >= 8
+        assert all(row.in_band("e2e_mean_s") for row in own), quantisation
+        assert np.median(errors(own, "e2e_mean_s")) <= most
 
 
 def test_no_quiet_server_is_far_off_on_the_mean(rows):
