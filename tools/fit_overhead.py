@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,19 +213,30 @@ def fit_step(rows: list[Row]) -> tuple[np.ndarray, dict[str, Any]]:
 def fit_older(rows: list[Row], lone: list[Row], per_vocabulary_s: float, v0_s: float) -> tuple[float, float]:
     """Of a GPU before Hopper: factor of its dense layers, and what a sequence costs each key-value head of a layer.
 
-    Levels and slopes of the open rows, and levels of the lone ones, less what the V0 engine took that served these.
+    Relative errors of three kinds, each kind of one weight: levels of the open rows, slopes between the loads of one
+    server, and levels of the lone rows, less what the V0 engine took that served these.
     """
-    design, target = [], []
-    for row, engine in (*((row, 0.0) for row in rows), *((row, 1.0) for row in lone)):
-        known_s = (
-            engine * v0_s + row.kernel_itl_s - row.dense_s + row.sequences * row.profile.model.vocab * per_vocabulary_s
+    kinds: list[list[tuple[float, float, float]]] = [[], [], []]
+    points = [*((row, 0.0) for row in rows), *((row, v0_s) for row in lone)]
+    beyond = {
+        id(row): row.itl_s - engine_s - row.kernel_itl_s + row.dense_s
+        - row.sequences * row.profile.model.vocab * per_vocabulary_s
+        for row, engine_s in points
+    }  # fmt: skip
+    for row, engine_s in points:
+        kinds[2 if engine_s else 0].append(
+            (row.dense_s / row.itl_s, row.heads / row.itl_s, beyond[id(row)] / row.itl_s)
         )
-        weight = 1.0 / row.itl_s / (len(lone) if engine else len(rows)) ** 0.5
-        design.append([row.dense_s * weight, row.heads * weight])
-        target.append((row.itl_s - known_s) * weight)
-    scale = np.array(design).max(axis=0)
-    scale[scale == 0.0] = 1.0
-    fitted, _ = nnls(np.array(design) / scale, np.array(target))
+    for low, high in pairwise(rows):
+        if low.name.rpartition("-s")[0] == high.name.rpartition("-s")[0]:
+            more_s = high.itl_s - low.itl_s
+            kinds[1].append(
+                ((high.dense_s - low.dense_s) / more_s, (high.heads - low.heads) / more_s,
+                 (beyond[id(high)] - beyond[id(low)]) / more_s)
+            )  # fmt: skip
+    table = np.array([np.array(row) / len(kind) ** 0.5 for kind in kinds for row in kind])
+    scale = table[:, :2].max(axis=0)
+    fitted, _ = nnls(table[:, :2] / scale, table[:, 2])
     factor, head_s = (float(value) for value in fitted / scale)
     return factor, head_s
 

@@ -46,8 +46,8 @@ def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[
     """What kernel tables leave out, as `tools/fit_overhead.py` fitted it.
 
     A step on several GPUs waits for worker processes; sampling goes through the whole vocabulary for each sequence;
-    before Hopper each sequence costs every key-value head of every layer something more; and the front end depends on the
-    host.
+    before Hopper each sequence costs every key-value head of every layer something more; and the front end depends on
+    the host.
     """
     text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
     fitted = json.loads(text)

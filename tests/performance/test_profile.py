@@ -81,13 +81,10 @@ def test_twice_the_tokens_never_take_less_time(profile):
 
 def test_reading_weights_bounds_a_step_from_below(profile):
     """No step beats reading the weights it needs once at the memory's data-sheet bandwidth (bytes per second)."""
-    bandwidth = {
-        "a100-80gb": 2.039e12,
-        "l40s": 0.864e12,
-        "h100-80gb": 3.35e12,
-        "h200": 4.8e12,
-        "a100-80gb-pcie": 1.935e12,
-    }[profile.gpu]
+    bandwidths = {
+        "a100-80gb": 2.039e12, "a100-80gb-pcie": 1.935e12, "l40s": 0.864e12, "h100-80gb": 3.35e12, "h200": 4.8e12,
+    }  # fmt: skip
+    bandwidth = bandwidths[profile.gpu]
     model = profile.model
     needed = model.model_copy(update={"experts": model.experts_per_token, "tied_embeddings": True})
     read_s = weights_gib(needed, profile.tensor_parallel, profile.quantisation) * 1024**3 / bandwidth

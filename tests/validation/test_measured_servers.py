@@ -32,7 +32,7 @@ def test_median_errors_on_open_load(metric, median, least, rows):
     assert np.median(found) <= median
 
 
-@pytest.mark.parametrize("gpus", [("a100-80gb", "l40s"), ("h100-80gb",)], ids=lambda gpus: "+".join(gpus))
+@pytest.mark.parametrize("gpus", [("a100-80gb", "l40s"), ("h100-80gb",)], ids="+".join)
 @pytest.mark.parametrize(
     ("metric", "median"), [("itl_mean_s", 0.03), ("e2e_mean_s", 0.03), ("e2e_p99_s", 0.06), ("ttft_mean_s", 0.06)]
 )
@@ -75,7 +75,8 @@ def test_no_quiet_server_is_far_off_on_the_mean(rows):
 
     Another measures 13 % above four runs of the same, and lies 12 % off.
     """
-    far = {row.stage.row for row in rows if not row.saturated and abs(row.error("e2e_mean_s")) > 0.12}
+    quiet = [row for row in rows if not row.saturated and "e2e_mean_s" in row.metrics()]
+    far = {row.stage.row for row in quiet if abs(row.error("e2e_mean_s")) > 0.12}
     assert far <= {"blis-20260217-231439-llama-2-7b-tp1-general-s1", "blis-22-s1"}
 
 
