@@ -5,35 +5,119 @@
     python tools/price_book.py 2026-11 --check                # only say what differs; exit 1 if anything does
     python tools/price_book.py 2026-11 --captured-on DATE     # after installing another version: its date
 
-Every API entry that names a `litellm_row` gets that row's prices. Its retirement date is the row's where it is said to be
-litellm's. Everything else in the book is kept by hand, with its own source. Nothing is imported and nothing asks the
-network: the table is read from the installed package.
+Which rows become entries is said by `SELLERS`: text models that a row of the table cites a source for, that have not
+retired on the book's date and that no other row names. An entry that names a `litellm_row` gets that row's prices, context
+limit, successor and retirement date; a date that the entry has from elsewhere is kept. An entry whose row has retired on
+the book's date is dropped, unless a scenario of the source document needs it (`HISTORICAL`). Everything else in the book is
+kept by hand, with its own source. Nothing is imported and nothing asks the network: the table is read from the installed
+package.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from calendar import month_name
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-BOOKS = Path(__file__).parents[1] / "simulator" / "cost" / "data"
-TABLE = "litellm/model_prices_and_context_window_backup.json"
-COLUMNS = {
+BOOKS: Final = Path(__file__).parents[1] / "simulator" / "cost" / "data"
+TABLE: Final = "litellm/model_prices_and_context_window_backup.json"
+_TOKENS: Final = {
     "prompt": "input_cost_per_token",
     "cached_prompt": "cache_read_input_token_cost",
+    "cache_write": "cache_creation_input_token_cost",
     "output": "output_cost_per_token",
-    "batch_prompt": "input_cost_per_token_batches",
-    "batch_output": "output_cost_per_token_batches",
-    "priority_prompt": "input_cost_per_token_priority",
-    "priority_output": "output_cost_per_token_priority",
-    "flex_prompt": "input_cost_per_token_flex",
-    "flex_cached_prompt": "cache_read_input_token_cost_flex",
-    "flex_output": "output_cost_per_token_flex",
 }
+_KINDS: Final = {"": "", "batch_": "_batches", "priority_": "_priority", "flex_": "_flex"}
+#: Field and column of each price; `{}` is where a column names the length of long prompts.
+COLUMNS: Final = {
+    **{f"{kind}{name}": f"{column}{{}}{end}" for kind, end in _KINDS.items() for name, column in _TOKENS.items()},
+    "cache_write_hour": "cache_creation_input_token_cost_above_1hr{}",
+}
+#: Gone on the book's date and kept to be read: the source document's own model, and its seller's.
+HISTORICAL: Final = (
+    "azure/gpt-4-turbo",
+    "azure/gpt-4-turbo-regional",
+    "azure/gpt-4-turbo-government",
+    "openai/gpt-4-turbo",
+    "together/llama-3.3-70b",
+)
+#: No text model for general use, a preview, a name that moves or stands for another, or one of before 2025.
+_NO_CHOICE: Final = re.compile(
+    r"preview|codex|code|chat|audio|realtime|transcri|search|research|latest|cyber|tts|image|computer|robotics|omni|vision"
+    r"|custom|guard|vl-|-vl|pixtral|voxtral|law|rosalind|mythos|daybreak|fast|spot|-exp|experimental|speciale|embed|tiny|vibe"
+    r"|gpt-[\w.]*-pro$|-20\d\d-\d\d-\d\d$|large-4-0|medium(?:-3|-3\.5|-2604)?$|ministral-3-.*2512|mistral-large-3$"
+    r"|qwen-?2|together.*llama-3\.[12]|mistral-7b|rnj-1|trinity|deepseek-r1|meta\.llama3-(?:8|70)b|kimi-k2-instruct",
+    re.IGNORECASE,
+)
+_ZONES: Final = {"": ("global", None, ""), "us": ("data_zone", "us", "-us"), "eu": ("data_zone", "eu", "-eu")}
+_DIRECT: Final = {"": ("direct", None, "")}
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """Rows of one seller.
+
+    Attributes:
+        name: First part of its keys in the book.
+        rows: What a row's name is like; groups `zone` and `model`.
+        zones: Deployment, region and end of the key, by zone.
+    """
+
+    name: str
+    rows: re.Pattern[str]
+    zones: dict[str, tuple[str, str | None, str]]
+
+
+_CLAUDE: Final = r"claude-(?:haiku|sonnet|opus)-(?:4-[5-9]|[5-9])(?:-\d)?"
+_GPT: Final = r"gpt-(?:4o|4\.1|[5-9])[\w.-]*"
+_AZURE: Final = {
+    "": ("global", None, ""),
+    "us": ("data_zone", "us", "-data-zone"),
+    "eu": ("data_zone", "eu", "-eu-data-zone"),
+}
+SELLERS: Final = tuple(
+    Seller(name, re.compile(rows), zones)
+    for name, rows, zones in (
+        ("azure", rf"azure/(?:(?P<zone>us|eu)/)?(?P<model>{_GPT})", _AZURE),
+        (
+            "azure",
+            rf"azure_ai/(?P<zone>)(?P<model>{_CLAUDE}|(?i:llama-[34]|phi-4$|mistral-|deepseek-|gpt-oss|kimi)[\w.-]*)",
+            _AZURE,
+        ),
+        ("openai", rf"(?P<zone>)(?P<model>{_GPT})", _DIRECT),
+        ("anthropic", rf"(?P<zone>)(?P<model>{_CLAUDE})", _DIRECT),
+        ("bedrock", rf"(?:global|(?P<zone>us|eu))\.anthropic\.(?P<model>{_CLAUDE})(?:-\d{{8}}-v1:0|-v1)?", _ZONES),
+        ("bedrock", rf"(?:global|(?P<zone>us|eu))\.openai\.(?P<model>{_GPT})", _ZONES),
+        ("bedrock", r"(?P<zone>us|eu)\.amazon\.(?P<model>nova-[\w-]+)-v1:0", _ZONES),
+        (
+            "bedrock",
+            r"(?P<zone>)(?:amazon|meta|mistral|openai|deepseek|qwen|google|moonshotai|zai)"
+            r"\.(?P<model>(?:nova|llama[34]|mistral-large-3|ministral|magistral|gpt-oss|v3|r1|qwen3|gemma|kimi|glm)[\w.-]*)"
+            r"(?:-v?\d:0)?",
+            {"": ("regional", None, "")},
+        ),
+        ("gemini", r"gemini/(?P<zone>)(?P<model>gemini-[2-9][\w.-]*)", _DIRECT),
+        ("vertex", rf"vertex_ai/(?P<zone>)(?P<model>gemini-[3-9][\w.-]*|{_CLAUDE})", _ZONES),
+        (
+            "vertex",
+            r"vertex_ai/(?:meta|openai|deepseek-ai|qwen)/(?P<zone>)(?P<model>[\w.-]+)-maas",
+            {"": ("regional", None, "")},
+        ),
+        ("mistral", r"mistral/(?P<zone>)(?P<model>(?:mistral|ministral|magistral)-[\w.-]+)", _DIRECT),
+        ("deepseek", r"deepseek/(?P<zone>)(?P<model>deepseek-[\w.-]+)", _DIRECT),
+        ("groq", r"groq/(?:[\w-]+/)?(?P<zone>)(?P<model>[\w.-]+)", _DIRECT),
+        ("together", r"together_ai/[\w-]+/(?P<zone>)(?P<model>[\w.-]+)", _DIRECT),
+        ("fireworks", r"fireworks_ai/accounts/fireworks/(?:models|routers)/(?P<zone>)(?P<model>[\w.-]+)", _DIRECT),
+    )
+)
 
 
 def table() -> tuple[str, dict[str, Any]]:
@@ -51,8 +135,49 @@ def price_text(usd_per_token: Decimal | int) -> str:
     return f"{amount:.{places}f} USD/1M tokens"
 
 
+def short_name(model: str) -> str:
+    """A model's name in keys: Claude's and Llama's versions with a dot, no tuning suffix, no capitals.
+
+    >>> short_name("claude-opus-4-5"), short_name("llama3-3-70b-instruct"), short_name("Llama-3.3-70B-Instruct")
+    ('claude-opus-4.5', 'llama-3.3-70b', 'llama-3.3-70b')
+    """
+    name = re.sub(r"-(?:instruct|it|maas)(?=-|$)", "", model.lower())
+    name = re.sub(r"^(v3[\d.]*|r1)$", r"deepseek-\1", name)
+    name = re.sub(r"^llama(\d)", r"llama-\1", name)
+    name = re.sub(r"(?<=\d)p(?=\d)", ".", name)
+    return re.sub(r"^((?:claude-\w+|llama)-\d)-(\d)(?=-|$)", r"\1.\2", name)
+
+
+def choices(rows: dict[str, Any], on: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Key in the book, row and what is known of each entry that a table offers on a day."""
+    for name in sorted(rows):
+        row = rows[name]
+        if not _offers_text(row, on) or _NO_CHOICE.search(name):
+            continue
+        for seller in SELLERS:
+            found = seller.rows.fullmatch(name)
+            if found and (seller.name != "openai" or row["litellm_provider"] == "openai"):
+                deployment, region, end = seller.zones[found["zone"] or ""]
+                model = found["model"]
+                known = {"model": model, "deployment": deployment} | ({"region": region} if region else {})
+                yield f"{seller.name}/{short_name(model)}{end}", name, known
+                break
+
+
+def _offers_text(row: dict[str, Any], on: str) -> bool:
+    """Whether a row is a text model with a price and a source that has not retired by a day."""
+    return (
+        row.get("mode") in ("chat", "responses")
+        and bool(row.get("source") or row["litellm_provider"] == "groq")
+        and bool(row.get("input_cost_per_token"))
+        and bool(row.get("output_cost_per_token"))
+        and row.get("deprecation_date", "9999") > on
+        and (row["litellm_provider"] != "fireworks_ai" or "cache_read_input_token_cost" in row)
+    )
+
+
 def update(book: dict[str, Any], rows: dict[str, Any], version: str, captured_on: str) -> None:
-    """Write a table's prices into a book.
+    """Write a table's entries into a book.
 
     Raises:
         KeyError: An entry names a row that the table does not have.
@@ -60,44 +185,90 @@ def update(book: dict[str, Any], rows: dict[str, Any], version: str, captured_on
     before = said(book["generated_from"])
     book["generated_from"] |= {"version": version, "captured_on": captured_on}
     after = said(book["generated_from"])
-    for key, entry in book["api_prices"].items():
-        if "litellm_row" not in entry:
-            continue
-        row = rows[entry["litellm_row"]]
-        prices = {name: price_text(row[column]) for name, column in COLUMNS.items() if column in row}
-        rest = {name: value for name, value in entry.items() if name not in COLUMNS}
-        if "deprecation_date" in row and "litellm" in rest.get("retirement_source", "litellm"):
-            rest = {
-                **rest,
-                "retires_on": row["deprecation_date"],
-                "retirement_source": rest.get("retirement_source", after),
-            }
-        rest["captured_on"] = captured_on
-        for name in ("source", "retirement_source"):
-            if name in rest:
-                rest[name] = rest[name].replace(before, after)
-        head = {name: rest.pop(name) for name in ("model", "deployment", "litellm_row")}
-        book["api_prices"][key] = {**head, **prices, **rest}
+    entries: dict[str, Any] = book["api_prices"]
+    taken = {entry["litellm_row"] for entry in entries.values() if "litellm_row" in entry}
+    for key, name, known in choices(rows, book["date"]):
+        if key not in entries and name not in taken:
+            source = after + _citing(rows[name].get("source", ""))
+            entries[key] = {**known, "litellm_row": name, "basis": "list", "source": source}
+    for key, entry in entries.items():
+        if "litellm_row" in entry:
+            entries[key] = refreshed(entry, rows[entry["litellm_row"]], (before, after), captured_on)
+    gone = {key for key, entry in entries.items() if entry.get("retires_on", "9999") <= book["date"]}
+    kept = {key: entries[key] for key in sorted(entries) if key not in gone - set(HISTORICAL)}
+    keys = {entry["litellm_row"]: key for key, entry in kept.items() if "litellm_row" in entry}
+    for key, entry in kept.items():
+        if "litellm_row" in entry and (successor := rows[entry["litellm_row"]].get("successor_model")):
+            name = re.sub(r"^.*/|^\w+\.(?=claude)", "", successor)
+            named = f"{key.partition('/')[0]}/{short_name(name)}"
+            entry["successor"] = keys.get(successor, named if named in kept else name)
+    book["api_prices"] = kept
+
+
+def _citing(address: str) -> str:
+    """What a row cites, without the query; nothing where it cites nothing."""
+    return f", citing {address.partition('?')[0].removeprefix('https://')}" if address else ""
+
+
+def refreshed(entry: dict[str, Any], row: dict[str, Any], says: tuple[str, str], captured_on: str) -> dict[str, Any]:
+    """An entry with what its row says now, but for its successor, which may be named by a key of the book."""
+    before, after = says
+    prices = prices_of(row)
+    rest = {name: value for name, value in entry.items() if name not in (*COLUMNS, "long_prompts", "successor")}
+    if "deprecation_date" in row and "litellm" in rest.get("retirement_source", "litellm"):
+        source = after + _citing(row.get("deprecation_source", ""))
+        kept = rest.get("retirement_source", "")
+        by_hand = kept and not kept.startswith("litellm")
+        rest |= {"retires_on": row["deprecation_date"], "retirement_source": kept if by_hand else source}
+    rest |= {"captured_on": captured_on}
+    for name in ("source", "retirement_source"):
+        if name in rest:
+            rest[name] = rest[name].replace(before, after)
+    first = {name: rest[name] for name in ("model", "deployment", "region", "litellm_row") if name in rest}
+    last = ("basis", "captured_on", "source", "retires_on", "retirement_source", "note")
+    return first | prices | {name: rest[name] for name in last if name in rest}
+
+
+def prices_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Every price of a row that an entry has a field for, those of long prompts apart.
+
+    A price of 0 is none, and so is one of writing to the cache that lies below the prompt price: the table has the price
+    of reading in the wrong column there.
+    """
+
+    def these(above: str) -> dict[str, str]:
+        found = {name: row.get(column.format(above)) for name, column in COLUMNS.items()}
+        for kind in _KINDS:
+            if (found[f"{kind}cache_write"] or 0) < (found[f"{kind}prompt"] or 0):
+                found[f"{kind}cache_write"] = None
+        return {name: price_text(usd) for name, usd in found.items() if usd}
+
+    lengths = sorted(
+        int(found[1]) * 1000
+        for column in row
+        if (found := re.fullmatch(r"input_cost_per_token_above_(\d+)k_tokens", column))
+    )
+    if not lengths:
+        return these("")
+    return these("") | {"long_prompts": {"above_tokens": lengths[0], **these(f"_above_{lengths[0] // 1000}k_tokens")}}
 
 
 def said(origin: dict[str, str]) -> str:
     """How sources name the table."""
-    year, month, day = origin["captured_on"].split("-")
-    names = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
-    return f"litellm {origin['version']} price table ({int(day)} {names[int(month) - 1]} {year})"
+    year, month, day = map(int, origin["captured_on"].split("-"))
+    return f"litellm {origin['version']} price table ({day} {month_name[month]} {year})"
+
+
+def text_of(book: dict[str, Any]) -> str:
+    """A book as it is kept: an entry a line."""
+    sections = []
+    for name, content in book.items():
+        if name in ("id", "date", "generated_from"):
+            sections.append(f"  {json.dumps(name)}: {json.dumps(content, ensure_ascii=False)}")
+            continue
+        lines = (f"    {json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in content.items())
+        sections.append(f"  {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n  }")
+    return "{\n" + ",\n".join(sections) + "\n}\n"
 
 
 def main() -> int:
@@ -116,7 +287,7 @@ def main() -> int:
         print(f"the book is of litellm {origin['version']}, installed is {version}: say --captured-on", file=sys.stderr)
         return 2
     update(book, rows, version, asked.captured_on or origin["captured_on"])
-    made = json.dumps(book, indent=2, ensure_ascii=False) + "\n"
+    made = text_of(book)
     if made == text:
         print(f"{path.name} is what litellm {version} says")
         return 0

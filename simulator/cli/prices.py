@@ -52,6 +52,9 @@ def list_prices(
     ] = "",
     kind: Annotated[str | None, typer.Option(help="Only api, gpu, unit or reference.")] = None,
     old: Annotated[bool, typer.Option("--stale", help="Only prices more than 90 days old.")] = False,
+    retired: Annotated[
+        bool, typer.Option("--retired", help="Also models that had retired when the book was closed.")
+    ] = False,
     on: Annotated[
         str | None, typer.Option(metavar="DATE", help="Day on which age counts.", show_default="today")
     ] = None,
@@ -66,11 +69,13 @@ def list_prices(
         raise ScenarioError([Fault("--kind", 0, kind, f"expected one of {', '.join(_KINDS)}")])
     day, found = _day(on), _book(book)
     wanted = getattr(found, _KINDS[kind]) if kind else found.entries()
+    gone = found.api_prices.keys() - found.on_sale().keys()
     shown = {
         key: entry
         for key, entry in wanted.items()
         if containing.lower() in f"{key} {getattr(entry, 'model', '')} {getattr(entry, 'gpu', '')}".lower()
         and (not old or entry.stale(day))
+        and (retired or key not in gone)
     }
     if as_json:
         rows = [{"key": key, "stale": entry.stale(day)} | _plain(entry) for key, entry in shown.items()]

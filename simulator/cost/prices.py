@@ -29,6 +29,8 @@ Day = Annotated[datetime.date, Field(strict=False)]
 STALE_AFTER_DAYS: Final = 90
 #: Providers keep what is written to their caches for five to ten minutes unless they are asked, and paid, for an hour.
 _SHORT_TERM_S: Final = 600.0
+#: As many keys as an error message may list.
+_FEW: Final = 12
 #: What the entries that bills are made of are kept under.
 PRICED_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
 
@@ -133,6 +135,8 @@ class ApiPrice(_Sourced, _TokenPrices):
     """Model as its maker names it."""
     deployment: Literal["global", "data_zone", "regional", "government", "direct"]
     """Where the provider may process a request; `direct` is the maker's own API."""
+    region: Literal["us", "eu"] | None = None
+    """Geography that processing stays in; None for anywhere, for a region to be chosen, and where no source says."""
     litellm_row: str = ""
     """Row of litellm's table that the token prices are generated from; empty where they are kept by hand."""
     long_prompts: LongPrompts | None = None
@@ -158,14 +162,18 @@ class ApiPrice(_Sourced, _TokenPrices):
 
 
 class GpuOffer(_Sourced):
-    """An instance with GPUs by the hour."""
+    """An instance with GPUs by the hour; its seller is the first part of its key in the book."""
 
     gpu: str
     """GPU type as scenarios name it, such as a100-80gb."""
     kind: Literal["on_demand", "reserved", "spot", "serverless"]
     """Terms of the lease."""
+    term_months: PositiveInt | None = None
+    """Length of a reservation; None for other leases, and where the source names none."""
     gpus_per_instance: PositiveInt
     """GPUs of one instance; less than an instance cannot be rented."""
+    vcpus: PositiveInt | None = None
+    """Virtual processors of one instance, where the source says."""
     instance_hour: UsdPerHour
     """USD per hour of one instance."""
     region: str | None = None
@@ -239,10 +247,14 @@ class PriceBook(Config):
     references: Annotated[dict[str, Reference], Field(default_factory=dict)]
     """What other things cost, by kind and name; no bill takes anything from here."""
 
+    def on_sale(self) -> dict[str, ApiPrice]:
+        """The metered APIs that may be chosen: not those that had retired when the book was closed."""
+        return {key: entry for key, entry in self.api_prices.items() if not entry.retired(self.date)}
+
     def api(self, key: str) -> ApiPrice:
-        """Look up a metered API. Raises PriceNotFound, naming the nearest keys."""
+        """Look up a metered API, retired or not. Raises PriceNotFound, naming the nearest keys on sale."""
         if key not in self.api_prices:
-            raise PriceNotFound(f"price book {self.id} has no API '{key}'; {_nearest(key, self.api_prices)}")
+            raise PriceNotFound(f"price book {self.id} has no API '{key}'; {_nearest(key, self.on_sale())}")
         return self.api_prices[key]
 
     def gpu_offer(self, key: str) -> GpuOffer:
@@ -280,7 +292,10 @@ class PriceBook(Config):
 
 def _nearest(key: str, known: Collection[str]) -> str:
     close = get_close_matches(key, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"it has {', '.join(known)}"
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    few = len(known) <= _FEW
+    return f"it has {', '.join(known)}" if few else f"it has {len(known)}; 'simulator prices list' shows them"
 
 
 def price_book_ids() -> list[str]:

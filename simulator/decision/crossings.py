@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from simulator.cost.prices import PriceBook
+    from simulator.cost.prices import ApiPrice, PriceBook
     from simulator.decision.costing import Costing
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
@@ -108,7 +108,7 @@ def crossings(
 def crossings_by_model(
     scenario: Scenario, results: Sequence[PatternResult], book: PriceBook, costings: Mapping[str, Costing]
 ) -> list[Crossing]:
-    """The same for clusters alone, against every model of the price book, dearest first; see `crossings`.
+    """The same for clusters alone, against every model on sale, dearest first; see `crossings` and `_compared`.
 
     A model takes the place of the cheapest pattern's with one API paid by the token: it costs its standard price for
     the same tokens, as many of them cached, and all that the pattern costs besides. Where there is none, it costs
@@ -123,10 +123,21 @@ def crossings_by_model(
             continue
         base = stand_in or _tokens_alone(costings[name], next(iter(book.api_prices)))
         if base not in models:
-            models[base] = [_of_model(base, key, gone=entry.retired(until)) for key, entry in book.api_prices.items()]
+            compared = _compared(scenario, book).items()
+            models[base] = [_of_model(base, key, gone=entry.retired(until)) for key, entry in compared]
         own = _Side(name, Bills(costings[name]))
         found += [_crossing(own, api, pattern) for api in models[base]]
     return sorted(found, key=lambda row: (row.cluster, -row.usd_per_million_tokens, row.api))
+
+
+def _compared(scenario: Scenario, book: PriceBook) -> dict[str, ApiPrice]:
+    """Models that a break-even is worth knowing of: those on sale, and those the scenario names.
+
+    A zone or a region of a provider costs its surcharge more than the same model elsewhere, and is left out.
+    """
+    named = {api.model for pattern in scenario.hosting_patterns.values() for api in pattern.metered.values()}
+    sold = {key for key, entry in book.on_sale().items() if entry.deployment in ("global", "direct", "regional")}
+    return {key: entry for key, entry in book.api_prices.items() if key in sold | named}
 
 
 def serves_same_model(pattern: HostingPattern, api_model: str) -> bool:

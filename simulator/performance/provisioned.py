@@ -68,7 +68,7 @@ def provisioned_model(key: str) -> ProvisionedModel:
     Raises:
         ProvisionedModelNotFound: Its units are not known.
     """
-    name = key.rpartition("/")[2].removesuffix("-data-zone").removesuffix("-regional")
+    name = key.rpartition("/")[2].removesuffix("-data-zone").removesuffix("-eu").removesuffix("-regional")
     known = provisioned_models()
     if name not in known:
         close = get_close_matches(name, known, n=3, cutoff=0.5) or list(known)

@@ -37,12 +37,19 @@ def altered(tmp_path):
 
 
 def test_every_entry_is_listed(command):
-    code, out, _ = command("list", "--json", "--on", "2026-11-23")
+    code, out, _ = command("list", "--retired", "--json", "--on", str(BOOK.date))
     document = json.loads(out)
     assert code == 0
     assert [row["key"] for row in document["prices"]] == BOOK.keys()
     assert [row["key"] for row in document["prices"] if row["stale"]] == BOOK.stale(BOOK.date)
     assert document["price_book"] == {"id": BOOK.id, "date": str(BOOK.date), "sha256": BOOK.sha256}
+
+
+def test_what_has_retired_is_listed_only_when_asked_for(command):
+    _, out, _ = command("list", "--json", "--kind", "api")
+    assert [row["key"] for row in json.loads(out)["prices"]] == list(BOOK.on_sale())
+    _, out, _ = command("list", "gpt-4-turbo", "--json")
+    assert json.loads(out)["prices"] == []
 
 
 def test_a_list_can_be_narrowed(command):

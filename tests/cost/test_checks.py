@@ -46,11 +46,19 @@ def test_contract_prices_need_no_entry_but_do_not_revive_a_model(book):
     assert gone == "azure/gpt-4-turbo was shut down on 2026-10-23"
 
 
+def test_a_price_from_memory_is_doubtful(book):
+    key = "azure/nd96amsr-a100-v4"
+    recalled = book.gpu_offer(key).model_copy(update={"basis": "memory"})
+    book = book.model_copy(update={"gpu_offers": {**book.gpu_offers, key: recalled}})
+    assert ("costs.compute.offer", "the price is recalled from memory, without a document") in price_warnings(
+        hybrid(), book, NOW
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "key", "message"),
     [
         ({"model": "azure/llama-3.3-70b-data-zone"}, "api.model", "dates from 2026-08-11"),
-        ({"offer": "azure/nc24ads-a100-v4"}, "costs.compute.offer", "from memory"),
         (
             {"offer": "runpod/a100-80gb-spot", "terms": {"spot": {"discount": 0.5}}},
             "costs.compute.offer",

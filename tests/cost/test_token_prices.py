@@ -14,7 +14,7 @@ from simulator.scenario.costs import Prices
 
 MODEL = "openai/gpt-5.4"
 KINDS = ("standard", "batch", "priority", "flex")
-#: litellm 1.106.2, rows gpt-5.4 and claude-sonnet-4-5, in USD per 1M tokens.
+#: litellm 1.110.2, rows gpt-5.4 and claude-sonnet-4-5, in USD per 1M tokens.
 OWN = {
     "prompt": "2.50 USD/1M tokens",
     "cached_prompt": "0.25 USD/1M tokens",
@@ -65,7 +65,8 @@ def test_each_kind_of_deployment_has_its_own_price_of_cached_tokens(kind, expect
 
 
 def test_without_a_price_of_its_own_the_cache_costs_the_prompt_price_of_its_kind():
-    assert usd(BOOK.api(MODEL).rates("flex")) == [1.25, 1.25, 1.25, 7.5]
+    entry = BOOK.api(MODEL).model_copy(update={"flex_cached_prompt": None})
+    assert usd(entry.rates("flex")) == [1.25, 1.25, 1.25, 7.5]
 
 
 def test_what_is_kept_for_an_hour_is_dearer_to_write():

@@ -75,9 +75,9 @@ def test_law_months_later_is_the_same_day_or_the_last_of_its_month(day, months):
     assert found.day == day.day or ((found + datetime.timedelta(days=1)).day == 1 and found.day < day.day)
 
 
-@pytest.mark.parametrize(("ends", "named"), [("2029-11-22", True), ("2029-11-23", False)])
+@pytest.mark.parametrize(("ends", "named"), [("2029-11-28", True), ("2029-11-29", False)])
 def test_three_years_ahead_it_is_named(ends, named):
-    """Three years of 2026-11-23, the day the book was closed: the horizon lies before it."""
+    """Three years of 2026-11-29, the day the book was closed: the horizon lies before it."""
     override = {"retires_on": ends, "retirement_source": "a letter", "source": "a letter"}
     scenario = small({"prices.overrides": {"bedrock/llama-3.3-70b": override}})
     assert bool(retirements(scenario, ["api"], scenario_book(scenario.prices))) is named
