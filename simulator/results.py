@@ -24,7 +24,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.losses import losses, yearly_availability
-from simulator.experiment.pattern_result import PatternResult, document, pattern_result
+from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
@@ -91,6 +91,7 @@ class Results:
             "horizon_days": self.scenario.horizon.duration_s / 86_400.0,
             "month_hours": float(self.month_hours),
             "currency": "USD",
+            **_shown_in(self),
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
             | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
             "patterns": [_pattern_document(result) for result in self.patterns],
@@ -98,7 +99,7 @@ class Results:
             "decision": self.decision.document(),
             "inputs": {
                 "scenario": self.scenario.resolved,
-                "prices": book_excerpt(self.scenario.prices, set(_price_keys(self.scenario))),
+                "prices": book_excerpt(self.scenario.prices, set(_price_keys(self.scenario)), self.book.on),
             },
         }
         return dict(document(plain))
@@ -184,6 +185,24 @@ def _traces(scenario: Scenario) -> dict[str, Any]:
     return {"traces": checksums} if checksums else {}
 
 
+def _shown_in(results: Results) -> dict[str, Any]:
+    """The currency people are shown, its rate, and what each pattern costs in it; nothing for the dollar."""
+    prices = results.scenario.prices
+    if prices.currency == "USD":
+        return {}
+    rate = prices.rates[prices.currency]
+
+    def converted(cost: Interval) -> dict[str, Any]:
+        return {
+            "mean": cost.mean / rate.usd,
+            "ci95": cost.ci95 and [end / rate.usd for end in cost.ci95],
+        }
+
+    costs = {one.name: converted(one.monthly_cost_usd) for one in results.patterns if one.monthly_cost_usd}
+    about = {"currency": prices.currency, "usd": rate.usd, "on": str(rate.on), "source": rate.source}
+    return {"shown_in": about | {"monthly_cost": costs}}
+
+
 def _pattern_document(result: PatternResult) -> dict[str, Any]:
     plain = asdict(result)
     for name in ("losses", "yearly_availability"):
@@ -235,7 +254,7 @@ def run(
     runs = replicate(
         widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
     )
-    book = scenario_book(scenario.prices)
+    book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     month = Decimal(str(month_hours(scenario)))
     capacity = {
         name: _requests_per_s(pattern, runs[name])

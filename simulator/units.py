@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -30,7 +31,7 @@ _MAX_DURATION_S: Final = 20 * 366 * DAY_S
 _MAX_USD: Final = Decimal("1e10")
 _NUMBER: Final = r"([0-9]+(?:_[0-9]{3})*(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 _DURATION: Final = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|h|d|w)\s*")
-_MONEY: Final = re.compile(rf"\s*{_NUMBER}\s*USD(?:\s*/\s*(.+?))?\s*")
+_MONEY: Final = re.compile(rf"\s*{_NUMBER}\s*([A-Z]{{3}})(?:\s*/\s*(.+?))?\s*")
 _PERCENT: Final = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 
 
@@ -83,13 +84,18 @@ def parse_share(value: object) -> float:
     return share
 
 
-def _parse_money(value: object, per: dict[str, Decimal] | None, example: str) -> Decimal:
+#: US dollars of one unit of each other currency, by ISO code.
+Rates = Mapping[str, Decimal]
+_DOLLARS_ALONE: Final[Rates] = {}
+
+
+def _parse_money(value: object, per: dict[str, Decimal] | None, example: str, rates: Rates) -> Decimal:
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
         raise ValueError(f"an amount of money needs its unit, such as '{example}'")
     match = _MONEY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"expected an amount such as '{example}'")
-    unit = " ".join((match[2] or "").split())
+    unit = " ".join((match[3] or "").split())
     if per is None:
         if unit:
             raise ValueError(f"expected a plain amount such as '{example}', not one per {unit}")
@@ -100,7 +106,7 @@ def _parse_money(value: object, per: dict[str, Decimal] | None, example: str) ->
         allowed = ", ".join(f"'USD/{name}'" for name in per)
         raise ValueError(f"expected an amount such as '{example}' (units {allowed})")
     try:
-        amount = Decimal(_plain(match[1])) * factor
+        amount = Decimal(_plain(match[1])) * factor * _usd_of(match[2], rates)
     except InvalidOperation as error:  # pragma: no cover - the pattern admits only digits
         raise ValueError(f"expected an amount such as '{example}'") from error
     if amount > _MAX_USD:
@@ -108,42 +114,77 @@ def _parse_money(value: object, per: dict[str, Decimal] | None, example: str) ->
     return amount
 
 
-def parse_usd(value: object) -> Decimal:
-    """USD of `"20,000 USD"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, None, "20000 USD")
+def parse_change(value: object) -> float:
+    """A change of a year, written `"3 %"`, `"-10 %"` or 0.03.
+
+    Raises:
+        ValueError: Not between -90 % and 100 %, or not a number.
+    """
+    change = math.nan
+    if isinstance(value, str):
+        negative = value.strip().startswith("-")
+        match = _PERCENT.fullmatch(value.strip().removeprefix("-"))
+        if match is not None:
+            change = float(_plain(match[1])) / 100.0 * (-1.0 if negative else 1.0)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        change = float(value)
+    if not -0.9 <= change <= 1.0:
+        raise ValueError("expected a change a year such as '3 %', '-10 %' or 0.03, between -90 % and 100 %")
+    return change
 
 
-def parse_usd_per_hour(value: object) -> Decimal:
+def _usd_of(currency: str, rates: Rates) -> Decimal:
+    """US dollars of one unit of a currency."""
+    if currency == "USD":
+        return Decimal(1)
+    if currency not in rates:
+        known = f"; there is one for {', '.join(rates)}" if rates else ""
+        raise ValueError(
+            f"there is no rate for {currency}{known}: give the amount in USD, or state the rate once, as "
+            f"prices: {{rates: {{{currency}: {{usd: 1.08, on: 2026-11-01, source: …}}}}}}"
+        )
+    return rates[currency]
+
+
+def parse_usd(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
+    """USD of `"20,000 USD"`, or of an amount in a currency whose rate is known.
+
+    Raises ValueError like `parse_duration_s`.
+    """
+    return _parse_money(value, None, "20000 USD", rates)
+
+
+def parse_usd_per_hour(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per hour of `"2.38 USD/h"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"h": Decimal(1)}, "2.38 USD/h")
+    return _parse_money(value, {"h": Decimal(1)}, "2.38 USD/h", rates)
 
 
-def parse_usd_per_month(value: object) -> Decimal:
+def parse_usd_per_month(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per month of `"50 USD/month"` or `"600 USD/year"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"month": Decimal(1), "year": 1 / Decimal(12)}, "50 USD/month")
+    return _parse_money(value, {"month": Decimal(1), "year": 1 / Decimal(12)}, "50 USD/month", rates)
 
 
-def parse_usd_per_year(value: object) -> Decimal:
+def parse_usd_per_year(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per year of `"135000 USD/year"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"year": Decimal(1), "month": Decimal(12)}, "135000 USD/year")
+    return _parse_money(value, {"year": Decimal(1), "month": Decimal(12)}, "135000 USD/year", rates)
 
 
-def parse_usd_per_kwh(value: object) -> Decimal:
+def parse_usd_per_kwh(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per kilowatt-hour of `"0.12 USD/kWh"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"kWh": Decimal(1)}, "0.12 USD/kWh")
+    return _parse_money(value, {"kWh": Decimal(1)}, "0.12 USD/kWh", rates)
 
 
-def parse_usd_per_kw_month(value: object) -> Decimal:
+def parse_usd_per_kw_month(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per kilowatt and month of `"217.30 USD/kW-month"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"kW-month": Decimal(1)}, "217.30 USD/kW-month")
+    return _parse_money(value, {"kW-month": Decimal(1)}, "217.30 USD/kW-month", rates)
 
 
-def parse_usd_per_gb(value: object) -> Decimal:
+def parse_usd_per_gb(value: object, rates: Rates = _DOLLARS_ALONE) -> Decimal:
     """USD per gigabyte of `"0.087 USD/GB"`. Raises ValueError like `parse_duration_s`."""
-    return _parse_money(value, {"GB": Decimal(1)}, "0.087 USD/GB")
+    return _parse_money(value, {"GB": Decimal(1)}, "0.087 USD/GB", rates)
 
 
-def check_money(value: str) -> str:
+def check_money(value: str, rates: Rates = _DOLLARS_ALONE) -> str:
     """An amount of money of any kind but tokens, as it was written. Raises ValueError like `parse_duration_s`."""
     unit = value.partition("/")[2].strip()
     parsers = {
@@ -153,7 +194,7 @@ def check_money(value: str) -> str:
     if unit not in parsers:
         allowed = ", ".join(f"'USD/{name}'" for name in parsers if name)
         raise ValueError(f"expected an amount such as '20000 USD' (units 'USD', {allowed})")
-    parsers[unit](value)
+    parsers[unit](value, rates)
     return value
 
 
@@ -195,7 +236,19 @@ _PER_TOKENS: Final = {
 }  # fmt: skip
 
 
-def parse_token_price(value: object) -> TokenPrice:
+def in_usd(text: str, rates: Rates) -> str:
+    """An amount as it is written, in US dollars: `"90000 EUR/year"` becomes `"97200 USD/year"`.
+
+    What is no amount, or in a currency without a rate, stays as it is.
+    """
+    match = _MONEY.fullmatch(text)
+    if match is None or match[2] not in rates:
+        return text
+    amount = Decimal(_plain(match[1])) * rates[match[2]]
+    return f"{amount.normalize():f} USD" + (f"/{match[3]}" if match[3] else "")
+
+
+def parse_token_price(value: object, rates: Rates = _DOLLARS_ALONE) -> TokenPrice:
     """Price of `"10 USD/1M tokens"`, `"0.015 USD/1K tokens"` or `"0.00001 USD/token"`.
 
     Raises:
@@ -203,7 +256,7 @@ def parse_token_price(value: object) -> TokenPrice:
     """
     if isinstance(value, TokenPrice):
         return value
-    price = TokenPrice(_parse_money(value, _PER_TOKENS, "10 USD/1M tokens"))
+    price = TokenPrice(_parse_money(value, _PER_TOKENS, "10 USD/1M tokens", rates))
     if price.usd_per_million > 100_000:
         raise ValueError(f"{price} is more than 100,000 USD per 1M tokens: check the unit (per token, 1K or 1M)")
     return price

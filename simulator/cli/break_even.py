@@ -13,6 +13,7 @@ import typer
 from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
 
 if TYPE_CHECKING:
+    from simulator.report.currency import Shown
     from simulator.study.headroom import BreakEvens
 
 
@@ -33,6 +34,7 @@ def break_even(
 
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
+    from simulator.report.currency import Shown
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.headroom import break_evens
 
@@ -51,12 +53,11 @@ def break_even(
     if as_json:
         typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
     else:
-        _tell(found)
+        _tell(found, Shown.of(scenario.prices))
 
 
-def _tell(found: BreakEvens) -> None:
+def _tell(found: BreakEvens, shown: Shown) -> None:
     """What each cluster can serve, and where it meets each API."""
-    from rich.console import Console
     from rich.table import Table
 
     from simulator.decision.words import percent, usd
@@ -69,8 +70,8 @@ def _tell(found: BreakEvens) -> None:
     meet = Table("cluster", "API", "M tokens a month", "cluster, USD", "API, USD", "")
     for row in found.meetings:
         volume = "–" if row.tokens_per_month is None else f"{row.tokens_per_month / 1e6:,.0f}"
-        costs = ["–" if cost is None else usd(cost) for cost in (row.cluster_usd, row.api_usd)]
-        meet.add_row(row.cluster, row.api, volume, *costs, row.text)
-    console = Console(width=None if sys.stdout.isatty() else 150)
+        costs = ["–" if cost is None else usd(shown.amount(cost)) for cost in (row.cluster_usd, row.api_usd)]
+        meet.add_row(row.cluster, row.api, volume, *costs, shown.text(row.text))
+    console = shown.console(None if sys.stdout.isatty() else 150)
     console.print(room)
     console.print(meet)

@@ -64,8 +64,8 @@ def capacity(
         rows = [document(one.document()) for one in found]
         typer.echo(json.dumps({**head, "patterns": rows}, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-
     from simulator.report.capacity import render
+    from simulator.report.currency import Shown
 
-    Console(width=None if sys.stdout.isatty() else 120).print(render(found))
+    shown = Shown.of(scenario.prices)
+    shown.console(None if sys.stdout.isatty() else 120).print(render(shown.amounts(found)))

@@ -49,7 +49,7 @@ def explain(
         values = [value for value in values if f"{dotted(value.key)}.".startswith(f"{only}.")]
         if not values:
             raise ScenarioError([Fault("--only", 0, only, "the scenario says nothing below this key")])
-    sources = list(sources_of(scenario, scenario_book(scenario.prices)))
+    sources = list(sources_of(scenario, scenario_book(scenario.prices, scenario.horizon.start_local.date())))
     if only is not None:
         sources = [source for source in sources if f"{source.place}.".startswith(f"{only}.")]
     size, warnings, routing = size_of(scenario), warnings_about(scenario), explained(scenario)

@@ -16,6 +16,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
 
 if TYPE_CHECKING:
+    from simulator.report.currency import Shown
     from simulator.scenario.schema import Scenario
     from simulator.study.plan import Plan
 
@@ -80,6 +81,7 @@ def plan(
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
     from simulator.performance.memory import GPUS
+    from simulator.report.currency import Shown
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.candidates import Space
     from simulator.study.plan import plan as search
@@ -133,7 +135,7 @@ def plan(
         title = f"{scenario.name}: {', '.join(patterns)}, {found.simulations} configurations simulated"
         write_whole(plot, plan_figure(found, title).to_html(include_plotlyjs=True, div_id="plan"))
         typer.echo(f"wrote {plot}", err=True)
-    _tell_plan(found, as_json=as_json)
+    _tell_plan(found, Shown.of(scenario.prices), as_json=as_json)
     if found.best is None:
         raise typer.Exit(FAILED)
 
@@ -162,7 +164,7 @@ def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
     return scenario.model_copy(update={"workloads": {workload: scenario.workloads[workload]}})
 
 
-def _tell_plan(found: Plan, *, as_json: bool) -> None:
+def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
     """The choice, what else was simulated, and what was not."""
     frontier = {one.label for one in found.frontier()}
     if as_json:
@@ -183,7 +185,6 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
         document = head | {"not_simulated": found.refused, "warnings": found.warnings}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     grid = Table("configuration", "rented as")
@@ -194,13 +195,17 @@ def _tell_plan(found: Plan, *, as_json: bool) -> None:
         p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
         verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
         grid.add_row(
-            one.label, one.offer, f"{one.cost_usd:,.0f}", p99 + (" *" if one.label in frontier else ""), verdict
+            one.label,
+            one.offer,
+            f"{shown.amount(one.cost_usd):,.0f}",
+            p99 + (" *" if one.label in frontier else ""),
+            shown.text(verdict),
         )
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = shown.console(None if sys.stdout.isatty() else 160)
     console.print(grid)
     by_reason: dict[str, list[str]] = {}
     for label, reason in found.refused.items():
-        by_reason.setdefault(reason, []).append(label)
+        by_reason.setdefault(shown.text(reason), []).append(label)
     for reason, labels in by_reason.items():
         console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
     for warning in found.warnings:

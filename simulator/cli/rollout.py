@@ -36,6 +36,7 @@ def rollout(
 
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
+    from simulator.report.currency import Shown
     from simulator.report.rollout import render
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.rollout import rollout as simulate
@@ -61,4 +62,5 @@ def rollout(
     if as_json:
         typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
     else:
-        Console(width=None if sys.stdout.isatty() else 140).print(render(found))
+        shown = Shown.of(scenario.prices)
+        shown.console(None if sys.stdout.isatty() else 140).print(render(shown.amounts(found)))

@@ -85,12 +85,14 @@ def run(
 
 
 def _print(results: Results, scenario: Scenario) -> None:
-    from rich.console import Console
-
     from simulator.report.console import render
+    from simulator.report.currency import Shown
     from simulator.report.warnings import warnings_about
 
+    shown = Shown.of(scenario.prices)
     # A pipe has no width of its own; the tables need this much.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = shown.console(None if sys.stdout.isatty() else 120)
     names = [result.name for result in results.patterns]
-    console.print(render(results, warnings_about(scenario, names)))
+    console.print(render(shown.amounts(results), shown.amounts(warnings_about(scenario, names))))
+    if shown.rate:
+        console.print(shown.rate, style="dim", highlight=False)

@@ -33,14 +33,14 @@ class TokenRates:
 
 
 def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
-    """Contract prices where the scenario gives them, else the price book's for this kind of deployment.
+    """Contract prices where the scenario gives them and they hold, else the price book's for this kind of deployment.
 
     Long prompts cost the standard price of long prompts where their price in this kind of deployment is not known.
 
     Raises:
         PriceNotFound: The book does not know the model, or no price for its kind of deployment.
     """
-    if api.prices is not None:
+    if api.prices is not None and api.prices.holds(book.on):
         own = api.prices
         usual = Rates(own.prompt, own.cached_prompt or own.prompt, own.cache_write or own.prompt, own.output)
         return TokenRates(usual, None, None, own.source)

@@ -15,7 +15,7 @@ from typing import Final
 from simulator.cost import tco
 from simulator.cost.api_lines import api_lines
 from simulator.cost.cluster_lines import CAPITAL, cluster_lines
-from simulator.cost.lines import BillLine, compliance_line, one_off_lines, running_lines, total
+from simulator.cost.lines import BillLine, compliance_line, one_off_lines, running_lines, total, vat_lines
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import MeteredApi
@@ -90,7 +90,8 @@ def _of_cluster(
 ) -> list[BillLine]:
     lines = list(cluster_lines(one.cluster, one.costs, use, book, month_hours))
     lines += running_lines(one.costs, use.tokens * _month_scale(hours, month_hours))
-    return [*lines, *compliance_line(one.costs, lines)]
+    lines += list(compliance_line(one.costs, lines))
+    return [*lines, *vat_lines(book.vat, lines)]
 
 
 def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_hours: Decimal) -> list[BillLine]:
@@ -98,6 +99,7 @@ def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_h
     tokens = use.prompt_tokens + use.output_tokens
     beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours)))
     beside += compliance_line(api.costs, [*lines, *beside])
+    beside += vat_lines(book.vat, [*lines, *beside])
     return [*lines, *(_of_the_api(line) for line in beside)]
 
 
@@ -112,20 +114,26 @@ def _named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[Bil
         yield line if alone else replace(line, key=f"{name}.{line.key}", label=f"{name}: {line.label}")
 
 
-def upfront_usd(pattern: HostingPattern) -> Decimal:
-    """Price of bought hardware, due before the first month; zero for rent and API."""
+def upfront_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
+    """Price of bought hardware and the tax on it, due before the first month; zero for rent and API."""
     computes = (one.costs.compute for one in pattern.hosted.values())
-    return sum((compute.price_usd for compute in computes if isinstance(compute, Purchase)), Decimal(0))
+    price = sum((compute.price_usd for compute in computes if isinstance(compute, Purchase)), Decimal(0))
+    return tco.to_decimal(tco.exact(price) * (1 + tco.exact(vat)))
 
 
-def one_off_bill(pattern: HostingPattern) -> Bill:
-    """What is paid once beside hardware: connections, training, waiting for an agreement."""
+def one_off_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:
+    """What is paid once beside hardware, and the tax on it: connections, training, waiting for an agreement."""
     lines: list[BillLine] = []
     for name, one in pattern.hosted.items():
-        lines += _named(name, one_off_lines(one.costs), alone=len(pattern.hosted) == 1)
+        lines += _named(name, _taxed(one_off_lines(one.costs), vat), alone=len(pattern.hosted) == 1)
     for name, api in pattern.metered.items():
-        lines += _named(name, map(_of_the_api, one_off_lines(api.costs)), alone=len(pattern.metered) == 1)
+        lines += _named(name, map(_of_the_api, _taxed(one_off_lines(api.costs), vat)), alone=len(pattern.metered) == 1)
     return Bill(tuple(lines))
+
+
+def _taxed(lines: Iterable[BillLine], vat: float) -> list[BillLine]:
+    found = list(lines)
+    return [*found, *vat_lines(vat, found)]
 
 
 def usd_per_million_tokens(bill: Bill, usage: Usage, month_hours: Decimal) -> Decimal | None:

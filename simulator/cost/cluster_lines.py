@@ -15,7 +15,7 @@ from simulator.scenario.costs import ClusterCosts, ModelUpdates, Power, Purchase
 from simulator.scenario.patterns import Cluster
 
 #: Lines that pay for a purchase over time: not to be counted beside its price.
-CAPITAL: Final = frozenset({"purchase", "financing"})
+CAPITAL: Final = frozenset({"purchase", "purchase_vat", "financing"})
 
 
 def cluster_lines(

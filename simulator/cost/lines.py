@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from simulator.cost import tco
 from simulator.scenario.costs import RunningCosts, Staff
 from simulator.units import DAY_S
+
+#: What is no purchase, or is taxed by a line of its own.
+UNTAXED: Final = frozenset({"staff", "on_call", "model_updates", "financing", "delay", "purchase", "purchase_vat"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,23 @@ def compliance_line(costs: RunningCosts, others: Sequence[BillLine]) -> Iterator
         base = total(others)
         usd = tco.to_decimal(tco.exact(base) * tco.exact(costs.compliance))
         yield BillLine("compliance", "Compliance", usd, f"{costs.compliance:.3g} of {base:,.2f} USD/month; scenario")
+
+
+def vat_lines(share: float, others: Sequence[BillLine]) -> Iterator[BillLine]:
+    """Value added tax on a backend's other lines; on hardware apart, which is paid before the first month.
+
+    No tax is charged on what people earn, on interest and on waiting.
+    """
+    if not share:
+        return
+    for key, label, taxed in (
+        ("purchase_vat", "VAT on hardware", [line for line in others if line.key == "purchase"]),
+        ("vat", "VAT", [line for line in others if line.key not in UNTAXED]),
+    ):
+        base = total(taxed)
+        if base:
+            usd = tco.to_decimal(tco.exact(base) * tco.exact(share))
+            yield BillLine(key, label, usd, f"{share:.3g} of {base:,.2f} USD; scenario")
 
 
 def one_off_lines(costs: RunningCosts) -> Iterator[BillLine]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from datetime import date
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -17,30 +18,36 @@ from pydantic import ValidationError
 from simulator.cost.prices import PRICED_SECTIONS, PriceBook, load_price_book, read_shipped
 from simulator.errors import PriceNotFound
 from simulator.scenario.costs import Prices
+from simulator.units import Rates, in_usd
 
 _UNLESS_SAID: Final = {"basis": "quote", "source": "scenario"}
 
 
-def scenario_book(prices: Prices) -> PriceBook:
+def scenario_book(prices: Prices, on: date | None = None) -> PriceBook:
     """The book of a scenario. Its hash stays that of the shipped file.
+
+    Args:
+        prices: What the scenario says.
+        on: Day whose prices are asked for; what holds from a later day is left out. All holds when None.
 
     Raises:
         PriceNotFound: The book is not shipped, or an override is wrong; see `override_faults`.
     """
+    asked = {"on": on, "vat": prices.vat}
     if not prices.overrides:
-        return load_price_book(prices.book)
+        return load_price_book(prices.book).model_copy(update=asked)
     if faults := override_faults(prices):
         raise PriceNotFound("\n".join(f"{'.'.join(key)}: {message}" for key, message in faults))
-    content = {**_merged(prices), "sha256": hashlib.sha256(read_shipped(prices.book)).hexdigest()}
+    content = {**_merged(prices, on), "sha256": hashlib.sha256(read_shipped(prices.book)).hexdigest(), **asked}
     return PriceBook.model_validate(content)
 
 
-def book_excerpt(prices: Prices, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+def book_excerpt(prices: Prices, keys: Collection[str], on: date | None = None) -> dict[str, dict[str, Any]]:
     """The entries of these keys that bills are made of, by section; what the book does not have is left out.
 
     What a run was priced with is thereby known even when the book has changed since. Raises PriceNotFound.
     """
-    content = _merged(prices)
+    content = _merged(prices, on)
     return {
         section: {key: entry for key, entry in content[section].items() if key in keys} for section in PRICED_SECTIONS
     }
@@ -52,6 +59,8 @@ def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:
     faults: list[tuple[tuple[str, ...], str]] = []
     for key, changes in prices.overrides.items():
         section = _section(content, key)
+        if "holds_from" in changes and not _is_day(changes["holds_from"]):
+            faults.append(((key, "holds_from"), f"{changes['holds_from']!r}: expected a day such as 2027-01-01"))
         if section is None:
             faults.append(((key,), _unknown(prices.book, key, content)))
             continue
@@ -75,15 +84,40 @@ def _unknown(book: str, key: str, content: Mapping[str, Any]) -> str:
     return f"price book {book} charges for no '{key}'" + (f"; did you mean {', '.join(close)}?" if close else "")
 
 
-def _merged(prices: Prices) -> dict[str, Any]:
-    """The shipped file, with the overrides of entries it has."""
+def _merged(prices: Prices, on: date | None = None) -> dict[str, Any]:
+    """The shipped file, with the overrides of entries it has that hold on a day."""
     content: dict[str, Any] = json.loads(read_shipped(prices.book))
     for key, changes in prices.overrides.items():
         section = _section(content, key)
-        if section is not None:
+        if section is not None and _holds(changes, on):
             kept = {name: value for name, value in content[section][key].items() if name != "litellm_row"}
-            content[section][key] = {**kept, **_UNLESS_SAID, **changes}
+            content[section][key] = {**kept, **_UNLESS_SAID, **_in_usd(_without_day(changes), prices.usd_of)}
     return content
+
+
+def _is_day(said: object) -> bool:
+    try:
+        date.fromisoformat(str(said))
+    except ValueError:
+        return False
+    return True
+
+
+def _holds(changes: Mapping[str, Any], on: date | None) -> bool:
+    """Whether an override holds on a day; any day when None. Raises ValueError for what is no day."""
+    day = changes.get("holds_from")
+    return day is None or on is None or on >= date.fromisoformat(str(day))
+
+
+def _without_day(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if name != "holds_from"}
+
+
+def _in_usd(changes: Any, rates: Rates) -> Any:  # noqa: ANN401 - fields of an entry, prices of long prompts within
+    """The same with every amount in US dollars, as the book has them."""
+    if isinstance(changes, dict):
+        return {name: _in_usd(value, rates) for name, value in changes.items()}
+    return in_usd(changes, rates) if isinstance(changes, str) else changes
 
 
 def _section(content: Mapping[str, Any], key: str) -> str | None:

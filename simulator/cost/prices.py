@@ -238,6 +238,10 @@ class PriceBook(Config):
     """Hash of the file, so that two results can be known to share their prices."""
     generated_from: Table | None = None
     """Where entries with a `litellm_row` have their prices from."""
+    on: Day | None = None
+    """Day whose prices a scenario asks for; what holds from a later day is left out."""
+    vat: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Value added tax a scenario adds."""
     api_prices: dict[str, ApiPrice]
     """Metered APIs, by key."""
     gpu_offers: dict[str, GpuOffer]

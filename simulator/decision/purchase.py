@@ -92,14 +92,15 @@ def net_present_value(
     return to_decimal(later - exact(upfront_usd))
 
 
-def once_usd(pattern: HostingPattern) -> Decimal:
-    """All that a pattern takes before its first month: hardware, connections, training, waiting."""
-    return upfront_usd(pattern) + one_off_bill(pattern).total_usd
+def once_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
+    """All that a pattern takes before its first month: hardware, connections, training, waiting, and the tax on it."""
+    return upfront_usd(pattern, vat) + one_off_bill(pattern, vat).total_usd
 
 
 def _cash_flow(scenario: Scenario, bought: PatternResult, reference: PatternResult) -> CashFlow:
     pattern = scenario.hosting_patterns[bought.name]
-    upfront, instead = once_usd(pattern), once_usd(scenario.hosting_patterns[reference.name])
+    vat = scenario.prices.vat
+    upfront, instead = once_usd(pattern, vat), once_usd(scenario.hosting_patterns[reference.name], vat)
     computes = [one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
     months = max(compute.amortisation for compute in computes)
     residual = sum((compute.residual for compute in computes), Decimal(0))

@@ -294,7 +294,7 @@ def _price_faults(scenario: Scenario) -> list[Fault]:
         return [_fault(scenario, message, "prices", "book")]
     if wrong := override_faults(scenario.prices):
         return [_fault(scenario, message, "prices", "overrides", *key) for key, message in wrong]
-    book = scenario_book(scenario.prices)
+    book = scenario_book(scenario.prices, None if scenario.horizon is None else scenario.horizon.start_local.date())
     return [
         _fault(scenario, message, "hosting_patterns", name, *key.split("."))
         for name, pattern in scenario.hosting_patterns.items()

@@ -212,7 +212,7 @@ def pattern_result(
         infeasible_reasons=[],
         monthly_cost_usd=_interval([float(bill.total_usd) for bill in bills]),
         cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
-        one_off_usd={line.key: float(line.usd) for line in one_off_bill(pattern).rounded().lines},
+        one_off_usd={line.key: float(line.usd) for line in one_off_bill(pattern, book.vat).rounded().lines},
         usd_per_million_tokens=None if per_million is None else float(per_million),
         unit_costs=unit_costs(pattern, usage, book, month_hours, patients=patients, capacity_share=capacity_fraction),
         utilisation=_utilisation(runs, capacity_fraction),

@@ -157,9 +157,17 @@ class ResultFile:
         if self.result.inputs is None:
             return None
         try:
-            return PriceBook.model_validate({**self.result.price_book.model_dump(), **self.result.inputs.prices})
+            asked = self._asked()
+            return PriceBook.model_validate(
+                {**self.result.price_book.model_dump(), **self.result.inputs.prices, **asked}
+            )
         except ValidationError:
             return None
+
+    def _asked(self) -> dict[str, Any]:
+        """What the scenario asks of the book."""
+        found = self.scenario
+        return {} if found is None else {"on": found.horizon.start_local.date(), "vat": found.prices.vat}
 
     def usage(self, pattern: str) -> Usage | None:
         """What the pattern's bill charges for; None where the result does not carry it."""

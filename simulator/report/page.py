@@ -12,7 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from simulator.decision.words import sentence
 from simulator.errors import RunStoreError
@@ -21,6 +21,7 @@ from simulator.experiment.tables import Tables
 from simulator.files import write_whole
 from simulator.plots import Plots
 from simulator.report import page_figures, page_tables
+from simulator.report.currency import Shown
 from simulator.report.show import Show
 from simulator.report.warnings import warnings_about
 from simulator.scenario.loading import load_scenario
@@ -46,6 +47,10 @@ _SECTIONS: Final = {
 }
 
 
+#: Stands for the scenario while the page is made.
+_SCENARIO = "the scenario as it was written goes here"
+
+
 def write_page(run: Path, target: Path | None = None, rollout: Path | None = None) -> Path:
     """Write the report of a run directory.
 
@@ -65,9 +70,15 @@ def write_page(run: Path, target: Path | None = None, rollout: Path | None = Non
     if "inputs" not in document:
         raise RunStoreError(f"{run} was kept by an earlier version, without its inputs; simulate it again")
     scenario = load_scenario(run / "scenario.yaml")
+    shown = Shown.of(scenario.prices)
+    document = shown.amounts(document)
     plots = Plots(scenario, document, Tables(run=run, shared=manifest["same_simulation"]))
     doubts = warnings_about(scenario, [row["name"] for row in document["patterns"]])
-    page = render_page(document, plots, manifest, doubts, None if rollout is None else _rollout(rollout))
+    doubts += [shown.rate] if shown.rate else []
+    grown = None if rollout is None else shown.amounts(_rollout(rollout))
+    page = shown.labelled(render_page(document, plots, manifest, shown.amounts(doubts), grown))
+    # As it was written: its amounts are not converted.
+    page = page.replace(_SCENARIO, str(escape(_yaml(scenario.resolved))))
     written = target or run / "report.html"
     write_whole(written, page)
     return written
@@ -123,7 +134,7 @@ def render_page(
         "prices": page_tables.prices(document),
         "profiles": page_tables.profiles(manifest),
         "demand": page_tables.demand(document, scenario, show),
-        "scenario_yaml": _yaml(document["inputs"]["scenario"]),
+        "scenario_yaml": _SCENARIO,
         "manifest": page_tables.provenance(document, manifest),
         "figures": figures,
         "groups": groups,

@@ -25,7 +25,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
         scenario: The scenario.
         names: Hosting patterns it is about; all when absent.
     """
-    book = scenario_book(scenario.prices)
+    book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     today = datetime.now(tz=UTC).date()
     patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}
     found = [str(one) for one in retirements(scenario, patterns, book)]

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from simulator.units import (
+    Rates,
     TokenPrice,
     check_money,
+    parse_change,
     parse_duration_s,
     parse_share,
     parse_token_price,
@@ -53,24 +64,43 @@ def _quantity(example: str) -> object:
     return Field(json_schema_extra={"type": "string", "examples": [example]})
 
 
+def _money(parse: Callable[[object, Rates], Any]) -> BeforeValidator:
+    """Amounts in any currency that the validation's context has the rate of."""
+
+    def read(value: object, info: ValidationInfo) -> Any:  # noqa: ANN401 - an amount, or a price of tokens
+        return parse(value, info.context or {})
+
+    read.parse = parse  # type: ignore[attr-defined]
+    return BeforeValidator(read)
+
+
+def _checked(value: str, info: ValidationInfo) -> str:
+    return check_money(value, info.context or {})
+
+
 Seconds = Annotated[float, BeforeValidator(parse_duration_s), _quantity("30min")]
 Share = Annotated[
     float,
     BeforeValidator(parse_share),
     Field(json_schema_extra={"type": ["number", "string"], "minimum": 0, "maximum": 1, "examples": ["25 %", 0.25]}),
 ]
-Usd = Annotated[Decimal, BeforeValidator(parse_usd), _quantity("20000 USD")]
-UsdPerHour = Annotated[Decimal, BeforeValidator(parse_usd_per_hour), _quantity("2.38 USD/h")]
-UsdPerMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_month), _quantity("50 USD/month")]
-UsdPerYear = Annotated[Decimal, BeforeValidator(parse_usd_per_year), _quantity("135000 USD/year")]
-UsdPerKwh = Annotated[Decimal, BeforeValidator(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
-UsdPerKwMonth = Annotated[Decimal, BeforeValidator(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
-Money = Annotated[str, AfterValidator(check_money)]
-UsdPerGb = Annotated[Decimal, BeforeValidator(parse_usd_per_gb), _quantity("0.087 USD/GB")]
+YearlyChange = Annotated[
+    float,
+    BeforeValidator(parse_change),
+    Field(json_schema_extra={"type": ["number", "string"], "minimum": -0.9, "maximum": 1, "examples": ["3 %", -0.1]}),
+]
+Usd = Annotated[Decimal, _money(parse_usd), _quantity("20000 USD")]
+UsdPerHour = Annotated[Decimal, _money(parse_usd_per_hour), _quantity("2.38 USD/h")]
+UsdPerMonth = Annotated[Decimal, _money(parse_usd_per_month), _quantity("50 USD/month")]
+UsdPerYear = Annotated[Decimal, _money(parse_usd_per_year), _quantity("135000 USD/year")]
+UsdPerKwh = Annotated[Decimal, _money(parse_usd_per_kwh), _quantity("0.12 USD/kWh")]
+UsdPerKwMonth = Annotated[Decimal, _money(parse_usd_per_kw_month), _quantity("217.30 USD/kW-month")]
+Money = Annotated[str, AfterValidator(_checked)]
+UsdPerGb = Annotated[Decimal, _money(parse_usd_per_gb), _quantity("0.087 USD/GB")]
 # Its own schema: an editor must ask for the text, not for the parts of a price.
 TokenRate = Annotated[
     TokenPrice,
-    BeforeValidator(parse_token_price),
+    _money(parse_token_price),
     WithJsonSchema({"type": "string", "examples": ["10 USD/1M tokens"]}),
 ]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import math
+import re
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from simulator.scenario.base import (
     Config,
@@ -39,8 +42,14 @@ class TokenPrices(Config):
     """Whole price of prompt tokens that are written to that cache; the prompt price when absent."""
     output: TokenRate
     """Price of output tokens."""
+    holds_from: Annotated[datetime.date, Field(strict=False)] | None = None
+    """First day on which they hold; until then the price book's do. Always when absent."""
     source: str = "scenario"
     """Where the prices come from."""
+
+    def holds(self, on: datetime.date | None) -> bool:
+        """Whether they hold on a day; any day when None."""
+        return self.holds_from is None or on is None or on >= self.holds_from
 
 
 class Commitment(Config):
@@ -230,6 +239,26 @@ class ApiCosts(RunningCosts):
     """Tokens charged for each token of the workloads, where prompts are still being worked on: 1 when none are."""
 
 
+def _iso_code(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        raise ValueError("expected an ISO code of three capitals, such as EUR")
+    return code
+
+
+Currency = Annotated[str, AfterValidator(_iso_code)]
+
+
+class ExchangeRate(Config):
+    """What one unit of a currency is worth."""
+
+    usd: Annotated[float, Field(gt=0, le=1e6)]
+    """US dollars of one unit."""
+    on: Annotated[datetime.date, Field(strict=False)]
+    """Day of the rate."""
+    source: Annotated[str, Field(min_length=3)]
+    """Whose rate it is."""
+
+
 class Prices(Config):
     """Which price book, when a month is what, and who it is shared by."""
 
@@ -242,5 +271,43 @@ class Prices(Config):
     """Yearly rate at which later savings of a purchase count less (assumed)."""
     patients: PositiveInt | None = None
     """Patients of the organisation, to show what each costs."""
+    currency: Currency = "USD"
+    """ISO code of the currency that people are shown; its rate is among `rates`. Files for machines keep to the US
+    dollar, as their keys say."""
+    rates: dict[Currency, ExchangeRate] = Field(default_factory=dict)
+    """Rates of the currencies that amounts of this scenario are in, one each, by ISO code."""
+    vat: Share = 0.0
+    """Value added tax on whatever is bought, where it is not reclaimed: on every line but people's and interest."""
     overrides: dict[str, dict[str, str | int | dict[str, str | int]]] = Field(default_factory=dict)
-    """Entries of the price book that are other for you: by key, the fields that change and your source."""
+    """Entries of the price book that are other for you: by key, the fields that change, your source, and `holds_from` a
+    day where they hold later only."""
+
+    @model_validator(mode="after")
+    def _rates_are_known(self) -> Self:
+        if "USD" in self.rates:
+            raise FieldError(("rates", "USD"), "rates are in US dollars, so the dollar needs none")
+        if self.currency != "USD" and self.currency not in self.rates:
+            raise FieldError(
+                ("currency",), f"needs its rate: rates: {{{self.currency}: {{usd: 1.08, on: 2026-11-01, source: …}}}}"
+            )
+        return self
+
+    @property
+    def usd_of(self) -> dict[str, Decimal]:
+        """US dollars of one unit of each currency that has a rate."""
+        return {code: Decimal(str(rate.usd)) for code, rate in self.rates.items()}
+
+
+def rates_of(data: object) -> dict[str, Decimal]:
+    """US dollars of one unit of each currency that a scenario's merged data has a sound rate of.
+
+    A rate that is not sound counts as one: it is complained of by itself.
+    """
+    prices = data.get("prices") if isinstance(data, dict) else None
+    rates = prices.get("rates") if isinstance(prices, dict) else None
+    found = {}
+    for code, rate in rates.items() if isinstance(rates, dict) else ():
+        usd = rate.get("usd") if isinstance(rate, dict) else None
+        sound = isinstance(usd, (int, float)) and not isinstance(usd, bool) and 0 < usd < math.inf
+        found[str(code)] = Decimal(str(usd)) if sound else Decimal(1)
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.scenario.compliance import Compliance
-from simulator.scenario.costs import Prices
+from simulator.scenario.costs import Prices, rates_of
 from simulator.scenario.horizon import Horizon
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
 from simulator.scenario.patterns import HostingPattern
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from simulator.scenario.yaml_source import Document
+    from simulator.units import Rates
 
 
 def load_scenario(
@@ -107,23 +108,24 @@ def sound_parts(document: Document) -> Scenario:
     are sound.
     """
     data = document.data
+    rates = rates_of(data)
     parts = {
         "horizon": _sound({"": data.get("horizon")}, Horizon).get(""),
         "workloads": _sound(data.get("workloads"), AnyWorkload),
-        "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern),
+        "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern, rates),
         "prices": _sound({"": data.get("prices")}, Prices).get("", Prices()),
         "compliance": _sound({"": data.get("compliance")}, Compliance).get(""),
-        "constraints": _sound({"": data.get("constraints")}, Constraints).get("", Constraints()),
+        "constraints": _sound({"": data.get("constraints")}, Constraints, rates).get("", Constraints()),
     }
     sound = Scenario.model_construct(**parts)
     sound._document = document
     return sound
 
 
-def _sound(entries: object, kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type annotation is anything
+def _sound(entries: object, kind: Any, rates: Rates | None = None) -> dict[str, Any]:  # noqa: ANN401 - a type annotation is anything
     adapter = TypeAdapter(kind)
     sound = {}
     for name, entry in entries.items() if isinstance(entries, dict) else ():
         with suppress(ValidationError):
-            sound[name] = adapter.validate_python(entry)
+            sound[name] = adapter.validate_python(entry, context=rates)
     return sound

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, Share, Usd
+from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, Share, Usd, YearlyChange
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
 
@@ -125,6 +125,17 @@ class Phase(Config):
         return [name for name in names if getattr(self, name) is not None]
 
 
+class Escalation(Config):
+    """How much dearer each kind of thing gets from one year to the next; what is not named keeps its price."""
+
+    salaries: YearlyChange = 0.0
+    """Salaries, allowances and engineers' weeks."""
+    energy: YearlyChange = 0.0
+    """Electricity."""
+    api: YearlyChange = 0.0
+    """Tokens and provisioned units of metered APIs."""
+
+
 class Rollout(Config):
     """How a site grows into the scenario's volume, month by month."""
 
@@ -140,6 +151,8 @@ class Rollout(Config):
     """Users at the scenario's volume."""
     phases: Annotated[list[Phase], Field(min_length=1, max_length=20)]
     """Hosting patterns in their order."""
+    escalation: Escalation = Escalation()
+    """What gets dearer or cheaper over the years: every month has the prices of its own, the first those of today."""
     review_every: Annotated[int, Field(ge=1, le=12)] = 3
     """Months between two reviews of the choice."""
 

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from simulator.errors import ScenarioError
 from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMonth
 from simulator.scenario.compliance import Compliance
-from simulator.scenario.costs import Prices
+from simulator.scenario.costs import Prices, rates_of
 from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.horizon import Horizon
 from simulator.scenario.merging import apply_settings
@@ -94,7 +94,7 @@ class Scenario(Config):
             ScenarioError: Everything that is wrong.
         """
         try:
-            scenario = cls.model_validate(document.data)
+            scenario = cls.model_validate(document.data, context=rates_of(document.data))
         except ValidationError as error:
             # A key that could not be read is not also missing.
             known = {(fault.file, fault.key) for fault in document.faults}

@@ -146,7 +146,8 @@ def _walk(value: Any, raw: Any, key: Key) -> Iterator[tuple[Key, Any, str]]:  # 
             if isinstance(child, (BaseModel, dict)) or _holds_models(child):
                 yield from _walk(child, below, (*key, name))
             elif child is not None or below is not _ABSENT:
-                unit = next((_UNITS.get(one.func) for one in field.metadata if isinstance(one, BeforeValidator)), None)
+                readers = (one.func for one in field.metadata if isinstance(one, BeforeValidator))
+                unit = next((_UNITS.get(getattr(reader, "parse", reader)) for reader in readers), None)
                 yield (*key, name), _with_unit(child, unit), (field.description or "").replace("\n", " ")
     elif isinstance(value, dict):
         for name, child in value.items():

@@ -140,7 +140,8 @@ def _barred(scenario: Scenario, name: str, one: Candidate, book: PriceBook) -> s
 
 def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[list[Series], dict[str, str]]:
     """Everything that may stand for these patterns, and what may not with the reason."""
-    book, month = scenario_book(scenario.prices), Decimal(str(month_hours(scenario)))
+    book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
+    month = Decimal(str(month_hours(scenario)))
     found: list[Series] = []
     refused: dict[str, str] = {}
     for name in names:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from simulator.cost.bill import monthly_bill
+from simulator.cost.escalation import escalated
 from simulator.cost.overrides import scenario_book
 from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
@@ -25,12 +28,14 @@ from simulator.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from decimal import Decimal
     from pathlib import Path
 
     import pandas as pd
     import plotly.graph_objects as go
 
     from simulator.cost.prices import PriceBook
+    from simulator.cost.usage import Usage
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.rollout import Rollout
     from simulator.scenario.schema import Scenario
@@ -198,6 +203,45 @@ def _question(scenario: Scenario, plan: Rollout, number: int, share: float) -> S
     return scaled(alone, max(share, _LEAST_SHARE))
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A simulated month.
+
+    Attributes:
+        tokens: Served in a month.
+        patterns: What became of each pattern, at the prices that hold on `priced_on`.
+        usage: What the bill of each pattern charges for.
+        month_hours: Hours of the month that is billed.
+        priced_on: First day of what was simulated.
+    """
+
+    tokens: int
+    patterns: dict[str, PatternMonth]
+    usage: dict[str, Usage]
+    month_hours: Decimal
+    priced_on: date
+
+
+def _at_its_prices(scenario: Scenario, name: str, answer: _Answer, number: int, month: str) -> PatternMonth:
+    """What a pattern did in a month, at the prices that hold on its first day, dearer or cheaper by then."""
+    found, plan = answer.patterns[name], scenario.rollout
+    if name not in answer.usage or plan is None:
+        return found
+    pattern, usage = scenario.hosting_patterns[name], answer.usage[name]
+    today, then = (
+        monthly_bill(pattern, usage, scenario_book(scenario.prices, day), answer.month_hours)
+        for day in (answer.priced_on, _days(month)[0])
+    )
+    then = escalated(then, plan.escalation, Fraction(number - 1, 12))
+    if then == today:
+        return found
+    return replace(
+        found,
+        monthly_cost_usd=found.monthly_cost_usd + float(then.rounded().total_usd - today.rounded().total_usd),
+        running_usd=found.running_usd + float(then.running_usd - today.running_usd),
+    )
+
+
 def _key(question: Scenario) -> str:
     return checkpoint.demand_key(question)
 
@@ -209,7 +253,7 @@ def _answers(
     jobs: int,
     store: Path | None,
     on_done: Callable[[], None],
-) -> list[tuple[int, dict[str, PatternMonth]]]:
+) -> list[_Answer]:
     """Tokens and patterns of each month; those that ask the same share an answer, what is kept takes no process."""
     from joblib import Parallel, delayed
 
@@ -235,9 +279,7 @@ def _is_kept(question: Scenario, names: Sequence[str], replications: int, store:
     )
 
 
-def _answer(
-    question: Scenario, names: Sequence[str], replications: int, store: Path | None
-) -> tuple[int, dict[str, PatternMonth]]:
+def _answer(question: Scenario, names: Sequence[str], replications: int, store: Path | None) -> _Answer:
     """One month; runs in a process of its own."""
     results = run(
         question, patterns=names, replications=replications, folder=store, tables=False, band=False, outlook=False
@@ -245,7 +287,9 @@ def _answer(
     hours = question.horizon.duration_s / 3600.0
     tokens = max((one.tokens.prompt + one.tokens.output for one in results.patterns if one.tokens), default=0)
     months = {one.name: _month(one, question) for one in results.patterns}
-    return round(tokens * float(results.month_hours) / hours), months
+    usage = {one.name: one.usage for one in results.patterns if one.bill and one.usage}
+    served = round(tokens * float(results.month_hours) / hours)
+    return _Answer(served, months, usage, results.month_hours, question.horizon.start_local.date())
 
 
 def _month(result: PatternResult, question: Scenario) -> PatternMonth:
@@ -261,9 +305,7 @@ def _month(result: PatternResult, question: Scenario) -> PatternMonth:
     )
 
 
-def _variant(
-    scenario: Scenario, plan: Rollout, curve: Curve, answers: Sequence[tuple[int, dict[str, PatternMonth]]]
-) -> Variant:
+def _variant(scenario: Scenario, plan: Rollout, curve: Curve, answers: Sequence[_Answer]) -> Variant:
     dates = months_of(scenario, plan)
     book = scenario_book(scenario.prices)
     months = [
@@ -272,10 +314,15 @@ def _variant(
             day,
             share,
             None if plan.users is None else share * plan.users,
-            tokens,
-            {name: _on_offer(scenario, name, one, book, day) for name, one in patterns.items()},
+            answer.tokens,
+            {
+                name: _on_offer(scenario, name, _at_its_prices(scenario, name, answer, number, day), book, day)
+                for name in answer.patterns
+            },
         )
-        for (number, share), day, (tokens, patterns) in zip(_numbered(curve), dates, answers, strict=True)
+        for (number, share), day, answer in zip(_numbered(curve), dates, answers, strict=True)
     ]
-    upfront = {name: float(once_usd(scenario.hosting_patterns[name])) for name in months[0].patterns}
+    upfront = {
+        name: float(once_usd(scenario.hosting_patterns[name], scenario.prices.vat)) for name in months[0].patterns
+    }
     return Variant(curve, months, course(plan, months, upfront))
