@@ -53,8 +53,9 @@ def plan(
     deployment: Annotated[
         list[str] | None,
         typer.Option(
-            help="How an API may be deployed: standard, priority, flex, provisioned, reserved or batch. Repeatable.",
-            show_default="as the pattern says",
+            help="How an API may be deployed: own (as the pattern says), standard, priority, flex, provisioned, reserved "
+            "or batch. Repeatable.",
+            show_default="own, priority and batch",
         ),
     ] = None,
     workload: Annotated[
@@ -62,8 +63,13 @@ def plan(
     ] = None,
     lease: Annotated[
         list[str] | None,
-        typer.Option(help="Terms of GPU offers: on_demand, reserved, spot. Repeatable.", show_default="on_demand"),
+        typer.Option(
+            help="Terms of GPU offers: on_demand, reserved, spot. Repeatable.", show_default="on_demand and reserved"
+        ),
     ] = None,
+    no_mixes: Annotated[
+        bool, typer.Option("--no-mixes", help="Do not divide the workloads between a cluster and an API.")
+    ] = False,
     settings: Settings = None,
     overrides: Overrides = None,
     jobs: Jobs = 0,
@@ -88,7 +94,7 @@ def plan(
 
     allowed = (
         ("--gpu", gpu or [], tuple(GPUS)),
-        ("--deployment", deployment or [], ("standard", "priority", "flex", "provisioned", "reserved", "batch")),
+        ("--deployment", deployment or [], ("own", "standard", "priority", "flex", "provisioned", "reserved", "batch")),
         ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
         ("--quantisation", quantisation or [], ("bf16", "fp8", "int8", "w4a16")),
         ("--lease", lease or [], ("on_demand", "reserved", "spot", "serverless")),
@@ -111,8 +117,9 @@ def plan(
         most_replicas=most_replicas,
         max_in_flight=tuple(dict.fromkeys(in_flight or (None,))),
         api_models=tuple(dict.fromkeys(api_model or ())),
-        leases=tuple(dict.fromkeys(lease or ("on_demand",))),
-        deployments=tuple(dict.fromkeys(deployment or ())),
+        leases=tuple(dict.fromkeys(lease or ("on_demand", "reserved"))),
+        deployments=tuple(dict.fromkeys(deployment or ("own", "priority", "batch"))),
+        mixes=not no_mixes,
     )
     stderr = Console(stderr=True)
     kept = open_store(store)
@@ -172,6 +179,7 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
             {
                 "label": one.label,
                 "offer": one.offer,
+                "basis": one.basis,
                 "monthly_cost_usd": round(one.cost_usd, 2),
                 "e2e_p99_s": one.e2e_p99_s,
                 "on_frontier": one.label in frontier,
@@ -187,16 +195,17 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    grid = Table("configuration", "rented as")
+    grid = Table("configuration", "paid")
     for name in ("USD a month", "end to end p99, s"):
         grid.add_column(name, justify="right")
     grid.add_column("verdict")
     for one in found.simulated:
         p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
         verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
+        paid = ", ".join(text for text in (one.basis, one.offer) if text)
         grid.add_row(
             one.label,
-            one.offer,
+            paid,
             f"{shown.amount(one.cost_usd):,.0f}",
             p99 + (" *" if one.label in frontier else ""),
             shown.text(verdict),
@@ -210,5 +219,9 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
         console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
     for warning in found.warnings:
         console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
-    choice = "nothing meets every objective" if found.best is None else f"the choice: {found.best.label}"
+    basis = f", {found.best.basis}" if found.best and found.best.basis == "on demand" else ""
+    choice = f"the choice: {found.best.label}{basis}" if found.best else "nothing meets every objective"
+    if not found.simulations:
+        typer.echo("nothing could be tried, so nothing is known: each reason stands above")
+        return
     typer.echo(f"{choice}; {found.simulations} simulated; * nothing cheaper is faster")

@@ -45,7 +45,15 @@ def api_series(
     own, reserved = _by_the_token(base)
     made, refused = [], {}
     for model in space.api_models or (own.model,):
-        for kind in space.deployments or (None,):
+        for named in space.deployments or ("own",):
+            if named == own.deployment.kind and "own" in space.deployments:
+                continue
+            kind = None if named == "own" else named
+            if own.prices is not None and kind not in (None, own.deployment.kind):
+                refused[f"{model}, {kind}"] = (
+                    f"the contract (api.prices) says what {own.deployment.kind} costs, not {kind}"
+                )
+                continue
             label = f"{model}, {kind}" if kind else model
             api = own.model_copy(update={"model": model})
             priced = reserved if model == own.model else None

@@ -11,9 +11,10 @@ from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
-from simulator.scenario.costs import ClusterCosts, Rental
+from simulator.scenario.costs import Rental
 from simulator.scenario.fault_sources import Outage
-from simulator.scenario.patterns import Cluster, HybridPattern, SelfHostedPattern
+from simulator.scenario.patterns import HybridPattern, SelfHostedPattern
+from simulator.study.offers import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.costs import ClusterCosts
     from simulator.scenario.fault_sources import FaultSource
-    from simulator.scenario.patterns import HostingPattern, Quantisation
+    from simulator.scenario.patterns import Cluster, HostingPattern, Quantisation
+    from simulator.scenario.schema import Scenario
+    from simulator.study.offers import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Space:
         max_in_flight: Overflow limits of a hybrid; None derives it from the KV blocks.
         api_models: Models behind a hybrid or alone, by their key in the price book; the pattern's own when empty.
         leases: Terms of the offers in the price book that may be taken.
-        deployments: Kinds of deployment of a metered API; its own when empty.
+        deployments: Kinds of deployment of a metered API, `own` for the pattern's; that alone when empty.
+        mixes: Whether workloads may also be divided between the best cluster and an API.
     """
 
     gpus: tuple[str, ...] = ()
@@ -46,8 +51,9 @@ class Space:
     most_replicas: int = 8
     max_in_flight: tuple[int | None, ...] = (None,)
     api_models: tuple[str, ...] = ()
-    leases: tuple[str, ...] = ("on_demand",)
+    leases: tuple[str, ...] = ("on_demand", "reserved")
     deployments: tuple[str, ...] = ()
+    mixes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Candidate:
         at_least_usd: What it costs a month before it has served anything.
         result: Its simulation, if there was one.
         refused: Why it is not the answer; None for those that meet every objective.
+        basis: How its GPUs are paid: bought, on demand and so on; empty for a metered API.
     """
 
     label: str
@@ -85,6 +92,7 @@ class Candidate:
     at_least_usd: float
     result: PatternResult | None = None
     refused: str | None = None
+    basis: str = ""
 
     @property
     def cost_usd(self) -> float:
@@ -123,16 +131,32 @@ class Series:
 
 
 def cluster_series(
-    name: str, base: SelfHostedPattern | HybridPattern, space: Space, book: PriceBook, month: Decimal
+    name: str,
+    base: SelfHostedPattern | HybridPattern,
+    space: Space,
+    scenario: Scenario,
+    book: PriceBook,
+    month: Decimal,
 ) -> tuple[list[Series], dict[str, str]]:
     """What may stand for a pattern with a cluster, and what may not with the reason."""
-    made, refused = [], {}
+    made: list[Series] = []
+    refused: dict[str, str] = {}
+    paid = {gpu: terms_of(scenario, base, gpu, space.leases, book) for gpu in space.gpus}
+    for gpu, (terms, reasons) in paid.items():
+        refused |= reasons
+        if not terms:
+            asked = ", ".join(space.leases)
+            refused[gpu] = f"neither bought nor rented: the price book has no offer for it that may be taken ({asked})"
     for family in _families(base, space):
-        found = _candidates(base, family, space, book, month)
-        if isinstance(found, str):
-            refused[family.label()] = found
-        else:
-            made.append(Series(name, family.label(), found, halving=isinstance(base, SelfHostedPattern)))
+        terms, _ = paid[family.gpu]
+        cluster = _cluster(base, family)
+        if isinstance(cluster, str):
+            refused[family.label()] = cluster
+            continue
+        for one in terms:
+            found = _candidates(base, family, cluster, one, space, book, month)
+            label = f"{family.label()}, {one.basis}"
+            made.append(Series(name, label, found, halving=isinstance(base, SelfHostedPattern)))
     return made, refused
 
 
@@ -156,10 +180,8 @@ def _families(base: SelfHostedPattern | HybridPattern, space: Space) -> list[Fam
     return [Family(*choice) for choice in choices]
 
 
-def _candidates(
-    base: SelfHostedPattern | HybridPattern, family: Family, space: Space, book: PriceBook, month: Decimal
-) -> list[Candidate] | str:
-    """One for each number of replicas, or why there can be none."""
+def _cluster(base: SelfHostedPattern | HybridPattern, family: Family) -> Cluster | str:
+    """The cluster of a family, or why there can be none."""
     changes = {"gpu": family.gpu, "tensor_parallel": family.tensor_parallel, "quantisation": family.quantisation}
     (hosted,) = base.hosted.values()
     same = all(getattr(hosted.cluster, key) == value for key, value in changes.items())
@@ -170,18 +192,27 @@ def _candidates(
         kv_capacity(cluster_profile(cluster), cluster.engine)
     except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:
         return str(error).partition("; there are")[0]
-    offers = {key: offer for key, offer in book.gpu_offers.items() if offer.gpu == family.gpu}
-    offers = {key: offer for key, offer in offers.items() if offer.kind in space.leases}
-    if not offers:
-        return f"the price book has no offer for {family.gpu} ({', '.join(space.leases)})"
+    return cluster
+
+
+def _candidates(
+    base: SelfHostedPattern | HybridPattern,
+    family: Family,
+    cluster: Cluster,
+    terms: Terms,
+    space: Space,
+    book: PriceBook,
+    month: Decimal,
+) -> list[Candidate]:
+    """One for each number of replicas."""
     found = []
+    # The usual way to pay is not named.
+    paid = "" if terms.basis == "on demand" else f", {terms.basis}"
     for replicas in range(1, space.most_replicas + 1):
-        gpus = replicas * family.tensor_parallel
-        cheapest = min(offers, key=lambda key: (offers[key].instances(gpus) * offers[key].instance_hour, key))
-        costs = hosted.costs.model_copy(update={"compute": Rental(kind="rental", offer=cheapest)})
-        pattern = _pattern(base, cluster.model_copy(update={"replicas": replicas}), costs, family)
-        at_least = idle_usd(pattern, book, month)
-        found.append(Candidate(family.label(replicas), pattern, at_least))
+        one = terms.hosted(cluster.model_copy(update={"replicas": replicas}))
+        pattern = _pattern(base, one.cluster, one.costs, family)
+        label = f"{family.label(replicas)}{paid}"
+        found.append(Candidate(label, pattern, idle_usd(pattern, book, month), basis=terms.basis))
     return found
 
 

@@ -22,6 +22,7 @@ from simulator.results import run
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series, can_vary
 from simulator.study.candidates import cluster_series
+from simulator.study.mixes import mix_series
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate, Series, Space
+
+#: Patterns that a mix takes a part of each from: a cluster, an API.
+_KINDS = ("self_hosted", "metered_api")
 
 
 @dataclass(slots=True)
@@ -112,13 +116,21 @@ def plan(
     def too_dear(one: Candidate) -> bool:
         return answer.best is not None and one.at_least_usd >= answer.best.cost_usd
 
-    found, answer.refused = _series(scenario, names, space)
-    for series in sorted(found, key=lambda series: series.candidates[0].at_least_usd):
-        search = _bracket if series.halving else _scan
-        if not search(series.candidates, partial(simulate, series.name), too_dear):
-            answer.refused[series.label] = (
-                f"costs at least {series.candidates[0].at_least_usd:,.0f} USD a month, no less than the best"
-            )
+    def search(given: Sequence[Series]) -> None:
+        for series in sorted(given, key=lambda series: series.candidates[0].at_least_usd):
+            look = _bracket if series.halving else _scan
+            if not look(series.candidates, partial(simulate, series.name), too_dear):
+                answer.refused[series.label] = (
+                    f"costs at least {series.candidates[0].at_least_usd:,.0f} USD a month, no less than the best"
+                )
+
+    made, answer.refused = _series(scenario, names, space)
+    search(_allowed(scenario, made, answer.refused))
+    if space.mixes:
+        book, month = scenario_book(scenario.prices), Decimal(str(month_hours(scenario)))
+        clusters, apis = ([one for one in made if one.candidates[0].pattern.kind == kind] for kind in _KINDS)
+        mixed = list(mix_series(scenario, clusters, apis, answer.simulated, book, month))
+        search(_allowed(scenario, mixed, answer.refused))
     answer.simulated.sort(key=lambda one: one.cost_usd)
     if answer.best is not None:
         asked = _alone(scenario, answer.best.label, answer.best)
@@ -138,8 +150,19 @@ def _barred(scenario: Scenario, name: str, one: Candidate, book: PriceBook) -> s
     return "; ".join([*(text for _, text in refusals(_alone(scenario, name, one), name)), *([gone] if gone else [])])
 
 
+def _allowed(scenario: Scenario, made: Sequence[Series], refused: dict[str, str]) -> list[Series]:
+    """Series that may see the prompts and can be had; the others are noted with the reason."""
+    book, found = scenario_book(scenario.prices, scenario.horizon.start_local.date()), []
+    for series in made:
+        if reason := _barred(scenario, series.name, series.candidates[0], book):
+            refused[series.label] = reason
+        else:
+            found.append(series)
+    return found
+
+
 def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[list[Series], dict[str, str]]:
-    """Everything that may stand for these patterns, and what may not with the reason."""
+    """Everything that might stand for these patterns, and what cannot with the reason."""
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     month = Decimal(str(month_hours(scenario)))
     found: list[Series] = []
@@ -155,13 +178,9 @@ def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[lis
         if isinstance(base, ApiPattern):
             made, not_made = api_series(name, base, space, scenario, book, month)
         else:
-            made, not_made = cluster_series(name, base, space, book, month)
+            made, not_made = cluster_series(name, base, space, scenario, book, month)
         refused |= not_made
-        for series in made:
-            if reason := _barred(scenario, name, series.candidates[0], book):
-                refused[series.label] = reason
-            else:
-                found.append(series)
+        found += made
     return found, refused
 
 

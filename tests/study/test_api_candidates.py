@@ -167,7 +167,7 @@ def test_the_command_plans_one_workload_over_several_patterns(capsys, tmp_path):
     ("words", "message"),
     [
         (["--pattern", "by_the_token", "--workload", "notes"], "expected one of clinical_documentation"),
-        (["--pattern", "by_the_token", "--deployment", "spot"], "expected one of standard, priority"),
+        (["--pattern", "by_the_token", "--deployment", "spot"], "expected one of own, standard, priority"),
         (["--pattern", "units"], "has several clusters or APIs"),
     ],
 )
