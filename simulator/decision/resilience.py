@@ -37,11 +37,30 @@ def _lost(loss: Loss) -> str:
         for name, hour in loss.workloads.items()
         if not hour.kept
     ]
-    named = "" if loss.of == "cluster" else f" of {loss.of}"
-    what = f"the loss of {'its site' if loss.component == 'site' else f'a {loss.component}'}{named}"
+    return f"does not survive {_what(loss)} in its busiest hour ({loss.at}), for {', '.join(short)}"
+
+
+def _what(loss: Loss) -> str:
     if loss.component == "api":
-        what = f"an outage of {loss.of}"
-    return f"does not survive {what} in its busiest hour ({loss.at}), for {', '.join(short)}"
+        return f"an outage of {loss.of}"
+    named = "" if loss.of == "cluster" else f" of {loss.of}"
+    return f"the loss of {('the' if named else 'its') if loss.component == 'site' else 'a'} {loss.component}{named}"
+
+
+def stands(scenario: Scenario, result: PatternResult) -> list[str]:
+    """What a pattern that stands everything was put through, in words; nothing where the scenario asks for nothing."""
+    kept = [one for one in result.losses if one.component in scenario.constraints.survives and one.survived]
+    found = []
+    if kept:
+        what = ", ".join(dict.fromkeys(_what(one) for one in kept))
+        found.append(
+            f"{result.name} keeps every promise in its busiest hour ({kept[0].at}) through {what}, one at a time"
+        )
+    if result.yearly_availability:
+        shares = ", ".join(f"{kept_share(share)} of {name}" for name, share in result.yearly_availability.items())
+        hours = ", ".join(f"{_what(one)} {one.hours_per_year:.0f} h" for one in result.losses)
+        found.append(f"{result.name} is expected to answer {shares} over a year; hours down, assumed: {hours}")
+    return found
 
 
 def single_points(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:

@@ -10,6 +10,7 @@ from simulator.decision.crossings import crossings, headline
 from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.nearest import nearest
 from simulator.decision.purchase import cash_flows
+from simulator.decision.resilience import stands
 from simulator.decision.retirement import retirements
 from simulator.decision.rules import advice, contradictions
 from simulator.decision.screening import cost_of, screen
@@ -121,7 +122,11 @@ def decide(
     return Decision(
         recommended=found.winner,
         runner_up=ranked[1].name if len(ranked) > 1 else None,
-        reasons=[*_dated(_why(scenario, ranked, close), found.winner, going), *found.reasons],
+        reasons=[
+            *_dated(_why(scenario, ranked, close), found.winner, going),
+            *(text for result in ranked[:1] for text in stands(scenario, result)),
+            *found.reasons,
+        ],
         break_even_tokens_per_month=first.tokens_per_month if first else None,
         payback_months=_payback(bought),
         rules_fired=rules,
