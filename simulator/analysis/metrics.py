@@ -10,6 +10,7 @@ import numpy as np
 from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.limits import LimitCounts
+from simulator.analysis.long_prompts import LongPrompts
 from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
 from simulator.analysis.waits import Waits
@@ -91,6 +92,9 @@ class BackendUse:
         billed_prompt_tokens: Prompt tokens it charges for, all attempts; none for a cluster.
         billed_cached_tokens: Of those, tokens at the price of cached ones.
         billed_output_tokens: Output tokens it charges for, all attempts.
+        billed_written_tokens: Of the prompt tokens, those written to its cache.
+        billed_long: Of all these, what requests of more prompt tokens than so many are charged: prompt, cached, written
+            and output tokens, by that number; without those for which there is nothing.
         utilisation: None for an API.
         work: What it completed, by workload.
         replica_hours: Hours for which its replicas were paid, all together; None for an API.
@@ -103,6 +107,8 @@ class BackendUse:
     utilisation: Utilisation | None
     work: dict[str, Work] = field(default_factory=dict)
     replica_hours: float | None = None
+    billed_written_tokens: int = 0
+    billed_long: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,7 @@ class Summariser:
         no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
         self._early = self._counted = self._tally(*no_requests)
         self._sent = self._count_decisions(*no_requests, 0)
+        self._long = LongPrompts(len(backends))
         self._intervals = self._count_intervals(*no_requests) if timeline else None
 
     def add(self, table: RequestTable, log: RequestLog, decisions: tuple[str, ...]) -> None:
@@ -185,6 +192,7 @@ class Summariser:
         self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
         table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
         self._counted += self._tally(table, log)
+        self._long.add(table, log)
         self._sent = added(self._sent, self._count_decisions(table, log, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
         workload, latency = table.workload[completed], _latencies(table, log, completed)
@@ -238,6 +246,8 @@ class Summariser:
             requests=int(taken.requests.sum()),
             billed_prompt_tokens=int(taken.billed_prompt_tokens.sum()) + sum(one.prompt_tokens for one in burnt),
             billed_cached_tokens=int(taken.billed_cached_tokens.sum()) + sum(one.cached_tokens for one in burnt),
+            billed_written_tokens=int(taken.billed_written_tokens.sum()) + sum(one.written_tokens for one in burnt),
+            billed_long=self._long.billed(number, burnt),
             billed_output_tokens=int(taken.billed_output_tokens.sum()) + sum(one.output_tokens for one in burnt),
             utilisation=utilisation(record, self._warm_up_s, name),
             replica_hours=replica_hours(record, self._warm_up_s, name),

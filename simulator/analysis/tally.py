@@ -34,6 +34,7 @@ class Tally:
         output_tokens: Their output tokens.
         billed_prompt_tokens: Prompt tokens an API charged for.
         billed_cached_tokens: Of those, at the price of cached ones.
+        billed_written_tokens: Of the billed prompt tokens, those written to its cache.
         billed_output_tokens: Output tokens an API charged for.
         wasted_tokens: Tokens a cluster computed in vain.
     """
@@ -45,6 +46,7 @@ class Tally:
     output_tokens: Counts
     billed_prompt_tokens: Counts
     billed_cached_tokens: Counts
+    billed_written_tokens: Counts
     billed_output_tokens: Counts
     wasted_tokens: Counts
 
@@ -81,6 +83,7 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
         output_tokens=count(table.output_tokens),
         billed_prompt_tokens=count(log.billed_prompt_tokens),
         billed_cached_tokens=count(log.cached_tokens * billed),
+        billed_written_tokens=count(log.written_tokens * billed),
         billed_output_tokens=count(log.billed_output_tokens),
         wasted_tokens=count(log.wasted_tokens),
     )

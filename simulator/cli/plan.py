@@ -53,8 +53,8 @@ def plan(
     deployment: Annotated[
         list[str] | None,
         typer.Option(
-            help="How an API may be deployed: own (as the pattern says), standard, priority, flex, provisioned, reserved "
-            "or batch. Repeatable.",
+            help="How an API may be deployed: own (as the pattern says), standard, priority, flex, provisioned, "
+            "reserved or batch. Repeatable.",
             show_default="own, priority and batch",
         ),
     ] = None,

@@ -19,11 +19,13 @@ from simulator.cost.usage import Usage
 from simulator.scenario.patterns import HostingPattern
 from simulator.workload.work import Work
 
-_OWN_TOKENS: Final[dict[str, Callable[[Work], int]]] = {
-    "api_prompt": lambda work: work.prompt_tokens - work.cached_prompt_tokens,
-    "api_cached_prompt": lambda work: work.cached_prompt_tokens,
-    "api_output": lambda work: work.output_tokens,
+_KINDS: Final[dict[str, Callable[[Work], int]]] = {
+    "prompt": lambda work: work.prompt_tokens - work.cached_prompt_tokens,
+    "cached_prompt": lambda work: work.cached_prompt_tokens,
+    "cache_write": lambda work: work.prompt_tokens - work.cached_prompt_tokens,
+    "output": lambda work: work.output_tokens,
 }
+_OWN_TOKENS: Final = {f"api_{long}{kind}": tokens for long in ("", "long_") for kind, tokens in _KINDS.items()}
 
 
 def _computed(work: Work) -> int:

@@ -13,6 +13,7 @@ from simulator.cost.prices import PriceBook, Rates
 from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned, Reserved
+from simulator.units import TokenPrice
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +79,33 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
     if isinstance(api.deployment, Reserved):
         yield _reserved_line(api.deployment)
         return
-    rates, source = (found := token_rates(api, book)).usual, found.source
-    cached = use.cached_prompt_tokens
-    scale = tco.exact(month_hours) / tco.exact(hours)
+    rates, scale = token_rates(api, book), tco.exact(month_hours) / tco.exact(hours)
+    long = use.long.get(rates.above_tokens or 0) if rates.long else None
+    parts = [("", "", rates.usual, use.without(long) if long else use)]
+    if long and rates.long:
+        parts.append(("long_", f" of requests of more than {rates.above_tokens:,}", rates.long, long))
     lines = []
-    for key, label, tokens, price in (
-        ("api_prompt", "API, prompt tokens", use.prompt_tokens - cached, rates.prompt),
-        ("api_cached_prompt", "API, cached prompt tokens", cached, rates.cached_prompt),
-        ("api_output", "API, output tokens", use.output_tokens, rates.output),
-    ):
-        usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
-        basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {source}"
-        lines.append(BillLine(key, label, usd, basis))
+    for key, words, part_rates, part in parts:
+        for kind, label, tokens, price in _by_kind(part_rates, part):
+            usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
+            basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {rates.source}"
+            lines.append(BillLine(f"api_{key}{kind}", f"API, {label}{words}", usd, basis))
     yield from lines
     if api.costs.prompt_iteration > 1.0:
         more = tco.exact(api.costs.prompt_iteration) - 1
         usd = total(lines)
         basis = f"{float(more):g} × {usd:,.2f} USD of tokens; scenario"
         yield BillLine("api_prompt_iteration", "API, work on prompts", tco.to_decimal(tco.exact(usd) * more), basis)
+
+
+def _by_kind(rates: Rates, use: ApiUse) -> Iterator[tuple[str, str, int, TokenPrice]]:
+    """Kind of tokens, in words, how many, and their price; writing to the cache only where that costs more."""
+    written = use.cache_write_tokens if rates.cache_write != rates.prompt else 0
+    yield "prompt", "prompt tokens", use.prompt_tokens - use.cached_prompt_tokens - written, rates.prompt
+    yield "cached_prompt", "cached prompt tokens", use.cached_prompt_tokens, rates.cached_prompt
+    if written:
+        yield "cache_write", "prompt tokens written to the cache", written, rates.cache_write
+    yield "output", "output tokens", use.output_tokens, rates.output
 
 
 def _unit_line(deployment: Provisioned, model: str, book: PriceBook, month_hours: Decimal) -> BillLine:

@@ -19,7 +19,6 @@ from simulator.cost.lines import BillLine, compliance_line, one_off_lines, runni
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import MeteredApi
-from simulator.scenario.costs import Purchase
 from simulator.scenario.patterns import HostedCluster, HostingPattern
 
 _CENT: Final = Decimal("0.01")
@@ -116,8 +115,8 @@ def _named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[Bil
 
 def upfront_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
     """Price of bought hardware and the tax on it, due before the first month; zero for rent and API."""
-    computes = (one.costs.compute for one in pattern.hosted.values())
-    price = sum((compute.price_usd for compute in computes if isinstance(compute, Purchase)), Decimal(0))
+    found = (one.bought for one in pattern.hosted.values())
+    price = sum((bought.price_usd for bought in found if bought is not None), Decimal(0))
     return tco.to_decimal(tco.exact(price) * (1 + tco.exact(vat)))
 
 

@@ -10,7 +10,7 @@ from simulator.cost.api_lines import token_rates, unit_price
 from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook, UnitPrice
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned
-from simulator.scenario.costs import Rental
+from simulator.scenario.costs import Purchase, Rental
 from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_key
 
 
@@ -37,7 +37,8 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
     """Prices that deserve doubt on that day, such as a run's last: key within the pattern and message.
 
     A price is doubtful when it is old or recalled from memory, an offer when its GPU is not the cluster's or its price
-    is discounted twice. Names the book does not have are left to `price_faults`.
+    is discounted twice, a purchase when its price is for another number of GPUs. Names the book does not have are left
+    to `price_faults`.
     """
     warnings: list[tuple[str, str]] = []
     for key, rental, cluster in _offers(pattern):
@@ -49,6 +50,14 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
             warnings.append((key, f"the offer is for {offer.gpu}, the cluster runs on {cluster.gpu}"))
         if offer.kind in {"reserved", "spot"} and (rental.commitment or rental.spot):
             warnings.append((key, f"the price is already a {offer.kind} one, and is discounted again"))
+    for name, one in pattern.hosted.items():
+        compute, gpus = one.costs.compute, one.cluster.replicas * one.cluster.tensor_parallel
+        if isinstance(compute, Purchase) and (compute.for_gpus or gpus) != gpus:
+            doubt = (
+                f"the price is for {compute.for_gpus} GPUs, the cluster has {gpus}: taken in proportion; gpu_each and "
+                "chassis_each say what one costs"
+            )
+            warnings.append((".".join((*costs_key(pattern, name), "compute")), doubt))
     for key, api in _apis(pattern):
         priced_by = _priced_by(api, book)
         if priced_by is not None:

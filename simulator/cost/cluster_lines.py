@@ -25,7 +25,7 @@ def cluster_lines(
     if isinstance(costs.compute, Rental):
         yield from _rental_lines(costs.compute, cluster, min(use.paid_share, 1.0), book, month_hours)
     else:
-        yield from _purchase_lines(costs.compute)
+        yield from _purchase_lines(costs.compute, cluster)
     if costs.power is not None:
         yield _power_line(costs.power, cluster, min(use.busy_fraction, 1.0), month_hours)
         if costs.colocation is not None:
@@ -39,13 +39,16 @@ def _rental_lines(
 ) -> Iterator[BillLine]:
     """Rent at the full, committed and spot price, whichever there are."""
     hourly_usd, count, per = _hourly(rental, cluster, book)
-    full = f"{count} × {hourly_usd} USD/h × {month_hours} h, {per}"
-    usd = tco.exact(tco.rental_usd(hourly_usd, month_hours, count)) * tco.exact(paid_share)
+    full = always = f"{count} × {hourly_usd} USD/h × {month_hours} h, {per}"
+    every_hour = tco.exact(tco.rental_usd(hourly_usd, month_hours, count))
+    usd = every_hour * tco.exact(paid_share)
     if paid_share < 1:
         full += f"; {paid_share:.3g} of the time, as replicas come and go"
     spot = Fraction(0) if rental.spot is None else tco.exact(rental.spot.share)
     if spot < 1:
-        rest, basis = usd * (1 - spot), full
+        # What is committed is owed for every hour of the term, used or not.
+        rest, basis = (usd, full) if rental.commitment is None else (every_hour, always)
+        rest *= 1 - spot
         if spot:
             basis += f"; {float(1 - spot):.3g} of the hours"
         if rental.commitment is not None:
@@ -71,11 +74,14 @@ def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal,
     return offer.instance_hour, offer.instances(gpus), per
 
 
-def _purchase_lines(purchase: Purchase) -> Iterator[BillLine]:
-    price_usd, months, residual_usd = purchase.price_usd, purchase.amortisation, purchase.residual
+def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
+    price_usd, residual_usd = purchase.whole(cluster.replicas, cluster.tensor_parallel)
+    months, gpus = purchase.amortisation, cluster.replicas * cluster.tensor_parallel
     usd = tco.amortised_usd(price_usd, months, residual_usd)
     less = f" less {residual_usd:,} USD residual" if residual_usd else ""
-    yield BillLine("purchase", "Hardware, written off", usd, f"{price_usd:,} USD{less} / {months} months; scenario")
+    yield BillLine(
+        "purchase", "Hardware, written off", usd, f"{price_usd:,} USD for {gpus} GPUs{less} / {months} months; scenario"
+    )
     if purchase.interest:
         usd = tco.interest_usd(price_usd, months, purchase.interest, residual_usd)
         basis = f"{price_usd:,} USD at {purchase.interest:.3g} a year over {months} months, mean of the term; scenario"

@@ -43,18 +43,55 @@ class ApiUse:
         prompt_tokens: Prompt tokens, cached ones included, of all attempts.
         cached_prompt_tokens: Of those, tokens charged at the cached price.
         output_tokens: Output tokens, of all attempts.
+        cache_write_tokens: Of the prompt tokens, those written to its cache.
+        long: Of all these, what belongs to requests of more prompt tokens than so many, by that number; nothing where
+            there are none.
     """
 
     prompt_tokens: int
     cached_prompt_tokens: int
     output_tokens: int
+    cache_write_tokens: int = 0
+    long: Mapping[int, ApiUse] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse quantities that no run can produce."""
-        if not 0 <= self.cached_prompt_tokens <= self.prompt_tokens:
-            raise ValueError("cached prompt tokens are part of the prompt tokens")
-        if self.output_tokens < 0:
+        if not 0 <= self.cached_prompt_tokens <= self.prompt_tokens - self.cache_write_tokens:
+            raise ValueError("cached and written prompt tokens are part of the prompt tokens")
+        if min(self.output_tokens, self.cache_write_tokens) < 0:
             raise ValueError("token counts are not negative")
+
+    def __add__(self, other: ApiUse) -> ApiUse:
+        nothing = ApiUse(0, 0, 0)
+        return ApiUse(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_prompt_tokens + other.cached_prompt_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            {
+                above: self.long.get(above, nothing) + other.long.get(above, nothing)
+                for above in sorted({*self.long, *other.long})
+            },
+        )
+
+    def times(self, prompt: float, output: float) -> ApiUse:
+        """So many times the prompt tokens, and so many times the output tokens, each rounded."""
+        cached, written = (round(count * prompt) for count in (self.cached_prompt_tokens, self.cache_write_tokens))
+        return ApiUse(
+            # Rounded parts may be a token more than the rounded whole.
+            max(round(self.prompt_tokens * prompt), cached + written),
+            cached,
+            round(self.output_tokens * output),
+            written,
+            {above: use.times(prompt, output) for above, use in self.long.items()},
+        )
+
+    def without(self, part: ApiUse) -> ApiUse:
+        """The rest of it."""
+        cached = self.cached_prompt_tokens - part.cached_prompt_tokens
+        written = self.cache_write_tokens - part.cache_write_tokens
+        prompt = max(self.prompt_tokens - part.prompt_tokens, cached + written)
+        return ApiUse(prompt, cached, self.output_tokens - part.output_tokens, written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +135,7 @@ def pooled(usages: list[Usage]) -> Usage:
             )
             for name in first.clusters
         },
-        apis={
-            name: ApiUse(
-                sum(usage.apis[name].prompt_tokens for usage in usages),
-                sum(usage.apis[name].cached_prompt_tokens for usage in usages),
-                sum(usage.apis[name].output_tokens for usage in usages),
-            )
-            for name in first.apis
-        },
+        apis={name: sum((usage.apis[name] for usage in usages), ApiUse(0, 0, 0)) for name in first.apis},
         served_prompt_tokens=sum(usage.served_prompt_tokens for usage in usages),
         served_output_tokens=sum(usage.served_output_tokens for usage in usages),
         work={

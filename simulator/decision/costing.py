@@ -8,11 +8,11 @@ little more than that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -147,12 +147,16 @@ class Costing:
 
     @cached_property
     def _measured_share(self) -> float:
-        """Share of the served tokens that the APIs charged for; a pattern without clusters sends everything."""
+        """Share of the served tokens that the APIs served; a pattern without clusters sends everything."""
         if not self.pattern.hosted:
             return 1.0
-        billed = sum(use.prompt_tokens + use.output_tokens for use in self.usage.apis.values())
+        answered = sum(
+            work.prompt_tokens + work.output_tokens
+            for api in self.pattern.metered
+            for work in self.usage.work.get(api, {}).values()
+        )
         served = self.usage.served_prompt_tokens + self.usage.served_output_tokens
-        return min(1.0, billed / served) if served else 0.0
+        return min(1.0, answered / served) if served else 0.0
 
     def _sent_at(self, factor: float) -> float:
         """Share that goes to the API: as measured, and what the busy hours have too much of beyond that."""
@@ -171,11 +175,12 @@ class Costing:
     def _api_use(self, factor: float, sent: float) -> dict[str, ApiUse]:
         if self._measured_share > 0.0:
             more = factor * sent / self._measured_share
-            return {name: _times(use, more) for name, use in self.usage.apis.items()}
-        # Nothing was sent yet: whatever comes has the mix of the whole, and goes to the first.
+            return {name: use.times(more, more) for name, use in self.usage.apis.items()}
+        # None answered yet: whatever it will has the mix of the whole, and goes to the first. Lost hedges are charged.
         served = ApiUse(self.usage.served_prompt_tokens, 0, self.usage.served_output_tokens)
+        beyond = served.times(factor * sent, factor * sent)
         return {
-            name: _times(served, factor * sent) if number == 0 else use
+            name: use.times(factor, factor) + (beyond if number == 0 else ApiUse(0, 0, 0))
             for number, (name, use) in enumerate(self.usage.apis.items())
         }
 
@@ -265,19 +270,10 @@ def _more_units(api: MeteredApi, factor: float) -> MeteredApi:
 
 
 def grown(one: HostedCluster, factor: float) -> HostedCluster:
-    """A cluster with this many times the replicas; bought hardware costs as many times as much."""
+    """A cluster with this many times the replicas; bought hardware costs what it does for so many."""
     cluster = one.cluster.model_copy(update={"replicas": round(one.cluster.replicas * factor)})
     costs, compute = one.costs, one.costs.compute
     if isinstance(compute, Purchase):
-        exact = Decimal(str(factor))
-        prices = {
-            name: getattr(compute, name) * exact for name in ("gpus", "chassis", "infrastructure", "spares", "residual")
-        }
-        costs = costs.model_copy(update={"compute": compute.model_copy(update=prices)})
+        gpus = compute.for_gpus or one.cluster.replicas * one.cluster.tensor_parallel
+        costs = costs.model_copy(update={"compute": compute.model_copy(update={"for_gpus": gpus})})
     return one.model_copy(update={"cluster": cluster, "costs": costs})
-
-
-def _times(use: Any, factor: float) -> Any:  # noqa: ANN401 - whatever an API meters
-    """Every count of a use, times the same."""
-    counts = {part.name: getattr(use, part.name) for part in fields(use)}
-    return replace(use, **{name: round(count * factor) for name, count in counts.items() if isinstance(count, int)})

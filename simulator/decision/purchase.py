@@ -103,7 +103,8 @@ def _cash_flow(scenario: Scenario, bought: PatternResult, reference: PatternResu
     upfront, instead = once_usd(pattern, vat), once_usd(scenario.hosting_patterns[reference.name], vat)
     computes = [one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
     months = max(compute.amortisation for compute in computes)
-    residual = sum((compute.residual for compute in computes), Decimal(0))
+    found = (one.bought for one in pattern.hosted.values())
+    residual = sum((one.residual_usd for one in found if one is not None), Decimal(0))
     running = bought.bill.running_usd if bought.bill else Decimal(0)
     other = Decimal(str(round(cost_of(reference), 2)))
     more = max(Decimal(0), upfront - instead)

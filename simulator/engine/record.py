@@ -82,6 +82,7 @@ class Charge(NamedTuple):
         prompt_tokens: Prompt tokens charged, cached ones included.
         cached_tokens: Of those, tokens at the price of cached ones.
         output_tokens: Output tokens charged.
+        written_tokens: Of the prompt tokens, those that are written to the API's cache.
     """
 
     at_s: float
@@ -90,6 +91,7 @@ class Charge(NamedTuple):
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+    written_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class RequestLog:
         target: int8 index of the backend it was sent to first, -1 if none.
         decision: int8 index into `RunRecord.decisions`: why there; -1 if it did not arrive.
         cached_tokens: Prompt tokens found in the prefix cache at first admission.
+        written_tokens: Prompt tokens that an API wrote to its cache for the answer.
         preemptions: Times it lost its KV blocks.
         attempts: Calls made to the API.
         retries: Times it was sent again from the start, after a cluster had lost it to a fault.
@@ -129,6 +132,7 @@ class RequestLog:
     target: NDArray[np.int8]
     decision: NDArray[np.int8]
     cached_tokens: NDArray[np.int32]
+    written_tokens: NDArray[np.int32]
     preemptions: NDArray[np.int16]
     attempts: NDArray[np.int16]
     retries: NDArray[np.int16]
@@ -156,6 +160,7 @@ class RequestLog:
             target=np.full(size, -1, np.int8),
             decision=np.full(size, -1, np.int8),
             cached_tokens=np.zeros(size, np.int32),
+            written_tokens=np.zeros(size, np.int32),
             preemptions=np.zeros(size, np.int16),
             attempts=np.zeros(size, np.int16),
             retries=np.zeros(size, np.int16),

@@ -235,11 +235,7 @@ def _usage(pattern: HostingPattern, run: RunSummary) -> Usage:
     return Usage(
         hours=run.hours,
         clusters={name: _cluster_use(pattern, name, use, run.hours) for name, use in clusters.items()},
-        apis={
-            name: ApiUse(use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens)
-            for name, use in run.backends.items()
-            if name not in clusters
-        },
+        apis={name: _api_use(use) for name, use in run.backends.items() if name not in clusters},
         served_prompt_tokens=run.total.prompt_tokens,
         served_output_tokens=run.total.output_tokens,
         work={name: use.work for name, use in run.backends.items()},
@@ -272,6 +268,15 @@ def _cluster_use(pattern: HostingPattern, name: str, use: BackendUse, hours: flo
     if pattern.varies and use.replica_hours is not None:
         paid = use.replica_hours / (hours * pattern.hosted[name].cluster.replicas)
     return ClusterUse(use.utilisation.busy_fraction, _completed_tokens(use), paid)
+
+
+def _api_use(use: BackendUse) -> ApiUse:
+    long = {
+        above: ApiUse(prompt, cached, output, written)
+        for above, (prompt, cached, written, output) in use.billed_long.items()
+    }
+    prompt, cached, output = use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens
+    return ApiUse(prompt, cached, output, use.billed_written_tokens, long)
 
 
 def _completed_tokens(use: BackendUse) -> int:

@@ -139,9 +139,7 @@ def _costs(old: ClusterCosts, old_cluster: Cluster, new: ClusterCosts, new_clust
     gpus, more = (one.replicas * one.tensor_parallel for one in (old_cluster, new_cluster))
     if not (isinstance(before, Purchase) and isinstance(after, Purchase)) or gpus == more or before == after:
         return old
-    scale = Decimal(more) / Decimal(gpus)
-    each = {name: getattr(before, name) * scale for name in ("gpus", "chassis", "infrastructure")}
-    return old.model_copy(update={"compute": before.model_copy(update=each)})
+    return old.model_copy(update={"compute": before.model_copy(update={"for_gpus": before.for_gpus or gpus})})
 
 
 def _metered_at_old_prices(old: HostingPattern, new: HostingPattern) -> dict[str, Any]:
@@ -174,14 +172,7 @@ def _scaled(old: Usage, new: Usage) -> Usage:
     """The old usage of APIs with as many times the tokens as are served now, an hour."""
     prompt = _ratio(old.served_prompt_tokens, new.served_prompt_tokens, old, new)
     output = _ratio(old.served_output_tokens, new.served_output_tokens, old, new)
-    apis: Mapping[str, ApiUse] = {
-        name: ApiUse(
-            round(use.prompt_tokens * prompt),
-            round(use.cached_prompt_tokens * prompt),
-            round(use.output_tokens * output),
-        )
-        for name, use in old.apis.items()
-    }
+    apis: Mapping[str, ApiUse] = {name: use.times(prompt, output) for name, use in old.apis.items()}
     return replace(old, apis=apis)
 
 

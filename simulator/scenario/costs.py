@@ -6,7 +6,8 @@ import datetime
 import math
 import re
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from fractions import Fraction
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -93,17 +94,29 @@ class Rental(Config):
 
 
 class Purchase(Config):
-    """Hardware bought and written off in equal months, for all replicas together."""
+    """Hardware bought and written off in equal months.
+
+    Prices of one GPU and one server follow the cluster; those of the whole are for `for_gpus` GPUs.
+    """
 
     kind: Literal["purchase"]
-    gpus: Usd
-    """Price of all GPUs."""
-    chassis: Usd = Decimal(0)
-    """Price of servers without GPUs."""
+    gpus: Usd | None = None
+    """Price of all GPUs; give this or `gpu_each`."""
+    gpu_each: Usd | None = None
+    """Price of one GPU."""
+    chassis: Usd | None = None
+    """Price of all servers without GPUs; this or `chassis_each`, or neither where they cost nothing more."""
+    chassis_each: Usd | None = None
+    """Price of one server without GPUs."""
+    gpus_per_server: PositiveInt | None = None
+    """GPUs that a server holds; those of one replica when absent."""
     infrastructure: Usd = Decimal(0)
     """Price of network, rack and cooling."""
     spares: Usd = Decimal(0)
     """Price of spare parts kept on site."""
+    for_gpus: PositiveInt | None = None
+    """GPUs that `gpus`, `chassis`, `infrastructure`, `spares` and `residual` are for; with more or fewer of them they
+    grow or shrink in proportion. Those of the cluster as the file has it when absent."""
     amortisation: Annotated[PositiveInt, Field(le=240)] = 36
     """Months over which the purchase is written off."""
     residual: Usd = Decimal(0)
@@ -113,16 +126,49 @@ class Purchase(Config):
     support: Share = 0.0
     """The seller's support contract, a year, as a share of the price."""
 
-    @property
-    def price_usd(self) -> Decimal:
-        """All that is paid before the first month."""
-        return self.gpus + self.chassis + self.infrastructure + self.spares
+    def whole(self, replicas: int, gpus_per_replica: int) -> Bought:
+        """What all of it costs for a cluster of this size."""
+        gpus = replicas * gpus_per_replica
+        servers = -(-gpus // (self.gpus_per_server or gpus_per_replica))
+        grown = Fraction(gpus, self.for_gpus or gpus)
+        price = Fraction((self.gpu_each or 0) * gpus + (self.chassis_each or 0) * servers)
+        price += grown * Fraction((self.gpus or 0) + (self.chassis or 0) + self.infrastructure + self.spares)
+        return Bought(_to_the_cent(price), _to_the_cent(grown * Fraction(self.residual)))
+
+    @model_validator(mode="after")
+    def _each_price_once(self) -> Self:
+        if (self.gpus is None) == (self.gpu_each is None):
+            raise ValueError("give either gpus or gpu_each")
+        if self.chassis is not None and self.chassis_each is not None:
+            raise FieldError(("chassis_each",), "give chassis or chassis_each, not both")
+        if self.gpus_per_server is not None and self.chassis_each is None:
+            raise FieldError(("gpus_per_server",), "needs chassis_each, the price of such a server")
+        return self
 
     @model_validator(mode="after")
     def _fetches_no_more_than_it_cost(self) -> Self:
-        if self.residual > self.price_usd:
-            raise FieldError(("residual",), f"may not exceed the price of {self.price_usd:,} USD")
+        if self.gpu_each is None and self.chassis_each is None:
+            found = self.whole(1, self.for_gpus or 1)
+            if found.residual_usd > found.price_usd:
+                raise FieldError(("residual",), f"may not exceed the price of {found.price_usd:,} USD")
         return self
+
+
+def _to_the_cent(usd: Fraction) -> Decimal:
+    cents = round(usd * 100)
+    return Decimal(cents // 100) if cents % 100 == 0 else Decimal(f"{cents}e-2")
+
+
+class Bought(NamedTuple):
+    """What a purchase comes to for a cluster.
+
+    Attributes:
+        price_usd: All that is paid before the first month.
+        residual_usd: What it still fetches in the end.
+    """
+
+    price_usd: Decimal
+    residual_usd: Decimal
 
 
 class Power(Config):

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError
+from simulator.scenario.bought_gpus import prices_kept
 from simulator.scenario.yaml_source import Document, Key, dotted, read_document
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def _unusable(base: object, path: Path, chain: tuple[Path, ...]) -> str | None:
 
 def merge(base: Document, over: Document) -> None:
     """Lay one document over another: mappings merge, everything else replaces, null removes."""
-    _merge(base, over, base.data, over.data, ())
+    with prices_kept(base):
+        _merge(base, over, base.data, over.data, ())
 
 
 def _merge(base: Document, over: Document, below: dict[str, Any], above: dict[str, Any], key: Key) -> None:
@@ -136,11 +138,12 @@ def apply_settings(document: Document, settings: Mapping[str, Any]) -> None:
 
     A path that leads nowhere becomes a fault of the document.
     """
-    for path, value in settings.items():
-        try:
-            _set(document, path, value)
-        except LookupError as error:
-            document.faults.append(Fault("--set", 0, path, str(error.args[0])))
+    with prices_kept(document):
+        for path, value in settings.items():
+            try:
+                _set(document, path, value)
+            except LookupError as error:
+                document.faults.append(Fault("--set", 0, path, str(error.args[0])))
 
 
 def _set(document: Document, path: str, value: Any) -> None:  # noqa: ANN401 - a YAML value is anything

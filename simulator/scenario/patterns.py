@@ -18,7 +18,7 @@ from simulator.scenario.base import (
     Share,
 )
 from simulator.scenario.compliance import Placement
-from simulator.scenario.costs import ClusterCosts
+from simulator.scenario.costs import Bought, ClusterCosts, Purchase
 from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
@@ -123,6 +123,12 @@ class HostedCluster(Config):
     costs: ClusterCosts
     """What it costs."""
 
+    @property
+    def bought(self) -> Bought | None:
+        """What its hardware comes to; None where it is rented."""
+        compute, cluster = self.costs.compute, self.cluster
+        return compute.whole(cluster.replicas, cluster.tensor_parallel) if isinstance(compute, Purchase) else None
+
 
 class _Pattern(Config):
     description: str = ""
@@ -201,6 +207,11 @@ class _Hosting(_Pattern):
                 raise ValueError(f"{' and '.join(missing)} missing: give cluster and costs, or clusters")
         elif self.cluster is not None or self.costs is not None:
             raise ValueError("give cluster and costs, or clusters, not both")
+        for name, one in self.hosted.items():
+            if (found := one.bought) is not None and found.residual_usd > found.price_usd:
+                place = ("costs",) if self.clusters is None else ("clusters", name, "costs")
+                message = f"may not exceed the price of {found.price_usd:,} USD"
+                raise FieldError((*place, "compute", "residual"), message)
         return self
 
     @property

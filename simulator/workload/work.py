@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+#: Prompts of more tokens than these cost more at some providers; bills know their tokens apart.
+LONG_PROMPTS: Final = (100_000, 128_000, 200_000, 256_000, 272_000, 512_000)
 
 
 @dataclass(frozen=True, slots=True)

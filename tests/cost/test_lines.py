@@ -158,3 +158,27 @@ def test_flex_is_billed_at_its_own_prices():
     pattern = ApiPattern.model_validate({"kind": "metered_api", "api": {**api, "deployment": {"kind": "flex"}}})
     used = Usage(730.0, {}, {"azure/gpt-4.1": ApiUse(1_000_000, 400_000, 100_000)}, 0, 0)
     assert monthly_bill(pattern, used, book, MONTH).total_usd == Decimal("3.05")
+
+
+@pytest.mark.parametrize(
+    ("spot", "usd"),
+    # Four at 1.19 USD/h and half price for 730 h; at a quarter of spot the other three quarters of that, and a quarter
+    # of the hours they are up at 60 % off.
+    [
+        (None, 4 * 1.19 * 730 * 0.5),
+        ({"share": 0.25, "discount": 0.6}, 4 * 1.19 * 730 * (0.75 * 0.5 + 0.25 * 0.45 * 0.4)),
+    ],
+)
+def test_every_hour_of_a_commitment_is_owed_while_replicas_come_and_go(spot, usd):
+    compute = {"kind": "rental", "gpu_hour": "1.19 USD/h", "commitment": {"months": 36, "discount": "50 %"}}
+    cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "replicas": 4}
+    given = {
+        "kind": "self_hosted",
+        "cluster": cluster,
+        "costs": {"compute": compute | ({"spot": spot} if spot else {})},
+    }
+    pattern = SelfHostedPattern.model_validate(given)
+    for paid_share in (0.45, 1.0):
+        used = Usage(730.0, {"cluster": ClusterUse(0.1, 0, paid_share)}, {}, 0, 0)
+        total = float(monthly_bill(pattern, used, BOOK, MONTH).total_usd)
+        assert (total == pytest.approx(usd)) is (paid_share == 0.45 or spot is None)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulator.cost.api_lines import token_rates
-from simulator.cost.overrides import scenario_book
-from simulator.cost.prices import load_price_book
+from simulator.cost.bill import monthly_bill
+from simulator.cost.overrides import override_faults, scenario_book
+from simulator.cost.prices import LongPrompts, load_price_book
+from simulator.cost.usage import ApiUse, Usage
 from simulator.scenario.apis import MeteredApi
 from simulator.scenario.costs import Prices
+from simulator.scenario.patterns import ApiPattern
+from simulator.workload.work import LONG_PROMPTS
 
 MODEL = "openai/gpt-5.4"
 KINDS = ("standard", "batch", "priority", "flex")
@@ -103,8 +110,6 @@ def test_a_shipped_price_of_the_cache_is_the_whole_price_of_a_token():
 
 
 def test_overrides_of_long_prompts_say_what_is_wrong():
-    from simulator.cost.overrides import override_faults
-
     wrong = {MODEL: {"long_prompts": {"above_tokens": 5, "prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}}}
     (fault,) = override_faults(Prices(overrides=wrong))
     assert fault[0] == (MODEL, "long_prompts", "above_tokens")
@@ -113,3 +118,86 @@ def test_overrides_of_long_prompts_say_what_is_wrong():
 
 def test_decimals_are_exact():
     assert BOOK.api(MODEL).rates("batch").cached_prompt.usd_per_million == Decimal("0.13")
+
+
+def bill(use, kind="standard", **api):
+    timing = {} if kind == "batch" else {"ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 50}}
+    given = {"kind": "metered_api", "api": {"model": MODEL, "deployment": {"kind": kind}, **timing, **api}}
+    usage = Usage(730.0, {}, {MODEL: use}, use.prompt_tokens, use.output_tokens)
+    return monthly_bill(ApiPattern.model_validate(given), usage, BOOK, Decimal(730))
+
+
+def test_a_bill_has_what_was_written_to_the_cache():
+    """10M prompt tokens, 6M found, 3M written, 2M of output: 1 × 2.50 + 6 × 0.25 + 3 × 3.75 + 2 × 15 = 45.25 USD."""
+    use = ApiUse(10_000_000, 6_000_000, 2_000_000, 3_000_000)
+    assert {line.key: line.usd for line in bill(use).lines} == {
+        "api_prompt": Decimal("2.50"),
+        "api_cached_prompt": Decimal("1.50"),
+        "api_cache_write": Decimal("11.25"),
+        "api_output": Decimal(30),
+    }
+    # Where writing costs no more it is no line of its own: 4 × 5 + 6 × 0.50 + 2 × 30.
+    dear = bill(use, "priority")
+    assert ([line.key for line in dear.lines], dear.total_usd) == (
+        ["api_prompt", "api_cached_prompt", "api_output"],
+        Decimal(83),
+    )
+
+
+def test_long_prompts_are_billed_apart():
+    """Of 10M prompt tokens 4M, 1M of them cached, and half a million of output belong to requests of over 272,000."""
+    use = ApiUse(10_000_000, 2_000_000, 1_000_000, 0, {272_000: ApiUse(4_000_000, 1_000_000, 500_000)})
+    found = {line.key: float(line.usd) for line in bill(use).lines}
+    assert found == pytest.approx(
+        {
+            "api_prompt": 5 * 2.5,
+            "api_cached_prompt": 0.25,
+            "api_output": 7.5,
+            "api_long_prompt": 3 * 5.0,
+            "api_long_cached_prompt": 0.5,
+            "api_long_output": 0.5 * 22.5,
+        }
+    )
+    # What lies above another number of tokens is not what this model prices.
+    other = ApiUse(10_000_000, 2_000_000, 1_000_000, 0, {200_000: ApiUse(4_000_000, 1_000_000, 500_000)})
+    assert float(bill(other).total_usd) == 8 * 2.5 + 2 * 0.25 + 15
+
+
+def test_the_numbers_of_tokens_that_are_counted_are_those_that_a_book_may_name():
+    assert get_args(LongPrompts.model_fields["above_tokens"].annotation) == LONG_PROMPTS
+
+
+counts = st.integers(0, 10**9)
+
+
+@st.composite
+def uses(draw):
+    parts = draw(st.lists(counts, min_size=7, max_size=7))
+    plain, cached, written, long, long_cached, long_written, output = parts
+    part = ApiUse(long + long_cached + long_written, long_cached, output // 3, long_written)
+    return ApiUse(
+        plain + cached + written + part.prompt_tokens,
+        cached + long_cached,
+        output,
+        written + long_written,
+        {272_000: part} if part.prompt_tokens else {},
+    )
+
+
+@given(uses(), st.floats(0.0, 50.0), st.sampled_from(KINDS[:3]))
+def test_law_times_the_use_is_times_the_bill(use, factor, kind):
+    once, often = (float(bill(one, kind).total_usd) for one in (use, use.times(factor, factor)))
+    assert often == pytest.approx(factor * once, abs=0.001, rel=1e-6)
+
+
+@given(uses(), uses(), st.sampled_from(KINDS[:3]))
+def test_law_two_months_cost_the_sum_of_both(one, other, kind):
+    assert bill(one + other, kind).total_usd == bill(one, kind).total_usd + bill(other, kind).total_usd
+
+
+@given(uses(), st.sampled_from(KINDS[:3]))
+def test_law_lines_sum_to_the_total_and_no_token_is_lost(use, kind):
+    found = bill(use, kind)
+    assert found.total_usd == sum(line.usd for line in found.lines)
+    told = sum(int(line.basis.split(" ")[0].replace(",", "")) for line in found.lines)
+    assert told == use.prompt_tokens + use.output_tokens

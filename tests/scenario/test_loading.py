@@ -162,7 +162,7 @@ def test_the_schema_refuses_a_slip(file):
 def test_the_schema_writes_quantities_with_their_units():
     retries = json.loads(scenario_schema())["$defs"]["Retries"]["properties"]
     assert retries["first_delay"]["default"] == "0.5s"
-    assert json.loads(scenario_schema())["$defs"]["Purchase"]["properties"]["chassis"]["default"] == "0 USD"
+    assert json.loads(scenario_schema())["$defs"]["Purchase"]["properties"]["infrastructure"]["default"] == "0 USD"
 
 
 def test_every_value_remembers_where_it_was_written(file):

@@ -54,6 +54,7 @@ class Answer(NamedTuple):
         last_s: When its last token comes.
         cached: Prompt tokens that were cached.
         output: Its tokens.
+        written: Prompt tokens that are written to the cache.
     """
 
     admitted_s: float
@@ -61,6 +62,7 @@ class Answer(NamedTuple):
     last_s: float
     cached: int
     output: int
+    written: int
 
     def produced(self, now_s: float) -> int:
         """Tokens that have come until now."""
@@ -215,14 +217,13 @@ class ApiBackend:
             return Failure(Reason.CAPACITY, retry_after_s)
         if self._fails(arrival.index, attempt, error_share):
             self._admission.settle(now_s, prompt, cached, most, 0)
-            self._charge(now_s, arrival, cached, 0, self._api.billing.errors)
+            self._charge(now_s, arrival, (cached, 0), 0, self._api.billing.errors)
             return Failure(Reason.FAULT if error_share else Reason.ERROR)
-        if self._cache:
-            self._cache.write(arrival, now_s)
+        written = self._cache.write(arrival, now_s) if self._cache else 0
         output = self._output_tokens.item(arrival.index)
         first_s, last_s = self._latency.stamps(now_s, arrival, attempt, output, slowdown)
         self._admission.settle(last_s, prompt, cached, most, output)
-        answer = Answer(now_s, first_s, last_s, cached, output)
+        answer = Answer(now_s, first_s, last_s, cached, output, written)
         failure = self._interrupted(arrival, answer)
         if failure is None:
             self._write(arrival, answer)
@@ -236,10 +237,10 @@ class ApiBackend:
             end_s = answer.admitted_s + retries.timeout if late else end_s
         cut_s = self._conditions.breaks(answer.admitted_s, end_s)
         if cut_s is not None:
-            self._charge(cut_s, arrival, answer.cached, answer.produced(cut_s), billing.cut_off)
+            self._charge(cut_s, arrival, (answer.cached, answer.written), answer.produced(cut_s), billing.cut_off)
             return Failure(Reason.FAULT, after_s=cut_s - answer.admitted_s)
         if late:
-            self._charge(end_s, arrival, answer.cached, answer.output, billing.timeouts)
+            self._charge(end_s, arrival, (answer.cached, answer.written), answer.output, billing.timeouts)
             return Failure(Reason.TIMEOUT, after_s=retries.timeout)
         return None
 
@@ -251,10 +252,12 @@ class ApiBackend:
         """A draw from [0, 1), the same for the first call in every hosting pattern."""
         return first.item(index) if attempt == 1 else float(self._rng.random())
 
-    def _charge(self, at_s: float, arrival: Arrival, cached: int, output: int, what: str) -> None:
+    def _charge(self, at_s: float, arrival: Arrival, cache: tuple[int, int], output: int, what: str) -> None:
+        """Charge for a call that answered nobody; of its prompt so much was read from the cache and written to it."""
         if what != "nothing":
-            produced = output if what == "all" else 0
-            self._burnt.append(Charge(at_s, arrival.index, self._backend, arrival.prompt_tokens, cached, produced))
+            produced, (read, written) = output if what == "all" else 0, cache
+            made = (arrival.index, self._backend, arrival.prompt_tokens, read, produced, written)
+            self._burnt.append(Charge(at_s, *made))
 
     def _write(self, arrival: Arrival, answer: Answer) -> None:
         index, log = arrival.index, self._log
@@ -265,5 +268,6 @@ class ApiBackend:
         log.ended_s[index] = answer.last_s
         log.outcome[index] = Outcome.COMPLETED
         log.cached_tokens[index] = answer.cached
+        log.written_tokens[index] = answer.written
         log.billed_prompt_tokens[index] = arrival.prompt_tokens
         log.billed_output_tokens[index] = answer.output

@@ -32,18 +32,23 @@ class CachedPrefixes:
 
     def read(self, arrival: Arrival, now_s: float) -> int:
         """Prompt tokens of a request that are cached now."""
-        oldest_s, least = now_s - self._rules.kept, self._rules.minimum
+        oldest_s = now_s - self._rules.kept
         for tokens, sent_s in self._sent.get(arrival.prefix_id, ()):
             if sent_s >= oldest_s:
-                shared = min(tokens, arrival.prefix_tokens)
-                return 0 if shared < least else least + (shared - least) // self._rules.step * self._rules.step
+                return self._whole(min(tokens, arrival.prefix_tokens))
         return 0
 
-    def write(self, arrival: Arrival, now_s: float) -> None:
-        """The request was read."""
+    def _whole(self, tokens: int) -> int:
+        """So much of a beginning is kept: whole steps from the least on."""
+        least, step = self._rules.minimum, self._rules.step
+        return 0 if tokens < least else least + (tokens - least) // step * step
+
+    def write(self, arrival: Arrival, now_s: float) -> int:
+        """The request was read; tokens that are kept and were not before, which some providers charge for."""
         prefix, tokens = arrival.prefix_id, arrival.prefix_tokens
         if prefix < 0 or tokens < self._rules.minimum:
-            return
+            return 0
+        written = self._whole(tokens) - self.read(arrival, now_s)
         oldest_s = now_s - self._rules.kept
         longer = [one for one in self._sent.get(prefix, ()) if one[0] > tokens and one[1] >= oldest_s]
         self._sent[prefix] = [*longer, (tokens, now_s)]
@@ -51,3 +56,4 @@ class CachedPrefixes:
             # Every conversation has a prefix of its own: without an end to them they would fill the memory.
             self._sent = {one: sent for one, sent in self._sent.items() if sent[-1][1] >= oldest_s}
             self._full = max(_FEW, 2 * len(self._sent))
+        return written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator.engine.record import Reason
+from simulator.engine.record import Charge, Reason
 from simulator.engine.vllm.state import UNLIMITED
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: What an API's answer writes about a request.
 _ANSWER = (
-    "backend", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "billed_prompt_tokens",
-    "billed_output_tokens",
+    "backend", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "cached_tokens", "written_tokens",
+    "billed_prompt_tokens", "billed_output_tokens",
 )  # fmt: skip
 
 
@@ -79,10 +79,8 @@ class Hedges:
         log.attempts[row] += 1
         failure = api.call(arrival, 1)
         answer = {name: getattr(log, name)[row].item() for name in _ANSWER}
-        charged = ("billed_prompt_tokens", "billed_output_tokens") if failure is not None else ()
         for name in _ANSWER:
-            if name not in charged:
-                getattr(log, name)[row] = before[name]
+            getattr(log, name)[row] = before[name]
         if failure is None:
             self._rivals[row] = _Rival(cluster, answer)
             timer = self._site.env.timeout(answer["first_token_s"] - self._site.env.now)
@@ -97,8 +95,9 @@ class Hedges:
             self._win(arrival.index, rival)
         else:
             # Its client hangs up after the first token, and pays for the prompt and that.
-            self._site.log.billed_prompt_tokens[arrival.index] += arrival.prompt_tokens
-            self._site.log.billed_output_tokens[arrival.index] += 1
+            answer, prompt = rival.answer, arrival.prompt_tokens
+            api, read, written = (int(answer[name]) for name in ("backend", "cached_tokens", "written_tokens"))
+            self._site.burnt.append(Charge(self._site.env.now, arrival.index, api, prompt, read, 1, written))
 
     def _win(self, row: int, rival: _Rival) -> None:
         log = self._site.log

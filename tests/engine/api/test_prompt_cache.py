@@ -149,3 +149,29 @@ class _Spy:
     def __init__(self, inner, settle):
         self.settle = settle
         self.admit, self.retry_after_s = inner.admit, inner.retry_after_s
+
+
+def test_what_is_kept_and_was_not_before_is_written():
+    """In whole steps, once while it is kept, and again when it is too old."""
+    cache = CachedPrefixes(PromptCache())
+    assert [cache.write(arrival(tokens), now_s) for tokens, now_s in ((1_000, 0.0), (1_300, 1.0), (1_300, 2.0))] == [
+        0,
+        1_024 + 256,
+        0,
+    ]
+    # A longer one finds the beginning: only the rest is written.
+    assert cache.write(arrival(1_600), 3.0) == 1_024 + 512 - (1_024 + 256)
+    assert cache.write(arrival(1_600), 1_000.0) == 1_024 + 512
+    assert cache.write(arrival(5_000, -1), 0.0) == 0
+
+
+@given(rules=rules, calls=st.lists(turns, max_size=40))
+def test_law_what_is_read_and_written_is_what_is_kept(rules, calls):
+    cache, now_s = CachedPrefixes(rules), 0.0
+    for gap_s, prefix, tokens in calls:
+        now_s += gap_s
+        one = arrival(tokens if prefix >= 0 else 0, prefix)
+        read = cache.read(one, now_s)
+        written = cache.write(one, now_s)
+        assert 0 <= read <= read + written <= one.prefix_tokens
+        assert cache.read(one, now_s) == read + written

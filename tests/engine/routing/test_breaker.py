@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.engine.record import Loss, Outcome, Reason, RequestLog
+from simulator.engine.record import Charge, Loss, Outcome, Reason, RequestLog
 from simulator.engine.routing.breaker import Breaker
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.routing import CircuitBreaker
@@ -130,18 +130,18 @@ def test_where_nothing_else_is_left_the_breaker_does_not_hold():
 
 def hedged(after, arrivals, outputs, engine=None, ttft="600ms"):
     pattern = hybrid({"hedge": {"after": after}, "max_in_flight": 99}, {"ttft": {"median": ttft}}, engine=engine or {})
-    return run(pattern, table(arrivals, 600, outputs)).log
+    return run(pattern, table(arrivals, 600, outputs))
 
 
 def test_what_a_cluster_answers_in_time_is_not_hedged():
-    log = hedged("5s", [10.0], 50)
+    log = hedged("5s", [10.0], 50).log
     assert log.backend.tolist() == [0]
     assert log.attempts.tolist() == [0]
     assert log.billed_prompt_tokens.tolist() == [0]
 
 
 def test_the_first_token_wins_and_the_other_is_called_off():
-    log = hedged("5s", [10.0, 10.1], [900, 100], {"max_num_seqs": 1})
+    log = hedged("5s", [10.0, 10.1], [900, 100], {"max_num_seqs": 1}).log
     assert log.backend.tolist() == [0, 1]
     assert log.failover.tolist() == [Reason.NONE, Reason.HEDGE]
     assert log.first_token_s[1] == pytest.approx(15.7)
@@ -153,10 +153,13 @@ def test_the_first_token_wins_and_the_other_is_called_off():
 
 def test_a_rival_that_comes_second_is_paid_for_its_prompt_and_a_token():
     first_s = LINEAR.step_s(0, 0, [(600, 0)])
-    log = hedged("100ms", [10.0], 50, ttft="900ms")
+    record = hedged("100ms", [10.0], 50, ttft="900ms")
+    log = record.log
     assert log.backend.tolist() == [0]
     assert log.first_token_s[0] == pytest.approx(10.0 + first_s)
-    assert (log.billed_prompt_tokens[0], log.billed_output_tokens[0]) == (600, 1)
+    # The row is the cluster's: what the API charges stands apart, when its first token came.
+    assert (log.billed_prompt_tokens[0], log.billed_output_tokens[0]) == (0, 0)
+    assert record.burnt == (Charge(pytest.approx(11.0), 0, 1, 600, 0, 1),)
     assert log.failover.tolist() == [Reason.NONE]
 
 
