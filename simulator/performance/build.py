@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression, nnls
 
 from simulator.errors import ProfileError
-from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, PACKAGE, VERSION, WHEEL_SHA256, KernelTimes, chip
+from simulator.performance.kernel_rows import PACKAGE
+from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, VERSION, WHEEL_SHA256, KernelTimes, chip
 from simulator.performance.memory import GPUS, RESERVE_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
 from simulator.units import GIB

@@ -11,25 +11,22 @@ import importlib.metadata
 import json
 import logging
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import ProfileError
+from simulator.performance.boards import BOARDS, Board
+from simulator.performance.kernel_rows import PACKAGE, experts, gemm_rows, marlin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    import pandas as pd
     from aiconfigurator_core.sdk.engine import EngineHandle
-    from numpy.typing import NDArray
 
     from simulator.performance.architecture import ModelShape
 
-PACKAGE: Final = "aiconfigurator-core"
 VERSION: Final = "0.12.0"
 #: Of aiconfigurator_core-0.12.0-cp311-abi3-manylinux_2_28_x86_64.whl.
 WHEEL_SHA256: Final = "aadc4aad0a00bf8a61c477c62bef43de479849c3aa0b1c3078068e08309eccc4"
@@ -44,40 +41,10 @@ SYSTEMS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A GPU on another board than the one that was timed.
-
-    Attributes:
-        reads: What reading memory takes over the timed board.
-        arithmetic: What arithmetic takes over it.
-        source: Where both come from.
-    """
-
-    reads: float
-    arithmetic: float
-    source: str
-
-
-BOARDS: Final = {
-    "a100-80gb-pcie": Board(
-        reads=1.054,
-        arithmetic=1.35,
-        source="1,935 for 2,039 GB/s (NVIDIA A100 data sheet); 300 for 400 W: p99 of TTFT of Qwen3-32B in bf16, nine "
-        "closed loops on one such board under vLLM 0.19.0, 1.3 to 1.4 times what the SXM board's take",
-    )
-}
 #: The largest token budgets vLLM uses by itself; knots beyond serve nobody.
 _USEFUL_TOKENS: Final = {
     "a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384, "a100-80gb-pcie": 8192,
 }  # fmt: skip
-#: Tables with the int4 Marlin kernel inside a mixture of experts, and the numbers of experts to take.
-_MARLIN: Final = {
-    "a100_sxm": ("sglang", "0.5.10", (8, 384)),
-    "l40s": ("vllm", "0.24.0", (8, 384)),
-    "h100_sxm": ("sglang", "0.5.10", (8, 384)),
-    "h200_sxm": ("vllm", "0.19.0", (8, 384)),
-}
 #: Weight formats of a GPU for which there are tables, by variant.
 FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
     "a100-80gb": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None, "trt-llm")},
@@ -233,75 +200,6 @@ class _Engine:
         return float(rows[0][1]) / 1e3
 
 
-def _table(system: str, *path: str) -> pd.DataFrame:
-    import pandas as pd
-
-    root = Path(str(importlib.metadata.distribution(PACKAGE).locate_file("aiconfigurator_core")))
-    return pd.read_parquet(root.joinpath("systems", "data", system, *path))
-
-
-@cache
-def _gemm_rows(system: str, version: str) -> tuple[int, ...]:
-    """Row counts for which matrix products were timed; between them the package interpolates."""
-    table = _table(system, "gemm", "vllm", version, "gemm_perf.parquet")
-    return tuple(sorted(int(m) for m in table.m.unique()))
-
-
-@cache
-def _marlin(system: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows and picoseconds per parameter of the int4 Marlin kernel, from the mixture-of-experts tables.
-
-    A balanced mixture gives each expert tokens x top-k / experts rows, so one call times a matrix product of that
-    many rows over all experts' weights. No table holds the dense kernel for vLLM on these GPUs.
-    """
-    import numpy as np
-    from scipy.optimize import isotonic_regression
-
-    name, version, experts = _MARLIN[system]
-    table = _table(system, "moe", name, version, "moe_perf.parquet")
-    rows = table[
-        (table.moe_dtype == "int4_wo")
-        & table.kernel_source.str.contains("marlin")
-        & (table.distribution == "balanced")
-        & (table.moe_ep_size == 1)
-        & (table.moe_tp_size <= 2)
-        & (table.num_experts.isin(experts))
-    ].copy()
-    rows["m"] = rows.num_tokens * rows.topk / rows.num_experts
-    weights = rows.num_experts * 3.0 * rows.hidden_size * rows.inter_size / rows.moe_tp_size
-    rows["ps"] = rows.latency * 1e9 / weights
-    curve = rows[rows.m >= 1].groupby("m").ps.median()
-    return curve.index.to_numpy(), np.asarray(isotonic_regression(curve.to_numpy()).x)
-
-
-@cache
-def _experts(system: str, version: str, model: ModelShape, tensor_parallel: int) -> NDArray[np.float64]:
-    """Tokens and seconds of one layer's experts, from rows in which their load is even, or next to it.
-
-    With even load few tokens reach as many experts as they can; with random choice they meet, so fewer are read. The
-    expected number of experts read, E (1 - (1 - k/E)^m) for m tokens that take k of E, corrects for that.
-    """
-    import numpy as np
-
-    table = _table(system, "moe", "vllm", version, "moe_perf.parquet")
-    shape = {
-        "moe_dtype": "bfloat16", "num_experts": model.experts, "topk": model.experts_per_token, "moe_ep_size": 1,
-        "hidden_size": model.hidden, "inter_size": model.intermediate, "moe_tp_size": tensor_parallel,
-    }  # fmt: skip
-    for key, value in shape.items():
-        table = table[table[key] == value]
-    loads = [name for name in ("balanced", "power_law_1.01") if (table.distribution == name).any()]
-    if not loads:
-        raise ProfileError(f"{model.name}: no timings of such a mixture of experts on {system} x{tensor_parallel}")
-    rows = table[table.distribution == loads[0]].groupby("num_tokens").latency.median()
-    tokens, seconds = rows.index.to_numpy(np.float64), rows.to_numpy(np.float64) / 1e3
-    if loads[0] == "balanced":
-        share = model.experts_per_token / model.experts
-        reached = np.minimum(1.0, share * tokens)
-        seconds = seconds * (1.0 - (1.0 - share) ** tokens) / reached
-    return np.array([tokens, seconds])
-
-
 class KernelTimes:
     """Times of one configuration in seconds, as the tables (and the stated inferences) give them.
 
@@ -360,7 +258,7 @@ class KernelTimes:
         if self._factor != 1.0:
             what = "matrix products" if quantisation == "bf16" else "reading the weights"
             self.notes.append(f"{what}: {self._factor:g} times the tables' time, fitted on served runs (overhead.json)")
-        self._mixture = _experts(self.system, self.version, model, tensor_parallel) if model.experts > 1 else None
+        self._mixture = experts(self.system, self.version, model, tensor_parallel) if model.experts > 1 else None
         if model.experts > 1:
             self._estimated("mixture of experts with an even load; the times of dense layers are made monotone")
         self._attention, self._parts = self._engine, head_parts(model.kv_heads // tensor_parallel)
@@ -413,13 +311,13 @@ class KernelTimes:
     @property
     def max_tokens(self) -> int:
         """Tokens of a step beyond which the times of matrix products are extrapolated."""
-        return _gemm_rows(self.system, self.version)[-1] if self._gemms else int(_marlin(self.system)[0][-1])
+        return gemm_rows(self.system, self.version)[-1] if self._gemms else int(marlin(self.system)[0][-1])
 
     def knots(self) -> list[int]:
         """Token counts between which the dense layers are straight: those of the tables, thinned below 16."""
-        rows = set(_gemm_rows(self.system, self.version))
+        rows = set(gemm_rows(self.system, self.version))
         if self._gemms is None:
-            rows |= {int(m) for m in _marlin(self.system)[0]}
+            rows |= {int(m) for m in marlin(self.system)[0]}
         few = {1, 2, 4, 8, 12}
         return sorted(m for m in rows if m in few or 16 <= m <= _USEFUL_TOKENS[self._gpu])
 
@@ -456,7 +354,7 @@ class KernelTimes:
         import numpy as np
 
         if self._gemms is None:
-            rows, ps = _marlin(self.system)
+            rows, ps = marlin(self.system)
             at = np.interp(tokens, rows, ps) if tokens <= rows[-1] else ps[-1] * tokens / rows[-1]
             return float(at) * 1e-12 * self._model.matrix_parameters / self._tensor_parallel
         if self._weight_only and self._gemms is self._engine:

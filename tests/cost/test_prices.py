@@ -66,7 +66,8 @@ def test_no_entry_costs_nothing_and_every_offer_says_who_signs(book):
 
 
 def test_there_is_an_offer_for_every_gpu_with_a_profile_and_for_more(book):
-    profiled = {read_profile(name).gpu for name in available_profiles()}
+    # Sellers do not say on which board an A100 sits.
+    profiled = {read_profile(name).gpu for name in available_profiles()} - {"a100-80gb-pcie"}
     offered = {offer.gpu for offer in book.gpu_offers.values()}
     assert profiled | {"b200", "l4", "a10g", "rtx-pro-6000", "mi300x"} <= offered
     sellers = {key.partition("/")[0] for key in book.gpu_offers}

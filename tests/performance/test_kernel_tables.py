@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from simulator.performance import kernel_tables
 from simulator.performance.architecture import read_model
+from simulator.performance.kernel_rows import table_of
 from simulator.performance.kernel_tables import SYSTEMS, KernelTimes, head_parts
 
 #: Sequences and contexts of the tables.
@@ -58,7 +58,7 @@ def test_attention_without_groups_is_that_of_a_quarter_of_the_heads():
 def test_chunks_computed_together_start_attention_once(gpu):
     """Chunks timed together, told from one alone: what a start takes is the time of the shortest."""
     system, version = SYSTEMS[gpu]
-    rows = kernel_tables._table(system, "attention", "vllm", version, "context_attention_perf.parquet")
+    rows = table_of(system, "attention", "vllm", version, "context_attention_perf.parquet")
     flash = rows.kernel_source.str.contains("flash_attn") & ~rows.kernel_source.str.endswith("fa4")
     rows = rows[flash & (rows.head_dim == 128) & (rows.num_key_value_heads == 8) & (rows.num_heads == 32)]
     rows = rows[rows.kv_cache_dtype == "bfloat16"]
