@@ -119,6 +119,42 @@ SELLERS: Final = tuple(
     )
 )
 
+#: Speech to text by the hour and embeddings: rows, by seller and key, where a key is not its row's own name.
+SERVICES: Final = {
+    **{f"azure/{model}": f"azure/{model}" for model in ("gpt-transcribe", "gpt-live-transcribe", "whisper")},
+    **{
+        f"azure/{model}{end}": f"azure/{zone}{model}"
+        for model in ("text-embedding-3-large", "text-embedding-3-small")
+        for zone, end in (("", ""), ("us/", "-data-zone"), ("eu/", "-eu-data-zone"))
+    },
+    "azure/speech": "azure/speech/azure-stt",
+    "azure/embed-v4": "azure_ai/embed-v-4-0",
+    "aws/transcribe": "transcribe/StartTranscriptionJob",
+    "bedrock/cohere-embed-english-v3": "cohere.embed-english-v3",
+    "bedrock/cohere-embed-multilingual-v3": "cohere.embed-multilingual-v3",
+    "bedrock/cohere-embed-v4": "cohere.embed-v4:0",
+    "cohere/embed-v4": "cohere/embed-v4.0",
+    **{
+        f"deepgram/{model}": f"deepgram/{model}"
+        for model in ("nova-2", "nova-3", "nova-3-medical", "streaming/nova-3", "streaming/nova-3-medical")
+    },
+    "elevenlabs/scribe_v2": "elevenlabs/scribe_v2",
+    "fireworks/qwen3-embedding-8b": "fireworks_ai/accounts/fireworks/models/qwen3-embedding-8b",
+    "gemini/gemini-embedding-001": "gemini/gemini-embedding-001",
+    "mistral/mistral-embed-2312": "mistral/mistral-embed-2312",
+    "mistral/voxtral-mini-2602": "mistral/voxtral-mini-2602",
+    "mistral/voxtral-mini-transcribe-3": "mistral/voxtral-mini-transcribe-3",
+    "mistral/voxtral-small-transcribe-3": "mistral/voxtral-small-transcribe-3",
+    **{
+        f"openai/{model}": model
+        for model in (*("text-embedding-3-large", "text-embedding-3-small"), *("whisper-1", "gpt-transcribe"))
+    },
+    "openai/gpt-live-transcribe": "gpt-live-transcribe",
+    "vertex/chirp_3": "vertex_ai/chirp_3",
+    "vertex/gemini-embedding-001": "gemini-embedding-001",
+    **{f"voyage/{model}": f"voyage/{model}" for model in ("voyage-4-large", "voyage-4", "voyage-4-lite")},
+}
+
 
 def table() -> tuple[str, dict[str, Any]]:
     """Version and rows of the installed table, numbers as they are written."""
@@ -203,6 +239,33 @@ def update(book: dict[str, Any], rows: dict[str, Any], version: str, captured_on
             named = f"{key.partition('/')[0]}/{short_name(name)}"
             entry["successor"] = keys.get(successor, named if named in kept else name)
     book["api_prices"] = kept
+    book["services"] = {
+        key: service(rows[name], name, after, captured_on)
+        for key, name in sorted(SERVICES.items())
+        if rows[name].get("deprecation_date", "9999") > book["date"]
+    }
+
+
+def service(row: dict[str, Any], name: str, says: str, captured_on: str) -> dict[str, Any]:
+    """Entry of a service: its price by the hour of audio to a hundredth of a cent, or by the token of text.
+
+    Hours are of prices by the second, which the table has rounded.
+    """
+    second = row.get("input_cost_per_second")
+    hour = f"{Decimal(str(second)) * 3600:.4f}".rstrip("0").rstrip(".") if second else ""
+    price = {"audio_hour": f"{hour} USD/h"} if hour else {"tokens": price_text(row["input_cost_per_token"])}
+    entry = {
+        "model": name.rpartition("/")[2],
+        **price,
+        "litellm_row": name,
+        "basis": "list",
+        "captured_on": captured_on,
+    }
+    entry |= {"source": says + _citing(row["source"])}
+    if "deprecation_date" in row:
+        entry |= {"retires_on": row["deprecation_date"]}
+        entry |= {"retirement_source": says + _citing(row.get("deprecation_source", ""))}
+    return entry
 
 
 def _citing(address: str) -> str:
@@ -262,7 +325,10 @@ def said(origin: dict[str, str]) -> str:
 def text_of(book: dict[str, Any]) -> str:
     """A book as it is kept: an entry a line."""
     sections = []
-    for name, content in book.items():
+    order = ("services", "references")
+    for name, content in sorted(
+        book.items(), key=lambda section: order.index(section[0]) if section[0] in order else -1
+    ):
         if name in ("id", "date", "generated_from"):
             sections.append(f"  {json.dumps(name)}: {json.dumps(content, ensure_ascii=False)}")
             continue

@@ -24,7 +24,13 @@ BookId = Annotated[
     str | None, typer.Option("--book", help="Id of a shipped book, or a file.", show_default="the latest")
 ]
 
-_KINDS = {"api": "api_prices", "gpu": "gpu_offers", "unit": "provisioned_units", "reference": "references"}
+_KINDS = {
+    "api": "api_prices",
+    "gpu": "gpu_offers",
+    "unit": "provisioned_units",
+    "service": "services",
+    "reference": "references",
+}
 
 
 def _book(name: str | None) -> PriceBook:
@@ -50,7 +56,7 @@ def list_prices(
     containing: Annotated[
         str, typer.Argument(metavar="[TEXT]", help="Only keys, models and GPUs that hold this.")
     ] = "",
-    kind: Annotated[str | None, typer.Option(help="Only api, gpu, unit or reference.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only api, gpu, unit, service or reference.")] = None,
     old: Annotated[bool, typer.Option("--stale", help="Only prices more than 90 days old.")] = False,
     retired: Annotated[
         bool, typer.Option("--retired", help="Also models that had retired when the book was closed.")
@@ -190,7 +196,7 @@ def _plain(entry: Entry | LongPrompts) -> dict[str, Any]:
             plain[name] = str(value)
         elif isinstance(value, LongPrompts):
             plain[name] = _plain(value)
-        elif name in {"instance_hour", "unit_hour"}:
+        elif name in {"instance_hour", "unit_hour", "audio_hour"}:
             plain[name] = f"{value} USD/h"
         else:
             plain[name] = value if isinstance(value, (int, str)) else str(value)
@@ -212,7 +218,7 @@ def _derived(entry: Entry) -> dict[str, str]:
 
 
 def _in_short(entry: Entry) -> str:
-    from simulator.cost.prices import ApiPrice, GpuOffer, UnitPrice
+    from simulator.cost.prices import ApiPrice, GpuOffer, ServicePrice, UnitPrice
 
     if isinstance(entry, ApiPrice):
         cached = f", {entry.cached_prompt.usd_per_million:f} cached" if entry.cached_prompt else ""
@@ -221,4 +227,6 @@ def _in_short(entry: Entry) -> str:
         return f"{entry.instance_hour} USD/h for {entry.gpus_per_instance} {entry.gpu}, {entry.kind}"
     if isinstance(entry, UnitPrice):
         return f"{entry.unit_hour} USD/h a unit"
+    if isinstance(entry, ServicePrice):
+        return str(entry.tokens) if entry.tokens else f"{entry.audio_hour} USD/h of audio"
     return entry.low if entry.low == entry.high else f"{entry.low} to {entry.high}"

@@ -88,7 +88,7 @@ def _of_cluster(
     one: HostedCluster, use: ClusterUse, book: PriceBook, hours: float, month_hours: Decimal
 ) -> list[BillLine]:
     lines = list(cluster_lines(one.cluster, one.costs, use, book, month_hours))
-    lines += running_lines(one.costs, use.tokens * _month_scale(hours, month_hours))
+    lines += running_lines(one.costs, use.tokens * _month_scale(hours, month_hours), book)
     lines += list(compliance_line(one.costs, lines))
     return [*lines, *vat_lines(book.vat, lines)]
 
@@ -96,7 +96,7 @@ def _of_cluster(
 def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_hours: Decimal) -> list[BillLine]:
     lines = list(api_lines(api, use, book, hours, month_hours))
     tokens = use.prompt_tokens + use.output_tokens
-    beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours)))
+    beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours), book))
     beside += compliance_line(api.costs, [*lines, *beside])
     beside += vat_lines(book.vat, [*lines, *beside])
     return [*lines, *(_of_the_api(line) for line in beside)]

@@ -7,10 +7,11 @@ from datetime import date
 from functools import partial
 
 from simulator.cost.api_lines import token_rates, unit_price
-from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, GpuOffer, PriceBook, UnitPrice
+from simulator.cost.lines import service_line
+from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, Entry, PriceBook, UnitPrice
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned
-from simulator.scenario.costs import Purchase, Rental
+from simulator.scenario.costs import Purchase, Rental, Service
 from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_key
 
 
@@ -24,6 +25,7 @@ def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, st
             lookups.append((key, partial(unit_price, api.deployment, api.model, book)))
         elif api.paid_by_the_token:
             lookups.append((key, partial(token_rates, api, book)))
+    lookups += [(key, partial(service_line, "", service, book)) for key, service in _services(pattern)]
     faults = []
     for key, look_up in lookups:
         try:
@@ -62,6 +64,9 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
         priced_by = _priced_by(api, book)
         if priced_by is not None:
             warnings += [(key, doubt) for doubt in _price_doubts(priced_by, on)]
+    for key, service in _services(pattern):
+        if service.price in book.services:
+            warnings += [(key, doubt) for doubt in _price_doubts(book.services[service.price], on)]
     return warnings
 
 
@@ -73,7 +78,7 @@ def _priced_by(api: MeteredApi, book: PriceBook) -> ApiPrice | UnitPrice | None:
     return book.api_prices.get(api.model) if api.prices is None and api.paid_by_the_token else None
 
 
-def _price_doubts(entry: ApiPrice | GpuOffer | UnitPrice, on: date) -> Iterator[str]:
+def _price_doubts(entry: Entry, on: date) -> Iterator[str]:
     if entry.stale(on):
         yield f"the price dates from {entry.captured_on}, over {STALE_AFTER_DAYS} days before {on}"
     if entry.basis == "memory":
@@ -83,6 +88,14 @@ def _price_doubts(entry: ApiPrice | GpuOffer | UnitPrice, on: date) -> Iterator[
 def _apis(pattern: HostingPattern) -> Iterator[tuple[str, MeteredApi]]:
     for name, api in pattern.metered.items():
         yield ".".join((*api_key(pattern, name), "model")), api
+
+
+def _services(pattern: HostingPattern) -> Iterator[tuple[str, Service]]:
+    where = {costs_key(pattern, name): one.costs.services for name, one in pattern.hosted.items()}
+    where |= {(*api_key(pattern, name), "costs"): api.costs.services for name, api in pattern.metered.items()}
+    for key, services in where.items():
+        for name, service in services.items():
+            yield ".".join((*key, "services", name, "price")), service
 
 
 def _offers(pattern: HostingPattern) -> Iterator[tuple[str, Rental, Cluster]]:

@@ -77,4 +77,6 @@ def _kind(line: BillLine) -> str:
         return "salaries"
     if key == "power":
         return "energy"
+    if key.removeprefix("api_").startswith("service_"):
+        return "api"
     return "api" if (key.startswith("api_") and _name(line) == key) or key == "provisioned_units" else ""

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Final
 
 from simulator.cost import tco
-from simulator.scenario.costs import RunningCosts, Staff
+from simulator.cost.prices import PriceBook
+from simulator.errors import PriceNotFound
+from simulator.scenario.costs import RunningCosts, Service, Staff
 from simulator.units import DAY_S
 
 #: What is no purchase, or is taxed by a line of its own.
@@ -37,8 +39,11 @@ def total(lines: Sequence[BillLine]) -> Decimal:
     return sum((line.usd for line in lines), Decimal(0))
 
 
-def running_lines(costs: RunningCosts, tokens: tco.Number) -> Iterator[BillLine]:
-    """Lines of one backend through which this many tokens go in the billed month; those of nothing are left out."""
+def running_lines(costs: RunningCosts, tokens: tco.Number, book: PriceBook) -> Iterator[BillLine]:
+    """Lines of one backend through which this many tokens go in the billed month; those of nothing are left out.
+
+    Raises PriceNotFound for a service the book does not have.
+    """
     for key, usd in (("storage", costs.storage), ("network", costs.network), ("monitoring", costs.monitoring)):
         if usd:
             yield _by_the_month(key, key.capitalize(), usd)
@@ -47,6 +52,8 @@ def running_lines(costs: RunningCosts, tokens: tco.Number) -> Iterator[BillLine]
         usd = tco.egress_usd(tokens, size, price)
         basis = f"{float(tokens):,.0f} tokens × {size:g} bytes × {price} USD/GB; scenario"
         yield BillLine("egress", "Egress", usd, basis)
+    for name, service in costs.services.items():
+        yield service_line(name, service, book)
     if costs.staff:
         yield _staff_line(costs.staff)
     if costs.on_call:
@@ -91,6 +98,22 @@ def one_off_lines(costs: RunningCosts) -> Iterator[BillLine]:
 
 def _by_the_month(key: str, label: str, usd: Decimal) -> BillLine:
     return BillLine(key, label, tco.to_decimal(tco.exact(usd)), f"{usd:,.2f} USD/month; scenario")
+
+
+def service_line(name: str, service: Service, book: PriceBook) -> BillLine:
+    """A service by what goes through it. Raises PriceNotFound, also where it is priced by something else."""
+    entry = book.service(service.price)
+    hours, tokens = service.audio_hours_per_month, service.tokens_per_month
+    if hours is not None and entry.audio_hour is not None:
+        usd, terms = tco.exact(entry.audio_hour) * tco.exact(hours), f"{hours:,g} h of audio × {entry.audio_hour} USD/h"
+    elif tokens is not None and entry.tokens is not None:
+        price = entry.tokens.usd_per_million
+        usd, terms = tco.exact(price) * tco.exact(tokens) / 10**6, f"{tokens:,g} tokens × {entry.tokens}"
+    else:
+        wanted = "tokens_per_month" if entry.audio_hour is None else "audio_hours_per_month"
+        raise PriceNotFound(f"'{service.price}' is priced by {wanted.removesuffix('_per_month')}: give {wanted}")
+    label = name.replace("_", " ").capitalize()
+    return BillLine(f"service_{name}", label, tco.to_decimal(usd), f"{terms}; {service.price}, {entry.source}")
 
 
 def _staff_line(staff: Sequence[Staff]) -> BillLine:

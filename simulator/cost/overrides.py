@@ -48,9 +48,10 @@ def book_excerpt(prices: Prices, keys: Collection[str], on: date | None = None) 
     What a run was priced with is thereby known even when the book has changed since. Raises PriceNotFound.
     """
     content = _merged(prices, on)
-    return {
+    used = {
         section: {key: entry for key, entry in content[section].items() if key in keys} for section in PRICED_SECTIONS
     }
+    return {section: entries for section, entries in used.items() if entries or section != "services"}
 
 
 def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:

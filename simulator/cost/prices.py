@@ -15,9 +15,9 @@ from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from simulator.errors import PriceNotFound
 from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
@@ -32,7 +32,7 @@ _SHORT_TERM_S: Final = 600.0
 #: As many keys as an error message may list.
 _FEW: Final = 12
 #: What the entries that bills are made of are kept under.
-PRICED_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units")
+PRICED_SECTIONS: Final = ("api_prices", "gpu_offers", "provisioned_units", "services")
 
 
 class _Sourced(Config):
@@ -202,6 +202,29 @@ class UnitPrice(_Sourced):
     """USD per hour of one unit, whether used or not."""
 
 
+class ServicePrice(_Sourced):
+    """Speech to text by the hour of audio, or embeddings by the token."""
+
+    model: str
+    """Model as its maker names it."""
+    audio_hour: UsdPerHour | None = None
+    """USD per hour of audio."""
+    tokens: TokenRate | None = None
+    """Price of tokens."""
+    litellm_row: str = ""
+    """Row of litellm's table that the price is generated from; empty where it is kept by hand."""
+    retires_on: Day | None = None
+    """First day on which the model no longer answers."""
+    retirement_source: str = ""
+    """Who says so."""
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if (self.audio_hour is None) is (self.tokens is None):
+            raise ValueError("a service is priced by one of audio_hour and tokens")
+        return self
+
+
 class Reference(_Sourced):
     """What something costs elsewhere, to compare one's own figure with: hardware, power, floor space, salaries."""
 
@@ -224,7 +247,7 @@ class Table(Config):
     """Its licence."""
 
 
-Entry = ApiPrice | GpuOffer | UnitPrice | Reference
+Entry = ApiPrice | GpuOffer | UnitPrice | ServicePrice | Reference
 
 
 class PriceBook(Config):
@@ -248,6 +271,8 @@ class PriceBook(Config):
     """GPU leases, by key."""
     provisioned_units: Annotated[dict[str, UnitPrice], Field(default_factory=dict)]
     """Provisioned throughput, by provider and scope, such as azure/data_zone."""
+    services: Annotated[dict[str, ServicePrice], Field(default_factory=dict)]
+    """Speech to text and embeddings, by key."""
     references: Annotated[dict[str, Reference], Field(default_factory=dict)]
     """What other things cost, by kind and name; no bill takes anything from here."""
 
@@ -274,9 +299,15 @@ class PriceBook(Config):
             raise PriceNotFound(f"price book {self.id} has no provisioned units '{key}'; {known}")
         return self.provisioned_units[key]
 
+    def service(self, key: str) -> ServicePrice:
+        """Look up speech to text or embeddings. Raises PriceNotFound, naming the nearest keys."""
+        if key not in self.services:
+            raise PriceNotFound(f"price book {self.id} has no service '{key}'; {_nearest(key, self.services)}")
+        return self.services[key]
+
     def entries(self) -> dict[str, Entry]:
         """Every entry by its key, APIs first."""
-        return {**self.api_prices, **self.gpu_offers, **self.provisioned_units, **self.references}
+        return {**self.api_prices, **self.gpu_offers, **self.provisioned_units, **self.services, **self.references}
 
     def keys(self) -> list[str]:
         """Keys of all entries, APIs first."""

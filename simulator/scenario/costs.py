@@ -236,6 +236,23 @@ class Delay(Config):
     """What a month of waiting costs: the benefit foregone, or what runs meanwhile."""
 
 
+class Service(Config):
+    """A service that is paid by what goes through it: speech to text, embeddings."""
+
+    price: str
+    """Key of the price book, section `services`."""
+    audio_hours_per_month: Annotated[float, Field(gt=0)] | None = None
+    """Hours of audio a month, for what is priced by them."""
+    tokens_per_month: Annotated[float, Field(gt=0)] | None = None
+    """Tokens a month, for what is priced by them."""
+
+    @model_validator(mode="after")
+    def _one_quantity(self) -> Self:
+        if (self.audio_hours_per_month is None) is (self.tokens_per_month is None):
+            raise ValueError("give one of audio_hours_per_month and tokens_per_month")
+        return self
+
+
 class RunningCosts(Config):
     """What any backend costs beside its GPUs or tokens."""
 
@@ -247,6 +264,8 @@ class RunningCosts(Config):
     """Monitoring."""
     egress: Egress | None = None
     """Traffic by the gigabyte, of prompts and answers."""
+    services: dict[Name, Service] = Field(default_factory=dict)
+    """Speech to text, embeddings and the like, by name."""
     staff: list[Staff] = Field(default_factory=list)
     """Who looks after it."""
     on_call: UsdPerMonth = Decimal(0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from simulator.cost.prices import ApiPrice, GpuOffer, PriceBook, UnitPrice
+    from simulator.cost.prices import Entry, PriceBook
     from simulator.scenario.schema import Scenario
     from simulator.scenario.yaml_source import Key
 
@@ -207,8 +207,8 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             yield Source(place, used, f"{entry.basis} price", f"{entry.source} ({entry.captured_on})", notes)
 
 
-def _entries(book: PriceBook) -> dict[str, ApiPrice | GpuOffer | UnitPrice]:
-    return {**book.api_prices, **book.gpu_offers, **book.provisioned_units}
+def _entries(book: PriceBook) -> dict[str, Entry]:
+    return {**book.api_prices, **book.gpu_offers, **book.provisioned_units, **book.services}
 
 
 def _priced(data: Any, book: Collection[str], key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:  # noqa: ANN401

@@ -38,10 +38,10 @@ def test_every_shipped_price_is_dated_and_sourced():
         book = load_price_book(book_id)
         assert book.id == book_id
         assert len(book.sha256) == 64
-        for entry in (*book.api_prices.values(), *book.gpu_offers.values()):
+        for entry in (*book.api_prices.values(), *book.gpu_offers.values(), *book.services.values()):
             assert len(entry.source) > 10
             assert entry.captured_on <= book.date
-        for entry in book.api_prices.values():
+        for entry in (*book.api_prices.values(), *book.services.values()):
             assert bool(entry.retires_on) == bool(entry.retirement_source)
 
 
