@@ -90,7 +90,7 @@ def test_two_books_are_compared(command, altered):
     ("arguments", "message"),
     [
         (["show", "azure/gpt-4.11"], "did you mean azure/gpt-4.1"),
-        (["list", "--kind", "gpus"], "expected one of api, gpu, unit, reference"),
+        (["list", "--kind", "gpus"], "expected one of api, gpu, unit, service, reference"),
         (["list", "--on", "yesterday"], "expected a day such as"),
         (["list", "--book", "2025-01"], "there is no price book '2025-01'"),
         (["diff", "2026-11", "none.json"], "none.json cannot be read"),
