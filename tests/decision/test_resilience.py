@@ -152,7 +152,8 @@ def test_plan_and_capacity_size_for_the_loss_of_one(clinic, tmp_path, monkeypatc
     space = ["--gpu", "l40s", "--quantisation", "bf16", "--tensor-parallel", "1", "--pattern", "one"]
     for settings, best in ((asked, 2), (asked[2:], 1)):
         code, out, _ = command(["plan", str(clinic), *space, *settings, "--json", "--quiet"], capsys)
-        assert (code, json.loads(out)["best"]) == (0, f"{best} x (1 x l40s, bf16), as the scenario rents")
+        assert code == 0
+        assert json.loads(out)["best"].startswith(f"{best} x (1 x l40s, bf16)")
 
 
 def test_the_report_shows_the_day(clinic, tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import simulator
 from simulator.cost.overrides import scenario_book
+from simulator.cost.prices import load_price_book
 from simulator.scenario.loading import load_scenario
 from simulator.study.candidates import Space
 from simulator.study.capacity import capacity_advice
@@ -40,7 +41,7 @@ experiment: {replications: 1}
 """
 SPACE = Space(gpus=("l40s",), tensor_parallel=(1,), quantisations=("bf16",), most_replicas=3)
 #: An offer of somebody who signs, of somebody who does not, and of a broker; all far cheaper than what is bought.
-CHEAP = {"instance_hour": "0.01 USD/h", "source": "a test", "kind": "on_demand"}
+CHEAP = {"instance_hour": "0.01 USD/h", "source": "a test", "kind": "on_demand", "baa_coverage": "unconfirmed"}
 SIGNED = CHEAP | {"baa_coverage": "covered", "baa_source": "a test", "region": "us-east-1"}
 
 
@@ -55,17 +56,11 @@ def scenario(path, **settings):
     return load_scenario(path, settings={key.replace("__", "."): value for key, value in settings.items()})
 
 
-def offers(**entries):
-    """The two L40S offers that are one GPU, as given, and no other."""
-    gone = {"gpu": "none", "source": "a test"}
-    keys = ("aws/g6e.12xlarge", "aws/g6e.48xlarge", "runpod/l40s-flex")
-    return {
-        "prices__overrides": dict.fromkeys(keys, gone) | {key.replace("__", "/"): one for key, one in entries.items()}
-    }
-
-
 def only(**entry):
-    return offers(**{"aws__g6e.xlarge": entry, "runpod__l40s-active": {"gpu": "none", "source": "a test"}})
+    """One offer of an L40S, as given, and no other, whatever the book has."""
+    gone = {"gpu": "none", "source": "a test"}
+    others = [key for key, offer in load_price_book("2026-11").gpu_offers.items() if offer.gpu == "l40s"]
+    return {"prices__overrides": dict.fromkeys(others, gone) | {"aws/g6e.xlarge": entry}}
 
 
 def choice(path, name="bought", **settings):
