@@ -22,7 +22,7 @@ _ONE = {"replica": "one replica", "node": "one machine", "site": "one site", "ap
 def fragile(scenario: Scenario, result: PatternResult) -> str | None:
     """Why a pattern does not stand what `survives` and `objectives.availability` ask for; None where it does."""
     must = scenario.constraints.survives
-    found = [_lost(one) for one in result.losses if one.component in must and not one.survived]
+    found = _lost([one for one in result.losses if one.component in must and not one.survived])
     for name, share in result.yearly_availability.items():
         objectives = scenario.workloads[name].objectives
         if objectives is not None and objectives.availability is not None and share < objectives.availability:
@@ -31,13 +31,18 @@ def fragile(scenario: Scenario, result: PatternResult) -> str | None:
     return "; ".join(found) or None
 
 
-def _lost(loss: Loss) -> str:
-    short = [
-        f"{name} ({kept_share(hour.answered if hour.within is None else hour.within)} of its requests)"
-        for name, hour in loss.workloads.items()
-        if not hour.kept
-    ]
-    return f"does not survive {_what(loss)} in its busiest hour ({loss.at}), for {', '.join(short)}"
+def _lost(losses: list[Loss]) -> list[str]:
+    """One clause for all losses that do the same."""
+    same: dict[str, list[str]] = {}
+    for loss in losses:
+        broken = {name: hour for name, hour in loss.workloads.items() if not hour.kept}
+        shares = {name: hour.answered if hour.within is None else hour.within for name, hour in broken.items()}
+        if not any(shares.values()):
+            text = f"{', '.join(shares)}: nothing is left"
+        else:
+            text = ", ".join(f"{name} ({kept_share(share)} of its requests)" for name, share in shares.items())
+        same.setdefault(f"in its busiest hour ({loss.at}), for {text}", []).append(_what(loss))
+    return [f"does not survive {' or '.join(dict.fromkeys(what))} {rest}" for rest, what in same.items()]
 
 
 def _what(loss: Loss) -> str:
@@ -58,7 +63,7 @@ def stands(scenario: Scenario, result: PatternResult) -> list[str]:
         )
     if result.yearly_availability:
         shares = ", ".join(f"{kept_share(share)} of {name}" for name, share in result.yearly_availability.items())
-        hours = ", ".join(f"{_what(one)} {one.hours_per_year:.0f} h" for one in result.losses)
+        hours = ", ".join(dict.fromkeys(f"{_what(one)} {one.hours_per_year:.0f} h" for one in result.losses))
         found.append(f"{result.name} is expected to answer {shares} over a year; hours down, assumed: {hours}")
     return found
 

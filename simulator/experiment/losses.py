@@ -1,7 +1,8 @@
 """What the loss of a part of a hosting pattern does in its busiest hour, and what that comes to in a year.
 
 Each kind of part that can be lost is taken away at the beginning of the busiest hour of the horizon and stays away for
-its mean time of repair; that day is simulated. What counts is the requests that arrive in that hour.
+its mean time of repair; that day is simulated. What counts is the requests that arrive in that hour. A workload that
+has none then, such as a nightly batch, gets a busiest hour of its own.
 
 A year is then the sum over all parts of the share of the time in which each is down, times the share of the requests
 that are lost meanwhile. Two parts at once are counted as if everything were lost: an upper bound of what they add.
@@ -168,45 +169,53 @@ def losses(
     wanted = asked(scenario)
     if not wanted or not names:
         return {}
-    day, at_s = busiest_hour(scenario)
-    at = f"+{at_s:.0f}s"
+    found: dict[str, list[Loss]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as scratch:
+        for day, at_s in busiest_hours(scenario):
+            lost = _at(scenario, names, wanted, day, at_s, jobs, folder or Path(scratch))
+            for name, one in lost:
+                found[name].append(one)
+    return found
+
+
+def _at(
+    scenario: Scenario, names: Sequence[str], wanted: set[str], day: Horizon, at_s: float, jobs: int, place: Path
+) -> Iterator[tuple[str, Loss]]:
+    """Each part of each pattern taken away at one moment."""
     cases: dict[str, tuple[str, Part]] = {}
     patterns = {}
     for name in names:
         pattern = scenario.hosting_patterns[name]
-        for part in parts_of(scenario, pattern, at):
+        for part in parts_of(scenario, pattern, f"+{at_s:.0f}s"):
             if part.component in wanted:
                 key = f"{name}~{part.component} {part.of}"
                 cases[key] = name, part
                 patterns[key] = pattern.model_copy(update={"faults": [*pattern.faults, *part.faults]})
     if not cases:
-        return {}
+        return
     update = {"horizon": day, "hosting_patterns": patterns}
     update["experiment"] = scenario.experiment.model_copy(update={"warm_up": 0.0})
     asked_of = scenario.model_copy(update=update)
-    with tempfile.TemporaryDirectory() as scratch:
-        place = folder or Path(scratch)
-        runs = replicate(asked_of, [*cases], replications=1, jobs=jobs, folder=place)
-        shared = representatives(asked_of, [*cases])
-        kept = {key: place / checkpoint.file_name(asked_of, key, 0) for key in shared.values()}
-        tables = Tables(kept, shared=shared)
-        found: dict[str, list[Loss]] = {name: [] for name in names}
-        for key, (name, part) in cases.items():
-            columns = ["workload", "arrival_s", "first_token_s", "last_token_s", "outcome"]
-            hours = _hours(asked_of, tables.requests(key, columns), at_s)
-            found[name].append(
-                Loss(
-                    component=part.component,
-                    of=part.of,
-                    day=f"{day.start_local:%Y-%m-%d}",
-                    at=f"{to_local(day, at_s):%Y-%m-%d %H:%M}",
-                    workloads=hours,
-                    survived=all(hour.kept for hour in hours.values()),
-                    hours_per_year=part.hours_per_year,
-                    timeline=runs[key][0].timeline,
-                )
-            )
-    return found
+    runs = replicate(asked_of, [*cases], replications=1, jobs=jobs, folder=place)
+    shared = representatives(asked_of, [*cases])
+    kept = {key: place / checkpoint.file_name(asked_of, key, 0) for key in shared.values()}
+    tables = Tables(kept, shared=shared)
+    columns = ["workload", "arrival_s", "first_token_s", "last_token_s", "outcome"]
+    for key, (name, part) in cases.items():
+        hours = _hours(asked_of, tables.requests(key, columns), at_s)
+        yield (
+            name,
+            Loss(
+                component=part.component,
+                of=part.of,
+                day=f"{day.start_local:%Y-%m-%d}",
+                at=f"{to_local(day, at_s):%Y-%m-%d %H:%M}",
+                workloads=hours,
+                survived=all(hour.kept for hour in hours.values()),
+                hours_per_year=part.hours_per_year,
+                timeline=runs[key][0].timeline,
+            ),
+        )
 
 
 def asked(scenario: Scenario) -> set[str]:
@@ -215,16 +224,24 @@ def asked(scenario: Scenario) -> set[str]:
     return {"replica", "node", "site", "api"} if promised else set(scenario.constraints.survives)
 
 
-def busiest_hour(scenario: Scenario) -> tuple[Horizon, float]:
-    """The days to simulate and when in them, in seconds, the clock hour with most tokens begins.
+def busiest_hours(scenario: Scenario) -> list[tuple[Horizon, float]]:
+    """The days to simulate and when in them, in seconds, the hour begins in which something is lost.
 
-    Tokens are those of the first replication. What is recorded or changes from week to week is simulated as a whole.
+    The clock hour with most tokens, and that of each workload that has no request in it. Tokens are those of the first
+    replication. What is recorded or changes from week to week is simulated as a whole.
     """
-    hours = np.zeros(ceil(scenario.horizon.duration_s / _HOUR_S))
+    hours = np.zeros((len(scenario.workloads), ceil(scenario.horizon.duration_s / _HOUR_S)))
     for table, _ in synthesise_parts(scenario, 0):
-        hour = np.minimum((table.arrival_s // _HOUR_S).astype(np.int64), len(hours) - 1)
-        hours += np.bincount(hour, table.prompt_tokens + table.output_tokens, minlength=len(hours))
-    at_s = float(np.argmax(hours)) * _HOUR_S
+        hour = np.minimum((table.arrival_s // _HOUR_S).astype(np.int64), hours.shape[1] - 1)
+        np.add.at(hours, (table.workload, hour), table.prompt_tokens + table.output_tokens)
+    chosen = [int(np.argmax(hours.sum(axis=0)))]
+    for row in hours:
+        if row.any() and not row[chosen].any():
+            chosen.append(int(np.argmax(row)))
+    return [_day(scenario, number * _HOUR_S) for number in dict.fromkeys(chosen)]
+
+
+def _day(scenario: Scenario, at_s: float) -> tuple[Horizon, float]:
     fixed = any(
         isinstance(load, RecordedWorkload) or getattr(load, "trend", None) is not None
         for load in scenario.workloads.values()
@@ -290,11 +307,12 @@ def yearly_availability(answered: float, name: str, parts: Sequence[Loss]) -> fl
         name: The workload.
         parts: What can be lost, from `losses`.
     """
-    down = [one.hours_per_year / YEAR_H for one in parts]
-    lost = sum(
-        share * (1.0 - hour.answered)
-        for share, one in zip(down, parts, strict=True)
-        if (hour := one.workloads.get(name)) is not None
-    )
-    both = (sum(down) ** 2 - sum(share**2 for share in down)) / 2.0
+    down = {(one.component, one.of): one.hours_per_year / YEAR_H for one in parts}
+    unanswered = dict.fromkeys(down, 0.0)
+    for one in parts:
+        if (hour := one.workloads.get(name)) is not None:
+            key = (one.component, one.of)
+            unanswered[key] = max(unanswered[key], 1.0 - hour.answered)
+    lost = sum(share * unanswered[key] for key, share in down.items())
+    both = (sum(down.values()) ** 2 - sum(share**2 for share in down.values())) / 2.0
     return max(0.0, answered * (1.0 - lost - both))

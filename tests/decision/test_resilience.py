@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simulator
-from simulator.experiment.losses import Loss, LostHour, _kept, busiest_hour, parts_of, yearly_availability
+from simulator.experiment.losses import Loss, LostHour, _kept, busiest_hours, parts_of, yearly_availability
 from simulator.scenario.loading import load_scenario
 from simulator.workload.calendar import to_local
 from tests.cli.command import run as command
@@ -102,6 +102,22 @@ def test_an_availability_is_what_the_hours_down_leave(clinic):
     assert "expected to answer 99.67 % of reports over a year (99.90 % wanted)" in reason
 
 
+def test_a_workload_that_sleeps_in_the_busiest_hour_has_one_of_its_own(clinic):
+    """A batch at midnight has most tokens; without an hour of their own the reports of the day would count as kept."""
+    night = {
+        "volume": {"requests_per_month": 60_000}, "arrivals": {"kind": "batches", "every": "24h", "spacing": "100ms"},
+        "prompt_tokens": {"kind": "constant", "tokens": 2000}, "output_tokens": {"kind": "constant", "tokens": 100},
+    }  # fmt: skip
+    quiet = [[0] * 8 + [1] * 10 + [0] * 6] * 7
+    settings = {"workloads__letters": night, "workloads__reports__profile": quiet, "constraints__survives": ["site"]}
+    found = answer(clinic, **settings, workloads__reports__objectives__availability="99.9 %")
+    losses = [loss for loss in found.pattern("one").losses if loss.component == "site"]
+    assert [sorted(loss.workloads) for loss in losses] == [["letters"], ["reports"]]
+    assert [loss.at[-5:] == "00:00" for loss in losses] == [True, False]
+    assert not any(loss.survived for loss in losses)
+    assert found.pattern("one").yearly_availability["reports"] == pytest.approx(0.9967, abs=1e-4)
+
+
 def test_rates_of_ones_own_decide(clinic):
     rare = {"mean_time_between": "5000d", "repair": "1h"}
     rates = dict.fromkeys(("replica", "node", "site"), rare)
@@ -168,7 +184,7 @@ def test_the_report_shows_the_day(clinic, tmp_path, monkeypatch, capsys):
 
 def test_the_busiest_hour_is_the_one_with_most_tokens():
     scenario = small({"horizon.duration": "7d", "workloads.notes.profile": "clinical_documentation"})
-    day, at_s = busiest_hour(scenario)
+    (day, at_s), *_ = busiest_hours(scenario)
     table = simulator.run(scenario, patterns=["api"], replications=1, outlook=False).tables.requests("api")
     tokens = (table["prompt_tokens"] + table["output_tokens"]).groupby(table["arrival_s"] // 3600).sum()
     assert to_local(day, at_s) == to_local(scenario.horizon, 3600.0 * tokens.idxmax())
@@ -191,10 +207,10 @@ def test_law_parts_of_a_cluster(replicas, split, per_node):
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 1)), max_size=6), st.floats(0.5, 1), st.integers(0, 5))
 def test_law_more_that_can_fail_never_raises_availability(parts, answered, kept):
-    def lost(hours, share):
-        return Loss("node", "x", "", "", {"notes": LostHour(10, share, None, True)}, True, hours, None)
+    def lost(number, hours, share):
+        return Loss("node", f"x{number}", "", "", {"notes": LostHour(10, share, None, True)}, True, hours, None)
 
-    found = [lost(*part) for part in parts]
+    found = [lost(number, *part) for number, part in enumerate(parts)]
     whole = yearly_availability(answered, "notes", found)
     assert 0.0 <= whole <= answered
     assert whole <= yearly_availability(answered, "notes", found[:kept]) + 1e-12
