@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.analysis.backlog import Backlog, BacklogTally, starts_s
 from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.limits import LimitCounts
 from simulator.analysis.long_prompts import LongPrompts
+from simulator.analysis.saturation import Saturation, saturation_of
 from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
 from simulator.analysis.waits import Waits
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
     from simulator.engine.record import RunRecord
     from simulator.scenario.workloads import Objectives
-
-Saturation = Literal["stable", "backlogged", "overloaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Group:
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
         limits: How each limit of the objectives was kept; none without objectives.
         undecided: Requests that `share_met` leaves out: still open at the horizon, their limit not run out.
+        backlog: How many waited; None where nobody looked.
 
     A request that was given up is within no limit.
     """
@@ -65,6 +66,7 @@ class Group:
     failed_over_tokens: dict[str, int] = field(default_factory=dict)
     limits: list[LimitCounts] = field(default_factory=list)
     undecided: int = 0
+    backlog: Backlog | None = None
 
     @property
     def arrived(self) -> int:
@@ -121,7 +123,8 @@ class RunSummary:
         workloads: By workload.
         backends: By name, in the order of the record.
         utilisation: Of all clusters together; None for a pattern without one.
-        saturation: Verdict on the queue; see `saturation_of`.
+        queued: Whether more requests waited in its clusters than ran over some hour.
+        repeated: Requests that called an API more than once.
         wasted_tokens: Tokens a cluster computed for requests that were given up.
         preemptions: Preemptions in the whole run.
         decisions: Where requests were sent first, and why.
@@ -133,11 +136,17 @@ class RunSummary:
     workloads: dict[str, Group]
     backends: dict[str, BackendUse]
     utilisation: Utilisation | None
-    saturation: Saturation
+    queued: bool
+    repeated: int
     wasted_tokens: int
     preemptions: int
     decisions: tuple[Decided, ...] = ()
     timeline: Timeline | None = None
+
+    @property
+    def saturation(self) -> Saturation:
+        """Verdict on the queue by this replication alone."""
+        return saturation_of([self])
 
 
 class Summariser:
@@ -167,6 +176,9 @@ class Summariser:
         self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
         self._waits = [Waits(objectives.get(name), warm_up_s, horizon_s) for name in workloads]
         self._all_waits = Waits(None, warm_up_s, horizon_s)
+        self._backlogs = [BacklogTally(warm_up_s, horizon_s) for _ in workloads]
+        # A single workload is all there is.
+        self._all_backlog = BacklogTally(warm_up_s, horizon_s) if len(workloads) > 1 else None
         none: Any = np.zeros(0, np.int64)
         no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
         self._early = self._counted = self._tally(*no_requests)
@@ -188,6 +200,7 @@ class Summariser:
         _check(table, log, int((self._early + self._counted).requests.sum()))
         if self._intervals is not None:
             self._intervals += self._count_intervals(table, log)
+        self._follow(table, starts_s(log))
         first = int(np.searchsorted(table.arrival_s, self._warm_up_s))
         self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
         table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
@@ -205,22 +218,34 @@ class Summariser:
 
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
+        backlogs = [backlog.finish() for backlog in self._backlogs]
         groups = {
-            name: _group(self._counted.of(WORKLOAD, number), self._waits[number])
+            name: _group(self._counted.of(WORKLOAD, number), self._waits[number], backlogs[number])
             for number, name in enumerate(self._workloads)
         }
+        together = self._all_backlog.finish() if self._all_backlog else backlogs[0]
+        waiting, running = summed(record, "waiting_s"), summed(record, "sequence_s")
         return RunSummary(
             hours=(record.horizon_s - self._warm_up_s) / 3600.0,
-            total=_group(self._counted, self._all_waits),
+            total=_group(self._counted, self._all_waits, together),
             workloads=groups,
             backends={name: self._use(record, number) for number, name in enumerate(self._backends)},
             utilisation=utilisation(record, self._warm_up_s),
-            saturation=saturation_of(record, self._counted),
+            queued=bool((waiting > running).any()),
+            repeated=int(self._counted.repeated.sum()),
             wasted_tokens=int(self._counted.wasted_tokens.sum()),
             preemptions=sum(level.preemptions for level in record.levels),
             decisions=decided(self._sent, self._mean_answers(), self._backends, record.decisions),
             timeline=None if self._intervals is None else timeline_of(self._intervals, record, self._workloads),
         )
+
+    def _follow(self, table: RequestTable, start_s: NDArray[np.float64]) -> None:
+        """Take the next requests into the backlogs."""
+        for number, backlog in enumerate(self._backlogs):
+            members = table.workload == number
+            backlog.add(table.arrival_s[members], start_s[members])
+        if self._all_backlog is not None:
+            self._all_backlog.add(table.arrival_s, start_s)
 
     def _tally(self, table: RequestTable, log: RequestLog) -> Tally:
         return tally(table, log, len(self._workloads), len(self._backends))
@@ -281,7 +306,7 @@ def summarise(
     return summariser.finish(record)
 
 
-def _group(counted: Tally, waits: Waits) -> Group:
+def _group(counted: Tally, waits: Waits, backlog: Backlog) -> Group:
     completed, given_up = counted.of(OUTCOME, Outcome.COMPLETED), counted.of(OUTCOME, *GIVEN_UP)
     share, goodput, undecided = waits.shares(int(counted.requests.sum()))
     return Group(
@@ -298,6 +323,7 @@ def _group(counted: Tally, waits: Waits) -> Group:
         target_share=None if waits.objectives is None else waits.objectives.share,
         limits=waits.limits,
         undecided=undecided,
+        backlog=backlog,
     )
 
 
@@ -330,21 +356,3 @@ def _latencies(table: RequestTable, log: RequestLog, completed: NDArray[np.bool_
         "itl_s": np.divide(last_s - first_s, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0),
         "e2e_s": last_s - arrival_s,
     }
-
-
-def saturation_of(record: RunRecord, counted: Tally) -> Saturation:
-    """Whether a hosting pattern keeps up with its demand.
-
-    *Overloaded*: more than one request in a hundred is refused or given up, or more requests wait in the cluster
-    than run over the last tenth of the horizon, so that latencies grow with the horizon. *Backlogged*: more wait
-    than run over some hour, or more than one request in a hundred has to repeat its call to the API. *Stable*
-    otherwise.
-    """
-    arrived = max(1, int(counted.requests.sum()))
-    given_up = int(counted.of(OUTCOME, *GIVEN_UP).requests.sum())
-    waiting, running = summed(record, "waiting_s"), summed(record, "sequence_s")
-    last = slice(-max(1, len(waiting) // 10), None)
-    if given_up / arrived > 0.01 or waiting[last].sum() > running[last].sum():
-        return "overloaded"
-    repeated = int(counted.repeated.sum())
-    return "backlogged" if (waiting > running).any() or repeated / arrived > 0.01 else "stable"

@@ -25,7 +25,10 @@ def validate(
 
     Example: simulator validate scenarios/*.yaml
     """
+    from simulator.report.warnings import too_long
+
     faults: list[Fault] = []
+    warnings: dict[str, list[str]] = {}
     for path in files:
         try:
             scenario = load(path, overrides, settings)
@@ -34,12 +37,18 @@ def validate(
         except ScenarioError as error:
             faults += error.faults
         else:
+            found = too_long(scenario, scenario.hosting_patterns)
+            if found:
+                warnings[str(path)] = found
             if not as_json:
                 patterns = len(scenario.hosting_patterns)
                 typer.echo(f"{path}: ok ({len(scenario.workloads)} workloads, {patterns} hosting patterns)")
+                for warning in found:
+                    typer.echo(f"{path}: take care: {warning}", err=True)
     if as_json:
         rows = [{"file": f.file, "line": f.line, "key": f.key, "message": f.message} for f in faults]
-        typer.echo(json.dumps({"schema_version": 1, "ok": not faults, "faults": rows}, indent=2))
+        document = {"schema_version": 1, "ok": not faults, "faults": rows}
+        typer.echo(json.dumps(document | ({"warnings": warnings} if warnings else {}), indent=2))
     else:
         for fault in faults:
             typer.echo(str(fault), err=True)

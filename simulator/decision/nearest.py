@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from simulator.decision.screening import lost_share
 from simulator.decision.staffing import shortages
 from simulator.decision.words import duration, seconds, usd
 
@@ -107,6 +108,9 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
     more = "more replicas (simulator capacity)" if hosted else "more quota (limits)"
     if result.saturation == "overloaded":
         yield more
+        return
+    if lost_share(result, "too_long"):
+        yield "a longer engine.max_model_len" if hosted else "a model that takes longer prompts"
         return
     for name, load in result.workloads.items():
         objectives = scenario.workloads[name].objectives

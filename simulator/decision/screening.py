@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
-from simulator.decision.words import kept_share, usd
+from simulator.decision.words import kept_share, percent, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from decimal import Decimal
 
+    from simulator.analysis.backlog import Drift
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
+
+#: Share of the requests that may be lost to what no more room would cure; and what that is.
+_FEW: Final = 0.01
+_LOSSES: Final = {"error": "to errors", "fault": "to faults", "too_long": "for being longer than its model takes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +105,45 @@ def cost_of(result: PatternResult) -> float:
 def missed(result: PatternResult) -> str | None:
     """Why a pattern that was simulated will not do; None where it will."""
     if result.saturation == "overloaded":
-        return "it is overloaded: it turns requests away, or keeps more waiting than it serves"
+        return f"it is overloaded: {_overload(result)}"
+    if lost := _lost(result):
+        return lost
     shares = ", ".join(
         f"{name} ({kept_share(load.share_met or 0.0)} of its requests)"
         for name, load in result.workloads.items()
         if load.objective_met is False
     )
     return f"objectives not met for {shares}" if shares else _untold(result)
+
+
+def _overload(result: PatternResult) -> str:
+    """What an overloaded pattern does with what it cannot serve."""
+    growing = [(name, load.drift) for name, load in result.workloads.items() if load.drift and load.drift.grows]
+    if not growing and result.drift and result.drift.grows:
+        growing = [("all workloads", result.drift)]
+    if not growing:
+        return f"it turns {percent(result.turned_away)} of the requests away"
+    return "its queue grows: " + ", ".join(f"of {name} {_growth(drift)}" for name, drift in growing)
+
+
+def _growth(drift: Drift) -> str:
+    pace = "nothing is started" if drift.load is None else f"{drift.load:.2f} requests arrive for each that is started"
+    return f"{pace}, and {drift.waiting:,.0f} wait at the end"
+
+
+def lost_share(result: PatternResult, *reasons: str) -> float:
+    """Share of the requests of a pattern that was simulated which are lost for some reasons."""
+    if result.requests is None or not result.requests.arrived:
+        return 0.0
+    return sum(result.requests.lost.get(reason, 0) for reason in reasons) / result.requests.arrived
+
+
+def _lost(result: PatternResult) -> str | None:
+    """Losses that are more than a few, and not for want of room."""
+    if lost_share(result, *_LOSSES) <= _FEW:
+        return None
+    shares = ((lost_share(result, reason), what) for reason, what in _LOSSES.items())
+    return "it loses " + ", ".join(f"{percent(share)} of its requests {what}" for share, what in shares if share)
 
 
 def _untold(result: PatternResult) -> str | None:
@@ -129,7 +166,7 @@ def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | Non
     within the limit, were the share as wanted, is binomial.
     """
     why = missed(result)
-    if why is None or result.saturation == "overloaded":
+    if why is None or result.saturation == "overloaded" or _lost(result):
         return why
     from scipy.special import bdtr
 

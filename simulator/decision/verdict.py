@@ -13,7 +13,8 @@ from simulator.decision.purchase import cash_flows
 from simulator.decision.resilience import stands
 from simulator.decision.retirement import retirements
 from simulator.decision.rules import advice, contradictions
-from simulator.decision.screening import cost_of, screen
+from simulator.decision.screening import cost_of, lost_share, screen
+from simulator.decision.unloaded import too_slow_alone
 from simulator.decision.words import percent, usd
 from simulator.scenario.rules import shipped_tables
 
@@ -130,7 +131,7 @@ def decide(
         break_even_tokens_per_month=first.tokens_per_month if first else None,
         payback_months=_payback(bought),
         rules_fired=rules,
-        capacity_advice=_capacity_advice([*ranked[:1], *allowed]),
+        capacity_advice=_capacity_advice(scenario, [*ranked[:1], *allowed]),
         what_would_change_it=[*_changes(ranked, rows), *_doubts(allowed)],
         runner_up_costs_usd_more=cost_of(ranked[1]) - cost_of(ranked[0]) if len(ranked) > 1 else None,
         break_even=rows,
@@ -196,13 +197,20 @@ def _payback(flows: Sequence[CashFlow]) -> float | None:
     return ours[0].payback_months if ours else None
 
 
-def _capacity_advice(results: Sequence[PatternResult]) -> str | None:
+def _capacity_advice(scenario: Scenario, results: Sequence[PatternResult]) -> str | None:
     for result in results:
         if result.utilisation is None:
             continue
         share = result.utilisation["capacity_fraction"] or 0.0
         if result.saturation == "overloaded":
             return f"{result.name} needs another replica: its queue does not drain"
+        if (refused := lost_share(result, "too_long")) > 0.01:
+            return (
+                f"{result.name} refuses {percent(refused)} of its requests as longer than its model takes: no replica "
+                "helps, a larger engine.max_model_len does"
+            )
+        if slow := too_slow_alone(scenario.hosting_patterns[result.name], result, scenario.workloads):
+            return slow
         if share < 0.05:
             return (
                 f"{result.name} serves {percent(share)} of what it could: the demand does not need a cluster of its own"

@@ -25,7 +25,7 @@ class Outcome(IntEnum):
 class Reason(IntEnum):
     """Why a request left the backend it was first sent to: no room, too slow, refused, or it broke down.
 
-    BREAKER: it had failed too often; HEDGE: another answered first.
+    BREAKER: it had failed too often; HEDGE: another answered first; TOO_LONG: it is more than the model takes.
     """
 
     NONE = 0
@@ -35,6 +35,7 @@ class Reason(IntEnum):
     FAULT = 4
     BREAKER = 5
     HEDGE = 6
+    TOO_LONG = 7
 
 
 @dataclass(frozen=True, slots=True)

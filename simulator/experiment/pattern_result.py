@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from simulator.analysis.backlog import Drift
 from simulator.analysis.output_analysis import estimate
+from simulator.analysis.saturation import drifts, saturation_of, turned_away
 from simulator.analysis.waits import METRICS, QUANTILES
 from simulator.cost.allocation import allocate
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
@@ -102,8 +105,9 @@ class WorkloadResult:
         objective_met: Whether `share_met` is what the objectives ask for; None where more requests are left out of it
             than are in it, for then nobody can tell.
         cost: Its part of the bill; None where the pattern was not priced.
-        availability: Share of the requests that have ended which were answered.
+        availability: Share of the requests that have ended which were answered; of all, where the queue grows.
         undecided: Mean requests of a replication that `share_met` leaves out: open at the end, their limit not run out.
+        drift: Where its queue is going.
 
     The first three are None where the scenario sets no objectives, or nothing arrived.
     """
@@ -117,6 +121,7 @@ class WorkloadResult:
     cost: WorkloadCost | None = None
     availability: float | None = None
     undecided: int = 0
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,9 @@ class PatternResult:
     """One hosting pattern.
 
     Attributes:
+        saturation: stable, backlogged or overloaded; see `simulator.analysis.saturation.saturation_of`.
+        drift: Where the queue of all workloads together is going.
+        turned_away: Share of the requests that were refused for want of room, or gave up waiting.
         usage: What the bill charges for, all replications as one long run: enough to price the run again.
         by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
             `e2e_p99_s`), its value in each replication; None where there is none.
@@ -151,6 +159,8 @@ class PatternResult:
     latency: dict[str, Latency | None] = field(default_factory=dict)
     workloads: dict[str, WorkloadResult] = field(default_factory=dict)
     saturation: str | None = None
+    drift: Drift | None = None
+    turned_away: float = 0.0
     step_time_band: StepTimeBandResult | None = None
     bill: Bill | None = None
     usage: Usage | None = None
@@ -197,9 +207,10 @@ def pattern_result(
     per_million = usd_per_million_tokens(mean_bill, usage, month_hours)
     shown = mean_bill.rounded()
     owed = allocate(pattern, usage, book, month_hours)
+    going = drifts(runs)
     workloads = {
         workload: replace(
-            _workload([run.workloads[workload] for run in runs]),
+            _workload([run.workloads[workload] for run in runs], going[workload]),
             cost=_cost(owed[workload], workload, usage, month_hours, (units or {}).get(workload, "request")),
         )
         for workload in runs[0].workloads
@@ -220,7 +231,9 @@ def pattern_result(
         tokens=_sum_tokens([result.tokens for result in workloads.values()]),
         latency=_latency([run.total for run in runs]),
         workloads=workloads,
-        saturation=max((run.saturation for run in runs), key=("stable", "backlogged", "overloaded").index),
+        saturation=saturation_of(runs),
+        drift=going[None],
+        turned_away=turned_away(runs),
         bill=mean_bill,
         usage=usage,
         by_replication=by_replication(runs, bills),
@@ -312,7 +325,7 @@ def _latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
     return found
 
 
-def _workload(groups: Sequence[Group]) -> WorkloadResult:
+def _workload(groups: Sequence[Group], drift: Drift) -> WorkloadResult:
     share, target = _share(groups, "share_met"), groups[0].target_share
     undecided = sum(group.undecided for group in groups)
     known = share is not None and undecided <= sum(group.decided for group in groups)
@@ -320,20 +333,20 @@ def _workload(groups: Sequence[Group]) -> WorkloadResult:
         latency=_latency(groups),
         requests=_requests(groups),
         tokens=Tokens(
-            round(_mean(groups, lambda group: group.prompt_tokens)),
-            round(_mean(groups, lambda group: group.cached_prompt_tokens)),
-            round(_mean(groups, lambda group: group.output_tokens)),
+            *(round(_mean(groups, attrgetter(f"{name}_tokens"))) for name in ("prompt", "cached_prompt", "output"))
         ),
         share_met=share,
         goodput=_share(groups, "goodput"),
         objective_met=share >= target if known and share is not None and target is not None else None,
-        availability=_availability(groups),
+        availability=_availability(groups, grows=drift.grows),
+        drift=drift,
         undecided=round(undecided / len(groups)),
     )
 
 
-def _availability(groups: Sequence[Group]) -> float | None:
-    ended = sum(group.arrived - group.outcomes["unfinished"] for group in groups)
+def _availability(groups: Sequence[Group], *, grows: bool) -> float | None:
+    """An answer that is still to come is no failure, unless the queue grows and it may never come."""
+    ended = sum(group.arrived - (0 if grows else group.outcomes["unfinished"]) for group in groups)
     return sum(group.outcomes["completed"] for group in groups) / ended if ended else None
 
 
@@ -355,43 +368,31 @@ def _requests(groups: Sequence[Group]) -> Requests:
     # The largest remainders take what rounding down has left.
     for name in sorted(names, key=lambda name: whole[name] - means[name])[: arrived - sum(whole.values())]:
         whole[name] += 1
-    failed_over = {
-        reason: round(_mean(groups, lambda group, reason=reason: group.failed_over[reason]))  # type: ignore[misc]
-        for reason in groups[0].failed_over
-    }
-    lost = {
-        reason: round(_mean(groups, lambda group, reason=reason: group.lost[reason]))  # type: ignore[misc]
-        for reason in groups[0].lost
-    }
+    failed_over, lost = (_reasons(groups, kind) for kind in ("failed_over", "lost"))
     return Requests(arrived=arrived, **whole, failed_over=failed_over, lost=lost)
 
 
+def _reasons(groups: Sequence[Group], kind: str) -> dict[str, int]:
+    every: list[dict[str, int]] = [getattr(group, kind) for group in groups]
+    return {reason: round(sum(one[reason] for one in every) / len(every)) for reason in every[0]}
+
+
 def _sum_requests(parts: Sequence[Requests]) -> Requests:
-    return Requests(
-        arrived=sum(part.arrived for part in parts),
-        completed=sum(part.completed for part in parts),
-        rejected=sum(part.rejected for part in parts),
-        timed_out=sum(part.timed_out for part in parts),
-        cancelled=sum(part.cancelled for part in parts),
-        unfinished=sum(part.unfinished for part in parts),
-        failed_over={reason: sum(part.failed_over[reason] for part in parts) for reason in parts[0].failed_over},
-        lost={reason: sum(part.lost[reason] for part in parts) for reason in parts[0].lost},
-    )
+    counts: dict[str, Any] = {}
+    for name in (one.name for one in fields(Requests)):
+        some = [getattr(part, name) for part in parts]
+        by_reason = isinstance(some[0], dict)
+        counts[name] = {why: sum(one[why] for one in some) for why in some[0]} if by_reason else sum(some)
+    return Requests(**counts)
 
 
 def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
-    return Tokens(
-        prompt=sum(part.prompt for part in parts),
-        cached_prompt=sum(part.cached_prompt for part in parts),
-        output=sum(part.output for part in parts),
-    )
+    return Tokens(*(sum(getattr(part, name) for part in parts) for name in ("prompt", "cached_prompt", "output")))
 
 
 def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
     """Plain data with floats of nine significant digits, the same on every machine."""
-    if isinstance(value, float):
-        return float(f"{value:.9g}")
-    if isinstance(value, Decimal):
+    if isinstance(value, (float, Decimal)):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
         return {key: document(item) for key, item in value.items()}

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from simulator.compliance.backends import allowed_backends
 from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements
+from simulator.decision.words import percent
 from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
+from simulator.scenario.workloads import SyntheticWorkload
+from simulator.workload.lengths import share_above
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
+
+#: Share of refused requests that is worth a word, and the longest context that is proposed.
+_RARE: Final = 0.001
+_LONGEST: Final = 1 << 23
 
 
 def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> list[str]:
@@ -41,7 +49,47 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
             found += [f"{name}: {message}" for message in _beyond(one.cluster)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
+
+
+def too_long(scenario: Scenario, names: Iterable[str]) -> list[str]:
+    """Which workloads have prompts that a cluster or an API of these patterns refuses as too long, and how many.
+
+    Only lengths that are drawn are judged; those of a trace, and what departments and conversations add, are not.
+    """
+    loads = {name: load for name, load in scenario.workloads.items() if isinstance(load, SyntheticWorkload)}
+    found = []
+    for name in names:
+        pattern = scenario.hosting_patterns[name]
+        refuses = allowed_backends(scenario, pattern)
+        limits = [
+            (backend, "engine.max_model_len", one.cluster.engine.max_model_len, 1)
+            for backend, one in pattern.hosted.items()
+        ] + [
+            (backend, "context_tokens", api.context_tokens, 0)
+            for backend, api in pattern.metered.items()
+            if api.context_tokens is not None
+        ]
+        for backend, key, limit, answer in limits:
+            for workload, load in loads.items():
+                room = limit - (answer or load.max_tokens)
+                share = share_above(load.prompt_tokens, room)
+                if share < _RARE or refuses[workload][backend] is not None:
+                    continue
+                enough = _enough(load, limit - room)
+                found.append(
+                    f"{name}: {percent(share)} of the requests of {workload} are longer than {key} {limit:,} allows, "
+                    f"and will be refused; {enough} would do for all but one in a thousand"
+                )
+    return found
+
+
+def _enough(load: SyntheticWorkload, beside: int) -> str:
+    """The least power of two that holds nearly every prompt, and so many tokens beside it."""
+    tokens = 1024
+    while tokens < _LONGEST and share_above(load.prompt_tokens, tokens - beside) > _RARE:
+        tokens *= 2
+    return f"{tokens}"
 
 
 def _beyond(cluster: Cluster) -> list[str]:

@@ -242,6 +242,9 @@ class MeteredApi(Config):
     """Output speed once the first token is there; needed but for a batch."""
     limits: RateLimits = RateLimits()
     """Rate limits."""
+    context_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    """Longest prompt and `max_tokens` together that the model takes; what is longer is refused at once, not tried again
+    and not charged. Any length when absent."""
     retries: Retries = Retries()
     """Client behaviour."""
     error_share: Share = 0.0

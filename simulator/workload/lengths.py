@@ -47,6 +47,21 @@ def mean_tokens(lengths: Lengths, at_most: int | None = None) -> float:
     return float(np.average(np.minimum(lengths.values, limit), weights=lengths.weights))
 
 
+def share_above(lengths: Lengths, tokens: float) -> float:
+    """Probability of more tokens than these."""
+    if isinstance(lengths, Constant):
+        return float(lengths.tokens > tokens)
+    if isinstance(lengths, Lognormal):
+        if tokens >= lengths.at_most:
+            return 0.0
+        if lengths.sigma == 0.0:
+            return float(exp(_location(lengths)) > tokens)
+        # What is drawn is rounded.
+        return 0.5 * (1.0 - erf((log(max(tokens + 0.5, 0.5)) - _location(lengths)) / (lengths.sigma * sqrt(2.0))))
+    above = np.array(lengths.values) > tokens
+    return float(np.average(above, weights=lengths.weights))
+
+
 def _from_normal(lengths: Lengths, normal: NDArray[np.float64]) -> NDArray[np.int32]:
     """Token counts whose ranks are those of standard normal draws."""
     if isinstance(lengths, Constant):

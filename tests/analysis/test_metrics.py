@@ -66,6 +66,7 @@ def test_law_conservation_by_workload_and_in_total(rows):
         "fault": reasons.count(4),
         "breaker": reasons.count(5),
         "hedge": reasons.count(6),
+        "too_long": reasons.count(7),
     }
     assert found.total.output_tokens == 200 * ended.count(Outcome.COMPLETED)
 
@@ -218,6 +219,7 @@ def eventful_runs(draw):
         "target": rng.integers(-1, 2, size),
         "decision": rng.integers(-1, 2, size),
         "attempts": rng.integers(0, 3, size),
+        "scheduled_s": np.where(rng.random(size) < 0.1, np.nan, arrival_s + QUARTER_DAY_S * rng.integers(0, 3, size)),
     }
     tokens = ("cached_tokens", "billed_prompt_tokens", "billed_output_tokens", "wasted_tokens")
     columns |= {name: rng.integers(0, 3, size) for name in tokens}
@@ -313,7 +315,7 @@ def test_busy_fraction_lies_between_the_least_and_the_most_busy_interval(busy_s,
         ([0.0] * 20, "stable"),
         ([90.0] * 20, "stable"),
         ([0.0] * 5 + [300.0] + [0.0] * 14, "backlogged"),
-        ([0.0] * 10 + list(np.linspace(10.0, 900.0, 10)), "overloaded"),
+        ([0.0] * 19 + [900.0], "backlogged"),
     ],
 )
 def test_saturation_of_a_cluster(waiting_s, verdict):
@@ -325,12 +327,21 @@ def test_saturation_of_a_cluster(waiting_s, verdict):
 @pytest.mark.parametrize(
     ("refused", "repeated", "verdict"), [(0, 0, "stable"), (1, 1, "stable"), (0, 2, "backlogged"), (2, 0, "overloaded")]
 )
-@pytest.mark.parametrize("ending", [Outcome.REJECTED, Outcome.TIMED_OUT])
-def test_saturation_by_requests_turned_away(refused, repeated, verdict, ending):
+@pytest.mark.parametrize(("ending", "lost"), [(Outcome.REJECTED, Reason.CAPACITY), (Outcome.TIMED_OUT, Reason.TIMEOUT)])
+def test_saturation_by_requests_turned_away(refused, repeated, verdict, ending, lost):
     demand = table(np.arange(100.0))
     attempts = [2] * repeated + [1] * (100 - repeated)
-    run = record(demand, attempts=attempts, outcome=[ending] * refused + [Outcome.COMPLETED] * (100 - refused))
+    endings = [ending] * refused + [Outcome.COMPLETED] * (100 - refused)
+    reasons = [lost] * refused + [Reason.NONE] * (100 - refused)
+    run = record(demand, attempts=attempts, outcome=endings, lost=reasons)
     assert summarise(run, demand, NO_OBJECTIVES).saturation == verdict
+
+
+@pytest.mark.parametrize("lost", [Reason.ERROR, Reason.FAULT, Reason.TOO_LONG])
+def test_what_no_more_room_would_have_saved_is_no_overload(lost):
+    demand = table(np.arange(100.0))
+    run = record(demand, outcome=[Outcome.REJECTED] * 50 + [Outcome.COMPLETED] * 50, lost=[lost] * 50 + [0] * 50)
+    assert summarise(run, demand, NO_OBJECTIVES).saturation == "stable"
 
 
 def test_a_record_that_breaks_the_law_is_refused():

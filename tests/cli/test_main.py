@@ -34,6 +34,12 @@ def test_validate_says_ok(capfdbinary):
     assert out.decode() == f"{SMALL}: ok (2 workloads, 3 hosting patterns)\n"
     code, out, _ = command(["validate", SMALL, "--json"], capfdbinary)
     assert json.loads(out) == {"schema_version": 1, "ok": True, "faults": []}
+    short = ["--set", "hosting_patterns.self_hosted.cluster.engine.max_model_len=600"]
+    code, out, err = command(["validate", SMALL, *short], capfdbinary)
+    assert (code, out.decode()) == (0, f"{SMALL}: ok (2 workloads, 3 hosting patterns)\n")
+    assert "longer than engine.max_model_len 600 allows" in err
+    code, out, _ = command(["validate", SMALL, *short, "--json"], capfdbinary)
+    assert "will be refused" in json.loads(out)["warnings"][SMALL][0]
 
 
 def test_validate_checks_every_file_and_every_override(tmp_path, capfdbinary):

@@ -1,15 +1,26 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis.metrics import summarise
 from simulator.cost.bill import Bill, BillLine
 from simulator.cost.prices import load_price_book
 from simulator.decision.verdict import decide
-from simulator.experiment.pattern_result import Interval, PatternResult, Requests, Tokens, WorkloadResult
+from simulator.engine.record import ReplicaLevels, RequestLog, RunRecord
+from simulator.experiment.pattern_result import (
+    Interval,
+    PatternResult,
+    Requests,
+    Tokens,
+    WorkloadResult,
+    pattern_result,
+)
 from tests.decision.test_cost_curve import costing
+from tests.engine.demand import table
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
@@ -183,3 +194,45 @@ def test_the_order_of_the_patterns_does_not_matter(results):
 def test_a_scenario_without_objectives_does_not_claim_to_meet_any():
     found = verdict(replace(result("api", 1), workloads={}), settings={"workloads.notes.objectives": None})
     assert found.reasons[0].startswith("api costs least, 1.00 USD a month; it is the only one left;")
+
+
+def simulated(name, load, seed):
+    """A day of a pattern whose queue has this load: two replications of one server, with Poisson arrivals."""
+    pattern, runs = small().hosting_patterns[name], []
+    backend = pattern.backend_names[0]
+    for replication in range(2):
+        rng = np.random.default_rng([seed, replication])
+        arrival_s = np.sort(rng.random(5000)) * 86_400.0
+        service_s = rng.exponential(load * 86_400.0 / 5000, 5000)
+        # First come, first served (Lindley): each begins when all before it are done, or when it comes.
+        done_s = service_s.cumsum()
+        start_s = done_s - service_s + np.maximum.accumulate(arrival_s - done_s + service_s)
+        log = RequestLog.empty(5000)
+        in_time = start_s + service_s <= 86_400.0
+        log.scheduled_s[:] = np.where(start_s <= 86_400.0, start_s, np.nan)
+        for stamps in (log.first_token_s, log.last_token_s, log.ended_s):
+            stamps[:] = np.where(in_time, start_s + service_s, np.nan)
+        log.outcome[:] = in_time
+        log.backend[:] = 0
+        level = ReplicaLevels(3600.0, *np.zeros((4, 24)), 0, 0, 1, 1)
+        levels = () if pattern.kind == "metered_api" else (replace(level, cluster=backend),)
+        demand = table(arrival_s, workloads=("notes",))
+        runs.append(summarise(RunRecord((backend,), 86_400.0, log, levels), demand, {}))
+    return pattern_result(name, pattern, runs, BOOK, Decimal(730), None)
+
+
+@settings(max_examples=25)
+@given(
+    st.dictionaries(
+        st.sampled_from(["api", "rented", "bought"]), st.sampled_from([0.5, 0.8, 0.9, 1.15, 1.4, 3.0]), min_size=1
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_law_what_is_chosen_has_no_backlog_that_grows(loads, seed):
+    """Nothing is asked for but what it costs: a queue that falls behind for ever would be the cheapest of all."""
+    scenario = small({"workloads.notes.objectives": None})
+    results = [simulated(name, load, seed) for name, load in loads.items()]
+    found = decide(scenario, results, BOOK, costings(*results, scenario=scenario))
+    if found.recommended is not None:
+        assert loads[found.recommended] < 1.0
+    assert (found.recommended is None) is all(load > 1.0 for load in loads.values())

@@ -65,6 +65,7 @@ def test_requests_go_to_the_least_loaded_replica():
 def test_a_prompt_longer_than_the_model_allows_is_refused():
     log = run(self_hosted(engine={"max_model_len": 1000}), table([1.0, 2.0], [1000, 900], [5, 500])).log
     assert log.outcome.tolist() == [Outcome.REJECTED, Outcome.COMPLETED]
+    assert log.lost.tolist() == [Reason.TOO_LONG, Reason.NONE]
 
 
 def test_a_full_queue_refuses():
@@ -88,7 +89,7 @@ def test_overflow_by_limit_timeout_and_error_each_with_its_reason():
     log = run(pattern, table([1.0, 1.1, 1.2, 50.0], [600, 100, 100, 690], [500, 20, 20, 50])).log
     assert log.failover.tolist() == [Reason.NONE, Reason.NONE, Reason.CAPACITY, Reason.NONE]
     log = run(hybrid({"timeout": "4s"}, engine={"max_model_len": 700}), table([1.0, 50.0], [600, 700], [90, 50])).log
-    assert log.failover.tolist() == [Reason.NONE, Reason.ERROR]
+    assert log.failover.tolist() == [Reason.NONE, Reason.TOO_LONG]
     log = run(hybrid({"timeout": "2s"}), table([1.0], 600, 500)).log
     assert log.failover.tolist() == [Reason.TIMEOUT]
     assert log.scheduled_s[0] == pytest.approx(3.0)

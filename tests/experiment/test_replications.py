@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis.backlog import Backlog
 from simulator.analysis.levels import Utilisation
 from simulator.analysis.metrics import BackendUse, Group, RunSummary
 from simulator.compliance.check import refusals
@@ -148,6 +149,7 @@ groups = st.builds(
     share_met=st.none() | st.floats(0.0, 1.0),
     goodput=st.none() | st.floats(0.0, 1.0),
     target_share=st.none() | st.floats(0.0, 1.0),
+    backlog=st.none() | st.builds(Backlog, floats, *[st.lists(st.integers(0, 10**9))] * 2, st.lists(floats)),
 )
 summaries = st.builds(
     RunSummary,
@@ -155,7 +157,8 @@ summaries = st.builds(
     total=groups,
     workloads=st.dictionaries(st.just("notes"), groups),
     utilisation=st.none() | st.builds(Utilisation, floats, floats, floats),
-    saturation=st.sampled_from(["stable", "backlogged", "overloaded"]),
+    queued=st.booleans(),
+    repeated=st.integers(0, 10**6),
     backends=st.dictionaries(st.just("cluster"), st.builds(BackendUse, *[st.integers(0, 10**12)] * 4, st.none())),
     wasted_tokens=st.integers(0, 10**12),
     preemptions=st.integers(0, 10**6),

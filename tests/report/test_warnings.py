@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from simulator.cost.overrides import scenario_book
-from simulator.report.warnings import warnings_about
+from simulator.report.warnings import too_long, warnings_about
 from simulator.scenario.apis import FLEX_ASSUMED
 from simulator.study.explanation import sources_of
 from tests.experiment.small import small
@@ -35,3 +35,15 @@ def test_that_the_speed_of_flex_is_assumed_is_said_wherever_it_is_used():
     assert not [line for line in warnings_about(small()) if "flex" in line]
     (source,) = [one for one in sources_of(flex, scenario_book(flex.prices)) if one.what == "flex"]
     assert (source.label, source.source) == ("assumed", FLEX_ASSUMED)
+
+
+def test_what_will_be_refused_as_too_long_is_told_before():
+    """Median exp(ln 600 - 0.08) = 554 tokens; a server of 555 takes prompts below that: half of them."""
+    assert too_long(small(), small().hosting_patterns) == []
+    (line,) = too_long(small({"hosting_patterns.rented.cluster.engine.max_model_len": 555}), ["rented"])
+    assert line.startswith("rented: 49.9 %")
+    assert "of the requests of notes are longer than engine.max_model_len 555 allows" in line
+    assert "2048 would do" in line
+    # An API counts `max_tokens` too: 4,096 of 4,600 leave 504, less than letters of 500 need.
+    lines = too_long(small({"hosting_patterns.api.api.context_tokens": 4600}), ["api"])
+    assert [line.split()[7] for line in lines] == ["notes"]

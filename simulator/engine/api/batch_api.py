@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from math import exp, floor
 from typing import TYPE_CHECKING, NamedTuple
 
+from simulator.engine.api.metered_api import is_too_long
 from simulator.engine.operations.conditions import Conditions
 from simulator.engine.record import Loss, Outcome, Reason, write_loss
 from simulator.scenario.apis import Batch
@@ -85,6 +86,9 @@ class BatchBackend:
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
+        if is_too_long(self._api, arrival):
+            self._on_lost(Loss(self._env.now, arrival.index, Reason.TOO_LONG, True))
+            return
         if arrival.prompt_tokens > self._quota:
             self._on_lost(Loss(self._env.now, arrival.index, Reason.CAPACITY, True))
             return

@@ -45,6 +45,15 @@ def admission_of(api: MeteredApi) -> Admission:
     return RateLimiter(api.limits)
 
 
+def is_too_long(api: MeteredApi, arrival: Arrival) -> bool:
+    """Whether this API refuses a request as more than its model takes: with status 400, for which nothing is due.
+
+    OpenAI counts the prompt and `max_tokens` ("maximum context length", error `context_length_exceeded`), and so do
+    Anthropic's models since Claude 3.7 ("Context windows", validation error); vLLM behind an API does the same.
+    """
+    return api.context_tokens is not None and arrival.prompt_tokens + arrival.max_tokens > api.context_tokens
+
+
 class Answer(NamedTuple):
     """An answer as the API produces it, whoever waits for it.
 
@@ -155,6 +164,10 @@ class ApiBackend:
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
+        if is_too_long(self._api, arrival):
+            self._log.attempts[arrival.index] += 1
+            self._on_lost(Loss(self._env.now, arrival.index, Reason.TOO_LONG, True))
+            return
         budget = self._budget if retries_at_most is None else min(self._api.retries.at_most, retries_at_most)
         self._attempt(arrival, 0, budget)
 
@@ -193,6 +206,8 @@ class ApiBackend:
 
     def call(self, arrival: Arrival, attempt: int) -> Failure | None:
         """Make one call: an answer is written to the log, a failure returned."""
+        if is_too_long(self._api, arrival):
+            return Failure(Reason.TOO_LONG)
         failure = self._serve(arrival, attempt)
         if failure is None or self._spillover is None or failure.after_s > 0.0 or not self._spills[arrival.workload]:
             return failure

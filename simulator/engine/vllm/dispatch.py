@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REACHED, LOST, FULL = range(3)
 
 _CAPACITY, _TIMEOUT = int(Reason.CAPACITY), int(Reason.TIMEOUT)
-_ERROR, _FAULT = int(Reason.ERROR), int(Reason.FAULT)
+_FAULT, _TOO_LONG = int(Reason.FAULT), int(Reason.TOO_LONG)
 
 
 @entry
@@ -228,7 +228,7 @@ def _send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
         return
     rep = s.replicas[r]
     if s.prompt_tokens[index] >= s.settings[0].max_model_len:
-        _lose(s, index, now_s, _ERROR, True)
+        _lose(s, index, now_s, _TOO_LONG, True)
     elif rep.waiting + rep.inbox >= s.settings[0].queue_limit:
         _lose(s, index, now_s, _CAPACITY, True)
     else:

@@ -263,3 +263,17 @@ def test_a_cached_prompt_takes_no_provisioned_units_and_is_counted():
     one.submit(Arrival.of(requests, 1))
     assert one._admission.utilisation(0.0) == pytest.approx((600 + 400 + 100 + 400) / 6_000)
     assert log.cached_tokens.tolist() == [0, 500]
+
+
+@pytest.mark.parametrize(
+    "deployment", [{}, {"deployment": {"kind": "batch"}, "ttft": None, "output_tokens_per_s": None}]
+)
+def test_what_is_longer_than_the_context_is_refused_once_and_costs_nothing(deployment):
+    """600 + 1,000 tokens fit 1,600; 601 + 1,000 do not, however often one tries."""
+    pattern = metered(context_tokens=1600, retries={"at_most": 5}, **deployment)
+    log = run(pattern, table([10.0, 20.0], [600, 601]), 100_000.0)
+    assert log.outcome.tolist() == [Outcome.COMPLETED, Outcome.REJECTED]
+    assert log.lost.tolist() == [Reason.NONE, Reason.TOO_LONG]
+    assert log.ended_s[1] == 20.0
+    assert log.billed_prompt_tokens.tolist() == [600, 0]
+    assert log.attempts[1] <= 1

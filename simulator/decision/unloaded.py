@@ -1,0 +1,121 @@
+"""What a request takes on a cluster that has nothing else to do: no number of replicas makes it faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from simulator.decision.words import duration, percent, seconds
+from simulator.performance.profile import cluster_profile
+from simulator.performance.step_time import ProfiledStepTime
+from simulator.scenario.workloads import SyntheticWorkload
+from simulator.workload.lengths import share_above
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.patterns import Cluster, HostingPattern
+    from simulator.scenario.workloads import Objectives, Workload
+    from simulator.workload.lengths import Lengths
+
+_MOST_TOKENS: Final = 1 << 17
+
+
+def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> float:
+    """End-to-end seconds of one request alone: its prompt in chunks of the token budget, then a step for each token.
+
+    The first token alone, where there is one output token. Nothing is found in the prefix cache.
+
+    Raises:
+        ProfileNotFound: See `cluster_profile`.
+    """
+    profile, engine = cluster_profile(cluster), cluster.engine
+    step_time = ProfiledStepTime(profile, 1, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager)
+    whole_s = profile.overhead.frontend_base_s + profile.overhead.output_s
+    whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens
+    for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
+        chunk = min(engine.max_num_batched_tokens, prompt_tokens - past)
+        whole_s += step_time.step_s(0, 0, [(chunk, past)])
+    base_s, per_kv_token_s = step_time.decode(1)
+    decodes = output_tokens - 1
+    # The context grows by one token from step to step.
+    return whole_s + decodes * (base_s + per_kv_token_s * (prompt_tokens + 0.5 * (decodes + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A limit of the objectives, and how it hangs on a length.
+
+    Attributes:
+        what: What it limits.
+        limit_s: The limit.
+        lengths: The length it hangs on most.
+        mean_tokens: Mean of that.
+        remedy: What could be shorter.
+        takes_s: Time of a request alone, by that length.
+    """
+
+    what: str
+    limit_s: float
+    lengths: Lengths
+    mean_tokens: int
+    remedy: str
+    takes_s: Callable[[int], float]
+
+    def share_in_time(self) -> float:
+        """Share of the requests that would be in time if each were alone."""
+        low, high = 0, _MOST_TOKENS
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.takes_s(middle) <= self.limit_s else (low, middle)
+        return 1.0 - share_above(self.lengths, low)
+
+
+def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Mapping[str, Workload]) -> str | None:
+    """The first limit that a pattern misses and that too few requests would be within, were each alone on its cluster.
+
+    How many could be is read off the lengths that the scenario states, the other length at its mean; nothing is said of
+    traces.
+    """
+    for name, load in result.workloads.items():
+        wanted, objectives = workloads[name], workloads[name].objectives
+        missed = load.objective_met is False and objectives is not None and load.requests.completed
+        if not missed or objectives is None or not isinstance(wanted, SyntheticWorkload):
+            continue
+        prompt, output = (max(1, round(n / load.requests.completed)) for n in (load.tokens.prompt, load.tokens.output))
+        for one in pattern.hosted.values():
+            for limit in _limits(one.cluster, wanted, objectives, prompt, output):
+                in_time = limit.share_in_time()
+                if in_time < objectives.share:
+                    alone = f"{prompt:,} + {output:,} tokens takes {seconds(limit.takes_s(limit.mean_tokens))} s alone"
+                    reached = f"{percent(in_time)} of them could be within {duration(limit.limit_s)}"
+                    return (
+                        f"{result.name} is too slow for {name} even with nothing else to do: the {limit.what} of a "
+                        f"request of {alone}, and {reached} where {percent(objectives.share)} are wanted; no replica "
+                        f"helps, but a faster GPU, tensor parallelism, a smaller model or shorter {limit.remedy} would"
+                    )
+    return None
+
+
+def _limits(
+    cluster: Cluster, wanted: SyntheticWorkload, objectives: Objectives, prompt: int, output: int
+) -> Iterator[_Limit]:
+    if objectives.ttft is not None:
+        yield _Limit(
+            "first token",
+            objectives.ttft,
+            wanted.prompt_tokens,
+            prompt,
+            "prompts",
+            lambda tokens: unloaded_s(cluster, tokens, 1),
+        )
+    if objectives.end_to_end is not None:
+        yield _Limit(
+            "answer",
+            objectives.end_to_end,
+            wanted.output_tokens,
+            output,
+            "answers",
+            lambda tokens: unloaded_s(cluster, prompt, tokens),
+        )
