@@ -365,7 +365,6 @@ def _requests(groups: Sequence[Group]) -> Requests:
     means = {name: _mean(groups, lambda group, name=name: group.outcomes[name]) for name in names}  # type: ignore[misc]
     whole = {name: int(mean) for name, mean in means.items()}
     arrived = round(sum(means.values()))
-    # The largest remainders take what rounding down has left.
     for name in sorted(names, key=lambda name: whole[name] - means[name])[: arrived - sum(whole.values())]:
         whole[name] += 1
     failed_over, lost = (_reasons(groups, kind) for kind in ("failed_over", "lost"))
