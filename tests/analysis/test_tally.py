@@ -27,12 +27,13 @@ request = st.fixed_dictionaries(
         "cached_tokens": st.integers(0, 2**20),
         "billed_prompt_tokens": st.integers(0, 2),
         "billed_output_tokens": st.integers(0, 2**20),
+        "written_tokens": st.integers(0, 2**20),
         "wasted_tokens": st.integers(0, 2**20),
     }
 )
 LOGGED = (
     "backend", "outcome", "failover", "lost", "attempts", "cached_tokens", "billed_prompt_tokens",
-    "billed_output_tokens", "wasted_tokens",
+    "billed_output_tokens", "wasted_tokens", "written_tokens",
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ WORTH = {
     # An API that charges for no prompt has no price for a cached one.
     "billed_cached_tokens": lambda row: row["cached_tokens"] if row["billed_prompt_tokens"] else 0,
     "billed_output_tokens": lambda row: row["billed_output_tokens"],
+    "billed_written_tokens": lambda row: row["written_tokens"] if row["billed_prompt_tokens"] else 0,
     "wasted_tokens": lambda row: row["wasted_tokens"],
 }
 
