@@ -60,6 +60,7 @@ def test_the_whole_month():
     assert api.requests.arrived == pytest.approx(594_700, rel=0.02)
     assert api.monthly_cost_usd.ci95[0] < 7680 < api.monthly_cost_usd.ci95[1]
     assert own.monthly_cost_usd.mean == pytest.approx(5721.10)
-    assert 0.09 < own.utilisation["capacity_fraction"] < 0.13
+    # Of what a full batch serves; the source document's flat 1,500 tokens/s would make it 13 %.
+    assert 0.07 < own.utilisation["capacity_fraction"] < 0.09
     assert own.saturation == "stable"
     assert results.decision.break_even_tokens_per_month == pytest.approx(381e6, rel=0.01)
