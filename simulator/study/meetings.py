@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: A break-even is found where the cluster costs less by no more than this share of its cost, or after so many tries.
 CLOSE: Final = 0.01
 _TRIES: Final = 5
+#: No volume is simulated beyond so many times the one that the bills derive: where overflow keeps the bills nearly
+#: parallel, a straight line points at volumes that nobody asks for.
+REACH: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def meeting(
     tried, tokens = [simulate(row.tokens_per_month)], row.tokens_per_month
     while len(tried) < _TRIES and not 0.0 <= tried[-1].saved_usd <= CLOSE * tried[-1].cluster_usd:
         tokens = _next(row, tried)
-        if tokens <= 0 or tokens in [one.tokens_per_month for one in tried]:
+        if not 0 < tokens <= REACH * row.tokens_per_month or tokens in [one.tokens_per_month for one in tried]:
             break
         tried.append(simulate(tokens))
     cheaper = [one for one in tried if one.saved_usd >= 0.0]

@@ -80,8 +80,9 @@ def test_simulated_figures_are_near_the_recomputed_ones(tmp_path):
     }
     for (claim, what), figure in near.items():
         assert found[(claim, what)] == pytest.approx(recomputed(claim, figure), rel=0.05)
-    # The cluster makes more of this mix than the document's 1,500 tokens/s, so every share is a little lower.
-    assert 1500 < found[("N16", "full batches of this mix")] < 2500
+    # The cluster makes more of this mix than the document's 1,500 tokens/s, and every share is lower by that much.
+    more = found[("N16", "full batches of this mix")] / 1500
+    assert 1.0 < more < 2.0
     shares = {
         ("N31", "share of capacity, notes alone"): 0,
         ("N34", "share of capacity, notes and reports"): 1,
@@ -91,4 +92,5 @@ def test_simulated_figures_are_near_the_recomputed_ones(tmp_path):
         ("N48", "share of the cluster's capacity"): 2,
     }
     for (claim, what), figure in shares.items():
-        assert 0.6 * recomputed(claim, figure) < found[(claim, what)] < recomputed(claim, figure)
+        # Other mixes than that of all workloads fill a batch otherwise.
+        assert found[(claim, what)] == pytest.approx(recomputed(claim, figure) / more, rel=0.1)
