@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import genai_prices
@@ -23,6 +24,8 @@ ZONES = [key for key in BOOK.api_prices if key.startswith("azure/gpt") and key.e
 ELSEWHERE = "genai-prices has no such row of Azure's and answers with another seller's"
 CACHED = "genai-prices has no price of cached tokens under the seller's own name"
 OFF_PEAK = "genai-prices has DeepSeek's price by the hour of the day, half of it off the peak"
+#: A moment off DeepSeek's peak, on the day of the book: prices that depend on the hour differ at any hour of the test.
+AT = datetime(2026, 11, 29, 23, tzinfo=UTC)
 EXCEPTIONS = {
     "azure/gpt-4-turbo-regional": "genai-prices has Azure's global meters only",
     "azure/gpt-4-turbo-government": "genai-prices has Azure's global meters only",
@@ -57,7 +60,9 @@ def theirs(key, context=None, tokens=1000):
 
     def usd(name, prompt, cached=0, output=0):
         used = genai_prices.Usage(input_tokens=prompt, cache_read_tokens=cached, output_tokens=output)
-        price = genai_prices.calc_price(used, model_ref=name, provider_id=PROVIDERS[seller], price_context=context)
+        price = genai_prices.calc_price(
+            used, model_ref=name, provider_id=PROVIDERS[seller], price_context=context, genai_request_timestamp=AT
+        )
         return price.total_price * (1_000_000 // tokens)
 
     row = entry.litellm_row.partition("/")[2] or entry.litellm_row
