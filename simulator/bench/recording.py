@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simulator.errors import TraceError
+from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ class Recording(_Part):
 def write_recording(recording: Recording, path: Path) -> None:
     """Write a recorded run as JSON, gzipped when the name ends in `.gz`; the same run always gives the same bytes."""
     content = recording.model_dump_json().encode()
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read_recording(path: Path) -> Recording:

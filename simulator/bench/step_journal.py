@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from simulator.bench.step_record import MeasuredStep, StepRecord, StepShape
 from simulator.errors import ProfileError
+from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,9 +39,9 @@ class Journal:
         self._first = json.dumps(about, sort_keys=True)
         lines = self._read()
         try:
-            self._file = self.path.open("w", encoding="utf-8")
-            self._file.writelines(line + "\n" for line in [self._first, *lines])
-            self._file.flush()
+            # Whole before anything is added: a kill here loses no point.
+            write_whole(self.path, "".join(line + "\n" for line in [self._first, *lines]), fault=ProfileError)
+            self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise ProfileError(f"{self.path}: cannot be written: {error.strerror}") from None
 

@@ -71,9 +71,10 @@ def audit(
 
 def _simulated(scenarios: Path, claims: set[str], jobs: int, store: Path) -> list[Answer]:
     from simulator.audit.simulate import answers, questions
+    from simulator.errors import RunStoreError
+    from simulator.files import make_folder
 
-    kept = store.resolve()
-    kept.mkdir(parents=True, exist_ok=True)
+    kept = make_folder(store, RunStoreError).resolve()
     return answers(
         scenarios,
         [question for question in questions() if question.claim in claims],

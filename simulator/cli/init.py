@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,11 +45,9 @@ def init(
     from simulator.scenario.templates import read_template
 
     text = read_template(template)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise ScenarioError([Fault(str(path), 0, "", f"cannot be written: {error.strerror}")]) from error
+    if os.path.lexists(path):
+        raise ScenarioError([Fault(str(path), 0, "", "cannot be written: File exists")])
+    write_whole(path, text)
     schema = path.parent / "scenario.schema.json"
     if not schema.exists():
         write_whole(schema, scenario_schema())

@@ -58,7 +58,7 @@ def run(
             scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, store=kept.store, until=until, quiet=quiet
         )
     except BaseException as error:
-        finished = kept.give_up()
+        finished = kept.finished()
         if finished and isinstance(error, KeyboardInterrupt):
             typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,8 @@ from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
 from simulator.experiment.replications import representatives
 from simulator.experiment.runs import MOST_BYTES, bound
-from simulator.experiment.store import manifest, open_folder, write_run
+from simulator.experiment.store import manifest, open_place, write_run
+from simulator.files import make_folder
 from simulator.performance.profile import profiles_of
 from simulator.results import Results, run
 from simulator.study.precision import run_until
@@ -64,21 +64,16 @@ class KeptRun:
     Attributes:
         scenario: The question.
         target: Where the run will be kept.
-        folder: Where its unfinished work lies.
         store: Where its simulations are kept; an interrupted run continues from there, and a price needs no other.
     """
 
     scenario: Scenario
     target: Path
-    folder: Path
     store: Path
 
-    def give_up(self) -> int:
-        """Remove what is unfinished; returns the number of simulations that need not be repeated."""
-        finished = checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
-        if self.store != self.folder or not finished:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return finished
+    def finished(self) -> int:
+        """The number of simulations that need not be repeated."""
+        return checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
 
     def write(self, results: Results) -> None:
         """Write the directory.
@@ -105,27 +100,23 @@ class KeptRun:
         kept = {
             name: self.store / checkpoint.file_name(self.scenario, name, 0) for name in dict.fromkeys(shared.values())
         }
-        write_run(self.target, self.folder, self.scenario, results.to_json(), made_by, kept)
+        write_run(self.target, self.scenario, results.to_json(), made_by, kept)
 
 
-def keep_run(
-    scenario: Scenario, output: Path | None, patterns: Sequence[str] | None = None, store: Path | None = None
-) -> KeptRun:
+def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None, store: Path) -> KeptRun:
     """A place to keep a run: `output`, or a folder under `runs` named after the scenario and its hash.
 
     Args:
         scenario: The question.
         output: The place.
         patterns: Hosting patterns it is about, where not all.
-        store: Where simulations are kept beyond the run; absent, they go once it is written.
+        store: Where simulations are kept beyond the run.
 
     Raises:
         RunStoreError: Something else is there, or it cannot be written.
     """
     name = "-".join([scenario.name, scenario.sha256[:12], *sorted(patterns or ())])
-    target = output or Path("runs") / name
-    folder = open_folder(target, scenario)
-    return KeptRun(scenario, target, folder, folder if store is None else open_store(store))
+    return KeptRun(scenario, open_place(output or Path("runs") / name), open_store(store))
 
 
 def open_store(store: Path) -> Path:
@@ -134,11 +125,7 @@ def open_store(store: Path) -> Path:
     Raises:
         RunStoreError: It cannot be made.
     """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunStoreError(f"{store} cannot be written: {error.strerror}") from error
-    return store.resolve()
+    return make_folder(store, RunStoreError).resolve()
 
 
 def bound_store(store: Path) -> None:

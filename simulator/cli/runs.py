@@ -25,7 +25,7 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
     from simulator.experiment import runs as kept
 
     found = kept.list_runs(root)
-    stored = kept.size_bytes(root / kept.STORE)
+    stored = kept.stored_bytes(root)
     if as_json:
         rows = [
             {name: str(value) if isinstance(value, Path) else value for name, value in _fields(run).items()}
@@ -89,7 +89,7 @@ def prune(
     from simulator.experiment import runs as kept
 
     files, freed = kept.prune(root, older_than_days=older_than_days, everything=everything)
-    left = kept.size_bytes(root / kept.STORE)
+    left = kept.stored_bytes(root)
     typer.echo(f"removed {files} files, {freed / 1e6:.1f} MB; {left / 1e6:.1f} MB of stored simulations stay")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ import typer
 
 from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Store
 from simulator.errors import Fault, ScenarioError
-from simulator.files import write_whole
+from simulator.files import make_folder, writing_whole
 
 
 def sweep(
@@ -107,18 +108,22 @@ def _keep(target: Path, frame: Any, paths: list[str], what: dict[str, Any]) -> N
     from simulator.study.figures import sweep_figure
     from simulator.version import package_version
 
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
+    make_folder(target, RunStoreError)
     table = io.BytesIO()
     frame.to_parquet(table, index=False, compression="zstd")
     title = f"{what['scenario']['name']}: {what['points']} configurations"
     picture = sweep_figure(frame, paths, title).to_html(include_plotlyjs=True, div_id="sweep")
     made_by = what | {"simulator_version": package_version(), "command": "simulator " + shlex.join(sys.argv[1:])}
-    write_whole(target / "sweep.parquet", table.getvalue())
-    write_whole(target / "sweep.html", picture)
-    write_whole(target / "sweep.json", json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+    content = {
+        "sweep.json": (json.dumps(made_by, indent=2, ensure_ascii=False) + "\n").encode(),
+        "sweep.html": picture.encode(),
+        "sweep.parquet": table.getvalue(),
+    }
+    # All are written before the first is in its place: an older sweep is replaced as one.
+    with ExitStack() as stack:
+        files = [stack.enter_context(writing_whole(target / name)) for name in content]
+        for file, written in zip(files, content.values(), strict=True):
+            file.write(written)
 
 
 def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:  # noqa: ANN401 - a DataFrame

@@ -1,32 +1,41 @@
 """Finished simulations kept on disk, for an interrupted run to continue and for a new price to need no simulation.
 
-A simulation is a file named after a hash of all it depends on, and for a first replication the tables beside it.
+A simulation is a file named after a hash of all it depends on, and for a first replication the tables beside it. The
+file has the checksums of all of them: what is not as it was written is simulated again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
+import re
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from simulator.analysis.metrics import RunSummary
 from simulator.compliance.backends import allowed_backends
+from simulator.errors import RunStoreError
+from simulator.files import write_whole
 from simulator.performance.profile import cluster_profile
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+
+#: Names of what is kept, of an earlier version's drafts too.
+NAME: Final = re.compile(r"[0-9a-f]{24}-\d+(?:\.(?:requests|levels)\.parquet|\.json)(?:\.\d+)?")
+_SUMMARY: Final = b',"summary":'
+_LOG: Final = logging.getLogger(__name__)
 
 
 def simulation_key(pattern: HostingPattern) -> str:
@@ -124,16 +133,53 @@ def _adapter() -> TypeAdapter[RunSummary]:
     return TypeAdapter(RunSummary)
 
 
-def save(path: Path, summary: RunSummary) -> None:
-    """Write a summary, whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(_adapter().dump_json(summary))
-    part.replace(path)
+def save(path: Path, summary: RunSummary, tables: Mapping[str, str] | None = None) -> None:
+    """Write a summary, whole or not at all, and the checksums of all that is kept of its simulation.
+
+    Args:
+        path: Its place.
+        summary: The summary.
+        tables: SHA-256 of the tables beside it, by their kind.
+
+    Raises:
+        RunStoreError: There is no room for it.
+    """
+    content = _adapter().dump_json(summary)
+    sums = {"summary": hashlib.sha256(content).hexdigest(), **(tables or {})}
+    head = json.dumps({"simulation": path.stem, "sha256": sums}, separators=(",", ":")).encode()
+    write_whole(path, head[:-1] + _SUMMARY + content + b"}", fault=RunStoreError, durable=False)
 
 
-def load(path: Path) -> RunSummary | None:
-    """The summary that was saved, to the last bit; None where there is none that can be read."""
+def load(path: Path, *, tables: bool = False) -> RunSummary | None:
+    """The summary that was saved, to the last bit.
+
+    Args:
+        path: Its place.
+        tables: Whether its tables are needed too.
+
+    Returns:
+        None where there is none, or none that is as it was written; the latter is said.
+    """
     try:
-        return _adapter().validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        content = path.read_bytes()
+        head, _, body = content.partition(_SUMMARY)
+        known = json.loads(head + b"}")
+        sums = dict(known["sha256"])
+        whole = known["simulation"] == path.stem and sums["summary"] == hashlib.sha256(body[:-1]).hexdigest()
+        if tables and whole:
+            if "requests" not in sums:
+                return None
+            whole = all(_sha256(table_path(path, kind)) == sums[kind] for kind in sums if kind != "summary")
+        if whole and body.endswith(b"}"):
+            return _adapter().validate_json(body[:-1])
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    _LOG.warning("%s is not as it was written; it is simulated again", path)
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

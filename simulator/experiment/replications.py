@@ -143,7 +143,7 @@ def _kept(scenario: Scenario, task: Task) -> bool:
 def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
     marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
     kept = _place(scenario, task)
-    if kept is not None and _kept(scenario, task) and (known := checkpoint.load(kept)) is not None:
+    if kept is not None and _kept(scenario, task) and (known := checkpoint.load(kept, tables=task.tables)):
         marks[number] = 1.0
         return number, known
     horizon_s = scenario.horizon.duration_s
@@ -151,15 +151,21 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
     def on_progress(now_s: float) -> None:
         marks[number] = now_s / horizon_s
 
-    summary = _simulated(scenario, task, kept, on_progress)
+    summary, tables = _simulated(scenario, task, kept, on_progress)
     if kept is not None:
-        checkpoint.save(kept, summary)
+        checkpoint.save(kept, summary, tables)
     marks[number] = 1.0
     return number, summary
 
 
-def _simulated(scenario: Scenario, task: Task, kept: Path | None, on_progress: Callable[[float], None]) -> RunSummary:
-    """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on."""
+def _simulated(
+    scenario: Scenario, task: Task, kept: Path | None, on_progress: Callable[[float], None]
+) -> tuple[RunSummary, dict[str, str]]:
+    """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on.
+
+    Returns:
+        The summary, and the checksums of the tables.
+    """
     pattern, calendar = scenario.hosting_patterns[task.pattern], ClinicalCalendar(scenario.horizon)
     allowed = checkpoint.permitted(scenario, pattern)
     names = tuple(scenario.workloads), pattern.backend_names
@@ -192,7 +198,7 @@ def _simulated(scenario: Scenario, task: Task, kept: Path | None, on_progress: C
         )
         if writer is not None:
             writer.finish(record.levels)
-    return summariser.finish(record)
+    return summariser.finish(record), {} if writer is None else writer.sha256
 
 
 def _ttft_limit_s(scenario: Scenario, workload: str) -> float:

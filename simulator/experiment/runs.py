@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import RunStoreError
+from simulator.experiment import checkpoint
+from simulator.experiment.store import left_of_runs
+from simulator.files import left_in, remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Folder of stored simulations among the runs.
 STORE: Final = "store"
@@ -94,25 +101,41 @@ def _read(run: Path, name: str) -> dict[str, Any]:
 
 
 def bound(store: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Remove the simulations stored longest ago until the rest take no more than this; returns the bytes removed."""
-    facts = []
-    for file in store.glob("*.*"):
-        # Another process may be at the same.
-        with suppress(FileNotFoundError):
-            known = file.stat()
-            facts.append((known.st_mtime_ns, known.st_size, file))
+    """Remove the simulations stored longest ago until the rest take no more than this; returns the bytes removed.
+
+    Whatever else lies there neither counts nor goes.
+    """
+    facts = [(known.st_mtime_ns, known.st_size, file) for file, known in _stored(store)]
     left = sum(size for _, size, _ in facts)
     freed = 0
     for _, size, file in sorted(facts):
         if left - freed <= most_bytes:
             break
-        file.unlink(missing_ok=True)
-        freed += size
+        # Another process may be at the same.
+        with suppress(OSError):
+            file.unlink()
+            freed += size
     return freed
+
+
+def stored_bytes(root: Path) -> int:
+    """What the simulations stored among these runs take."""
+    return sum(known.st_size for _, known in _stored(root / STORE))
+
+
+def _stored(store: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Files of a store that are ours by their names, links left out."""
+    for file in sorted(store.glob("*.*")):
+        with suppress(OSError):
+            known = file.lstat()
+            if checkpoint.NAME.fullmatch(file.name) and stat.S_ISREG(known.st_mode):
+                yield file, known
 
 
 def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tuple[int, int]:
     """Remove stored simulations that were not touched for so long, and what killed runs left; runs stay.
+
+    Only what this package has made goes: files and folders are known by their names, and links are not followed.
 
     Args:
         root: Folder of runs.
@@ -123,21 +146,25 @@ def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tu
         Files and bytes removed.
 
     Raises:
-        RunStoreError: Something cannot be removed.
+        RunStoreError: The store is a link, or something cannot be removed.
     """
     latest = time.time() - (0.0 if everything else 86_400.0 * older_than_days)
     files = freed = 0
+    store = root / STORE
+    if store.is_symlink():
+        raise RunStoreError(f"{store} is a link to {store.readlink()}; nothing was removed: name the folder it is in")
     try:
-        for file in sorted((root / STORE).glob("*.*")):
-            facts = file.stat()
-            if facts.st_mtime <= latest or everything:
-                file.unlink()
-                files, freed = files + 1, freed + facts.st_size
-        for folder in sorted(root.glob(".*.unfinished")):
-            if folder.stat().st_mtime <= latest or everything:
+        drafts = left_in(store, "draft") if store.is_dir() else ()
+        mine = [(draft, draft.lstat()) for draft, name in drafts if checkpoint.NAME.fullmatch(name)]
+        for file, known in [*_stored(store), *mine]:
+            if known.st_mtime <= latest or everything:
+                file.unlink(missing_ok=True)
+                files, freed = files + 1, freed + known.st_size
+        for folder in left_of_runs(root) if root.is_dir() else ():
+            if folder.lstat().st_mtime <= latest or everything:
                 freed += size_bytes(folder)
                 files += sum(1 for file in folder.rglob("*") if file.is_file())
-                shutil.rmtree(folder)
+                remove_tree(folder)
     except OSError as error:
-        raise RunStoreError(f"{error.filename} cannot be removed: {error.strerror}") from error
+        raise RunStoreError(f"{error.filename or root} cannot be removed: {error.strerror}") from error
     return files, freed

@@ -1,49 +1,147 @@
 """A run as a directory: the question, the answer, the requests, the levels, and what made them.
 
-Work in progress lies in a hidden directory beside its place. What is whole is moved there at the end, so a run
-directory is complete or absent, and an interrupted run finds what it has done.
+It is put together in a hidden folder of its process beside its place, and moved there at the end, so a run directory is
+complete or absent. Only what is a run by its manifest and its names is replaced.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
-import shutil
+import re
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import TABLES, join_tables
+from simulator.files import (
+    cannot_write,
+    is_old,
+    is_plain,
+    left_in,
+    make_folder,
+    private_folder,
+    remove_tree,
+    replace_folder,
+    write_whole,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from simulator.scenario.schema import Scenario
 
 _LIBRARIES = ("numpy", "pydantic", "scipy", "simpy", "holidays")
-_MANIFEST = "manifest.json"
+_MANIFEST: Final = "manifest.json"
+#: Parts of the folder in which a run is put together.
+_WHOLE, _ASIDE = "whole", "replaced"
+#: What may be in a run directory: its own files, and what `report` and `export` write there.
+_OWN: Final = re.compile(
+    r"manifest\.json|summary\.json|scenario\.yaml|(requests|levels)\.parquet|report\.html|metrics\.om"
+)
+_EXPORTS: Final = "export"
+_TABLE: Final = re.compile(r"(figures|costs|requests|levels)\.(csv|parquet)")
+_DRAFT: Final = re.compile(r"\.(scenario\.yaml|(summary|manifest)\.json|(requests|levels)\.parquet)\.[0-9a-f]+\.draft")
 
 
-def open_folder(target: Path, scenario: Scenario) -> Path:
-    """A place for the unfinished work of a run that will be kept at `target`.
+def open_place(target: Path) -> Path:
+    """See that a run can be kept there, before it is simulated.
+
+    Returns:
+        The place itself, where a link was named.
 
     Raises:
         RunStoreError: Something other than a run is there, or it cannot be written.
     """
-    if target.exists() and not (target / _MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise RunStoreError(f"{target} exists and is not a run directory; choose another place for the run")
-    if not target.name or (target.exists() and target.samefile(".")):
+    place = Path(os.path.realpath(target)) if target.is_symlink() else target
+    if reason := not_replaceable(place):
+        raise RunStoreError(f"{target} {reason}; choose another place for the run")
+    if not place.name or (place.exists() and place.samefile(".")):
         raise RunStoreError(f"{target} is where you stand; choose another place for the run")
-    folder = target.parent / f".{target.name}-{scenario.sha256[:12]}.unfinished"
+    make_folder(place.parent, RunStoreError)
+    _sweep(place)
+    with cannot_write(target, RunStoreError), private_folder(place.parent, place.name):
+        pass
+    return place
+
+
+def not_replaceable(place: Path) -> str | None:
+    """Why what lies there may not be replaced by a run; None where it is an older run, an empty folder or nothing."""
+    if not os.path.lexists(place):
+        return None
+    if not place.is_dir() or place.is_symlink():
+        return "exists and is not a run directory"
+    names = sorted(entry.name for entry in place.iterdir())
+    if not names:
+        return None
+    if not _is_ours(place / _MANIFEST):
+        return "exists and is not a run directory"
+    others = [name for name in names if not _belongs(place / name)]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        return f"is a run directory with other files in it ({', '.join(others[:3])}{more}), which would be lost"
+    return None
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a manifest is one that `manifest` made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
-    return folder
+        made_by = json.loads(file.read_bytes())
+        scenario, environment = made_by["scenario"], made_by["environment"]
+        return bool(
+            {"schema_version", "simulator_version", "seed", "replications", "price_book"} <= set(made_by)
+            and re.fullmatch("[0-9a-f]{64}", scenario["sha256"])
+            and isinstance(environment["written_at"], str)
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _belongs(entry: Path) -> bool:
+    """Whether a run itself, its report or its exports have a file or folder of this name."""
+    if entry.name == _EXPORTS:
+        return not entry.is_symlink() and entry.is_dir() and all(_TABLE.fullmatch(one.name) for one in entry.iterdir())
+    return bool(_OWN.fullmatch(entry.name)) and is_plain(entry)
+
+
+def left_of_runs(root: Path, name: str | None = None) -> Iterator[Path]:
+    """What killed processes left of runs in a folder; what one has moved aside is put back first."""
+    for folder, kept in left_in(root, "unfinished", name):
+        for whole in _aside(folder):
+            place = root / (whole.name if whole.name != _ASIDE else kept)
+            if not os.path.lexists(place) and _is_ours(whole / _MANIFEST):
+                with cannot_write(place, RunStoreError):
+                    whole.rename(place)
+        parts = {entry.name for entry in folder.iterdir()}
+        if parts <= {_WHOLE, _ASIDE} and not any(map(_strange, [*_aside(folder), *folder.glob(_WHOLE)])):
+            yield folder
+
+
+def _aside(folder: Path) -> list[Path]:
+    """Runs that a killed process moved aside, the last first; an earlier version had one, without its name."""
+    aside = folder / _ASIDE
+    return [aside] if (aside / _MANIFEST).exists() else sorted(aside.glob("*/*"), reverse=True)
+
+
+def _strange(folder: Path) -> bool:
+    """Whether there is something in an unfinished or replaced run that is not of a run."""
+    return not folder.is_dir() or any(
+        not _belongs(entry) and not _DRAFT.fullmatch(entry.name) for entry in folder.iterdir()
+    )
+
+
+def _sweep(target: Path) -> None:
+    """Put back or remove what killed processes left of a run."""
+    for folder in left_of_runs(target.parent, target.name):
+        if is_old(folder):
+            with cannot_write(folder, RunStoreError):
+                remove_tree(folder)
 
 
 def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -70,42 +168,38 @@ def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]
 
 
 def write_run(
-    target: Path,
-    folder: Path,
-    scenario: Scenario,
-    summary: bytes,
-    made_by: dict[str, Any],
-    kept: Mapping[str, Path],
+    target: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], kept: Mapping[str, Path]
 ) -> None:
-    """Turn a finished folder into a run directory, replacing an older run.
+    """Write a run directory, whole or not at all, replacing an older run; of two at once the later one stays.
 
     Args:
-        target: Its place.
-        folder: From `open_folder`, on the same file system; gone afterwards.
+        target: Its place, from `open_place`.
         scenario: The question.
         summary: The published JSON document.
         made_by: From `manifest`.
         kept: Where the first replication of each pattern that has tables is kept, by name.
 
     Raises:
-        RunStoreError: The place cannot be written.
+        RunStoreError: The place cannot be written, or a table is gone.
     """
     from ruamel.yaml import YAML
 
-    whole = folder / "whole"
-    try:
-        shutil.rmtree(whole, ignore_errors=True)
+    text = StringIO()
+    YAML().dump(scenario.resolved, text)
+    lost = [name for name, path in kept.items() if not checkpoint.table_path(path, TABLES[0]).is_file()]
+    if lost:
+        raise RunStoreError(f"what was simulated of {', '.join(lost)} was removed meanwhile; run it again")
+    with cannot_write(target, RunStoreError), private_folder(target.parent, target.name) as folder:
+        whole, aside = folder / _WHOLE, folder / _ASIDE
         whole.mkdir()
-        with (whole / "scenario.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(scenario.resolved, file)
-        (whole / "summary.json").write_bytes(summary)
+        aside.mkdir()
+        write_whole(whole / "scenario.yaml", text.getvalue())
+        write_whole(whole / "summary.json", summary)
         for kind in TABLES:
             parts = {name: checkpoint.table_path(path, kind) for name, path in kept.items()}
             join_tables(parts, whole / f"{kind}.parquet")
-        (whole / _MANIFEST).write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if target.exists():
-            target.replace(folder / "replaced")
-        whole.replace(target)
-    except OSError as error:
-        raise RunStoreError(f"{target} cannot be written: {error.strerror}") from error
-    shutil.rmtree(folder, ignore_errors=True)
+        write_whole(whole / _MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+        # Somebody may have put something there while this was simulated.
+        if reason := not_replaceable(target):
+            raise RunStoreError(f"{target} {reason}; choose another place for the run")
+        replace_folder(whole, target, aside)

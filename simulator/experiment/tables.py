@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
 from simulator.engine.record import Outcome, Reason
+from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
+from simulator.files import Draft, cannot_write, writing_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -112,11 +114,16 @@ class RequestWriter:
             kept: Where the summary is kept.
             workloads: Names that `RequestTable.workload` indexes.
             backends: Names that `RequestLog.backend` and `target` index.
+
+        Attributes:
+            sha256: Of each table, by its kind, once finished.
         """
         self._kept = kept
         self._names = (workloads, backends)
-        self._part = _part(checkpoint.table_path(kept, "requests"))
+        self._stack = ExitStack()
+        self._draft: Draft | None = None
         self._writer: Any = None
+        self.sha256: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +133,7 @@ class RequestWriter:
             if self._writer is not None:
                 self._writer.close()
         finally:
-            self._part.unlink(missing_ok=True)
+            self._stack.close()
 
     def add(self, table: RequestTable, log: RequestLog, decisions: Sequence[str]) -> None:
         """Write the next requests in order of arrival, about which everything is settled.
@@ -141,29 +148,43 @@ class RequestWriter:
         for first in range(0, max(len(table), 1), _ROW_GROUP):
             some = slice(first, first + _ROW_GROUP)
             requests = _requests(table.rows(some), log.rows(some), *self._names, decisions)
-            self._writer = self._writer or pq.ParquetWriter(self._part, requests.schema, compression="zstd")
-            self._writer.write_table(requests)
+            with cannot_write(self._kept):
+                if self._draft is None:
+                    place = checkpoint.table_path(self._kept, "requests")
+                    self._draft = self._stack.enter_context(Draft(place, durable=False))
+                    self._writer = pq.ParquetWriter(self._draft.file, requests.schema, compression="zstd")
+                self._writer.write_table(requests)
 
     def finish(self, levels: Sequence[ReplicaLevels]) -> None:
         """Put the table in its place, after at least one part, and the levels beside it where there is a cluster."""
-        if levels:
-            _write_levels(checkpoint.table_path(self._kept, "levels"), levels)
-        self._writer.close()
-        # Last, because it says that both are there.
-        self._part.replace(checkpoint.table_path(self._kept, "requests"))
+        with cannot_write(self._kept), ExitStack() as stack:
+            if levels:
+                hours = stack.enter_context(Draft(checkpoint.table_path(self._kept, "levels"), durable=False))
+                _write_levels(hours, levels)
+                self.sha256["levels"] = hours.sha256()
+                hours.commit()
+            self._writer.close()
+            if self._draft is not None:
+                self.sha256["requests"] = self._draft.sha256()
+                # Last, because it says that both are there.
+                self._draft.commit()
 
 
-def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> None:
+def write_tables(kept: Path, record: RunRecord, table: RequestTable) -> dict[str, str]:
     """Write the requests and levels of a run whose requests are all there; levels only of a cluster.
 
     Args:
         kept: Where the summary is kept.
         record: The run.
         table: The requests it was given.
+
+    Returns:
+        SHA-256 of each table, by its kind.
     """
     with RequestWriter(kept, table.workloads, record.backends) as writer:
         writer.add(table, record.log, record.decisions)
         writer.finish(record.levels)
+    return writer.sha256
 
 
 def _requests(
@@ -198,7 +219,7 @@ def _requests(
     return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
 
 
-def _write_levels(path: Path, levels: Sequence[ReplicaLevels]) -> None:
+def _write_levels(draft: Draft, levels: Sequence[ReplicaLevels]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -211,9 +232,7 @@ def _write_levels(path: Path, levels: Sequence[ReplicaLevels]) -> None:
         columns[name] = _by_interval(levels, [getattr(level, name) for level in levels])
     for name in ("busy_s", "sequence_s", "waiting_s", "kv_block_s"):
         columns[name] = np.concatenate([getattr(level, name) for level in levels])
-    part = _part(path)
-    pq.write_table(pa.table(columns), part, compression="zstd")
-    part.replace(path)
+    pq.write_table(pa.table(columns), draft.file, compression="zstd")
 
 
 def _by_interval(levels: Sequence[ReplicaLevels], values: Iterable[int], kind: DTypeLike | None = None) -> NDArray[Any]:
@@ -221,11 +240,6 @@ def _by_interval(levels: Sequence[ReplicaLevels], values: Iterable[int], kind: D
     return np.concatenate(
         [np.full(len(level.busy_s), value, kind) for level, value in zip(levels, values, strict=True)]
     )
-
-
-def _part(path: Path) -> Path:
-    """Where a file is written until it is whole."""
-    return path.with_name(f"{path.name}.{os.getpid()}")
 
 
 def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -236,14 +250,23 @@ def _named(codes: NDArray[Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - 
 
 
 def join_tables(parts: Mapping[str, Path], target: Path) -> None:
-    """Concatenate the Parquet files that exist, each with the name of its pattern; one row group is read at a time."""
+    """Concatenate the Parquet files that exist, each with the name of its pattern; one row group is read at a time.
+
+    Raises:
+        RunStoreError: There is no room for it.
+    """
     import pyarrow.parquet as pq
 
-    with ExitStack() as stack:
-        writer = None
-        for table in _named_groups(parts):
-            writer = writer or stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
-            writer.write_table(table)
+    groups = _named_groups(parts)
+    first = next(groups, None)
+    if first is None:
+        return
+    with (
+        writing_whole(target, fault=RunStoreError) as file,
+        pq.ParquetWriter(file, first.schema, compression="zstd") as to,
+    ):
+        for table in chain([first], groups):
+            to.write_table(table)
 
 
 def _named_groups(parts: Mapping[str, Path], columns: list[str] | None = None) -> Iterator[Any]:

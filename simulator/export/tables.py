@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from simulator.errors import RunStoreError
-from simulator.files import writing_whole
+from simulator.files import make_folder, writing_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,10 +32,7 @@ def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
     Raises:
         RunStoreError: The folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunStoreError(f"{folder} cannot be written: {error.strerror}") from error
+    make_folder(folder, RunStoreError)
     import pyarrow as pa
 
     tables = {

@@ -6,8 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, RunStoreError, ScenarioError
 from simulator.experiment.checks import checked
+from simulator.files import make_folder
 from simulator.results import run
 from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings
@@ -103,7 +104,7 @@ def sweep(
     from joblib import delayed
 
     if store is not None:
-        store.mkdir(parents=True, exist_ok=True)
+        make_folder(store, RunStoreError)
     found: dict[int, list[Row]] = {}
     with spread(executor, jobs, address) as parallel:
         for number, rows in parallel(delayed(_answer)(one, patterns, store) for one in given):

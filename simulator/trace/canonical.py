@@ -7,14 +7,16 @@ for the same reason an unknown column is named by its position.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
 from simulator.errors import TraceError
+from simulator.files import writing_whole
 from simulator.trace.checks import OPTIONAL, REQUIRED, Checks
-from simulator.trace.header import TraceHeader, file_sha256, read_header, replacing, write_header
+from simulator.trace.header import TraceHeader, file_sha256, read_header, write_header
 from simulator.trace.request_table import RequestTable, joined
 
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ def write_chunks(chunks: Iterable[RequestTable], path: Path, header: TraceHeader
             rows += len(chunk)
             yield _as_frame(chunk, header.columns)
 
-    with replacing(path) as draft:
-        write(frames(), draft, header.columns)
-        written = replace(header, rows=rows, sha256=file_sha256(draft))
+    with writing_whole(path, fault=TraceError) as file:
+        write(frames(), file, header.columns)
+        file.seek(0)
+        written = replace(header, rows=rows, sha256=hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
         # The old header would not fit the new trace, and a trace without a header is still a trace.
         write_header(written, path)
     return written
@@ -163,14 +166,13 @@ def _as_frame(table: RequestTable, columns: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def _write_csv(frames: Iterable[pd.DataFrame], path: Path, columns: tuple[str, ...]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(columns) + "\n")
-        for frame in frames:
-            frame.to_csv(file, header=False, index=False, lineterminator="\n")
+def _write_csv(frames: Iterable[pd.DataFrame], file: BinaryIO, columns: tuple[str, ...]) -> None:
+    file.write(",".join(columns).encode() + b"\n")
+    for frame in frames:
+        frame.to_csv(file, mode="wb", header=False, index=False, lineterminator="\n")
 
 
-def _write_parquet(frames: Iterable[pd.DataFrame], path: Path, columns: tuple[str, ...]) -> None:
+def _write_parquet(frames: Iterable[pd.DataFrame], file: BinaryIO, columns: tuple[str, ...]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -179,7 +181,7 @@ def _write_parquet(frames: Iterable[pd.DataFrame], path: Path, columns: tuple[st
     # Arrivals never repeat, but their leading bytes do.
     others = [name for name in columns if name != "arrival_s"]
     encoding = {"use_dictionary": others, "column_encoding": {"arrival_s": "BYTE_STREAM_SPLIT"}}
-    with parquet.ParquetWriter(path, schema, compression="zstd", **encoding) as writer:
+    with parquet.ParquetWriter(file, schema, compression="zstd", **encoding) as writer:
         for frame in frames:
             writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
 

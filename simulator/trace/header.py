@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import date
 from io import StringIO
@@ -14,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from simulator.errors import TraceError
+from simulator.files import write_whole
 from simulator.units import WEEK_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 #: What each key may be; a key with a default may be absent.
@@ -93,25 +91,7 @@ def write_header(header: TraceHeader, trace: Path) -> None:
     yaml, text = YAML(), StringIO()
     yaml.width = 1000
     yaml.dump(content, text)
-    with replacing(header_path(trace)) as draft:
-        draft.write_text(text.getvalue(), encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A draft beside the target that takes its place when the block succeeds, so no reader sees half a file.
-
-    Raises:
-        TraceError: The place cannot be written to.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(header_path(trace), text.getvalue(), fault=TraceError)
 
 
 def file_sha256(path: Path) -> str:

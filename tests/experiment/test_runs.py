@@ -22,6 +22,8 @@ SUMMARY = {
     ],
 }  # fmt: skip
 
+LEFT = ".a.0123456789abcdef.unfinished"
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -35,12 +37,13 @@ def root(tmp_path):
     store = tmp_path / runs.STORE
     store.mkdir()
     for number, age_days in enumerate((50, 40, 1)):
-        file = store / f"{number}.json"
+        file = store / f"{number:024x}-0.json"
         file.write_text("x" * 100)
         then = time.time() - 86_400 * age_days
         os.utime(file, (then, then))
-    (tmp_path / ".a-1.unfinished").mkdir()
-    (tmp_path / ".a-1.unfinished" / "part.json").write_text("{}")
+    part = tmp_path / LEFT / "whole"
+    part.mkdir(parents=True)
+    (part / "summary.json").write_text("{}")
     return tmp_path
 
 
@@ -73,8 +76,8 @@ def test_a_run_is_shown(root, capsys):
 def test_pruning_spares_what_is_young_and_every_run(root, capsys):
     assert command("prune", "--in", root) == 0
     assert "removed 2 files" in capsys.readouterr().out
-    assert [file.name for file in (root / runs.STORE).iterdir()] == ["2.json"]
-    assert (root / ".a-1.unfinished").exists()
+    assert [file.name for file in (root / runs.STORE).iterdir()] == [f"{2:024x}-0.json"]
+    assert (root / LEFT).exists()
     assert runs.prune(root, older_than_days=0, everything=True)[0] == 2
     assert len(runs.list_runs(root)) == 2
 
@@ -83,4 +86,4 @@ def test_the_store_has_a_bound(root):
     store = root / runs.STORE
     assert runs.bound(store, 300) == 0
     assert runs.bound(store, 150) == 200
-    assert [file.name for file in store.iterdir()] == ["2.json"]
+    assert [file.name for file in store.iterdir()] == [f"{2:024x}-0.json"]

@@ -9,7 +9,7 @@ from simulator.cli.running import keep_run, run_with_progress
 from simulator.engine.simulation import simulate
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint, replications
-from simulator.experiment.store import open_folder
+from simulator.experiment.store import open_place
 from simulator.scenario.loading import load_scenario
 from simulator.workload.synthesis import synthesise
 from tests.experiment.small import small
@@ -17,7 +17,7 @@ from tests.experiment.small import small
 
 def kept(target, scenario=None, patterns=None, store=None):
     scenario = scenario or small({"experiment.replications": 2})
-    place = keep_run(scenario, target, patterns, store)
+    place = keep_run(scenario, target, patterns, store or target.parent.with_name(f"{target.parent.name}-store"))
     results = run_with_progress(scenario, patterns=patterns, jobs=1, store=place.store, quiet=True)
     place.write(results)
     return results
@@ -100,14 +100,14 @@ def test_a_newer_run_replaces_an_older_one(tmp_path):
 def test_nothing_but_a_run_is_ever_replaced(tmp_path, monkeypatch):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(RunStoreError, match="is not a run directory"):
-        open_folder(tmp_path, small())
+        open_place(tmp_path)
     with pytest.raises(RunStoreError, match="is not a run directory"):
-        open_folder(tmp_path / "thesis.txt", small())
+        open_place(tmp_path / "thesis.txt")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     for here in (Path(), Path("../empty")):
         with pytest.raises(RunStoreError, match="where you stand"):
-            open_folder(here, small())
+            open_place(here)
     monkeypatch.chdir(tmp_path)
     kept(tmp_path / "empty", small({"experiment.replications": 1}), ["api"])
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
@@ -117,25 +117,16 @@ def test_nothing_but_a_run_is_ever_replaced(tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunStoreError, match="cannot be written"):
-        open_folder(tmp_path / "file" / "run", small())
+        open_place(tmp_path / "file" / "run")
 
 
-def test_what_is_unfinished_stays_only_if_it_is_worth_something(tmp_path):
-    place = keep_run(small(), tmp_path / "run")
-    assert place.give_up() == 0
-    assert list(tmp_path.iterdir()) == []
-    place = keep_run(small(), tmp_path / "run")
-    (place.folder / checkpoint.file_name(small(), "api", 0)).write_text("{}")
-    (place.folder / "of-another-scenario-0.json").write_text("{}")
-    assert place.give_up() == 1
-    assert place.folder.is_dir()
-
-
-def test_with_a_store_nothing_unfinished_stays(tmp_path):
+def test_an_interrupted_run_leaves_what_is_simulated_and_nothing_else(tmp_path):
     store = tmp_path / "store"
-    place = keep_run(small(), tmp_path / "run", store=store)
+    place = keep_run(small(), tmp_path / "run", None, store)
+    assert place.finished() == 0
     (store / checkpoint.file_name(small(), "api", 0)).write_text("{}")
-    assert place.give_up() == 1
+    (store / "of-another-scenario-0.json").write_text("{}")
+    assert place.finished() == 1
     assert list(tmp_path.iterdir()) == [store]
 
 
@@ -173,5 +164,6 @@ def test_tables_that_are_gone_are_made_again(tmp_path):
 def test_the_place_is_named_after_the_question(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scenario = small()
-    assert str(keep_run(scenario, None).target) == f"runs/small-{scenario.sha256[:12]}"
-    assert keep_run(scenario, None, ["hybrid", "api"]).target.name.endswith("-api-hybrid")
+    store = tmp_path / "store"
+    assert str(keep_run(scenario, None, None, store).target) == f"runs/small-{scenario.sha256[:12]}"
+    assert keep_run(scenario, None, ["hybrid", "api"], store).target.name.endswith("-api-hybrid")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import mkdtemp
+import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from simulator.errors import TraceError
+from simulator.files import is_old, left_in, private_folder, remove_tree, writing_whole
 from simulator.trace.importers.rows import KINDS, Rows, join_rows, make_rows, take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
 #: Rows sorted in memory at a time, and those of a piece of a run that is read back alone: 37 bytes each.
 RUN_ROWS: Final = 1 << 20
 PIECE_ROWS: Final = 1 << 16
+#: Its folder, and what is in it.
+_NAME: Final = "trace-rows"
+_OWN: Final = re.compile(r"\d+\.parquet|\.\d+\.parquet\.[0-9a-f]+\.draft")
 
 
 class Spill:
@@ -31,8 +36,12 @@ class Spill:
     """
 
     def __init__(self, beside: Path) -> None:
+        self._stack = ExitStack()
         try:
-            self._folder = Path(mkdtemp(prefix=".trace-", dir=beside))
+            for left, _ in left_in(beside, "unfinished", _NAME):
+                if is_old(left) and all(_OWN.fullmatch(entry.name) for entry in left.iterdir()):
+                    remove_tree(left)
+            self._folder = self._stack.enter_context(private_folder(beside, _NAME))
         except OSError as error:
             raise TraceError(f"{beside}: cannot be written to: {error.strerror}") from None
         self._waiting: list[Rows] = []
@@ -51,9 +60,7 @@ class Spill:
 
     def close(self) -> None:
         """Remove what was kept."""
-        for entry in self._folder.iterdir():
-            entry.unlink()
-        self._folder.rmdir()
+        self._stack.close()
 
     def add(self, rows: Rows) -> None:
         """Keep some more rows."""
@@ -99,11 +106,9 @@ class Spill:
         self._waiting = []
         path = self._folder / f"{self._runs}.parquet"
         self._runs += 1
-        try:
-            table = pa.table(rows)
-            parquet.write_table(table, path, row_group_size=PIECE_ROWS, compression="lz4", use_dictionary=False)
-        except OSError as error:
-            raise TraceError(f"{self._folder.parent}: cannot be written to: {error.strerror}") from None
+        table = pa.table(rows)
+        with writing_whole(path, fault=TraceError, durable=False) as file:
+            parquet.write_table(table, file, row_group_size=PIECE_ROWS, compression="lz4", use_dictionary=False)
         for place, start in enumerate(range(0, len(rows["time_ns"]), PIECE_ROWS)):
             piece = rows["time_ns"][start : start + PIECE_ROWS]
             self._pieces.append((int(piece[0]), int(piece[-1]), path, place))
