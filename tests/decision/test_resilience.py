@@ -105,7 +105,7 @@ def test_an_availability_is_what_the_hours_down_leave(clinic):
 def test_a_workload_that_sleeps_in_the_busiest_hour_has_one_of_its_own(clinic):
     """A batch at midnight has most tokens; without an hour of their own the reports of the day would count as kept."""
     night = {
-        "volume": {"requests_per_month": 60_000}, "arrivals": {"kind": "batches", "every": "24h", "spacing": "100ms"},
+        "volume": {"requests_per_month": 12_000}, "arrivals": {"kind": "batches", "every": "24h", "spacing": "100ms"},
         "prompt_tokens": {"kind": "constant", "tokens": 2000}, "output_tokens": {"kind": "constant", "tokens": 100},
     }  # fmt: skip
     quiet = [[0] * 8 + [1] * 10 + [0] * 6] * 7

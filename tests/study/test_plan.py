@@ -29,7 +29,7 @@ def scenario(**more):
     return load_checked(SCENARIO, settings=BUSY | more)
 
 
-@pytest.mark.parametrize("name", ["self_hosted", "hybrid"])
+@pytest.mark.parametrize("name", ["self_hosted", pytest.param("hybrid", marks=pytest.mark.slow)])
 def test_it_finds_what_trying_everything_finds(name, tmp_path, monkeypatch):
     given = scenario()
     found = plan(given, [name], SPACE, replications=1, store=tmp_path)

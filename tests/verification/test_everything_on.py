@@ -278,13 +278,13 @@ everything = given(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @everything
 def test_laws_with_everything_on(pattern, seed, rate_per_s, allowed):
     check(pattern, seed, rate_per_s, allowed)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @everything
 def test_law_everybody_ends_when_there_is_time(pattern, seed, rate_per_s, allowed):
     """Nothing is dropped on the way: an hour after the last arrival only who waits for a replica has not ended."""

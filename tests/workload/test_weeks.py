@@ -68,6 +68,7 @@ def right_and_tight(pairs):
     return [one.within for one in pairs]
 
 
+@pytest.mark.slow
 def test_two_weeks_of_one_process_differ_by_chance_nineteen_times_in_twenty():
     within = [
         one
@@ -98,6 +99,7 @@ def test_so_do_several_weeks():
     assert 0.9 <= np.mean(right_and_tight(pairs)) <= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["independent", "bursts"])
 def test_a_model_is_as_unsure_as_the_week_it_was_learned_from(name):
     changes = PROCESSES[name]
