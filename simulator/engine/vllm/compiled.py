@@ -10,10 +10,15 @@ some two hundred numbers and count references: twenty times slower, and four tim
 
 from __future__ import annotations
 
+import atexit
 import operator
 import os
+import shutil
+import stat
 import sys
 import tempfile
+from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,31 +69,49 @@ def is_kept(function: Callable[..., Any]) -> bool:
     return cache is None or os.path.isfile(cache._cache_file._index_path)
 
 
+@cache
 def _cache_folder() -> str:
-    """A folder of the user's own for this version of the engine.
+    """A folder of the user's own for this version of the engine: what lies in it is loaded as code.
 
     numba looks only at the file of an entry to tell whether it changed, so the folder is named after the content of
-    all of them.
+    all of them. Where nobody else can be kept out, it is a new one that goes with this process.
     """
     digest = sha256(numba.__version__.encode())
     for room in ("simulator.engine", "simulator.engine.vllm"):
         for source in sorted(resources.files(room).iterdir(), key=lambda source: source.name):
             if source.name.endswith(".py"):
                 digest.update(source.read_bytes())
-    name = f"llm-hosting-simulator/engine-{digest.hexdigest()[:16]}"
+    engine = f"engine-{digest.hexdigest()[:16]}"
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
+        user = ""
     else:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for root in (base, tempfile.gettempdir()):
-        if root and _writable(folder := os.path.join(root, name)):
-            return folder
-    return tempfile.mkdtemp(prefix="llm-hosting-simulator-")
+        user = f"-{os.geteuid()}"
+    for root, name in ((base, "llm-hosting-simulator"), (tempfile.gettempdir(), f"llm-hosting-simulator{user}")):
+        if root and _is_own(root, name, engine):
+            return os.path.join(root, name, engine)
+    folder = tempfile.mkdtemp(prefix="llm-hosting-simulator-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # Processes that this one starts need not compile again.
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    return folder
 
 
-def _writable(folder: str) -> bool:
+def _is_own(root: str, *names: str) -> bool:
+    """Whether these folders, each in the one before, are there or can be made, and nobody else can write to them."""
+    folder = root
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        for name in names:
+            folder = os.path.join(folder, name)
+            with suppress(FileExistsError):
+                os.mkdir(folder, mode=0o700)
+            known = os.lstat(folder)
+            if not stat.S_ISDIR(known.st_mode):
+                return False
+            if sys.platform != "win32" and (known.st_uid != os.geteuid() or known.st_mode & 0o022):
+                return False
     except OSError:
         return False
     return os.access(folder, os.W_OK)

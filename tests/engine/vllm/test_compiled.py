@@ -1,32 +1,79 @@
-"""What numba keeps: compiled once, for the types that are really passed."""
+"""Where compiled code is kept, which is loaded as code: nowhere that anybody else can write."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import stat
+from pathlib import Path
 
 import pytest
 
-#: In a process of its own: another test may have called an entry with types of its own.
-_COUNT = """
-from simulator.engine.simulation import simulate
-from simulator.engine.vllm import dispatch
-from tests.engine.demand import plan, self_hosted, table
-
-dispatch.prepare()
-assert dispatch.is_compiled()
-counts = lambda: [len(function.signatures) for function, _ in dispatch._ENTRIES]
-before = counts()
-simulate(self_hosted(), table([0.0, 1.0]), horizon_s=100.0, seed=1, replication=0, plan=plan())
-print(before, counts())
-"""
+from simulator.engine.vllm import compiled
 
 
-@pytest.mark.needs("compiled engine")
-def test_prepared_is_what_a_simulation_calls(pytestconfig):
-    done = subprocess.run(
-        [sys.executable, "-c", _COUNT], cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True
-    )
-    before, after = done.stdout.strip().split("] [")
-    assert before.strip("[]") == after.strip("[]")
-    assert set(before.strip("[]").split(", ")) == {"1"}
+@pytest.fixture
+def folder_in(tmp_path, monkeypatch):
+    """The folder that is chosen where the user's cache is a file, and temporary files have a place of their own."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr("atexit.register", lambda *_, **__: None)
+    monkeypatch.setattr(compiled.os, "environ", dict(os.environ))
+
+    def choose():
+        return Path(compiled._cache_folder.__wrapped__())
+
+    return choose
+
+
+def test_the_cache_of_the_user_comes_first(tmp_path, folder_in):
+    compiled.os.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    before = os.umask(0o002)
+    try:
+        folder = folder_in()
+    finally:
+        os.umask(before)
+    assert folder.parent == tmp_path / "cache" / "llm-hosting-simulator"
+    assert folder_in() == folder
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (folder, folder.parent)} == {0o700}
+
+
+def test_without_one_it_is_a_private_folder_that_is_found_again(tmp_path, folder_in):
+    folder = folder_in()
+    assert folder.parent.parent == tmp_path / "temporary"
+    assert str(os.geteuid()) in folder.parent.name
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert folder_in() == folder
+
+
+SPOILS = {
+    "all may write": lambda folder: folder.chmod(0o777),
+    "a group may write": lambda folder: folder.chmod(0o770),
+    "all may write to the one above": lambda folder: folder.parent.chmod(0o1777),
+    "a link": lambda folder: (folder.rename(folder.with_name("moved")), folder.symlink_to("moved")),
+    "a link above": lambda folder: (
+        folder.parent.rename(folder.parent.with_name("moved")),
+        folder.parent.symlink_to("moved"),
+    ),
+    "a dangling link": lambda folder: (folder.rmdir(), folder.symlink_to("nowhere")),
+    "a file": lambda folder: (folder.rmdir(), folder.write_text("")),
+}
+
+
+@pytest.mark.parametrize("spoil", [*SPOILS.values(), None], ids=[*SPOILS, "of another user"])
+def test_what_another_may_have_written_is_not_loaded(folder_in, spoil):
+    folder = folder_in()
+    if spoil is not None:
+        spoil(folder)
+    elif os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+    else:
+        folder.chmod(0o777)
+    other = folder_in()
+    assert other != folder
+    assert not str(other).startswith(str(folder.parent) + os.sep)
+    known = other.lstat()
+    assert stat.S_ISDIR(known.st_mode)
+    assert (known.st_uid, stat.S_IMODE(known.st_mode)) == (os.geteuid(), 0o700)
+    assert compiled.os.environ["NUMBA_CACHE_DIR"] == str(other)
