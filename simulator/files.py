@@ -8,7 +8,9 @@ own. Links are followed to what they name, and devices and pipes are written to,
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -16,6 +18,7 @@ import shutil
 import stat
 import sys
 import time
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -45,6 +48,8 @@ _TOKENS: Final[dict[Kind, str]] = {
     "unfinished": r"(?:\.[0-9a-f]{16}|-[0-9a-f]{12})",
 }
 _HELD_BYTES: Final = 2**26
+#: What is read into memory at once; what we write ourselves takes a thousandth.
+_MOST_BYTES: Final = 100_000_000
 
 
 def write_whole(path: Path, content: str | bytes, *, fault: Fault = SimulatorError, durable: bool = True) -> None:
@@ -277,6 +282,12 @@ def sweep(folder: Path, name: str) -> None:
                 path.unlink()
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_plain(path: Path) -> bool:
     """Whether a regular file is there; a link is none."""
     with suppress(OSError):
@@ -335,13 +346,43 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def read_bounded(stream: Any, most_bytes: int) -> bytes:  # noqa: ANN401 - anything with `read`
-    """All of a stream.
+def read_unpacked(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
+    """A file, unpacked where it is gzip by its first bytes.
 
     Raises:
-        ValueError: It is longer than that.
+        OSError: It cannot be read.
+        ValueError: It is broken, or longer than that when unpacked.
     """
-    content: bytes = stream.read(most_bytes + 1)
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            with gzip.open(raw) if packed else raw as file:
+                content = file.read(most_bytes + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"broken gzip: {error}") from None
     if len(content) > most_bytes:
-        raise ValueError(f"is more than {most_bytes / 1e6:,.0f} MB when unpacked")
+        raise ValueError(f"is more than {most_bytes / 1e6:,.0f} MB{' when unpacked' if packed else ''}")
     return content
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What a JSON file holds.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long, not UTF-8 or no JSON.
+    """
+    return parse_json(read_unpacked(path))
+
+
+def parse_json(content: bytes) -> Any:  # noqa: ANN401 - likewise
+    """What some JSON says.
+
+    Raises:
+        ValueError: It is none, or nested too deeply.
+    """
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from simulator.files import write_whole
+from simulator.files import read_unpacked, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +39,9 @@ def read_record(kind: type[Record], path: Path, fault: type[SimulatorError], wha
         what: What the file ought to be, in the message.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return kind.model_validate_json(content)
+        return kind.model_validate_json(read_unpacked(path))
     except ValidationError as error:
         faults = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise fault("\n".join(faults[:_SHOWN])) from None
-    except (OSError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise fault(f"{path}: is not {what}: {error}") from None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simulator.errors import TraceError
-from simulator.files import write_whole
+from simulator.files import parse_json, read_unpacked, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,13 +110,10 @@ def read_recording(path: Path) -> Recording:
         TraceError: The file cannot be read, is not JSON, or lacks what a recorded run has.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return Recording.model_validate(json.loads(content))
+        return Recording.model_validate(parse_json(read_unpacked(path)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TraceError(f"{path}: {where}: {first['msg']}, and {error.error_count() - 1} more") from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise TraceError(f"{path}: is not a recorded run: {error}") from None

@@ -42,6 +42,7 @@ def prometheus(
 
     Example: simulator export prometheus runs/candidate --pattern self_hosted
     """
+    from simulator.experiment.runs import reading
     from simulator.export.kept_run import read_run
     from simulator.export.prometheus import openmetrics
     from simulator.files import writing_whole
@@ -50,13 +51,12 @@ def prometheus(
     interval_s, start_epoch_s = _seconds(interval, faults), _epoch_s(start, faults)
     if faults:
         raise ScenarioError(faults)
-    kept = read_run(run)
-    pieces = openmetrics(
-        kept, interval_s=interval_s, patterns=pattern, start_epoch_s=start_epoch_s, fine=not vllm_buckets
-    )
     target = output or run / "metrics.om"
-    with writing_whole(target) as file:
-        for piece in pieces:
+    with reading(run), writing_whole(target) as file:
+        kept = read_run(run)
+        for piece in openmetrics(
+            kept, interval_s=interval_s, patterns=pattern, start_epoch_s=start_epoch_s, fine=not vllm_buckets
+        ):
             file.write(piece.encode())
     typer.echo(
         f"wrote {target}; load it with: promtool tsdb create-blocks-from openmetrics {target} DATA_DIR", err=True
@@ -117,8 +117,11 @@ def grafana() -> None:
 
 
 def _tables(run: Path, output: Path | None, form: str) -> None:
+    from simulator.experiment.runs import reading
     from simulator.export.kept_run import read_run
     from simulator.export.tables import export_tables
 
-    for path in export_tables(read_run(run), output or run / "export", "csv" if form == "csv" else "parquet"):
+    with reading(run):
+        written = export_tables(read_run(run), output or run / "export", "csv" if form == "csv" else "parquet")
+    for path in written:
         typer.echo(f"wrote {path}", err=True)

@@ -5,10 +5,14 @@ Results go to standard output, everything else to standard error; `exit_codes` s
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -102,8 +106,16 @@ for command in _COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 
 
+#: What a disk or a process may lack; not a fault of ours.
+_OF_THE_MACHINE = {
+    getattr(errno, name, errno.ENOSPC)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM", "EIO")
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and exit with its code; a fault of ours says so in one line."""
+    _prepare()
     try:
         app(args=None if arguments is None else list(arguments), standalone_mode=True)
     except SystemExit as stop:
@@ -111,14 +123,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimulatorError as error:
         typer.echo(str(error), err=True)
         code = BAD_INPUT
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in _OF_THE_MACHINE:
+            code = _internal_fault(error)
+        else:
+            typer.echo(f"the machine has not what this takes: {str(error) or 'not enough memory'}", err=True)
+            code = BAD_INPUT
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         code = INTERRUPTED
     except Exception as error:
-        if os.environ.get("SIMULATOR_DEBUG"):
-            traceback.print_exc()
-        summary = " ".join(str(error).split())
-        typer.echo(f"simulator failed: {type(error).__name__}: {summary:.300}", err=True)
-        typer.echo("this is a fault of the simulator; set SIMULATOR_DEBUG=1 to see where", err=True)
-        code = INTERNAL_FAULT
+        code = _internal_fault(error)
     sys.exit(code)
+
+
+def _internal_fault(error: Exception) -> int:
+    if os.environ.get("SIMULATOR_DEBUG"):
+        traceback.print_exc()
+    summary = " ".join(str(error).split())
+    typer.echo(f"simulator failed: {type(error).__name__}: {summary:.300}", err=True)
+    typer.echo("this is a fault of the simulator; set SIMULATOR_DEBUG=1 to see where", err=True)
+    return INTERNAL_FAULT
+
+
+class _Output(io.FileIO):
+    """Standard output whose reader may go: that changes neither what is done nor how the command ends."""
+
+    def write(self, content: Any) -> int | None:  # type: ignore[override]  # noqa: ANN401 - any buffer
+        """See the base."""
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            return memoryview(content).nbytes
+
+
+def _prepare() -> None:
+    """Let the readers of our output go when they like, and be asked to stop as politely by a signal as by a user."""
+    for name in ("stdout", "stderr"):
+        given = getattr(sys, name)
+        # Not what a test or a notebook has put in its place.
+        if given is not None and given is getattr(sys, f"__{name}__"):
+            raw = _Output(given.fileno(), "wb", closefd=False)
+            given.flush()
+            stream = io.TextIOWrapper(
+                io.BufferedWriter(raw), given.encoding, given.errors, line_buffering=given.line_buffering
+            )
+            setattr(sys, name, stream)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)

@@ -22,6 +22,9 @@ def report(
 
     Example: simulator report runs/ci_small --output report.html
     """
+    from simulator.experiment.runs import reading
     from simulator.report.page import write_page
 
-    typer.echo(f"wrote {write_page(kept, output, rollout_file)}", err=True)
+    with reading(kept):
+        written = write_page(kept, output, rollout_file)
+    typer.echo(f"wrote {written}", err=True)

@@ -53,7 +53,11 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")], as_json:
     """
     from simulator.experiment import runs as kept
 
-    summary = kept.read_summary(run)
+    with kept.reading(run):
+        _show(kept.read_summary(run), as_json=as_json)
+
+
+def _show(summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
         return

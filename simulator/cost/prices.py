@@ -355,7 +355,7 @@ def read_price_book(path: Path) -> PriceBook:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise PriceNotFound("\n".join(f"{path}: {fault}" for fault in faults)) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise PriceNotFound(f"{path} is no price book: it must be a JSON object ({error})") from error
 
 

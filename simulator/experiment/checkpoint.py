@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from simulator.analysis.metrics import RunSummary
 from simulator.compliance.backends import allowed_backends
 from simulator.errors import RunStoreError
-from simulator.files import write_whole
+from simulator.files import file_sha256, write_whole
 from simulator.performance.profile import cluster_profile
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
@@ -169,7 +169,7 @@ def load(path: Path, *, tables: bool = False) -> RunSummary | None:
         if tables and whole:
             if "requests" not in sums:
                 return None
-            whole = all(_sha256(table_path(path, kind)) == sums[kind] for kind in sums if kind != "summary")
+            whole = all(file_sha256(table_path(path, kind)) == sums[kind] for kind in sums if kind != "summary")
         if whole and body.endswith(b"}"):
             return _adapter().validate_json(body[:-1])
     except FileNotFoundError:
@@ -178,8 +178,3 @@ def load(path: Path, *, tables: bool = False) -> RunSummary | None:
         pass
     _LOG.warning("%s is not as it was written; it is simulated again", path)
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.errors import RunStoreError
+from simulator.errors import RunStoreError, SimulatorError
 from simulator.experiment import checkpoint
-from simulator.experiment.store import left_of_runs
-from simulator.files import left_in, remove_tree
+from simulator.experiment.store import CHECKSUMS, MANIFEST, left_of_runs
+from simulator.files import file_sha256, is_plain, left_in, read_json, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +55,7 @@ def list_runs(root: Path) -> list[KeptRun]:
     found = []
     for manifest in sorted(root.glob("*/manifest.json")):
         try:
-            made_by = json.loads(manifest.read_text("utf-8"))
+            made_by = read_json(manifest)
             summary = read_summary(manifest.parent)
             run = KeptRun(
                 path=manifest.parent,
@@ -66,7 +65,7 @@ def list_runs(root: Path) -> list[KeptRun]:
                 recommended=summary["decision"]["recommended"],
                 bytes=size_bytes(manifest.parent),
             )
-        except (OSError, ValueError, KeyError, TypeError, RunStoreError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RunStoreError):
             continue
         found.append(run)
     return sorted(found, key=lambda run: run.written_at)
@@ -92,12 +91,40 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def _read(run: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads((run / name).read_text("utf-8"))
+        found = read_json(run / name)
     except (OSError, ValueError) as error:
         raise RunStoreError(f"{run} is not a run directory: {error}") from None
     if not isinstance(found, dict):
         raise RunStoreError(f"{run} is not a run directory: its {name} is no document")
     return found
+
+
+@contextmanager
+def reading(run: Path) -> Iterator[None]:
+    """Use what a run directory holds; where that fails, say so if it is not as it was written.
+
+    Raises:
+        RunStoreError: It is not as it was written, or was written before that could be told.
+    """
+    try:
+        yield
+    except Exception as error:
+        changed = [] if isinstance(error, (SimulatorError, OSError)) else changed_files(run)
+        if not changed:
+            raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+        raise RunStoreError(f"{run} is not as it was written ({', '.join(changed)}): {said}") from error
+
+
+def changed_files(run: Path) -> list[str]:
+    """Files of a run whose checksums are not those its manifest has; the manifest where it has none."""
+    try:
+        sums = dict(read_manifest(run)[CHECKSUMS])
+    except (RunStoreError, KeyError, TypeError, ValueError):
+        return [MANIFEST]
+    return [
+        name for name, known in sorted(sums.items()) if not is_plain(run / name) or file_sha256(run / name) != known
+    ]
 
 
 def bound(store: Path, most_bytes: int = MOST_BYTES) -> int:

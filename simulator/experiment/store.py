@@ -22,11 +22,13 @@ from simulator.experiment import checkpoint
 from simulator.experiment.tables import TABLES, join_tables
 from simulator.files import (
     cannot_write,
+    file_sha256,
     is_old,
     is_plain,
     left_in,
     make_folder,
     private_folder,
+    read_json,
     remove_tree,
     replace_folder,
     write_whole,
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
 
 _LIBRARIES = ("numpy", "pydantic", "scipy", "simpy", "holidays")
-_MANIFEST: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
+#: Key of the checksums in it, by the names of the other files.
+CHECKSUMS: Final = "sha256"
 #: Parts of the folder in which a run is put together.
 _WHOLE, _ASIDE = "whole", "replaced"
 #: What may be in a run directory: its own files, and what `report` and `export` write there.
@@ -80,7 +84,7 @@ def not_replaceable(place: Path) -> str | None:
     names = sorted(entry.name for entry in place.iterdir())
     if not names:
         return None
-    if not _is_ours(place / _MANIFEST):
+    if not _is_ours(place / MANIFEST):
         return "exists and is not a run directory"
     others = [name for name in names if not _belongs(place / name)]
     if others:
@@ -92,14 +96,14 @@ def not_replaceable(place: Path) -> str | None:
 def _is_ours(file: Path) -> bool:
     """Whether a manifest is one that `manifest` made."""
     try:
-        made_by = json.loads(file.read_bytes())
+        made_by = read_json(file)
         scenario, environment = made_by["scenario"], made_by["environment"]
         return bool(
             {"schema_version", "simulator_version", "seed", "replications", "price_book"} <= set(made_by)
             and re.fullmatch("[0-9a-f]{64}", scenario["sha256"])
             and isinstance(environment["written_at"], str)
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -115,7 +119,7 @@ def left_of_runs(root: Path, name: str | None = None) -> Iterator[Path]:
     for folder, kept in left_in(root, "unfinished", name):
         for whole in _aside(folder):
             place = root / (whole.name if whole.name != _ASIDE else kept)
-            if not os.path.lexists(place) and _is_ours(whole / _MANIFEST):
+            if not os.path.lexists(place) and _is_ours(whole / MANIFEST):
                 with cannot_write(place, RunStoreError):
                     whole.rename(place)
         parts = {entry.name for entry in folder.iterdir()}
@@ -126,7 +130,7 @@ def left_of_runs(root: Path, name: str | None = None) -> Iterator[Path]:
 def _aside(folder: Path) -> list[Path]:
     """Runs that a killed process moved aside, the last first; an earlier version had one, without its name."""
     aside = folder / _ASIDE
-    return [aside] if (aside / _MANIFEST).exists() else sorted(aside.glob("*/*"), reverse=True)
+    return [aside] if (aside / MANIFEST).exists() else sorted(aside.glob("*/*"), reverse=True)
 
 
 def _strange(folder: Path) -> bool:
@@ -198,7 +202,8 @@ def write_run(
         for kind in TABLES:
             parts = {name: checkpoint.table_path(path, kind) for name, path in kept.items()}
             join_tables(parts, whole / f"{kind}.parquet")
-        write_whole(whole / _MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+        made_by = {**made_by, CHECKSUMS: {file.name: file_sha256(file) for file in sorted(whole.iterdir())}}
+        write_whole(whole / MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
         # Somebody may have put something there while this was simulated.
         if reason := not_replaceable(target):
             raise RunStoreError(f"{target} {reason}; choose another place for the run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -91,7 +91,8 @@ class Tables:
         if self.run is not None:
             whole = self.run / f"{kind}.parquet"
             only = None if wanted is None else [("pattern", "==", wanted)]
-            return pd.read_parquet(whole, columns=some, filters=only) if whole.is_file() else pd.DataFrame()
+            with _as_parquet(whole):
+                return pd.read_parquet(whole, columns=some, filters=only) if whole.is_file() else pd.DataFrame()
         parts = self.kept if wanted is None else {wanted: self.kept[wanted]}
         paths = {name: checkpoint.table_path(path, kind) for name, path in parts.items()}
         frames = {name: pd.read_parquet(path, columns=some) for name, path in paths.items() if path.is_file()}
@@ -223,9 +224,12 @@ def _write_levels(draft: Draft, levels: Sequence[ReplicaLevels]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    numbers = range(len(levels))
     columns = {
-        "cluster": _named(_by_interval(levels, range(len(levels)), np.int8), [level.cluster for level in levels]),
-        "replica": _by_interval(levels, range(len(levels)), np.int16),
+        "cluster": _named(
+            _by_interval(levels, numbers, np.min_scalar_type(-len(levels))), [level.cluster for level in levels]
+        ),
+        "replica": _by_interval(levels, numbers, np.int16 if len(levels) <= np.iinfo(np.int16).max else np.int32),
         "start_s": np.concatenate([np.arange(len(level.busy_s)) * level.interval_s for level in levels]),
     }
     for name in ("kv_blocks", "max_num_seqs"):
@@ -279,10 +283,27 @@ def _named_groups(parts: Mapping[str, Path], columns: list[str] | None = None) -
 def _groups(path: Path, columns: list[str] | None = None, pattern: str | None = None) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with _as_parquet(path):
+        file = pq.ParquetFile(path)
+    with file:
         for number in range(file.num_row_groups):
-            if pattern is None or pattern == _pattern_of(file, number):
-                yield file.read_row_group(number, columns)
+            with _as_parquet(path):
+                wanted = pattern is None or pattern == _pattern_of(file, number)
+                group = file.read_row_group(number, columns) if wanted else None
+            if group is not None:
+                yield group
+
+
+@contextmanager
+def _as_parquet(path: Path) -> Iterator[None]:
+    """Say which table it is that cannot be read."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise RunStoreError(f"{path}: is not a table that a run has: {said:.200}") from None
 
 
 def _pattern_of(file: Any, number: int) -> str | None:  # noqa: ANN401 - pyarrow has no types

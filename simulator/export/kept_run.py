@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import RunStoreError
 from simulator.experiment.runs import read_summary
 from simulator.experiment.tables import Tables
+from simulator.files import read_json
 from simulator.scenario.loading import load_scenario
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_run(path: Path) -> KeptRun:
     """
     summary = read_summary(path)
     try:
-        made_by = json.loads((path / "manifest.json").read_text("utf-8"))
+        made_by = read_json(path / "manifest.json")
         start, end = (datetime.fromisoformat(made_by["horizon"][name]).timestamp() for name in ("start", "end"))
         shared = dict(made_by["same_simulation"])
     except (OSError, ValueError, KeyError, TypeError) as error:

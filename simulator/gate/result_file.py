@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import Usage
 from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.files import read_json
 from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.schema import Scenario
 from simulator.scenario.yaml_source import Document, read_document
@@ -189,7 +190,7 @@ def read_result(path: Path) -> ResultFile:
     """
     file = path / "summary.json" if path.is_dir() else path
     try:
-        data = json.loads(file.read_text("utf-8"))
+        data = read_json(file)
     except json.JSONDecodeError as error:
         raise RunStoreError(str(Fault(str(file), error.lineno, "", f"is not valid JSON: {error.msg}"))) from None
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.errors import ProfileError
+from simulator.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +153,7 @@ def read_model(source: str, name: str | None = None) -> ModelShape:
 
 def _from_config(path: Path, name: str | None) -> ModelShape:
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = read_json(path)
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -18,7 +18,7 @@ from simulator.decision.words import sentence
 from simulator.errors import RunStoreError
 from simulator.experiment.runs import read_manifest, read_summary
 from simulator.experiment.tables import Tables
-from simulator.files import write_whole
+from simulator.files import read_json, write_whole
 from simulator.plots import Plots
 from simulator.report import page_figures, page_tables
 from simulator.report.currency import Shown
@@ -86,11 +86,18 @@ def write_page(run: Path, target: Path | None = None, rollout: Path | None = Non
 
 def _rollout(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text("utf-8"))
+        found = read_json(file)
     except (OSError, ValueError) as error:
         raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: {error}") from None
     if not isinstance(found, dict) or not {"projection", "scenario"} <= set(found):
         raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: it has no projection")
+    try:
+        # Whether it has all that the report shows of it is known once it is shown.
+        page_tables.rollout(found)
+        page_figures.of_rollout(found)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+        raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: {said}") from None
     return found
 
 

@@ -30,7 +30,7 @@ def of(plots: Plots, rollout: Mapping[str, Any] | None = None) -> dict[str, dict
         rollout: The JSON document of a rollout that goes with it.
     """
     found = {name: facts for name, facts in _figures(plots) if facts is not None}
-    return found if rollout is None else found | dict(_of_rollout(rollout))
+    return found if rollout is None else found | of_rollout(rollout)
 
 
 def groups(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -97,6 +97,11 @@ def _losses(plots: Plots) -> Iterator[tuple[str, dict[str, Any]]]:
         note = f"lost at {one['at']}, its busiest hour: {'kept its promises' if one['survived'] else 'broke a promise'}"
         label = f"Requests of {name} answered, lost and served by another backend on the day of that loss, by workload."
         yield f"loss-{component}", _facts("demand", plots.loss(str(name), number), title, note, label)
+
+
+def of_rollout(rollout: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Figures of the JSON document of a rollout, by name."""
+    return dict(_of_rollout(rollout))
 
 
 def _of_rollout(rollout: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

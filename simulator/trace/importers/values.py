@@ -21,7 +21,9 @@ EARLIEST_S, LATEST_S = 946_684_800, 4_102_444_800
 _ISO: Final = re.compile(
     r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?$"
 )
-_ZONED: Final = re.compile(r"(?:Z|UTC|[T ][\d:.]+ ?[+-]\d\d(?::?\d\d)?)$")
+_ZONED: Final = re.compile(r"(?:Z|UTC|[T ][\d:.,]+ ?[+-]\d\d(?::?\d\d)?)$")
+#: `%z` or `%Z`, which a doubled `%` is not.
+_NAMES_ZONE: Final = re.compile(r"^(?:[^%]|%[^zZ])*%[zZ]")
 _UTC: Final = re.compile(r" ?UTC$")
 _LONGEST: Final = 64
 _NUMBER: Final = re.compile(r"^\d{1,19}(?:\.\d*)?$")
@@ -82,7 +84,9 @@ def instants_ns(
             continue
         part = text[mask]
         zoned = (
-            part.str.contains(_ZONED).to_numpy(bool) if pattern == "ISO8601" else np.full(len(part), "%z" in pattern)
+            part.str.contains(_ZONED).to_numpy(bool)
+            if pattern == "ISO8601"
+            else np.full(len(part), bool(_NAMES_ZONE.search(pattern)))
         )
         stamps = _parsed(part, pattern, zoned, zone)
         found[mask], done[mask] = stamps
@@ -130,7 +134,6 @@ def _since_1970(text: pd.Series[str]) -> tuple[NDArray[np.int64], NDArray[np.boo
 def _parsed(
     text: pd.Series[str], pattern: str, zoned: NDArray[np.bool_], zone: ZoneInfo
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    import pandas as pd
 
     ticks = np.zeros(len(text), np.int64)
     good = np.zeros(len(text), np.bool_)
@@ -139,10 +142,23 @@ def _parsed(
     for mask, utc in ((zoned, True), (~zoned, False)):
         if not mask.any():
             continue
-        stamps = pd.to_datetime(text[mask], format=pattern, utc=utc, errors="coerce")
+        stamps = _moments(text[mask], pattern, utc=utc)
         if not utc:
             first = np.ones(len(stamps), np.bool_)
             stamps = stamps.dt.tz_localize(zone, ambiguous=first, nonexistent="NaT")
         good[mask] = stamps.notna().to_numpy()
         ticks[mask] = stamps.dt.tz_convert("UTC").dt.as_unit("ns").astype(np.int64).to_numpy()
     return ticks, good
+
+
+def _moments(text: pd.Series[str], pattern: str, *, utc: bool) -> pd.Series[pd.Timestamp]:
+    """Moments near enough to be counted in nanoseconds in any zone; year 1, which some write for no time, is none."""
+    import pandas as pd
+
+    try:
+        stamps = pd.to_datetime(text, format=pattern, utc=utc, errors="coerce")
+    except (ValueError, TypeError, OverflowError, re.error):  # zones that differ, or a format that is none
+        return pd.Series(pd.NaT, index=text.index, dtype="datetime64[us, UTC]" if utc else "datetime64[us]")
+    first, last = (pd.Timestamp(at_s, unit="s", tz="UTC" if utc else None) for at_s in (EARLIEST_S, LATEST_S))
+    day = pd.Timedelta(days=1)
+    return stamps.where((stamps >= first - day) & (stamps <= last + day))

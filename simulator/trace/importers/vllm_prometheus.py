@@ -82,7 +82,7 @@ def _take(one: dict[str, Any], line: int, path: Path, context: Context, engines:
     try:
         points = {float(moment): float(count) for moment, count in one["values"]}
         bound = float(one["le"]) if one["what"] == "bucket" else 0.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points, bound = {}, math.nan
     moments = all(EARLIEST_S <= moment < LATEST_S for moment in points)
     if not points or math.isnan(bound) or not moments or not all(0 <= count < 1e15 for count in points.values()):
