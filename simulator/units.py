@@ -84,6 +84,32 @@ def parse_share(value: object) -> float:
     return share
 
 
+_MEMORY: Final = re.compile(rf"\s*{_NUMBER}\s*(B|[KMGT]i?B)\s*")
+_MEMORY_UNITS: Final = (
+    {"B": 1}
+    | {f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}
+    | {f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}
+)
+
+
+def parse_memory_bytes(value: object) -> int:
+    """Bytes of memory, written `"40 GiB"`, `"500 MB"`, or as a whole number of bytes.
+
+    Raises:
+        ValueError: No number, an unknown unit, or none at all.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        found = value
+    else:
+        match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("expected memory such as '40 GiB' (units B, MiB, GiB, MB, GB), or a whole number of bytes")
+        found = int(Decimal(_plain(match[1])) * _MEMORY_UNITS[match[2]])
+    if not 0 < found <= 1 << 50:
+        raise ValueError("memory is more than nothing and at most 1,024 TiB")
+    return found
+
+
 #: US dollars of one unit of each other currency, by ISO code.
 Rates = Mapping[str, Decimal]
 _DOLLARS_ALONE: Final[Rates] = {}

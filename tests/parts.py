@@ -22,6 +22,7 @@ SCENARIOS = ROOT / "scenarios"
 #: Public traces and measurements, of others and too large for the repository, are looked for beside it.
 TRACES = ROOT.parent / "shared" / "traces"
 MEASUREMENTS = ROOT.parent / "shared" / "validation" / "vllm_measurements.csv"
+START_UPS = MEASUREMENTS.with_name("kv_reports.csv")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

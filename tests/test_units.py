@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.units import TokenPrice, parse_duration_s, parse_share, parse_token_price, parse_usd, parse_usd_per_month
+from simulator.units import (
+    TokenPrice,
+    parse_duration_s,
+    parse_memory_bytes,
+    parse_share,
+    parse_token_price,
+    parse_usd,
+    parse_usd_per_month,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,12 @@ def test_the_unit_of_a_token_price_cannot_be_left_out_or_slip():
         parse_token_price("15 USD")
     with pytest.raises(ValueError, match="check the unit"):
         parse_token_price("15 USD/token")
+
+
+def test_memory_needs_a_unit_or_is_bytes():
+    assert parse_memory_bytes("40 GiB") == 40 * 2**30 == parse_memory_bytes(40 * 2**30)
+    assert parse_memory_bytes("1.5 GB") == 1_500_000_000
+    assert parse_memory_bytes("1,024 MiB") == parse_memory_bytes("1GiB")
+    for wrong in ("40", "40 G", "GiB", "-1 GiB", 0, -5, 1.5, True, None, "2000 TiB"):
+        with pytest.raises(ValueError, match="memory"):
+            parse_memory_bytes(wrong)

@@ -21,7 +21,9 @@ from simulator.bench.serving import request_table, serve, serve_clients
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import InfeasibleCluster, ProfileError
 from simulator.performance.architecture import known_model, stem
+from simulator.performance.memory import measure_capacity
 from simulator.performance.profile import available_profiles, read_profile
+from simulator.scenario.gpus import batch_defaults
 from simulator.scenario.patterns import EngineSettings
 from simulator.streams import stream
 
@@ -41,11 +43,6 @@ TAILS: Final = frozenset(("ttft_p90_s", "ttft_p99_s", "tpot_p99_s", "e2e_p90_s",
 WARM_UP_S: Final = 60.0
 #: A server on which requests wait longer than this many inter-token times for their first token has a queue.
 QUEUE_STEPS: Final = 10.0
-#: vLLM's defaults on the A100 and L40S; on larger boards `num_batched_tokens` is 8,192 and `max_num_seqs` 1,024.
-_DEFAULTS: Final = {
-    "a100-80gb": (256, 2048), "a100-80gb-pcie": (256, 2048), "l40s": (256, 2048),
-    "h100-80gb": (1024, 8192), "h200": (1024, 8192),
-}  # fmt: skip
 #: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
 _MEMORY_SHARE: Final = 0.90
 
@@ -176,7 +173,7 @@ def derived_profile(experiment: Experiment) -> PerformanceProfile:
 
 def engine_settings(experiment: Experiment) -> EngineSettings:
     """The server's settings; what the source does not state is vLLM's default for the GPU."""
-    seqs, tokens = _DEFAULTS[experiment.gpu]
+    seqs, tokens = batch_defaults(experiment.gpu)
     longest = experiment.prompt_tokens + experiment.output_tokens
     return EngineSettings(
         max_model_len=max(8192, longest + 8),
@@ -189,9 +186,20 @@ def engine_settings(experiment: Experiment) -> EngineSettings:
     )
 
 
+def with_room(settings: EngineSettings, profile: PerformanceProfile) -> EngineSettings:
+    """The same settings; where its longest request would not fit, with the room that FlashInfer's sampling leaves.
+
+    The server ran. Until 0.11 it was the installation that decided whether FlashInfer sampled, and sources do not say.
+    """
+    if settings.num_gpu_blocks is not None or measure_capacity(profile, settings).requests >= 1:
+        return settings
+    found = measure_capacity(profile, settings, flashinfer=True)
+    return settings.model_copy(update={"num_gpu_blocks": found.num_gpu_blocks}) if found.requests >= 1 else settings
+
+
 def compare(experiment: Experiment, profile: PerformanceProfile, replications: int = REPLICATIONS) -> list[Comparison]:
     """Simulate one experiment: as the profile has it, and at both ends of its band."""
-    settings = engine_settings(experiment)
+    settings = with_room(engine_settings(experiment), profile)
     band = profile.step_time_band
     middle, low, high = (
         _simulate(experiment, settings, plan_of(profile.scaled(factor), settings), replications)

@@ -84,6 +84,29 @@ def conform(
 
 
 @bench.command()
+def memory(
+    start_ups: Annotated[Path, typer.Argument(metavar="CSV", help="Start-ups of real servers.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Hold the KV tokens and verdicts of real start-ups against the memory model.
+
+    Example: simulator bench memory kv_reports.csv
+    """
+    from rich.console import Console
+
+    from simulator.bench import start_ups as reports
+
+    found, skipped = reports.read_start_ups(start_ups)
+    held = reports.hold(found)
+    if as_json:
+        typer.echo(json.dumps(reports.document(held, skipped), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 140).print(reports.table(held, skipped))
+    if not held:
+        raise ProfileError("no row could be represented; the reasons are above")
+
+
+@bench.command()
 def validate(
     measurements: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Serving measurements, one row per experiment and stage.")

@@ -86,14 +86,15 @@ def plan(
 
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
-    from simulator.performance.memory import GPUS
+    from simulator.performance.profile import available_profiles, read_profile
     from simulator.report.currency import Shown
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.candidates import Space
     from simulator.study.plan import plan as search
 
+    gpus = tuple(sorted({read_profile(name).gpu for name in available_profiles()})) if gpu else ()
     allowed = (
-        ("--gpu", gpu or [], tuple(GPUS)),
+        ("--gpu", gpu or [], gpus),
         ("--deployment", deployment or [], ("own", "standard", "priority", "flex", "provisioned", "reserved", "batch")),
         ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
         ("--quantisation", quantisation or [], ("bf16", "fp8", "int8", "w4a16")),

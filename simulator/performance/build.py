@@ -17,8 +17,9 @@ from scipy.optimize import isotonic_regression, nnls
 from simulator.errors import ProfileError
 from simulator.performance.kernel_rows import PACKAGE
 from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, VERSION, WHEEL_SHA256, KernelTimes, chip
-from simulator.performance.memory import GPUS, RESERVE_GIB
+from simulator.performance.memory import NON_TORCH_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
+from simulator.scenario.gpus import GPUS
 from simulator.units import GIB
 
 if TYPE_CHECKING:
@@ -175,12 +176,12 @@ def _typical_s(times: KernelTimes, sequences: int, chunk: int) -> float:
 
 
 def _check_memory(gpu: str, tensor_parallel: int, weights: float) -> None:
-    free = GPUS[gpu].memory_gib * MEMORY_SHARE - RESERVE_GIB - weights
+    free = GPUS[gpu].memory_gib * MEMORY_SHARE - NON_TORCH_GIB[1] - weights
     if free <= 0:
         raise ProfileError(
             f"the model does not fit {tensor_parallel} x {gpu}: {GPUS[gpu].memory_gib:.1f} GiB x {MEMORY_SHARE} - "
-            f"{RESERVE_GIB:.1f} GiB reserve - {weights:.1f} GiB weights = {free:.1f} GiB per GPU; use more GPUs or "
-            "smaller weights"
+            f"{NON_TORCH_GIB[1]:.1f} GiB outside PyTorch - {weights:.1f} GiB weights = {free:.1f} GiB per GPU; "
+            "use more GPUs or smaller weights"
         )
 
 

@@ -1,51 +1,98 @@
-"""Whether a model fits its GPUs, and how many KV blocks it leaves: vLLM's own arithmetic."""
+"""Whether a model fits its GPUs, and how many KV blocks it leaves: what vLLM finds when it profiles itself.
+
+At start-up vLLM runs the largest step its settings allow and samples for as many sequences as they allow. From its
+share of the memory it takes the weights, the peak of that run, what lies outside PyTorch (NCCL above all), and, since
+0.20, its estimate of the CUDA graphs; KV blocks get the rest (`v1/worker/gpu_worker.py`, `determine_available_memory`).
+What is counted for the peak is derived from vLLM's source; `simulator bench memory` holds the sum against real
+start-ups. An image encoder's run is not among it: no model with one is known here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from simulator.errors import InfeasibleCluster
+from simulator.performance.cuda_graphs import capture_sizes
+from simulator.scenario.gpus import GPUS
 from simulator.units import GIB
 
 if TYPE_CHECKING:
-    from simulator.performance.profile import PerformanceProfile
+    from simulator.performance.architecture import ModelShape
+    from simulator.scenario.gpus import Version
     from simulator.scenario.patterns import EngineSettings
+
+#: Outside PyTorch, by GPUs of a replica, in GiB. Measured for one and two H100 with NVLink (llm-d-benchmark,
+#: empirical-vllm-memory-results, vLLM 0.11: 0.13 to 0.14, and 0.55); for four and eight assumed from public start-ups
+#: (1.0 to 1.5).
+NON_TORCH_GIB: Final = {1: 0.13, 2: 0.55, 4: 1.0, 8: 1.5}
+#: The CUDA context, which was counted as well until 0.9; assumed (0.3 to 0.6 GiB in public logs).
+CONTEXT_GIB: Final = 0.5
+
+#: Bytes for each sequence and vocabulary entry at the peak of sampling, derived from vLLM's and PyTorch's source:
+#: logits in 16 bits (2) and 32 (4); then a sort for top-k and top-p, with its values (4), indices (8), theirs before
+#: (8) and the radix sort's second copy of both (12). Six models on an H100 under vLLM 0.11 show 38.4 to 39.6, hidden
+#: states included (llm-d-benchmark).
+SORTED_BYTES: Final = 38.0
+#: Without a sort (Triton since 0.17, FlashInfer where installed and since 0.21): the logits, and two arrays of 32 bits.
+UNSORTED_BYTES: Final = 14.0
+#: As before, and the penalties' counts of the second model runner, which stay: 4 and an eighth.
+COUNTED_BYTES: Final = 18.125
+
+#: cuBLAS's workspace on Hopper; 8 MiB before.
+WORKSPACE_GIB: Final = 1 / 32
+
+#: CUDA graphs in GiB, as vLLM estimates them: the first, and each further one by layer. Estimated from four public logs
+#: of vLLM 0.19 to 0.27 (0.26 GiB for 5 graphs, 0.35 for 9, 0.36 for 16, 0.53 for 86 of 28 layers).
+FIRST_GRAPH_GIB: Final = 0.25
+GRAPH_LAYER_GIB: Final = 0.12 / 1024
+
+#: Fewer requests of the longest length than this at once deserve a word.
+FEW_REQUESTS: Final = 10
+
+
+class Served(Protocol):
+    """A model on a group of GPUs: a performance profile, or what a start-up says of itself."""
+
+    @property
+    def id(self) -> str:
+        """Name, for messages."""
+
+    @property
+    def model(self) -> ModelShape:
+        """Its shape."""
+
+    @property
+    def gpu(self) -> str:
+        """GPU type."""
+
+    @property
+    def tensor_parallel(self) -> int:
+        """GPUs among which it is split."""
+
+    @property
+    def weights_gib_per_gpu(self) -> float:
+        """Memory of the weights on each GPU."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
-    """A GPU type.
+class Reserve:
+    """Memory of one GPU that is neither weights nor KV, in GiB.
 
     Attributes:
-        memory_gib: Memory as CUDA reports it, which is what vLLM divides.
-        tdp_w: Board power limit.
-        source: Where both come from, and when it was looked up.
+        peak_gib: Peak of the profiling run: sampling, or a forward pass.
+        non_torch_gib: NCCL and others outside PyTorch.
+        graphs_gib: CUDA graphs, where they are part of the budget.
     """
 
-    memory_gib: float
-    tdp_w: float
-    source: str
+    peak_gib: float
+    non_torch_gib: float
+    graphs_gib: float
 
-
-_SEEN: Final = "memory as PyTorch reports it in public logs"
-GPUS: Final[dict[str, Gpu]] = {
-    "a100-80gb": Gpu(79.25, 400.0, f"{_SEEN} (79.1 to 79.3); NVIDIA A100 SXM data sheet, 2026-11"),
-    "l40s": Gpu(44.4, 350.0, f"{_SEEN} (44.34 to 44.67; 44.99 in nvidia-smi); NVIDIA L40S data sheet, 2026-11"),
-    "h100-80gb": Gpu(79.2, 700.0, f"{_SEEN} (79.1 to 79.3; 79.65 in nvidia-smi); NVIDIA H100 SXM data sheet, 2026-11"),
-    "a100-80gb-pcie": Gpu(79.25, 300.0, f"{_SEEN} (as the SXM board); NVIDIA A100 PCIe 80GB data sheet, 2026-11"),
-    "h200": Gpu(139.8, 700.0, f"{_SEEN} (139.72 to 139.81); NVIDIA H200 data sheet, 2026-11"),
-}
-
-#: What vLLM needs besides weights and KV blocks: activations of a profiling run, CUDA graphs, NCCL, the context.
-#: Chosen so that block counts match those real vLLM reported on H100 (inference-sim golden files, see the tests).
-RESERVE_GIB: Final = 2.0
-
-#: The same as aiconfigurator-core 0.12.0 estimates it: 3.5 for the framework, 0.2 for activations, 0.4 for NCCL.
-CONSERVATIVE_RESERVE_GIB: Final = 4.1
-
-#: Below this share of the memory KV blocks hold so few sequences that nobody would run the cluster.
-LEAST_KV_SHARE: Final = 0.10
+    @property
+    def gib(self) -> float:
+        """All of it."""
+        return self.peak_gib + self.non_torch_gib + self.graphs_gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +104,106 @@ class KvCapacity:
         memory_gib: Memory of one GPU.
         utilisation: Share vLLM may use.
         weights_gib: Weights on one GPU.
-        reserve_gib: Everything else that is not KV.
+        reserve: Everything else that is not KV.
         kv_bytes_per_token: Bytes of one token on one GPU.
         block_size: Tokens per block.
         num_gpu_blocks: KV blocks, the null block included; 0 when the weights do not fit.
+        max_model_len: Longest request.
+        stated: Whether the blocks or their memory were stated, so that nothing was left to profiling.
     """
 
     gpu: str
     memory_gib: float
     utilisation: float
     weights_gib: float
-    reserve_gib: float
+    reserve: Reserve
     kv_bytes_per_token: int
     block_size: int
     num_gpu_blocks: int
+    max_model_len: int
+    stated: bool
 
     @property
     def kv_gib(self) -> float:
-        """Memory left for KV blocks on one GPU; negative when the weights do not fit."""
-        return self.memory_gib * self.utilisation - self.weights_gib - self.reserve_gib
+        """Memory that profiling leaves for KV blocks on one GPU; negative when the weights do not fit."""
+        return self.memory_gib * self.utilisation - self.weights_gib - self.reserve.gib
 
     @property
     def tokens(self) -> int:
         """Tokens of context that fit at once."""
         return max(0, self.num_gpu_blocks - 1) * self.block_size
 
+    @property
+    def requests(self) -> float:
+        """Requests of `max_model_len` that fit at once."""
+        return self.tokens / self.max_model_len
+
     def explain(self) -> str:
         """The arithmetic in one line."""
-        if not self.memory_gib:
+        if self.stated:
             return f"{self.gpu}: {self.tokens:,} tokens ({self.num_gpu_blocks:,} blocks of {self.block_size}) as stated"
+        graphs = f", {self.reserve.graphs_gib:.1f} CUDA graphs" if self.reserve.graphs_gib else ""
         return (
             f"{self.gpu}: {self.memory_gib:.1f} GiB x {self.utilisation:.2f} - {self.weights_gib:.1f} GiB weights "
-            f"- {self.reserve_gib:.1f} GiB activations, graphs and NCCL = {self.kv_gib:.1f} GiB for KV per GPU; "
+            f"- {self.reserve.gib:.1f} GiB ({self.reserve.peak_gib:.1f} peak of a profiling run, "
+            f"{self.reserve.non_torch_gib:.1f} outside PyTorch{graphs}) = {self.kv_gib:.1f} GiB for KV per GPU; "
             f"/ {self.kv_bytes_per_token / 1024:.0f} KiB per token = {self.tokens:,} tokens "
             f"({self.num_gpu_blocks:,} blocks of {self.block_size})"
         )
+
+
+def sampling_bytes(version: Version, *, flashinfer: bool = False) -> float:
+    """Bytes for each sequence and vocabulary entry at the peak of sampling.
+
+    Read in the wheels of vLLM 0.8.5 to 0.33 (`v1/sample`, `v1/worker/gpu/sample`, `v1/worker/gpu_model_runner.py`).
+
+    Args:
+        version: Of vLLM.
+        flashinfer: Whether FlashInfer is installed, which until 0.11 decided; later versions choose by themselves.
+    """
+    if version >= (0, 30):
+        return COUNTED_BYTES
+    if version >= (0, 17) or (flashinfer and (0, 8) <= version <= (0, 11)):
+        return UNSORTED_BYTES
+    return SORTED_BYTES
+
+
+def reserve(
+    model: ModelShape, tensor_parallel: int, engine: EngineSettings, *, v0: bool | None = None, flashinfer: bool = False
+) -> Reserve:
+    """What vLLM needs of each GPU besides weights and KV blocks.
+
+    A forward pass keeps for each token the two halves of the gate, their product, and three hidden states; after it
+    the last hidden states are still there while as many sequences are sampled as there may be, each with a hidden state
+    and a stand-in for it. V1 before 0.8 made logits for every token and sampled none; gathered from
+    several GPUs they exist twice, beside a GPU's own part.
+
+    Args:
+        model: Its shape.
+        tensor_parallel: GPUs among which it is split; each samples from the whole vocabulary.
+        engine: vLLM's settings.
+        v0: Whether the V0 engine runs; by its version when absent.
+        flashinfer: See `sampling_bytes`.
+    """
+    version, tokens = engine.version, engine.max_num_batched_tokens
+    v0 = engine.is_v0 if v0 is None else v0
+    seqs = min(engine.max_num_seqs, tokens)
+    width = 3 * model.intermediate * model.experts_per_token / tensor_parallel
+    forward = 2 * tokens * (width + (2 + model.experts_per_token) * model.hidden)
+    hidden = 2 * model.hidden * (tokens + 2 * seqs)
+    if version < (0, 8) and not v0:
+        copies = 1.0 if tensor_parallel == 1 else 2.0 + 1.0 / tensor_parallel
+        sampling = 2 * tokens * model.vocab * copies + hidden
+    else:
+        sampling = seqs * model.vocab * sampling_bytes(version, flashinfer=flashinfer) + hidden
+    graphs_gib = 0.0
+    if version >= (0, 20) and not engine.enforce_eager:
+        sizes = capture_sizes(engine.max_num_seqs, tokens)
+        graphs = len(sizes) + sum(size <= engine.max_num_seqs for size in sizes)
+        graphs_gib = FIRST_GRAPH_GIB + (graphs - 1) * model.layers * GRAPH_LAYER_GIB
+    outside = NON_TORCH_GIB[max(n for n in NON_TORCH_GIB if n <= tensor_parallel)]
+    peak_gib = max(forward, sampling) / GIB + WORKSPACE_GIB
+    return Reserve(peak_gib, outside + (CONTEXT_GIB if version < (0, 9) else 0.0), graphs_gib)
 
 
 def kv_blocks(kv_gib: float, kv_bytes_per_token: int, block_size: int) -> int:
@@ -99,49 +211,65 @@ def kv_blocks(kv_gib: float, kv_bytes_per_token: int, block_size: int) -> int:
     return max(0, int(kv_gib * GIB / (kv_bytes_per_token * block_size)))
 
 
-def kv_capacity(profile: PerformanceProfile, engine: EngineSettings, *, reserve_gib: float = RESERVE_GIB) -> KvCapacity:
-    """KV blocks of one replica (vLLM 0.33, `v1/worker/gpu_worker.py`, `determine_available_memory`).
+def measure_capacity(
+    served: Served, engine: EngineSettings, *, v0: bool | None = None, flashinfer: bool = False
+) -> KvCapacity:
+    """KV blocks of one replica, whether or not it would start.
 
     Args:
-        profile: Model, GPU and weights.
+        served: Model, GPU and weights.
         engine: vLLM's settings.
-        reserve_gib: Memory of each GPU that is neither weights nor KV.
+        v0: See `reserve`.
+        flashinfer: See `sampling_bytes`.
 
     Raises:
-        InfeasibleCluster: The longest request does not fit, so vLLM would not start; or next to nothing is left for
-            KV blocks and `num_gpu_blocks` does not insist. The message shows the arithmetic.
+        InfeasibleCluster: The memory of the GPU is not known, and neither blocks nor their memory are stated.
     """
-    gpu = GPUS.get(profile.gpu)
-    if gpu is None:
-        if engine.num_gpu_blocks is None:
-            raise InfeasibleCluster(
-                f"{profile.id}: the memory of {profile.gpu} is unknown; state engine.num_gpu_blocks"
-            )
-        gpu = Gpu(0.0, 0.0, "unknown")
-    per_token = profile.model.kv_bytes_per_token(profile.tensor_parallel)
-    free_gib = gpu.memory_gib * engine.gpu_memory_utilisation - profile.weights_gib_per_gpu - reserve_gib
-    blocks = engine.num_gpu_blocks
-    if blocks is None:
-        blocks = kv_blocks(free_gib, per_token, engine.block_size)
-    capacity = KvCapacity(
-        gpu=profile.gpu,
-        memory_gib=gpu.memory_gib,
+    gpu = GPUS.get(served.gpu)
+    if gpu is None and engine.num_gpu_blocks is None and engine.kv_cache_memory is None:
+        raise InfeasibleCluster(f"{served.id}: the memory of {served.gpu} is unknown; state engine.num_gpu_blocks")
+    per_token = served.model.kv_bytes_per_token(served.tensor_parallel)
+    needed = reserve(served.model, served.tensor_parallel, engine, v0=v0, flashinfer=flashinfer)
+    memory_gib = gpu.memory_gib if gpu else 0.0
+    free_gib = memory_gib * engine.gpu_memory_utilisation - served.weights_gib_per_gpu - needed.gib
+    if engine.kv_cache_memory is not None:
+        free_gib = engine.kv_cache_memory / GIB
+    blocks = engine.num_gpu_blocks or kv_blocks(free_gib, per_token, engine.block_size)
+    return KvCapacity(
+        gpu=served.gpu,
+        memory_gib=memory_gib,
         utilisation=engine.gpu_memory_utilisation,
-        weights_gib=profile.weights_gib_per_gpu,
-        reserve_gib=reserve_gib,
+        weights_gib=served.weights_gib_per_gpu,
+        reserve=needed,
         kv_bytes_per_token=per_token,
         block_size=engine.block_size,
         num_gpu_blocks=blocks,
+        max_model_len=engine.max_model_len,
+        stated=engine.num_gpu_blocks is not None or engine.kv_cache_memory is not None,
     )
-    remedy = "Use more or larger GPUs, smaller weights or a shorter max_model_len"
-    if engine.num_gpu_blocks is None and capacity.kv_gib < LEAST_KV_SHARE * gpu.memory_gib:
-        raise InfeasibleCluster(
-            f"{profile.id} leaves next to no room for KV blocks: less than {LEAST_KV_SHARE:.0%} of the memory. "
-            f"{capacity.explain()}, {capacity.tokens / engine.max_model_len:.1f} requests of max_model_len. {remedy}"
-        )
+
+
+def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:
+    """KV blocks of one replica that starts.
+
+    Raises:
+        InfeasibleCluster: One request of `max_model_len` does not fit, so vLLM would not start; the message shows the
+            arithmetic. Or see `measure_capacity`.
+    """
+    capacity = measure_capacity(served, engine)
+    taken_gib = served.weights_gib_per_gpu + capacity.reserve.gib
+    if engine.kv_cache_memory is not None and capacity.memory_gib:
+        free_gib = capacity.memory_gib - taken_gib
+        if engine.kv_cache_memory > free_gib * GIB:
+            raise InfeasibleCluster(
+                f"{served.id} does not fit: kv_cache_memory {engine.kv_cache_memory / GIB:.1f} GiB is more than "
+                f"{capacity.memory_gib:.1f} GiB - {served.weights_gib_per_gpu:.1f} GiB weights - "
+                f"{capacity.reserve.gib:.1f} GiB = {free_gib:.1f} GiB"
+            )
     if capacity.tokens < engine.max_model_len:
         raise InfeasibleCluster(
-            f"{profile.id} does not fit: one request of max_model_len {engine.max_model_len:,} tokens needs more KV "
-            f"than there is. {capacity.explain()}. {remedy}"
+            f"{served.id} does not fit: one request of max_model_len {engine.max_model_len:,} tokens needs more KV "
+            f"than there is. {capacity.explain()}. Use more or larger GPUs, smaller weights, a shorter max_model_len "
+            "or a smaller max_num_seqs"
         )
     return capacity

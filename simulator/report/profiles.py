@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import InfeasibleCluster
 from simulator.performance.capacity import saturated_requests_per_s
-from simulator.performance.memory import GPUS, kv_capacity
+from simulator.performance.memory import kv_capacity
 from simulator.performance.step_time import ProfiledStepTime
+from simulator.scenario.gpus import GPUS
 from simulator.scenario.patterns import EngineSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ COLOURS: Final = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17bec
 
 def facts(profile: PerformanceProfile) -> dict[str, Any]:
     """What `simulator profile show` says, as numbers: memory, step times, decode rate and sustained rate."""
-    engine = EngineSettings()
+    engine = EngineSettings().on(profile.gpu)
     model = ProfiledStepTime(profile, max(BATCHES), engine.max_num_batched_tokens)
     tokens, memory = _memory(profile, engine)
     steps = [
@@ -38,7 +39,7 @@ def facts(profile: PerformanceProfile) -> dict[str, Any]:
             "decode_tokens_per_s": batch / _decode_s(model, batch),
             "fits_kv": batch * (PROMPT_TOKENS + OUTPUT_TOKENS) <= tokens,
             "sustained_output_tokens_per_s": {
-                f"{share:.0%}": _sustained(model, tokens, batch, share) for share in (0.0, 0.5, 0.9)
+                f"{share:.0%}": _sustained(model, engine, tokens, batch, share) for share in (0.0, 0.5, 0.9)
             },
         }
         for batch in BATCHES
@@ -69,7 +70,7 @@ def _decode_s(model: ProfiledStepTime, batch: int) -> float:
     return base_s + per_kv_token_s * batch * CONTEXT_TOKENS
 
 
-def _sustained(model: ProfiledStepTime, kv_tokens: int, batch: int, cached: float) -> float:
+def _sustained(model: ProfiledStepTime, engine: EngineSettings, kv_tokens: int, batch: int, cached: float) -> float:
     """Output tokens per second of a replica that is never short of work and may run `batch` sequences."""
     if not kv_tokens:
         return 0.0
@@ -77,7 +78,7 @@ def _sustained(model: ProfiledStepTime, kv_tokens: int, batch: int, cached: floa
         model,
         kv_tokens=kv_tokens,
         max_num_seqs=batch,
-        max_num_batched_tokens=EngineSettings().max_num_batched_tokens,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
         prompt_tokens=PROMPT_TOKENS,
         cached_tokens=cached * PROMPT_TOKENS,
         output_tokens=OUTPUT_TOKENS,
@@ -139,14 +140,15 @@ def figure(profiles: Sequence[PerformanceProfile]) -> go.Figure:
     batches = [n for n in range(1, max(BATCHES) + 1) if n <= 32 or n % 8 == 0]
     chunks = sorted({*range(16, 2049, 16), *(edge + 1 for edge in (64, 128, 256, 512, 1024))})
     for colour, profile in zip(COLOURS, profiles, strict=False):
-        model = ProfiledStepTime(profile, max(BATCHES), EngineSettings().max_num_batched_tokens)
-        tokens, _ = _memory(profile, EngineSettings())
+        engine = EngineSettings().on(profile.gpu)
+        model = ProfiledStepTime(profile, max(BATCHES), engine.max_num_batched_tokens)
+        tokens, _ = _memory(profile, engine)
         decode_ms = [_decode_s(model, batch) * 1e3 for batch in batches]
         curves = (
             (batches, decode_ms),
             (chunks, [model.step_s(0, 0, [(chunk, 0)]) * 1e3 for chunk in chunks]),
             (batches, [1e3 * batch / step for batch, step in zip(batches, decode_ms, strict=True)]),
-            (batches, [_sustained(model, tokens, batch, 0.0) for batch in batches]),
+            (batches, [_sustained(model, engine, tokens, batch, 0.0) for batch in batches]),
         )
         for number, (x, y) in enumerate(curves):
             place = {"row": number // 2 + 1, "col": number % 2 + 1}

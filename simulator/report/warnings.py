@@ -10,6 +10,8 @@ from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements
 from simulator.decision.words import percent
+from simulator.errors import InfeasibleCluster
+from simulator.performance.memory import FEW_REQUESTS, kv_capacity
 from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
 from simulator.scenario.workloads import SyntheticWorkload
@@ -48,7 +50,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
             found.append(f"profile {profile.id} is {profile.label}{noted}")
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
-            found += [f"{name}: {message}" for message in _beyond(one.cluster)]
+            found += [f"{name}: {message}" for message in (*_beyond(one.cluster), *_scarce(one.cluster))]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
 
 
@@ -90,6 +92,17 @@ def _enough(load: SyntheticWorkload, beside: int) -> str:
     while tokens < _LONGEST and share_above(load.prompt_tokens, tokens - beside) > _RARE:
         tokens *= 2
     return f"{tokens}"
+
+
+def _scarce(cluster: Cluster) -> list[str]:
+    """Whether its KV blocks hold next to no requests of the longest length; what does not fit is said elsewhere."""
+    try:
+        capacity = kv_capacity(cluster_profile(cluster), cluster.engine)
+    except InfeasibleCluster:
+        return []
+    if capacity.requests >= FEW_REQUESTS:
+        return []
+    return [f"KV blocks hold {capacity.requests:.1f} requests of max_model_len at once. {capacity.explain()}"]
 
 
 def _beyond(cluster: Cluster) -> list[str]:

@@ -22,6 +22,7 @@ from simulator.units import (
     check_money,
     parse_change,
     parse_duration_s,
+    parse_memory_bytes,
     parse_share,
     parse_token_price,
     parse_usd,
@@ -83,6 +84,11 @@ Share = Annotated[
     float,
     BeforeValidator(parse_share),
     Field(json_schema_extra={"type": ["number", "string"], "minimum": 0, "maximum": 1, "examples": ["25 %", 0.25]}),
+]
+MemoryBytes = Annotated[
+    int,
+    BeforeValidator(parse_memory_bytes),
+    Field(json_schema_extra={"type": ["integer", "string"], "examples": ["40 GiB", 42949672960]}),
 ]
 YearlyChange = Annotated[
     float,

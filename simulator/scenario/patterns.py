@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,7 @@ from simulator.scenario.autoscaling import Autoscaling
 from simulator.scenario.base import (
     Config,
     FieldError,
+    MemoryBytes,
     Name,
     PositiveInt,
     PositiveTokens,
@@ -20,26 +22,31 @@ from simulator.scenario.base import (
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import Bought, ClusterCosts, Purchase
 from simulator.scenario.fault_sources import WARM_START, FaultSource
+from simulator.scenario.gpus import NEWEST, Version, batch_defaults
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
 
 
 class EngineSettings(Config):
-    """vLLM's own settings, under its own names; the defaults are vLLM's for A100 and L40S (0.32)."""
+    """vLLM's own settings, under its own names; the defaults are those of vLLM's server (0.33)."""
 
     max_model_len: PositiveTokens = 8192
     """Longest prompt plus output the server accepts."""
     max_num_seqs: Annotated[int, Field(gt=0, le=4096)] = 256
-    """Most sequences in one engine step."""
+    """Most sequences in one engine step; when absent, 1024 on a GPU of 70 GiB or more that is no A100."""
     max_num_batched_tokens: Annotated[int, Field(gt=0, le=131_072)] = 2048
-    """Token budget of one engine step."""
+    """Token budget of one engine step; when absent, 8192 on a GPU of 70 GiB or more that is no A100, 16384 from 160 GiB
+    on."""
     block_size: Literal[8, 16, 32, 64, 128] = 16
     """Tokens per KV block."""
     gpu_memory_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.92
     """Share of GPU memory vLLM may use (`gpu_memory_utilization`)."""
     num_gpu_blocks: PositiveInt | None = None
     """KV blocks; computed from the memory when absent (`num_gpu_blocks_override`)."""
+    kv_cache_memory: MemoryBytes | None = None
+    """Memory for KV blocks on each GPU, such as 40 GiB, instead of what profiling leaves of `gpu_memory_utilisation`
+    (`kv_cache_memory_bytes`)."""
     prefix_caching: bool = True
     """Reuse KV blocks of prompts with the same beginning."""
     chunked_prefill: bool = True
@@ -59,20 +66,50 @@ class EngineSettings(Config):
     enforce_eager: bool = False
     """Do without CUDA graphs: no batch is padded to a captured size, and the host launches every layer."""
     vllm_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] | None = None
-    """Version that is served, such as 0.7.2; before 0.8 a step takes what the V0 engine took. 0.15 and later when
-    absent."""
+    """Version that is served, such as 0.7.2; it decides what profiling leaves for KV blocks, and before 0.8 a step
+    takes what the V0 engine took. 0.33 when absent."""
     queue_limit: PositiveInt | None = None
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
 
     @property
+    def version(self) -> Version:
+        """That version's first two numbers; the newest that is modelled when absent."""
+        if self.vllm_version is None:
+            return NEWEST
+        major, minor = self.vllm_version.split(".")[:2]
+        return int(major), int(minor)
+
+    @property
     def is_v0(self) -> bool:
         """Whether that version has the V0 engine."""
-        return self.vllm_version is not None and tuple(map(int, self.vllm_version.split(".")[:2])) < (0, 8)
+        return self.version < (0, 8)
+
+    def on(self, gpu: str) -> EngineSettings:
+        """The same settings on a GPU type: what is not stated is what vLLM takes there.
+
+        A budget is no larger than its sequences can fill, nor are there more sequences than it has tokens (vLLM 0.33,
+        `engine/arg_utils.py`, `_set_default_max_num_seqs_and_batched_tokens_args`).
+        """
+        stated = self.model_fields_set
+        seqs, tokens = batch_defaults(gpu, self.version)
+        if "max_num_seqs" in stated:
+            seqs = self.max_num_seqs
+        tokens = (
+            self.max_num_batched_tokens
+            if "max_num_batched_tokens" in stated
+            else min(tokens if self.chunked_prefill else max(tokens, self.max_model_len), seqs * self.max_model_len)
+        )
+        if "max_num_seqs" not in stated:
+            seqs = min(seqs, tokens)
+        filled = {"max_num_seqs": seqs, "max_num_batched_tokens": tokens}
+        return self.model_construct(_fields_set=set(stated), **{**self.__dict__, **filled})
 
     @model_validator(mode="after")
     def _whole_prompts_fit(self) -> Self:
         if not self.chunked_prefill and self.max_num_batched_tokens < self.max_model_len:
             raise ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
+        if self.kv_cache_memory is not None and self.num_gpu_blocks is not None:
+            raise ValueError("give either num_gpu_blocks or kv_cache_memory")
         return self
 
 
@@ -107,6 +144,16 @@ class Cluster(Config):
     """Where it stands, for the `compliance` section."""
     site: Name | None = None
     """The room it stands in: clusters of one site fail together. Each has its own when absent."""
+
+    @model_validator(mode="after")
+    def _set_as_vllm_does(self) -> Self:
+        self.__dict__["engine"] = self.engine.on(self.gpu)
+        return self
+
+    def moved(self, changes: Mapping[str, Any]) -> Cluster:
+        """The same cluster with other fields, its engine with what vLLM takes on that GPU."""
+        found = self.model_copy(update=changes)
+        return found.model_copy(update={"engine": found.engine.on(found.gpu)})
 
     @model_validator(mode="after")
     def _scales_within_its_replicas(self) -> Self:

@@ -187,7 +187,7 @@ def _cluster(base: SelfHostedPattern | HybridPattern, family: Family) -> Cluster
     same = all(getattr(hosted.cluster, key) == value for key, value in changes.items())
     # A profile of one's own is of one GPU, split and format.
     own = {} if same else {"profile": None, "variant": None}
-    cluster = hosted.cluster.model_copy(update=changes | own)
+    cluster = hosted.cluster.moved(changes | own)
     try:
         kv_capacity(cluster_profile(cluster), cluster.engine)
     except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:

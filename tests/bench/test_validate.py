@@ -9,10 +9,12 @@ import pytest
 from simulator.bench import validate
 from simulator.bench.measurements import read_measurements
 from simulator.bench.repeats import repeats_of
-from simulator.bench.validate import compare, compare_all, engine_settings, find_profile
+from simulator.bench.validate import compare, compare_all, engine_settings, find_profile, with_room
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
+from simulator.performance.memory import measure_capacity
 from simulator.performance.profile import read_profile
+from simulator.scenario.patterns import EngineSettings
 from tests.bench.test_measurements import write
 from tests.cli.command import run
 
@@ -171,3 +173,13 @@ def test_profiles_that_do_not_ship_are_derived_when_asked_for(tmp_path, capsys):
     assert code == 0
     assert [row["profile"] for row in found["cases"]] == ["yi-34b-bf16-a100-80gb-x2"]
     assert "no known model" in next(iter(found["not_replayed"]))
+
+
+def test_a_server_that_ran_had_room():
+    """Qwen3-32B on one H100 with 1,024 seats has no room for 32,000 tokens, unless it samples without a sort."""
+    profile = read_profile("qwen3-32b-bf16-h100-80gb-x1")
+    settings = EngineSettings(max_model_len=32_100, vllm_version="0.11.0", gpu_memory_utilisation=0.9).on("h100-80gb")
+    roomy = with_room(settings, profile)
+    assert measure_capacity(profile, settings).requests < 1 <= measure_capacity(profile, roomy).requests
+    shorter = settings.model_copy(update={"max_model_len": 8192})
+    assert with_room(shorter, profile) is shorter

@@ -35,7 +35,7 @@ def test_show_tells_decode_only_from_what_lasts(capsys):
 
 def test_show_knows_profiles_of_boards_it_has_no_memory_of(tmp_path, capsys):
     path = tmp_path / "own.json"
-    path.write_text(read_profile(CLINICAL).model_copy(update={"gpu": "b200"}).model_dump_json())
+    path.write_text(read_profile(CLINICAL).model_copy(update={"gpu": "gb300"}).model_dump_json())
     code, out, _ = run(["profile", "show", str(path)], capsys)
     assert code == 0
     assert "num_gpu_blocks" in out

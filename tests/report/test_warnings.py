@@ -47,3 +47,13 @@ def test_what_will_be_refused_as_too_long_is_told_before():
     # An API counts `max_tokens` too: 4,096 of 4,600 leave 504, less than letters of 500 need.
     lines = too_long(small({"hosting_patterns.api.api.context_tokens": 4600}), ["api"])
     assert [line.split()[7] for line in lines] == ["notes"]
+
+
+def test_little_room_for_long_requests_is_told_before():
+    """70B in bf16 on two A100s: it runs, and holds about four requests of 8,192 tokens."""
+    full = {"model": "llama-3.3-70b", "gpu": "a100-80gb", "tensor_parallel": 2, "quantisation": "bf16"}
+    (line,) = [
+        line for line in warnings_about(small({"hosting_patterns.rented.cluster": full})) if "KV blocks hold" in line
+    ]
+    assert line.startswith("rented: KV blocks hold 4.0 requests of max_model_len at once. a100-80gb: 79.2 GiB x 0.92")
+    assert not [line for line in warnings_about(small()) if "KV blocks hold" in line]

@@ -163,7 +163,13 @@ BROKEN = [
     ("unknown gpu", "gpu: a100-80gb", "gpu: a100", 19, "unknown GPU 'a100'; expected one of a100-80gb"),
     ("unknown model", "model: llama-3.3-70b\n", "model: llama-9\n", 18, "no profile for 'llama-9'"),
     ("unknown api model", "bedrock/llama-3.3-70b", "bedrock/llama-3.3-70", 14, "bedrock/llama-3.3-70b"),
-    ("memory", "quantisation: w4a16", "quantisation: bf16", 17, "65.7 GiB weights"),
+    (
+        "memory",
+        "quantisation: w4a16",
+        "quantisation: bf16\n      engine: {max_model_len: 65536}",
+        17,
+        "65.7 GiB weights",
+    ),
     ("unmeasured parallelism", "tensor_parallel: 2", "tensor_parallel: 8", 17, "no performance profile"),
     ("impossible parallelism", "tensor_parallel: 2", "tensor_parallel: 3", 20, "expected 1, 2, 4 or 8"),
     ("warm-up beyond the horizon", "replications: 2", "warm_up: 40d", 25, "shorter than the horizon"),
@@ -206,7 +212,7 @@ BROKEN = [
     (
         "budget of steps below the batch",
         "quantisation: w4a16",
-        "engine: {max_num_batched_tokens: 64}",
+        "engine: {max_num_batched_tokens: 64, max_num_seqs: 256}",
         21,
         "64 is less than max_num_seqs 256",
     ),

@@ -70,11 +70,11 @@ def test_all_faults_of_all_configurations_are_reported_once():
 
 
 def test_a_model_that_does_not_fit_is_an_answer():
-    over = ["hosting_patterns.self_hosted.cluster.engine.gpu_memory_utilisation=0.92,0.35"]
+    over = ["hosting_patterns.self_hosted.cluster.engine.gpu_memory_utilisation=0.92,0.27"]
     found = sweep(given(over=over), patterns=["self_hosted"])
     feasible = found[found["metric"] == "feasible"].set_index("configuration")
     assert feasible["value"].tolist() == [1.0, 0.0]
-    assert "next to no room" in feasible["note"][1]
+    assert "one request of max_model_len" in feasible["note"][1]
 
 
 @pytest.mark.parametrize(

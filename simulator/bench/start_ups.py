@@ -1,0 +1,265 @@
+"""Start-ups of real vLLM servers beside what the memory model says of them: KV tokens, and whether they started.
+
+One row per start-up, in the columns of `COLUMNS`; more are ignored. A row that names a model, GPU or format the model
+does not know, or leaves its share of the memory, its longest request or its version open, is left out with the reason.
+Nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.errors import TraceError
+from simulator.performance.architecture import known_model
+from simulator.performance.build import weights_gib
+from simulator.performance.memory import measure_capacity
+from simulator.scenario.gpus import GPUS
+from simulator.scenario.patterns import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from simulator.performance.architecture import ModelShape
+    from simulator.performance.memory import KvCapacity
+
+COLUMNS: Final = (
+    "id", "model", "quant", "kv_dtype", "gpu", "n", "tp", "util", "max_len", "version", "reported_kv_tokens",
+    "reported_verdict", "note",
+)  # fmt: skip
+_FORMATS: Final = {
+    "bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "int8": "int8", "w8a8": "int8", "awq": "w4a16", "gptq-int4": "w4a16",
+    "w4a16": "w4a16", "int4": "w4a16",
+}  # fmt: skip
+#: GPUs whose names in public need more than hyphens.
+_GPU_NAMES: Final = (
+    (re.compile(r"a100[ -]80.*pcie"), "a100-80gb-pcie"),
+    (re.compile(r"a100[ -]80"), "a100-80gb"),
+    (re.compile(r"a100[ -]40"), "a100-40gb"),
+    (re.compile(r"h100[ -]nvl"), "h100-nvl"),
+    (re.compile(r"h100.*pcie"), "h100-pcie"),
+    (re.compile(r"h100([ -]80|$)"), "h100-80gb"),
+)
+_VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
+#: Longest request up to which V0 computed prompts whole.
+_V0_WHOLE: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """A start-up that can be represented.
+
+    Attributes:
+        id: Of its row.
+        model: Shape of its model.
+        gpu: GPU type.
+        tensor_parallel: GPUs among which it is split.
+        weights_gib_per_gpu: As its shape and format come to.
+        engine: Its settings; what the source does not state is vLLM's default for GPU and version.
+        v0: Whether the V0 engine ran.
+        flashinfer: Whether its note says that FlashInfer is installed.
+        tokens: KV tokens it reported; None where it did not.
+        started: Whether it started.
+    """
+
+    id: str
+    model: ModelShape
+    gpu: str
+    tensor_parallel: int
+    weights_gib_per_gpu: float
+    engine: EngineSettings
+    v0: bool
+    flashinfer: bool
+    tokens: int | None
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A start-up beside the memory model.
+
+    Attributes:
+        start_up: What was reported.
+        capacity: What the model says.
+    """
+
+    start_up: StartUp
+    capacity: KvCapacity
+
+    @property
+    def starts(self) -> bool:
+        """Whether one request of the longest length fits."""
+        return self.capacity.requests >= 1
+
+    @property
+    def ratio(self) -> float | None:
+        """Modelled over reported tokens."""
+        return self.capacity.tokens / self.start_up.tokens if self.start_up.tokens else None
+
+
+def read_start_ups(path: Path) -> tuple[list[StartUp], dict[str, list[str]]]:
+    """The start-ups that can be represented, and ids of the others by the reason.
+
+    Raises:
+        TraceError: The file cannot be read, lacks columns, or a number is none.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}") from None
+    if missing := [name for name in COLUMNS if not rows or name not in rows[0]]:
+        raise TraceError(f"{path}: {'no rows' if not rows else 'no column ' + ', '.join(missing)}")
+    found: list[StartUp] = []
+    skipped: dict[str, list[str]] = {}
+    faults = []
+    for line, row in enumerate(rows, 2):
+        try:
+            one = _start_up({key: (value or "").strip() for key, value in row.items() if key})
+        except ValueError as error:
+            faults.append(f"{path}:{line}: {error}")
+            continue
+        if isinstance(one, StartUp):
+            found.append(one)
+        else:
+            skipped.setdefault(one, []).append(row["id"])
+    if faults:
+        raise TraceError("\n".join(faults))
+    return found, skipped
+
+
+def _start_up(row: Mapping[str, str]) -> StartUp | str:
+    """A row, or why it cannot be represented."""
+    shape = known_model(row["model"].split()[0]) if row["model"] else None
+    gpu, quantisation = _gpu(row["gpu"]), _FORMATS.get(row["quant"])
+    version = _VERSION.search(row["version"])
+    reasons = (
+        ("the model is not known", shape is None),
+        ("weights in a format that is not modelled", quantisation is None),
+        ("a KV cache in another format than 16 bits", row["kv_dtype"] not in {"bf16", "fp16"}),
+        ("the GPU is not known", gpu is None),
+        ("not split by tensor parallelism alone", row["n"] != row["tp"]),
+        ("no share of the memory is stated", not row["util"]),
+        ("no longest request is stated", not row["max_len"]),
+        ("no version is stated", version is None),
+    )
+    for reason, applies in reasons:
+        if applies:
+            return reason
+    assert shape is not None
+    assert gpu is not None
+    assert quantisation is not None
+    assert version is not None
+    tensor_parallel = int(row["tp"])
+    before_0_8 = tuple(map(int, version[0].split(".")[:2])) < (0, 8)
+    v0 = before_0_8 and "V1" not in row["version"]
+    settings: dict[str, Any] = {
+        "max_model_len": int(row["max_len"]), "gpu_memory_utilisation": float(row["util"]), "vllm_version": version[0],
+    }  # fmt: skip
+    if v0 and settings["max_model_len"] <= _V0_WHOLE:
+        settings |= {"chunked_prefill": False, "max_num_batched_tokens": max(2048, settings["max_model_len"])}
+    elif before_0_8 and not v0 and gpu.startswith("h"):
+        # V1 as it was an experiment (0.7.2, `_override_v1_engine_args`).
+        settings["max_num_batched_tokens"] = 8192
+    settings |= {key: int(row[key]) for key in ("max_num_seqs", "max_num_batched_tokens") if row.get(key)}
+    return StartUp(
+        id=row["id"],
+        model=shape,
+        gpu=gpu,
+        tensor_parallel=tensor_parallel,
+        weights_gib_per_gpu=weights_gib(shape, tensor_parallel, quantisation),
+        engine=EngineSettings(**settings).on(gpu),
+        v0=v0,
+        flashinfer="flashinfer" in row["note"].lower(),
+        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] else None,
+        started=row["reported_verdict"] == "started",
+    )
+
+
+def _gpu(text: str) -> str | None:
+    name = re.sub(r"\s*\(.*\)", "", text).lower().strip()
+    for pattern, gpu in _GPU_NAMES:
+        if pattern.match(name):
+            return gpu
+    name = name.replace(" ", "-")
+    return name if name in GPUS else None
+
+
+def hold(start_ups: Sequence[StartUp]) -> list[Held]:
+    """Each start-up beside the memory model."""
+    return [Held(one, measure_capacity(one, one.engine, v0=one.v0, flashinfer=one.flashinfer)) for one in start_ups]
+
+
+def document(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What came out, for machines."""
+    ratios = [one.ratio for one in held if one.ratio is not None]
+    return {
+        "rows": len(held) + sum(map(len, skipped.values())),
+        "representable": len(held),
+        "with_tokens": len(ratios),
+        "median_ratio": median(ratios) if ratios else None,
+        "median_absolute_error": median(abs(ratio - 1) for ratio in ratios) if ratios else None,
+        "worst_absolute_error": max((abs(ratio - 1) for ratio in ratios), default=None),
+        "wrong_verdicts": [one.start_up.id for one in held if one.starts != one.start_up.started],
+        "cases": [
+            {
+                "id": one.start_up.id,
+                "reported_tokens": one.start_up.tokens,
+                "modelled_tokens": one.capacity.tokens,
+                "ratio": one.ratio,
+                "reported_started": one.start_up.started,
+                "modelled_starts": one.starts,
+                "reserve_gib": one.capacity.reserve.gib,
+            }
+            for one in held
+        ],
+        "not_represented": {reason: list(ids) for reason, ids in skipped.items()},
+    }
+
+
+def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
+    """The same for people."""
+    from rich.table import Table
+
+    found = document(held, skipped)
+    grid = Table(title="KV tokens of real start-ups, reported and modelled", title_justify="left")
+    for name, side in (
+        ("row", "left"), ("model", "left"), ("GPUs", "left"), ("reported", "right"), ("modelled", "right"),
+        ("ratio", "right"), ("neither weights nor KV, GiB", "right"), ("verdict", "left"),
+    ):  # fmt: skip
+        grid.add_column(name, justify="right" if side == "right" else "left")
+    for one in held:
+        said, ratio = one.start_up, one.ratio
+        right = "started" if said.started else "refused"
+        grid.add_row(
+            said.id,
+            said.model.name,
+            f"{said.tensor_parallel} x {said.gpu}",
+            "–" if said.tokens is None else f"{said.tokens:,}",
+            f"{one.capacity.tokens:,}",
+            "–" if ratio is None else f"{ratio:.3f}",
+            f"{one.capacity.reserve.gib:.2f}",
+            right if one.starts == said.started else f"{right}, WRONG",
+        )
+    errors = found["median_absolute_error"], found["worst_absolute_error"]
+    lines = [
+        f"{found['representable']} of {found['rows']} rows represented, {len(found['wrong_verdicts'])} verdicts wrong.",
+        *(
+            [
+                f"Of {found['with_tokens']} with tokens: median ratio {found['median_ratio']:.3f}, median error "
+                f"{errors[0]:.1%}, worst {errors[1]:.1%}."
+            ]
+            if found["with_tokens"]
+            else []
+        ),
+        *(f"Not represented, {reason}: {', '.join(ids)}." for reason, ids in skipped.items()),
+    ]
+    grid.caption = "\n".join(lines)
+    grid.caption_justify = "left"
+    return grid
