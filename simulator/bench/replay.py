@@ -8,17 +8,17 @@ timed, never kept: an answer or an error message may hold what nobody should sto
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
-import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simulator.bench.answer import Answer
 from simulator.bench.replay_record import ReplayedRequests, ServerFacts, gaps_ms
+from simulator.bench.server import facts_of
 from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 VOCABULARY: Final = (1000, 30_000)
 #: Who waits this long for a token waits for ever.
 SILENCE_S: Final = 120.0
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
+#: After so many refusals, and nothing else, the rest of a trace is not sent.
+REFUSALS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Limits:
 
     Attributes:
         requests: Of the trace, from its start; all when absent.
-        duration_s: No request is sent later, and nothing is waited for longer than this and `SILENCE_S`.
+        duration_s: No request that the trace has later is sent, nor one that has waited for others until then; and
+            nothing is waited for longer than this and `SILENCE_S`.
         max_concurrency: Requests under way at once; more wait for one to end.
     """
 
@@ -51,44 +53,38 @@ class Limits:
     max_concurrency: int = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Where requests go.
+
+    Attributes:
+        url: Address of the server, without `/v1`.
+        model: Name under which it knows the model.
+        key: Its key, if it wants one.
+    """
+
+    url: str
+    model: str
+    key: str | None = None
+
+
 @dataclass(slots=True)
 class _Sent:
     """One request, while its answer comes in."""
 
     prompt_tokens: int
+    asked_tokens: int
     sent_s: float | None = None
-    token_s: list[float] = field(default_factory=list)
-    cached_tokens: int | None = None
-    output_tokens: int | None = None
+    answer: Answer = field(default_factory=Answer)
     outcome: Outcome = "unsent"
     status: int | None = None
-
-
-def check_address(url: str, *, allow_remote: bool) -> None:
-    """Refuse an address that is not this machine's, unless that is wished for.
-
-    Raises:
-        SimulatorError: Not an HTTP address, or of another machine.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SimulatorError(f"--url {url}: expected an address such as http://127.0.0.1:8000")
-    try:
-        here = ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        here = parts.hostname == "localhost"
-    if not here and not allow_remote:
-        raise SimulatorError(
-            f"--url {parts.hostname} is another machine: a replay is a load test, and metered servers bill it; "
-            "give --allow-remote if that is meant"
-        )
 
 
 def chosen(table: RequestTable, limits: Limits) -> int:
     """How many requests of a trace the limits let through.
 
     Raises:
-        SimulatorError: It lets none through.
+        SimulatorError: They let none through.
     """
     count = int(np.searchsorted(table.arrival_s, table.arrival_s[:1].sum() + limits.duration_s, side="right"))
     count = min(count, count if limits.requests is None else limits.requests)
@@ -99,52 +95,74 @@ def chosen(table: RequestTable, limits: Limits) -> int:
 
 def replay(
     table: RequestTable,
-    url: str,
-    model: str,
+    to: Sender,
     limits: Limits,
     *,
     seed: int,
+    begin: int = 0,
     on_done: Callable[[], None] = lambda: None,
 ) -> tuple[ServerFacts, ReplayedRequests]:
     """Send the first requests of a table and wait for all answers; Ctrl-C ends it with what has come by then.
 
+    Args:
+        table: The trace.
+        to: The server.
+        limits: How much it may be asked.
+        seed: Of the random prompts.
+        begin: Row to begin with, at once, where a replay goes on that was stopped.
+        on_done: Called when a request is over.
+
     Raises:
-        SimulatorError: The server cannot be reached, or the extra `bench` is missing.
+        SimulatorError: The server cannot be reached, does not serve the model, or aiohttp is missing.
     """
     try:
         import aiohttp  # noqa: F401
     except ImportError:
-        raise SimulatorError("a replay needs aiohttp: pip install 'llm-hosting-simulator[bench]'") from None
-    return asyncio.run(_replay(table, url.rstrip("/"), model, limits, seed, on_done))
+        raise SimulatorError("a replay needs aiohttp: pip install aiohttp") from None
+    return asyncio.run(_replay(table, to, limits, seed, begin, on_done))
 
 
 async def _replay(
-    table: RequestTable, url: str, model: str, limits: Limits, seed: int, on_done: Callable[[], None]
+    table: RequestTable, to: Sender, limits: Limits, seed: int, begin: int, on_done: Callable[[], None]
 ) -> tuple[ServerFacts, ReplayedRequests]:
     import aiohttp
 
     count = chosen(table, limits)
-    prompts = _prompts(table, count, seed)
-    planned_s = [float(at_s - table.arrival_s[0]) for at_s in table.arrival_s[:count]]
-    found = [_Sent(len(prompt)) for prompt in prompts]
-    free = asyncio.Semaphore(limits.max_concurrency)
+    prompts = _prompts(table, count, seed, begin)
+    planned_s = [float(at_s - table.arrival_s[0]) for at_s in table.arrival_s[begin:count]]
+    found = [
+        _Sent(len(prompt), int(asked)) for prompt, asked in zip(prompts, table.output_tokens[begin:], strict=False)
+    ]
     patience = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S, sock_connect=10.0)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=patience, connector=connector, read_bufsize=1 << 20) as session:
-        facts = await _facts(session, url)
-        start_s = perf_counter()
+    # No redirection is followed, so that a key goes where it is meant to.
+    headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
+    async with aiohttp.ClientSession(
+        timeout=patience, connector=connector, headers=headers, read_bufsize=1 << 20
+    ) as session:
+        facts = await facts_of(session, to.url, to.model)
+        start_s = perf_counter() - planned_s[0]
+        free = asyncio.Semaphore(limits.max_concurrency)
+        refusals = _Refusals()
 
         async def one(row: int) -> None:
-            body = _body(model, prompts[row], int(table.output_tokens[row]))
-            await asyncio.sleep(max(0.0, start_s + planned_s[row] - perf_counter()))
+            sent = found[row]
+            body = _body(to.model, prompts[row], sent.asked_tokens)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, start_s + planned_s[row] - perf_counter())):
+                    await refusals.alone.wait()
+            waited = free.locked()
             async with free:
-                if perf_counter() - start_s <= limits.duration_s:
-                    await _send(session, url, body, found[row], start_s)
+                late = waited and perf_counter() - start_s > limits.duration_s
+                if not late and not refusals.alone.is_set():
+                    refusals.under_way += 1
+                    await _send(session, to.url, body, sent, start_s)
+                    refusals.take(sent)
             on_done()
 
         try:
-            async with asyncio.timeout(limits.duration_s + SILENCE_S):
-                await asyncio.gather(*(one(row) for row in range(count)))
+            async with asyncio.timeout(limits.duration_s - planned_s[0] + SILENCE_S):
+                await asyncio.gather(*(one(row) for row in range(len(found))))
         except TimeoutError:
             for sent in found:
                 if sent.sent_s is not None and sent.outcome == "unsent":
@@ -154,7 +172,27 @@ async def _replay(
             for sent in found:
                 if sent.outcome == "unsent":
                     sent.outcome = "interrupted"
-    return facts, _columns(table, planned_s, found)
+    return facts, _columns(table, planned_s, found, begin)
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Tells when enough was refused, for one reason, and nothing else has come or is to come."""
+
+    alone: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
+    _status: int | None = None
+    _count: int = 0
+    _others: bool = False
+
+    def take(self, sent: _Sent) -> None:
+        """One that is over."""
+        self._status = self._status or sent.status
+        self._others |= sent.outcome != "refused" or sent.status != self._status
+        self._count += 1
+        self.under_way -= 1
+        if self._count >= REFUSALS and not self._others and not self.under_way:
+            self.alone.set()
 
 
 def _body(model: str, prompt: list[int], output_tokens: int) -> bytes:
@@ -180,9 +218,8 @@ async def _send(session: aiohttp.ClientSession, url: str, body: bytes, sent: _Se
                 sent.outcome = "refused"
                 return
             async for line in response.content:
-                _take(line.strip(), sent, perf_counter() - start_s)
-            whole = bool(sent.token_s) and sent.output_tokens in {None, len(sent.token_s)}
-            sent.outcome = "completed" if whole else "broken"
+                sent.answer.take(line.strip(), perf_counter() - start_s)
+            sent.outcome = "completed" if sent.answer.is_whole(sent.asked_tokens) else "broken"
     except TimeoutError:
         sent.outcome = "timed_out"
     except (aiohttp.ClientError, ValueError, TypeError, AttributeError):
@@ -190,89 +227,44 @@ async def _send(session: aiohttp.ClientSession, url: str, body: bytes, sent: _Se
         sent.outcome = "broken"
 
 
-def _take(line: bytes, sent: _Sent, now_s: float) -> None:
-    """One line of the stream: which tokens it brings, counted by the server where it counts them."""
-    if not line.startswith(b"data:") or line.endswith(b"[DONE]"):
-        return
-    chunk = json.loads(line[5:])
-    usage = chunk.get("usage") or {}
-    known = usage.get("completion_tokens")
-    if chunk.get("choices"):
-        fresh = 1 if known is None else known - len(sent.token_s)
-        sent.token_s += [now_s] * fresh
-    if usage:
-        sent.output_tokens = known
-        sent.prompt_tokens = usage.get("prompt_tokens", sent.prompt_tokens)
-        details = usage.get("prompt_tokens_details") or {}
-        sent.cached_tokens = details.get("cached_tokens", sent.cached_tokens)
-
-
-def _prompts(table: RequestTable, count: int, seed: int) -> list[list[int]]:
-    """Random token numbers; equal prefixes are equal."""
+def _prompts(table: RequestTable, count: int, seed: int, begin: int = 0) -> list[list[int]]:
+    """Random token numbers; equal prefixes are equal, and what goes on after a stop was never seen before."""
     prompts = []
-    for row in range(count):
+    for row in range(begin, count):
         prefix, shared, total = (int(getattr(table, n)[row]) for n in ("prefix_id", "prefix_tokens", "prompt_tokens"))
-        own = np.random.default_rng([seed, 0, row]).integers(*VOCABULARY, total - shared)
+        key = [seed, 0, row, begin] if begin else [seed, 0, row]
+        own = np.random.default_rng(key).integers(*VOCABULARY, total - shared)
         common = np.random.default_rng([seed, 1, max(prefix, 0)]).integers(*VOCABULARY, shared)
         prompts.append([*common.tolist(), *own.tolist()])
     return prompts
 
 
-async def _facts(session: aiohttp.ClientSession, url: str) -> ServerFacts:
-    """What vLLM tells about itself; other servers tell nothing.
-
-    Raises:
-        SimulatorError: Nobody answers.
-    """
-    import aiohttp
-
-    try:
-        version = await _get(session, f"{url}/version")
-        metrics = await _get(session, f"{url}/metrics")
-    except (aiohttp.ClientError, TimeoutError):
-        raise SimulatorError(f"--url {url}: no server answers there") from None
-    line = next((line for line in metrics.splitlines() if line.startswith("vllm:cache_config_info{")), "")
-    labels = dict(_LABEL.findall(line))
-    try:
-        stated = json.loads(version)
-    except ValueError:
-        stated = {}
-    caching = labels.get("enable_prefix_caching")
-    return ServerFacts(
-        version=_text(stated.get("version")) if isinstance(stated, dict) else None,
-        block_size=_whole(labels.get("block_size")),
-        num_gpu_blocks=_whole(labels.get("num_gpu_blocks")),
-        prefix_caching=None if caching is None else caching == "True",
-    )
-
-
-async def _get(session: aiohttp.ClientSession, address: str) -> str:
-    async with session.get(address, allow_redirects=False) as response:
-        return await response.text() if response.status == 200 else ""
-
-
-def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever a server sends
-    return value[:100] if isinstance(value, str) else None
-
-
-def _whole(value: str | None) -> int | None:
-    return int(value) if value is not None and value.isdecimal() else None
-
-
-def _columns(table: RequestTable, planned_s: list[float], found: list[_Sent]) -> ReplayedRequests:
-    rows = slice(len(found))
+def _columns(table: RequestTable, planned_s: list[float], found: list[_Sent], begin: int) -> ReplayedRequests:
+    rows = slice(begin, begin + len(found))
+    came = [_token_s(one) for one in found]
+    prompts = [one.answer.prompt_tokens for one in found]
     return ReplayedRequests(
         planned_s=[round(at_s, 6) for at_s in planned_s],
         sent_s=[None if one.sent_s is None else round(one.sent_s, 6) for one in found],
-        prompt_tokens=[one.prompt_tokens for one in found],
-        output_tokens=[len(one.token_s) for one in found],
-        cached_tokens=[one.cached_tokens for one in found],
+        prompt_tokens=[one.prompt_tokens if said is None else said for one, said in zip(found, prompts, strict=True)],
+        output_tokens=[len(token_s) for token_s in came],
+        cached_tokens=[one.answer.cached_tokens for one in found],
         prefix_id=table.prefix_id[rows].tolist(),
         prefix_tokens=table.prefix_tokens[rows].tolist(),
         ttft_s=[
-            round(one.token_s[0] - one.sent_s, 6) if one.token_s and one.sent_s is not None else None for one in found
+            round(token_s[0] - one.sent_s, 6) if token_s and one.sent_s is not None else None
+            for one, token_s in zip(found, came, strict=True)
         ],
-        gap_ms=[gaps_ms(one.token_s) if one.token_s else [] for one in found],
+        gap_ms=[gaps_ms(token_s) if token_s else [] for token_s in came],
         outcome=[one.outcome for one in found],
         status=[one.status for one in found],
+        asked_tokens=[one.asked_tokens for one in found],
     )
+
+
+def _token_s(sent: _Sent) -> list[float]:
+    """When its tokens came; none of an answer that cannot be read."""
+    try:
+        return sent.answer.token_s(sent.asked_tokens)
+    except (ValueError, TypeError):
+        return []

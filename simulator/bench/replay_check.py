@@ -12,15 +12,15 @@ from simulator.engine.vllm.plan import plan_of
 from simulator.errors import TraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import plotly.graph_objects as go
     from rich.table import Table
 
     from simulator.bench.replay_record import ReplayRecord
+    from simulator.engine.vllm.plan import ReplicaPlan
     from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import EngineSettings
-    from simulator.trace.request_table import RequestTable
 
 
 def engine_of(record: ReplayRecord, given: Iterable[str] = ()) -> EngineSettings:
@@ -38,20 +38,25 @@ def engine_of(record: ReplayRecord, given: Iterable[str] = ()) -> EngineSettings
     return engine_settings(given, {name: value for name, value in settings.items() if value is not None})
 
 
-def measured(record: ReplayRecord) -> Served:
+def measured(record: ReplayRecord, *, completed_only: bool = False) -> Served:
     """What the clients saw of every completed request, in order of sending.
 
+    Args:
+        record: The replay.
+        completed_only: Leave out the others instead of refusing.
+
     Raises:
-        TraceError: Some were not completed: a simulation that completes all of them is no comparison.
+        TraceError: Some were not completed: a simulation that completes all of them is no comparison; or none was.
     """
     requests = record.requests
     lost = [outcome for outcome in requests.outcome if outcome != "completed"]
-    if lost:
+    if lost and not (completed_only and len(lost) < len(requests.outcome)):
         kinds = ", ".join(f"{lost.count(kind)} {kind}" for kind in dict.fromkeys(lost))
+        hint = "" if len(lost) == len(requests.outcome) else "; --completed-only compares the others"
         raise TraceError(
-            f"of {len(requests.outcome)} requests not all were completed ({kinds}): nothing to compare with"
+            f"of {len(requests.outcome)} requests not all were completed ({kinds}): nothing to compare with{hint}"
         )
-    order = _order(record)
+    order = [row for row in _order(record) if requests.outcome[row] == "completed"]
     ends = [requests.e2e_s(row) for row in order]
     return Served(
         arrival_s=_column(requests.sent_s, order),
@@ -62,35 +67,59 @@ def measured(record: ReplayRecord) -> Served:
     )
 
 
-def sent(record: ReplayRecord) -> RequestTable:
-    """The requests as the server got them."""
-    requests, order = record.requests, _order(record)
-    prompt, output = (np.array(getattr(requests, name))[order] for name in ("prompt_tokens", "output_tokens"))
-    table = request_table(_column(requests.sent_s, order), prompt, output)
+def simulated(record: ReplayRecord, plan: ReplicaPlan, settings: EngineSettings) -> Served:
+    """The same of the simulation of all that the server had to do; what it refused was no work.
+
+    An answer that did not come whole counts as all that was asked for: until its client left, the server was at it.
+    """
+    requests = record.requests
+    order = [row for row in _order(record) if requests.outcome[row] != "refused" and requests.sent_s[row] is not None]
+    whole = np.array([requests.outcome[row] == "completed" for row in order])
+    asked = requests.asked_tokens or requests.output_tokens
+    output = np.where(whole, np.array(requests.output_tokens)[order], np.maximum(1, np.array(asked)[order]))
+    table = request_table(_column(requests.sent_s, order), np.array(requests.prompt_tokens)[order], output)
     table.prefix_id[:] = np.array(requests.prefix_id)[order]
     table.prefix_tokens[:] = np.array(requests.prefix_tokens)[order]
-    return table
+    return serve(settings, plan, table).of(whole)
+
+
+def doubts(record: ReplayRecord, profile: PerformanceProfile) -> list[str]:
+    """What makes a comparison worth less, in words."""
+    found, requests = [], record.requests
+    if short := requests.missing_tokens():
+        found.append(
+            f"{short:,} tokens that were asked for never came: the server ends answers when it likes, and the "
+            "simulation ends them where it did"
+        )
+    here, there = record.server.device, profile.provenance.get("device")
+    if here and there and here != there:
+        found.append(f"the replay is of {here}, the profile of {there}: they differ by more than any setting")
+    return found
 
 
 def compare_replay(
-    record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings
+    record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings, *, completed_only: bool = False
 ) -> dict[str, tuple[float, float]]:
     """By metric, what the clients measured and what the simulation says.
 
     Raises:
-        TraceError: Not every request was completed.
+        TraceError: Not every request was completed, and those that were are not asked for alone.
     """
-    theirs, ours = (served.metrics() for served in both(record, profile, settings))
+    sides = both(record, profile, settings, completed_only=completed_only)
+    theirs, ours = (served.metrics() for served in sides)
     return {name: (value, ours[name]) for name, value in theirs.items() if name in ours}
 
 
-def both(record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings) -> tuple[Served, Served]:
-    """Every request as measured and as simulated.
+def both(
+    record: ReplayRecord, profile: PerformanceProfile, settings: EngineSettings, *, completed_only: bool = False
+) -> tuple[Served, Served]:
+    """Every request that was completed, as measured and as simulated.
 
     Raises:
-        TraceError: Not every request was completed.
+        TraceError: Not every request was completed, and those that were are not asked for alone.
     """
-    return measured(record), serve(settings, plan_of(profile, settings), sent(record))
+    theirs = measured(record, completed_only=completed_only)
+    return theirs, simulated(record, plan_of(profile, settings), settings)
 
 
 def figure(theirs: Served, ours: Served, title: str) -> go.Figure:
@@ -131,7 +160,9 @@ def table(found: dict[str, tuple[float, float]], title: str) -> Table:
     return grid
 
 
-def document(found: dict[str, tuple[float, float]], record: ReplayRecord, profile: str) -> dict[str, Any]:
+def document(
+    found: dict[str, tuple[float, float]], record: ReplayRecord, profile: str, doubts: Sequence[str] = ()
+) -> dict[str, Any]:
     """The comparison for a program; times in seconds."""
     return {
         "schema_version": 1,
@@ -139,6 +170,8 @@ def document(found: dict[str, tuple[float, float]], record: ReplayRecord, profil
         "server": record.server.model_dump(),
         "profile": profile,
         "requests": len(record.requests.outcome),
+        "completed": record.requests.outcome.count("completed"),
+        "doubts": list(doubts),
         "metrics": {
             name: {
                 "measured": value,

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 #: `completed` has every token; `refused` an HTTP status other than 200; `broken` a connection or answer that ended
-#: early, or in another form; `timed_out` took longer than allowed; `unsent` still waited for others to end when time
-#: was up; `interrupted` was not over, or not sent, when the replay was stopped.
+#: early, said that it failed, or has another form; `timed_out` took longer than allowed; `unsent` still waited for
+#: others to end when time was up, or when nothing but refusals had come; `interrupted` was not over, or not sent, when
+#: the replay was stopped.
 Outcome = Literal["completed", "refused", "broken", "timed_out", "unsent", "interrupted"]
 
 
@@ -41,6 +42,8 @@ class ServerFacts(_Part):
     block_size: int | None = None
     num_gpu_blocks: int | None = None
     prefix_caching: bool | None = None
+    #: Its GPU or processor, where it runs on the machine that sent the replay.
+    device: str | None = None
 
 
 class ReplayedRequests(_Part):
@@ -58,6 +61,7 @@ class ReplayedRequests(_Part):
         gap_ms: Between one token and the next, in milliseconds, rounded to 0.1 ms in sum; 0 within one message.
         outcome: What became of it.
         status: HTTP status; None without an answer.
+        asked_tokens: Output tokens that were asked for; absent in earlier records.
     """
 
     planned_s: list[Seconds]
@@ -71,10 +75,12 @@ class ReplayedRequests(_Part):
     gap_ms: list[list[Seconds]]
     outcome: list[Outcome]
     status: list[int | None]
+    asked_tokens: list[Count] | None = None
 
     @model_validator(mode="after")
     def _is_a_table(self) -> Self:
-        lengths = {name: len(getattr(self, name)) for name in type(self).model_fields}
+        columns = {name: getattr(self, name) for name in type(self).model_fields}
+        lengths = {name: len(column) for name, column in columns.items() if column is not None}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"columns of different lengths: {lengths}")
         for row, outcome in enumerate(self.outcome):
@@ -85,6 +91,23 @@ class ReplayedRequests(_Part):
             if len(self.gap_ms[row]) != self.output_tokens[row] - 1:
                 raise ValueError(f"row {row} has {self.output_tokens[row]} tokens and {len(self.gap_ms[row])} gaps")
         return self
+
+    def missing_tokens(self) -> int:
+        """Tokens that were asked for and never came, in answers that are whole; 0 where nobody knows."""
+        rows = zip(self.asked_tokens or (), self.output_tokens, self.outcome, strict=False)
+        return sum(max(0, asked - came) for asked, came, outcome in rows if outcome == "completed")
+
+    def until(self, row: int) -> ReplayedRequests:
+        """The rows before one."""
+        columns = {name: getattr(self, name) for name in type(self).model_fields}
+        return self.model_copy(update={name: column[:row] for name, column in columns.items() if column is not None})
+
+    def then(self, others: ReplayedRequests) -> ReplayedRequests:
+        """These rows and others after them; what one of both does not know, neither does."""
+        columns = {name: (getattr(self, name), getattr(others, name)) for name in type(self).model_fields}
+        return ReplayedRequests.model_validate(
+            {name: None if one is None or two is None else one + two for name, (one, two) in columns.items()}
+        )
 
     def e2e_s(self, row: int) -> float | None:
         """From sending to the last token; None without a first."""
@@ -102,8 +125,27 @@ class ReplayRecord(_Part):
     model: str
     trace: ReplayedTrace
     max_concurrency: Count
+    seed: Count | None = None
     server: ServerFacts
     requests: ReplayedRequests
+
+    def goes_on_at(self, sha256: str, model: str, count: int) -> int:
+        """Row of a trace from which a replay that goes on with this one sends again.
+
+        Args:
+            sha256: Of the trace's file.
+            model: Name of the model.
+            count: Rows that are to be sent.
+
+        Raises:
+            TraceError: This is the record of another trace or model.
+        """
+        if (self.trace.sha256, self.model) != (sha256, model):
+            raise TraceError(
+                f"the record is of {self.trace.name} and {self.model}, not of what is given: nothing to resume"
+            )
+        lacking = (row for row, outcome in enumerate(self.requests.outcome) if outcome != "completed")
+        return min(next(lacking, len(self.requests.outcome)), count)
 
 
 def gaps_ms(token_s: list[float]) -> list[float]:

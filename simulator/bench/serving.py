@@ -43,7 +43,10 @@ class Served:
 
     def within(self, start_s: float, end_s: float) -> Served:
         """The requests sent in `[start_s, end_s)`."""
-        rows = (self.arrival_s >= start_s) & (self.arrival_s < end_s)
+        return self.of((self.arrival_s >= start_s) & (self.arrival_s < end_s))
+
+    def of(self, rows: NDArray[np.bool_]) -> Served:
+        """Some of the requests."""
         return Served(*(getattr(self, name)[rows] for name in self.__slots__))
 
     def metrics(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simulator.cli.bench_calibration import fit, fit_overhead, measure, replay
+from simulator.cli.bench_calibration import CompletedOnly, fit, fit_overhead, measure, replay
 from simulator.cli.exit_codes import FAILED
 from simulator.errors import ProfileError, TraceError
 
@@ -115,8 +115,8 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="Or a replay of your own ('simulator bench replay').")
     ] = None,
     profile: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="A profile of your own, or a folder of them. Repeatable."),
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A profile of your own, a folder of them, or one that ships. Repeatable."),
     ] = None,
     quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
     engine: Annotated[
@@ -124,6 +124,7 @@ def validate(
         typer.Option(metavar="KEY=VALUE", help="With --replay, a setting of the server, such as max_num_seqs=32."),
     ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
+    completed_only: CompletedOnly = False,
     derive: Annotated[
         bool, typer.Option("--derive", help="Derive profiles of known models that do not ship (extra 'profiles').")
     ] = False,
@@ -136,7 +137,7 @@ def validate(
     Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
     """
     if replay is not None and measurements is None:
-        _validate_replay(replay, profile or [], engine or [], plot, as_json)
+        _validate_replay(replay, profile or [], engine or [], plot, as_json=as_json, completed_only=completed_only)
         return
     if measurements is None or replay is not None or engine:
         raise typer.BadParameter("give either --measurements, or --replay and what belongs to it")
@@ -175,7 +176,9 @@ def validate(
         raise ProfileError("nothing could be compared; the reasons are above")
 
 
-def _validate_replay(path: Path, profiles: list[Path], engine: list[str], plot: Path | None, as_json: bool) -> None:
+def _validate_replay(
+    path: Path, profiles: list[str], engine: list[str], plot: Path | None, *, as_json: bool, completed_only: bool
+) -> None:
     from rich.console import Console
 
     from simulator.bench import replay_check
@@ -186,23 +189,29 @@ def _validate_replay(path: Path, profiles: list[Path], engine: list[str], plot: 
         raise ProfileError(f"--replay needs the one profile of what the server runs on; --profile gave {len(own)}")
     record = read_replay(path)
     settings = replay_check.engine_of(record, engine)
-    found = replay_check.compare_replay(record, own[0], settings)
+    doubts = replay_check.doubts(record, own[0])
+    found = replay_check.compare_replay(record, own[0], settings, completed_only=completed_only)
     if plot is not None:
-        drawing = replay_check.figure(*replay_check.both(record, own[0], settings), f"{path.name}, {own[0].id}")
+        sides = replay_check.both(record, own[0], settings, completed_only=completed_only)
+        drawing = replay_check.figure(*sides, f"{path.name}, {own[0].id}")
         drawing.write_html(plot, include_plotlyjs=True, div_id="replay")
         typer.echo(f"wrote {plot}", err=True)
     if as_json:
-        typer.echo(json.dumps(replay_check.document(found, record, own[0].id), indent=2))
+        typer.echo(json.dumps(replay_check.document(found, record, own[0].id, doubts), indent=2))
     else:
         Console(width=None if sys.stdout.isatty() else 100).print(
             replay_check.table(found, f"{path.name}, {own[0].id}")
         )
+        for doubt in doubts:
+            typer.echo(f"note: {doubt}")
 
 
-def _profiles(path: Path) -> list[PerformanceProfile]:
-    from simulator.performance.profile import read_profile_file
+def _profiles(given: str) -> list[PerformanceProfile]:
+    """The profiles of a folder, leaving other JSON files alone, or one by its file or name."""
+    from simulator.performance.profile import is_profile, profile_of
 
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files:
-        raise ProfileError(f"{path}: holds no profile (*.json)")
-    return [read_profile_file(file) for file in files]
+    if not Path(given).is_dir():
+        return [profile_of(given)]
+    if not (files := [file for file in sorted(Path(given).glob("*.json")) if is_profile(file)]):
+        raise ProfileError(f"{given}: holds no profile (*.json)")
+    return [profile_of(str(file)) for file in files]

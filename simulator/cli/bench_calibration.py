@@ -11,11 +11,19 @@ from simulator.cli.exit_codes import FAILED
 from simulator.errors import ProfileError, TraceError
 
 if TYPE_CHECKING:
+    from simulator.bench.replay_record import ReplayedRequests
     from simulator.bench.step_record import MeasuredStep
     from simulator.scenario.patterns import EngineSettings
 
 EngineOption = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of the server, such as max_num_seqs=32.")
+]
+
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Write a profile that explains its measurements badly, labelled as estimated.")
+]
+CompletedOnly = Annotated[
+    bool, typer.Option("--completed-only", help="Compare the completed requests, where others were not.")
 ]
 
 
@@ -96,6 +104,7 @@ def measure(
 def fit(
     steps: Annotated[Path, typer.Argument(help="What 'bench measure' wrote.", show_default=False)],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where the profile goes.")],
+    anyway: Anyway = False,
 ) -> None:
     """Turn measured steps into a profile, and say how far it is off on steps it has not seen.
 
@@ -106,7 +115,7 @@ def fit(
     from simulator.files import write_whole
     from simulator.performance.build import write_text
 
-    profile = fitting.fit(read_steps(steps), steps.name)
+    profile = fitting.fit(read_steps(steps), steps.name, anyway=anyway)
     write_whole(output, write_text(profile))
     error = profile.fit_error
     typer.echo(
@@ -134,12 +143,19 @@ def replay(
         typer.Option(min=0, help="Of the random prompts; a server that saw them before has them in its cache."),
     ] = None,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Allow a server on another machine.")] = False,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable that holds the server's key.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a record that is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a record that is there, from the first request it lacks.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Send a trace to a live OpenAI-compatible server at its recorded times and record what clients see.
 
     Prompts are random token numbers of the recorded lengths; nothing of an answer is kept but its times and counts.
-    Stopped by Ctrl-C, it writes what has come by then.
+    Stopped by Ctrl-C, it writes what has come by then, and --resume goes on from there.
 
     Example: simulator bench replay light.csv --url http://127.0.0.1:8000 --model my-model --output light.json.gz
     """
@@ -151,23 +167,35 @@ def replay(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from simulator.bench import replay as sending
+    from simulator.bench import server
     from simulator.bench.json_file import write_record
-    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord
+    from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, read_replay
     from simulator.trace.canonical import read_trace
     from simulator.version import package_version
 
-    sending.check_address(url, allow_remote=allow_remote)
+    to = sending.Sender(server.address_of(url, allow_remote=allow_remote), model, server.key_of(api_key_env))
     if not output.parent.is_dir():
         raise TraceError(f"--output {output}: there is no folder {output.parent}")
+    if output.exists() and not (force or resume):
+        raise TraceError(f"--output {output} is there already: --resume goes on with it, --force replaces it")
     table = read_trace(trace)
     limits = sending.Limits(limit_requests, limit_duration_s, max_concurrency)
     count = sending.chosen(table, limits)
+    digest = hashlib.sha256(trace.read_bytes()).hexdigest()
+    kept = read_replay(output) if resume and output.exists() else None
+    begin = 0 if kept is None else kept.goes_on_at(digest, model, count)
+    if begin == count:
+        typer.echo(f"{output} has all {count} requests")
+        return
     # New ones each time: prompts a server has in its prefix cache cost it nothing.
-    seed = secrets.randbits(32) if seed is None else seed
+    chance = secrets.randbits(32) if seed is None else seed
+    seed = chance if kept is None or kept.seed is None else kept.seed
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task("answered", total=count)
-        facts, requests = sending.replay(table, url, model, limits, seed=seed, on_done=lambda: progress.advance(task))
+        task = progress.add_task("answered", total=count, completed=begin)
+        facts, requests = sending.replay(
+            table, to, limits, seed=seed, begin=begin, on_done=lambda: progress.advance(task)
+        )
     record = ReplayRecord(
         schema_version=1,
         simulator_version=package_version(),
@@ -175,48 +203,69 @@ def replay(
         command=f"simulator bench replay {trace.name} --model {model} --limit-duration-s {limit_duration_s:g} "
         f"--max-concurrency {max_concurrency} --seed {seed}",
         model=model,
-        trace=ReplayedTrace(
-            name=trace.name, sha256=hashlib.sha256(trace.read_bytes()).hexdigest(), rows=len(table), sent=count
-        ),
+        trace=ReplayedTrace(name=trace.name, sha256=digest, rows=len(table), sent=count),
         max_concurrency=max_concurrency,
+        seed=seed,
         server=facts,
-        requests=requests,
+        requests=requests if kept is None else kept.requests.until(begin).then(requests),
     )
     write_record(record, output)
-    late_s = max((at - due for at, due in zip(requests.sent_s, requests.planned_s, strict=True) if at), default=0.0)
-    counts = {kind: requests.outcome.count(kind) for kind in dict.fromkeys(requests.outcome)}
-    outcomes = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-    typer.echo(f"{count} requests: {outcomes}; sent {1000 * late_s:.1f} ms late at most; wrote {output}")
-    if "interrupted" in counts:
+    typer.echo(f"{_told(record.requests)}; wrote {output}")
+    kinds = set(record.requests.outcome)
+    if "interrupted" in kinds:
         raise KeyboardInterrupt
-    if set(counts) != {"completed"}:
+    if kinds != {"completed"}:
         raise typer.Exit(FAILED)
+
+
+def _told(requests: ReplayedRequests) -> str:
+    """What came of a replay, on one line."""
+    from simulator.bench.server import meaning
+
+    kinds = requests.outcome
+    outcomes = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    answers = [status for status, kind in zip(requests.status, kinds, strict=True) if kind == "refused"]
+    reasons = [f"{answers.count(one)} times {meaning(one)}" for one in dict.fromkeys(answers) if one is not None]
+    late_s = max((at - due for at, due in zip(requests.sent_s, requests.planned_s, strict=True) if at), default=0.0)
+    told = [f"{len(kinds)} requests: {outcomes}", *reasons, f"sent {1000 * late_s:.1f} ms late at most"]
+    if short := requests.missing_tokens():
+        told.append(f"{short:,} of the tokens asked for never came, though the answers are whole")
+    return "; ".join(told)
 
 
 def fit_overhead(
     replay: Annotated[Path, typer.Argument(help="A light replay of your server.", show_default=False)],
-    profile: Annotated[Path, typer.Option(metavar="FILE", help="Profile of what the server runs on.")],
+    profile: Annotated[
+        str, typer.Option(metavar="FILE", help="Profile of what the server runs on: a file, or one that ships.")
+    ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where the profile with its overheads goes.")],
     engine: EngineOption = None,
+    completed_only: CompletedOnly = False,
+    anyway: Anyway = False,
 ) -> None:
     """Fit what kernels leave out, per step and in the front end, on a light replay of your own server.
 
     Example: simulator bench fit-overhead light.json.gz --profile my-profile.json --output fitted.json
     """
     from simulator.bench import overhead_fit
-    from simulator.bench.replay_check import engine_of
+    from simulator.bench.replay_check import doubts, engine_of
     from simulator.bench.replay_record import read_replay
     from simulator.files import write_whole
     from simulator.performance.build import write_text
-    from simulator.performance.profile import read_profile_file
+    from simulator.performance.profile import profile_of
 
-    record = read_replay(replay)
-    fitted = overhead_fit.fit_overhead(record, read_profile_file(profile), engine_of(record, engine or []))
+    record, before = read_replay(replay), profile_of(profile)
+    for doubt in doubts(record, before):
+        typer.echo(f"note: {doubt}", err=True)
+    fitted = overhead_fit.fit_overhead(
+        record, before, engine_of(record, engine or []), completed_only=completed_only, anyway=anyway
+    )
     write_whole(output, write_text(fitted))
     found = fitted.overhead
     for name in overhead_fit.FITTED:
         typer.echo(f"{name:28s} {1e6 * getattr(found, name):10.2f} us")
     typer.echo(
         f"over {found.step.rows} requests: inter-token {found.step.median_percent} % off in the median, "
-        f"TTFT {found.front_end.median_percent} %; wrote {output}"
+        f"TTFT {found.front_end.median_percent} %; steps {fitted.step_time_band.low} to {fitted.step_time_band.high} "
+        f"times as long; wrote {output}"
     )

@@ -6,16 +6,13 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from simulator.cli.options import AsJson
 from simulator.errors import ProfileError
 from simulator.files import write_whole
-
-if TYPE_CHECKING:
-    from simulator.performance.profile import PerformanceProfile
 
 profile = typer.Typer(
     help="Step-time profiles: list and look at them, derive one for another model.", no_args_is_help=True
@@ -25,13 +22,6 @@ Names = Annotated[list[str], typer.Argument(help="Ids of shipped profiles, or pr
 
 #: What people call the boards for which there are kernel timings.
 _GPUS = {"a100": "a100-80gb", "h100": "h100-80gb", "a100-80gb-sxm": "a100-80gb", "h100-80gb-sxm": "h100-80gb"}
-
-
-def _read(name: str) -> PerformanceProfile:
-    from simulator.performance.profile import read_profile, read_profile_file
-
-    path = Path(name)
-    return read_profile_file(path) if path.suffix == ".json" or path.exists() else read_profile(name)
 
 
 @profile.command("list")
@@ -71,9 +61,10 @@ def show(
 
     Example: simulator profile show llama-3.3-70b-w4a16-a100-80gb-x2
     """
+    from simulator.performance.profile import profile_of
     from simulator.report.profiles import facts, summary
 
-    found = _read(name)
+    found = profile_of(name)
     if as_json:
         document = {"schema_version": 1, "facts": facts(found), "profile": json.loads(found.model_dump_json())}
         typer.echo(json.dumps(document, indent=2))
@@ -92,11 +83,12 @@ def plot(
 
     Example: simulator profile plot llama-3.1-8b-bf16-a100-80gb-x1 llama-3.1-8b-bf16-l40s-x1 -o 8b.html
     """
+    from simulator.performance.profile import profile_of
     from simulator.report.profiles import COLOURS, figure
 
     if len(names) > len(COLOURS):
         raise ProfileError(f"{len(names)} profiles are too many for one page; at most {len(COLOURS)}")
-    figure([_read(name) for name in names]).write_html(output, include_plotlyjs=True, div_id="profiles")
+    figure([profile_of(name) for name in names]).write_html(output, include_plotlyjs=True, div_id="profiles")
     typer.echo(f"wrote {output}", err=True)
 
 

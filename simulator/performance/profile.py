@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -251,6 +252,25 @@ def profiles_of(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
     """The curves of all their clusters, each once."""
     found = [cluster_profile(one.cluster) for pattern in patterns for one in pattern.hosted.values()]
     return list({profile.id: profile for profile in found}.values())
+
+
+def profile_of(name: str) -> PerformanceProfile:
+    """A profile by its file, or a shipped one by its id.
+
+    Raises:
+        ProfileError: The file cannot be read or is no profile, or no profile of that id ships.
+    """
+    path = Path(name)
+    return read_profile_file(path) if path.suffix == ".json" or path.exists() else read_profile(name)
+
+
+def is_profile(path: Path) -> bool:
+    """Whether a JSON file says that it is a profile; others may lie beside it."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+    return isinstance(found, dict) and not found.keys().isdisjoint(_OWN)
 
 
 def read_profile_file(path: Path) -> PerformanceProfile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from simulator.performance.profile import read_profile
 from simulator.performance.step_time import LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
 from tests.bench.fake_vllm import MACHINE, started
+from tests.parts import ROOT
 
 RECORDED = Path(__file__).parent / "recorded" / "cpu"
+SHOWN = ("itl_mean_s", "ttft_mean_s", "e2e_mean_s", "e2e_p99_s")
 #: The server of the recorded replays was started so.
 SERVER = (
     "max_num_seqs=32", "max_num_batched_tokens=2048", "max_model_len=4096", "enforce_eager=true",
@@ -103,6 +106,24 @@ def test_noise_is_averaged_and_shows_in_the_band():
     assert noisy.step_time_band.high > clean.step_time_band.high
 
 
+def test_a_fit_that_explains_nothing_is_refused_and_says_whether_it_was_noise():
+    engine = EngineSettings(max_num_seqs=64)
+    step_time = ProfiledStepTime(read_profile("llama-3.1-8b-bf16-a100-80gb-x1"), 64, 2048)
+    busy = record_of(step_time, engine, noise=1.0)
+    with pytest.raises(ProfileError, match="something else ran on the machine"):
+        fit(busy)
+    assert fit(busy, anyway=True).label == "estimated"
+
+    class Jumping:
+        """Every other batch takes four times as long: no curve of a dense model."""
+
+        def step_s(self, decodes, kv_tokens, chunks):
+            return 0.01 * (4 if (decodes + sum(q for q, _ in chunks)) % 3 else 1)
+
+    with pytest.raises(ProfileError, match="repetitions of one step agree to 0 %"):
+        fit(record_of(Jumping(), engine))
+
+
 def test_host_time_is_the_overhead_of_a_step_unless_it_is_hidden():
     engine = EngineSettings(max_num_seqs=32)
     step_time = LinearStepTime(0.01, 1e-4, 1e-4, 1e-7)
@@ -144,7 +165,22 @@ def test_steps_overheads_and_replays_of_a_real_server_agree(load):
     settings = engine_of(record, SERVER)
     found = compare_replay(record, fit_overhead(calibration, profile, settings), settings)
     errors = {name: abs(ours / theirs - 1) for name, (theirs, ours) in found.items()}
-    assert max(errors[name] for name in ("itl_mean_s", "ttft_mean_s", "e2e_mean_s", "e2e_p99_s")) < 0.10
+    assert max(errors[name] for name in SHOWN) < 0.10
+
+
+def test_the_page_has_the_errors_that_come_out_of_the_recordings():
+    page = (ROOT / "docs/validation.md").read_text(encoding="utf-8").replace("\N{MINUS SIGN}", "-")
+    profile = fit(read_steps(RECORDED / "steps.json.gz"))
+    calibration = read_replay(RECORDED / "calibration.json.gz")
+    fitted = fit_overhead(calibration, profile, engine_of(calibration, SERVER))
+    for how, made in (("as measured in process", profile), ("overheads from another replay", fitted)):
+        for rate, name in ((1, "light"), (3, "half")):
+            row = re.search(rf"^\| {rate} requests?/s, {how} \| (\d+) \|(.*)\|$", page, re.MULTILINE)
+            record = read_replay(RECORDED / f"{name}.json.gz")
+            found = compare_replay(record, made, engine_of(record, SERVER))
+            ours = [100 * (found[key][1] / found[key][0] - 1) for key in SHOWN]
+            assert int(row[1]) == len(record.requests.outcome)
+            assert [float(cell.strip(" %")) for cell in row[2].split("|")] == pytest.approx(ours, abs=0.06)
 
 
 def test_the_comparison_can_be_drawn(tmp_path):

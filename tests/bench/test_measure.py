@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -20,6 +21,7 @@ from simulator.performance.profile import read_profile, read_profile_file
 from simulator.performance.step_time import LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
 from tests.bench.fake_vllm import HOST_S, started
+from tests.parts import ROOT
 
 KNOWN = LinearStepTime(base_s=0.01, per_prefill_token_s=1e-4, per_decode_request_s=2e-4, per_kv_token_s=1e-7)
 ENGINE = ("--engine", "max_num_seqs=32", "--engine", "max_model_len=4096")
@@ -140,3 +142,16 @@ def test_bad_settings_are_refused_together(tmp_path, capsys):
     assert code == 2
     assert "max_seqs=3" in said.err
     assert "max_num_seqs" in said.err.replace("KEY is", "").split("max_seqs=3", 1)[1]
+
+
+def test_the_environment_for_measuring_differs_only_where_vllm_says_so():
+    def versions(name):
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        return {
+            re.sub(r"[-_.]+", "-", line.split("==")[0].lower()): line.split("==")[1] for line in lines if "==" in line
+        }
+
+    everywhere, here = versions("constraints.txt"), versions("constraints-bench.txt")
+    differ = {name for name in everywhere.keys() & here.keys() if everywhere[name] != here[name]}
+    assert differ <= {"numba", "llvmlite", "numpy"}
+    assert "vllm" in here

@@ -12,8 +12,8 @@ from simulator.bench.replay_check import compare_replay, engine_of
 from simulator.bench.replay_record import ReplayedRequests, ServerFacts, read_replay
 from simulator.bench.serving import request_table, serve
 from simulator.engine.vllm.plan import plan_of
-from simulator.errors import TraceError
-from simulator.performance.profile import Curve, read_profile
+from simulator.errors import ProfileError, TraceError
+from simulator.performance.profile import Curve, StepTimeBand, read_profile
 from simulator.scenario.patterns import EngineSettings
 from tests.bench.replays import record_of
 
@@ -102,3 +102,44 @@ def test_simulation_matches_a_real_vllm_server_whose_step_time_is_known(sleeping
     assert error["e2e_p99_s"] <= 0.08
     theirs, ours = found["ttft_mean_s"]
     assert error["ttft_mean_s"] <= 0.10 or abs(theirs - ours) <= 0.003
+
+
+def test_a_fit_of_another_machine_is_refused_and_says_what_is_wrong(sleeping):
+    settings = EngineSettings(num_gpu_blocks=4000)
+    fast = sleeping.model_copy(update={"dense": flat(STEP_S / 3)})
+    with pytest.raises(ProfileError, match=r"2\.\d\d times as long for a token as the server"):
+        fit_overhead(made(fast, settings), sleeping, settings)
+    found = fit_overhead(made(fast, settings), sleeping, settings, anyway=True)
+    assert found.overhead.step.label == found.overhead.front_end.label == "estimated"
+
+
+def test_queueing_is_told_from_a_slow_machine(sleeping):
+    settings = EngineSettings(num_gpu_blocks=4000, max_num_seqs=2)
+    crowded = made(sleeping, settings)
+    with pytest.raises(ProfileError, match="no light replay"):
+        fit_overhead(crowded, sleeping, EngineSettings(num_gpu_blocks=4000))
+
+
+def test_noise_is_told_from_a_slow_machine(sleeping):
+    settings = EngineSettings(num_gpu_blocks=4000)
+    record = made(sleeping, settings)
+    factors = np.random.default_rng(2).lognormal(0.0, 1.0, len(record.requests.gap_ms))
+    gaps = [[factor * gap for gap in gaps] for factor, gaps in zip(factors, record.requests.gap_ms, strict=True)]
+    noisy = record.model_copy(update={"requests": record.requests.model_copy(update={"gap_ms": gaps})})
+    with pytest.raises(ProfileError, match="something else ran on the machine"):
+        fit_overhead(noisy, sleeping, settings)
+
+
+def test_the_band_holds_what_the_replay_showed(sleeping):
+    """Steps of a host that takes between 0.8 and 1.3 times as long, request by request."""
+    settings = EngineSettings(num_gpu_blocks=4000)
+    narrow = sleeping.model_copy(update={"step_time_band": StepTimeBand(low=0.97, high=1.03, source="here")})
+    record = made(narrow, settings)
+    factors = np.random.default_rng(2).uniform(0.8, 1.3, len(record.requests.gap_ms))
+    gaps = [[factor * gap for gap in gaps] for factor, gaps in zip(factors, record.requests.gap_ms, strict=True)]
+    uneven = record.model_copy(update={"requests": record.requests.model_copy(update={"gap_ms": gaps})})
+    steady, wide = (fit_overhead(one, narrow, settings).step_time_band for one in (record, uneven))
+    assert (steady.low, steady.high) == pytest.approx((0.97, 1.03), abs=0.02)
+    assert wide.low < 0.85
+    assert wide.high > 1.15
+    assert wide.source.startswith("here; and 95 of 100 requests")
