@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import RunStoreError, SimulatorError
 from simulator.experiment import checkpoint
-from simulator.experiment.store import CHECKSUMS, MANIFEST, left_of_runs
+from simulator.experiment.store import CHECKSUMS, MANIFEST, left_of_runs, manifest_sha256
 from simulator.files import file_sha256, is_plain, left_in, read_json, remove_tree
 
 if TYPE_CHECKING:
@@ -119,7 +119,10 @@ def reading(run: Path) -> Iterator[None]:
 def changed_files(run: Path) -> list[str]:
     """Files of a run whose checksums are not those its manifest has; the manifest where it has none."""
     try:
-        sums = dict(read_manifest(run)[CHECKSUMS])
+        made_by = read_manifest(run)
+        sums = dict(made_by[CHECKSUMS])
+        if sums.pop(MANIFEST) != manifest_sha256(made_by):
+            return [MANIFEST]
     except (RunStoreError, KeyError, TypeError, ValueError):
         return [MANIFEST]
     return [

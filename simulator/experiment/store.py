@@ -6,6 +6,7 @@ complete or absent. Only what is a run by its manifest and its names is replaced
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -171,6 +172,12 @@ def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]
     }
 
 
+def manifest_sha256(made_by: Mapping[str, Any]) -> str:
+    """Checksum of a manifest, which it carries itself: of all in it but the checksums."""
+    rest = {key: value for key, value in made_by.items() if key != CHECKSUMS}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def write_run(
     target: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], kept: Mapping[str, Path]
 ) -> None:
@@ -202,7 +209,8 @@ def write_run(
         for kind in TABLES:
             parts = {name: checkpoint.table_path(path, kind) for name, path in kept.items()}
             join_tables(parts, whole / f"{kind}.parquet")
-        made_by = {**made_by, CHECKSUMS: {file.name: file_sha256(file) for file in sorted(whole.iterdir())}}
+        sums = {file.name: file_sha256(file) for file in sorted(whole.iterdir())}
+        made_by = {**made_by, CHECKSUMS: {**sums, MANIFEST: manifest_sha256(made_by)}}
         write_whole(whole / MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
         # Somebody may have put something there while this was simulated.
         if reason := not_replaceable(target):

@@ -26,6 +26,10 @@ TABLES: Final = {
 }
 
 
+#: How a formula begins, to one spreadsheet or another.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
 def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
     """Write every table of a run into a folder; returns what was written.
 
@@ -54,8 +58,20 @@ def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
 
 
 def _write_csv(file: BinaryIO, parts: Iterable[Any]) -> None:
+    import pyarrow as pa
+
     for number, part in enumerate(parts):
-        part.to_pandas().to_csv(file, mode="wb", index=False, header=not number, lineterminator="\n")
+        frame = part.to_pandas()
+        for name in frame.columns:
+            kind = part.schema.field(name).type
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+                frame[name] = as_text(frame[name])
+        frame.to_csv(file, mode="wb", index=False, header=not number, lineterminator="\n")
+
+
+def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Text that no spreadsheet takes for a formula: what begins like one has an apostrophe before it (CWE-1236)."""
+    return cells.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell)
 
 
 def _write_parquet(file: BinaryIO, parts: Iterable[Any]) -> None:

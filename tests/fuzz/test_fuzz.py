@@ -1,0 +1,26 @@
+"""Spoilt files end in an answer or a refusal; `python -m tests.fuzz --cases 10000` is the same for a night."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.command import run
+from tests.fuzz.harness import fuzz
+from tests.fuzz.readers import READERS, prepare
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    prepare(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_law_a_spoilt_file_is_read_or_refused(sound, reader, tmp_path):
+    ended = run(*reader.words(sound, tmp_path))
+    assert ended.code == 0, ended.said
+    outcomes, broken = fuzz(reader, sound, cases=8)
+    assert broken == []
+    assert sum(outcomes.values()) == 8
