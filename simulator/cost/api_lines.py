@@ -88,7 +88,8 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
     for key, words, part_rates, part in parts:
         for kind, label, tokens, price in _by_kind(part_rates, part):
             usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
-            basis = f"{tokens:,} tokens × {price} × {month_hours} h / {hours:g} h measured; {rates.source}"
+            times = "" if hours == month_hours else f" × {month_hours} h / {hours:g} h"
+            basis = f"{tokens:,} tokens × {price}{times}; {rates.source}"
             lines.append(BillLine(f"api_{key}{kind}", f"API, {label}{words}", usd, basis))
     yield from lines
     if api.costs.prompt_iteration > 1.0:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 
+class OutOfRoom(RuntimeError):
+    """More requests have come than a run made room for."""
+
+
 class Ledger:
     """Requests by row, and their log.
 
@@ -69,11 +73,11 @@ class Ledger:
         """Write the next requests.
 
         Raises:
-            RuntimeError: There are more than there is room for.
+            OutOfRoom: There are more than there is room for.
         """
         rows = slice(self.known, self.known + len(part))
         if rows.stop > len(self.table):
-            raise RuntimeError(f"there is room for {len(self.table):,} requests, and {rows.stop:,} have come")
+            raise OutOfRoom(f"there is room for {len(self.table):,} requests, and {rows.stop:,} have come")
         for name in COLUMNS:
             getattr(self.table, name)[rows] = getattr(part, name)
         blank = RequestLog.empty(len(part))

@@ -83,6 +83,7 @@ class Charge(NamedTuple):
         prompt_tokens: Prompt tokens charged, cached ones included.
         cached_tokens: Of those, tokens at the price of cached ones.
         output_tokens: Output tokens charged.
+        workload: Of the request, index into its table's workloads.
         written_tokens: Of the prompt tokens, those that are written to the API's cache.
     """
 
@@ -92,6 +93,7 @@ class Charge(NamedTuple):
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+    workload: int
     written_tokens: int = 0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, Summariser
+from simulator.engine.ledger import OutOfRoom
 from simulator.engine.simulation import simulate
 from simulator.engine.vllm.dispatch import is_compiled, prepare
 from simulator.experiment import checkpoint
@@ -161,12 +162,29 @@ def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int,
 def _simulated(
     scenario: Scenario, task: Task, kept: Path | None, on_progress: Callable[[float], None]
 ) -> tuple[RunSummary, dict[str, str]]:
-    """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on.
+    """Simulate; where more requests come than was ever expected, they are counted and it is done again.
 
     Returns:
         The summary, and the checksums of the tables.
     """
-    pattern, calendar = scenario.hosting_patterns[task.pattern], ClinicalCalendar(scenario.horizon)
+    calendar = ClinicalCalendar(scenario.horizon)
+    try:
+        return _with_room(scenario, task, kept, on_progress, calendar, room_for(scenario, calendar))
+    except OutOfRoom:
+        count = sum(len(part) for part, _ in synthesise_parts(scenario, task.replication, calendar))
+        return _with_room(scenario, task, kept, on_progress, calendar, count)
+
+
+def _with_room(
+    scenario: Scenario,
+    task: Task,
+    kept: Path | None,
+    on_progress: Callable[[float], None],
+    calendar: ClinicalCalendar,
+    room: int,
+) -> tuple[RunSummary, dict[str, str]]:
+    """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on."""
+    pattern = scenario.hosting_patterns[task.pattern]
     allowed = checkpoint.permitted(scenario, pattern)
     names = tuple(scenario.workloads), pattern.backend_names
     summariser = Summariser(
@@ -192,7 +210,7 @@ def _simulated(
             allowed_backends=[allowed[name] for name in scenario.workloads],
             ttft_limit_s=[_ttft_limit_s(scenario, name) for name in scenario.workloads],
             moments_s=partial(moments_s, horizon=scenario.horizon),
-            room=room_for(scenario, calendar),
+            room=room,
             on_settled=on_settled,
             on_progress=on_progress,
         )

@@ -126,7 +126,7 @@ class Departments(Config):
     share_sigma: Annotated[float, Field(ge=0, le=3)] = 0.87
     """Log standard deviation of how much they ask; 0.87 is that of physicians using an ambient scribe."""
     length_sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Log standard deviation of a factor, mean 1, on all token lengths of a department."""
+    """Log standard deviation of a factor, mean 1, on all token lengths of a department, before they are cut."""
 
 
 class Adoption(Config):

@@ -12,7 +12,7 @@ from simulator.cost.escalation import escalated
 from simulator.cost.overrides import scenario_book
 from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
-from simulator.decision.screening import missed_beyond_chance
+from simulator.decision.screening import missed
 from simulator.engine.vllm.dispatch import is_compiled, prepare
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
@@ -284,15 +284,14 @@ def _answer(question: Scenario, names: Sequence[str], replications: int, store: 
     results = run(
         question, patterns=names, replications=replications, folder=store, tables=False, band=False, outlook=False
     )
-    hours = question.horizon.duration_s / 3600.0
-    tokens = max((one.tokens.prompt + one.tokens.output for one in results.patterns if one.tokens), default=0)
-    months = {one.name: _month(one, question) for one in results.patterns}
+    served = [one.usage.served_prompt_tokens + one.usage.served_output_tokens for one in results.patterns if one.usage]
+    months = {one.name: _month(one) for one in results.patterns}
     usage = {one.name: one.usage for one in results.patterns if one.bill and one.usage}
-    served = round(tokens * float(results.month_hours) / hours)
-    return _Answer(served, months, usage, results.month_hours, question.horizon.start_local.date())
+    tokens = round(max(served, default=0) / replications)
+    return _Answer(tokens, months, usage, results.month_hours, question.horizon.start_local.date())
 
 
-def _month(result: PatternResult, question: Scenario) -> PatternMonth:
+def _month(result: PatternResult) -> PatternMonth:
     if result.monthly_cost_usd is None or result.bill is None:
         return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons), feasible=False)
     latency = result.latency.get("e2e_s")
@@ -301,7 +300,7 @@ def _month(result: PatternResult, question: Scenario) -> PatternMonth:
         running_usd=float(result.bill.running_usd),
         e2e_p99_s=latency.p99 if latency else None,
         busy_fraction=(result.utilisation or {}).get("busy_fraction"),
-        missed=missed_beyond_chance(result, question),
+        missed=missed(result),
     )
 
 

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.workload.departments import length_spread
+from simulator.workload.lengths import draw_lengths, mean_tokens
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.scenario.arrivals import Turns
+    from simulator.scenario.workloads import SyntheticWorkload
+
+#: Conversations whose lengths are drawn for a mean, and the expected requests that are too few to count.
+_DRAWN, _SEED, _NEGLIGIBLE = 2_048, 20_261_129, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +53,53 @@ def growing_prompts(
     said = output.astype(np.int64) + turns.question_tokens
     before = np.cumsum(said) - said
     return np.asarray(prompt[turn.first] + before - before[turn.first])
+
+
+@dataclass(frozen=True, slots=True)
+class MeanConversation:
+    """What is expected of a conversation.
+
+    Attributes:
+        requests: Requests, the first included.
+        tokens: Their prompt and output tokens.
+    """
+
+    requests: float
+    tokens: float
+
+
+def mean_conversation(workload: SyntheticWorkload) -> MeanConversation:
+    """What is expected of a conversation that ends at its `longest` prompt.
+
+    A j-th request comes with probability (1 - 1/m)^(j - 1), and is sent if its prompt is not too long, which is left to
+    draws of the lengths from a stream of its own. Where none is cut the sums are known: m requests, and m (m - 1) pairs
+    of which the later sends along the question and answer of the earlier.
+
+    Raises:
+        ValueError: The workload has no turns.
+    """
+    turns = workload.turns
+    if turns is None:
+        raise ValueError("a workload without turns has no conversations")
+    mean, spread = turns.mean, length_spread(workload)
+    rng = np.random.default_rng(_SEED)
+    factor = np.exp(spread * rng.standard_normal(_DRAWN) - 0.5 * spread**2)
+    requests, tokens, comes, cut = 0.0, 0.0, 1.0, False
+    said = np.zeros(_DRAWN)
+    while comes * mean > _NEGLIGIBLE:
+        prompt, output = draw_lengths(workload, _DRAWN, rng, factor)
+        whole = said + prompt if not requests else said
+        sent = (whole <= turns.longest) | (not requests)
+        cut |= not sent.all()
+        if not sent.any():
+            break
+        requests += comes * float(sent.mean())
+        tokens += comes * float((sent * (whole + output)).mean())
+        said = whole + output + turns.question_tokens
+        comes *= 1.0 - 1.0 / mean
+    if cut:
+        return MeanConversation(requests, tokens)
+    first = mean_tokens(workload.prompt_tokens, spread=spread)
+    answer = mean_tokens(workload.output_tokens, workload.max_tokens, spread=spread)
+    pairs = mean * (mean - 1.0)
+    return MeanConversation(mean, mean * (first + answer) + pairs * (answer + turns.question_tokens))

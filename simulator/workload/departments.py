@@ -46,23 +46,16 @@ def draw_departments(
         yield arrival_s[order], department[order]
 
 
+def length_spread(workload: SyntheticWorkload) -> float:
+    """Log standard deviation of how much longer the requests of a department are than those of others."""
+    return workload.departments.length_sigma if workload.departments else 0.0
+
+
 def length_factors(workload: SyntheticWorkload, rng: Streams) -> NDArray[np.float64] | None:
     """By department, how much longer its requests are than others, of mean 1; None where all are alike."""
-    spread = workload.departments.length_sigma if workload.departments else 0.0
+    spread = length_spread(workload)
     if workload.departments is None or spread == 0.0:
         return None
     return np.asarray(
         np.exp(spread * rng("department lengths").standard_normal(workload.departments.count) - 0.5 * spread**2)
     )
-
-
-def scale_lengths(
-    workload: SyntheticWorkload, prompt: NDArray[np.int32], output: NDArray[np.int32], factor: NDArray[np.float64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Token counts times a factor each, within the limits of the workload."""
-    longest = getattr(workload.prompt_tokens, "at_most", np.iinfo(np.int32).max)
-    scaled = [
-        np.clip(np.rint(tokens * factor), 1, limit).astype(np.int32)
-        for tokens, limit in ((prompt, longest), (output, workload.max_tokens))
-    ]
-    return scaled[0], scaled[1]

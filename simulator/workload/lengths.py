@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Lengths = Constant | Lognormal | Empirical
 
 
+#: Tokens up to which the mean of rounded lengths is a sum, and no limit.
+_SUMMED, _NO_LIMIT = 32, np.iinfo(np.int32).max
+
+
 def _location(lengths: Lognormal) -> float:
     """Mean of the logarithm."""
     if lengths.median is not None:
@@ -31,20 +35,17 @@ def _limited_mean(m: float, s: float, cut: float) -> float:
     return exp(m + 0.5 * s * s) * below + cut * 0.5 * (1.0 - erf(z / sqrt(2.0)))
 
 
-def mean_tokens(lengths: Lengths, at_most: int | None = None) -> float:
-    """Expected tokens, cut at `at_most` (and at the distribution's own limit); rounding is left out.
+def _rounded_mean(m: float, s: float, cut: int) -> float:
+    """E[N] of a lognormal X rounded to whole tokens from 1 to c: 1 + the sum of P(X >= k - 1/2) over k = 2 ... c.
 
-    For a lognormal between 1 and c: E[min(X, c)] + 1 - E[min(X, 1)].
+    Beyond a few tokens the sum is the integral of P(X >= x).
     """
-    limit = at_most or 1 << 30
-    if isinstance(lengths, Constant):
-        return float(min(lengths.tokens, limit))
-    if isinstance(lengths, Lognormal):
-        cut, m, s = min(lengths.at_most, limit), _location(lengths), lengths.sigma
-        if s == 0.0:
-            return min(max(exp(m), 1.0), cut)
-        return _limited_mean(m, s, cut) + 1.0 - _limited_mean(m, s, 1.0)
-    return float(np.average(np.minimum(lengths.values, limit), weights=lengths.weights))
+    if s == 0.0:
+        return float(min(max(round(exp(m)), 1), cut))
+    near = min(cut, _SUMMED)
+    above = sum(0.5 * (1.0 - erf((log(k - 0.5) - m) / (s * sqrt(2.0)))) for k in range(2, near + 1))
+    beyond = _limited_mean(m, s, cut) - _limited_mean(m, s, near) if cut > near else 0.0
+    return 1.0 + above + beyond
 
 
 def share_above(lengths: Lengths, tokens: float) -> float:
@@ -62,17 +63,47 @@ def share_above(lengths: Lengths, tokens: float) -> float:
     return float(np.average(above, weights=lengths.weights))
 
 
-def _from_normal(lengths: Lengths, normal: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Token counts whose ranks are those of standard normal draws."""
-    if isinstance(lengths, Constant):
-        return np.full(len(normal), lengths.tokens, np.int32)
+def mean_tokens(lengths: Lengths, at_most: int | None = None, *, spread: float = 0.0) -> float:
+    """Expected tokens as `draw_lengths` rounds and cuts them, at `at_most` and at the distribution's own limit.
+
+    Args:
+        lengths: Their distribution.
+        at_most: A further limit.
+        spread: Log standard deviation of an independent lognormal factor of mean 1 on all of them, before the cut. A
+            lognormal times a lognormal is one: the means of the logarithms add up, and so do their variances.
+    """
+    limit = at_most or _NO_LIMIT
+    shift = -0.5 * spread * spread
     if isinstance(lengths, Lognormal):
-        tokens = np.rint(np.exp(_location(lengths) + lengths.sigma * normal))
-        return np.clip(tokens, 1, lengths.at_most).astype(np.int32)
+        sigma = sqrt(lengths.sigma**2 + spread**2)
+        return _rounded_mean(_location(lengths) + shift, sigma, min(lengths.at_most, limit))
+    if isinstance(lengths, Constant):
+        return _rounded_mean(log(lengths.tokens) + shift, spread, limit)
+    values, which = np.unique(lengths.values, return_inverse=True)
+    means = np.array([_rounded_mean(log(value) + shift, spread, limit) for value in values.tolist()])
+    return float(np.average(means[which], weights=lengths.weights))
+
+
+def _from_normal(
+    lengths: Lengths, normal: NDArray[np.float64], factor: NDArray[np.float64] | None, at_most: int
+) -> NDArray[np.int32]:
+    """Token counts whose ranks are those of standard normal draws, times a factor each, rounded, then cut."""
+    if isinstance(lengths, Lognormal):
+        tokens, at_most = np.exp(_location(lengths) + lengths.sigma * normal), min(lengths.at_most, at_most)
+    else:
+        tokens = _ranked(lengths, normal)
+    if factor is not None:
+        tokens = tokens * factor
+    return np.clip(np.rint(tokens), 1, at_most).astype(np.int32)
+
+
+def _ranked(lengths: Constant | Empirical, normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    if isinstance(lengths, Constant):
+        return np.full(len(normal), float(lengths.tokens))
     from scipy.special import ndtr
 
     order = np.argsort(lengths.values, kind="stable")
-    values = np.array(lengths.values, np.int32)[order]
+    values = np.array(lengths.values, np.float64)[order]
     weights = np.ones(len(values)) if lengths.weights is None else np.array(lengths.weights, np.float64)[order]
     steps = np.cumsum(weights) / weights.sum()
     found = np.searchsorted(steps, ndtr(normal), side="right")
@@ -80,14 +111,16 @@ def _from_normal(lengths: Lengths, normal: NDArray[np.float64]) -> NDArray[np.in
 
 
 def draw_lengths(
-    workload: SyntheticWorkload, size: int, rng: np.random.Generator
+    workload: SyntheticWorkload, size: int, rng: np.random.Generator, factor: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Prompt and output tokens of `size` requests; outputs are cut at `max_tokens`.
+    """Prompt and output tokens of `size` requests, times a factor each where there is one; then they are cut.
+
+    Outputs are cut at `max_tokens` too.
 
     The correlation is that of the underlying normals, for lognormal lengths that of the logarithms.
     """
     first, second = rng.standard_normal(size), rng.standard_normal(size)
     share = workload.correlation
-    prompt = _from_normal(workload.prompt_tokens, first)
-    output = _from_normal(workload.output_tokens, share * first + sqrt(1.0 - share * share) * second)
-    return prompt, np.minimum(output, workload.max_tokens)
+    both = share * first + sqrt(1.0 - share * share) * second
+    prompt = _from_normal(workload.prompt_tokens, first, factor, _NO_LIMIT)
+    return prompt, _from_normal(workload.output_tokens, both, factor, workload.max_tokens)

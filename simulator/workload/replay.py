@@ -115,13 +115,31 @@ def replayed(workload: RecordedWorkload, cells: Cells) -> Iterator[tuple[NDArray
         TraceError: See `recording`.
     """
     replay, known = workload.trace, recording(workload.trace.file)
-    table = known.table
-    wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
-    rows = np.flatnonzero(np.isin(table.workload, wanted))
+    rows = _wanted(known.table, replay)
     lay = _by_week if replay.align == "week" else _from_start
     for sent, arrival_s in lay(rows, known, replay, cells):
         inside = (arrival_s >= 0.0) & (arrival_s < cells.end_s)
         yield sent[inside], arrival_s[inside]
+
+
+def repeated(workload: RecordedWorkload) -> tuple[NDArray[np.intp], float | None]:
+    """The rows of the trace that are sent again and again, and the seconds in which all of them are.
+
+    None for a trace that is not repeated.
+    """
+    replay, known = workload.trace, recording(workload.trace.file)
+    rows = _wanted(known.table, replay)
+    if not (replay.repeat and known.span_s):
+        return rows, None
+    if replay.align == "start":
+        return rows, known.span_s / replay.speed
+    lasts_s = _whole_weeks(known.span_s) * WEEK_S
+    return rows[known.table.arrival_s[rows] < lasts_s], lasts_s
+
+
+def _wanted(table: RequestTable, replay: Replay) -> NDArray[np.intp]:
+    wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
+    return np.flatnonzero(np.isin(table.workload, wanted))
 
 
 def _from_start(

@@ -13,10 +13,10 @@ from simulator.streams import stream
 from simulator.trace.request_table import RequestTable, joined
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
-from simulator.workload.departments import draw_departments, length_factors, scale_lengths
+from simulator.workload.departments import draw_departments, length_factors
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.replay import recording, replayed
-from simulator.workload.volume import expected_requests
+from simulator.workload.volume import expected_requests, requests_of_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,15 +81,14 @@ def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
 
 
 def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> int:
-    """A number of requests that no replication will reach: three times what is expected, and a million."""
+    """A number of requests that hardly any replication will reach: three times what is expected, and a million."""
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     expected = 0.0
     for load in scenario.workloads.values():
         if isinstance(load, RecordedWorkload):
             expected += sum(len(rows) for rows, _ in replayed(load, calendar.cells))
         else:
-            turns = 1.0 if load.turns is None else load.turns.mean
-            expected += turns * float(expected_requests(load, scenario, calendar).sum())
+            expected += requests_of_one(load) * float(expected_requests(load, scenario, calendar).sum())
     return int(3.0 * expected) + 1_000_000
 
 
@@ -172,9 +171,8 @@ def _requests(
     if workload.turns is not None:
         turn = draw_turns(workload.turns, begin_s, rng("turns"))
         arrival_s, department = turn.arrival_s, department[turn.conversation]
-    prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"))
-    if factor is not None:
-        prompt, output = scale_lengths(workload, prompt, output, factor[department])
+    longer = None if factor is None else factor[department]
+    prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"), longer)
     kept = arrival_s < end_s
     if workload.turns is not None and turn is not None:
         whole = growing_prompts(workload.turns, turn, prompt, output)

@@ -10,6 +10,8 @@ from simulator.errors import Fault, ScenarioError
 from simulator.scenario.workloads import WEEKDAYS
 from simulator.units import HOUR_S, MONTH_HOURS, WEEK_S
 from simulator.workload.calendar import spread
+from simulator.workload.conversations import mean_conversation
+from simulator.workload.departments import length_spread
 from simulator.workload.lengths import mean_tokens
 from simulator.workload.profiles import hour_of_week
 from simulator.workload.trend import day_trend
@@ -49,12 +51,11 @@ def requests_per_month(workload: SyntheticWorkload) -> float | None:
         return None
     if volume.tokens_per_month is not None:
         return volume.tokens_per_month / mean_tokens_of(workload)
-    if volume.requests_per_month is not None and workload.turns is not None:
-        return volume.requests_per_month / workload.turns.mean
+    if volume.requests_per_month is not None:
+        return volume.requests_per_month / requests_of_one(workload)
     return next(
         count
         for count in (
-            volume.requests_per_month,
             volume.denials_per_month,
             volume.messages_per_month,
             volume.charts_per_month,
@@ -64,17 +65,18 @@ def requests_per_month(workload: SyntheticWorkload) -> float | None:
     )
 
 
-def mean_tokens_of(workload: SyntheticWorkload) -> float:
-    """Expected prompt and output tokens of a request; with turns of a conversation, whatever its `longest` prompt.
+def requests_of_one(workload: SyntheticWorkload) -> float:
+    """Expected requests of what begins: one, or those of a conversation."""
+    return 1.0 if workload.turns is None else mean_conversation(workload).requests
 
-    A geometric number of requests with mean m has m (m - 1) expected pairs; the later of each sends along the question
-    and answer of the earlier.
-    """
-    prompt, output = mean_tokens(workload.prompt_tokens), mean_tokens(workload.output_tokens, workload.max_tokens)
-    if workload.turns is None:
-        return prompt + output
-    mean = workload.turns.mean
-    return mean * (prompt + output) + mean * (mean - 1.0) * (output + workload.turns.question_tokens)
+
+def mean_tokens_of(workload: SyntheticWorkload) -> float:
+    """Expected prompt and output tokens of a request; with turns of a conversation."""
+    if workload.turns is not None:
+        return mean_conversation(workload).tokens
+    spread = length_spread(workload)
+    output = mean_tokens(workload.output_tokens, workload.max_tokens, spread=spread)
+    return mean_tokens(workload.prompt_tokens, spread=spread) + output
 
 
 def expected_requests(
@@ -91,13 +93,14 @@ def expected_requests(
     Raises:
         ScenarioError: The profile has no weight on the active days.
     """
-    expected = _without_trend(workload, scenario, calendar)
+    expected = without_trend(workload, scenario, calendar)
     if workload.trend is None:
         return expected
     return expected * day_trend(workload.trend, calendar.cells.days)[calendar.cells.day]
 
 
-def _without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
+def without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
+    """`expected_requests` as the volume says. Raises ScenarioError."""
     cells = calendar.cells
     active = {WEEKDAYS.index(day) for day in workload.days}
     week = hour_of_week(workload.profile)
@@ -114,12 +117,40 @@ def _without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: Cl
         daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
         return daily * spread(per_day[weekday] * factors[:, None], cells)
     shape = spread(week[weekday] * factors[:, None], cells)
-    month_s = month_hours(scenario) * HOUR_S
-    # A clock change may make the horizon an hour longer or shorter than the month it is.
-    if scenario.horizon.month is not None or abs(scenario.horizon.duration_s - month_s) <= HOUR_S:
+    if _is_the_month(scenario):
         total = shape.sum()
         return np.asarray(monthly * shape / total) if total > 0.0 else shape
-    return np.asarray(monthly * WEEK_S / month_s * shape / week.sum())
+    return np.asarray(monthly * WEEK_S / (month_hours(scenario) * HOUR_S) * shape / week.sum())
+
+
+def ordinary_month(workload: SyntheticWorkload, scenario: Scenario, plain: NDArray[np.float64]) -> tuple[float, bool]:
+    """Expected requests (with turns, conversations) of the billed month without a trend.
+
+    Args:
+        workload: The workload.
+        scenario: Its scenario.
+        plain: `without_trend` of it.
+
+    Returns:
+        How many; and whether the month is the horizon, with its own holidays and working days.
+    """
+    monthly, is_the_month = requests_per_month(workload), _is_the_month(scenario)
+    if monthly is not None:
+        return monthly, is_the_month
+    if is_the_month:
+        return float(plain.sum()), True
+    weight = hour_of_week(workload.profile).sum(axis=1)
+    days = sum(weight[WEEKDAYS.index(day)] > 0.0 for day in set(workload.days))
+    daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
+    return daily * days * month_hours(scenario) * HOUR_S / WEEK_S, False
+
+
+def _is_the_month(scenario: Scenario) -> bool:
+    """Whether the horizon is a month; a clock change may make it an hour longer or shorter than the billed one."""
+    return (
+        scenario.horizon.month is not None
+        or abs(scenario.horizon.duration_s - month_hours(scenario) * HOUR_S) <= HOUR_S
+    )
 
 
 def month_hours(scenario: Scenario) -> float:

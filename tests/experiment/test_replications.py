@@ -159,7 +159,7 @@ summaries = st.builds(
     utilisation=st.none() | st.builds(Utilisation, floats, floats, floats),
     queued=st.booleans(),
     repeated=st.integers(0, 10**6),
-    backends=st.dictionaries(st.just("cluster"), st.builds(BackendUse, *[st.integers(0, 10**12)] * 4, st.none())),
+    backends=st.dictionaries(st.just("cluster"), st.builds(BackendUse, st.integers(0, 10**12), st.none())),
     wasted_tokens=st.integers(0, 10**12),
     preemptions=st.integers(0, 10**6),
 )
@@ -194,3 +194,12 @@ def test_a_long_horizon_is_simulated_in_parts_and_nothing_is_lost(tmp_path):
         assert int(completed.output_tokens.sum()) == total.output_tokens
         waits = (completed.first_token_s - completed.arrival_s).sort_values().to_numpy()
         assert total.latency["ttft_s"]["p99"] == waits[math.ceil(0.99 * len(waits)) - 1]
+
+
+def test_more_requests_than_anybody_expected_are_simulated_all_the_same(tmp_path, monkeypatch):
+    """Nine weeks are drawn in parts; a run that made room for ten requests counts them and begins again."""
+    scenario = small({"horizon.duration": "63d", "workloads.notes.volume.clinicians": 2})
+    plain = replicate(scenario, ["rented"], replications=1)
+    monkeypatch.setattr("simulator.experiment.replications.room_for", lambda *_: 10)
+    assert replicate(scenario, ["rented"], replications=1, folder=tmp_path) == plain
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".parquet", ".parquet"]

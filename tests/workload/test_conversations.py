@@ -105,3 +105,21 @@ def test_a_cache_finds_nine_tenths_of_follow_up_prompts():
 def test_what_contradicts_conversations_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         scenario(WEEK, 1, charts=CHARTS | changes)
+
+
+@pytest.mark.parametrize(("longest", "departments"), [(9_000, None), (12_000, {"count": 40, "length_sigma": 0.6})])
+def test_conversations_that_end_early_are_more_of_them(longest, departments):
+    """A request count holds however soon conversations no longer fit the model, and tokens are those expected."""
+    load = CHARTS | {"turns": TURNS | {"longest": longest}, "volume": {"requests_per_month": 60_000}}
+    load |= {"departments": departments} if departments else {}
+    demand = scenario(WEEK, 1, charts=load)
+    tables = [synthesise(demand, number) for number in range(4)]
+    begun = [len(conversations(table)) for table in tables]
+    sent = sum(map(len, tables))
+    assert sum(begun) > 1.1 * sent / TURNS["mean"], "a limit that cuts nothing shows nothing"
+    error = 4 * np.sqrt(sent * 2 * TURNS["mean"])
+    assert sent == pytest.approx(4 * 60_000 * 168 / 730, abs=error)
+    if departments is None:
+        expected = mean_tokens_of(demand.workloads["charts"])
+        tokens = sum(float(table.prompt_tokens.sum()) + float(table.output_tokens.sum()) for table in tables)
+        assert tokens / sum(begun) == pytest.approx(expected, rel=0.03)

@@ -83,3 +83,29 @@ def test_observed_counts_come_in_their_proportions():
     prompts = draw_lengths(workload, 40_000, np.random.default_rng(5))[0]
     for value, share in ((100, 0.5), (300, 0.25), (900, 0.25)):
         assert (prompts == value).mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 40_000))
+
+
+@settings(max_examples=40)
+@given(
+    shape=st.sampled_from(
+        [
+            {"kind": "constant", "tokens": 1},
+            {"kind": "constant", "tokens": 700},
+            {"kind": "lognormal", "mean": 3, "sigma": 0.6},
+            {"kind": "lognormal", "median": 1.2, "sigma": 0.0},
+            {"kind": "lognormal", "mean": 900, "sigma": 1.1, "at_most": 1_500},
+            {"kind": "empirical", "values": [2, 40, 900], "weights": [5, 1, 2]},
+        ]
+    ),
+    spread=st.sampled_from([0.0, 0.3, 1.0]),
+    cut=st.sampled_from([1, 3, 600, 4_096]),
+)
+def test_law_the_mean_is_that_of_the_draws_times_a_factor_then_rounded_then_cut(shape, spread, cut):
+    workload = SyntheticWorkload.model_validate(source(prompt_tokens=shape, output_tokens=shape, max_tokens=cut))
+    rng, size = np.random.default_rng(3), 100_000
+    factor = np.exp(spread * rng.standard_normal(size) - 0.5 * spread**2)
+    for drawn, limit in zip(draw_lengths(workload, size, rng, factor), (None, cut), strict=True):
+        lengths = workload.prompt_tokens if limit is None else workload.output_tokens
+        error = 4.5 * drawn.std() / np.sqrt(size)
+        # The normal law of the mean needs some of what is far out to have been drawn.
+        assert drawn.mean() == pytest.approx(mean_tokens(lengths, limit, spread=spread), abs=error + 1e-3)

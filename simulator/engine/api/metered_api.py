@@ -271,8 +271,8 @@ class ApiBackend:
         """Charge for a call that answered nobody; of its prompt so much was read from the cache and written to it."""
         if what != "nothing":
             produced, (read, written) = output if what == "all" else 0, cache
-            made = (arrival.index, self._backend, arrival.prompt_tokens, read, produced, written)
-            self._burnt.append(Charge(at_s, *made))
+            tokens = arrival.prompt_tokens, read, produced
+            self._burnt.append(Charge(at_s, arrival.index, self._backend, *tokens, arrival.workload, written))
 
     def _write(self, arrival: Arrival, answer: Answer) -> None:
         index, log = arrival.index, self._log

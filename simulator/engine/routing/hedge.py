@@ -97,7 +97,9 @@ class Hedges:
             # Its client hangs up after the first token, and pays for the prompt and that.
             answer, prompt = rival.answer, arrival.prompt_tokens
             api, read, written = (int(answer[name]) for name in ("backend", "cached_tokens", "written_tokens"))
-            self._site.burnt.append(Charge(self._site.env.now, arrival.index, api, prompt, read, 1, written))
+            tokens = prompt, read, 1
+            charge = Charge(self._site.env.now, arrival.index, api, *tokens, arrival.workload, written)
+            self._site.burnt.append(charge)
 
     def _win(self, row: int, rival: _Rival) -> None:
         log = self._site.log

@@ -159,7 +159,7 @@ def test_a_rival_that_comes_second_is_paid_for_its_prompt_and_a_token():
     assert log.first_token_s[0] == pytest.approx(10.0 + first_s)
     # The row is the cluster's: what the API charges stands apart, when its first token came.
     assert (log.billed_prompt_tokens[0], log.billed_output_tokens[0]) == (0, 0)
-    assert record.burnt == (Charge(pytest.approx(11.0), 0, 1, 600, 0, 1),)
+    assert record.burnt == (Charge(pytest.approx(11.0), 0, 1, 600, 0, 1, 0),)
     assert log.failover.tolist() == [Reason.NONE]
 
 
