@@ -23,6 +23,7 @@ from simulator.engine.vllm.plan import replica_plan
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
+from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.losses import losses, yearly_availability
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
@@ -30,6 +31,7 @@ from simulator.experiment.tables import Tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
 from simulator.version import package_version
+from simulator.workload.demand import demands
 from simulator.workload.replay import trace_checksums
 from simulator.workload.volume import month_hours, request_names
 
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.prices import PriceBook
     from simulator.experiment.checks import Unfit
+    from simulator.experiment.counts import Requests
     from simulator.experiment.losses import Loss
-    from simulator.experiment.pattern_result import Latency, Requests
+    from simulator.experiment.pattern_result import Latency
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -60,6 +63,7 @@ class Results:
         patterns: One result per hosting pattern, in the scenario's order.
         decision: The verdict.
         capacity_tokens_per_month: What each cluster could serve of this mix, by pattern.
+        demand: What each workload asks of the month and what was drawn; empty where nothing was simulated.
         tables: Requests and levels of each first replication, read when asked for.
     """
 
@@ -70,6 +74,7 @@ class Results:
     patterns: list[PatternResult]
     decision: Decision
     capacity_tokens_per_month: dict[str, int]
+    demand: dict[str, Drawn] = field(default_factory=dict)
     tables: Tables = field(default_factory=Tables, repr=False)
 
     def pattern(self, name: str) -> PatternResult:
@@ -94,6 +99,7 @@ class Results:
             **_shown_in(self),
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
             | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
+            "demand": {name: asdict(one) for name, one in self.demand.items()},
             "patterns": [_pattern_document(result) for result in self.patterns],
             "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
             "decision": self.decision.document(),
@@ -209,6 +215,8 @@ def _pattern_document(result: PatternResult) -> dict[str, Any]:
         # Nobody asked.
         if not plain[name]:
             del plain[name]
+    for load in plain["workloads"].values():
+        del load["samples"]
     plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
     return plain
 
@@ -255,7 +263,7 @@ def run(
         widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
     )
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
-    month = Decimal(str(month_hours(scenario)))
+    month, demand = Decimal(str(month_hours(scenario))), demands(scenario)
     capacity = {
         name: _requests_per_s(pattern, runs[name])
         for name, pattern in chosen.items()
@@ -275,7 +283,8 @@ def run(
                     runs[name][replications],
                     book,
                     month,
-                    _fraction(runs[name], capacity.get(name)),
+                    demand,
+                    capacity_requests_per_s=capacity.get(name),
                     patients=scenario.prices.patients,
                     units=request_names(scenario),
                 ),
@@ -293,7 +302,8 @@ def run(
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
         decision = with_outlook(decision, scenario, screening, each, costings, book)
-    return Results(scenario, count, month, book, results, decision, monthly, kept)
+    asked = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
+    return Results(scenario, count, month, book, results, decision, monthly, asked, kept)
 
 
 def with_losses(result: PatternResult, scenario: Scenario, found: list[Loss]) -> PatternResult:
@@ -356,12 +366,3 @@ def _tokens(runs: Sequence[RunSummary]) -> float:
     """Mean prompt and output tokens of a request."""
     done = max(1, sum(run.total.outcomes["completed"] for run in runs))
     return sum(run.total.prompt_tokens + run.total.output_tokens for run in runs) / done
-
-
-def _fraction(runs: Sequence[RunSummary], requests_per_s: float | None) -> float | None:
-    """Requests a cluster completed over those it could have."""
-    if requests_per_s is None:
-        return None
-    hosted = (use for run in runs for use in run.backends.values() if use.utilisation is not None)
-    done = sum(work.requests for use in hosted for work in use.work.values())
-    return done / (sum(run.hours for run in runs) * 3600.0 * requests_per_s)

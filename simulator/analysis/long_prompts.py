@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class LongPrompts:
     """Billed prompt, cached, written and output tokens of requests of more prompt tokens than `LONG_PROMPTS`."""
 
-    def __init__(self, backends: int) -> None:
-        self._billed = np.zeros((len(LONG_PROMPTS), backends, 4), np.int64)
+    def __init__(self, backends: int, workloads: int) -> None:
+        self._billed = np.zeros((len(LONG_PROMPTS), backends, workloads, 4), np.int64)
 
     def add(self, table: RequestTable, log: RequestLog) -> None:
         """Count the next requests."""
@@ -29,15 +29,19 @@ class LongPrompts:
                 return
             counts = (log.billed_prompt_tokens, log.cached_tokens, log.written_tokens, log.billed_output_tokens)
             tokens = np.stack([count[rows] for count in counts], axis=1)
-            np.add.at(self._billed[number], log.backend[rows], tokens)
+            np.add.at(self._billed[number], (log.backend[rows], table.workload[rows]), tokens)
 
-    def billed(self, backend: int, burnt: Sequence[Charge]) -> dict[int, tuple[int, int, int, int]]:
-        """What one backend charges for them, by tokens above which they lie, calls that answered nobody included."""
+    def billed(self, backend: int, workload: int, burnt: Sequence[Charge]) -> dict[int, tuple[int, int, int, int]]:
+        """What one backend charges one workload for them, by tokens above which they lie.
+
+        Calls that answered nobody are among them.
+        """
         found = {}
         for number, above in enumerate(LONG_PROMPTS):
-            long = [one for one in burnt if one.prompt_tokens > above]
+            long = [one for one in burnt if one.prompt_tokens > above and one.workload == workload]
             lost = [(one.prompt_tokens, one.cached_tokens, one.written_tokens, one.output_tokens) for one in long]
-            prompt, cached, written, output = self._billed[number, backend] + np.sum([(0, 0, 0, 0), *lost], axis=0)
+            known = self._billed[number, backend, workload]
+            prompt, cached, written, output = known + np.sum([(0, 0, 0, 0), *lost], axis=0)
             if prompt:
                 found[above] = (int(prompt), int(cached), int(written), int(output))
         return found

@@ -18,14 +18,14 @@ from simulator.analysis.timeline import Intervals, Timeline, count_intervals, ti
 from simulator.analysis.waits import Waits
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import COLUMNS, RequestTable
-from simulator.workload.work import Work
+from simulator.workload.work import Charged, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from simulator.engine.record import RunRecord
+    from simulator.engine.record import Charge, RunRecord
     from simulator.scenario.workloads import Objectives
 
 
@@ -91,26 +91,17 @@ class BackendUse:
 
     Attributes:
         requests: Requests it took last.
-        billed_prompt_tokens: Prompt tokens it charges for, all attempts; none for a cluster.
-        billed_cached_tokens: Of those, tokens at the price of cached ones.
-        billed_output_tokens: Output tokens it charges for, all attempts.
-        billed_written_tokens: Of the prompt tokens, those written to its cache.
-        billed_long: Of all these, what requests of more prompt tokens than so many are charged: prompt, cached, written
-            and output tokens, by that number; without those for which there is nothing.
         utilisation: None for an API.
+        charged: What it charges for, by workload; nothing for a cluster.
         work: What it completed, by workload.
         replica_hours: Hours for which its replicas were paid, all together; None for an API.
     """
 
     requests: int
-    billed_prompt_tokens: int
-    billed_cached_tokens: int
-    billed_output_tokens: int
     utilisation: Utilisation | None
+    charged: dict[str, Charged] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
     replica_hours: float | None = None
-    billed_written_tokens: int = 0
-    billed_long: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +174,7 @@ class Summariser:
         no_requests = RequestTable(workloads, *(none for _ in COLUMNS)), RequestLog.empty(0)
         self._early = self._counted = self._tally(*no_requests)
         self._sent = self._count_decisions(*no_requests, 0)
-        self._long = LongPrompts(len(backends))
+        self._long = LongPrompts(len(backends), len(workloads))
         self._intervals = self._count_intervals(*no_requests) if timeline else None
 
     def add(self, table: RequestTable, log: RequestLog, decisions: tuple[str, ...]) -> None:
@@ -269,15 +260,23 @@ class Summariser:
         burnt = [charge for charge in record.burnt if charge.backend == number and charge.row >= first]
         return BackendUse(
             requests=int(taken.requests.sum()),
-            billed_prompt_tokens=int(taken.billed_prompt_tokens.sum()) + sum(one.prompt_tokens for one in burnt),
-            billed_cached_tokens=int(taken.billed_cached_tokens.sum()) + sum(one.cached_tokens for one in burnt),
-            billed_written_tokens=int(taken.billed_written_tokens.sum()) + sum(one.written_tokens for one in burnt),
-            billed_long=self._long.billed(number, burnt),
-            billed_output_tokens=int(taken.billed_output_tokens.sum()) + sum(one.output_tokens for one in burnt),
             utilisation=utilisation(record, self._warm_up_s, name),
+            charged=self._charged(number, taken, burnt),
             replica_hours=replica_hours(record, self._warm_up_s, name),
             work=_work(taken.of(OUTCOME, Outcome.COMPLETED), self._workloads),
         )
+
+    def _charged(self, backend: int, taken: Tally, burnt: Sequence[Charge]) -> dict[str, Charged]:
+        """Tokens charged for by workload: of the last attempts, and of those before that answered nobody."""
+        kinds = ("billed_prompt_tokens", "billed_cached_tokens", "billed_output_tokens", "billed_written_tokens")
+        found = np.array([by(WORKLOAD, getattr(taken, kind)) for kind in kinds], np.int64)
+        for one in burnt:
+            found[:, one.workload] += (one.prompt_tokens, one.cached_tokens, one.output_tokens, one.written_tokens)
+        counts = zip(self._workloads, found.T.tolist(), strict=True)
+        return {
+            name: Charged(prompt, cached, output, written, self._long.billed(backend, number, burnt))
+            for number, (name, (prompt, cached, output, written)) in enumerate(counts)
+        }
 
 
 def summarise(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,6 +94,24 @@ def replications_needed(values: Sequence[float], share: float, level: float = 0.
     while not enough(high):
         high *= 2
     low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def fewest(enough: Callable[[int], bool], present: int, most: int = 100_000) -> int | None:
+    """Fewest replications that are enough, where more always are; no fewer than there are.
+
+    Returns:
+        Their number; None where not even the most are.
+    """
+    high = present
+    while not enough(high):
+        if high >= most:
+            return None
+        high = min(2 * high, most)
+    low = max(high // 2, present)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

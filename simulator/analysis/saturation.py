@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from simulator.analysis.backlog import Drift, drift_of
+from simulator.analysis.share import exceeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,27 +49,30 @@ class Run(Protocol):
 def saturation_of(runs: Sequence[Run]) -> Saturation:
     """Whether a hosting pattern keeps up, by all its replications.
 
-    *Overloaded*: more than one request in a hundred is turned away for want of room or gives up waiting, or the backlog
-    of the whole, or of one of its workloads, grows (`simulator.analysis.backlog.drift_of`). *Backlogged*: it may grow,
-    but the horizon is too short to say; or more wait in the clusters than run over some hour, or more than one request
-    in a hundred has to repeat its call to the API. *Stable* otherwise.
+    *Overloaded*: more than one request in a hundred is turned away for want of room or gives up waiting, beyond what
+    chance explains, or the backlog of the whole, or of one of its workloads, grows
+    (`simulator.analysis.backlog.drift_of`). *Backlogged*: it may grow, or more may be turned away, but there is too
+    little to say; or more wait in the clusters than run over some hour, or more than one request in a hundred has to
+    repeat its call to the API. *Stable* otherwise.
     """
     arrived = max(1, sum(run.total.arrived for run in runs))
     whole, *parts = drifts(runs).values()
-    if turned_away(runs) > _FEW or any(drift.grows for drift in (whole, *parts)):
+    lost = [_turned_away(run) for run in runs]
+    if exceeds(lost, [run.total.arrived for run in runs], _FEW) or any(drift.grows for drift in (whole, *parts)):
         return "overloaded"
     repeated = sum(run.repeated for run in runs) / arrived
-    may_grow = any(drift.may_grow for drift in (whole, *parts))
+    may_grow = any(drift.may_grow for drift in (whole, *parts)) or sum(lost) > _FEW * arrived
     return "backlogged" if may_grow or repeated > _FEW or any(run.queued for run in runs) else "stable"
 
 
 def turned_away(runs: Sequence[Run]) -> float:
     """Share of the arrivals that were refused for want of room, or gave up waiting."""
-    lost = 0
-    for group in (run.total for run in runs):
-        given_up = sum(group.outcomes.get(outcome, 0) for outcome in ("rejected", "timed_out"))
-        lost += given_up - sum(group.lost.get(reason, 0) for reason in _ELSE)
-    return lost / max(1, sum(run.total.arrived for run in runs))
+    return sum(map(_turned_away, runs)) / max(1, sum(run.total.arrived for run in runs))
+
+
+def _turned_away(run: Run) -> int:
+    given_up = sum(run.total.outcomes.get(outcome, 0) for outcome in ("rejected", "timed_out"))
+    return given_up - sum(run.total.lost.get(reason, 0) for reason in _ELSE)
 
 
 def drifts(runs: Sequence[Run]) -> dict[str | None, Drift]:

@@ -5,9 +5,9 @@ Clopper and Pearson for as many requests as there effectively are: the number of
 spread as this one does (E. L. Korn and B. I. Graubard, Confidence intervals for proportions with small expected number
 of positive counts estimated from survey data, Survey Methodology 24, 1998, 193-201). The spread is taken from blocks of
 time against the same blocks of other replications, or of each other where there is a single one; from whole
-replications where those differ by more than their blocks explain. Which of the two it is, an F test at 25 % decides
-(T. A. Bancroft, Analysis and inference for incompletely specified models, Biometrics 20, 1964, 427-442, who advises
-that level).
+replications where those differ by more than their blocks explain, as an F test at 10 % says. One sample in ten does so
+by chance, and three replications have but two degrees of freedom; so how little so few of them tell of a spread is
+taken into account only where the test at 1 % says the same.
 
 What happened in no replication, no interval knows of.
 """
@@ -21,15 +21,42 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simulator.analysis.output_analysis import student
+from simulator.analysis.output_analysis import fewest, student
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-#: At which the replications are taken for alike.
-_ALIKE: Final = 0.25
-#: Nobody will run more.
-_MOST_REPLICATIONS: Final = 100_000
+#: At which the replications are taken for alike, and at which it is clear that they are not.
+_ALIKE: Final = 0.1
+_UNLIKE: Final = 0.01
+
+#: Chance of taking a share for greater than a limit that it does not exceed.
+_FALSE: Final = 0.01
+
+
+def exceeds(counts: Sequence[float], totals: Sequence[float], limit: float) -> bool:
+    """Whether a share is greater than a limit, beyond what chance would do to one that is not.
+
+    Binomial, for as few requests as there effectively are where the counts of replications differ by more than those of
+    independent requests would.
+
+    Args:
+        counts: By replication.
+        totals: Requests that they are of.
+        limit: Share that may be.
+    """
+    from scipy.special import betainc
+
+    count, total, runs = sum(counts), sum(totals), len(counts)
+    if count <= limit * total:
+        return False
+    share, inflation = count / total, 1.0
+    if runs > 1 and share < 1.0:
+        off = sum((one - share * whole) ** 2 for one, whole in zip(counts, totals, strict=True))
+        inflation = max(1.0, runs / (runs - 1) * off / (total * share * (1.0 - share)))
+    return bool(betainc(count / inflation, (total - count) / inflation + 1.0, limit) < _FALSE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +90,10 @@ class ShareSample:
         """The interval of the share; everything where there is no request."""
         return self._interval(self.share, level, self.replications)
 
+    def interval_at(self, share: float, level: float) -> tuple[float, float]:
+        """The interval that another share of as many requests would have, which depend on each other as these do."""
+        return self._interval(share, level, self.replications)
+
     def replications_to_tell(self, target: float, level: float) -> int | None:
         """How many replications would tell whether the share is as great as wanted, should it stay what it is.
 
@@ -73,18 +104,7 @@ class ShareSample:
             low, high = self._interval(self.share, level, count)
             return low >= target or high < target
 
-        if not self.requests:
-            return None
-        high = self.replications
-        while not tells(high):
-            if high >= _MOST_REPLICATIONS:
-                return None
-            high = min(2 * high, _MOST_REPLICATIONS)
-        low = max(high // 2, self.replications)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if tells(middle) else (middle, high)
-        return high
+        return fewest(tells, self.replications) if self.requests else None
 
     def _interval(self, share: float, level: float, replications: int) -> tuple[float, float]:
         """The interval that so many replications like these would have."""
@@ -104,7 +124,9 @@ class ShareSample:
         each = self.requests / self.replications
         degrees = max(1.0, freedom * (replications - 1 if self.replications > 1 else replications))
         doubt = NormalDist().inv_cdf(0.5 + level / 2.0) / student(degrees, level)
-        return float(each * replications / max(1.0, inflation) * min(1.0, doubt) ** 2)
+        # Where all or none are within, no spread was estimated that could be in doubt.
+        kept = 1.0 if self.share in (0.0, 1.0) else min(1.0, doubt) ** 2
+        return float(each * replications / max(1.0, inflation) * kept)
 
     @cached_property
     def _spread(self) -> tuple[float, float]:
@@ -126,5 +148,5 @@ class ShareSample:
         if not alone:
             return 1.0, blocks
         ratio = between / within if within else 0.0
-        alike = float(fdtrc(runs - 1, max(1, (blocks - 1) * (runs - 1)), ratio)) >= _ALIKE
-        return max(within, between) / alone, (blocks if alike else 1)
+        chance = float(fdtrc(runs - 1, max(1, (blocks - 1) * (runs - 1)), ratio))
+        return (within if chance >= _ALIKE else between) / alone, blocks if chance >= _UNLIKE else 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simulator.cli.exit_codes import FAILED
+from simulator.cli.exit_codes import FAILED, INCONCLUSIVE
 from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
 from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
@@ -18,6 +19,7 @@ from simulator.files import write_whole
 if TYPE_CHECKING:
     from simulator.report.currency import Shown
     from simulator.scenario.schema import Scenario
+    from simulator.study.candidates import Candidate
     from simulator.study.plan import Plan
 
 
@@ -145,7 +147,7 @@ def plan(
         typer.echo(f"wrote {plot}", err=True)
     _tell_plan(found, Shown.of(scenario.prices), as_json=as_json)
     if found.best is None:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(INCONCLUSIVE if found.doubt else FAILED)
 
 
 def _variable(scenario: Scenario) -> list[str]:
@@ -190,7 +192,8 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
             for one in found.simulated
         ]
         best = found.best.label if found.best else None
-        head = {"schema_version": 1, "best": best, "simulated": rows}
+        doubt = None if found.doubt is None else asdict(found.doubt)
+        head = {"schema_version": 1, "best": best, "undecided": doubt, "simulated": rows}
         document = head | {"not_simulated": found.refused, "warnings": found.warnings}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
@@ -202,7 +205,7 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
     grid.add_column("verdict")
     for one in found.simulated:
         p99 = "" if one.e2e_p99_s is None else f"{one.e2e_p99_s:.2f}"
-        verdict = "the choice" if one is found.best else one.refused or "meets every objective, but costs more"
+        verdict = "the choice" if one is found.best else one.refused or _judged(one, found)
         paid = ", ".join(text for text in (one.basis, one.offer) if text)
         grid.add_row(
             one.label,
@@ -221,8 +224,21 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
     for warning in found.warnings:
         console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
     basis = f", {found.best.basis}" if found.best and found.best.basis == "on demand" else ""
-    choice = f"the choice: {found.best.label}{basis}" if found.best else "nothing meets every objective"
+    untold = [one.result.cannot_tell for one in found.simulated if one.result and one.result.cannot_tell]
+    nothing = untold[0] if untold else "nothing meets every objective"
+    choice = f"the choice: {found.best.label}{basis}" if found.best else nothing
     if not found.simulations:
         typer.echo("nothing could be tried, so nothing is known: each reason stands above")
         return
+    choice = found.doubt.text if found.doubt else choice
     typer.echo(f"{choice}; {found.simulations} simulated; * nothing cheaper is faster")
+
+
+def _judged(one: Candidate, found: Plan) -> str:
+    """What is said of a candidate that nothing speaks against, and that is not the choice."""
+    from simulator.decision.chance import untold
+
+    doubt = untold(one.result) if one.result else None
+    if doubt:
+        return f"cannot tell ({doubt})"
+    return "meets every objective, but costs more" if found.best else "meets every objective"

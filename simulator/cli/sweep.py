@@ -140,18 +140,27 @@ def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:
     columns = ("objectives_met", "available", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")
     names = [name for name in columns if name in wide and not (name == "available" and wide[name].all())]
     order = [name for name in ("available", "objectives_met", "monthly_cost_usd") if name in wide]
-    ordered = wide.sort_values(order, ascending=[name == "monthly_cost_usd" for name in order]) if order else wide
+    ascending = [name == "monthly_cost_usd" for name in order]
+    # What nobody can tell comes after what is met, before what is missed.
+    ordered = wide.sort_values(order, ascending=ascending, key=lambda values: values.fillna(0.5)) if order else wide
     most = 12
     grid = Table(*(path.removeprefix("hosting_patterns.") for path in paths), "pattern")
     for name in names:
         grid.add_column(name, justify="right")
     for _, row in ordered.head(most).iterrows():
-        figures = [f"{row[name]:,.0f}" if name == "monthly_cost_usd" else f"{row[name]:.3g}" for name in names]
+        figures = [_figure(name, row[name]) for name in names]
         grid.add_row(*(str(row[path]) for path in paths), str(row["pattern"]), *figures)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(grid)
-    noted = whole[(whole["metric"] == "available") & whole["note"].notna()]
+    noted = whole[whole["metric"].isin(["available", "objectives_met"]) & whole["note"].notna()]
     for note in noted["note"].unique():
         console.print(f"Take care: {note}", style="yellow", markup=False, highlight=False)
     more = f"the cheapest {most} of {len(ordered)}; " if len(ordered) > most else ""
     typer.echo(f"{more}all figures in {target / 'sweep.parquet'}, drawn in {target / 'sweep.html'}")
+
+
+def _figure(name: str, value: float) -> str:
+    """A figure of the table; a question mark where the replications cannot tell."""
+    if value != value:  # noqa: PLR0124 - NaN
+        return "?" if name == "objectives_met" else ""
+    return f"{value:,.0f}" if name == "monthly_cost_usd" else f"{value:.3g}"

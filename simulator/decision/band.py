@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simulator.experiment.objectives import is_steady, limit_samples, objective_result
 from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
 from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import ApiPattern
@@ -43,7 +44,7 @@ def add_band(result: PatternResult, scenario: Scenario, runs: Mapping[str, Seque
     profiles = [cluster_profile(one.cluster) for one in pattern.hosted.values()]
     profile = max(profiles, key=lambda profile: profile.step_time_band.high / profile.step_time_band.low)
     band = profile.step_time_band
-    low, high = (_end(getattr(band, end), runs[_name(result.name, end)][0]) for end in _ENDS)
+    low, high = (_end(getattr(band, end), runs[_name(result.name, end)][0], steady=is_steady(pattern)) for end in _ENDS)
     return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
 
 
@@ -57,11 +58,14 @@ def _name(pattern: str, end: str) -> str:
     return f"{pattern}~{end}"
 
 
-def _end(factor: float, run: RunSummary) -> BandEnd:
+def _end(factor: float, run: RunSummary, *, steady: bool) -> BandEnd:
     p99 = {name: (group.latency.get("e2e_s") or {}).get("p99") for name, group in run.workloads.items()}
-    missed = [
-        name
+    found = {
+        name: objective_result(limit_samples([group], steady=steady), group.target_share)
         for name, group in run.workloads.items()
-        if group.share_met is not None and group.target_share is not None and group.share_met < group.target_share
-    ]
-    return BandEnd(factor, p99, missed)
+    }
+    missed, open_ones = (
+        [name for name, objective in found.items() if objective and objective.answer == answer]
+        for answer in ("missed", "cannot_tell")
+    )
+    return BandEnd(factor, p99, missed, open_ones)

@@ -21,9 +21,11 @@ from simulator.cost.usage import ApiUse, Usage
 from simulator.scenario.apis import Provisioned, Reserved
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload
+from simulator.units import HOUR_S
 from simulator.workload.calendar import ClinicalCalendar
+from simulator.workload.demand import demands
 from simulator.workload.replay import recording, replayed
-from simulator.workload.volume import expected_requests, mean_tokens_of
+from simulator.workload.volume import expected_requests, mean_tokens_of, month_hours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +52,7 @@ class Costing:
         usage: What was measured.
         book: Price book.
         month_hours: Length of the billed month.
-        hourly: Expected tokens of each hour of the horizon over their mean.
+        hourly: Expected tokens of each hour of the horizon over the mean of the billed month.
         capacity_tokens_per_month: What its clusters could serve of this mix; 0 for an API.
     """
 
@@ -217,13 +219,13 @@ def costings_of(
 
 
 def hourly_shape(scenario: Scenario) -> NDArray[np.float64]:
-    """Expected tokens of each cell of the calendar, as a rate over the mean rate."""
+    """Expected tokens of each cell of the calendar, as a rate over the mean rate of the billed month."""
     calendar = ClinicalCalendar(scenario.horizon)
     length_s = calendar.cells.length_s
     tokens = np.zeros(len(length_s))
     for load in scenario.workloads.values():
         tokens += _cell_tokens(load, scenario, calendar)
-    mean = tokens.sum() / length_s.sum()
+    mean = sum(one.tokens for one in demands(scenario).values()) / (month_hours(scenario) * HOUR_S)
     return tokens / length_s / mean if mean else np.ones(len(length_s))
 
 

@@ -1,21 +1,31 @@
-"""What would change a verdict besides money: tighter or looser limits, and steps that last shorter or longer."""
+"""What would change a verdict besides money: tighter or looser limits, and steps that last shorter or longer.
+
+One meaning of a limit kept, here and in the screening: the time that the wanted share of all requests of all
+replications are within, those without an answer counted, is at most the limit (`LimitSample.reached_s`). Chance is left
+aside: each figure is taken as it was measured.
+"""
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.bar import HALF, TWICE, Bar, margin_usd, winner
 from simulator.decision.screening import cost_of
+from simulator.decision.words import usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from simulator.decision.screening import Screening
+    from simulator.experiment.objectives import LimitSample
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
-_QUANTILES: Final = {0.50: "p50", 0.90: "p90", 0.95: "p95", 0.99: "p99"}
 _METRICS: Final = {"ttft_s": "ttft", "e2e_s": "end_to_end"}
 _WORDS: Final = {"ttft_s": "time to first token", "e2e_s": "end-to-end latency"}
+#: A limit that is missed by no more than this share of itself is a near miss.
+_NEAR: Final = 0.10
 #: Seconds by workload and metric.
 Limits = dict[tuple[str, str], float]
 
@@ -23,23 +33,31 @@ Limits = dict[tuple[str, str], float]
 def limit_bars(scenario: Scenario, best: PatternResult, offered: Sequence[PatternResult]) -> Iterator[Bar]:
     """Each limit of the objectives at half and twice its length.
 
-    Limits whose share is not one of the quantiles that are kept stay as they are: for those, nobody knows.
-
     Args:
         scenario: The scenario.
-        best: The pattern that is recommended.
-        offered: All that could be, were it not for the objectives.
+        best: The pattern that the margins are about.
+        offered: All that could be chosen, were it not for the objectives.
     """
     limits = _limits(scenario)
     for (workload, metric), limit_s in limits.items():
-        reached_s = _reached_s(best, scenario, workload, metric)
-        if reached_s is None:
+        ours_s = _reached_s(best, workload, metric)
+        if ours_s is None:
             continue
-        low, high = (
-            {one.name: cost_of(one) for one in offered if _meets(one, scenario, limits | {(workload, metric): other_s})}
-            for other_s in (HALF * limit_s, TWICE * limit_s)
-        )
-        quantile = _quantile(scenario, workload)
+
+        def costs(other_s: float, key: tuple[str, str] = (workload, metric)) -> dict[str, float]:
+            return {one.name: cost_of(one) for one in offered if _meets(one, limits | {key: other_s})}
+
+        low, high = costs(HALF * limit_s), costs(TWICE * limit_s)
+        about = f"{workload} wants its {_quantile(best, workload)} of {_WORDS[metric]} below"
+        flips = [(ours_s, f"{best.name} is out once {about} {ours_s:.2f} s instead of {limit_s:g} s")]
+        for one in offered:
+            theirs_s = _reached_s(one, workload, metric)
+            if cost_of(one) < cost_of(best) and theirs_s is not None and theirs_s > limit_s:
+                less = f"{usd(cost_of(best) - cost_of(one))} USD a month less"
+                if _meets(one, limits | {(workload, metric): theirs_s}):
+                    text = f"{one.name} would do, for {less}, if {about} {theirs_s:.2f} s instead of {limit_s:g} s"
+                    flips.append((theirs_s, text))
+        flips_at, text = min(flips, key=lambda flip: (abs(log(flip[0] / limit_s)), flip))
         yield Bar(
             factor=f"{workload}.{_METRICS[metric]}",
             unit="s",
@@ -50,11 +68,32 @@ def limit_bars(scenario: Scenario, best: PatternResult, offered: Sequence[Patter
             margin_high_usd=margin_usd(best.name, high),
             recommended_low=winner(low),
             recommended_high=winner(high),
-            flips_at=reached_s,
+            flips_at=flips_at,
             basis="assumed: half and twice the scenario's limit",
-            text=f"{best.name} is out once {workload} wants its {quantile} of {_WORDS[metric]} below {reached_s:.2f} s "
-            f"instead of {limit_s:g} s",
+            text=text,
         )
+
+
+def near_misses(screening: Screening) -> list[str]:
+    """Patterns that cost less than the choice and miss limits by a tenth at most, each with what that costs."""
+    if not screening.ranked:
+        return []
+    best = screening.ranked[0]
+    kept = {one.name for one in screening.ranked}
+    found = []
+    for one in screening.left.get("staffing", []):
+        missed = list(_missed(one))
+        near = missed and all(
+            reached_s is not None and reached_s <= (1.0 + _NEAR) * at for _, _, at, reached_s in missed
+        )
+        if one.name in kept or one.saturation == "overloaded" or cost_of(one) >= cost_of(best) or not near:
+            continue
+        wants = " and ".join(
+            f"{workload} had {reached_s:.2f} s instead of {limit_s:g} s for its {_WORDS[metric]}"
+            for workload, metric, limit_s, reached_s in missed
+        )
+        found.append(f"{one.name} would do for {usd(cost_of(best) - cost_of(one))} USD less if {wants}")
+    return found
 
 
 def step_time_bar(best: PatternResult, offered: Sequence[PatternResult]) -> Iterator[Bar]:
@@ -64,15 +103,14 @@ def step_time_bar(best: PatternResult, offered: Sequence[PatternResult]) -> Iter
         return
     widest = max(bands.values(), key=lambda band: band.high.factor / band.low.factor)
 
-    def costs(end: str) -> dict[str, float]:
-        known = [(one, one.step_time_band and getattr(one.step_time_band, end)) for one in offered]
-        return {
-            one.name: cost_of(one)
-            for one, at in known
-            if (not at.missed if at else one.objectives_met) and one.saturation != "overloaded"
-        }
+    def does(one: PatternResult, end: str) -> bool:
+        """As measured, unless the simulation at that end surely says otherwise."""
+        at = one.step_time_band and getattr(one.step_time_band, end)
+        if one.saturation == "overloaded" or (at and at.missed):
+            return False
+        return one.met_as_measured or bool(at and not at.cannot_tell)
 
-    low, high = costs("low"), costs("high")
+    low, high = ({one.name: cost_of(one) for one in offered if does(one, end)} for end in ("low", "high"))
     flips = [end.factor for end, found in ((widest.low, low), (widest.high, high)) if winner(found) != best.name]
     yield Bar(
         factor="step_time",
@@ -90,33 +128,46 @@ def step_time_bar(best: PatternResult, offered: Sequence[PatternResult]) -> Iter
 
 
 def _limits(scenario: Scenario) -> Limits:
-    found: Limits = {}
-    for name, load in scenario.workloads.items():
-        for metric, key in _METRICS.items():
-            limit_s = getattr(load.objectives, key, None)
-            if limit_s is not None and _quantile(scenario, name):
-                found[name, metric] = limit_s
-    return found
+    return {
+        (name, metric): limit_s
+        for name, load in scenario.workloads.items()
+        for metric, key in _METRICS.items()
+        if (limit_s := getattr(load.objectives, key, None)) is not None
+    }
 
 
-def _quantile(scenario: Scenario, workload: str) -> str | None:
-    objectives = scenario.workloads[workload].objectives
-    return _QUANTILES.get(objectives.share) if objectives else None
+def _quantile(result: PatternResult, workload: str) -> str:
+    objective = result.workloads[workload].objective
+    return f"p{100.0 * objective.target_share:g}" if objective else ""
 
 
-def _reached_s(result: PatternResult, scenario: Scenario, workload: str, metric: str) -> float | None:
-    """The quantile that a limit is about."""
-    found, quantile = result.workloads.get(workload), _quantile(scenario, workload)
-    latency = found.latency.get(metric) if found else None
-    return None if latency is None or quantile is None else float(getattr(latency, quantile))
+def _sample(result: PatternResult, workload: str, metric: str) -> LimitSample | None:
+    found = result.workloads.get(workload)
+    return next((one for one in found.samples if one.metric == metric), None) if found else None
 
 
-def _meets(result: PatternResult, scenario: Scenario, limits: Mapping[tuple[str, str], float]) -> bool:
-    """Whether a pattern meets these limits, and its other objectives as before."""
-    if result.saturation == "overloaded":
+def _reached_s(result: PatternResult, workload: str, metric: str) -> float | None:
+    """The quantile that a limit is about; None where fewer were answered, or none arrived."""
+    sample, found = _sample(result, workload, metric), result.workloads.get(workload)
+    return sample.reached_s(found.objective.target_share) if sample and found and found.objective else None
+
+
+def _meets(result: PatternResult, limits: Mapping[tuple[str, str], float]) -> bool:
+    """Whether a pattern meets these limits, as measured; a workload of which nothing arrived misses none."""
+    if result.saturation == "overloaded" or not result.feasible:
         return False
-    limited = {workload for workload, _ in limits}
-    if any(load.objective_met is False for name, load in result.workloads.items() if name not in limited):
-        return False
-    reached = ((_reached_s(result, scenario, *key), limit_s) for key, limit_s in limits.items())
-    return all(reached_s is not None and reached_s <= limit_s for reached_s, limit_s in reached)
+    for (workload, metric), limit_s in limits.items():
+        if _sample(result, workload, metric) is None:
+            continue
+        reached_s = _reached_s(result, workload, metric)
+        if reached_s is None or reached_s > limit_s:
+            return False
+    return True
+
+
+def _missed(result: PatternResult) -> Iterator[tuple[str, str, float, float | None]]:
+    """Workload, metric, limit and what was reached of each limit that is not met as measured."""
+    for name, load in result.workloads.items():
+        for limit in load.objective.limits if load.objective else ():
+            if load.objective and limit.share < load.objective.target_share:
+                yield name, limit.metric, limit.limit_s, limit.reached_s

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
+    from simulator.cost.usage import Usage
     from simulator.decision.rules import Measures
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
@@ -21,8 +22,8 @@ def site_measures(scenario: Scenario, result: PatternResult | None, payback_mont
         payback_months: Of the purchase that would be made, where there is one.
     """
     found: Measures = {}
-    if result is not None and result.tokens is not None:
-        found["tokens_per_month"] = _monthly(scenario, result.tokens.prompt + result.tokens.output)
+    if result is not None and result.usage is not None:
+        found["tokens_per_month"] = sum(_tokens_per_month(scenario, result.usage).values())
     if payback_months is not None:
         found["payback_months"] = payback_months
     if scenario.constraints.team is not None:
@@ -33,9 +34,10 @@ def site_measures(scenario: Scenario, result: PatternResult | None, payback_mont
 def workload_measures(scenario: Scenario, result: PatternResult | None) -> dict[str, Measures]:
     """Of each workload; what is not known is left out. Variation is that from day to day."""
     found: dict[str, Measures] = {}
-    for name, part in (result.workloads if result else {}).items():
+    monthly = _tokens_per_month(scenario, result.usage) if result and result.usage else {}
+    for name, tokens in monthly.items():
         load = scenario.workloads[name]
-        known = {"tokens_per_month": _monthly(scenario, part.tokens.prompt + part.tokens.output)}
+        known = {"tokens_per_month": tokens}
         variation = getattr(load, "day_variation", None)
         if variation is not None:
             known["variation"] = float(variation)
@@ -45,6 +47,11 @@ def workload_measures(scenario: Scenario, result: PatternResult | None) -> dict[
     return found
 
 
-def _monthly(scenario: Scenario, tokens: int) -> float:
-    measured_s = scenario.horizon.duration_s - scenario.experiment.warm_up
-    return tokens * month_hours(scenario) * 3600.0 / measured_s
+def _tokens_per_month(scenario: Scenario, usage: Usage) -> dict[str, float]:
+    """Prompt and output tokens served in the billed month, by workload."""
+    months = usage.hours / month_hours(scenario)
+    works = list(usage.work.values())
+    return {
+        name: sum(one[name].prompt_tokens + one[name].output_tokens for one in works) / months
+        for name in scenario.workloads
+    }

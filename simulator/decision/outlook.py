@@ -39,6 +39,8 @@ def with_outlook(
         book: Price book.
     """
     allowed = screening.left["compliance"]
+    if any(result.cannot_tell for result in allowed):
+        return decision
     costings = {result.name: costings[result.name] for result in allowed if result.name in costings}
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)

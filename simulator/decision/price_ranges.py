@@ -6,12 +6,14 @@ Lines of a bill are proportional to their price, so another price takes no simul
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from simulator.scenario.costs import Rental
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.cost.bill import Bill
+    from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import RecordedWorkload, SyntheticWorkload
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,40 @@ def drivers() -> tuple[Driver, ...]:
     """The shipped ranges."""
     raw = resources.files("simulator.decision").joinpath("data", "price-ranges.json").read_text("utf-8")
     return tuple(Driver(**{**row, "lines": tuple(row["lines"])}) for row in json.loads(raw)["drivers"])
+
+
+def unsure(scenario: Scenario) -> tuple[Driver, ...]:
+    """The ranges of what a scenario leaves open, cut by what it fixes.
+
+    A contract's token prices are what they are, and so is rent under a commitment. Half the price of an API is that of
+    files, which only work that can wait for a day goes into. Salaries that bear the employer's costs bear them once.
+    """
+    patterns = list(scenario.hosting_patterns.values())
+    apis = [api for pattern in patterns for api in pattern.metered.values()]
+    costs = [one.costs for pattern in patterns for one in pattern.hosted.values()]
+    rents = [cost.compute for cost in costs if isinstance(cost.compute, Rental)]
+    waits = all(_can_wait(load) for load in scenario.workloads.values())
+    loading = max((one.loading for cost in [*costs, *(api.costs for api in apis)] for one in cost.staff), default=1.0)
+    found = []
+    for one in drivers():
+        cut = one
+        if one.id == "api_prices":
+            if apis and all(api.prices is not None for api in apis):
+                continue
+            cut = one if waits else replace(one, low=1.0)
+        elif one.id == "gpu_rent":
+            if rents and all(rent.commitment is not None for rent in rents):
+                continue
+        elif one.id == "staff":
+            cut = replace(one, high=max(1.0, one.high / loading))
+        found.append(cut)
+    return tuple(found)
+
+
+def _can_wait(load: SyntheticWorkload | RecordedWorkload) -> bool:
+    objectives = load.objectives
+    limits = (objectives.ttft, objectives.end_to_end) if objectives else ()
+    return all(limit_s is None or limit_s >= 86_400.0 for limit_s in limits)
 
 
 def split(bill: Bill, given: Sequence[Driver]) -> NDArray[np.float64]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from simulator.analysis.share import exceeds
+from simulator.decision.chance import Undecided, share_wanted, undecided
 from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
@@ -39,19 +42,24 @@ class Exclusion:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Screening:
     """What the rules left.
 
     Attributes:
         out: What speaks against patterns, in the order of the rules.
         left: By rule, the patterns that passed it and all before.
-        ranked: What passed every rule, cheapest first.
+        ranked: What no rule speaks against, cheapest first; of some of them it cannot be told whether they pass.
     """
 
     out: list[Exclusion] = field(default_factory=list)
     left: dict[str, list[PatternResult]] = field(default_factory=dict)
     ranked: list[PatternResult] = field(default_factory=list)
+
+    @cached_property
+    def doubt(self) -> Undecided | None:
+        """What cannot be told without more replications; None where the choice is clear, or there is none."""
+        return undecided(self.ranked)
 
     @property
     def reasons(self) -> list[str]:
@@ -63,8 +71,13 @@ class Screening:
 
     @property
     def winner(self) -> str | None:
-        """Name of the pattern to choose."""
-        return self.ranked[0].name if self.ranked else None
+        """Name of the pattern to choose; None where nothing is left, or nobody can tell."""
+        return self.ranked[0].name if self.ranked and self.doubt is None else None
+
+    @property
+    def leading(self) -> PatternResult | None:
+        """What to choose if every figure is taken as it was measured, chance left aside."""
+        return next((one for one in self.ranked if one.met_as_measured), self.ranked[0] if self.ranked else None)
 
 
 def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook) -> Screening:
@@ -81,9 +94,11 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         "compliance": lambda result: _refusal(result, "compliance"),
         # A model that is gone stays in the comparison, but nobody can choose it.
         "availability": lambda result: unavailable(scenario, patterns[result.name], book),
+        # Of what nobody has seen there is no verdict.
+        "demand": lambda result: result.cannot_tell,
         "staffing": lambda result: unready(scenario.constraints.team, patterns[result.name]),
         "resilience": lambda result: fragile(scenario, result),
-        "objectives": missed,
+        "objectives": lambda result: None if result.cannot_tell else missed(result),
         "budget": lambda result: _over(result, budget),
     }
     found = Screening()
@@ -99,19 +114,22 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
 
 def cost_of(result: PatternResult) -> float:
     """USD a month; nothing for a pattern that was not simulated."""
-    return result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
+    return result.cost_usd
 
 
 def missed(result: PatternResult) -> str | None:
-    """Why a pattern that was simulated will not do; None where it will."""
+    """Why a pattern that was simulated will not do, beyond what may be chance; None where it may.
+
+    A workload of which too little arrived is not held against it: early months of a rollout have few requests.
+    """
     if result.saturation == "overloaded":
         return f"it is overloaded: {_overload(result)}"
     if lost := _lost(result):
         return lost
     shares = ", ".join(
-        f"{name} ({kept_share(load.share_met or 0.0)} of its requests)"
+        f"{name} ({kept_share(found.hardest.share)} of its requests, {share_wanted(found.target_share)} wanted)"
         for name, load in result.workloads.items()
-        if load.objective_met is False
+        if (found := load.objective) and found.answer == "missed"
     )
     return f"objectives not met for {shares}" if shares else _untold(result)
 
@@ -139,8 +157,9 @@ def lost_share(result: PatternResult, *reasons: str) -> float:
 
 
 def _lost(result: PatternResult) -> str | None:
-    """Losses that are more than a few, and not for want of room."""
-    if lost_share(result, *_LOSSES) <= _FEW:
+    """Losses that are more than a few, beyond chance, and not for want of room."""
+    arrived = result.replications * (result.requests.arrived if result.requests else 0)
+    if not exceeds([lost_share(result, *_LOSSES) * arrived], [arrived], _FEW):
         return None
     shares = ((lost_share(result, reason), what) for reason, what in _LOSSES.items())
     return "it loses " + ", ".join(f"{percent(share)} of its requests {what}" for share, what in shares if share)
@@ -159,29 +178,10 @@ def _untold(result: PatternResult) -> str | None:
     return f"nobody can tell whether objectives are met: still open at the end, within their limit, {few}"
 
 
-def missed_beyond_chance(result: PatternResult, scenario: Scenario) -> str | None:
-    """`missed`, unless every shortfall is one that a pattern which keeps its objectives has in a month of twenty.
-
-    A workload of twenty requests misses a limit for 99 % of them by a single one. The probability of so few requests
-    within the limit, were the share as wanted, is binomial.
-    """
-    why = missed(result)
-    if why is None or result.saturation == "overloaded" or _lost(result):
-        return why
-    from scipy.special import bdtr
-
-    for name, load in result.workloads.items():
-        objectives, decided = scenario.workloads[name].objectives, load.requests.arrived - load.undecided
-        if load.objective_met is False and objectives is not None:
-            met = round((load.share_met or 0.0) * decided)
-            if bdtr(met, decided, objectives.share) < 0.05:
-                return why
-    return None
-
-
 def falls_short(scenario: Scenario, result: PatternResult) -> str | None:
     """Why a pattern does not do what it is asked for, whatever it costs; None where it does."""
-    return "; ".join(text for text in (missed(result), fragile(scenario, result)) if text) or None
+    texts = (result.cannot_tell or missed(result), fragile(scenario, result))
+    return "; ".join(text for text in texts if text) or None
 
 
 def _refusal(result: PatternResult, rule: str) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from simulator.decision.bar import HALF, TWICE, Bar, margin_usd, winner
 from simulator.decision.cost_curve import cheapest
 from simulator.decision.limit_bars import limit_bars, step_time_bar
-from simulator.decision.price_ranges import drivers, split
+from simulator.decision.price_ranges import split, unsure
 from simulator.decision.screening import cost_of
 from simulator.decision.words import percent
 
@@ -37,7 +37,8 @@ class Tornado:
     """All bars, those that change the verdict within their range first, then the longest first.
 
     Attributes:
-        recommended: The pattern the margin is about.
+        recommended: The pattern the margin is about: the choice, or where these replications cannot tell, what would be
+            chosen if every figure were taken as it was measured.
         margin_usd: What the cheapest alternative costs beyond it today; None where there is none.
         bars: The assumptions.
     """
@@ -58,12 +59,13 @@ def tornado(
         costings: By pattern, for other volumes.
         curve: The cost curve of the same.
     """
-    if not screening.ranked:
+    best = screening.leading
+    if best is None:
         return None
-    best, able = screening.ranked[0], screening.left["objectives"]
+    able = [one for one in screening.left["objectives"] if one is best or one.met_as_measured]
     costs = {one.name: cost_of(one) for one in able}
     bars = [
-        *_price_bars(best, able),
+        *_price_bars(best, able, unsure(scenario)),
         *_volume_bar(best, able, costings, curve),
         *step_time_bar(best, screening.left["availability"]),
         *limit_bars(scenario, best, screening.left["availability"]),
@@ -72,8 +74,7 @@ def tornado(
     return Tornado(best.name, margin_usd(best.name, costs), bars)
 
 
-def _price_bars(best: PatternResult, able: Sequence[PatternResult]) -> Iterator[Bar]:
-    given = drivers()
+def _price_bars(best: PatternResult, able: Sequence[PatternResult], given: Sequence[Driver]) -> Iterator[Bar]:
     amounts = {one.name: split(one.bill, given) for one in able if one.bill is not None}
     for at, driver in enumerate(given):
         if not any(amount[at] for amount in amounts.values()):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.decision.care import take_care
 from simulator.decision.crossings import crossings, headline
+from simulator.decision.limit_bars import near_misses
 from simulator.decision.measures import site_measures, workload_measures
 from simulator.decision.nearest import nearest
 from simulator.decision.purchase import cash_flows
 from simulator.decision.resilience import stands
 from simulator.decision.retirement import retirements
 from simulator.decision.rules import advice, contradictions
-from simulator.decision.screening import cost_of, lost_share, screen
+from simulator.decision.screening import Screening, cost_of, lost_share, screen
 from simulator.decision.unloaded import too_slow_alone
 from simulator.decision.words import percent, usd
 from simulator.scenario.rules import shipped_tables
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.chance import Undecided
     from simulator.decision.confidence import Confidence
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from simulator.decision.purchase import CashFlow
     from simulator.decision.retirement import Retirement
     from simulator.decision.rules import Advice, Contradiction
-    from simulator.decision.screening import Screening
     from simulator.decision.tornado import Tornado
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
@@ -42,7 +43,7 @@ class Decision:
     """The verdict; see the field names of the published JSON document.
 
     Attributes:
-        recommended: The pattern to choose; None where nothing passes every rule.
+        recommended: The pattern to choose; None where nothing passes every rule, and where nobody can tell.
         runner_up: The next cheapest.
         reasons: Why, and why not the others.
         break_even_tokens_per_month: Of the cheapest cluster with the cheapest API; None where it never costs less.
@@ -63,6 +64,8 @@ class Decision:
         cost_curve: Cost against volume.
         tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
         confidence: In how many replications, and at how many plausible prices, it is the choice.
+        verdict: Whether there is a choice, none is left, or these replications cannot tell.
+        undecided: What they cannot tell.
     """
 
     recommended: str | None
@@ -86,6 +89,8 @@ class Decision:
     cost_curve: CostCurve | None = None
     tornado: Tornado | None = None
     confidence: Confidence | None = None
+    verdict: Literal["chosen", "none", "cannot_tell"] = "none"
+    undecided: Undecided | None = None
 
     def document(self) -> dict[str, Any]:
         """Plain data."""
@@ -110,30 +115,36 @@ def decide(
     """
     found = screening or screen(scenario, results, book)
     ranked, allowed, on_offer = found.ranked, found.left["compliance"], found.left["availability"]
-    rules = [*dict.fromkeys(one.rule for one in found.out), *(["cost"] if ranked else [])]
+    untold = next((result.cannot_tell for result in allowed if result.cannot_tell), None)
+    if untold is not None:
+        return _no_verdict(scenario, untold, results, found, book)
+    rules = [*dict.fromkeys(one.rule for one in found.out), *(["cost"] if found.winner else [])]
     rows = crossings(scenario, allowed, book, costings)
     first = headline(rows, on_offer) or headline(rows, allowed)
     bought = cash_flows(scenario, on_offer)
     tables = shipped_tables() | scenario.rules
     simulated = next((result for result in [*ranked, *results] if result.tokens is not None), None)
     site = site_measures(scenario, simulated, _payback(bought))
-    kind = ranked[0].kind if ranked else None
+    kind = ranked[0].kind if found.winner else None
+    runner_up = ranked[1] if found.winner and len(ranked) > 1 else None
     close = nearest(scenario, results, found)
     going = retirements(scenario, [result.name for result in results], book)
     return Decision(
         recommended=found.winner,
-        runner_up=ranked[1].name if len(ranked) > 1 else None,
+        verdict="chosen" if found.winner else "cannot_tell" if found.doubt else "none",
+        undecided=found.doubt,
+        runner_up=runner_up.name if runner_up else None,
         reasons=[
-            *_dated(_why(scenario, ranked, close), found.winner, going),
-            *(text for result in ranked[:1] for text in stands(scenario, result)),
+            *_dated(_why(scenario, found, close), found.winner, going),
+            *(text for result in ranked[:1] if found.winner for text in stands(scenario, result)),
             *found.reasons,
         ],
         break_even_tokens_per_month=first.tokens_per_month if first else None,
         payback_months=_payback(bought),
         rules_fired=rules,
         capacity_advice=_capacity_advice(scenario, [*ranked[:1], *allowed]),
-        what_would_change_it=[*_changes(ranked, rows), *_doubts(allowed)],
-        runner_up_costs_usd_more=cost_of(ranked[1]) - cost_of(ranked[0]) if len(ranked) > 1 else None,
+        what_would_change_it=[*_changes(ranked if found.winner else [], rows), *_doubts(allowed)],
+        runner_up_costs_usd_more=cost_of(runner_up) - cost_of(ranked[0]) if runner_up else None,
         break_even=rows,
         cash_flow=bought,
         rule_tables=advice(tables, site, workload_measures(scenario, simulated), kind),
@@ -145,27 +156,51 @@ def decide(
     )
 
 
+def _no_verdict(
+    scenario: Scenario, why: str, results: Sequence[PatternResult], found: Screening, book: PriceBook
+) -> Decision:
+    """No verdict: nothing that was measured would carry one."""
+    others = Screening(out=[one for one in found.out if one.rule != "demand"]).reasons
+    rules = [*dict.fromkeys(one.rule for one in found.out)]
+    return Decision(
+        recommended=None,
+        verdict="cannot_tell",
+        runner_up=None,
+        reasons=[why, *others],
+        break_even_tokens_per_month=None,
+        payback_months=None,
+        rules_fired=rules,
+        capacity_advice=None,
+        what_would_change_it=[],
+        not_assessed=_not_assessed(scenario),
+        retirements=retirements(scenario, [result.name for result in results], book),
+        take_care=take_care(scenario, results),
+    )
+
+
 def _not_assessed(scenario: Scenario) -> list[str]:
     if scenario.constraints.team is not None:
         return []
     return ["staffing: the scenario does not say who would run a cluster (constraints.team)"]
 
 
-def _why(scenario: Scenario, ranked: Sequence[PatternResult], close: Nearest | None) -> list[str]:
+def _why(scenario: Scenario, found: Screening, close: Nearest | None) -> list[str]:
+    ranked = found.ranked
     if not ranked:
         staffed = "staffed, " if scenario.constraints.team and scenario.constraints.team.rules_out else ""
         text = f"no hosting pattern is allowed, on offer, {staffed}meets every objective and stays within the budget"
         return [f"{text}; {close.text}" if close else text]
+    if found.doubt is not None:
+        return [found.doubt.text]
     best = ranked[0]
     meets = "meets every objective and " if any(load.objectives for load in scenario.workloads.values()) else ""
     text = f"{best.name} {meets}costs least, {usd(cost_of(best))} USD a month"
     if len(ranked) == 1:
-        return [f"{text}; it is the only one left"]
+        return [_with_near_miss(f"{text}; it is the only one left", found)]
     other = ranked[1]
     more = cost_of(other) - cost_of(best)
-    reasons = [f"{text}; next is {other.name}, for {usd(more)} USD more"]
-    if more <= _half_width(best) + _half_width(other):
-        reasons.append(f"the costs of {best.name} and {other.name} differ by no more than their intervals")
+    sure = "" if other.answer == "met" else ", should it meet its objectives"
+    reasons = [_with_near_miss(f"{text}; next is {other.name}, for {usd(more)} USD more{sure}", found)]
     ours, theirs = (_models(scenario.hosting_patterns[result.name]) for result in (best, other))
     if ours != theirs:
         reasons.append(
@@ -180,9 +215,10 @@ def _dated(reasons: list[str], winner: str | None, going: Sequence[Retirement]) 
     return ["; ".join([reasons[0], *soon]), *reasons[1:]]
 
 
-def _half_width(result: PatternResult) -> float:
-    interval = result.monthly_cost_usd.ci95 if result.monthly_cost_usd else None
-    return (interval[1] - interval[0]) / 2.0 if interval else 0.0
+def _with_near_miss(text: str, found: Screening) -> str:
+    """The verdict, and what would be cheaper if a limit were a little longer."""
+    near = near_misses(found)
+    return "; ".join([text, *near])
 
 
 def _models(pattern: HostingPattern) -> list[str]:
@@ -215,8 +251,10 @@ def _capacity_advice(scenario: Scenario, results: Sequence[PatternResult]) -> st
             return (
                 f"{result.name} serves {percent(share)} of what it could: the demand does not need a cluster of its own"
             )
-        if result.objectives_met:
+        if result.answer == "met":
             return f"{result.name} serves {percent(share)} of what it could, at every objective: no replica is missing"
+        if result.answer == "cannot_tell":
+            continue
         return f"{result.name} serves {percent(share)} of what it could and still misses objectives: look at its peaks"
     return None
 
@@ -238,10 +276,12 @@ def _doubts(results: Sequence[PatternResult]) -> list[str]:
         if band is None:
             continue
         for end in (band.low, band.high):
-            meets = not end.missed
-            if meets == result.objectives_met:
+            if end.missed and result.answer == "met":
+                change = f"miss objectives for {', '.join(end.missed)}"
+            elif result.answer == "missed" and not end.missed and not end.cannot_tell:
+                change = "meet every objective"
+            else:
                 continue
-            change = "meet every objective" if meets else f"miss objectives for {', '.join(end.missed)}"
             found.append(
                 f"{result.name} would {change} if its steps lasted {end.factor:.2f} times as long as its "
                 f"{band.label} profile says, which may be ({band.source})"

@@ -48,6 +48,15 @@ def kept_share(share: float) -> str:
     return "100 %" if share >= 1.0 else f"{floor(share * 1e4 + 1e-9) / 100.0:.2f} %"
 
 
+def share_range(ends: tuple[float, float]) -> str:
+    """An interval of a share, in which a single exception must not be rounded away.
+
+    >>> share_range((0.84704, 0.99991)), share_range((0.9, 1.0))
+    ('84.70 to 99.99 %', '90.00 to 100 %')
+    """
+    return f"{kept_share(ends[0]).removesuffix(' %')} to {kept_share(ends[1])}"
+
+
 def seconds(value: float) -> str:
     """A latency to three digits or so, without its unit.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.backlog import Drift
@@ -15,19 +14,32 @@ from simulator.cost.allocation import allocate
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
 from simulator.cost.tco import exact, usd_per_million
 from simulator.cost.unit_costs import UnitCosts, unit_costs
-from simulator.cost.usage import ApiUse, ClusterUse, Usage, pooled
+from simulator.cost.usage import Usage, pooled
 from simulator.experiment.by_replication import by_replication
+from simulator.experiment.counts import Requests, Tokens, mean_of, mean_requests, sum_requests, sum_tokens
 from simulator.experiment.decisions import DecisionResult, decision_results
+from simulator.experiment.drawn import cannot_tell
+from simulator.experiment.monthly_usage import monthly_usages
+from simulator.experiment.objectives import (
+    Answer,
+    LimitSample,
+    ObjectiveResult,
+    is_steady,
+    joint,
+    limit_samples,
+    objective_result,
+)
 from simulator.experiment.step_time_band import StepTimeBandResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from simulator.analysis.metrics import BackendUse, Group, RunSummary
+    from simulator.analysis.metrics import Group, RunSummary
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
     from simulator.experiment.losses import Loss
     from simulator.scenario.patterns import HostingPattern
+    from simulator.workload.demand import Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +60,6 @@ class Latency:
     p95: float
     p99: float
     ci95: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """Mean requests of a replication, rounded so that the outcomes sum to the arrivals."""
-
-    arrived: int
-    completed: int
-    rejected: int
-    timed_out: int
-    cancelled: int
-    unfinished: int
-    failed_over: dict[str, int]
-    lost: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def failover_share(self) -> float:
-        """Share of the arrivals that left their first backend."""
-        return sum(self.failed_over.values()) / self.arrived if self.arrived else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Mean tokens of the completed requests of a replication."""
-
-    prompt: int
-    cached_prompt: int
-    output: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +86,15 @@ class WorkloadResult:
     Attributes:
         share_met: Share within the limit that the fewest are within, of the requests of which that is known.
         goodput: The same for every limit at once.
-        objective_met: Whether `share_met` is what the objectives ask for; None where more requests are left out of it
-            than are in it, for then nobody can tell.
+        objective_met: Whether the objectives are met; None where nobody can tell, see `objective`.
         cost: Its part of the bill; None where the pattern was not priced.
         availability: Share of the requests that have ended which were answered; of all, where the queue grows.
         undecided: Mean requests of a replication that `share_met` leaves out: open at the end, their limit not run out.
         drift: Where its queue is going.
+        objective: The answer with its intervals.
+        samples: What was counted, by limit; not published.
 
-    The first three are None where the scenario sets no objectives, or nothing arrived.
+    The first three and `objective` are None where the scenario sets no objectives, or nothing arrived.
     """
 
     latency: dict[str, Latency | None]
@@ -122,6 +107,8 @@ class WorkloadResult:
     availability: float | None = None
     undecided: int = 0
     drift: Drift | None = None
+    objective: ObjectiveResult | None = None
+    samples: list[LimitSample] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +119,7 @@ class PatternResult:
         saturation: stable, backlogged or overloaded; see `simulator.analysis.saturation.saturation_of`.
         drift: Where the queue of all workloads together is going.
         turned_away: Share of the requests that were refused for want of room, or gave up waiting.
-        usage: What the bill charges for, all replications as one long run: enough to price the run again.
+        usage: What the bill charges for: a month for each replication, all as one long run, enough to price it again.
         by_replication: By workload (`all` for the pattern as a whole) and figure (such as `monthly_cost_usd` and
             `e2e_p99_s`), its value in each replication; None where there is none.
         decisions: Where requests were sent first, and why.
@@ -140,6 +127,7 @@ class PatternResult:
         timeline: What happened when in the first replication; None where nothing could break.
         losses: What the loss of each of its parts did in the busiest hour; none unless the scenario asks.
         yearly_availability: By workload that asks for it, the share answered over a year in which things fail.
+        cannot_tell: Why its replications say nothing of the month; None where they do.
     """
 
     name: str
@@ -170,11 +158,36 @@ class PatternResult:
     timeline: Timeline | None = None
     losses: list[Loss] = field(default_factory=list)
     yearly_availability: dict[str, float] = field(default_factory=dict)
+    cannot_tell: str | None = None
 
     @property
-    def objectives_met(self) -> bool:
+    def cost_usd(self) -> float:
+        """USD a month; nothing for a pattern that was not simulated."""
+        return self.monthly_cost_usd.mean if self.monthly_cost_usd else 0.0
+
+    @property
+    def replications(self) -> int:
+        """How many there are; one of a pattern that was not simulated."""
+        return max(1, len(self.by_replication.get("all", {}).get("monthly_cost_usd", [])))
+
+    @property
+    def answer(self) -> Answer:
         """Whether every workload with objectives meets them."""
-        return all(result.objective_met is not False for result in self.workloads.values())
+        return (
+            "cannot_tell"
+            if self.cannot_tell
+            else joint(load.objective.answer for load in self.workloads.values() if load.objective)
+        )
+
+    @property
+    def objectives_met(self) -> bool | None:
+        """The same as true, false, or None where these replications cannot tell."""
+        return None if self.answer == "cannot_tell" else self.answer == "met"
+
+    @property
+    def met_as_measured(self) -> bool:
+        """Whether every workload meets its objectives, chance left aside."""
+        return all(load.objective.as_measured for load in self.workloads.values() if load.objective)
 
 
 def pattern_result(
@@ -183,8 +196,9 @@ def pattern_result(
     runs: Sequence[RunSummary],
     book: PriceBook,
     month_hours: Decimal,
-    capacity_fraction: float | None,
+    demand: Mapping[str, Demand],
     *,
+    capacity_requests_per_s: float | None = None,
     patients: int | None = None,
     units: Mapping[str, str] | None = None,
 ) -> PatternResult:
@@ -196,13 +210,15 @@ def pattern_result(
         runs: Its replications.
         book: Price book.
         month_hours: Hours of the billed month.
-        capacity_fraction: How much of what its clusters can serve was served; None without one.
+        demand: What each workload asks of the month.
+        capacity_requests_per_s: What its clusters can serve; None without one.
         patients: Of the organisation, for a cost per patient.
         units: What a request of a workload is called, by workload; a request when absent.
     """
-    usages = [_usage(pattern, run) for run in runs]
+    usages = monthly_usages(pattern, runs, demand, month_hours)
     bills = [monthly_bill(pattern, usage, book, month_hours) for usage in usages]
     usage = pooled(usages)
+    capacity_fraction = _capacity_fraction(pattern, usage, capacity_requests_per_s)
     mean_bill = monthly_bill(pattern, usage, book, month_hours)
     per_million = usd_per_million_tokens(mean_bill, usage, month_hours)
     shown = mean_bill.rounded()
@@ -210,7 +226,7 @@ def pattern_result(
     going = drifts(runs)
     workloads = {
         workload: replace(
-            _workload([run.workloads[workload] for run in runs], going[workload]),
+            _workload([run.workloads[workload] for run in runs], going[workload], steady=is_steady(pattern)),
             cost=_cost(owed[workload], workload, usage, month_hours, (units or {}).get(workload, "request")),
         )
         for workload in runs[0].workloads
@@ -227,8 +243,8 @@ def pattern_result(
         usd_per_million_tokens=None if per_million is None else float(per_million),
         unit_costs=unit_costs(pattern, usage, book, month_hours, patients=patients, capacity_share=capacity_fraction),
         utilisation=_utilisation(runs, capacity_fraction),
-        requests=_sum_requests([result.requests for result in workloads.values()]),
-        tokens=_sum_tokens([result.tokens for result in workloads.values()]),
+        requests=sum_requests([result.requests for result in workloads.values()]),
+        tokens=sum_tokens([result.tokens for result in workloads.values()]),
         latency=_latency([run.total for run in runs]),
         workloads=workloads,
         saturation=saturation_of(runs),
@@ -240,19 +256,16 @@ def pattern_result(
         decisions=decision_results(pattern, runs, book),
         api_share=_api_share(pattern, usage),
         timeline=runs[0].timeline,
+        cannot_tell=cannot_tell(runs, demand, float(month_hours)),
     )
 
 
-def _usage(pattern: HostingPattern, run: RunSummary) -> Usage:
-    clusters = {name: use for name, use in run.backends.items() if use.utilisation is not None}
-    return Usage(
-        hours=run.hours,
-        clusters={name: _cluster_use(pattern, name, use, run.hours) for name, use in clusters.items()},
-        apis={name: _api_use(use) for name, use in run.backends.items() if name not in clusters},
-        served_prompt_tokens=run.total.prompt_tokens,
-        served_output_tokens=run.total.output_tokens,
-        work={name: use.work for name, use in run.backends.items()},
-    )
+def _capacity_fraction(pattern: HostingPattern, usage: Usage, requests_per_s: float | None) -> float | None:
+    """Requests that clusters answer over those they could."""
+    if requests_per_s is None:
+        return None
+    done = sum(work.requests for name in pattern.hosted for work in usage.work[name].values())
+    return done / (usage.hours * 3600.0 * requests_per_s)
 
 
 def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit: str) -> WorkloadCost:
@@ -273,27 +286,6 @@ def _api_share(pattern: HostingPattern, usage: Usage) -> float | None:
     if not (pattern.hosted and pattern.metered and any(answers.values())):
         return None
     return sum(answers[name] for name in pattern.metered) / sum(answers.values())
-
-
-def _cluster_use(pattern: HostingPattern, name: str, use: BackendUse, hours: float) -> ClusterUse:
-    assert use.utilisation is not None
-    paid = 1.0
-    if pattern.varies and use.replica_hours is not None:
-        paid = use.replica_hours / (hours * pattern.hosted[name].cluster.replicas)
-    return ClusterUse(use.utilisation.busy_fraction, _completed_tokens(use), paid)
-
-
-def _api_use(use: BackendUse) -> ApiUse:
-    long = {
-        above: ApiUse(prompt, cached, output, written)
-        for above, (prompt, cached, written, output) in use.billed_long.items()
-    }
-    prompt, cached, output = use.billed_prompt_tokens, use.billed_cached_tokens, use.billed_output_tokens
-    return ApiUse(prompt, cached, output, use.billed_written_tokens, long)
-
-
-def _completed_tokens(use: BackendUse) -> int:
-    return sum(work.prompt_tokens + work.output_tokens for work in use.work.values())
 
 
 def _interval(values: Sequence[float]) -> Interval:
@@ -325,22 +317,27 @@ def _latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
     return found
 
 
-def _workload(groups: Sequence[Group], drift: Drift) -> WorkloadResult:
-    share, target = _share(groups, "share_met"), groups[0].target_share
+def _workload(groups: Sequence[Group], drift: Drift, *, steady: bool) -> WorkloadResult:
+    samples = limit_samples(groups, steady=steady)
+    objective = objective_result(samples, groups[0].target_share)
     undecided = sum(group.undecided for group in groups)
-    known = share is not None and undecided <= sum(group.decided for group in groups)
+    known = undecided <= sum(group.decided for group in groups)
     return WorkloadResult(
         latency=_latency(groups),
-        requests=_requests(groups),
+        requests=mean_requests(groups),
         tokens=Tokens(
-            *(round(_mean(groups, attrgetter(f"{name}_tokens"))) for name in ("prompt", "cached_prompt", "output"))
+            round(mean_of(groups, lambda group: group.prompt_tokens)),
+            round(mean_of(groups, lambda group: group.cached_prompt_tokens)),
+            round(mean_of(groups, lambda group: group.output_tokens)),
         ),
-        share_met=share,
+        share_met=objective.hardest.share if objective else None,
         goodput=_share(groups, "goodput"),
-        objective_met=share >= target if known and share is not None and target is not None else None,
+        objective_met=objective.met if objective and known else None,
         availability=_availability(groups, grows=drift.grows),
         drift=drift,
         undecided=round(undecided / len(groups)),
+        objective=objective,
+        samples=samples,
     )
 
 
@@ -354,39 +351,6 @@ def _share(groups: Sequence[Group], name: str) -> float | None:
     """A share of the requests of all replications; None where no replication has it."""
     found = [(share, group.decided) for group in groups if (share := getattr(group, name)) is not None]
     return sum(share * count for share, count in found) / sum(count for _, count in found) if found else None
-
-
-def _mean(groups: Sequence[Group], pick: Callable[[Group], int]) -> float:
-    return sum(pick(group) for group in groups) / len(groups)
-
-
-def _requests(groups: Sequence[Group]) -> Requests:
-    names = list(groups[0].outcomes)
-    means = {name: _mean(groups, lambda group, name=name: group.outcomes[name]) for name in names}  # type: ignore[misc]
-    whole = {name: int(mean) for name, mean in means.items()}
-    arrived = round(sum(means.values()))
-    for name in sorted(names, key=lambda name: whole[name] - means[name])[: arrived - sum(whole.values())]:
-        whole[name] += 1
-    failed_over, lost = (_reasons(groups, kind) for kind in ("failed_over", "lost"))
-    return Requests(arrived=arrived, **whole, failed_over=failed_over, lost=lost)
-
-
-def _reasons(groups: Sequence[Group], kind: str) -> dict[str, int]:
-    every: list[dict[str, int]] = [getattr(group, kind) for group in groups]
-    return {reason: round(sum(one[reason] for one in every) / len(every)) for reason in every[0]}
-
-
-def _sum_requests(parts: Sequence[Requests]) -> Requests:
-    counts: dict[str, Any] = {}
-    for name in (one.name for one in fields(Requests)):
-        some = [getattr(part, name) for part in parts]
-        by_reason = isinstance(some[0], dict)
-        counts[name] = {why: sum(one[why] for one in some) for why in some[0]} if by_reason else sum(some)
-    return Requests(**counts)
-
-
-def _sum_tokens(parts: Sequence[Tokens]) -> Tokens:
-    return Tokens(*(sum(getattr(part, name) for part in parts) for name in ("prompt", "cached_prompt", "output")))
 
 
 def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything

@@ -13,11 +13,13 @@ class BandEnd:
         factor: By how much.
         e2e_p99_s: By workload.
         missed: Workloads that miss their objectives.
+        cannot_tell: Workloads of which this replication cannot tell.
     """
 
     factor: float
     e2e_p99_s: dict[str, float | None]
     missed: list[str]
+    cannot_tell: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,17 +117,25 @@ def _refuse_unknown(comparison: Comparison, policy: Policy) -> None:
 
 
 def _verdict(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
-    before, after = (side.result.decision.recommended or "nothing" for side in (comparison.base, comparison.new))
+    before, after = comparison.base.result.decision, comparison.new.result.decision
     if policy.recommendation == "ignore":
         return
-    if before == after:
-        yield Finding("recommendation", "", "all", "passed", f"recommends {after}, as before")
+    if (before.recommended, before.candidates) == (after.recommended, after.candidates):
+        yield Finding("recommendation", "", "all", "passed", f"{after}, as before")
         return
-    outcome: Outcome = "failed" if policy.recommendation == "fail" else "warned"
-    concerned = [name for name in (before, after) if name in comparison.new.patterns]
-    causes = [cause_of_change(comparison, name, "recommendation") for name in concerned]
+    if before.undecided and after.recommended in before.candidates:
+        yield Finding("recommendation", "", "all", "passed", f"{after}; before: {before}")
+        return
+    # What may be the same choice as before is no change yet.
+    open_still = after.undecided is not None and bool(before.candidates & after.candidates)
+    failed: Outcome = "inconclusive" if open_still else "failed"
+    outcome: Outcome = failed if policy.recommendation == "fail" else "warned"
+    concerned = [
+        name for name in (*sorted(before.candidates), *sorted(after.candidates)) if name in comparison.new.patterns
+    ]
+    causes = [cause_of_change(comparison, name, "recommendation") for name in dict.fromkeys(concerned)]
     cause = "; ".join(dict.fromkeys(cause for cause in causes if cause))
-    yield Finding("recommendation", "", "all", outcome, f"recommends {after} instead of {before}", cause)
+    yield Finding("recommendation", "", "all", outcome, f"{after}; before: {before}", cause)
 
 
 def _missing(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
@@ -153,6 +161,8 @@ def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Pol
     order = ("failed", "inconclusive", "passed")
     outcome, message = min(known, key=lambda part: order.index(part[0]))
     message = f"{rule.metric} {message}"
+    if outcome == "inconclusive" and rule.metric == "objectives_missed":
+        message += "; whether objectives are met cannot be told with these replications"
     if outcome == "inconclusive" and too_few:
         message += f"; replications: {replications}, the policy wants {policy.replications_at_least}"
     if outcome == "failed" and rule.severity == "warn":

@@ -10,7 +10,7 @@ from simulator.analysis.output_analysis import Estimate, difference, estimate, p
 from simulator.errors import Fault, RunStoreError, ScenarioError
 from simulator.gate.attribution import Attribution, Billed, attribute
 from simulator.gate.inputs import input_changes
-from simulator.gate.metrics import METRICS
+from simulator.gate.metrics import METRICS, missed_change, missed_interval
 from simulator.scenario.merging import nearest
 
 if TYPE_CHECKING:
@@ -234,6 +234,9 @@ def _change(
         if min(map(len, values)) > 1:
             change = (paired_difference if paired else difference)(values[0], values[1])
     interval = estimate(values[1]) if len(values[1]) > 1 else None
+    if key == "objectives_missed" and parts[1] is not None:
+        change = missed_change(parts[0], parts[1]) if change is not None and parts[0] is not None else None
+        interval = missed_interval(parts[1])
     yield MetricChange(pattern, workload, key, base, new, change, interval)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
+from simulator.analysis.output_analysis import Estimate
 from simulator.analysis.waits import METRICS as LATENCIES
 from simulator.analysis.waits import QUANTILES
 from simulator.decision.words import usd
@@ -75,11 +76,50 @@ def _share(part: Figures, name: Literal["goodput", "availability"]) -> float | N
 
 
 def _missed(part: Figures) -> float | None:
-    loads = part.workloads.values() if isinstance(part, PatternFigures) else [part]
-    judged = [load.objective_met for load in loads if load.objective_met is not None]
-    return float(judged.count(False)) if judged else None
+    found = list(answers(part).values())
+    return float(found.count("missed")) if found else None
 
 
+def answers(part: Figures) -> dict[str, str]:
+    """By workload, whether its objectives are met, missed, or nobody can tell; none where it has none."""
+    loads = part.workloads if isinstance(part, PatternFigures) else {"": part}
+    # Results of earlier versions know only met and missed.
+    known: dict[str, str] = {name: load.objective.answer for name, load in loads.items() if load.objective}
+    return known | {
+        name: "met" if load.objective_met else "missed"
+        for name, load in loads.items()
+        if load.objective is None and load.objective_met is not None
+    }
+
+
+def missed_change(base: Figures, new: Figures) -> Estimate:
+    """How many more objectives are missed: at least and at most, where of some nobody can tell."""
+    before, after = answers(base), answers(new)
+    steps = [_STEPS[before.get(name, "met"), after.get(name, "met")] for name in {*before, *after}]
+    low, high = (float(sum(step[end] for step in steps)) for end in (0, 1))
+    return Estimate((low + high) / 2.0, low, high)
+
+
+def missed_interval(new: Figures) -> Estimate:
+    """How many objectives are missed: at least and at most."""
+    found = list(answers(new).values())
+    low, high = float(found.count("missed")), float(found.count("missed") + found.count("cannot_tell"))
+    return Estimate((low + high) / 2.0, low, high)
+
+
+#: By answers before and after, how many more are missed at least and at most; what was open and still is, is the same.
+_STEPS: Final = {
+    (before, after): (
+        (0, 0)
+        if before == after
+        else (
+            int(after == "missed") - int(before in ("missed", "cannot_tell")),
+            int(after in ("missed", "cannot_tell")) - int(before == "missed"),
+        )
+    )
+    for before in ("met", "missed", "cannot_tell")
+    for after in ("met", "missed", "cannot_tell")
+}
 _WAITS: Final = {
     f"{metric.removesuffix('_s')}_{figure}_s": Metric(
         "s", "lower", partial(_latency, metric=metric, figure=figure), True, figure == "p99"

@@ -54,6 +54,12 @@ class Counts(_Part):
     failed_over: dict[str, int]
 
 
+class Judged(_Part):
+    """What is said of a workload's objectives; results of earlier versions do not say it."""
+
+    answer: Literal["met", "missed", "cannot_tell"]
+
+
 class Figures(_Part):
     """What a workload and a hosting pattern as a whole have in common."""
 
@@ -62,6 +68,7 @@ class Figures(_Part):
     goodput: float | None = None
     availability: float | None = None
     objective_met: bool | None = None
+    objective: Judged | None = None
 
 
 class PatternFigures(Figures):
@@ -95,10 +102,29 @@ class Book(_Part):
     sha256: str
 
 
+class Open(_Part):
+    """A choice that is not settled."""
+
+    candidates: list[str]
+
+
 class Recommended(_Part):
     """The verdict."""
 
     recommended: str | None
+    undecided: Open | None = None
+
+    @property
+    def candidates(self) -> set[str]:
+        """Patterns that may be the choice; the choice alone where there is one."""
+        if self.undecided is not None:
+            return set(self.undecided.candidates)
+        return {self.recommended} if self.recommended else set()
+
+    def __str__(self) -> str:
+        if self.undecided is not None:
+            return f"cannot tell which of {', '.join(self.undecided.candidates)}"
+        return f"recommends {self.recommended or 'nothing'}"
 
 
 class Inputs(_Part):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulator.study.capacity import CapacityAdvice
+    from simulator.study.capacity import CapacityAdvice, Option
 
 
 def render(found: Sequence[CapacityAdvice]) -> RenderableType:
@@ -46,7 +46,7 @@ def _pattern(one: CapacityAdvice) -> Iterator[RenderableType]:
             "" if option.e2e_p99_s is None else seconds(option.e2e_p99_s),
             "" if option.ttft_p99_s is None else seconds(option.ttft_p99_s),
             percent(option.failover_share),
-            Text(option.falls_short, "red") if option.falls_short else Text("meets every objective", "green"),
+            _judged(option),
         )
     yield Padding(options, (1, 0, 0, 0))
     if one.rules:
@@ -55,3 +55,11 @@ def _pattern(one: CapacityAdvice) -> Iterator[RenderableType]:
         yield Text.assemble(("  holds  " if rule.holds else "  –      ", "yellow" if rule.holds else "dim"), rule.text)
     for text in one.contradictions:
         yield Text(f"  contradiction: {text}", "red")
+
+
+def _judged(option: Option) -> Text:
+    if option.falls_short:
+        return Text(option.falls_short, "red")
+    if option.cannot_tell:
+        return Text(f"cannot tell ({option.cannot_tell})", "yellow")
+    return Text("meets every objective", "green")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.compliance.check import assess
-from simulator.decision.words import duration, kept_share, percent, seconds, usd
+from simulator.decision.words import duration, kept_share, percent, seconds, share_range, usd
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
 from simulator.report.unit_costs import unit_costs
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}
 _WORKLOADS_SIDE_BY_SIDE = 5
+#: How an answer about an objective is shown.
+ANSWERS = {"met": ("✓", ""), "missed": ("✗", "red"), "cannot_tell": ("?", "yellow")}
+#: With fewer requests a replication, its p99 is near its largest value, and below the p99 of many months.
+_FEW_REQUESTS = 1000
 
 
 def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
@@ -39,7 +43,7 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *_objectives(results),
         *unit_costs(results),
         _definitions(results),
-        *_bullets("Take care", [*decision.take_care, *warnings], "yellow"),
+        *_bullets("Take care", [*_drawn(results), *decision.take_care, *warnings], "yellow"),
         *_bullets("Compliance", [assess(results.scenario).words()], "cyan"),
         *_bullets("How sure the step times are", _doubts(results), "yellow"),
         *_bullets("Reasons", decision.reasons[1:], "cyan"),
@@ -131,14 +135,14 @@ def _objectives(results: Results) -> list[RenderableType]:
 
 
 def _content(result: PatternResult, workload: str) -> Text:
-    found = result.workloads[workload]
-    if found.objective_met is None and found.undecided:
-        return Text("cannot tell", "yellow")
-    if found.share_met is None:
+    found = result.workloads[workload].objective
+    if found is None:
         return NONE
-    return Text(
-        f"{kept_share(found.share_met)} {'✓' if found.objective_met else '✗'}", "" if found.objective_met else "red"
-    )
+    mark, style = ANSWERS[found.answer]
+    text = f"{kept_share(found.hardest.share)} {mark}"
+    if found.answer == "cannot_tell":
+        text += f"\n{share_range(found.hardest.ci99)}"
+    return Text(text, style)
 
 
 def _broken(name: str) -> str:
@@ -164,9 +168,23 @@ def _definitions(results: Results) -> RenderableType:
             "GPUs busy: share of the time in which a step executes, however small its batch (busy_fraction).",
             "share of capacity: requests served over those a full batch could serve of this mix (capacity_fraction).",
         ]
+    if any(load.objective for result in results.patterns for load in result.workloads.values()):
+        lines.append(
+            "✓ met, ✗ missed, ? cannot be told: the 99 % interval of the share, shown below it, holds what is wanted."
+        )
+    arrived = [result.requests.arrived for result in results.patterns if result.requests]
+    if arrived and min(arrived) < _FEW_REQUESTS:
+        lines.append(
+            f"With {min(arrived):,} requests a replication, a p99 is what such a stretch has on average, less than the "
+            "time that 99 % are within in the long run. Objectives are judged by the share over all replications."
+        )
     if any(result.saturation == "overloaded" for result in results.patterns):
         lines.append("grows: the queue does not drain, so this figure depends on how long one simulates.")
     return Padding(Text("\n".join(lines), "dim"), (0, 0, 1, 0))
+
+
+def _drawn(results: Results) -> list[str]:
+    return [note for one in results.demand.values() for note in one.notes]
 
 
 def _doubts(results: Results) -> list[str]:

@@ -130,7 +130,7 @@ def render_page(
         "first": next((at for at, row in enumerate(document["patterns"]) if row["requests"]), 0),
         "sections": [(key, label) for key, label in _SECTIONS.items() if _there(key, document, groups)],
         "tiles": page_tables.tiles(document, show),
-        "warnings": [*document["decision"]["take_care"], *warnings],
+        "warnings": [*_drawn(document), *document["decision"]["take_care"], *warnings],
         "rows": rows,
         "rollout": None if rollout is None else page_tables.rollout(rollout),
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),
@@ -153,6 +153,10 @@ def render_page(
     )
     environment.globals.update(sentence=sentence, count=page_tables.count, **_assets())
     return environment.get_template("report.html.j2").render(context)
+
+
+def _drawn(document: Mapping[str, Any]) -> list[str]:
+    return [note for one in document.get("demand", {}).values() for note in one["notes"]]
 
 
 def _there(section: str, document: Mapping[str, Any], groups: Mapping[str, list[str]]) -> bool:

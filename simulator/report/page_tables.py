@@ -131,18 +131,19 @@ def promised(document: Mapping[str, Any], scenario: Scenario, show: Show) -> dic
     for at, row in enumerate(document["patterns"]):
         if row["requests"] is None:
             continue
-        cells = [
-            (
-                load["objective_met"],
-                "cannot tell"
-                if load["objective_met"] is None and load["undecided"]
-                else show(f"patterns.{at}.workloads.{name}.share_met", kept_share),
-            )
-            for name, load in row["workloads"].items()
-            if name in wanted
-        ]
-        rows.append((row["name"], cells))
+        rows.append((row["name"], [_kept(at, name, row["workloads"][name]["objective"], show) for name in wanted]))
     return {"workloads": list(limits.items()), "rows": rows}
+
+
+def _kept(at: int, workload: str, found: Mapping[str, Any] | None, show: Show) -> dict[str, Any]:
+    """A cell: the answer, the share, and where nobody can tell the interval of the share."""
+    share = show(f"patterns.{at}.workloads.{workload}.share_met", kept_share)
+    if found is None:
+        return {"answer": None, "share": share, "between": None}
+    number = min(range(len(found["limits"])), key=lambda number: found["limits"][number]["share"])
+    path = f"patterns.{at}.workloads.{workload}.objective.limits.{number}.ci99"
+    ends = [show(f"{path}.{end}", kept_share) for end in (0, 1)] if found["answer"] == "cannot_tell" else None
+    return {"answer": found["answer"], "share": share, "between": ends}
 
 
 def bills(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
@@ -235,7 +236,8 @@ def demand(document: Mapping[str, Any], scenario: Scenario, show: Show) -> list[
         own = f"patterns.{at}.workloads.{name}"
         stated = document["inputs"]["scenario"]["workloads"][name].get("volume", {})
         volume = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in stated.items())
-        paths = (f"{own}.requests.arrived", f"{own}.tokens.prompt", f"{own}.tokens.output")
+        month = [f"demand.{name}.{part}_requests_per_month" for part in ("billed", "drawn") if document.get("demand")]
+        paths = (*month, f"{own}.requests.arrived", f"{own}.tokens.prompt", f"{own}.tokens.output")
         rows.append(
             {"name": name, "volume": volume, "cells": [] if at is None else [show(path, count) for path in paths]}
         )

@@ -6,10 +6,11 @@ less, simulated with the same requests.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import backend_bills
+from simulator.decision.chance import undecided, untold
 from simulator.decision.costing import grown
 from simulator.decision.retirement import unavailable
 from simulator.decision.screening import cost_of, falls_short
@@ -66,7 +67,8 @@ class Option:
         e2e_p99_s: Of all requests.
         ttft_p99_s: Of all requests.
         failover_share: Of the requests.
-        falls_short: Why it will not do; None where it meets every objective.
+        falls_short: Why it will not do; None where it meets every objective, or nobody can tell.
+        cannot_tell: Of which objectives the replications cannot tell whether it meets them.
     """
 
     label: str
@@ -77,6 +79,7 @@ class Option:
     ttft_p99_s: float | None
     failover_share: float
     falls_short: str | None
+    cannot_tell: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class CapacityAdvice:
         rules: Rules of thumb; none where nothing can fail over.
         contradictions: Rules that hold at once and say different things.
         options: As it is first, then one replica more or less of each cluster.
-        recommended: Label of the cheapest option that meets every objective; None where none does.
+        recommended: Label of the cheapest option that meets every objective; None where none does, or nobody can tell.
         text: The answer in words.
     """
 
@@ -177,14 +180,17 @@ def _advice(results: Results, name: str, runs: Sequence[RunSummary], labels: Seq
     options += [_option(results, label, _key(name, label), present) for label in labels]
     fit = [option for option in options if option.falls_short is None]
     best = min(fit, key=lambda option: option.monthly_cost_usd, default=None)
+    keys = {"as it is": name} | {label: _key(name, label) for label in labels}
+    rivals = [replace(results.pattern(keys[option.label]), name=option.label) for option in fit]
+    doubt = undecided(sorted(rivals, key=lambda one: (one.cost_usd, one.name)))
     return CapacityAdvice(
         name=name,
         failover=failover,
         rules=rules,
         contradictions=contradictions(rules),
         options=options,
-        recommended=best.label if best else None,
-        text=_words(options[0], best),
+        recommended=best.label if best and doubt is None else None,
+        text=doubt.text if doubt else _words(options[0], best),
     )
 
 
@@ -223,6 +229,7 @@ def _option(results: Results, label: str, key: str, present: PatternResult) -> O
             filter(None, (unavailable(results.scenario, pattern, results.book), falls_short(results.scenario, result)))
         )
         or None,
+        cannot_tell=untold(result),
     )
 
 

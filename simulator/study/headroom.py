@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.decision.cost_curve import cost_curve
 from simulator.decision.costing import costings_of, hourly_shape, with_replicas
 from simulator.decision.crossings import crossings
-from simulator.decision.screening import missed_beyond_chance, screen
+from simulator.decision.screening import missed, screen
 from simulator.experiment.pattern_result import document
 from simulator.results import run
 from simulator.scenario.scaling import scaled
@@ -120,12 +120,12 @@ def break_evens(
         return {one.name: one for one in found.patterns}
 
     clusters = [one.name for one in results.patterns if one.kind == "self_hosted" and one.feasible]
-    found = {name: _headroom(name, results, scenario, at) for name in clusters}
+    found = {name: _headroom(name, results, at) for name in clusters}
     screening = screen(results.scenario, results.patterns, results.book)
     allowed, on_offer = (screening.left[rule] for rule in ("compliance", "availability"))
     costings = _costings(results, allowed, found)
     rows = crossings(results.scenario, allowed, results.book, costings)
-    meetings = [meeting(row, costings[row.cluster], scenario, at) for row in rows]
+    meetings = [meeting(row, costings[row.cluster], at) for row in rows]
     curve = cost_curve(costings, [one.name for one in on_offer], BASIS)
     return BreakEvens(results, list(found.values()), meetings, curve)
 
@@ -143,14 +143,14 @@ def _costings(
     return costings_of(results.scenario, allowed, results.book, results.month_hours, capacity)
 
 
-def _headroom(name: str, results: Results, scenario: Scenario, at: Callable[..., dict[str, PatternResult]]) -> Headroom:
+def _headroom(name: str, results: Results, at: Callable[..., dict[str, PatternResult]]) -> Headroom:
     """By halving, between a volume that is served well and what a full batch could serve."""
     today, capacity = _tokens_per_month(results, name), results.capacity_tokens_per_month[name]
     if not today or not capacity:
         return Headroom(name, None, None, None, "nothing was served")
 
     def misses(factor: float) -> str | None:
-        return missed_beyond_chance(at(factor, name)[name], scenario)
+        return missed(at(factor, name)[name])
 
     high, why = capacity / today, misses(capacity / today)
     if why is None:

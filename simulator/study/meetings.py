@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from simulator.decision.screening import cost_of, missed_beyond_chance
+from simulator.decision.screening import cost_of, missed
 from simulator.decision.words import usd, volume
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from simulator.decision.costing import Costing
     from simulator.decision.crossings import Crossing
     from simulator.experiment.pattern_result import PatternResult
-    from simulator.scenario.schema import Scenario
 
 #: A break-even is found where the cluster costs less by no more than this share of its cost, or after so many tries.
 CLOSE: Final = 0.01
@@ -65,9 +64,7 @@ class _Try:
         return self.api_usd - self.cluster_usd
 
 
-def meeting(
-    row: Crossing, costing: Costing, scenario: Scenario, at: Callable[..., dict[str, PatternResult]]
-) -> Meeting:
+def meeting(row: Crossing, costing: Costing, at: Callable[..., dict[str, PatternResult]]) -> Meeting:
     """Simulate the volume at which the bills meet, and others near it until the cluster costs hardly less.
 
     Args:
@@ -91,8 +88,8 @@ def meeting(
     def simulate(tokens: int) -> _Try:
         replicas = costing.replicas_at(tokens)
         there = at(tokens / costing.tokens_per_month, row.cluster, row.api, larger=replicas / max(1, costing.replicas))
-        missed = tuple(name for name in (row.cluster, row.api) if missed_beyond_chance(there[name], scenario))
-        return _Try(tokens, replicas, cost_of(there[row.cluster]), cost_of(there[row.api]), missed)
+        failing = tuple(name for name in (row.cluster, row.api) if missed(there[name]))
+        return _Try(tokens, replicas, cost_of(there[row.cluster]), cost_of(there[row.api]), failing)
 
     tried, tokens = [simulate(row.tokens_per_month)], row.tokens_per_month
     while len(tried) < _TRIES and not 0.0 <= tried[-1].saved_usd <= CLOSE * tried[-1].cluster_usd:

@@ -8,13 +8,14 @@ checked by the next larger number, and where it does not, all of them are tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
 from simulator.cost.overrides import scenario_book
+from simulator.decision.chance import undecided
 from simulator.decision.retirement import retirements, unavailable
 from simulator.decision.screening import falls_short
 from simulator.errors import Fault, ScenarioError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.chance import Undecided
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate, Series, Space
 
@@ -42,7 +44,8 @@ class Plan:
     """The answer.
 
     Attributes:
-        best: The cheapest candidate that meets every objective, or None.
+        best: The cheapest candidate that meets every objective; None where none does, or nobody can tell.
+        doubt: What these replications cannot tell.
         simulated: Every candidate that was simulated, cheapest first.
         refused: What was refused without simulating, with the reason.
         warnings: What deserves doubt in the answer: models that stop answering before long.
@@ -50,6 +53,7 @@ class Plan:
     """
 
     best: Candidate | None = None
+    doubt: Undecided | None = None
     simulated: list[Candidate] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -95,7 +99,7 @@ def plan(
     answer = Plan()
 
     def simulate(name: str, one: Candidate) -> bool:
-        """Whether it meets every objective."""
+        """Whether it meets every objective, as measured; whether it surely does is asked in the end."""
         results = run(
             _alone(scenario, name, one),
             replications=replications,
@@ -108,10 +112,11 @@ def plan(
         one.result = results.patterns[0]
         one.refused = "; ".join(one.result.infeasible_reasons) or falls_short(scenario, one.result)
         answer.simulated.append(one)
-        if one.refused is None and (answer.best is None or one.cost_usd < answer.best.cost_usd):
+        meets = one.refused is None and one.result.met_as_measured
+        if meets and (answer.best is None or one.cost_usd < answer.best.cost_usd):
             answer.best = one
         on_simulated(one)
-        return one.refused is None
+        return meets
 
     def too_dear(one: Candidate) -> bool:
         return answer.best is not None and one.at_least_usd >= answer.best.cost_usd
@@ -132,6 +137,10 @@ def plan(
         mixed = list(mix_series(scenario, clusters, apis, answer.simulated, book, month))
         search(_allowed(scenario, mixed, answer.refused))
     answer.simulated.sort(key=lambda one: one.cost_usd)
+    rivals = [replace(one.result, name=one.label) for one in answer.simulated if one.refused is None and one.result]
+    answer.doubt = undecided(rivals)
+    if answer.doubt is not None:
+        answer.best = None
     if answer.best is not None:
         asked = _alone(scenario, answer.best.label, answer.best)
         answer.warnings = [str(one) for one in retirements(asked, asked.hosting_patterns, scenario_book(asked.prices))]

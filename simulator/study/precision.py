@@ -1,4 +1,4 @@
-"""As many replications as it takes until cost and p99 are known well enough."""
+"""As many replications as it takes until cost and p99 are known well enough, and the verdict is told."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_until(
     folder: Path,
     progress: Callable[[float], None] | None = None,
 ) -> Results:
-    """`run` with more and more replications until every interval is narrow enough, or there are `MOST`.
+    """`run` with more replications until every interval is narrow and the verdict is told, or there are `MOST`.
 
     An interval shrinks with the root of their number, so each round asks for as many as the last one's width says, at
     most twice as many. Stopping where an interval happens to be narrow makes it a little too narrow.
@@ -51,10 +51,13 @@ def run_until(
     again = partial(run, scenario, patterns=patterns, jobs=jobs, folder=folder, progress=progress)
     while True:
         results = again(replications=count)
-        widest = half_width(results)
-        if widest <= share or count >= MOST:
+        widest, doubt = half_width(results), results.decision.undecided
+        if (widest <= share and doubt is None) or count >= MOST:
             return results
-        count = min(MOST, 2 * count, max(count + 1, ceil(count * (widest / share) ** 2)))
+        wanted = ceil(count * (widest / share) ** 2)
+        if doubt is not None:
+            wanted = max(wanted, doubt.replications_to_tell or MOST)
+        count = min(MOST, 2 * count, max(count + 1, wanted))
 
 
 def half_width(results: Results) -> float:

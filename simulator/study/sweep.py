@@ -99,7 +99,8 @@ def sweep(
 
     Returns:
         One row per configuration, pattern, workload and metric: `configuration`, a column for each setting, `pattern`,
-        `workload` (`all` for the pattern as a whole), `metric`, `value`, `ci95_low`, `ci95_high`, `note`.
+        `workload` (`all` for the pattern as a whole), `metric`, `value`, `ci95_low`, `ci95_high`, `note`. `chosen`,
+        `objectives_met` and `objective_met` are 1, 0, or NaN where the replications cannot tell.
     """
     from joblib import delayed
 
@@ -136,9 +137,15 @@ def _rows(results: Results, result: PatternResult) -> list[Row]:
     cost = result.monthly_cost_usd
     rows = [
         of("all", "feasible", 1.0),
-        of("all", "chosen", float(results.decision.recommended == result.name)),
+        of("all", "chosen", _chosen(results, result.name)),
         _availability(results, result.name),
-        of("all", "objectives_met", float(result.objectives_met)),
+        _row(
+            result.name,
+            "all",
+            "objectives_met",
+            None if result.objectives_met is None else float(result.objectives_met),
+            note=result.cannot_tell,
+        ),
         of("all", "monthly_cost_usd", cost.mean, cost.ci95),
         of("all", "usd_per_million_tokens", result.usd_per_million_tokens),
         of("all", "busy_fraction", (result.utilisation or {}).get("busy_fraction")),
@@ -152,7 +159,8 @@ def _rows(results: Results, result: PatternResult) -> list[Row]:
             if latency:
                 rows.append(of(name, f"{metric}_mean", latency.mean))
                 rows.append(of(name, f"{metric}_p99", latency.p99, latency.ci95))
-        rows.append(of(name, "share_met", part.share_met))
+        rows.append(of(name, "share_met", part.share_met, part.objective.hardest.ci95 if part.objective else None))
+        rows.append(of(name, "objective_met", None if part.objective_met is None else float(part.objective_met)))
         rows.append(of(name, "goodput", part.goodput))
     return rows
 
@@ -162,6 +170,12 @@ def _availability(results: Results, name: str) -> Row:
     ends = [one for one in results.decision.retirements if one.pattern == name]
     gone = any(one.within_horizon for one in ends)
     return _row(name, "all", "available", float(not gone), note="; ".join(map(str, ends)) or None)
+
+
+def _chosen(results: Results, name: str) -> float | None:
+    """1 for the choice, 0 for what is not, None for what may be: these replications cannot tell."""
+    open_ones = results.decision.undecided
+    return None if open_ones and name in open_ones.candidates else float(results.decision.recommended == name)
 
 
 def _row(

@@ -111,8 +111,8 @@ def test_sources_and_size(capsys):
     assert all(one["source"] and one["label"] for one in found["sources"])
     results = simulator.run(simulator.load_scenario(SMALL), replications=1, patterns=["api"])
     assert found["size"]["requests"] == results.pattern("api").requests.arrived
-    # Three patterns three times, and two clusters at both ends of their bands.
-    assert found["size"]["simulations"] == 3 * 3 + 2 * 2
+    # Three patterns six times, and two clusters at both ends of their bands.
+    assert found["size"]["simulations"] == 3 * 6 + 2 * 2
 
 
 def test_contract_prices_are_no_price_of_the_book(capsys):

@@ -169,7 +169,7 @@ def test_stored_simulations_are_not_reused_when_somebody_may_no_longer_go_somewh
 
 def test_the_verdict_names_the_rule_and_the_output_says_what_was_assessed(site):
     scenario = load_checked(site(("{azure: 2026-01-15, ", "{")), must_fit=False)
-    short = scenario.with_overrides({"horizon": {"start": "2026-12-07", "duration": "6h"}})
+    short = scenario.with_overrides({"horizon": {"start": "2026-12-07", "duration": "1d"}})
     results = simulator.run(short, replications=1)
     assert [result.feasible for result in results.patterns] == [False, True, False]
     assert results.decision.recommended == "own"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
 from simulator.decision.screening import cost_of, screen
+from simulator.experiment.counts import Requests
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
-RULES = ["feasibility", "compliance", "availability", "staffing", "resilience", "objectives", "budget"]
+RULES = ["feasibility", "compliance", "availability", "demand", "staffing", "resilience", "objectives", "budget"]
 drawn = st.fixed_dictionaries(
     {
         name: st.fixed_dictionaries(
@@ -67,10 +70,21 @@ def test_all_there_is_against_a_pattern_is_said_in_one_line_in_the_order_of_the_
         BOOK,
     )
     assert found.reasons == [
-        "rented is out: objectives not met for notes (94.99 % of its requests); "
+        "rented is out: objectives not met for notes (90.00 % of its requests, 95 % wanted); "
         "60.00 USD a month exceed the budget of 50.00 USD",
         "bought is out: 70.00 USD a month exceed the budget of 50.00 USD",
     ]
+
+
+@pytest.mark.parametrize(("errors", "out"), [(10, False), (13, False), (14, False), (16, True)])
+def test_losses_near_one_in_a_hundred_are_no_reason_before_they_are_beyond_chance(errors, out):
+    """Of 2,000 requests 28 or more are lost with a chance of 5 % where 20 are to be expected, 32 with one of 0.8 %."""
+    one = result("api", 1)
+    requests = Requests(1000, 1000 - errors, errors, 0, 0, 0, {}, {"error": errors})
+    found = screen(small(), [replace(one, requests=requests)], BOOK)
+    assert bool(found.out) is out
+    if out:
+        assert found.out[0].reason == "it loses 1.6 % of its requests to errors"
 
 
 @pytest.mark.parametrize("usd", [50.0, 50.01])

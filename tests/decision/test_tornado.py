@@ -66,7 +66,7 @@ def test_a_limit_rules_the_choice_out_where_the_tornado_says(bars, side):
     bar = bars["notes.end_to_end"]
     limit = f"{bar.flips_at * (1 + 0.05 * side):.4f}s"
     found = again(**{"workloads.notes.objectives.end_to_end": limit})
-    assert (found.pattern("bought").objectives_met) is (side > 0)
+    assert found.pattern("bought").met_as_measured is (side > 0)
 
 
 def test_at_half_the_volume_the_api_is_nearer(results, bars):
@@ -89,7 +89,8 @@ def test_the_pattern_that_another_volume_is_said_to_choose_costs_least_there(res
         "workloads.notes.volume": {"requests_per_month": 60 * 15 * 365 / 12 * times},
         "workloads.letters.volume.requests_per_month": 600 * times,
     }
-    found = again(**sized, **{"horizon.duration": "7d"})
+    # Three weeks of the few requests that cost so much, or nobody could tell a tenth apart.
+    found = again(**sized, **{"horizon.duration": "21d", "experiment.replications": 4})
     assert found.decision.recommended == (other if side < 0 else "bought")
 
 

@@ -11,6 +11,7 @@ from simulator.cost.prices import load_price_book
 from simulator.errors import ScenarioError
 from simulator.experiment.pattern_result import document, pattern_result
 from simulator.experiment.replications import replicate
+from simulator.workload.demand import demands
 from tests.experiment.small import TOO_LARGE, small
 
 BOOK = load_price_book("2026-11")
@@ -34,6 +35,7 @@ def test_the_document_has_the_published_shape(results):
         "month_hours",
         "currency",
         "price_book",
+        "demand",
         "patterns",
         "compliance",
         "decision",
@@ -129,13 +131,14 @@ def test_law_conservation_in_the_document(results):
 
 
 def test_law_cost_per_million_times_millions_is_the_cost(results):
-    scale = float(MONTH) / 24.0
     for pattern in results.patterns:
-        tokens = pattern.tokens.prompt + pattern.tokens.output
-        # Tokens are rounded to whole ones, and scaled from a day to a month.
-        assert pattern.usd_per_million_tokens * tokens * scale / 1e6 == pytest.approx(
-            pattern.monthly_cost_usd.mean, rel=1e-4
+        tokens = {name: load.tokens.prompt + load.tokens.output for name, load in pattern.workloads.items()}
+        # As many as the month asks, for those that arrived.
+        month = sum(
+            count * results.demand[name].billed_requests_per_month / results.demand[name].arrived_requests
+            for name, count in tokens.items()
         )
+        assert pattern.usd_per_million_tokens * month / 1e6 == pytest.approx(pattern.monthly_cost_usd.mean, rel=1e-3)
 
 
 def test_law_cost_lines_sum_to_the_cost(results):
@@ -238,7 +241,9 @@ def test_the_summary_is_tidy(results):
 def test_pooled_objectives_weigh_replications_by_their_requests():
     scenario = small({"workloads.notes.objectives": {"ttft": "900ms", "share": 0.5}})
     runs = replicate(scenario, ["api"], replications=3)["api"]
-    found = pattern_result("api", scenario.hosting_patterns["api"], runs, BOOK, MONTH, None).workloads["notes"]
+    found = pattern_result("api", scenario.hosting_patterns["api"], runs, BOOK, MONTH, demands(scenario)).workloads[
+        "notes"
+    ]
     within = sum(run.workloads["notes"].share_met * run.workloads["notes"].arrived for run in runs)
     assert found.share_met == pytest.approx(within / sum(run.workloads["notes"].arrived for run in runs))
     assert found.objective_met is (found.share_met >= 0.5)

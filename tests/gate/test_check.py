@@ -118,7 +118,7 @@ def test_another_recommendation_fails():
     new = side()
     decision = new.result.decision.model_copy(update={"recommended": "rented"})
     found = judged(type(new)(new.path, new.result.model_copy(update={"decision": decision})))
-    assert [finding.message for finding in found.having("failed")] == ["recommends rented instead of api"]
+    assert [finding.message for finding in found.having("failed")] == ["recommends rented; before: recommends api"]
 
 
 def test_names_that_neither_result_has_are_refused():

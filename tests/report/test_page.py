@@ -68,6 +68,8 @@ def test_every_number_is_that_of_the_document(kept):
     for path, value, text in page.numbers:
         assert value == at(document, path), path
         name = path.rpartition(".")[2]
+        if "ci99" in path:
+            name = "share_met"
         forms_here = [forms[name]] if name in forms else [usd, cents, count]
         assert text in {form(value) for form in forms_here}, path
 

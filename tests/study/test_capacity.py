@@ -17,6 +17,7 @@ from tests.experiment.small import small
 
 BUSY = {
     "horizon.duration": "6h", "workloads.notes.volume": {"clinicians": 3000, "notes_per_day": 15},
+    "workloads.letters.volume.requests_per_month": 3000,
     "hosting_patterns.hybrid.routing": {"max_in_flight": 3},
 }  # fmt: skip
 
@@ -90,6 +91,7 @@ def test_a_cluster_that_is_too_small_needs_another_and_one_too_large_one_less():
     slow = {
         "horizon.duration": "6h",
         "workloads.notes.volume": {"clinicians": 1500, "notes_per_day": 15},
+        "workloads.letters.volume.requests_per_month": 3000,
         "hosting_patterns.rented.cluster.engine": {"max_num_seqs": 1},
         "workloads.notes.objectives": {"end_to_end": "8s", "share": 0.99},
     }
@@ -98,7 +100,13 @@ def test_a_cluster_that_is_too_small_needs_another_and_one_too_large_one_less():
     assert tight.recommended == "cluster: 2 replicas"
     assert "since" in tight.text
     (ample,) = capacity_advice(
-        small({"horizon.duration": "6h", "hosting_patterns.rented.cluster.replicas": 3}),
+        small(
+            {
+                "horizon.duration": "6h",
+                "hosting_patterns.rented.cluster.replicas": 3,
+                "workloads.letters.volume.requests_per_month": 3000,
+            }
+        ),
         patterns=["rented"],
         replications=1,
     )

@@ -1,13 +1,11 @@
 """Rollouts, simulated."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
 import simulator
 from simulator import results as answering
-from simulator.decision.screening import missed_beyond_chance
 from simulator.errors import ScenarioError
 from simulator.experiment import replications
 from simulator.experiment.checks import checked
@@ -17,7 +15,6 @@ from simulator.scenario.scaling import scaled
 from simulator.scenario.yaml_source import Document
 from simulator.study.rollout import months_of, rollout
 from simulator.workload.synthesis import synthesise
-from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
 GROWS = {"kind": "table", "points": [{"month": 1, "share": 0.25}, {"month": 4, "share": 1.0}]}
@@ -197,19 +194,6 @@ def test_a_model_that_retires_on_the_way_is_named(store):
     assert all(text.startswith("bedrock/llama-3.3-70b is shut down on 2027-03-30") for text in missed[1:])
     stay = next(one for one in late.projection.course.strategies if one.name == "stay")
     assert set(stay.missed_months) >= {2, 3}
-
-
-@pytest.mark.parametrize(
-    ("arrived", "met", "missed"),
-    [(20, 18, False), (20, 16, True), (2000, 1890, False), (2000, 1870, True)],
-)
-def test_a_month_is_missed_only_beyond_chance(arrived, met, missed):
-    """95 % wanted: 18 of 20 happen in a quarter of all months, 1,870 of 2,000 in hardly any."""
-    one = result("api", 10.0, met=False)
-    load = one.workloads["notes"]
-    load = replace(load, share_met=met / arrived, requests=replace(load.requests, arrived=arrived))
-    found = missed_beyond_chance(replace(one, workloads={"notes": load}), small())
-    assert (found is not None) is missed
 
 
 def test_a_scenario_without_a_rollout_has_none():

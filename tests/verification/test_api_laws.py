@@ -144,7 +144,8 @@ def test_laws(given_, down, seed, rate_per_s):
         assert 0 <= charge.cached_tokens <= charge.prompt_tokens
         assert 0 <= charge.output_tokens <= requests.output_tokens[charge.row]
     summary = summarise(record, requests, {})
-    billed = sum(use.billed_prompt_tokens + use.billed_output_tokens for use in summary.backends.values())
+    charged = [one for use in summary.backends.values() for one in use.charged.values()]
+    billed = sum(one.prompt_tokens + one.output_tokens for one in charged)
     served = summary.total.prompt_tokens + summary.total.output_tokens
     assert billed == served + sum(charge.prompt_tokens + charge.output_tokens for charge in record.burnt)
     # Whoever was answered elsewhere than where it was sent first has a reason.
