@@ -114,6 +114,9 @@ def validate(
     replay: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Or a replay of your own ('simulator bench replay').")
     ] = None,
+    requests: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Or the log of a real server, a JSON line a request.")
+    ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="A profile of your own, a folder of them, or one that ships. Repeatable."),
@@ -121,7 +124,7 @@ def validate(
     quality: Annotated[list[str] | None, typer.Option(help="Grades to replay.", show_default="A and A-")] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="With --replay, a setting of the server, such as max_num_seqs=32."),
+        typer.Option(metavar="KEY=VALUE", help="With --replay or --requests, a setting of the server."),
     ] = None,
     replications: Annotated[int, typer.Option(min=1, help="Repetitions of random arrivals.")] = 3,
     completed_only: CompletedOnly = False,
@@ -132,15 +135,20 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Replay published serving measurements, or a replay of your own, and say how far off the simulation is.
+    """Replay published serving measurements, a replay of your own or a server's log; say how far off the simulation is.
 
     Example: simulator bench validate --measurements rows.csv --profile my-model.json --plot errors.html
     """
-    if replay is not None and measurements is None:
+    if [measurements, replay, requests].count(None) != 2:
+        raise typer.BadParameter("give one of --measurements, --replay and --requests")
+    if requests is not None:
+        _validate_requests(requests, profile or [], engine or [], as_json=as_json)
+        return
+    if replay is not None:
         _validate_replay(replay, profile or [], engine or [], plot, as_json=as_json, completed_only=completed_only)
         return
-    if measurements is None or replay is not None or engine:
-        raise typer.BadParameter("give either --measurements, or --replay and what belongs to it")
+    if measurements is None or engine:
+        raise typer.BadParameter("--engine belongs to --replay or --requests")
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -176,6 +184,29 @@ def validate(
         raise ProfileError("nothing could be compared; the reasons are above")
 
 
+def _validate_requests(path: Path, profiles: list[str], engine: list[str], *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from simulator.bench import request_log
+    from simulator.bench.engine_settings import engine_settings
+
+    own = _only([read for one in profiles for read in _profiles(one)], "--requests")
+    theirs, prompt_tokens = request_log.read_requests(path)
+    ours = request_log.simulated(theirs, prompt_tokens, own, engine_settings(engine))
+    found = request_log.document(theirs, ours, own.id)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        title = f"{path.name}, {found['requests']} requests, {own.id}"
+        Console(width=None if sys.stdout.isatty() else 100).print(request_log.table(found, title))
+
+
+def _only(profiles: list[PerformanceProfile], option: str) -> PerformanceProfile:
+    if len(profiles) != 1:
+        raise ProfileError(f"{option} needs the one profile of what the server runs on; --profile gave {len(profiles)}")
+    return profiles[0]
+
+
 def _validate_replay(
     path: Path, profiles: list[str], engine: list[str], plot: Path | None, *, as_json: bool, completed_only: bool
 ) -> None:
@@ -184,24 +215,20 @@ def _validate_replay(
     from simulator.bench import replay_check
     from simulator.bench.replay_record import read_replay
 
-    own = [read for one in profiles for read in _profiles(one)]
-    if len(own) != 1:
-        raise ProfileError(f"--replay needs the one profile of what the server runs on; --profile gave {len(own)}")
+    own = _only([read for one in profiles for read in _profiles(one)], "--replay")
     record = read_replay(path)
     settings = replay_check.engine_of(record, engine)
-    doubts = replay_check.doubts(record, own[0])
-    found = replay_check.compare_replay(record, own[0], settings, completed_only=completed_only)
+    doubts = replay_check.doubts(record, own)
+    found = replay_check.compare_replay(record, own, settings, completed_only=completed_only)
     if plot is not None:
-        sides = replay_check.both(record, own[0], settings, completed_only=completed_only)
-        drawing = replay_check.figure(*sides, f"{path.name}, {own[0].id}")
+        sides = replay_check.both(record, own, settings, completed_only=completed_only)
+        drawing = replay_check.figure(*sides, f"{path.name}, {own.id}")
         drawing.write_html(plot, include_plotlyjs=True, div_id="replay")
         typer.echo(f"wrote {plot}", err=True)
     if as_json:
-        typer.echo(json.dumps(replay_check.document(found, record, own[0].id, doubts), indent=2))
+        typer.echo(json.dumps(replay_check.document(found, record, own.id, doubts), indent=2))
     else:
-        Console(width=None if sys.stdout.isatty() else 100).print(
-            replay_check.table(found, f"{path.name}, {own[0].id}")
-        )
+        Console(width=None if sys.stdout.isatty() else 100).print(replay_check.table(found, f"{path.name}, {own.id}"))
         for doubt in doubts:
             typer.echo(f"note: {doubt}")
 

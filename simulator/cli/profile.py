@@ -92,6 +92,36 @@ def plot(
     typer.echo(f"wrote {output}", err=True)
 
 
+@profile.command("import")
+def import_tables(
+    folder: Annotated[Path, typer.Argument(help="Tables of one model and format, with meta.yaml.", show_default=False)],
+    model: Annotated[str, typer.Option(help="A config.json from Hugging Face, its folder, or a known name.")],
+    gpu: Annotated[str, typer.Option(help="What scenarios call this GPU, such as rtx-pro-6000.")],
+    tables: Annotated[str, typer.Option("--format", help="Who wrote them: llmservingsim.")] = "llmservingsim",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="<id>.json")
+    ] = None,
+) -> None:
+    """Make a profile of operators that another simulator's profiler has timed.
+
+    Example: simulator profile import RTXPRO6000/meta-llama/Llama-3.1-8B/bf16 --model llama-3.1-8b --gpu rtx-pro-6000
+    """
+    from simulator.performance.architecture import read_model
+    from simulator.performance.build import write_text
+    from simulator.performance.operator_tables import FORMATS, import_profile
+
+    if tables not in FORMATS:
+        raise ProfileError(f"--format {tables}: there is {', '.join(FORMATS)}")
+    shape = read_model(model)
+    command = f"simulator profile import {folder.name} --model {shape.name} --gpu {gpu} --format {tables}"
+    found = import_profile(folder, shape, gpu, command=command)
+    target = output or Path(f"{found.id}.json")
+    write_whole(target, write_text(found))
+    typer.echo(f"wrote {target}: {found.label}, curves within {found.fit_error.mean_percent} % of the tables", err=True)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
 @profile.command()
 def build(
     model: Annotated[str, typer.Option(help="A config.json from Hugging Face, its folder, or a known name.")],

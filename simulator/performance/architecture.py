@@ -23,6 +23,7 @@ Count = Annotated[int, Field(gt=0)]
 #: Architectures whose layers are attention with a gated feed-forward network, dense or a mixture of experts.
 ARCHITECTURES: Final = (
     "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
+    "Qwen3MoeForCausalLM",
 )  # fmt: skip
 #: Words at the end of a model's name that do not change its shape.
 _TAILS = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|\d{4}|awq|gptq|fp8|dynamic|w\da\d+|int\d)$")
@@ -78,8 +79,14 @@ class ModelShape(BaseModel):
 
     def hf_config(self) -> dict[str, Any]:
         """A `config.json` of this shape; Mistral's has the same operations as Llama's and is written as one."""
-        mixture = {"num_local_experts": self.experts, "num_experts_per_tok": self.experts_per_token}
-        kinds = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3", "MixtralForCausalLM": "mixtral"}
+        named = "num_experts" if self.architecture == "Qwen3MoeForCausalLM" else "num_local_experts"
+        mixture = {named: self.experts, "num_experts_per_tok": self.experts_per_token}
+        if named == "num_experts":
+            mixture["moe_intermediate_size"] = self.intermediate
+        kinds = {
+            "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3", "MixtralForCausalLM": "mixtral",
+            "Qwen3MoeForCausalLM": "qwen3_moe",
+        }  # fmt: skip
         kind = kinds.get(self.architecture, "llama")
         return {
             "architectures": ["LlamaForCausalLM" if kind == "llama" else self.architecture],
@@ -173,12 +180,17 @@ def _from_config(path: Path, name: str | None) -> ModelShape:
         heads=heads,
         kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        intermediate=config["intermediate_size"],
+        intermediate=config[_width(config)],
         vocab=config["vocab_size"],
-        experts=config.get("num_local_experts", 1),
+        experts=config.get("num_local_experts") or config.get("num_experts") or 1,
         experts_per_token=config.get("num_experts_per_tok", 1),
         tied_embeddings=bool(config.get("tie_word_embeddings", False)),
     )
+
+
+def _width(config: dict[str, Any]) -> str:
+    """Where the width of a feed-forward network stands; Qwen's mixtures have that of an expert beside another."""
+    return "moe_intermediate_size" if "moe_intermediate_size" in config else "intermediate_size"
 
 
 def _faults(config: object) -> Iterator[str]:
@@ -188,8 +200,10 @@ def _faults(config: object) -> Iterator[str]:
     found = config.get("architectures")
     if not isinstance(found, list) or not found or found[0] not in ARCHITECTURES:
         yield f"architectures: {found!r} is not supported; supported are {', '.join(ARCHITECTURES)}"
-    needed = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
-    optional = ("num_key_value_heads", "head_dim", "num_local_experts", "num_experts_per_tok")
+    needed = ("num_hidden_layers", "hidden_size", "num_attention_heads", _width(config), "vocab_size")
+    optional = ("num_key_value_heads", "head_dim", "num_local_experts", "num_experts", "num_experts_per_tok")
+    if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
+        yield "mlp_only_layers, decoder_sparse_step: layers of both kinds, dense and of experts, are not supported"
     for key in (*needed, *optional):
         value = config.get(key)
         if value is None and key in optional:

@@ -140,6 +140,8 @@ def build_profile(
 def write_text(profile: PerformanceProfile) -> str:
     """A profile as JSON with one line per key: short, and readable in a diff."""
     content = json.loads(profile.model_dump_json())
+    # Curves that most have not.
+    content = {key: value for key, value in content.items() if value is not None or not key.startswith("mixed_")}
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()) + "\n}\n"
 
 

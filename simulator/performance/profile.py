@@ -149,6 +149,9 @@ class PerformanceProfile(_Frozen):
         lm_head: Output head and sampling, by sequences.
         decode_attention: Attention of decodes at no context, by sequences.
         decode_attention_per_kv_token: Its growth per token of context, by sequences.
+        mixed_decode_attention: The first of both where decodes share their step with a prompt, which loses them the
+            kernel that is made for them; absent where it was not timed, and taken to be the same.
+        mixed_decode_attention_per_kv_token: The second, likewise.
         prefill_attention: `(a, b, c)`: chunks add a to their step, and each of q tokens after p b q + c q (p + q/2).
     """
 
@@ -170,15 +173,17 @@ class PerformanceProfile(_Frozen):
     lm_head: Curve
     decode_attention: Curve
     decode_attention_per_kv_token: Curve
+    mixed_decode_attention: Curve | None = None
+    mixed_decode_attention_per_kv_token: Curve | None = None
     prefill_attention: tuple[Seconds, Seconds, Seconds]
     overhead: Overhead
 
     def scaled(self, factor: float) -> PerformanceProfile:
         """The same profile with every step `factor` times as long; delays outside the engine stay."""
-        curves = ("dense", "lm_head", "decode_attention", "decode_attention_per_kv_token")
+        curves = {name: curve for name in type(self).model_fields if isinstance(curve := getattr(self, name), Curve)}
         step = ("per_step_s", "per_sequence_s", "eager_per_layer_s", "v0_per_step_s")
         return self.model_copy(
-            update={name: getattr(self, name).scaled(factor) for name in curves}
+            update={name: curve.scaled(factor) for name, curve in curves.items()}
             | {"prefill_attention": tuple(factor * value for value in self.prefill_attention)}
             | {"overhead": self.overhead.model_copy(update={k: factor * getattr(self.overhead, k) for k in step})}
         )

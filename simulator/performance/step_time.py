@@ -168,10 +168,14 @@ class ProfiledStepTime:
         self._least_s = overhead.eager_per_layer_s * profile.model.layers if enforce_eager else 0.0
         per_step_s = overhead.per_step_s + (overhead.v0_per_step_s if v0_engine else 0.0)
         self._per_step = [interpolate(profile.lm_head, n) + per_step_s + overhead.per_sequence_s * n for n in batches]
-        self._attention = [
-            (interpolate(profile.decode_attention, n), interpolate(profile.decode_attention_per_kv_token, n))
-            for n in batches
-        ]
+        alone = profile.decode_attention, profile.decode_attention_per_kv_token
+        beside = (
+            profile.mixed_decode_attention or alone[0],
+            profile.mixed_decode_attention_per_kv_token or alone[1],
+        )
+        self._alone, self._attention = (
+            [(interpolate(base, n), interpolate(slope, n)) for n in batches] for base, slope in (alone, beside)
+        )
         self._decode = [self._decode_coefficients(n) for n in batches]
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
@@ -218,5 +222,5 @@ class ProfiledStepTime:
 
     def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
         """Padding runs through the dense layers alone: it has no context, and logits are for real sequences."""
-        base_s, per_kv_token_s = self._attention[sequences]
+        base_s, per_kv_token_s = self._alone[sequences]
         return max(self._dense_s(sequences) + base_s + self._per_step[sequences], self._least_s), per_kv_token_s

@@ -24,10 +24,21 @@ from simulator.trace.request_table import RequestTable
 
 MAX_MODEL_LEN = 96
 LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
+PROFILE = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")
 STEP_TIMES = {
     "linear": LINEAR,
     "constant": ConstantStepTime(0.011),
-    "profiled": ProfiledStepTime(read_profile("llama-3.1-8b-bf16-a100-80gb-x1"), 128, 2048),
+    "profiled": ProfiledStepTime(PROFILE, 128, 2048),
+    "slower beside prompts": ProfiledStepTime(
+        PROFILE.model_copy(
+            update={
+                "mixed_decode_attention": PROFILE.decode_attention.scaled(3.0),
+                "mixed_decode_attention_per_kv_token": PROFILE.decode_attention_per_kv_token.scaled(500.0),
+            }
+        ),
+        128,
+        2048,
+    ),
 }
 
 
