@@ -103,7 +103,7 @@ class RequestLog:
 
     Attributes:
         enqueued_s: When the backend that ended it took it.
-        scheduled_s: When it was first scheduled, or when the API admitted it.
+        scheduled_s: When it was first scheduled, when the API admitted it, or when it was first handed in with a batch.
         first_token_s: When its first token reached the client.
         last_token_s: When its last token reached the client.
         ended_s: When its outcome was decided.

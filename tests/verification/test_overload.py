@@ -15,7 +15,9 @@ from simulator.analysis.backlog import BacklogTally, drift_of
 from simulator.analysis.metrics import summarise
 from simulator.engine.simulation import simulate
 from simulator.performance.step_time import ConstantStepTime
+from simulator.results import run
 from tests.engine.demand import plan, poisson, self_hosted, table
+from tests.experiment.small import small
 
 DAY_S = 86_400.0
 SERVERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -161,3 +163,22 @@ def test_demand_with_a_course(kind, load, days, runs):
 @pytest.mark.parametrize("days", [14.0, 28.0])
 def test_overload_of_demand_with_a_course(kind, days):
     assert sum(dated_alarms(kind, 10, 2, c, 1.1, days) for c in (1, 32)) >= 18
+
+
+@pytest.mark.parametrize(("error_share", "every"), [(0.05, "6h"), (0.2, "1d")])
+def test_what_a_batch_hands_in_again_is_no_queue(error_share, every):
+    """Whatever failed waits for the next file: somebody always does, and still everybody is answered in time."""
+    deployment = {"kind": "batch", "submit_every": every, "turnaround": {"median": "2h"}}
+    letters = {"volume": {"requests_per_month": 30_000}, "profile": "flat", "objectives": {"end_to_end": "9d"}}
+    sizes = {f"{kind}_tokens": {"kind": "constant", "tokens": 100} for kind in ("prompt", "output")}
+    api = {"model": "azure/gpt-4.1", "error_share": error_share, "retries": {"at_most": 6}, "deployment": deployment}
+    scenario = small(
+        {
+            "horizon.duration": "14d",
+            "workloads": {"letters": letters | sizes},
+            "hosting_patterns": {"batch": {"kind": "metered_api", "api": api}},
+        }
+    )
+    found = run(scenario, replications=2, tables=False, band=False, outlook=False)
+    assert found.pattern("batch").saturation != "overloaded"
+    assert found.decision.recommended == "batch"

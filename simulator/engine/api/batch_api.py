@@ -126,6 +126,9 @@ class BatchBackend:
         while self._collected and self._queued_tokens + self._collected[0].arrival.prompt_tokens <= self._quota:
             one = self._collected.popleft()
             self._log.attempts[one.arrival.index] += 1
+            if self._log.attempts[one.arrival.index] == 1:
+                # From now on it waits for an answer, not for room: what fails and is handed in again is no queue.
+                self._log.scheduled_s[one.arrival.index] = self._env.now
             if error_share > 0.0 and self._rng.random() < error_share:
                 again += self._fail(one, reason)
                 continue
@@ -149,7 +152,6 @@ class BatchBackend:
 
     def _answer(self, arrival: Arrival, answered_s: float) -> None:
         index, log = arrival.index, self._log
-        log.scheduled_s[index] = self._env.now
         log.first_token_s[index] = log.last_token_s[index] = log.ended_s[index] = answered_s
         log.outcome[index] = Outcome.COMPLETED
         log.billed_prompt_tokens[index] = arrival.prompt_tokens
