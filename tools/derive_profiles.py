@@ -19,17 +19,25 @@ from simulator.performance.profile import profile_id
 TARGET = Path(__file__).resolve().parents[1] / "simulator" / "performance" / "data" / "profiles"
 
 A100, L40S, H100, H200 = "a100-80gb", "l40s", "h100-80gb", "h200"
-A100_PCIE = "a100-80gb-pcie"
+A100_PCIE, A100_40, H100_PCIE, H100_NVL = "a100-80gb-pcie", "a100-40gb", "h100-pcie", "h100-nvl"
 #: Model, weight format, variant, GPU type: numbers of GPUs among which it is split.
 SHIPPED: dict[tuple[str, str, str | None], dict[str, tuple[int, ...]]] = {
     ("llama-3.3-70b", "bf16", None): {A100: (2, 4, 8), L40S: (4,), H100: (2, 4), H200: (2, 4)},
-    ("llama-3.3-70b", "fp8", None): {A100: (2, 4), L40S: (2, 4), H100: (1, 2, 4), H200: (1, 2, 4)},
+    ("llama-3.3-70b", "fp8", None): {
+        A100: (2, 4), L40S: (2, 4), H100: (1, 2, 4), H100_PCIE: (2, 4), H100_NVL: (1, 2), H200: (1, 2, 4),
+    },
     ("llama-3.3-70b", "fp8", "cross-socket"): {L40S: (4,)},
     ("llama-3.3-70b", "int8", None): {A100: (2, 4)},
-    ("llama-3.3-70b", "w4a16", None): {A100: (1, 2, 4), A100_PCIE: (1,), L40S: (2, 4), H100: (1, 2), H200: (1,)},
+    ("llama-3.3-70b", "w4a16", None): {
+        A100: (1, 2, 4), A100_PCIE: (1, 2, 4), A100_40: (2,), L40S: (2, 4), H100: (1, 2), H100_PCIE: (1,),
+        H100_NVL: (1,), H200: (1,),
+    },
     ("llama-3.3-70b", "w4a16", "trt-llm"): {A100: (1, 2, 4)},
     ("llama-3.3-70b", "w4a16", "cross-socket"): {L40S: (4,)},
-    ("llama-3.1-8b", "bf16", None): {A100: (1, 2), A100_PCIE: (1,), L40S: (1, 2), H100: (1, 2), H200: (1,)},
+    ("llama-3.1-8b", "bf16", None): {
+        A100: (1, 2), A100_PCIE: (1,), A100_40: (1,), L40S: (1, 2), H100: (1, 2), H100_PCIE: (1,), H100_NVL: (1,),
+        H200: (1,),
+    },
     ("llama-3.1-8b", "fp8", None): {L40S: (1,), H100: (1,), H200: (1,)},
     ("mistral-7b", "bf16", None): {A100: (1,), L40S: (1, 2), H100: (1,), H200: (1,)},
     ("mistral-7b", "fp8", None): {L40S: (1,)},
@@ -39,13 +47,13 @@ SHIPPED: dict[tuple[str, str, str | None], dict[str, tuple[int, ...]]] = {
     ("qwen3-32b", "fp8", None): {L40S: (1, 2), H100: (1, 2), H200: (1,)},
     ("qwen3-32b", "w4a16", None): {A100: (1,), A100_PCIE: (1,), L40S: (1,)},
     # Models of published serving measurements, to be compared with.
-    ("qwen2.5-7b", "bf16", None): {H100: (1,)},
+    ("qwen2.5-7b", "bf16", None): {A100: (1, 2), H100: (1,)},
     ("mistral-nemo-12b", "bf16", None): {H100: (1,)},
     ("codellama-34b", "bf16", None): {H100: (2,)},
     ("llama-2-7b", "bf16", None): {H100: (1,)},
     ("llama-2-70b", "bf16", None): {H100: (4,)},
     ("mixtral-8x7b", "bf16", None): {H100: (2, 4)},
-}
+}  # fmt: skip
 
 
 def main() -> None:

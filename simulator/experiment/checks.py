@@ -247,7 +247,8 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
     except ProfileNotFound as error:
         faults += _unknown_names(cluster) or [((), str(error))]
     except ProfileError as error:
-        faults += [(("profile",), message) for message in str(error).splitlines()]
+        key = "interconnect" if "interconnect" in str(error) else "profile"
+        faults += [((key,), message) for message in str(error).splitlines()]
     return faults
 
 

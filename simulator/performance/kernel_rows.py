@@ -68,6 +68,57 @@ def marlin(system: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return curve.index.to_numpy(), np.asarray(isotonic_regression(curve.to_numpy()).x)
 
 
+#: Tables of vLLM's all-reduce: over NVLink, over PCIe of the fourth generation between two L40S, of the fifth among RTX
+#: PRO 6000, and among four and eight L40S of two sockets.
+_ALL_REDUCE_TABLES: Final = {
+    "a100_sxm": "0.14.0", "h100_sxm": "0.24.0", "h200_sxm": "0.24.0", "l40s": "0.22.0", "rtx_pro_6000_server": "0.24.0",
+}  # fmt: skip
+
+
+@cache
+def all_reduce(system: str, gpus: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sizes in elements of 16 bits, and seconds, of vLLM's all-reduce inside CUDA graphs."""
+    table = table_of(system, "comm", "vllm", _ALL_REDUCE_TABLES[system], "custom_allreduce_perf.parquet")
+    rows = table[(table.backend == "vllm_graph") & (table.num_gpus == gpus)].groupby("message_size").latency.mean()
+    return rows.index.to_numpy(float), rows.to_numpy(float) / 1e3
+
+
+@cache
+def nccl_all_reduce(gpus: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same by NCCL among L40S of two sockets, at the sizes of vLLM's tables, in proportion beyond its own."""
+    import numpy as np
+
+    table = table_of("l40s", "comm", "nccl", "2.27.3", "nccl_perf.parquet")
+    rows = table[(table.op_name == "all_reduce") & (table.nccl_dtype == "half") & (table.num_gpus == gpus)]
+    timed = rows.groupby("message_size").latency.mean() / 1e3
+    sizes, longest = all_reduce("l40s", 2)[0], float(timed.index[-1])
+    return sizes, np.interp(sizes, timed.index, timed) * np.maximum(1.0, sizes / longest)
+
+
+def link_all_reduce(link: str, gpus: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same over a link: a system's own, `pcie_4`, `pcie_5` or `no_p2p`.
+
+    Among four and eight GPUs on PCIe 4 it takes as many times as long as between two as it does, size by size, on
+    PCIe 5: the L40S rows for more than two come from a host of two sockets without peer-to-peer access. There vLLM
+    leaves it to NCCL, whose rows from that host are `no_p2p`. Between two, data that goes through host memory crosses
+    PCIe twice: twice the time of L40S.
+    """
+    if link == "no_p2p":
+        sizes, seconds = link_all_reduce("pcie_4", gpus)
+        # Short ones are a matter of latency, which the ratio above overstates.
+        return sizes, 2.0 * seconds if gpus == 2 else seconds.clip(min=nccl_all_reduce(gpus)[1])
+    if link == "pcie_4":
+        sizes, seconds = all_reduce("l40s", 2)
+        return (sizes, seconds) if gpus == 2 else (sizes, seconds * pcie_ratio(gpus)[1])
+    return all_reduce("rtx_pro_6000_server" if link == "pcie_5" else link, gpus)
+
+
+def pcie_ratio(gpus: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sizes, and how many times as long as between two an all-reduce takes among more, on RTX PRO 6000 (PCIe 5)."""
+    sizes, seconds = all_reduce("rtx_pro_6000_server", 2)
+    return sizes, all_reduce("rtx_pro_6000_server", gpus)[1] / seconds
+
+
 @cache
 def experts(system: str, version: str, model: ModelShape, tensor_parallel: int) -> NDArray[np.float64]:
     """Tokens and seconds of one layer's experts, from rows in which their load is even, or next to it.

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import ProfileError
 from simulator.performance.boards import BOARDS, Board
-from simulator.performance.kernel_rows import PACKAGE, experts, gemm_rows, marlin
+from simulator.performance.kernel_rows import PACKAGE, experts, gemm_rows, link_all_reduce, marlin, pcie_ratio
+from simulator.performance.links import messages, own_link, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from aiconfigurator_core.sdk.engine import EngineHandle
+    from numpy.typing import NDArray
 
     from simulator.performance.architecture import ModelShape
 
@@ -38,12 +41,16 @@ SYSTEMS: Final = {
     "h100-80gb": ("h100_sxm", "0.24.0"),
     "h200": ("h200_sxm", "0.24.0"),
     "a100-80gb-pcie": ("a100_sxm", "0.14.0"),
+    "a100-40gb": ("a100_sxm", "0.14.0"),
+    "h100-pcie": ("h100_sxm", "0.24.0"),
+    "h100-nvl": ("h100_sxm", "0.24.0"),
 }
 
 
 #: The largest token budgets vLLM uses by itself; knots beyond serve nobody.
 _USEFUL_TOKENS: Final = {
-    "a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384, "a100-80gb-pcie": 8192,
+    "a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384, "a100-80gb-pcie": 8192, "a100-40gb": 8192,
+    "h100-pcie": 16384, "h100-nvl": 16384,
 }  # fmt: skip
 #: Weight formats of a GPU for which there are tables, by variant.
 FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
@@ -52,14 +59,18 @@ FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
     "h100-80gb": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
     "h200": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
     "a100-80gb-pcie": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None,)},
+    "a100-40gb": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None,)},
+    "h100-pcie": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
+    "h100-nvl": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
 }
 #: Of four L40S without a fast link the tables' all-reduce comes from a host of two sockets.
 CROSS_SOCKET: Final = "cross-socket"
 _MISSING: Final = {
-    ("l40s", "int8"): "there are no int8 timings for L40S; choose fp8, which is as large and at least as fast",
-    ("h100-80gb", "int8"): "there are no int8 timings for H100; choose fp8, which is as large and at least as fast",
-    ("h200", "int8"): "there are no int8 timings for H200; choose fp8, which is as large and at least as fast",
-}
+    (gpu, "int8"): f"there are no int8 timings for {name}; choose fp8, which is as large and at least as fast"
+    for gpu, name in (
+        ("l40s", "L40S"), ("h100-80gb", "H100"), ("h100-pcie", "H100"), ("h100-nvl", "H100"), ("h200", "H200")
+    )
+}  # fmt: skip
 
 #: Prompts computed with weights of 4 or 8 bits that are unpacked to 16, over the same in bf16: p99 of TTFT of
 #: Qwen3-32B on one A100 PCIe under vLLM 0.19.0 in nine closed loops of 4 to 32 clients, 1.08 to 1.29
@@ -116,8 +127,6 @@ def check_wish(gpu: str, quantisation: str, variant: str | None, tensor_parallel
             f"tensor-parallel: {model.heads} heads with {model.kv_heads} key-value heads do not divide among "
             f"{tensor_parallel} GPUs"
         )
-    if gpu in BOARDS and tensor_parallel > 1:
-        raise ProfileError(f"tensor-parallel: what several {gpu} take to talk to each other was not timed; choose 1")
     if model.experts > 1 and quantisation != "bf16":
         raise ProfileError(f"quantisation: mixtures of experts are derived in bf16 only, not {quantisation}")
 
@@ -250,9 +259,9 @@ class KernelTimes:
         mode = "fp8" if quantisation == "fp8" and not self._weight_only else "bfloat16"
         self._engine = _Engine(model, self.system, tensor_parallel, "vllm", mode)
         self._gemms: _Engine | None = self._engine
-        self._pair: _Engine | None = None
-        if gpu == "l40s" and tensor_parallel >= 4:
-            self._choose_all_reduce(mode, variant)
+        self._linked: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        if tensor_parallel > 1:
+            self._choose_all_reduce(variant)
         if self._weight_only or quantisation == "int8":
             self._choose_gemms(quantisation, variant)
         if self._factor != 1.0:
@@ -274,20 +283,26 @@ class KernelTimes:
         self.label = "estimated"
         self.notes.append(note)
 
-    def _choose_all_reduce(self, mode: str, variant: str | None) -> None:
-        if variant == CROSS_SOCKET:
+    def _choose_all_reduce(self, variant: str | None) -> None:
+        """Over the link of the board: as the tables have it, or from those of another."""
+        gpus, link = self._tensor_parallel, own_link(self._gpu, variant)
+        if link == "no_p2p":
             self.notes.append("all-reduce as collected on a cross-socket host without peer-to-peer access")
-            return
-        self._pair = _Engine(self._model, self.system, 2, "vllm", mode)
-        self._estimated(
-            f"all-reduce scaled from two GPUs at equal bus bandwidth (x{self._all_reduce_factor:.3g}): the others' "
-            "rows come from a cross-socket host (3.8 GB/s against 18.8 GB/s) and a path vLLM does not take"
-        )
-
-    @property
-    def _all_reduce_factor(self) -> float:
-        """A ring moves 2 (n - 1) / n of the data over each link; for two GPUs that is 1."""
-        return 2.0 * (self._tensor_parallel - 1) / self._tensor_parallel
+        elif link == "pcie" and (gpus > 2 or self._gpu in BOARDS):
+            table = table_name(self._gpu, link)
+            assert table is not None
+            self._linked = link_all_reduce(table, gpus)
+            if table == "pcie_5":
+                self._estimated(f"all-reduce among {gpus} as on RTX PRO 6000 (PCIe 5)")
+            elif gpus == 2:
+                self._estimated("all-reduce between two as on L40S (PCIe 4)")
+            else:
+                ratios = pcie_ratio(gpus)[1]
+                self._estimated(
+                    f"all-reduce between two L40S, times what {gpus} take over two on RTX PRO 6000 (PCIe), "
+                    f"size by size ({ratios.min():.1f} to {ratios.max():.1f}): L40S rows for more than two come from a "
+                    "cross-socket host (3.8 GB/s against 18.8 GB/s) and a path vLLM does not take"
+                )
 
     def _choose_gemms(self, quantisation: str, variant: str | None) -> None:
         if quantisation == "int8":
@@ -329,8 +344,8 @@ class KernelTimes:
         if self._mixture is not None:
             seconds += self._model.layers * float(np.interp(tokens, *self._mixture))
         seconds += self._gemms_s(tokens)
-        if self._pair is not None:
-            return seconds + self._all_reduce_factor * self._pair.tokens_s(_ALL_REDUCES, tokens)
+        if self._linked is not None:
+            return seconds + messages(self._model.layers) * float(np.interp(tokens * self._model.hidden, *self._linked))
         return seconds + self._engine.tokens_s(_ALL_REDUCES, tokens)
 
     def _gemms_s(self, tokens: int) -> float:

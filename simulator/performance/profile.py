@@ -14,6 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from simulator.errors import ProfileError, ProfileNotFound
 from simulator.performance.architecture import ModelShape
+from simulator.performance.links import (
+    LINKS,
+    Interconnect,
+    all_reduce_s,
+    allowed,
+    in_words,
+    messages,
+    own_link,
+    table_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,11 +238,11 @@ def load_profile(
 
 
 def cluster_profile(cluster: Cluster) -> PerformanceProfile:
-    """The curves a cluster is simulated with: shipped or its own, scaled as it asks.
+    """The curves a cluster is simulated with: shipped or its own, over its link, scaled as it asks.
 
     Raises:
         ProfileNotFound: None ships for its model, GPU, parallelism and format; the message lists the nearest.
-        ProfileError: Its own file cannot be read, is no profile, or is one of something else.
+        ProfileError: Its own file cannot be read, is no profile, or is one of something else; or see `linked`.
     """
     if cluster.profile is None:
         profile = load_profile(
@@ -250,7 +260,48 @@ def cluster_profile(cluster: Cluster) -> PerformanceProfile:
         ]
         if wrong:
             raise ProfileError(f"{cluster.profile} is a profile of {'; '.join(wrong)}")
+    profile = linked(profile, cluster.interconnect)
     return profile if cluster.step_time_factor == 1.0 else profile.scaled(cluster.step_time_factor)
+
+
+def linked(profile: PerformanceProfile, link: Interconnect | None) -> PerformanceProfile:
+    """The same profile over another link: each step longer or shorter by what its all-reduces take there.
+
+    Raises:
+        ProfileError: The GPU has no such link, or the profile was measured, over a link of its own.
+    """
+    if link is None or profile.tensor_parallel == 1:
+        return profile
+    if profile.label == "measured":
+        raise ProfileError(f"{profile.id} was measured, over a link of its own; leave out interconnect")
+    own = own_link(profile.gpu, profile.variant) if profile.gpu in LINKS else None
+    there = table_name(profile.gpu, link) if own else None
+    if own is None or there is None:
+        raise ProfileError(f"no interconnect {link} is known for {profile.gpu}; {allowed(profile.gpu)}")
+    if own == link:
+        return profile
+    here, gpus, model = table_name(profile.gpu, own), profile.tensor_parallel, profile.model
+    assert here is not None
+    count = messages(model.layers)
+    longer = [
+        count * (all_reduce_s(there, gpus, tokens * model.hidden) - all_reduce_s(here, gpus, tokens * model.hidden))
+        for tokens in profile.dense.x
+    ]
+    # What is taken away was timed elsewhere: no step falls below nothing, nor below a shorter one's.
+    dense = [max(0.0, seconds + more) for seconds, more in zip(profile.dense.y, longer, strict=True)]
+    for number, (before, _) in enumerate(pairwise(dense.copy()), 1):
+        dense[number] = max(dense[number], min(before, profile.dense.y[number]))
+    return profile.model_copy(
+        update={
+            "id": f"{profile.id}-{link.replace('_', '-')}",
+            "label": "estimated",
+            "notes": (
+                f"all-reduce over {in_words(link)} in place of {in_words(own)} ({there}, {here})",
+                *profile.notes,
+            ),
+            "dense": profile.dense.model_copy(update={"y": tuple(dense)}),
+        }
+    )
 
 
 def profiles_of(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:

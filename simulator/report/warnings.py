@@ -11,6 +11,7 @@ from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements
 from simulator.decision.words import percent
 from simulator.errors import InfeasibleCluster
+from simulator.performance.links import LINKS, in_words, own_link
 from simulator.performance.memory import FEW_REQUESTS, kv_capacity
 from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
@@ -50,7 +51,10 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
             found.append(f"profile {profile.id} is {profile.label}{noted}")
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
-            found += [f"{name}: {message}" for message in (*_beyond(one.cluster), *_scarce(one.cluster))]
+            found += [
+                f"{name}: {message}"
+                for message in (*_beyond(one.cluster), *_scarce(one.cluster), *_unsaid(one.cluster))
+            ]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
 
 
@@ -103,6 +107,19 @@ def _scarce(cluster: Cluster) -> list[str]:
     if capacity.requests >= FEW_REQUESTS:
         return []
     return [f"KV blocks hold {capacity.requests:.1f} requests of max_model_len at once. {capacity.explain()}"]
+
+
+def _unsaid(cluster: Cluster) -> list[str]:
+    """Which link several GPUs are taken to have, where nothing says so."""
+    if cluster.tensor_parallel == 1 or cluster.interconnect is not None or cluster_profile(cluster).label == "measured":
+        return []
+    if cluster.gpu not in LINKS:
+        return []
+    link = own_link(cluster.gpu, cluster.variant)
+    return [
+        f"interconnect is not stated: {cluster.tensor_parallel} x {cluster.gpu} are taken to talk over "
+        f"{in_words(link)}; a slower link makes each step longer"
+    ]
 
 
 def _beyond(cluster: Cluster) -> list[str]:

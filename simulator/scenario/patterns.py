@@ -122,6 +122,9 @@ class Cluster(Config):
     """GPU type, such as a100-80gb or l40s."""
     tensor_parallel: Literal[1, 2, 4, 8] = 1
     """GPUs of one replica."""
+    interconnect: Literal["nvlink", "pcie", "no_p2p"] | None = None
+    """How the GPUs of a replica talk to each other: over NVLink, over PCIe with peer-to-peer access, or through host
+    memory; the board's own when absent (NVLink for A100, H100 and H200 on SXM boards, PCIe for the others)."""
     quantisation: Quantisation = "bf16"
     """Weight format."""
     variant: str | None = None

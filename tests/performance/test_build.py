@@ -63,8 +63,8 @@ def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic():
 @pytest.mark.parametrize(
     ("gpu", "quantisation", "variant", "size", "model", "message"),
     [
-        ("a100-40gb", "bf16", None, 1, "llama-3.1-8b", "there are: a100-80gb"),
-        ("a100-80gb-pcie", "bf16", None, 2, "llama-3.3-70b", "talk to each other was not timed; choose 1"),
+        ("a100-20gb", "bf16", None, 1, "llama-3.1-8b", "there are: a100-80gb"),
+        ("h100-nvl", "int8", None, 2, "llama-3.3-70b", "no int8 timings for H100; choose fp8"),
         ("l40s", "int8", None, 1, "llama-3.1-8b", "choose fp8"),
         ("h200", "int3", None, 1, "llama-3.1-8b", "choose bf16, fp8, w4a16"),
         ("a100-80gb", "w4a16", "marlin", 2, "llama-3.3-70b", "there are: trt-llm"),

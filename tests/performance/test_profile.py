@@ -83,6 +83,7 @@ def test_reading_weights_bounds_a_step_from_below(profile):
     """No step beats reading the weights it needs once at the memory's data-sheet bandwidth (bytes per second)."""
     bandwidths = {
         "a100-80gb": 2.039e12, "a100-80gb-pcie": 1.935e12, "l40s": 0.864e12, "h100-80gb": 3.35e12, "h200": 4.8e12,
+        "a100-40gb": 1.555e12, "h100-pcie": 2.0e12, "h100-nvl": 3.9e12,
     }  # fmt: skip
     bandwidth = bandwidths[profile.gpu]
     model = profile.model
