@@ -99,7 +99,7 @@ def screen(scenario: Scenario, results: Sequence[PatternResult], book: PriceBook
         "staffing": lambda result: unready(scenario.constraints.team, patterns[result.name]),
         "resilience": lambda result: fragile(scenario, result),
         "objectives": lambda result: None if result.cannot_tell else missed(result),
-        "budget": lambda result: _over(result, budget),
+        "budget": lambda result: over_budget(result, budget),
     }
     found = Screening()
     candidates = list(results)
@@ -189,7 +189,8 @@ def _refusal(result: PatternResult, rule: str) -> str | None:
     return "; ".join(result.infeasible_reasons) or None if (result.infeasible_by or "feasibility") == rule else None
 
 
-def _over(result: PatternResult, budget: Decimal | None) -> str | None:
+def over_budget(result: PatternResult, budget: Decimal | None) -> str | None:
+    """Why a pattern costs more than is there; None where it does not, or nothing is said."""
     if budget is None or cost_of(result) <= budget:
         return None
     return f"{usd(cost_of(result))} USD a month exceed the budget of {usd(budget)} USD"

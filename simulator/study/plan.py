@@ -17,7 +17,7 @@ from simulator.compliance.check import refusals
 from simulator.cost.overrides import scenario_book
 from simulator.decision.chance import undecided
 from simulator.decision.retirement import retirements, unavailable
-from simulator.decision.screening import falls_short
+from simulator.decision.screening import falls_short, over_budget
 from simulator.errors import Fault, ScenarioError
 from simulator.results import run
 from simulator.scenario.patterns import ApiPattern
@@ -96,7 +96,7 @@ def plan(
     Raises:
         ScenarioError: There is no such pattern, or the scenario cannot be simulated.
     """
-    answer = Plan()
+    answer, budget = Plan(), scenario.constraints.monthly_cost_at_most
 
     def simulate(name: str, one: Candidate) -> bool:
         """Whether it meets every objective, as measured; whether it surely does is asked in the end."""
@@ -113,21 +113,24 @@ def plan(
         one.refused = "; ".join(one.result.infeasible_reasons) or falls_short(scenario, one.result)
         answer.simulated.append(one)
         meets = one.refused is None and one.result.met_as_measured
-        if meets and (answer.best is None or one.cost_usd < answer.best.cost_usd):
+        # More replicas will not make it cheaper: as far as the search goes, it will do.
+        one.refused = one.refused or over_budget(one.result, budget)
+        if meets and one.refused is None and (answer.best is None or one.cost_usd < answer.best.cost_usd):
             answer.best = one
         on_simulated(one)
         return meets
 
     def too_dear(one: Candidate) -> bool:
-        return answer.best is not None and one.at_least_usd >= answer.best.cost_usd
+        beyond = budget is not None and one.at_least_usd > budget
+        return beyond or (answer.best is not None and one.at_least_usd >= answer.best.cost_usd)
 
     def search(given: Sequence[Series]) -> None:
         for series in sorted(given, key=lambda series: series.candidates[0].at_least_usd):
             look = _bracket if series.halving else _scan
             if not look(series.candidates, partial(simulate, series.name), too_dear):
-                answer.refused[series.label] = (
-                    f"costs at least {series.candidates[0].at_least_usd:,.0f} USD a month, no less than the best"
-                )
+                least = series.candidates[0].at_least_usd
+                than = "no less than the best" if budget is None or least <= budget else f"the budget is {budget:,.0f}"
+                answer.refused[series.label] = f"costs at least {least:,.0f} USD a month, {than}"
 
     made, answer.refused = _series(scenario, names, space)
     search(_allowed(scenario, made, answer.refused))

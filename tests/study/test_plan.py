@@ -59,6 +59,24 @@ def test_the_frontier_falls(tmp_path):
     assert all(one.refused for one in found.simulated if one.cost_usd < found.best.cost_usd)
 
 
+def test_nothing_beyond_the_budget_is_chosen_or_simulated_in_vain(tmp_path):
+    """A budget below the cheapest that will do leaves nothing, and one above it changes nothing."""
+    space = Space(gpus=("l40s",), tensor_parallel=(1,), quantisations=("bf16",), most_replicas=5)
+    free = plan(scenario(), ["self_hosted"], space, replications=1, store=tmp_path)
+    above, below = round(free.best.cost_usd) + 50, round(free.best.cost_usd) - 50
+    rich, poor = (
+        plan(
+            scenario(**{"constraints.monthly_cost_at_most": f"{usd} USD/month"}),
+            ["self_hosted"], space, replications=1, store=tmp_path,
+        )
+        for usd in (above, below)
+    )  # fmt: skip
+    assert (rich.best.label, rich.best.cost_usd) == (free.best.label, free.best.cost_usd)
+    assert poor.best is None
+    assert all(one.at_least_usd <= below for one in poor.simulated)
+    assert any("exceed the budget" in (one.refused or "") for one in poor.simulated) or poor.refused
+
+
 def test_where_more_is_not_faster_everything_is_tried():
     """Met by 3 and 8 replicas, not by 9: halving may not be trusted."""
     tried = []
