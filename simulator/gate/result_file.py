@@ -229,5 +229,9 @@ def read_result(path: Path) -> ResultFile:
         return ResultFile(str(path), Result.model_validate(data))
     except ValidationError as error:
         # JSON is YAML, whose reader knows the lines; it is slow, and only needed here.
-        faults = faults_of(error, read_document(file), Result)
+        try:
+            document = read_document(file)
+        except ScenarioError:  # longer than a scenario may be
+            document = Document(data, {(): (str(file), 0)})
+        faults = faults_of(error, document, Result)
         raise RunStoreError("\n".join(map(str, in_file_order(faults)))) from None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError
+from simulator.scenario.yaml_events import Unsure, compose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
     from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-    Node = MappingNode | ScalarNode | SequenceNode
+    from simulator.scenario.yaml_events import EventNode
+
+    Node = MappingNode | ScalarNode | SequenceNode | EventNode
 
 Key = tuple[str | int, ...]
 
@@ -163,6 +168,8 @@ def _compose(text: str, name: str) -> tuple[YAML, Node | None]:
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     try:
+        with suppress(Unsure):
+            return yaml, compose(text, cache(lambda value: _plain_tag(yaml, value)))
         return yaml, yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -179,6 +186,13 @@ def _compose(text: str, name: str) -> tuple[YAML, Node | None]:
         raise _fault(name, line, f"is not valid YAML: character U+{ord(text[error.position]):04X}") from error
     except (YAMLError, ValueError) as error:
         raise _fault(name, 0, f"is not valid YAML: {str(error).splitlines()[0]}") from error
+
+
+def _plain_tag(yaml: YAML, value: str) -> str:
+    """What a plain scalar is by the rules of YAML 1.2."""
+    from ruamel.yaml.nodes import ScalarNode
+
+    return str(yaml.resolver.resolve(ScalarNode, value, (True, False)))
 
 
 def _line(node: Node) -> int:
@@ -199,6 +213,7 @@ class _Reader:
         self._name = name
         self._yaml = yaml
         self._values = 0
+        self._known: dict[tuple[str, str], Any] = {}
 
     def read(self, node: Node, key: Key) -> Any:  # noqa: ANN401 - a YAML value is anything
         """The plain value of a node, and of everything below it."""
@@ -240,7 +255,7 @@ class _Reader:
                 self._merge(part, item, key, data, 1)
         return data
 
-    def _item(self, part: ScalarNode, item: Node, key: Key) -> Any:  # noqa: ANN401 - a YAML value is anything
+    def _item(self, part: Node, item: Node, key: Key) -> Any:  # noqa: ANN401 - a YAML value is anything
         path = (*key, str(part.value))
         self.origins[path] = (self._name, _line(part))
         return self.read(item, path)
@@ -270,11 +285,19 @@ class _Reader:
         if node.id != "scalar" or node.tag not in _SCALARS:
             self._note(node, key, "tags such as '!name' are not read; expected plain YAML")
             return None
+        written = node.tag, node.value
         try:
-            return self._yaml.constructor.construct_object(node)
+            if written not in self._known:
+                self._known[written] = self._constructed(node)
+            return self._known[written]
         except (ValueError, IndexError, KeyError):
             self._note(node, key, f"'{node.value:.40}' is not a number")
             return None
+
+    def _constructed(self, node: Node) -> Any:  # noqa: ANN401 - a YAML value is anything
+        from ruamel.yaml.nodes import ScalarNode
+
+        return self._yaml.constructor.construct_object(ScalarNode(node.tag, node.value))
 
     def _note(self, node: Node, key: Key, message: str) -> None:
         self.faults.append(Fault(self._name, _line(node), dotted(key), message))
