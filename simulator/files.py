@@ -234,18 +234,27 @@ def replace_folder(whole: Path, target: Path, aside: Path) -> None:
     Raises:
         OSError: It cannot be moved.
     """
-    for number in range(1000):
-        try:
-            os.rename(whole, target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or number == 999:
-                raise
-        else:
-            _sync_folder(target.parent)
-            return
-        (aside / str(number)).mkdir()
-        with suppress(FileNotFoundError):
-            os.rename(target, aside / str(number) / target.name)
+    moved = None
+    try:
+        for number in range(1000):
+            try:
+                os.rename(whole, target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or number == 999:
+                    raise
+            else:
+                _sync_folder(target.parent)
+                return
+            (aside / str(number)).mkdir()
+            moved = aside / str(number) / target.name
+            with suppress(FileNotFoundError):
+                os.rename(target, moved)
+    except BaseException:
+        if moved is not None and whole.exists():
+            # The older one is better than none.
+            with suppress(OSError):
+                os.rename(moved, target)
+        raise
 
 
 def left_in(folder: Path, kind: Kind, name: str | None = None) -> Iterator[tuple[Path, str]]:

@@ -82,7 +82,7 @@ def attribute(base: Billed, new: Billed, causes: Collection[Cause]) -> Attributi
             found["volume"] = replace(base, usage=_scaled(base.usage, new.usage)).usd - base.usd
             rest -= found["volume"]
             moved = moved[1:]
-    except (PriceNotFound, KeyError):
+    except (PriceNotFound, KeyError, ValueError):  # or the parts of a result do not fit each other
         return None
     if len(moved) == 1:
         found[moved[0]] = found.get(moved[0], Decimal(0)) + rest

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import Usage
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.scenario.schema import Scenario
+
+
+#: More than any run has, and less than a float can hold.
+Count = Annotated[int, Field(ge=0, le=2**63)]
 
 
 class _Part(BaseModel):
@@ -49,9 +53,9 @@ class Waits(_Part):
 class Counts(_Part):
     """Requests of a replication."""
 
-    arrived: int
-    completed: int
-    failed_over: dict[str, int]
+    arrived: Count
+    completed: Count
+    failed_over: dict[str, Count]
 
 
 class Judged(_Part):

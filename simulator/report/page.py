@@ -95,7 +95,7 @@ def _rollout(file: Path) -> dict[str, Any]:
         # Whether it has all that the report shows of it is known once it is shown.
         page_tables.rollout(found)
         page_figures.of_rollout(found)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
         raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: {said}") from None
     return found

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Tabs and what only 1.1 takes for the end of a line; directives and documents; explicit keys; a comment that touches
-#: the sign of a block; anchors of other than letters.
+#: the sign of a block, and blanks that begin one; anchors of other than letters.
 _UNSURE: Final = re.compile(
     r"[\t\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]|^(?:%|---|\.\.\.)|(?:^|[\s\[{,:])\?(?=\s|$)"
-    r"|[|>][-+\d]*#|(?:^|[\s\[{,:-])[&*][\w-]*[^\w\s,\[\]{}-]",
+    r"|[|>][-+\d]*#|[|>][^\n]*\n\n* +(?:\n|\Z)|(?:^|[\s\[{,:-])[&*][\w-]*[^\w\s,\[\]{}-]",
     re.MULTILINE | re.ASCII,
 )
 _DEEPEST: Final = 100
