@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simulator.errors import TraceError
 from simulator.files import parse_json, read_unpacked, write_whole
@@ -95,6 +95,16 @@ class Recording(_Part):
     inputs: list[Input]
     steps: list[Step]
     requests: list[Outcome]
+
+    @model_validator(mode="after")
+    def _is_of_its_inputs(self) -> Self:
+        if [row.idx for row in self.requests] != list(range(len(self.requests))):
+            raise ValueError("requests are not numbered from 0, one after the other")
+        named = {row.idx for row in self.requests}
+        named |= {request for step in self.steps for request in (*(item[0] for item in step.items), *step.preempted)}
+        if unknown := named - set(range(len(self.inputs))):
+            raise ValueError(f"request {min(unknown)} is none of the {len(self.inputs)} inputs")
+        return self
 
 
 def write_recording(recording: Recording, path: Path) -> None:
