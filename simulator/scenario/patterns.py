@@ -107,7 +107,10 @@ class EngineSettings(Config):
     @model_validator(mode="after")
     def _whole_prompts_fit(self) -> Self:
         if not self.chunked_prefill and self.max_num_batched_tokens < self.max_model_len:
-            raise ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
+            if "max_num_batched_tokens" in self.model_fields_set:
+                raise ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
+            # Left to itself, vLLM takes as many as the longest request has.
+            self.__dict__["max_num_batched_tokens"] = self.max_model_len
         if self.kv_cache_memory is not None and self.num_gpu_blocks is not None:
             raise ValueError("give either num_gpu_blocks or kv_cache_memory")
         return self

@@ -181,6 +181,8 @@ def test_batches_by_gpu_and_version(gpu, version, expected):
         ("h100-80gb", {"max_num_batched_tokens": 512}, (512, 512)),
         ("h100-80gb", {"max_num_seqs": 4, "max_model_len": 1024}, (4, 4096)),
         ("h100-80gb", {"vllm_version": "0.7.2"}, (256, 2048)),
+        ("h100-80gb", {"chunked_prefill": False}, (1024, 8192)),
+        ("a100-80gb", {"chunked_prefill": False, "max_model_len": 32_768}, (256, 32_768)),
     ],
 )
 def test_a_cluster_takes_what_vllm_would(gpu, engine, expected):
