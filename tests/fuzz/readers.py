@@ -17,7 +17,7 @@ from tests.trace.importers.samples import SAMPLES
 
 COPIED = {
     "recorded.json.gz": ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz",
-    "steps.json.gz": ROOT / "tests" / "bench" / "recorded" / "calibration.json.gz",
+    "steps.json.gz": ROOT / "tests" / "bench" / "recorded" / "cpu" / "steps.json.gz",
     "policy.yaml": ROOT / "simulator" / "gate" / "data" / "default_policy.yaml",
 }
 
@@ -67,7 +67,7 @@ def prepare(folder: Path) -> None:
     """One sound file of each kind, and a run of a small scenario."""
     data = json.loads(json.dumps(_DATA))
     del data["hosting_patterns"]["bought"], data["hosting_patterns"]["rented"]
-    data["horizon"]["duration"], data["experiment"]["replications"] = "2h", 2
+    data["horizon"]["duration"], data["experiment"]["replications"] = "2h", 3
     (folder / "scenario.yaml").write_text(json.dumps(data, indent=1))
     (folder / "extending.yaml").write_text("extends: scenario.yaml\noverrides: {long: {horizon: {duration: 3h}}}\n")
     (folder / "rollout.json").write_text(json.dumps(ROLLOUT))
