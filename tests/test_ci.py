@@ -26,7 +26,12 @@ def repository(tmp_path):
     for path in (".ci/run", "README.md"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
-    places = [*(folder / ".venv" / "bin" / name for name in ("pip", "pytest", "ruff", "mypy", "simulator", "python"))]
+    places = [
+        *(
+            folder / ".venv" / "bin" / name
+            for name in ("pip", "pytest", "ruff", "mypy", "bandit", "simulator", "python")
+        )
+    ]
     places += [folder / ".venv" / "bin" / "python3", folder / ".venv" / "oracle" / "bin" / "python"]
     places += [folder / "tools" / name for name in ("install_prometheus.sh", "install_oracle.sh")]
     for place in places:

@@ -139,6 +139,28 @@ def test_heavy_libraries_load_only_when_used(module):
     assert not {"pandas", "scipy", "plotly", "joblib", "simpy", "numpy", "holidays"} & set(loaded)
 
 
+#: Who else writes or removes files, and why.
+WRITERS = {
+    "files.py",  # for everybody
+    "experiment/runs.py",  # prunes what is ours by name
+    "bench/step_journal.py",  # appends, and removes its own file
+    "bench/measure.py",  # a temporary folder, as the next two
+    "performance/kernel_tables.py",
+    "results.py",
+    "engine/vllm/compiled.py",  # the cache of compiled code
+}
+
+
+def test_what_is_written_goes_through_one_module():
+    """So that it is whole or absent, and that faults can be tried on all of it (`tests/fuzz/faults.py`)."""
+    pattern = re.compile(
+        r"\.write_(?:text|bytes)\(|\.unlink\(|\.rmdir\(|\.touch\(|rmtree[(,]|os\.(?:replace|rename|remove|unlink)\("
+        r'|open\([^)\n]*"[wax]b?\+?"|mkstemp|mkdtemp'
+    )
+    found = {str(path.relative_to(PACKAGE)) for path in MODULES if pattern.search(path.read_text(encoding="utf-8"))}
+    assert found == WRITERS
+
+
 def test_the_repository_names_no_machine():
     pattern = re.compile(r"(?<![\w.])/(?:home|root|tmp)/")
     for path in [*MODULES, *ROOT.glob("*.md"), *(ROOT / "scenarios").rglob("*.*"), *(ROOT / "tools").glob("*")]:
