@@ -200,9 +200,9 @@ def test_workloads_go_where_they_are_served_cheapest(tmp_path):
     path.write_text(TWO)
     asked = load_scenario(path)
     space = Space(gpus=("l40s",), tensor_parallel=(1,), quantisations=("bf16",), most_replicas=4)
-    found = plan(asked, ["own", "api"], space, replications=1)
+    found = plan(asked, ["own", "api"], space, replications=3)
     assert "letters to bedrock/llama-3.3-70b" in found.best.label
-    alone = plan(asked, ["own", "api"], Space(**{**_fields(space), "mixes": False}), replications=1)
+    alone = plan(asked, ["own", "api"], Space(**{**_fields(space), "mixes": False}), replications=3)
     assert alone.best is None or found.best.cost_usd < alone.best.cost_usd
     work = found.best.result.usage.work
     assert {name: sorted(load for load, done in loads.items() if done.requests) for name, loads in work.items()} == {
