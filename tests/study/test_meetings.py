@@ -26,7 +26,7 @@ def simulated(line, api):
 @pytest.fixture
 def meet(monkeypatch):
     monkeypatch.setattr(meetings, "cost_of", lambda one: one.usd)
-    monkeypatch.setattr(meetings, "missed_beyond_chance", lambda one, scenario: None)
+    monkeypatch.setattr(meetings, "missed", lambda one: None)
     row = SimpleNamespace(
         cluster="own",
         api="api",
@@ -39,7 +39,7 @@ def meet(monkeypatch):
 
     def search(line, api):
         at, asked = simulated(line, api)
-        return meetings.meeting(row, costing, None, at), asked
+        return meetings.meeting(row, costing, at), asked
 
     return search
 
