@@ -26,7 +26,7 @@ from tests.fuzz.readers import prepare
 KINDS = ("fail", "full", "kill")
 COMMANDS = {
     "run": "run {at}/scenario.yaml --output {out}/run --store {out}/store --quiet --jobs 1 --pattern hybrid",
-    "run, replacing": "run {at}/scenario.yaml --output {out}/run --store {at}/store --quiet --jobs 1",
+    "run, replacing": "run {at}/scenario.yaml --output {out}/run --store {at}/store --quiet --jobs 1 --pattern api",
     "report": "report {at}/run --output {out}/report.html",
     "export csv": "export csv {at}/run --output {out}/tables",
     "export parquet": "export parquet {at}/run --output {out}/tables",
