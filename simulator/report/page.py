@@ -93,7 +93,8 @@ def _rollout(file: Path) -> dict[str, Any]:
         raise RunStoreError(f"{file} is not what 'simulator rollout --json' prints: it has no projection")
     try:
         # Whether it has all that the report shows of it is known once it is shown.
-        page_tables.rollout(found)
+        for text in page_tables.rollout(found)["steps"]:
+            sentence(text)
         page_figures.of_rollout(found)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
