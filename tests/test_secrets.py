@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.secrets import KINDS, found
+from tools.find_secrets import KINDS, found
 
 # Put together here, so that this file has none.
 PLANTED = {

@@ -1,6 +1,6 @@
 """Look for keys and passwords in every file of the repository; exit 1 where there is one. No network, a second or two.
 
-Usage: python tools/secrets.py
+Usage: python tools/find_secrets.py
 """
 
 from __future__ import annotations
