@@ -112,6 +112,19 @@ class Costing:
         numbers = range(first, min(ceil(most / each), first + _MOST_STEPS))
         return [number * each for number in numbers if number * each < most]
 
+    def bends(self, most: float) -> list[float]:
+        """Volumes from which another hour has more than the clusters serve and the API takes the rest.
+
+        Of very many different hours some, from the busiest to the quietest; and the simulated volume, below which no
+        more than the measured share is taken to go to the API.
+        """
+        if not (self.pattern.hosted and self.pattern.metered) or self.capacity_tokens_per_month <= 0:
+            return []
+        hours = np.unique(self.hourly[self.hourly > 0.0])[::-1]
+        chosen = np.unique(np.linspace(0, len(hours) - 1, min(len(hours), _MOST_STEPS)).astype(int))
+        found = [self.tokens_per_month, *(self.capacity_tokens_per_month / hours[chosen]).tolist()]
+        return [place for place in found if place < most]
+
     @property
     def unit(self) -> int:
         """Replicas added at once: one of a single cluster, one more of everything where there are several."""

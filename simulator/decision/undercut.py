@@ -92,13 +92,15 @@ def nearest(own: Bills, other: Bills, most: int) -> Nearest:
 def _places(own: Bills, other: Bills, most: int) -> list[int]:
     """Volumes in whole tokens, ascending, between neighbours of which costs change steadily.
 
-    Where a replica or a unit is added, the last volume without it and the first with it are neighbours.
+    Where a replica or a unit is added, the last volume without it and the first with it are neighbours; where clusters
+    are full and the rest goes to an API, the bill bends.
     """
     even = (most * number / _POINTS for number in range(1, _POINTS + 1))
     by_factors = (most * 10.0 ** (-6.0 * number / _POINTS) for number in range(1, _POINTS + 1))
     both = (own.costing, other.costing)
     steps = {int(step) for one in both for step in (*one.steps(most), *one.unit_steps(most))}
-    return sorted({0} | {round(place) for place in (*even, *by_factors)} | steps | {step + 1 for step in steps})
+    bends = (bend for one in both for bend in one.bends(most))
+    return sorted({0} | {round(place) for place in (*even, *by_factors, *bends)} | steps | {step + 1 for step in steps})
 
 
 def _turn(more: Callable[[int], float], low: int, high: int) -> int:

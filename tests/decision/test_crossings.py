@@ -186,6 +186,26 @@ def test_what_served_nothing_meets_nobody():
     )
 
 
+@pytest.mark.parametrize("capacity", [10**8, 3 * 10**9])
+def test_a_hybrid_that_undercuts_only_until_its_cluster_is_full(capacity):
+    """Its bill falls below the API's a little before the cluster is full, and what overflows soon makes it dearer."""
+    flat = {"workloads.letters": None, "workloads.notes.profile": [[1.0] * 24] * 7}
+    scenario = small(flat)
+    api, hybrid = costing("api", scenario=scenario), costing("hybrid", capacity, scenario=scenario)
+    full = max(hybrid.bends(2e10))
+    assert full == pytest.approx(max(capacity, hybrid.tokens_per_month))
+    short_usd = float(hybrid.bill_at(full).total_usd - api.bill_at(full).total_usd)
+    # Half a dollar cheaper there, where nobody looked between even places.
+    side = "hosting_patterns.api.api.costs" if short_usd > 0 else "hosting_patterns.hybrid.costs"
+    key = {"storage": f"{short_usd + 0.5:.4f} USD/month"} if short_usd > 0 else None
+    more = {side: key} if key else {f"{side}.monitoring": f"{-short_usd - 0.5:.4f} USD/month"}
+    scenario = small(flat | more)
+    api, hybrid = costing("api", scenario=scenario), costing("hybrid", capacity, scenario=scenario)
+    (found, *_) = undercuts(Bills(hybrid), Bills(api), 20_000_000_000)
+    assert found.from_tokens < full < found.to_tokens
+    assert found.to_tokens - found.from_tokens < 0.05 * full
+
+
 usd = st.integers(0, 4000).map(lambda amount: f"{amount} USD/month")
 apis = st.fixed_dictionaries(
     {"storage": usd, "prompt_iteration": st.sampled_from([1, 2.5]), "compliance": st.sampled_from([0, 0.1])}

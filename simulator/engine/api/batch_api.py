@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class _Waiting(NamedTuple):
-    """A request that has been collected, and how many more files it may be part of if it fails."""
+    """A request that has been collected, how many more files it may be part of, and whether it was part of one."""
 
     arrival: Arrival
     retries: int
+    again: bool = False
 
 
 class BatchBackend:
@@ -126,7 +127,7 @@ class BatchBackend:
         while self._collected and self._queued_tokens + self._collected[0].arrival.prompt_tokens <= self._quota:
             one = self._collected.popleft()
             self._log.attempts[one.arrival.index] += 1
-            if self._log.attempts[one.arrival.index] == 1:
+            if not one.again:
                 # From now on it waits for an answer, not for room: what fails and is handed in again is no queue.
                 self._log.scheduled_s[one.arrival.index] = self._env.now
             if error_share > 0.0 and self._rng.random() < error_share:
@@ -142,7 +143,7 @@ class BatchBackend:
 
     def _fail(self, one: _Waiting, reason: Reason) -> list[_Waiting]:
         if one.retries > 0:
-            return [one._replace(retries=one.retries - 1)]
+            return [one._replace(retries=one.retries - 1, again=True)]
         self._on_lost(Loss(self._env.now, one.arrival.index, reason, True))
         return []
 

@@ -17,7 +17,7 @@ from tests.engine.demand import table
 H = 3600.0
 
 
-def run(requests, episodes=(), until_s=400 * H, retries=None, lost=None, **deployment):
+def run(requests, episodes=(), until_s=400 * H, retries=None, lost=None, attempts=0, **deployment):
     """Submit each request when it arrives."""
     settings = {"turnaround": {"median": "4h"}, "submit_every": "1h", **deployment}
     api = MeteredApi.model_validate(
@@ -25,6 +25,7 @@ def run(requests, episodes=(), until_s=400 * H, retries=None, lost=None, **deplo
     )
     env, ledger = simpy.Environment(), Ledger(requests)
     log = ledger.log
+    log.attempts[:] = attempts
     on_lost = None if lost is None else lost.append
     one = BatchBackend(env, api, 2, ledger, np.random.default_rng(1), on_lost, episodes=episodes)
 
@@ -48,6 +49,11 @@ def test_what_is_collected_is_handed_in_by_the_hour_and_answered_at_once():
     assert log.billed_output_tokens.tolist() == [200] * 4
     assert log.backend.tolist() == [2] * 4
     assert log.attempts.tolist() == [1] * 4
+
+
+def test_what_another_backend_could_not_take_is_handed_in_as_any_other():
+    log = run(table([60.0]), [Episode(0.5 * H, 1.5 * H)], attempts=3)
+    assert (log.scheduled_s[0], log.last_token_s[0], log.attempts[0]) == (H, 6 * H, 5)
 
 
 def test_a_quota_of_queued_tokens_holds_back_what_exceeds_it():
