@@ -49,12 +49,13 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
         if profile.label != "measured":
             noted = f": {profile.notes[0]}" if profile.notes else ""
             found.append(f"profile {profile.id} is {profile.label}{noted}")
+    # What patterns with the same cluster have in common is said once.
+    shared: dict[str, dict[str, None]] = {}
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
-            found += [
-                f"{name}: {message}"
-                for message in (*_beyond(one.cluster), *_scarce(one.cluster), *_unsaid(one.cluster))
-            ]
+            for message in (*_beyond(one.cluster), *_scarce(one.cluster), *_unsaid(one.cluster)):
+                shared.setdefault(message, {})[name] = None
+    found += [f"{', '.join(named)}: {message}" for message, named in shared.items()]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
 
 

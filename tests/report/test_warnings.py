@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from simulator.cost.overrides import scenario_book
+from simulator.experiment.checks import load_checked
 from simulator.report.warnings import too_long, warnings_about
 from simulator.scenario.apis import FLEX_ASSUMED
 from simulator.study.explanation import sources_of
 from tests.experiment.small import small
+from tests.parts import SCENARIOS
 
 PRICES = {"prompt": "1 USD/1M tokens", "output": "4 USD/1M tokens"}
 
@@ -57,3 +59,13 @@ def test_little_room_for_long_requests_is_told_before():
     ]
     assert line.startswith("rented: KV blocks hold 4.0 requests of max_model_len at once. a100-80gb: 79.2 GiB x 0.92")
     assert not [line for line in warnings_about(small()) if "KV blocks hold" in line]
+
+
+def test_what_several_patterns_have_in_common_is_said_once():
+    """One cluster rented, bought and beside an API: three patterns, one link that nobody stated."""
+    scenario = load_checked(SCENARIOS / "health_system.yaml")
+    links = [text for text in warnings_about(scenario) if "interconnect is not stated" in text]
+    assert len(links) == 1
+    assert links[0].startswith("self_hosted_rental, self_hosted_on_premises, hybrid: ")
+    (alone,) = [text for text in warnings_about(scenario, ["hybrid"]) if "interconnect is not stated" in text]
+    assert alone.startswith("hybrid: ")
