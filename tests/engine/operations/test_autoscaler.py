@@ -197,6 +197,8 @@ class Fake:
         self.note()
 
     def lose(self, replica, now_s):
+        """What it had not finished is gone: if it is asked for again, it starts with nothing."""
+        self.busy_until_s[replica] = now_s
         return iter(())
 
     def load(self, replica, now_s):
@@ -296,6 +298,16 @@ def test_law_a_timetable_does_what_a_reference_says(size, first, counts, lasts, 
         **more,
     }
     compare(config, size, lasts, changes=changes)
+
+
+def test_a_machine_that_is_taken_back_while_it_starts_has_nothing_to_finish():
+    """What it had was lost when it was given back; asked for and taken back again at once, it goes at once."""
+    changes = [(21.0, 0), (21.0625, 1), (33.125, 0)]
+    config = {
+        "kind": "schedule", "first_replicas": 1, "drain": "12s", "node_start": {"median": "3.03125s"},
+        "changes": [{"at": f"+{at_s}s", "replicas": count} for at_s, count in changes],
+    }  # fmt: skip
+    compare(config, 1, [[60] * 40], changes=changes)
 
 
 @settings(max_examples=60)
