@@ -84,7 +84,7 @@ def would_tell(replications: int | None) -> str:
     """
     if replications is None:
         return "it is too near for any number of replications to tell"
-    rounded = replications if replications < 100 else round(replications, 1 - len(str(replications)) + 1)
+    rounded = replications if replications < 100 else round(replications, 2 - len(str(replications)))
     return f"about {rounded:,} replications would tell"
 
 

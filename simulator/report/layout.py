@@ -22,7 +22,7 @@ def table_of(columns: Iterable[str]) -> Table:
     """An empty table, its first column to the left and the others to the right."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", vertical="bottom", no_wrap=True)
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     return table
 
 
