@@ -16,6 +16,7 @@ TITLES: Final = {
     "azure-llm-2024": ("Azure's public LLM trace of 2024, code or conv (CSV)", "azure_llm"),
     "burstgpt": ("BurstGPT, with or without sessions (CSV)", "burstgpt"),
     "mooncake": ("Mooncake's public traces (JSON lines)", "mooncake"),
+    "qwen-bailian": ("Qwen-Bailian's public traces (JSON lines)", "mooncake"),
     "servegen": ("ServeGen client files; requests are drawn (CSV, a folder of them)", "servegen"),
     "splitwise": ("a trace of splitwise-sim (CSV)", "splitwise"),
     "csv": ("any table of requests; --column says what its columns hold (CSV, JSON, Parquet)", "csv_columns"),

@@ -46,7 +46,7 @@ class Bucket:
         output_tokens: Of all of them.
     """
 
-    line: int
+    line: int | str
     start_ns: int
     length_ns: int
     label: object

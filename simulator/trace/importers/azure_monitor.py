@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from simulator.errors import TraceError
 from simulator.streams import stream
 from simulator.trace.importers.aggregate import Bucket, rows_of
 from simulator.trace.importers.context import Format, label_field
 from simulator.trace.importers.log_analytics import PORTAL_TIME, unpack_azure
 from simulator.trace.importers.read import read_records
+from simulator.trace.importers.records import LONGEST, Records, is_absent
+from simulator.trace.importers.source import open_text
 from simulator.trace.importers.values import NS, instants_ns, numbers
 
 if TYPE_CHECKING:
@@ -36,6 +42,15 @@ _FIELDS: Final = {
     "grain": ("TimeGrain", "timeGrain"),
     "deployment": ("deployment",),
 }
+#: A column of a chart: the metric's title, how it is summed up, and of what.
+_TITLE: Final = re.compile(r"(.+?) \(Sum\)(?: - .*|, .*)?")
+_PLAIN: Final = {"requests": "requests", "prompt_tokens": "prompt tokens", "output_tokens": "generated tokens"}
+#: How much later than a request its tokens may be counted: assumed, answers take minutes at most.
+_LAG_NS: Final = 10 * 60 * NS
+_LATE: Final = (
+    "tokens counted in an interval without requests, or missing in one with some, were put together with those of the "
+    "interval before: Azure counts them when an answer ends"
+)
 _GRAIN: Final = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
 
 
@@ -54,39 +69,130 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
             yield from (point | shared for point in series["data"])
 
 
+@dataclass(slots=True)
+class _Interval:
+    """What was counted in a time of one deployment, by kind, and where it first stands."""
+
+    path: Path
+    line: str
+    start_ns: int
+    length_ns: int
+    deployment: str
+    totals: dict[str, float] = field(default_factory=dict)
+
+    def take(self, other: _Interval) -> None:
+        """Join another to it, which begins later or at the same time."""
+        for kind, total in other.totals.items():
+            self.totals[kind] = self.totals.get(kind, 0.0) + total
+        self.length_ns = max(self.length_ns, other.start_ns + other.length_ns - self.start_ns)
+
+    @property
+    def requests(self) -> float:
+        """How many began in it."""
+        return self.totals.get("requests", 0.0)
+
+    @property
+    def tokens(self) -> tuple[float, float]:
+        """Of prompts and of outputs."""
+        return self.totals.get("prompt_tokens", 0.0), self.totals.get("output_tokens", 0.0)
+
+
 def _read(path: Path, context: Context) -> Iterator[Rows]:
+    """Keeps what a file counts: the next may have another metric of the same minutes."""
     label_field(context.labels, ("deployment",))
-    parts = 0
     metrics = {name: (context.columns.get(name, "").lower(), *known) for name, known in METRICS.items()}
     kind_of = {name: kind for kind, names in metrics.items() for name in names if name}
-    found: dict[tuple[int, int, str], dict[str, float]] = defaultdict(dict)
-    line_of: dict[tuple[int, int, str], int] = {}
-    for records in read_records(path, _FIELDS, ("time", "metric", "total"), context.tally, _unpack):
-        columns = records.columns
+    for records in _points(path, kind_of, context):
+        columns, places = records.columns, records.places(range(len(records.lines)))
         time_ns, bad = instants_ns(columns["time"], context.zone, context.time_form or PORTAL_TIME)
-        totals = numbers([0 if total in (None, "") else total for total in columns["total"]])
-        for at, line in enumerate(records.lines):
+        totals = numbers([0 if is_absent(total) else total for total in columns["total"]])
+        for at, place in enumerate(places):
             kind = kind_of.get(str(columns["metric"][at]).lower())
             length_ns = _grain_ns(columns["grain"][at])
             if kind is None:
                 context.tally.leave_out("another metric", 1)
             elif bad[at] or length_ns is None:
-                context.tally.reject(path, [line], "no time, or no grain of whole minutes, hours or days")
+                context.tally.reject(path, [place], "no time, or no grain of whole minutes, hours or days")
             elif not 0 <= totals[at] < 1e15:
-                context.tally.reject(path, [line], "total: not a number of 0 or more")
+                context.tally.reject(path, [place], "total: not a number of 0 or more")
             else:
-                key = (int(time_ns[at]), length_ns, str(columns["deployment"][at]))
-                # The same metric of other status codes or stream types.
-                found[key][kind] = found[key].get(kind, 0.0) + float(totals[at])
-                line_of.setdefault(key, line)
-                parts += 1
-    context.tally.regroup(parts, len(found))
-    buckets = [
-        Bucket(line_of[key], key[0], key[1], key[2], *(round(found[key].get(kind, 0.0)) for kind in METRICS))
-        for key in sorted(found)
-    ]
+                found = _Interval(path, place, int(time_ns[at]), length_ns, str(columns["deployment"][at]))
+                # The same metric of other status codes or stream types is added.
+                found.totals[kind] = float(totals[at])
+                kept = context.kept.setdefault(repr((found.start_ns, length_ns, found.deployment)), found)
+                if kept is not found:
+                    kept.take(found)
+                context.tally.regroup(1, 0)
+                context.metrics.add(kind)
+    yield from ()
+
+
+def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[Records]:
+    """Points of metrics; of a chart of the portal, which has a column for each, one after the other."""
+    with open_text(path) as text:
+        start = text.readline(LONGEST)
+    columns = [] if start.lstrip()[:1] in ("{", "[") else next(csv.reader([start.strip()]), [])
+    titles = {name: match[1] for name in columns if (match := _TITLE.fullmatch(name.strip()))}
+    if not titles or "Time" not in columns:
+        yield from read_records(path, _FIELDS, ("time", "metric", "total"), context.tally, _unpack)
+        return
+    if not any(title.lower() in kind_of for title in titles.values()):
+        raise TraceError(f"{path}:1: a chart without requests or tokens of a model")
+    for records in read_records(path, {name: (name,) for name in ("Time", *titles)}, ("Time",), context.tally):
+        times = records.columns["Time"]
+        context.tally.regroup(len(records.lines), len(records.lines) * len(titles))
+        grain = _spacing(times, context)
+        for name, title in titles.items():
+            same = {"metric": title, "grain": grain, "deployment": None}
+            filled = {key: [value] * len(times) for key, value in same.items()}
+            yield Records(path, records.lines, filled | {"time": times, "total": records.columns[name]})
+
+
+def _spacing(times: list[Any], context: Context) -> str:
+    """The grain of a chart, which does not say it: the distance of its points."""
+    time_ns, bad = instants_ns(times, context.zone, context.time_form or PORTAL_TIME)
+    steps = np.diff(np.unique(time_ns[~bad]))
+    return f"PT{max(int(steps.min()) // (60 * NS), 1) if len(steps) else 1}M"
+
+
+def _end(context: Context) -> Iterator[Rows]:
+    """Requests of all intervals, once every metric is there."""
+    if missing := [_PLAIN[kind] for kind in METRICS if kind not in context.metrics] if context.kept else []:
+        raise TraceError(
+            f"nothing counts {' or '.join(missing)}: put requests, prompt tokens and generated tokens on one chart, or "
+            "import the files of three as a folder (--column names a metric that is called otherwise)"
+        )
+    intervals = sorted(context.kept.values(), key=lambda one: (one.deployment, one.start_ns, one.length_ns))
+    context.tally.regroup(0, len(intervals))
     draw = stream(context.seed, context.next_file(), "trace/azure-monitor")
-    yield from rows_of(buckets, path, context, draw)
+    for one in sorted(_joined(intervals, context), key=lambda one: (one.start_ns, one.length_ns, one.deployment)):
+        counts = (round(one.totals.get(kind, 0.0)) for kind in METRICS)
+        bucket = Bucket(one.line, one.start_ns, one.length_ns, one.deployment, *counts)
+        yield from rows_of([bucket], one.path, context, draw)
+
+
+def _joined(intervals: list[_Interval], context: Context) -> list[_Interval]:
+    """Intervals with the tokens of their own requests: a metric counts those when an answer ends, perhaps later."""
+    joined: list[_Interval] = []
+    for one in intervals:
+        last = joined[-1] if joined else None
+        near = (
+            last is not None
+            and last.deployment == one.deployment
+            and last.requests > 0
+            and one.start_ns - last.start_ns - last.length_ns <= _LAG_NS
+        )
+        if (
+            last is not None
+            and near
+            and ((one.requests == 0 and any(one.tokens)) or (any(one.tokens) and min(last.tokens) < last.requests))
+        ):
+            context.assume(_LATE)
+            context.tally.leave_out("an interval joined to the one before it, whose answers ended in it", 1)
+            last.take(one)
+        else:
+            joined.append(one)
+    return joined
 
 
 def _grain_ns(value: object) -> int | None:
@@ -100,5 +206,11 @@ def _grain_ns(value: object) -> int | None:
 
 
 FORMATS = (
-    Format(name="azure-monitor", read=_read, source="Azure Monitor metrics by interval", columns=tuple(METRICS)),
+    Format(
+        name="azure-monitor",
+        read=_read,
+        end=_end,
+        source="Azure Monitor metrics by interval",
+        columns=tuple(METRICS),
+    ),
 )

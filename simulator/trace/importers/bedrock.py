@@ -1,9 +1,14 @@
-"""Amazon Bedrock's model invocation log, from a bucket or from CloudWatch."""
+"""Amazon Bedrock's model invocation log: from a bucket, or in any of the forms in which CloudWatch gives it out.
+
+Records of schema version 1.0 (Amazon Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon
+S3"), bare, as the messages of `get-log-events` (`events`) or of a subscription (`logEvents`), as lines of an export to
+S3 (a moment, a blank, the record), or in the column `@message` of a Logs Insights result.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.table import Table
@@ -11,39 +16,54 @@ from simulator.trace.importers.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: What wraps records, by what each of them is called in it.
+_WRAPPED: Final = ("message", "@message")
+
 
 def _failed(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
     return None if value in (None, "") else "failed"
 
 
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
-    """Records, bare or as the message of an event of CloudWatch."""
-    entries = value.get("events", [value]) if isinstance(value, dict) else value
-    for entry in entries:
-        message = entry.get("message") if isinstance(entry, dict) else None
-        yield json.loads(message) if isinstance(message, str) else entry
+    """Records, bare or as the messages of events of CloudWatch."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _unpack(one)
+        return
+    if isinstance(value, dict):
+        if value.get("messageType") == "CONTROL_MESSAGE":
+            return  # CloudWatch asks whether anybody is there
+        for name in ("events", "logEvents", "results", "Records"):
+            if isinstance(value.get(name), list):
+                yield from _unpack(value[name])
+                return
+        message = next((value[name] for name in _WRAPPED if isinstance(value.get(name), str)), None)
+        if message is not None:
+            value = json.loads(message)
+    yield value
 
 
-# Schema version 1.0. The bodies, the caller, the account and its metadata are not among them.
+_FIELDS: Final = {
+    "time": "timestamp", "prompt_tokens": "input.inputTokenCount", "cache_read": "input.cacheReadInputTokenCount",
+    "cache_write": "input.cacheWriteInputTokenCount", "output_tokens": "output.outputTokenCount",
+    "identity": "requestId", "failed": "errorCode", "model": "modelId", "operation": "operation", "region": "region",
+}  # fmt: skip
+# The bodies, the caller, the account and its metadata are not among them.
 _TABLE = Table(
-    fields={
-        "time": ("timestamp",), "prompt_tokens": ("input.inputTokenCount",),
-        "cache_read": ("input.cacheReadInputTokenCount",), "cache_write": ("input.cacheWriteInputTokenCount",),
-        "output_tokens": ("output.outputTokenCount",), "identity": ("requestId",), "failed": ("errorCode",),
-        "model": ("modelId",), "operation": ("operation",), "region": ("region",),
-    },
+    fields={field: (f"@message.{name}", name) for field, name in _FIELDS.items()},
+    unpacked={field: (name,) for field, name in _FIELDS.items()},
     labels=("model", "operation", "region"),
     leave_out={"failed": _failed},
     unpack=_unpack,
     # Bedrock counts the tokens of the prompt cache apart from the others.
-    adds=("cache_read", "cache_write"),
-)  # fmt: skip
+    apart=frozenset({"cache"}),
+)
 
 FORMATS = (
     Format(
         name="bedrock",
         read=_TABLE.read,
         source="Amazon Bedrock model invocation log",
-        patterns=("*.json", "*.jsonl", "*.log"),
+        patterns=("*.json", "*.jsonl", "*.log", "*.csv", "*.txt"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +17,7 @@ from simulator.trace.importers.records import parse_json
 from simulator.trace.importers.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class Context:
         tally: What became of every row.
         assumed: Sentences for the header.
         own_zero: Times count from a zero of the log's own: there is no date and no hour of the week.
+        cached_tokens: Of prompts, those that a prompt cache gave as the log says.
+        ancestors: Digests of spans, not yet met, below which others count tokens.
+        kept: What a format that needs all files before it can begin has read of them.
+        metrics: What some file of such a format counts.
     """
 
     labels: Labels = field(default_factory=Labels)
@@ -92,6 +96,11 @@ class Context:
     tally: Tally = field(default_factory=Tally)
     assumed: list[str] = field(default_factory=list)
     own_zero: bool = False
+    cached_tokens: int = 0
+    ancestors: set[int] = field(default_factory=set)
+    kept: dict[str, Any] = field(default_factory=dict)
+    metrics: set[str] = field(default_factory=set)
+    _proved: dict[str, set[str]] = field(default_factory=dict)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _ordinals: dict[int, int] = field(default_factory=dict)
     _paths: Paths | None = None
@@ -100,6 +109,10 @@ class Context:
     def assume(self, *sentences: str) -> None:
         """Say in the header what the log does not and was assumed; once each."""
         self.assumed += [sentence for sentence in sentences if sentence not in self.assumed]
+
+    def proved(self, what: str) -> set[str]:
+        """Senders whose own records prove that they count something apart; kept as long as the import lasts."""
+        return self._proved.setdefault(what, set())
 
     def paths(self, block_tokens: int) -> Paths:
         """Shared prefixes of this import."""
@@ -118,16 +131,17 @@ class Context:
 
     def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
         """A number for each value under a key that nobody keeps; 0 where there is none."""
-        return np.array([self._digest(value) for value in values], np.int64)
+        return np.array([self.digest(value) for value in values], np.int64)
 
     def ordinals(self, values: Sequence[object]) -> NDArray[np.int32]:
         """Small numbers in the order in which values first appear, -1 where there is none."""
-        found = [self._digest(value) for value in values]
+        found = [self.digest(value) for value in values]
         return np.array(
             [self._ordinals.setdefault(digest, len(self._ordinals)) if digest else -1 for digest in found], np.int32
         )
 
-    def _digest(self, value: object) -> int:
+    def digest(self, value: object) -> int:
+        """A number for a value under a key that nobody keeps; 0 where there is none."""
         if not isinstance(value, (str, int)) or value == "":
             return 0
         data = str(value).encode("utf-8", "replace")
@@ -170,6 +184,7 @@ class Format:
         columns: Fields whose names in the log the user may give.
         own_zero: Times always count from a zero of the log's own.
         public: Published without content; nothing in it needed to be dropped.
+        end: Rows that are known when the last file has been read.
     """
 
     name: str
@@ -180,6 +195,7 @@ class Format:
     columns: tuple[str, ...] = ()
     own_zero: bool = False
     public: bool = False
+    end: Callable[[Context], Iterator[Rows]] | None = None
 
 
 if TYPE_CHECKING:

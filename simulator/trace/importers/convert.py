@@ -80,16 +80,18 @@ def convert(
     with Spill(target.parent) as spill:
         known: set[str] = set()
         counts = np.zeros(len(context.labels.workloads), np.int64)
-        for path in files:
-            for rows in kind.read(path, context):
-                spill.add(rows)
-                if on_rows is not None:
-                    on_rows(tally.rows)
-                counts += np.bincount(rows["workload"], minlength=len(counts))
-                known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
+        for rows in _all_rows(kind, files, context):
+            spill.add(rows)
+            if on_rows is not None:
+                on_rows(tally.rows)
+            counts += np.bincount(rows["workload"], minlength=len(counts))
+            known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
         tally.judge(wish.tolerate)
         if not spill.rows:
-            raise TraceError("\n".join([*tally.faults(), f"{source}: there is no request in it{_why(tally.left_out)}"]))
+            nowhere = [f"{source}: {one}" for one in tally.nowhere()]
+            raise TraceError(
+                "\n".join([*tally.faults(), *nowhere, f"{source}: there is no request in it{_why(tally.left_out)}"])
+            )
         tally.disordered = spill.disordered
         context.own_zero = context.own_zero or kind.own_zero
         first_ns = 0 if context.own_zero else spill.first_ns
@@ -99,6 +101,13 @@ def convert(
         header = write_chunks(_tables(spill, context, first_ns, known, small), target, header)
     tally.imported = header.rows
     return header
+
+
+def _all_rows(kind: Format, files: list[Path], context: Context) -> Iterator[Rows]:
+    for path in files:
+        yield from kind.read(path, context)
+    if kind.end is not None:
+        yield from kind.end(context)
 
 
 def _why(left_out: dict[str, int]) -> str:

@@ -1,35 +1,85 @@
-"""Langfuse's export of observations, as CSV, JSON or Parquet, in the names of its files or of its API."""
+"""Langfuse's export of observations, as CSV, JSON or Parquet, in the names of its files or of its API.
+
+What a provider names among the details of a prompt or an output, Langfuse takes out of `input` or `output` and keeps
+beside it, so that the prompt is all that begins with `input` and what a cache gave or took (langfuse/langfuse,
+`packages/shared/src/server/ingestion/types.ts`, and the sums of its own interface).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
+from simulator.trace.importers.records import parse_json
 from simulator.trace.importers.table import Table
+from simulator.trace.importers.values import as_number
+
+if TYPE_CHECKING:
+    from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
+
+_SAID: Final = "the prompt is all that Langfuse counts as input or cached, the output all that it counts as output"
 
 
 def _kind(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
-    return None if value in (None, "", "GENERATION") else "an observation that is no generation"
+    return None if value in (None, "", "GENERATION", "generation") else "an observation that is no generation"
 
 
 def _level(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return "failed" if value == "ERROR" else None
 
 
+def _prepare(records: Records, context: Context) -> None:
+    """Sums out of `usage_details`, where an observation has them."""
+    context.assume(_SAID)
+    columns = records.columns
+    columns["cache_read"], columns["cache_write"] = [None] * len(records.lines), [None] * len(records.lines)
+    for at, details in enumerate(columns["details"]):
+        given = parse_json(details) if isinstance(details, str) and details[:1] == "{" else details
+        if isinstance(given, list):
+            given = dict(one for one in given if isinstance(one, tuple) and len(one) == 2)
+        if not isinstance(given, dict) or not any(str(key).startswith(("input", "output")) for key in given):
+            continue
+        found = _sums({str(key): value for key, value in given.items() if value is not None})
+        for name, value in zip(("prompt_tokens", "output_tokens", "cache_read", "cache_write"), found, strict=True):
+            columns[name][at] = value
+
+
+def _sums(given: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """Prompt, output, and of the prompt what a cache gave and took; what is no number is given back as it is."""
+    names = [name for name in given if name != "total" and (name.startswith(("input", "output")) or "cache" in name)]
+    counts = {name: as_number(given[name]) for name in names}
+    if any(math.isnan(count) for count in counts.values()):
+        return "no number", "no number", None, None
+    output = {name: count for name, count in counts.items() if name.startswith("output")}
+    prompt = {name: count for name, count in counts.items() if name not in output}
+    written = sum(count for name, count in prompt.items() if "cach" in name and ("creat" in name or "writ" in name))
+    read = sum(count for name, count in prompt.items() if "cach" in name) - written
+    wholes = [(sum(side.values()), side.get(name, 0.0)) for side, name in ((prompt, "input"), (output, "output"))]
+    # Who sent a total of their own may have left the details in: then that is what the parts add up to.
+    total = as_number(given.get("total"))
+    fits = [pair for pair in product(*wholes) if sum(pair) == total]
+    sums = (wholes[0][0], wholes[1][0]) if not fits else fits[0]
+    return sums[0] if prompt else None, sums[1] if output else None, read, written
+
+
 # Inputs, outputs, metadata, users, tags, names and status messages are not among them.
 _TABLE = Table(
     fields={
         "time": ("start_time", "startTime"),
-        "prompt_tokens": ("usage_details.input", "usageDetails.input", "usage.input", "promptTokens", "inputUsage"),
-        "output_tokens": (
-            "usage_details.output", "usageDetails.output", "usage.output", "completionTokens", "outputUsage",
-        ),
+        "details": ("usage_details", "usageDetails"),
+        "prompt_tokens": ("usage.input", "promptTokens", "inputUsage", "prompt_tokens"),
+        "output_tokens": ("usage.output", "completionTokens", "outputUsage", "completion_tokens"),
         "max_tokens": ("model_parameters.max_tokens", "modelParameters.max_tokens"),
         "identity": ("id",), "session": ("session_id", "sessionId"), "kind": ("type",), "level": ("level",),
         "model": ("provided_model_name", "providedModelName", "model"), "environment": ("environment",),
     },
+    required=("time",),
     labels=("model", "environment"),
     leave_out={"kind": _kind, "level": _level},
+    prepare=_prepare,
 )  # fmt: skip
 
 FORMATS = (Format(name="langfuse", read=_TABLE.read, source="Langfuse observations"),)

@@ -1,14 +1,42 @@
-"""LiteLLM's spend logs, the table `LiteLLM_SpendLogs` exported as CSV, JSON or Parquet."""
+"""LiteLLM's spend logs, the table `LiteLLM_SpendLogs` exported as CSV, JSON or Parquet.
+
+Names of litellm 1.106, `proxy/schema.prisma`; kinds of calls of `types/utils.py`, `CallTypes`. A finished batch is one
+row with the tokens of all of it, a realtime session one with all of its turns: neither is a request.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
+from simulator.trace.importers.records import parse_json
 from simulator.trace.importers.table import Table
+from simulator.trace.importers.values import as_number
+
+if TYPE_CHECKING:
+    from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
+
+_GENERATION: Final = re.compile(
+    r"a?(?:text_)?completion|a?responses|a?anthropic_messages|a?generate_content(?:_stream)?|"
+    r"(?:allm_|llm_)?passthrough_(?:route|request)|pass_through_endpoint|a?generateContent|a?compact_responses|"
+    r"a?create_interaction|asend_message"
+)
+_OTHERS: Final = (
+    ("batch", "a batch: its calls are one row, and wait for no one"),
+    ("realtime", "a realtime session: its turns are one row"),
+)
 
 
-def _status(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
+def _call_type(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
+    if not isinstance(value, str) or value in ("", "None") or _GENERATION.fullmatch(value):
+        return None
+    return next((reason for word, reason in _OTHERS if word in value), "a call of another kind (call_type)")
+
+
+def _status(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return "failed" if isinstance(value, str) and value.lower() == "failure" else None
 
 
@@ -16,16 +44,41 @@ def _cache_hit(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return "answered from LiteLLM's own cache" if str(value).lower() == "true" else None
 
 
-# Names of litellm 1.106, `proxy/schema.prisma`. Not among them: prompts, answers, metadata, users, addresses, keys.
+def _prepare(records: Records, context: Context) -> None:  # noqa: ARG001 - as `Table` calls it
+    """What a prompt cache gave and took, out of the provider's own counts where they are those of the row."""
+    columns = records.columns
+    made = ("cache_read", "cache_write", "reasoning")
+    columns |= {name: [None] * len(records.lines) for name in made}
+    for at, metadata in enumerate(columns["metadata"]):
+        about = parse_json(metadata) if isinstance(metadata, str) and "usage_object" in metadata else metadata
+        usage = about.get("usage_object") if isinstance(about, dict) else None
+        if not isinstance(usage, dict):
+            continue
+        if as_number(usage.get("prompt_tokens")) != as_number(columns["prompt_tokens"][at]):
+            continue  # of another call, or the sum of several
+        prompt, output = (usage.get(f"{side}_tokens_details") or {} for side in ("prompt", "completion"))
+        if isinstance(prompt, dict) and isinstance(output, dict):
+            found = (
+                usage.get("cache_read_input_tokens") or prompt.get("cached_tokens"),
+                usage.get("cache_creation_input_tokens") or prompt.get("cache_creation_tokens"),
+                output.get("reasoning_tokens"),
+            )
+            for name, value in zip(made, found, strict=True):
+                columns[name][at] = None if math.isnan(as_number(value)) else value
+
+
+# Not among them: prompts, answers, users, addresses, keys; of the metadata only the counts of the provider.
 _TABLE = Table(
     fields={
         "time": ("startTime", "start_time"), "prompt_tokens": ("prompt_tokens",),
         "output_tokens": ("completion_tokens",), "identity": ("request_id",), "session": ("session_id",),
-        "status": ("status",), "cache_hit": ("cache_hit",), "model": ("model_group", "model"),
-        "provider": ("custom_llm_provider",), "team": ("team_id",), "tag": ("request_tags",),
+        "status": ("status",), "cache_hit": ("cache_hit",), "call_type": ("call_type",), "metadata": ("metadata",),
+        "model": ("model_group", "model"), "provider": ("custom_llm_provider",), "team": ("team_id",),
+        "tag": ("request_tags",),
     },
     labels=("model", "provider", "team", "tag"),
-    leave_out={"status": _status, "cache_hit": _cache_hit},
+    leave_out={"status": _status, "call_type": _call_type, "cache_hit": _cache_hit},
+    prepare=_prepare,
 )  # fmt: skip
 
 FORMATS = (Format(name="litellm", read=_TABLE.read, source="LiteLLM spend logs"),)

@@ -1,4 +1,8 @@
-"""OpenAI's usage of an organisation: answers of the usage API, the older activity export, JSON or CSV."""
+"""OpenAI's usage of an organisation: answers of the usage API, the older activity export, JSON or CSV.
+
+Names of the API reference, "Usage", 2026. `input_tokens` include the cached ones. Embeddings, moderations, images and
+speech are usage too, but no generations; batches are, but wait for no one.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,9 @@ from simulator.streams import stream
 from simulator.trace.importers.aggregate import Bucket, rows_of
 from simulator.trace.importers.context import Format, label_field
 from simulator.trace.importers.read import read_records
-from simulator.trace.importers.records import Records
-from simulator.trace.importers.values import NS, instants_ns, numbers
+from simulator.trace.importers.records import Records, is_absent
+from simulator.trace.importers.screen import Screen
+from simulator.trace.importers.values import NS, as_number, instants_ns, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +38,13 @@ _FIELDS: Final = {
     "model": ("model", "snapshot_id"),
     "tier": ("service_tier",),
     "batch": ("batch",),
+    "object": ("object",),
+    "cached": ("input_cached_tokens",),
 }
 _LABELS: Final = ("model", "tier", "batch")
 _REQUIRED: Final = ("start", "requests", "prompt_tokens", "output_tokens")
+_GENERATIONS: Final = "organization.usage.completions.result"
+_MORE: Final = "a page says that more follow (has_more): the log is not all of its time unless they were imported too"
 
 
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
@@ -55,26 +64,61 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
 def _read(path: Path, context: Context) -> Iterator[Rows]:
     label = label_field(context.labels, _LABELS)
     draw = stream(context.seed, context.next_file(), "trace/openai-usage")
-    for records in read_records(path, _FIELDS, _REQUIRED, context.tally, _unpack):
-        yield from rows_of(_buckets(records, path, context, label), path, context, draw)
+
+    def unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
+        if isinstance(value, dict) and "has_more" in value:
+            # The last page of all ends what the others began.
+            context.kept["more"] = value["has_more"] is True
+        yield from _unpack(value)
+
+    for records in read_records(path, _FIELDS, _REQUIRED, context.tally, unpack):
+        yield from rows_of(_buckets(records, context, label), path, context, draw)
 
 
-def _buckets(records: Records, path: Path, context: Context, label: str | None) -> list[Bucket]:
+def _end(context: Context) -> Iterator[Rows]:
+    if context.kept.get("more"):
+        context.assume(_MORE)
+    yield from ()
+
+
+def _left_out(records: Records, label: str | None) -> list[str | None]:
+    """Why a result holds no requests that wait for an answer."""
     columns = records.columns
+    reasons: list[str | None] = []
+    for at in range(len(records.lines)):
+        counts = [columns[name][at] for name in ("requests", "prompt_tokens", "output_tokens")]
+        requests, prompt, output = (as_number(one) for one in counts)
+        if columns["object"][at] not in (None, _GENERATIONS) and "usage" in str(columns["object"][at]):
+            reasons.append("usage that is no generation: embeddings, images, speech, moderation, storage")
+        elif label != "batch" and str(columns["batch"][at]).lower() == "true":
+            reasons.append("batches, which wait for no one (--label-by batch takes them in)")
+        elif all(is_absent(one) for one in counts):
+            reasons.append("an interval without requests")
+        elif requests > 0 and prompt >= requests and (is_absent(counts[2]) or 0 <= output < requests):
+            reasons.append("fewer output tokens than requests: embeddings, moderation, or cancelled")
+        else:
+            reasons.append(None)
+    return reasons
+
+
+def _buckets(records: Records, context: Context, label: str | None) -> list[Bucket]:
+    columns = records.columns
+    screen = Screen(records, context)
+    screen.leave_out(_left_out(records, label))
     start_ns, bad = instants_ns(columns["start"], context.zone, context.time_form or "%m/%d/%Y")
     end_ns, open_end = instants_ns(columns["end"], context.zone, context.time_form)
     length_s = np.array([_DAY_S if value in (None, "") else _ACTIVITY_S for value in columns["activity"]])
     length_ns = np.where(open_end, length_s * NS, end_ns - start_ns).astype(np.int64)
     bad |= (length_ns <= 0) | (length_ns > 32 * _DAY_S * NS)
-    context.tally.reject(path, np.array(records.lines)[bad].tolist(), "no interval of a month at most")
+    screen.reject(bad, "no interval of a month at most")
+    bad = ~screen.good
     counts = [numbers(columns[name]) for name in ("requests", "prompt_tokens", "output_tokens")]
     labels = [None] * len(records.lines) if label is None else columns[label]
+    places = records.places(range(len(records.lines)))
     return [
-        Bucket(
-            records.lines[at], int(start_ns[at]), int(length_ns[at]), labels[at], *(float(one[at]) for one in counts)
-        )
+        Bucket(places[at], int(start_ns[at]), int(length_ns[at]), labels[at], *(float(one[at]) for one in counts))
         for at in np.flatnonzero(~bad).tolist()
     ]
 
 
-FORMATS = (Format(name="openai-usage", read=_read, source="OpenAI usage by interval"),)
+FORMATS = (Format(name="openai-usage", read=_read, end=_end, source="OpenAI usage by interval"),)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulator.errors import TraceError
 from simulator.trace.importers.read_csv import csv_records
-from simulator.trace.importers.read_json import json_records
+from simulator.trace.importers.read_json import PREFIX, json_records
 from simulator.trace.importers.read_parquet import parquet_records
 from simulator.trace.importers.records import LONGEST, Position
 from simulator.trace.importers.source import BROKEN, open_source, open_text
@@ -20,9 +20,22 @@ if TYPE_CHECKING:
 
 
 def read_records(
-    path: Path, fields: Fields, required: tuple[str, ...], tally: Tally, unpack: Unpack | None = None
+    path: Path,
+    fields: Fields,
+    required: tuple[str, ...],
+    tally: Tally,
+    unpack: Unpack | None = None,
+    unpacked: Fields | None = None,
 ) -> Iterator[Records]:
-    """Records of a CSV, JSON or Parquet file, whichever it is by its first bytes; gzipped or not.
+    """Records of a CSV, JSON or Parquet file, whichever it is by its first bytes; packed or not.
+
+    Args:
+        path: Of the file.
+        fields: What each is called in a table, or in a record where `unpacked` does not say otherwise.
+        required: Fields that a table must have.
+        tally: Counts what is read.
+        unpack: Records inside one JSON value.
+        unpacked: What each is called in these.
 
     Raises:
         TraceError: It breaks off, is corrupt, or lacks a column.
@@ -39,8 +52,8 @@ def read_records(
         at = Position()
         try:
             start = text.readline(LONGEST)
-            if start.lstrip()[:1] in ("{", "["):
-                yield from json_records(path, text, start, at, fields, tally, unpack)
+            if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start):
+                yield from json_records(path, text, start, at, unpacked or fields, tally, unpack)
             else:
                 yield from csv_records(path, text, start, at, fields, required, tally)
         except BROKEN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _BEFORE: Final = re.compile(r"\s*")
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _STEP: Final = 1 << 16
+#: What collectors write before the record: CloudWatch's export to S3 a moment, Kubernetes a moment and a stream.
+PREFIX: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?: std(?:out|err) [FP])?\s+(?=[{\[])")
 
 
 def json_records(
@@ -34,21 +37,30 @@ def json_records(
     unpack = unpack or _itself
     paths = {field: [(name, tuple(name.split("."))) for name in names] for field, names in fields.items()}
     lines: list[int] = []
+    numbers: list[int] = []
+    number = 0
     columns: dict[str, list[Any]] = {field: [] for field in fields}
     for value in _values(path, text, start, at, tally):
         for record in _unpacked(value, unpack):
             tally.rows += 1
+            number += 1
             if not isinstance(record, dict):
                 tally.reject(path, [at.line], "not an object with named values")
                 continue
             lines.append(at.line)
+            numbers.append(number)
             for field, names in paths.items():
                 columns[field].append(look_up(record, names))
         if len(lines) >= CHUNK:
-            yield Records(path, lines, columns)
-            lines, columns = [], {field: [] for field in fields}
+            yield _some(path, lines, columns, numbers)
+            lines, numbers, columns = [], [], {field: [] for field in fields}
     if lines:
-        yield Records(path, lines, columns)
+        yield _some(path, lines, columns, numbers)
+
+
+def _some(path: Path, lines: list[int], columns: dict[str, list[Any]], numbers: list[int]) -> Records:
+    """With the numbers of the records where several stand in one line."""
+    return Records(path, lines, columns, None if len(set(lines)) == len(lines) else numbers)
 
 
 def _unpacked(value: Any, unpack: Unpack) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
@@ -77,14 +89,14 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
     Raises:
         TraceError: A document of one value, or of several on many lines, is broken.
     """
-    first = parse_json(start)
-    if first is not NOT_JSON and not (isinstance(first, list) and not start.strip()):
-        yield first
-        for number, line in enumerate(iter(lambda: text.readline(LONGEST), ""), 2):
+    has_prefix = PREFIX.match(start) is not None
+    first = _of_line(start) if has_prefix else parse_json(start)
+    if has_prefix or first is not NOT_JSON:
+        for number, line in enumerate(chain([start], iter(lambda: text.readline(LONGEST), "")), 1):
             at.line = number
             if not line.strip():
                 continue
-            value = parse_json(line)
+            value = first if number == 1 else _of_line(line) if has_prefix else parse_json(line)
             if value is NOT_JSON:
                 tally.rows += 1
                 tally.reject(path, [number], "not JSON")
@@ -92,6 +104,11 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
                 yield value
         return
     yield from _document(path, text, start, at)
+
+
+def _of_line(line: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    prefix = PREFIX.match(line)
+    return parse_json(line[prefix.end() :] if prefix else line)
 
 
 def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[Any]:

@@ -20,6 +20,8 @@ CHUNK: Final = 1 << 15
 LONGEST: Final = 1 << 24
 #: What is given in place of a value where text is no JSON.
 NOT_JSON: Final = object()
+#: How logs write that nothing stands somewhere.
+ABSENT: Final = frozenset({"", "-", "null", "NULL", "None", "none", "N/A", "n/a", "\\N"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,24 @@ class Records:
         path: Of the file.
         lines: 1-based line at which each begins; its number where the file has no lines.
         columns: By field, the value of each record as it stood there, None where it has none.
+        numbers: 1-based number of each in its file, where lines do not tell them apart.
     """
 
     path: Path
     lines: list[int]
     columns: dict[str, list[Any]]
+    numbers: list[int] | None = None
+
+    def places(self, at: Iterable[int]) -> list[str]:
+        """Where these stand, as a message says it after the name of the file."""
+        if self.numbers is None:
+            return [str(self.lines[one]) for one in at]
+        return [f"{self.lines[one]} (record {self.numbers[one]:,})" for one in at]
+
+
+def is_absent(value: object) -> bool:
+    """Whether a log says that there is no such value."""
+    return value is None or (type(value) is str and value in ABSENT)
 
 
 @dataclass(slots=True)
@@ -58,17 +73,35 @@ def look_up(record: dict[str, Any], names: list[tuple[str, tuple[str, ...]]]) ->
         value = record.get(name)
         if value is None and len(steps) > 1:
             value = step_into(record, steps)
-        if value is not None:
+        if value is not None and value != "":
             return value
     return None
 
 
 def step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What lies down these steps; text on the way may be JSON, a list of pairs is a map of Parquet's."""
-    for step in steps:
-        if isinstance(value, str):
-            value = parse_json(value) if value.lstrip()[:1] == "{" else None
-        elif isinstance(value, list):
-            value = dict(one for one in value if isinstance(one, tuple) and len(one) == 2)
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
+    """What lies down these steps; text on the way may be JSON, a list of pairs is a map of Parquet's.
+
+    A name with dots of its own, such as `gen_ai.usage.input_tokens`, is found at any depth.
+    """
+    if not steps:
+        return value
+    if isinstance(value, str):
+        value = parse_json(value) if value.lstrip()[:1] == "{" else None
+    elif isinstance(value, list):
+        value = dict(one for one in value if isinstance(one, tuple) and len(one) == 2)
+    if not isinstance(value, dict):
+        return None
+    found = value.get(steps[0])
+    if len(steps) == 1:
+        return found
+    if found is not None and (inner := step_into(found, steps[1:])) is not None:
+        return inner
+    return next(
+        (
+            inner
+            for length in range(2, len(steps) + 1)
+            if (found := value.get(".".join(steps[:length]))) is not None
+            and (inner := step_into(found, steps[length:])) is not None
+        ),
+        None,
+    )

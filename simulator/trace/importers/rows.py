@@ -49,7 +49,9 @@ def take_rows(rows: Rows, index: NDArray[Any]) -> Rows:
 def as_table(rows: Rows, workloads: tuple[str, ...], first_ns: int = 0) -> RequestTable:
     """Rows sorted by time as requests that arrive after this moment."""
     output = rows["output_tokens"]
-    limit = np.where(rows["max_tokens"] > 0, rows["max_tokens"], np.maximum(output, DEFAULT_MAX_TOKENS))
+    limit = np.where(
+        rows["max_tokens"] > 0, np.maximum(rows["max_tokens"], output), np.maximum(output, DEFAULT_MAX_TOKENS)
+    )
     return RequestTable(
         workloads=workloads,
         arrival_s=(rows["time_ns"] - first_ns) / NS,

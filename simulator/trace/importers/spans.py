@@ -1,58 +1,131 @@
-"""OpenTelemetry spans as JSON: of each only the times, the outcome and the attributes that are asked for."""
+"""OpenTelemetry spans in the layouts that stores give them out in: of each only times, outcome and what is asked for.
+
+Layouts: OTLP's JSON (opentelemetry-proto, `trace.proto`), the Python SDK's `to_json`, Tempo's answers (`batches`,
+`trace.resourceSpans`: grafana/tempo, HTTP API), Jaeger's (`data[].spans[].tags`: jaegertracing/jaeger, `model/json`),
+Zipkin's list (`tags`), rows of the ClickHouse exporter (`SpanAttributes`: opentelemetry-collector-contrib,
+`clickhouseexporter`), and of Application Insights (`customDimensions`: Azure Monitor, table `dependencies`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.trace.importers.records import is_absent, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-#: Where a span itself keeps things, in OTLP's JSON and in that of the Python SDK.
-_TIMES = {"start": ("startTimeUnixNano", "start_time_unix_nano", "start_time"), "span": ("spanId", "span_id")}
+    from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
+
+#: Where a span itself keeps things, in any of the layouts, best name first; tables have the same names.
+OWN: Final = {
+    "time": (
+        "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp", "timestamp",
+        "timestamp [UTC]", "TimeGenerated", "TimeGenerated [UTC]",
+    ),
+    "span": ("spanId", "span_id", "spanID", "SpanId", "id", "Id"),
+    "parent": (
+        "parentSpanId", "parent_span_id", "parent_id", "ParentSpanId", "parentId", "operation_ParentId", "ParentId",
+    ),
+    "trace": ("traceId", "trace_id", "traceID", "TraceId", "operation_Id", "OperationId"),
+    "status": ("StatusCode", "success", "Success", "otel.status_code"),
+}  # fmt: skip
+#: Where its attributes lie.
+_ATTRIBUTES: Final = ("attributes", "tags", "SpanAttributes", "customDimensions", "Properties")
+#: A status that is an error, in capitals.
+_FAILED: Final = ("2", "STATUS_CODE_ERROR", "ERROR")
+_SERVICES: Final = ("ServiceName", "cloud_RoleName", "AppRoleName")
+#: Sums are told from what they sum up across so many spans of other chunks.
+_REMEMBERED: Final = 1 << 20
 
 
-def unpack_spans(
-    attributes: Iterable[str], resource: Iterable[str] = ("service.name",)
-) -> Callable[[Any], Iterator[Any]]:
-    """What takes a JSON value apart into spans: an OTLP export, a list of spans, or one.
+def table_names(attributes: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The columns of tables in which these fields and those of a span itself stand."""
+    places = ("", *(f"{name}." for name in _ATTRIBUTES))
+    found = {field: tuple(f"{at}{name}" for name in names for at in places) for field, names in attributes.items()}
+    return found | OWN | {"service": ("service.name", *_SERVICES), "identity": OWN["span"], "failed": OWN["status"]}
 
-    Args:
-        attributes: Names of the span attributes that are kept; all others are dropped here.
-        resource: Names of the resource attributes that are kept.
-    """
-    wanted, of_resource = frozenset(attributes), frozenset(resource)
 
-    def flat(span: Any, shared: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ANN401 - whatever the file holds
+def unpack_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Any], Iterator[Any]]:
+    """What takes a JSON value apart into spans with these fields alone, out of attributes of these names."""
+    wanted = frozenset(name for names in attributes.values() for name in names)
+
+    def flat(span: Any, service: object) -> dict[str, Any] | None:  # noqa: ANN401 - whatever the file holds
         if not isinstance(span, dict):
             return None
-        found = dict(shared) | _attributes(span.get("attributes"), wanted)
-        if isinstance(span.get("resource"), dict):
-            found |= _attributes(span["resource"].get("attributes"), of_resource)
-        status = span.get("status")
-        code = status.get("code", status.get("status_code")) if isinstance(status, dict) else None
+        kept: dict[str, Any] = {}
+        for place in _ATTRIBUTES:
+            if place in span:
+                kept |= _attributes(span[place], wanted)
+        if not kept:
+            kept = {name: span[name] for name in wanted & span.keys()}
+        found = {field: next((kept[n] for n in names if n in kept), None) for field, names in attributes.items()}
         context = span["context"] if isinstance(span.get("context"), dict) else {}
-        for key, names in _TIMES.items():
-            found[key] = next((place[name] for place in (span, context) for name in names if place.get(name)), None)
-        found["failed"] = code in (2, "STATUS_CODE_ERROR", "ERROR")
+        for field, names in OWN.items():
+            found[field] = next((at[name] for at in (span, context) for name in names if at.get(name)), None)
+        if found["parent"] is None and isinstance(span.get("references"), list):
+            found["parent"] = next((one.get("spanID") for one in span["references"] if isinstance(one, dict)), None)
+        found["identity"] = found["span"]
+        found["service"] = service if service is not None else _service(span)
+        found["failed"] = "ERROR" if _has_failed(span) else None
         return found
 
     def unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
-        for entry in value if isinstance(value, list) else [value]:
-            if not isinstance(entry, dict) or "resourceSpans" not in entry:
-                yield flat(entry, {})
-                continue
-            for batch in entry["resourceSpans"]:
-                about = batch.get("resource")
-                shared = _attributes(about.get("attributes"), of_resource) if isinstance(about, dict) else {}
-                for scope in batch.get("scopeSpans") or ():
-                    for span in scope.get("spans") or ():
-                        yield flat(span, shared)
+        for span, service in _spans(value):
+            yield flat(span, service)
 
     return unpack
 
 
+def _spans(value: Any) -> Iterator[tuple[Any, object]]:  # noqa: ANN401 - whatever the file holds
+    """Spans with the service that sent them, whichever layout they lie in."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _spans(one)
+        return
+    if not isinstance(value, dict):
+        yield value, None
+        return
+    if isinstance(value.get("trace"), dict):
+        yield from _spans(value["trace"])
+        return
+    for batch in value.get("resourceSpans") or value.get("batches") or ():
+        service = _service(batch)
+        for scope in batch.get("scopeSpans") or batch.get("instrumentationLibrarySpans") or ():
+            yield from ((span, service) for span in scope.get("spans") or ())
+    if "resourceSpans" in value or "batches" in value:
+        return
+    if isinstance(value.get("data"), list):
+        yield from _spans(value["data"])
+    elif isinstance(value.get("spans"), list):
+        processes = value["processes"] if isinstance(value.get("processes"), dict) else {}
+        for span in value["spans"]:
+            process = processes.get(span.get("processID")) if isinstance(span, dict) else None
+            yield span, process.get("serviceName") if isinstance(process, dict) else None
+    else:
+        yield value, None
+
+
+def _service(holder: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the file holds
+    about = holder.get("resource")
+    if isinstance(about, dict):
+        return _attributes(about.get("attributes"), frozenset({"service.name"})).get("service.name")
+    return next((holder[name] for name in _SERVICES if name in holder), None)
+
+
+def _has_failed(span: dict[str, Any]) -> bool:
+    status = span.get("status")
+    code = status.get("code", status.get("status_code")) if isinstance(status, dict) else span.get("StatusCode")
+    error = _attributes(span.get("tags"), frozenset({"error", "otel.status_code"})).values()
+    success = span.get("success", span.get("Success"))
+    return any(str(one).upper() in (*_FAILED, "TRUE") for one in (code, *error)) or str(success).upper() == "FALSE"
+
+
 def _attributes(given: Any, wanted: frozenset[str]) -> dict[str, Any]:  # noqa: ANN401 - whatever the file holds
-    """Those that are wanted, of OTLP's list of keys and typed values or of a plain object."""
+    """Those that are wanted, of a list of keys and typed values, or of a plain object, perhaps as text."""
+    if isinstance(given, str):
+        given = parse_json(given)
     if isinstance(given, dict):
         return {name: given[name] for name in wanted & given.keys()}
     found = {}
@@ -65,4 +138,54 @@ def _attributes(given: Any, wanted: frozenset[str]) -> dict[str, Any]:  # noqa: 
 
 def failed(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
     """Why a failed span is no request that was served."""
-    return "failed" if value is True else None
+    return "failed" if str(value).upper() in (*_FAILED, "FALSE") else None
+
+
+def counted(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why a span without counts is no request: it loads a model, serves HTTP, or calls a tool."""
+    return "a span without token counts" if is_absent(value) else None
+
+
+def summed(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why a span that sums up others is no request of its own."""
+    return "a sum over the spans below it" if value is True else None
+
+
+def mark_sums(records: Records, context: Context, no_generation: frozenset[str]) -> None:
+    """Set the field `sum` of spans that have token counts while spans below them have some too.
+
+    An agent's span counts what its calls count, and a gateway's what the server behind it does: only the innermost is
+    a request (OpenTelemetry GenAI agent spans; pydantic-ai and others wrote them without an operation's name).
+    """
+    columns = records.columns
+    keys = list(zip(columns["trace"], columns["span"], strict=True))
+    parents = [
+        (trace, parent) if parent else None for trace, parent in zip(columns["trace"], columns["parent"], strict=True)
+    ]
+    row_of = {key: at for at, key in enumerate(map(repr, keys))}
+    above = context.ancestors
+    sums = [False] * len(keys)
+    for at in range(len(keys)):
+        if is_absent(columns["prompt_tokens"][at]) or columns["operation"][at] in no_generation:
+            continue
+        parent = parents[at]
+        for _ in range(len(keys)):
+            if parent is None:
+                break
+            place = row_of.get(repr(parent))
+            if place is None:
+                above.add(context.digest(repr(parent)))
+                break
+            if sums[place] or place == at:
+                break
+            sums[place] = True
+            parent = parents[place]
+    for key, place in row_of.items():
+        if above and not sums[place] and context.digest(key) in above:
+            sums[place] = True
+            parent = parents[place]
+            if parent is not None:
+                above.add(context.digest(repr(parent)))
+    if len(above) > _REMEMBERED:
+        above.clear()
+    columns["sum"] = list(sums)

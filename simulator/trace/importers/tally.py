@@ -30,6 +30,8 @@ class Tally:
         left_out: By reason, records that are no request that was served.
         wrong: By reason, records that could not be understood.
         places: By reason, where the first of these stand.
+        looked: By field that every request has, the names under which it was looked for.
+        seen: Of these, those that some record had.
     """
 
     rows: int = 0
@@ -42,6 +44,22 @@ class Tally:
     left_out: dict[str, int] = field(default_factory=dict)
     wrong: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
+    looked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def look(self, name: str, names: tuple[str, ...], *, found: bool) -> None:
+        """A field was looked for under these names, and some record had it or none."""
+        self.looked[name] = names
+        if found:
+            self.seen.add(name)
+
+    def nowhere(self) -> list[str]:
+        """What was looked for and stands in no record."""
+        return [
+            f"{name}: nothing stands at {' or '.join(names)} in any of {self.rows:,} records"
+            for name, names in self.looked.items()
+            if name not in self.seen
+        ]
 
     def draw(self, requests: int) -> None:
         """Count an interval out of which so many requests are drawn."""
@@ -57,7 +75,7 @@ class Tally:
         if count:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
 
-    def reject(self, path: Path, lines: Iterable[int], reason: str) -> None:
+    def reject(self, path: Path, lines: Iterable[int | str], reason: str) -> None:
         """Count records that are wrong, and remember where the first of them stand."""
         for line in lines:
             self.wrong[reason] = self.wrong.get(reason, 0) + 1
@@ -74,7 +92,9 @@ class Tally:
         wrong = sum(self.wrong.values())
         if wrong > tolerated_share * self.rows:
             share = f"{wrong:,} of {self.rows:,} rows are wrong, {tolerated_share:.4g} of them are tolerated"
-            raise TraceError("\n".join([*self.faults(), f"nothing was imported: {share} (--tolerate)"]))
+            raise TraceError(
+                "\n".join([*self.faults(), *self.nowhere(), f"nothing was imported: {share} (--tolerate)"])
+            )
 
     def faults(self) -> list[str]:
         """A line for each kind of wrong row."""
@@ -95,4 +115,8 @@ def _short(places: list[str]) -> str:
     """`lines 3, 7, 9` of one file, `2 files` … as far as they are named."""
     lines = [place.rpartition(":")[2] for place in places]
     files = {place.rpartition(":")[0] for place in places}
-    return f"lines {', '.join(lines)}{', …' if len(lines) == _NAMED else ''}" if len(files) == 1 else ", ".join(places)
+    more = ", …" if len(lines) == _NAMED else ""
+    records = [line.partition(" (record ")[2].removesuffix(")") for line in lines]
+    if len(files) > 1:
+        return ", ".join(places)
+    return f"records {', '.join(records)}{more}" if all(records) else f"lines {', '.join(lines)}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,24 @@ _NAMES_ZONE: Final = re.compile(r"^(?:[^%]|%[^zZ])*%[zZ]")
 _UTC: Final = re.compile(r" ?UTC$")
 _LONGEST: Final = 64
 _NUMBER: Final = re.compile(r"^\d{1,19}(?:\.\d*)?$")
+#: Nanoseconds of a tick of counts since 1970, by the names that users give them.
+TICKS_NS: Final = {"s": NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
+#: Days since 1899-12-30 on the local clock, as spreadsheets count.
+SERIAL: Final = "excel"
+_SERIAL_1970: Final = 25_569.0
+#: Forms beside those of ISO 8601 in its usual dress, and what they are in it: RFC 3339's small letters, its basic form,
+#: Go's `+0000 UTC` with its monotonic clock, Java's `[Europe/Berlin]` after an offset, a float of nanoseconds.
+_UNUSUAL: Final = re.compile(r"[tz\[em]|UTC|^\d{8}T")
+_DRESSED: Final = (
+    (re.compile(r" m=[+-][\d.]+$"), ""),
+    (re.compile(r"(?<=\d|Z)\[[A-Za-z_/+\-\d]+\]$"), ""),
+    (re.compile(r"(?<=[+-]\d{4}) [A-Z]{3,4}$"), ""),
+    (re.compile(r"^(\d{4}-\d\d-\d\d)t(?=\d)"), r"\1T"),
+    (re.compile(r"(?<=\d)z$"), "Z"),
+    (re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?=[.,Z+-]|$)"), r"\1-\2-\3T\4:\5:\6"),
+)
+_PLAIN: Final = re.compile(r"\s*\d+(?:\.\d*)?\s*", re.ASCII)
+_FLOAT: Final = re.compile(r"\d\.\d+[eE]\+?\d\d", re.ASCII)
 
 
 def numbers(values: Sequence[object]) -> NDArray[np.float64]:
@@ -47,6 +66,15 @@ def numbers(values: Sequence[object]) -> NDArray[np.float64]:
     return np.asarray(pd.to_numeric(series, errors="coerce").astype(np.float64))
 
 
+def as_number(value: object) -> float:
+    """The same of one value."""
+    if type(value) in (int, float):
+        return float(value) if abs(value) < 2**53 else math.nan  # type: ignore[arg-type]
+    if type(value) is str and len(value) < _LONGEST and _PLAIN.fullmatch(value):
+        return float(value)
+    return math.nan
+
+
 def whole(values: NDArray[np.float64], low: int, high: int) -> NDArray[np.bool_]:
     """Which of them are whole numbers within these bounds."""
     return np.asarray((values >= low) & (values <= high) & (values == np.floor(values)))
@@ -60,38 +88,45 @@ def seconds_ns(values: Sequence[object], unit_s: float) -> tuple[NDArray[np.int6
 
 
 def instants_ns(
-    values: Sequence[object], zone: ZoneInfo, form: str | None = None
+    values: Sequence[object], zone: ZoneInfo, form: str | None = None, unit: str | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Nanoseconds since 1970 of moments, and which of them are none.
 
     Args:
         values: ISO 8601 with a zone or without, or seconds, milli-, micro- or nanoseconds since 1970; mixed at will.
         zone: Of those without. An hour that a clock change repeats is taken as its first, one that it skips is none.
-        form: `strptime` format of those that are neither.
+        form: `strptime` format of those that are neither, or mean something else than they look like.
+        unit: Of counts, of `TICKS_NS` or `SERIAL`, where their size is not to tell it.
     """
     import pandas as pd
 
     text = pd.Series(_texts(values), dtype="str")
     found = np.zeros(len(text), np.int64)
     done = np.zeros(len(text), np.bool_)
-    epoch = text.str.match(_NUMBER).to_numpy(bool)
-    if epoch.any():
-        found[epoch], done[epoch] = _since_1970(text[epoch])
-    iso = ~epoch & text.str.match(_ISO).to_numpy(bool)
-    rest = ~epoch & ~iso
-    for mask, pattern in ((iso, "ISO8601"), (rest, form)):
-        if pattern is None or not mask.any():
-            continue
-        part = text[mask]
-        zoned = (
-            part.str.contains(_ZONED).to_numpy(bool)
-            if pattern == "ISO8601"
-            else np.full(len(part), bool(_NAMES_ZONE.search(pattern)))
-        )
-        stamps = _parsed(part, pattern, zoned, zone)
-        found[mask], done[mask] = stamps
+    if form is not None and len(text):
+        found, done = _parsed(text, form, np.full(len(text), bool(_NAMES_ZONE.search(form))), zone)
+    if not done.all():
+        odd = ~done & text.str.contains(_UNUSUAL).to_numpy(bool)
+        if odd.any():
+            text[odd] = [_usual(one) for one in text[odd]]
+        count = ~done & text.str.match(_NUMBER).to_numpy(bool)
+        if count.any():
+            found[count], done[count] = _serial(text[count], zone) if unit == SERIAL else _since_1970(text[count], unit)
+        iso = ~done & ~count & text.str.match(_ISO).to_numpy(bool)
+        if iso.any():
+            zoned = text[iso].str.contains(_ZONED).to_numpy(bool)
+            found[iso], done[iso] = _parsed(text[iso], "ISO8601", zoned, zone)
     inside = (found >= EARLIEST_S * NS) & (found < LATEST_S * NS)
     return found, ~(done & inside)
+
+
+def _usual(text: str) -> str:
+    """A moment in the dress that is read."""
+    if _FLOAT.fullmatch(text):
+        return f"{float(text):.0f}"
+    for pattern, usual in _DRESSED:
+        text = pattern.sub(usual, text)
+    return text
 
 
 def _texts(values: Sequence[object]) -> Any:  # noqa: ANN401 - a column of pandas's or pyarrow's
@@ -115,12 +150,27 @@ def _as_text(value: object) -> str:
     return str(value) if type(value) in (int, float) and abs(value) < 1e20 else ""  # type: ignore[arg-type]
 
 
-def _since_1970(text: pd.Series[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Counts since 1970 in the unit that their size tells."""
+def _serial(text: pd.Series[str], zone: ZoneInfo) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Days of a spreadsheet, to the millisecond."""
+    import pandas as pd
+
+    days = text.astype(np.float64).to_numpy() - _SERIAL_1970
+    good = (days >= EARLIEST_S / 86_400) & (days < LATEST_S / 86_400)
+    stamps = pd.Series(pd.to_datetime(np.round(np.where(good, days, 0.0) * 86_400_000), unit="ms"))
+    first = np.ones(len(stamps), np.bool_)
+    stamps = stamps.dt.tz_localize(zone, ambiguous=first, nonexistent="NaT")
+    ticks = np.asarray(stamps.dt.tz_convert("UTC").dt.as_unit("ns").astype(np.int64), np.int64)
+    return ticks, good & stamps.notna().to_numpy()
+
+
+def _since_1970(text: pd.Series[str], given: str | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Counts since 1970 in the unit that is given, or that their size tells."""
     import pandas as pd
 
     size = text.astype(np.float64).to_numpy()
     unit = np.select([size < 1e11, size < 1e14, size < 1e17], [NS, 1_000_000, 1_000], 1)
+    if given is not None:
+        unit = np.full(len(size), TICKS_NS[given])
     good = np.isfinite(size) & (size * unit < LATEST_S * float(NS))
     # As integers, which hold every nanosecond; a fraction is added on its own.
     head = text.where(pd.Series(good, index=text.index), "0").str.split(".", n=1, expand=True)

@@ -1,14 +1,15 @@
 """vLLM's histograms of request lengths in Prometheus: how many requests ended in each scrape, and about how long.
 
-One range query has all that is needed: `{__name__=~"vllm:request_(prompt|generation)_tokens_(bucket|sum)"}`.
+One range query has all that is needed: `{__name__=~"vllm:request_(prompt|generation)_tokens_(bucket|sum)"}`. Prometheus
+answers with 11,000 points a series at most, so that a week comes in pages: lines of a file, or files of a folder. They
+are one series. Bounds are numbers: Prometheus 3 writes `le="1.0"` where 2 wrote `le="1"` (migration guide, "Changes to
+the scrape protocol").
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from simulator.trace.importers.context import Context
 
+    Floats = NDArray[np.float64]
+
 _SIDES: Final = {"vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output"}
 _FIELDS: Final = {name: (name,) for name in ("side", "what", "le", "series", "model", "values")}
 _MOST_PER_SCRAPE: Final = 1_000_000
@@ -37,16 +40,27 @@ _ASSUMED: Final = (
     "tokens as far as the buckets allow; prompt and output lengths were paired at random",
     "vLLM counts a request when it ends; it was placed evenly at random within the scrape in which it ended",
 )
+#: So much longer than the usual distance of two moments is a gap.
+_GAP: Final = 1.5
 
 
 @dataclass(slots=True)
 class _Series:
-    """One engine: cumulative counts of each bucket and sums of tokens, by side and moment."""
+    """One engine: moments and counts of each bucket, and sums of tokens, as they came, by side.
 
+    Attributes:
+        path: File in which it first stands.
+        line: Where.
+        model: Its model's name.
+        buckets: By side and upper bound.
+        sums: By side.
+    """
+
+    path: Path
+    line: int
     model: object = None
-    line: int = 0
-    buckets: dict[str, dict[float, dict[float, float]]] = field(default_factory=lambda: defaultdict(dict))
-    sums: dict[str, dict[float, float]] = field(default_factory=dict)
+    buckets: dict[str, dict[float, list[Floats]]] = field(default_factory=lambda: {"prompt": {}, "output": {}})
+    sums: dict[str, list[Floats]] = field(default_factory=dict)
 
 
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
@@ -63,84 +77,150 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
 
 
 def _read(path: Path, context: Context) -> Iterator[Rows]:
+    """Keeps what a file holds: the next may go on with it."""
     label_field(context.labels, ("model",))
     context.assume(*_ASSUMED)
-    engines: dict[str, _Series] = defaultdict(_Series)
     for records in read_records(path, _FIELDS, (), context.tally, _unpack):
-        for at, line in enumerate(records.lines):
-            _take({name: column[at] for name, column in records.columns.items()}, line, path, context, engines)
-    draw = stream(context.seed, context.next_file(), "trace/vllm-prometheus")
-    for engine in engines.values():
-        yield from _requests(engine, path, context, draw)
+        for at in range(len(records.lines)):
+            _take({name: column[at] for name, column in records.columns.items()}, records.lines[at], path, context)
+    yield from ()
 
 
-def _take(one: dict[str, Any], line: int, path: Path, context: Context, engines: dict[str, _Series]) -> None:
+def _take(one: dict[str, Any], line: int, path: Path, context: Context) -> None:
     """Keep a series where it belongs; count it where it is another or wrong."""
     if one["side"] in (None, "") or one["what"] not in ("bucket", "sum"):
         context.tally.leave_out("another metric", 1)
         return
     try:
-        points = {float(moment): float(count) for moment, count in one["values"]}
+        points = np.array([(float(moment), float(count)) for moment, count in one["values"]]).reshape(-1, 2)
         bound = float(one["le"]) if one["what"] == "bucket" else 0.0
     except (TypeError, ValueError, OverflowError):
-        points, bound = {}, math.nan
-    moments = all(EARLIEST_S <= moment < LATEST_S for moment in points)
-    if not points or math.isnan(bound) or not moments or not all(0 <= count < 1e15 for count in points.values()):
+        points, bound = np.zeros((0, 2)), math.nan
+    moments, counts = points.T
+    inside = (moments >= EARLIEST_S) & (moments < LATEST_S) & (counts >= 0) & (counts < 1e15)
+    if not len(points) or math.isnan(bound) or not inside.all():
         context.tally.reject(path, [line], "expected moments and counts of 0 or more, and a bound for a bucket")
         return
     context.tally.regroup(1, 0)
-    engine = engines[str(one["series"])]
-    engine.model, engine.line = one["model"], engine.line or line
+    engine: _Series = context.kept.setdefault(str(one["series"]), _Series(path, line))
+    engine.model = one["model"]
     if one["what"] == "sum":
-        engine.sums[one["side"]] = points
+        engine.sums.setdefault(one["side"], []).append(points)
     else:
-        engine.buckets[one["side"]][bound] = points
+        engine.buckets[one["side"]].setdefault(bound, []).append(points)
 
 
-def _requests(engine: _Series, path: Path, context: Context, draw: np.random.Generator) -> Iterator[Rows]:
+def _end(context: Context) -> Iterator[Rows]:
+    """Requests of all engines, once every page is there."""
+    draw = stream(context.seed, context.next_file(), "trace/vllm-prometheus")
+    engines: list[_Series] = list(context.kept.values())
+    tables = [_table(engine) for engine in engines]
+    begins = min((table.moments[0] for table in tables if len(table.moments)), default=0.0)
+    for engine, table in zip(engines, tables, strict=True):
+        steps = np.diff(table.moments)
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        if len(steps) and table.moments[0] > begins:
+            table = table.from_zero(usual)  # noqa: PLW2901 - what is drawn from
+            context.assume(
+                "engines that were first seen within the time that the log covers were taken to have begun with 0 "
+                "requests then"
+            )
+        if (long := steps[steps > _GAP * usual]).size:
+            context.assume(
+                f"scrapes are missing, for {float(long.max()):,.0f} s at the longest: what was counted meanwhile was "
+                "spread evenly over the gap"
+            )
+        yield from _requests(engine, table, context, draw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One engine at the moments at which both sides were scraped: cumulative counts, NaN where a bucket was not."""
+
+    moments: Floats
+    bounds: dict[str, list[float]]
+    counts: dict[str, Floats]
+    sums: dict[str, Floats]
+
+    def from_zero(self, before_s: float) -> _Table:
+        """The same with a moment ahead of the first, at which nothing had been counted."""
+        nothing = {side: np.zeros((len(count), 1)) for side, count in self.counts.items()}
+        return _Table(
+            np.concatenate([[self.moments[0] - before_s], self.moments]),
+            self.bounds,
+            {side: np.hstack([nothing[side], count]) for side, count in self.counts.items()},
+            {side: np.concatenate([[0.0], total]) for side, total in self.sums.items()},
+        )
+
+
+def _table(engine: _Series) -> _Table:
+    """Pages laid one upon the other; a moment that two of them have counts once."""
     if missing := [side for side in _SIDES.values() if math.inf not in engine.buckets[side]]:
         raise TraceError(
-            "\n".join(f"{path}: an engine has no buckets of {side} lengths up to +Inf" for side in missing)
+            "\n".join(f"{engine.path}: an engine has no buckets of {side} lengths up to +Inf" for side in missing)
         )
-    moments = sorted(set(engine.buckets["prompt"][math.inf]) & set(engine.buckets["output"][math.inf]))
-    for begin, end in pairwise(moments):
+    prompt, output = (np.concatenate(engine.buckets[side][math.inf])[:, 0] for side in _SIDES.values())
+    moments = np.intersect1d(prompt, output)
+    bounds = {side: sorted(engine.buckets[side]) for side in _SIDES.values()}
+    counts = {side: np.array([_at(moments, engine.buckets[side][bound]) for bound in bounds[side]]) for side in bounds}
+    return _Table(moments, bounds, counts, {side: _at(moments, parts) for side, parts in engine.sums.items()})
+
+
+def _at(moments: Floats, parts: list[Floats]) -> Floats:
+    """Counts of one series at these moments, NaN where it has none."""
+    found = np.full(len(moments), np.nan)
+    for part in parts:
+        _, here, there = np.intersect1d(moments, part[:, 0], return_indices=True)
+        found[here] = part[there, 1]
+    return found
+
+
+def _requests(engine: _Series, table: _Table, context: Context, draw: np.random.Generator) -> Iterator[Rows]:
+    for place in range(1, len(table.moments)):
+        begin, end = float(table.moments[place - 1]), float(table.moments[place])
         context.tally.rows += 1
-        counts = {side: _grown(engine.buckets[side], begin, end) for side in _SIDES.values()}
+        grown = {side: _grown(table.bounds[side], table.counts[side], place) for side in _SIDES.values()}
+        counts = {side: count for side, (_, count) in grown.items()}
         size = int(counts["prompt"].sum())
         if any((count < 0).any() or (count != np.floor(count)).any() for count in counts.values()):
             context.tally.reject(
-                path, [engine.line], "a bucket holds fewer requests than one below it, or parts of one"
+                engine.path, [engine.line], "a bucket holds fewer requests than one below it, or parts of one"
             )
         elif counts["prompt"].sum() != counts["output"].sum():
-            context.tally.reject(path, [engine.line], "prompts and outputs of an interval differ in number")
+            context.tally.reject(engine.path, [engine.line], "prompts and outputs of an interval differ in number")
         elif size == 0:
             context.tally.leave_out("an interval without requests", 1)
         elif size > _MOST_PER_SCRAPE:
-            context.tally.reject(path, [engine.line], f"more than {_MOST_PER_SCRAPE:,} requests in an interval")
+            context.tally.reject(engine.path, [engine.line], f"more than {_MOST_PER_SCRAPE:,} requests in an interval")
         else:
             context.tally.draw(size)
             tokens = {}
-            for side, count in counts.items():
-                total = _grown({0.0: engine.sums[side]}, begin, end)[0] if side in engine.sums else -1.0
-                tokens[side] = draw_lengths(sorted(engine.buckets[side]), count, total, draw)
+            for side, (bounds, count) in grown.items():
+                total = _more(table.sums[side], place) if side in table.sums else -1.0
+                tokens[side] = draw_lengths(bounds, count, -1.0 if math.isnan(total) else total, draw)
             at_s = np.sort(draw.uniform(begin, end, size))
             workload = np.full(size, context.labels.indices([engine.model])[0], np.int16)
             yield make_rows((at_s * NS).astype(np.int64), tokens["prompt"], tokens["output"], workload=workload)
 
 
-def _grown(buckets: dict[float, dict[float, float]], begin: float, end: float) -> NDArray[np.float64]:
-    """What each bucket alone gained: below 0 where it was not scraped; a counter that fell was started anew."""
-    cumulative = []
-    for bound in sorted(buckets):
-        before, after = buckets[bound].get(begin, math.nan), buckets[bound].get(end, math.nan)
-        cumulative.append(after - before if after >= before else after)
-    return np.diff(np.nan_to_num(np.array(cumulative), nan=-1.0), prepend=0.0)
+def _grown(bounds: list[float], counts: Floats, place: int) -> tuple[list[float], Floats]:
+    """Buckets that were scraped at both ends of an interval, and what each alone gained in it."""
+    more = np.array([_more(count, place) for count in counts])
+    there = ~np.isnan(more)
+    return [bound for bound, known in zip(bounds, there, strict=True) if known], np.diff(more[there], prepend=0.0)
+
+
+def _more(counts: Floats, place: int) -> float:
+    """What a counter gained since the moment before; one that fell was started anew."""
+    before, after = float(counts[place - 1]), float(counts[place])
+    return after if after < before else after - before
 
 
 FORMATS = (
     Format(
         name="vllm-prometheus",
         read=_read,
+        end=_end,
         source="vLLM histograms of request lengths in Prometheus",
         patterns=("*.json", "*.jsonl"),
     ),

@@ -206,6 +206,17 @@ SINGLE = [
         [(0.0, 1200, 300), (3.0, 1800, 10), (3.0, 600, 90)],
     ),
     Sample(
+        "qwen-bailian",
+        lines(
+            {"chat_id": 1, "parent_chat_id": -1, "timestamp": 0.5, "input_length": 40, "output_length": 300,
+             "type": CANARY, "turn": 1, "hash_ids": [0, 1, 2]},
+            {"chat_id": 2, "parent_chat_id": 1, "timestamp": 2.25, "input_length": 60, "output_length": 10,
+             "type": "text", "turn": 2, "hash_ids": [0, 1, 2, 9]},
+            {"chat_id": CANARY, "timestamp": 3, "input_length": 20, "output_length": 90, "hash_ids": [7, CANARY]},
+        ),
+        [(0.5, 40, 300), (2.25, 60, 10), (3.0, 20, 90)],
+    ),
+    Sample(
         "splitwise",
         "request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n"
         f"{CANARY},2,{CANARY},0.5,1,1200,300\n1,2,0,2.5,1,2400,150\n",
