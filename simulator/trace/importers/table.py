@@ -91,7 +91,7 @@ class Table:
         time_ns = self._times(records, context, screen)
         screen.leave_out_where(output_absent, "no output: failed, or not a generation")
         screen.reject(prompt_absent, "prompt_tokens: nothing there, though there is an output")
-        prompt, output, cached = token_sums(self, screen)
+        prompt, output, cached = token_sums(screen, self.apart)
         screen.leave_out_where(output == 0, "no output: failed, or not a generation")
         screen.reject(prompt == 0, "prompt_tokens: 0 with an output")
         context.cached_tokens += int(cached[screen.good].sum())

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.trace.importers.screen import Screen
-    from simulator.trace.importers.table import Table
 
 #: What tells the senders of a log apart, as far as it has these fields.
 _SENDER: Final = ("service", "provider", "model")
@@ -37,28 +36,34 @@ _PROVED: Final = {
 }
 
 
-def token_sums(table: Table, screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens of the prompts, of the outputs, and of the prompts those that a cache gave."""
+def token_sums(screen: Screen, apart: frozenset[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Tokens of the prompts, of the outputs, and of the prompts those that a cache gave.
+
+    Args:
+        screen: Records with `prompt_tokens` and `output_tokens`, and `cache_read`, `cache_write`, `reasoning` as far as
+            they have them; what is no count is wrong.
+        apart: `cache`, `reasoning`: what these leave out by the log's own rules.
+    """
     prompt, output = screen.count("prompt_tokens"), screen.count("output_tokens")
     nothing = np.zeros_like(prompt)
     read, written, reasoning = (
         screen.count(name) if name in screen.records.columns else nothing
         for name in ("cache_read", "cache_write", "reasoning")
     )
-    prompt = prompt + _apart("cache", table, screen, read + written, prompt)
-    output = output + _apart("reasoning", table, screen, reasoning, output)
+    prompt = prompt + _apart("cache", apart, screen, read + written, prompt)
+    output = output + _apart("reasoning", apart, screen, reasoning, output)
     screen.reject(prompt > MOST, f"prompt_tokens: more than {MOST:,}")
     screen.reject(output > MOST, f"output_tokens: more than {MOST:,}")
     return prompt, output, np.minimum(read, prompt)
 
 
 def _apart(
-    what: str, table: Table, screen: Screen, part: NDArray[np.int64], rest: NDArray[np.int64]
+    what: str, apart: frozenset[str], screen: Screen, part: NDArray[np.int64], rest: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """How much of a part is not in the rest."""
     if not part.any():
         return part
-    if what in table.apart:
+    if what in apart:
         screen.context.assume(_IN[what])
         return part
     proof = screen.good & (part > rest)
