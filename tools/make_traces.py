@@ -1,7 +1,9 @@
 """Write the traces that ship in `traces/`: `python tools/make_traces.py`.
 
 Each is what a command makes; its header names file and seed. `vllm_cpu_monday_five_minutes.json.gz` is what clients of a
-real vLLM server saw of one of them: `python tools/prove_replay.py cpu FOLDER --trace traces/monday_five_minutes.csv`.
+real vLLM server saw when they sent `monday_five_minutes.csv`: `python tools/prove_replay.py cpu FOLDER --trace
+traces/monday_five_minutes.csv`. That trace was cut out of a Monday as it was drawn on 25 November 2026, and is kept as it
+was sent: random streams have had other keys since.
 """
 
 from __future__ import annotations
@@ -27,22 +29,12 @@ SHIPPED: dict[str, tuple[str, ...]] = {
 }
 
 
-#: By trace, the one it is cut out of, and between which moments.
-CUT: dict[str, tuple[str, str, str]] = {"monday_five_minutes.csv": ("stressed_monday.parquet", "9h", "9h5min")}
-
-
 def main(folder: Path = ROOT / "traces", *, only: str | None = None) -> None:
     """Write all of them, or one."""
     for name, (scenario, *options) in SHIPPED.items():
         if only in (None, name):
             arguments = [str(ROOT / "scenarios" / scenario), str(folder / name), *options, *TERMS]
             app(["trace", "synthesise", *arguments], standalone_mode=False)
-    for name, (whole, begin, end) in CUT.items():
-        if only in (None, name):
-            app(
-                ["trace", "cut", str(ROOT / "traces" / whole), str(folder / name), "--from", begin, "--to", end],
-                standalone_mode=False,
-            )
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def missed(result: PatternResult) -> str | None:
         for name, load in result.workloads.items()
         if (found := load.objective) and found.answer == "missed"
     )
-    return f"objectives not met for {shares}" if shares else _untold(result)
+    return f"objectives not met for {shares}" if shares else None
 
 
 def _overload(result: PatternResult) -> str:
@@ -163,19 +163,6 @@ def _lost(result: PatternResult) -> str | None:
         return None
     shares = ((lost_share(result, reason), what) for reason, what in _LOSSES.items())
     return "it loses " + ", ".join(f"{percent(share)} of its requests {what}" for share, what in shares if share)
-
-
-def _untold(result: PatternResult) -> str | None:
-    """Which objectives the horizon is too short to judge; None without any."""
-    open_still = [name for name, load in result.workloads.items() if load.objective_met is None and load.undecided]
-    if not open_still:
-        return None
-    few = ", ".join(
-        f"{name} ({load.undecided:,} of its {load.requests.arrived:,} requests)"
-        for name in open_still
-        if (load := result.workloads[name])
-    )
-    return f"nobody can tell whether objectives are met: still open at the end, within their limit, {few}"
 
 
 def falls_short(scenario: Scenario, result: PatternResult) -> str | None:

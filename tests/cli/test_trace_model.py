@@ -33,15 +33,16 @@ def fragment(tmp_path_factory):
 
 def test_what_is_learned_says_where_from_and_makes_any_number_of_months(fragment, tmp_path, capsys):
     text = fragment.read_text()
-    assert text.startswith("# Learned by `simulator trace fit` from 3,760 requests in 7 days.")
-    assert read_header(Path(WEEK)).sha256 in text
+    week = read_header(Path(WEEK))
+    assert text.startswith(f"# Learned by `simulator trace fit` from {week.rows:,} requests in 7 days.")
+    assert week.sha256 in text
     target = tmp_path / "q.parquet"
     code, out, err = run(["trace", "synthesise", str(fragment), str(target), "--months", "3", "--seed", "7"], capsys)
     assert (code, out) == (0, "")
     made, header = read_trace(target), read_header(target)
     assert header.span_s == pytest.approx(3 * 730 * 3600)
     assert (header.week_offset_s, header.start_date) == (0.0, "2027-03-01")
-    assert len(made) == pytest.approx(3760 * 3 * 730 / 168, rel=0.03)
+    assert len(made) == pytest.approx(week.rows * 3 * 730 / 168, rel=0.03)
     mine = made.workload == made.workloads.index("clinical_documentation")
     assert ((made.arrival_s[mine] // 86_400) % 7).max() < 5
 

@@ -22,7 +22,10 @@ def results():
 
 
 def test_tokens_of_a_month_are_those_of_a_request_that_came_times_the_requests_asked(results):
-    """Sixty clinicians write 15 notes each on every day of 730 h, whatever came in the week; 600 letters a month."""
+    """Sixty clinicians write 15 notes each on every day of 730 h, whatever came in the week; 600 letters a month.
+
+    What is still open when the week ends counts for those hours, and is no more than a note or two.
+    """
     (found,) = results.patterns
     asked = {"notes": 60 * 15 * 730 / 24, "letters": 600}
     served = {
@@ -31,9 +34,9 @@ def test_tokens_of_a_month_are_those_of_a_request_that_came_times_the_requests_a
     }
     loads, site = workload_measures(results.scenario, found), site_measures(results.scenario, found, 7.5)
     for name, tokens in served.items():
-        assert loads[name]["tokens_per_month"] == pytest.approx(tokens, abs=2)
+        assert loads[name]["tokens_per_month"] == pytest.approx(tokens, rel=5e-4)
     assert site == {
-        "tokens_per_month": pytest.approx(sum(served.values()), abs=4),
+        "tokens_per_month": pytest.approx(sum(served.values()), rel=5e-4),
         "payback_months": 7.5,
         "ml_engineers": 2.0,
     }

@@ -47,14 +47,18 @@ def test_the_outage_moves_the_letters_and_the_failure_loses_the_notes(results):
     assert len(broken) > 1000
     assert (broken["outcome"] == "rejected").all()
     assert (broken["lost"] == "fault").all()
-    assert (notes[~during(notes, FAILURE, 900.0)]["outcome"] == "completed").all()
+    # The week ends while a note is being written.
+    assert set(notes[~during(notes, FAILURE, 900.0)]["outcome"]) <= {"completed", "unfinished"}
+    assert notes["outcome"].eq("unfinished").sum() < 10
 
 
 def test_availability_and_p99_move_where_they_should_and_nowhere_else(results):
     bad, good = (results.pattern(name).workloads for name in ("hybrid", "no_faults"))
     assert good["notes"].availability == good["letters"].availability == 1.0
     assert bad["letters"].availability == 1.0
-    lost = bad["notes"].requests.rejected / bad["notes"].requests.arrived
+    # What is still open at the end is neither.
+    ended = bad["notes"].requests.arrived - bad["notes"].requests.unfinished
+    lost = bad["notes"].requests.rejected / ended
     assert bad["notes"].availability == pytest.approx(1.0 - lost)
     assert 0.01 < lost < 0.2
     assert bad["notes"].goodput < good["notes"].goodput

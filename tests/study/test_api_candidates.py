@@ -89,7 +89,7 @@ def test_what_can_wait_minutes_but_not_a_day_is_processed_flexibly_at_half_the_p
     """Batch and flex cost half as much; of the two only flex answers within an hour."""
     within = {"workloads.prior_auth_appeals.objectives": {"end_to_end": "1h"}, **FLEX}
     kinds = ("standard", "flex", "batch")
-    found = plan(scenario("prior_auth_appeals", **within), ["by_the_token"], Space(deployments=kinds), replications=1)
+    found = plan(scenario("prior_auth_appeals", **within), ["by_the_token"], Space(deployments=kinds), replications=2)
     assert found.best.label == "azure/gpt-4.1, flex"
     by_label = {one.label: one for one in found.simulated}
     assert "objectives not met" in by_label["azure/gpt-4.1, batch"].refused

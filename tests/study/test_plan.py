@@ -19,8 +19,9 @@ SCENARIO = SCENARIOS / "ci_small.yaml"
 #: Busy enough that one small replica will not do.
 BUSY = {
     "horizon.start": "2026-04-07", "horizon.duration": "12h", "experiment.replications": 1,
-    "workloads.clinical_documentation.volume": {"clinicians": 20_000, "notes_per_day": 15},
+    "workloads.clinical_documentation.volume": {"clinicians": 23_000, "notes_per_day": 15},
     "workloads.clinical_documentation.objectives": {"ttft": "2s", "end_to_end": "20s"},
+    "workloads.radiology_anomaly.objectives": None,
 }  # fmt: skip
 SPACE = Space(gpus=("l40s", "a100-80gb"), tensor_parallel=(1, 2), quantisations=("bf16", "fp8"), most_replicas=5)
 

@@ -29,10 +29,10 @@ def widest(results):
 
 
 def test_it_stops_when_every_interval_is_narrow_enough(scenario, tmp_path):
-    rough, fine = (run_until(scenario, share, folder=tmp_path) for share in (0.4, 0.1))
+    rough, fine = (run_until(scenario, share, folder=tmp_path) for share in (0.4, 0.05))
     assert LEAST <= rough.replications < fine.replications
     assert widest(rough) <= 0.4
-    assert widest(fine) <= 0.1
+    assert widest(fine) <= 0.05
 
 
 def test_the_answer_is_that_of_as_many_replications(scenario, tmp_path):
