@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.analysis.waits import QUANTILES
 from simulator.compliance.check import assess
+from simulator.cost.bill import monthly_bill
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends
 from simulator.decision.costing import costings_of
@@ -25,6 +26,7 @@ from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.losses import losses, yearly_availability
+from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.tables import Tables
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.analysis.metrics import RunSummary
+    from simulator.cost.bill import Bill
     from simulator.cost.prices import PriceBook
     from simulator.experiment.checks import Unfit
     from simulator.experiment.counts import Requests
@@ -294,14 +297,17 @@ def run(
             for name, pattern in chosen.items()
         ]
 
-    results = [add_band(result, scenario, runs) for result in priced(slice(None))]
+    def bill_of(pattern: HostingPattern, one: RunSummary) -> Bill:
+        return monthly_bill(pattern, monthly_usages(pattern, [one], demand, month)[0], book, month)
+
+    results = [add_band(result, scenario, runs, bill_of) for result in priced(slice(None))]
     monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
     screening = screen(scenario, results, book)
     costings = costings_of(scenario, results, book, month, monthly)
     decision = decide(scenario, results, book, costings, screening)
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
-        decision = with_outlook(decision, scenario, screening, each, costings, book)
+        decision = with_outlook(decision, scenario, screening, each, costings, book, demand)
     asked = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
     return Results(scenario, count, month, book, results, decision, monthly, asked, kept)
 

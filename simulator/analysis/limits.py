@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +26,8 @@ def _factors() -> NDArray[np.float64]:
 FACTORS: Final = _factors()
 #: Which of them is the limit itself.
 AT_LIMIT: Final = int(np.searchsorted(FACTORS, 1.0))
+#: Factors on the time that an API itself takes, at which the requests it answered are counted: 1.1 % apart.
+API_TIMES: Final = np.exp2(np.arange(-128, 129) / 64.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class LimitCounts:
         judged: By block of time, requests that arrived in it and of which it is known whether they kept the limit.
         met: By block, those of them that were within the limit.
         undecided: Requests that are not judged: still open at the horizon, the limit not run out.
+        by_api: Requests that an API answered and that would be within the limit if, once it had let them in, it took so
+            many times as long, by factor of `API_TIMES`.
     """
 
     metric: str
@@ -48,6 +52,7 @@ class LimitCounts:
     judged: list[int]
     met: list[int]
     undecided: int = 0
+    by_api: list[int] = field(default_factory=lambda: [0] * len(API_TIMES))
 
 
 class LimitTally:
@@ -71,12 +76,18 @@ class LimitTally:
         self._within = np.zeros(len(FACTORS), np.int64)
         self._judged = np.zeros(self._blocks, np.int64)
         self._met = np.zeros(self._blocks, np.int64)
+        self._at_most = np.zeros(len(API_TIMES) + 1, np.int64)
         self.undecided = 0
 
-    def add(self, arrival_s: NDArray[np.float64], latency_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def add(
+        self, arrival_s: NDArray[np.float64], latency_s: NDArray[np.float64], api_s: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
         """Take the next requests and say which of them were within the limit.
 
-        One without an answer took for ever; one of which nobody knows, NaN, counts nowhere.
+        Args:
+            arrival_s: When they came.
+            latency_s: What they took: one without an answer for ever; one of which nobody knows, NaN, counts nowhere.
+            api_s: What an API itself took of that, once it had let them in; NaN, or none at all, where none answered.
         """
         known = ~np.isnan(latency_s)
         edge = np.searchsorted(self._edges_s, latency_s)
@@ -86,7 +97,18 @@ class LimitTally:
         self._judged += np.bincount(block[known], minlength=self._blocks)
         self._met += np.bincount(block[met], minlength=self._blocks)
         self.undecided += len(known) - int(known.sum())
+        if api_s is not None:
+            self._add_api(latency_s, api_s, met)
         return met
+
+    def _add_api(self, latency_s: NDArray[np.float64], api_s: NDArray[np.float64], met: NDArray[np.bool_]) -> None:
+        """Count how much longer an API might have taken for the answers it gave."""
+        answered = api_s > 0.0
+        own_s, kept = api_s[answered], met[answered]
+        most = (self.limit_s - latency_s[answered] + own_s) / own_s
+        # Rounding must not say otherwise of the time it did take.
+        most = np.where(kept, np.maximum(most, 1.0), np.minimum(most, np.nextafter(1.0, 0.0)))
+        self._at_most += np.bincount(np.searchsorted(API_TIMES, most, side="right"), minlength=len(API_TIMES) + 1)
 
     @property
     def share(self) -> float | None:
@@ -98,5 +120,11 @@ class LimitTally:
     def counts(self) -> LimitCounts:
         """What was counted."""
         return LimitCounts(
-            self.metric, self.limit_s, self._within.tolist(), self._judged.tolist(), self._met.tolist(), self.undecided
+            self.metric,
+            self.limit_s,
+            self._within.tolist(),
+            self._judged.tolist(),
+            self._met.tolist(),
+            self.undecided,
+            self._at_most[::-1].cumsum()[-2::-1].tolist(),
         )

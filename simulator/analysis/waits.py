@@ -44,9 +44,18 @@ class Waits:
         """Whether there is a limit."""
         return bool(self._limits)
 
-    def judge(self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_]) -> None:
-        """Hold some of the next requests against the limits, those without an answer too."""
+    def judge(self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], is_api: NDArray[np.bool_]) -> None:
+        """Hold some of the next requests against the limits, those without an answer too.
+
+        Args:
+            table: The requests.
+            log: What became of them.
+            rows: Which of them.
+            is_api: Whether a backend is an API; the last is none.
+        """
         arrival_s, outcome, first_s = table.arrival_s[rows], log.outcome[rows], log.first_token_s[rows]
+        by_api = (outcome == Outcome.COMPLETED) & is_api[log.backend[rows]]
+        admitted_after_s = np.where(by_api, log.scheduled_s[rows] - arrival_s, np.nan)
         took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
         # The least it can still be; of an open request the first token may have come.
         so_far_s = self._horizon_s - arrival_s
@@ -55,7 +64,8 @@ class Waits:
         for limit in self._limits:
             latency_s = np.where(outcome == Outcome.COMPLETED, took_s[limit.metric], np.inf)
             undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s)
-            within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s)))
+            api_s = latency_s - admitted_after_s
+            within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s), api_s))
             missed.append(~undecided & ~within[-1])
         self._within_all += int(np.all(within, axis=0).sum())
         self._undecided_in_all += int((~np.any(missed, axis=0) & ~np.all(within, axis=0)).sum())

@@ -11,9 +11,10 @@ from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import ApiPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.analysis.metrics import RunSummary
+    from simulator.cost.bill import Bill
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -35,17 +36,61 @@ def with_band_ends(scenario: Scenario, names: Sequence[str]) -> tuple[Scenario, 
     return scenario.model_copy(update={"hosting_patterns": scenario.hosting_patterns | added}), list(added)
 
 
-def add_band(result: PatternResult, scenario: Scenario, runs: Mapping[str, Sequence[RunSummary]]) -> PatternResult:
-    """A pattern's result with what its cluster does at both ends, if it has one that was simulated."""
+def add_band(
+    result: PatternResult,
+    scenario: Scenario,
+    runs: Mapping[str, Sequence[RunSummary]],
+    bill_of: Callable[[HostingPattern, RunSummary], Bill],
+) -> PatternResult:
+    """A pattern's result with what its cluster does at both ends, if it has one that was simulated.
+
+    Args:
+        result: The result.
+        scenario: The scenario.
+        runs: All replications, those of `with_band_ends` among them.
+        bill_of: The bill of a month like one replication.
+    """
     pattern = scenario.hosting_patterns[result.name]
     if isinstance(pattern, ApiPattern) or _name(result.name, _ENDS[0]) not in runs:
         return result
     # Where several clusters have bands, the widest speaks for all; each was simulated at its own end.
     profiles = [cluster_profile(one.cluster) for one in pattern.hosted.values()]
     profile = max(profiles, key=lambda profile: profile.step_time_band.high / profile.step_time_band.low)
-    band = profile.step_time_band
-    low, high = (_end(getattr(band, end), runs[_name(result.name, end)][0], steady=is_steady(pattern)) for end in _ENDS)
+    band, usual = profile.step_time_band, runs[result.name][0]
+    bill = bill_of(pattern, usual)
+    low, high = (
+        replace(
+            _end(getattr(band, end), run, steady=is_steady(pattern)),
+            overloaded=run.saturation == "overloaded",
+            times_as_long=_times_as_long(usual, run),
+            cost_more_usd=_more_usd(bill, bill_of(pattern, run)),
+        )
+        for end in _ENDS
+        for run in (runs[_name(result.name, end)][0],)
+    )
     return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
+
+
+def _times_as_long(usual: RunSummary, run: RunSummary) -> dict[str, dict[str, float | None]]:
+    """How much longer the wanted share of each workload's requests takes, on the same demand, by limit."""
+    found: dict[str, dict[str, float | None]] = {}
+    for name, group in run.workloads.items():
+        share, samples = group.target_share, (limit_samples([usual.workloads[name]]), limit_samples([group]))
+        if share is None:
+            continue
+        before, after = ({one.metric: one.reached_s(share) for one in each} for each in samples)
+        found[name] = {
+            metric: None if taken_s is None else taken_s / (before.get(metric) or taken_s)
+            for metric, taken_s in after.items()
+        }
+    return found
+
+
+def _more_usd(usual: Bill, bill: Bill) -> dict[str, float]:
+    """Lines that cost more or less, to the cent."""
+    keys = dict.fromkeys(line.key for one in (usual, bill) for line in one.lines)
+    more = {key: round(float(bill.usd(key) - usual.usd(key)), 2) for key in keys}
+    return {key: usd for key, usd in more.items() if usd}
 
 
 def _at(end: str, one: HostedCluster) -> HostedCluster:

@@ -106,7 +106,7 @@ def step_time_bar(best: PatternResult, offered: Sequence[PatternResult]) -> Iter
     def does(one: PatternResult, end: str) -> bool:
         """As measured, unless the simulation at that end surely says otherwise."""
         at = one.step_time_band and getattr(one.step_time_band, end)
-        if one.saturation == "overloaded" or (at and at.missed):
+        if one.saturation == "overloaded" or (at and (at.missed or at.overloaded)):
             return False
         return one.met_as_measured or bool(at and not at.cannot_tell)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
     from simulator.scenario.schema import Scenario
+    from simulator.workload.demand import Demand
 
 
 def with_outlook(
@@ -27,6 +28,7 @@ def with_outlook(
     each: Sequence[Screening],
     costings: Mapping[str, Costing],
     book: PriceBook,
+    demand: Mapping[str, Demand],
 ) -> Decision:
     """The decision with its cost curve, what would change it, and how sure it is.
 
@@ -37,6 +39,7 @@ def with_outlook(
         each: The same for each replication alone.
         costings: What prices its patterns at other volumes, by name.
         book: Price book.
+        demand: What each workload asks of the month.
     """
     allowed = screening.left["compliance"]
     if any(result.cannot_tell for result in allowed):
@@ -44,12 +47,12 @@ def with_outlook(
     costings = {result.name: costings[result.name] for result in allowed if result.name in costings}
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)
-    found = tornado(scenario, screening, costings, curve)
+    found = tornado(scenario, screening, costings, curve, demand)
     return replace(
         decision,
         break_even_by_model=crossings_by_model(scenario, allowed, book, costings),
         cost_curve=curve,
         tornado=found,
-        confidence=confidence(scenario, screening, each),
+        confidence=confidence(scenario, screening, each, costings, demand),
         what_would_change_it=[*(changes(found) if found else ()), *decision.what_would_change_it],
     )

@@ -75,6 +75,13 @@ class Screening:
         return self.ranked[0].name if self.ranked and self.doubt is None else None
 
     @property
+    def contenders(self) -> list[PatternResult]:
+        """Patterns that would do but for their limits and the budget, in the order of the scenario."""
+        passed = self.left.get("resilience", [])
+        able = {one.name for one in self.left["objectives"]}
+        return [one for one in passed or self.left["objectives"] if one.name in able or late_alone(one)]
+
+    @property
     def leading(self) -> PatternResult | None:
         """What to choose if every figure is taken as it was measured, chance left aside."""
         return next((one for one in self.ranked if one.met_as_measured), self.ranked[0] if self.ranked else None)
@@ -163,6 +170,12 @@ def _lost(result: PatternResult) -> str | None:
         return None
     shares = ((lost_share(result, reason), what) for reason, what in _LOSSES.items())
     return "it loses " + ", ".join(f"{percent(share)} of its requests {what}" for share, what in shares if share)
+
+
+def late_alone(result: PatternResult) -> bool:
+    """Whether nothing but missed limits of its objectives speaks against what a pattern does."""
+    late = any(load.objective and load.objective.answer == "missed" for load in result.workloads.values())
+    return late and result.saturation != "overloaded" and _lost(result) is None
 
 
 def falls_short(scenario: Scenario, result: PatternResult) -> str | None:

@@ -6,16 +6,18 @@ or the recommended pattern drops out, another one should be chosen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.decision.bar import HALF, TWICE, Bar, margin_usd, winner
+from simulator.analysis.limits import API_TIMES
+from simulator.decision.bar import Bar, margin_usd, winner
 from simulator.decision.cost_curve import cheapest
 from simulator.decision.limit_bars import limit_bars, step_time_bar
-from simulator.decision.price_ranges import split, unsure
+from simulator.decision.plausible import Factors, candidates
+from simulator.decision.ranges import api_time_range, fixed_prices, split, unsure_prices, volume_range
 from simulator.decision.screening import cost_of
 from simulator.decision.words import percent
 
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
-    from simulator.decision.price_ranges import Driver
+    from simulator.decision.ranges import Driver
     from simulator.decision.screening import Screening
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
+    from simulator.workload.demand import Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,11 @@ class Tornado:
 
 
 def tornado(
-    scenario: Scenario, screening: Screening, costings: Mapping[str, Costing], curve: CostCurve
+    scenario: Scenario,
+    screening: Screening,
+    costings: Mapping[str, Costing],
+    curve: CostCurve,
+    demand: Mapping[str, Demand],
 ) -> Tornado | None:
     """Move each assumption; None where nothing is recommended.
 
@@ -58,6 +65,7 @@ def tornado(
         screening: What the rules left of its patterns.
         costings: By pattern, for other volumes.
         curve: The cost curve of the same.
+        demand: What each workload asks of the month.
     """
     best = screening.leading
     if best is None:
@@ -65,8 +73,9 @@ def tornado(
     able = [one for one in screening.left["objectives"] if one is best or one.met_as_measured]
     costs = {one.name: cost_of(one) for one in able}
     bars = [
-        *_price_bars(best, able, unsure(scenario)),
-        *_volume_bar(best, able, costings, curve),
+        *_price_bars(scenario, best, able),
+        *_volume_bar(best, able, costings, curve, volume_range(scenario, demand)),
+        *_api_time_bar(scenario, screening, best),
         *step_time_bar(best, screening.left["availability"]),
         *limit_bars(scenario, best, screening.left["availability"]),
     ]
@@ -74,8 +83,13 @@ def tornado(
     return Tornado(best.name, margin_usd(best.name, costs), bars)
 
 
-def _price_bars(best: PatternResult, able: Sequence[PatternResult], given: Sequence[Driver]) -> Iterator[Bar]:
-    amounts = {one.name: split(one.bill, given) for one in able if one.bill is not None}
+def _price_bars(scenario: Scenario, best: PatternResult, able: Sequence[PatternResult]) -> Iterator[Bar]:
+    given = unsure_prices(scenario)
+    amounts = {
+        one.name: split(one.bill, given, fixed_prices(scenario.hosting_patterns[one.name]))
+        for one in able
+        if one.bill is not None
+    }
     for at, driver in enumerate(given):
         if not any(amount[at] for amount in amounts.values()):
             continue
@@ -126,8 +140,16 @@ def _times(factor: float) -> str:
     return f"{factor:,.1f} times" if factor >= 2.0 else percent(factor)
 
 
+def _as_long(factor: float) -> str:
+    return f"{factor:.2f} times as long"
+
+
 def _volume_bar(
-    best: PatternResult, able: Sequence[PatternResult], costings: Mapping[str, Costing], curve: CostCurve
+    best: PatternResult,
+    able: Sequence[PatternResult],
+    costings: Mapping[str, Costing],
+    curve: CostCurve,
+    range_: Driver,
 ) -> Iterator[Bar]:
     today = costings[best.name].tokens_per_month if best.name in costings else 0.0
     if not today:
@@ -135,7 +157,7 @@ def _volume_bar(
     known = {one.name: costings[one.name] for one in able if one.name in costings}
     low, high = (
         {name: float(one.bill_at(one.tokens_per_month * times).total_usd) for name, one in known.items()}
-        for times in (HALF, TWICE)
+        for times in (range_.low, range_.high)
     )
     flips_at = _volume_flip(curve, list(known), best.name, today)
     text = ""
@@ -145,17 +167,47 @@ def _volume_bar(
     yield Bar(
         factor="volume",
         unit="tokens a month",
-        low=HALF * today,
+        low=range_.low * today,
         base=today,
-        high=TWICE * today,
+        high=range_.high * today,
         margin_low_usd=margin_usd(best.name, low),
         margin_high_usd=margin_usd(best.name, high),
         recommended_low=winner(low),
         recommended_high=winner(high),
         flips_at=None if flips_at is None else float(flips_at[0]),
-        basis="assumed: half and twice the scenario's; costs alone, derived from its volume",
+        basis=f"{range_.basis}: {range_.source}; costs alone, derived from the scenario's volume",
         text=text,
     )
+
+
+def _api_time_bar(scenario: Scenario, screening: Screening, best: PatternResult) -> Iterator[Bar]:
+    """APIs that take longer or shorter to answer, where limits depend on it."""
+    range_ = api_time_range(scenario, [one.name for one in screening.contenders])
+    if range_ is None or not any(load.samples for load in best.workloads.values()):
+        return
+    times = np.array([range_.low, range_.high, *sorted(API_TIMES, key=lambda one: abs(np.log(one)))])
+    found = candidates(scenario, screening, {}, [range_])
+    kept = {one.name: one.keeps(Factors.at_api_time(times)) for one in found}
+    costs = [{one.name: cost_of(one.result) for one in found if kept[one.name][at]} for at in range(len(times))]
+    low, high = costs[:2]
+    flips = ((float(at), winner(left)) for at, left in zip(times[2:], costs[2:], strict=True))
+    flips_at, other = next(((at, name) for at, name in flips if name != best.name), (None, None))
+    bar = Bar(
+        factor=range_.id,
+        unit="times what the scenario says",
+        low=range_.low,
+        base=1.0,
+        high=range_.high,
+        margin_low_usd=margin_usd(best.name, low),
+        margin_high_usd=margin_usd(best.name, high),
+        recommended_low=winner(low),
+        recommended_high=winner(high),
+        flips_at=flips_at,
+        basis=f"{range_.basis}: {range_.source}",
+    )
+    told = f"{other} is the choice" if other else "no pattern keeps its limits"
+    text = f"APIs that take {_as_long(flips_at)} to answer: {told}" if flips_at is not None and bar.flips else ""
+    yield replace(bar, text=text)
 
 
 def _volume_flip(curve: CostCurve, names: Sequence[str], best: str, today: float) -> tuple[int, str] | None:

@@ -63,7 +63,7 @@ class Decision:
         take_care: What deserves care, though it rules nothing out.
         cost_curve: Cost against volume.
         tornado: What each assumption, moved by itself, does to the margin of the recommended pattern.
-        confidence: In how many replications, and at how many plausible prices, it is the choice.
+        confidence: In how many replications, and at how many plausible prices, volumes and speeds, it is the choice.
         verdict: Whether there is a choice, none is left, or these replications cannot tell.
         undecided: What they cannot tell.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from simulator.analysis.limits import FACTORS
+from simulator.analysis.limits import API_TIMES, FACTORS
 from simulator.analysis.share import ShareSample
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class LimitSample:
         undecided: Requests that are not judged: open at the horizon, the limit not run out.
         within: Of all replications, requests within each factor of `FACTORS` on the limit.
         steady: Whether nothing but waiting can make a request late: no call fails and nothing breaks by chance.
+        by_api: Of all replications, requests that an API answered and that would be within the limit, if it took as
+            many times as long as a factor of `API_TIMES` says.
     """
 
     metric: str
@@ -45,6 +47,27 @@ class LimitSample:
     within: NDArray[np.int64]
     undecided: int = 0
     steady: bool = False
+    by_api: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(API_TIMES), np.int64))
+
+    def share_at(self, api_times: NDArray[np.float64], cluster_times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share within the limit were APIs and clusters slower; 0 without a request.
+
+        Derived, and exact where nothing but their own speed counts.
+
+        Args:
+            api_times: How many times as long APIs take once they have let a request in; a quarter to four.
+            cluster_times: How many times as long what clusters answer takes; infinite where it has no end.
+        """
+        if not self.sample.requests:
+            return np.zeros(len(api_times))
+
+        def answered(times: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.interp(np.log2(times), np.log2(API_TIMES), self.by_api)
+
+        within = np.interp(-np.log2(cluster_times), np.log2(FACTORS), self.within)
+        # Slower clusters make nothing later that an API answered; that takes as long as the API does.
+        moved = within - answered(cluster_times) + answered(api_times)
+        return np.clip(moved, 0.0, self.sample.requests) / self.sample.requests
 
     def within_by_far(self, target_share: float) -> bool:
         """Whether no request was late, and all by so much that hardly any would be.
@@ -172,9 +195,10 @@ def limit_samples(groups: Sequence[Group], *, steady: bool = False) -> list[Limi
             np.array([one.judged for one in counts], np.int64), np.array([one.met for one in counts], np.int64)
         )
         within = np.sum([np.cumsum(one.within) for one in counts], axis=0)
+        by_api = np.sum([one.by_api for one in counts], axis=0)
         open_still = sum(one.undecided for one in counts)
         if sample.requests or open_still:
-            found.append(LimitSample(counts[0].metric, counts[0].limit_s, sample, within, open_still, steady))
+            found.append(LimitSample(counts[0].metric, counts[0].limit_s, sample, within, open_still, steady, by_api))
     return found
 
 

@@ -101,10 +101,10 @@ def tiles(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
         busy = show(f"patterns.{at}.utilisation.busy_fraction", percent)
         found.append({"label": "GPUs busy", "value": busy, "note": "of the time"})
     sure = decision.get("confidence")
-    if sure and sure["price_draws"]:
-        share = percent(sure["price_share_won"])
+    if sure and sure["draws"]:
+        share = percent(sure["share_won"])
         won = f"{sure['replications_won']} of {sure['replications']} replications"
-        note = f"of {sure['price_draws']:,} plausible sets of prices, and in {won}"
+        note = f"of {sure['draws']:,} plausible prices, volumes and speeds, and in {won}"
         found.append({"label": "stays the choice at", "value": share, "note": note})
     other = decision["runner_up"]
     if other is not None:

@@ -240,6 +240,9 @@ class MeteredApi(Config):
     """Time to first token of an admitted request, network included; needed but for a batch."""
     output_tokens_per_s: LognormalSpeed | None = None
     """Output speed once the first token is there; needed but for a batch."""
+    speed_basis: Literal["assumed", "measured"] = "assumed"
+    """Whether these two (of a batch its turnaround) were measured at this very API; what was not is varied to say how
+    sure the verdict is."""
     limits: RateLimits = RateLimits()
     """Rate limits."""
     context_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None

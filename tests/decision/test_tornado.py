@@ -8,6 +8,7 @@ from simulator.decision.confidence import confidence
 from simulator.decision.screening import Screening
 from simulator.decision.tornado import changes
 from simulator.results import run
+from simulator.workload.demand import demands
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
@@ -126,15 +127,15 @@ def test_the_step_time_bar_reports_the_band(results, bars):
 def test_confidence_counts_replications_and_prices(results):
     found = results.decision.confidence
     assert (found.replications, found.replications_won) == (2, 2)
-    assert 0.0 < found.price_share_won < 1.0
-    assert found.price_share_won + sum(found.others.values()) == pytest.approx(1.0)
+    assert 0.0 < found.share_won < 1.0
+    assert found.share_won + sum(found.others.values()) == pytest.approx(1.0)
     assert "rented" in found.others
 
 
 def test_a_replication_in_which_another_wins_counts_against():
     whole = Screening(left={"objectives": [result("api", 10), result("rented", 11)]}, ranked=[result("api", 10)])
     other = Screening(ranked=[result("rented", 9)])
-    found = confidence(small(), whole, [whole, other, Screening()])
+    found = confidence(small(), whole, [whole, other, Screening()], {}, demands(small()))
     assert (found.replications, found.replications_won) == (3, 1)
 
 

@@ -1,0 +1,225 @@
+"""What each pattern costs, and whether it keeps its limits, where prices, volume and speeds are not what is said.
+
+Nothing is simulated: a bill is proportional to its prices; at other volumes it is that of `Costing`; longer steps were
+simulated at both ends of their band, and between the ends figures lie on a line; an API that takes longer is late with
+those answers that had less time to spare. Whether limits are kept at other volumes is not looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from simulator.cost.bill import Bill
+from simulator.cost.lines import BillLine
+from simulator.decision.ranges import API_TIME, STEP_TIME, VOLUME, Driver, api_time_range, fixed_prices, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simulator.decision.costing import Costing
+    from simulator.decision.screening import Screening
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.step_time_band import BandEnd
+    from simulator.scenario.schema import Scenario
+
+#: Between the ends of the range of volumes, so many places at which a bill is worked out where it may bend.
+_PLACES: Final = 8
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Draws, as factors on what the scenario says (each of shape: draws).
+
+    Attributes:
+        prices: By price (shape: draws, prices + 1; the last is always 1).
+        api_time: On the time that APIs take.
+        volume: On the volume.
+        step_time: On step times, of the cluster with the widest band; others are as far along theirs.
+    """
+
+    prices: NDArray[np.float64]
+    api_time: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    step_time: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, given: Sequence[Driver], drawn: NDArray[np.float64]) -> Factors:
+        """Columns by their driver; 1 for whatever is not among them."""
+        column = {one.id: drawn[:, at] for at, one in enumerate(given)}
+        ones = np.ones(len(drawn))
+        prices = [column[one.id] for one in given if one.lines]
+        rest = (column.get(name, ones) for name in (API_TIME, VOLUME, STEP_TIME))
+        return cls(np.column_stack([*prices, ones]), *rest)
+
+    @classmethod
+    def at_api_time(cls, times: NDArray[np.float64]) -> Factors:
+        """APIs taking so many times as long, all else as the scenario says."""
+        ones = np.ones(len(times))
+        return cls(ones[:, np.newaxis], times, ones, ones)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pattern that would be chosen, did it meet its limits and cost least.
+
+    Attributes:
+        result: What was measured.
+        costing: What prices it at other volumes; None where it served nothing.
+        given: What is unsure.
+        unheld: Whether it counts as keeping limits that as measured it just misses: it is the choice for want of a
+            better one.
+        fixed: Prices that are what they are, see `fixed_prices`.
+        measured_apis: Whether the speed of all its APIs was measured, and so stays what it is.
+    """
+
+    result: PatternResult
+    costing: Costing | None
+    given: Sequence[Driver]
+    unheld: bool = False
+    fixed: frozenset[str] = frozenset()
+    measured_apis: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.result.name
+
+    def costs(self, factors: Factors) -> NDArray[np.float64]:
+        """USD a month at each draw."""
+        position = self._position(factors.step_time)
+        amounts = self._at_volume(factors.volume)
+        for end, part in ((self._longer[0], -position), (self._longer[1], position)):
+            amounts = amounts + np.outer(np.maximum(part, 0.0) * factors.volume, end)
+        return np.asarray((amounts * factors.prices).sum(axis=1))
+
+    def keeps(self, factors: Factors) -> NDArray[np.bool_]:
+        """Whether it keeps every limit at each draw, as far as was measured."""
+        position = self._position(factors.step_time)
+        kept = np.ones(len(position), np.bool_)
+        band = self.result.step_time_band
+        for end, part in ((band.low, -position), (band.high, position)) if band else ():
+            if end.overloaded:
+                kept &= part <= 0.5
+        api_time = np.ones_like(position) if self.measured_apis else factors.api_time
+        for name, load in self.result.workloads.items():
+            if load.objective is None:
+                continue
+            target = load.objective.target_share
+            for sample in load.samples:
+                measured = sample.sample.share if sample.sample.requests else 0.0
+                wanted = min(target, measured) if self.unheld else target
+                slower = self._times_as_long(name, sample.metric, position)
+                kept &= sample.share_at(api_time, slower) >= wanted - 1e-12
+        return kept
+
+    def _position(self, step_time: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far along its band: -1 at the low end, 1 at the high one; 0 where it has none."""
+        widest = self._unsure(STEP_TIME)
+        if widest is None or self.result.step_time_band is None:
+            return np.zeros(len(step_time))
+        ends = np.log([widest.low, 1.0, widest.high])
+        return np.interp(np.log(step_time), ends, [-1.0, 0.0, 1.0])
+
+    def _times_as_long(self, workload: str, metric: str, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How many times as long requests take; half-way to an end at which too few are answered, none is."""
+        band = self.result.step_time_band
+        if band is None:
+            return np.ones(len(position))
+        low, high = (end.times_as_long.get(workload, {}).get(metric, 1.0) for end in (band.low, band.high))
+        ends = np.log([low or 1.0, 1.0, high or 1.0])
+        found = np.exp(np.interp(position, [-1.0, 0.0, 1.0], ends))
+        for end, part in ((low, -position), (high, position)):
+            if end is None:
+                found[part > 0.5] = np.inf
+        return found
+
+    def _unsure(self, name: str) -> Driver | None:
+        return next((one for one in self.given if one.id == name), None)
+
+    def _split(self, bill: Bill) -> NDArray[np.float64]:
+        """USD of a bill by price, and last what follows none."""
+        return split(bill, [one for one in self.given if one.lines], self.fixed)
+
+    @cached_property
+    def _longer(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each end of the band costs more, by price."""
+        band = self.result.step_time_band
+        bill = self.result.bill or Bill(())
+        usual = self._split(bill)
+        ends = (band.low, band.high) if band else ()
+        low, high = [self._split(_with(bill, end)) - usual for end in ends] or [np.zeros_like(usual)] * 2
+        return low, high
+
+    def _at_volume(self, volume: NDArray[np.float64]) -> NDArray[np.float64]:
+        """USD by price at each of these factors on the volume."""
+        usual = self._split(self.result.bill or Bill(()))
+        if self.costing is None or not self.costing.tokens_per_month:
+            return np.tile(usual, (len(volume), 1))
+        places, amounts = self._places
+        return np.column_stack([np.interp(volume, places, column) for column in amounts.T])
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Factors on the volume, ascending, between which the bill is a line, and the bill at each by price."""
+        assert self.costing is not None
+        usual = self._split(self.result.bill or Bill(()))
+        one = self._unsure(VOLUME)
+        if one is None or one.low == one.high:
+            return np.array([1.0]), usual[np.newaxis]
+        today, most = self.costing.tokens_per_month, one.high * self.costing.tokens_per_month
+        steps = [step for step in (*self.costing.steps(most), *self.costing.unit_steps(most)) if step > one.low * today]
+        bends = [bend for bend in self.costing.bends(most) if bend > one.low * today]
+        even = [] if self.costing.proportional else np.geomspace(one.low, one.high, _PLACES).tolist()
+        known = {1.0, one.low, one.high, *even, *((bend / today) for bend in bends)}
+        # The last token that today's replicas serve, and the first that takes another.
+        known |= {(step + more) / today for step in steps for more in (0, 1)}
+        places = sorted(known)
+        amounts = [usual if place == 1.0 else self._split(self.costing.bill_at(place * today)) for place in places]
+        return np.array(places), np.array(amounts)
+
+
+def candidates(
+    scenario: Scenario, screening: Screening, costings: Mapping[str, Costing], given: Sequence[Driver]
+) -> list[Candidate]:
+    """All that could be chosen where what is unsure is not what the scenario says."""
+    best = screening.leading
+    return [
+        Candidate(
+            result=one,
+            costing=costings.get(one.name),
+            given=given,
+            unheld=one is best and not one.met_as_measured,
+            fixed=fixed_prices(scenario.hosting_patterns[one.name]),
+            measured_apis=api_time_range(scenario, [one.name]) is None,
+        )
+        for one in screening.contenders
+    ]
+
+
+def winners(candidates: Sequence[Candidate], factors: Factors, budget: float | None) -> list[str]:
+    """The cheapest pattern that keeps its limits at each draw; the empty text where none does, or none is affordable.
+
+    Args:
+        candidates: The patterns.
+        factors: The draws.
+        budget: Most that may be spent a month.
+    """
+    ordered = sorted(candidates, key=lambda one: one.name)
+    costs = np.array([np.where(one.keeps(factors), one.costs(factors), np.inf) for one in ordered])
+    best, least = costs.argmin(axis=0), costs.min(axis=0)
+    afforded = np.isfinite(least) & (least <= (np.inf if budget is None else budget))
+    return [ordered[at].name if fine else "" for at, fine in zip(best, afforded, strict=True)]
+
+
+def _with(bill: Bill, end: BandEnd) -> Bill:
+    """The bill at an end of the band."""
+    more = dict(end.cost_more_usd)
+    lines = [replace(line, usd=line.usd + Decimal(str(more.pop(line.key, 0.0)))) for line in bill.lines]
+    return Bill((*lines, *(BillLine(key, "", Decimal(str(usd)), "") for key, usd in more.items())))
