@@ -376,12 +376,7 @@ def read_unpacked(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What a JSON file holds.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is too long, not UTF-8 or no JSON.
-    """
+    """What a JSON file holds. Raises OSError, and ValueError where it is too long, not UTF-8 or no JSON."""
     return parse_json(read_unpacked(path))
 
 
@@ -389,9 +384,14 @@ def parse_json(content: bytes) -> Any:  # noqa: ANN401 - likewise
     """What some JSON says.
 
     Raises:
-        ValueError: It is none, or nested too deeply.
+        ValueError: It is none, nested too deeply, or has half of a character in it, which nothing could write again.
     """
     try:
-        return json.loads(content.decode("utf-8"))
+        found = json.loads(content.decode("utf-8"))
+        if b"\\u" in content:
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not a character") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return found

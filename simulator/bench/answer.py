@@ -6,8 +6,9 @@ Nothing of what it says is kept. Servers count their tokens in every message (vL
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
+
+from simulator.files import parse_json
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class Answer:
         if line.endswith(b"[DONE]"):
             self._done = True
             return
-        chunk = json.loads(line[5:])
+        chunk = parse_json(line[5:])
         # An engine that dies says so in the stream, whose status was 200 long before.
         self._failed |= chunk.get("error") is not None
         usage = chunk.get("usage") or {}

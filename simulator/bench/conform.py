@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf, isclose, isnan, nan, nextafter
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from simulator.bench.recording import Input, Recording, Step
 
 RELATIVE = 1e-9
+#: Steps beyond twice the recorded ones after which a replay ends.
+_MORE_STEPS = 10_000
+
+
+class _Enough(Exception):
+    """A replay that does so much more than was recorded does something else, whatever follows."""
 
 
 class _Fate(NamedTuple):
@@ -139,6 +146,13 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
     def on_abort(_sequence: Sequence, _tokens: int) -> None:
         """What it cost is not recorded."""
 
+    most = 2 * len(recording.steps) + _MORE_STEPS
+
+    def on_step(report: StepReport) -> None:
+        reports.append(report)
+        if len(reports) >= most:
+            raise _Enough
+
     replica = StepwiseReplica(
         env,
         _settings(recording),
@@ -146,7 +160,7 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
         LinearStepTime(**recording.step_time.model_dump()),
         on_finish,
         on_abort,
-        reports.append,
+        on_step,
         config.overhead,
     )
     sequences = _sequences(recording)
@@ -167,7 +181,8 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
                     replica.abort(sequence)
 
     env.process(clients())
-    env.run()
+    with suppress(_Enough):
+        env.run()
     return [
         _Fate(
             one.scheduled_s,

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 from scipy.optimize import nnls
 
 from simulator.bench.step_record import LEAST_POINTS, MeasuredStep, StepRecord
@@ -107,7 +108,12 @@ def fit(record: StepRecord, source: str = "", *, anyway: bool = False) -> Perfor
         "overhead": _overhead(record, points),
         "fit_error": {"steps": 0, "mean_percent": 0.0, "p95_percent": 0.0, "max_percent": 0.0},
     }
-    profile = PerformanceProfile.model_validate(content)
+    try:
+        profile = PerformanceProfile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ProfileError(f"these steps make no profile: {where}: {first['msg']}") from None
     errors = errors_percent(profile, record)
     mean, p95 = float(np.mean(np.abs(errors))), float(np.quantile(np.abs(errors), 0.95))
     if (loose := mean > MOST_PERCENT) and not anyway:

@@ -13,21 +13,25 @@ from simulator.files import parse_json, read_unpacked, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-Count = Annotated[int, Field(ge=0)]
+#: More than any engine has of anything, and few enough to be kept as 32 bits.
+_MOST = 10**8
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Some = Annotated[int, Field(gt=0, le=_MOST)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Config(_Part):
     """Settings of the recorded scheduler, under vLLM's names."""
 
-    max_model_len: Annotated[int, Field(gt=0)]
-    max_num_seqs: Annotated[int, Field(gt=0)]
-    max_num_batched_tokens: Annotated[int, Field(gt=0)]
-    num_gpu_blocks: Annotated[int, Field(gt=1)]
-    block_size: Annotated[int, Field(gt=0)]
+    max_model_len: Some
+    max_num_seqs: Annotated[int, Field(gt=0, le=10**6)]
+    max_num_batched_tokens: Some
+    num_gpu_blocks: Annotated[int, Field(gt=1, le=10**7)]
+    block_size: Annotated[int, Field(gt=0, le=10**6)]
     prefix_caching: bool = True
     chunked_prefill: bool = True
     policy: Literal["fcfs", "priority"] = "fcfs"
@@ -35,27 +39,27 @@ class Config(_Part):
     reserve_full_isl: bool = True
     watermark: float = 0.0
     async_scheduling: bool = False
-    overhead: Annotated[float, Field(ge=0)] = 0.0
+    overhead: Seconds = 0.0
     """Host seconds between scheduling a step and its start; no longer than a step."""
 
 
 class StepTime(_Part):
     """A linear step time; `kv_tokens` counts all context of the step's requests after it."""
 
-    base_s: float
-    per_prefill_token_s: float
-    per_decode_request_s: float
-    per_kv_token_s: float
+    base_s: Seconds
+    per_prefill_token_s: Seconds
+    per_decode_request_s: Seconds
+    per_kv_token_s: Seconds
 
 
 class Input(_Part):
     """One request."""
 
     arrival: float
-    prompt_len: Annotated[int, Field(gt=0)]
-    output_len: Annotated[int, Field(gt=0)]
-    priority: int = 0
-    prefix_id: int | None = None
+    prompt_len: Some
+    output_len: Some
+    priority: Annotated[int, Field(ge=-_MOST, le=_MOST)] = 0
+    prefix_id: Count | None = None
     prefix_len: Count = 0
     abort: float | None = None
     """When its client gives up, if it has not been answered by then."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from simulator.bench import machine
 from simulator.bench.replay_record import ServerFacts
 from simulator.errors import SimulatorError
+from simulator.files import parse_json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -127,7 +127,7 @@ def _names(models: str) -> list[str]:
 
 def _json(text: str) -> Any:  # noqa: ANN401 - whatever a server sends
     try:
-        return json.loads(text)
+        return parse_json(text.encode())
     except ValueError:
         return None
 

@@ -14,8 +14,10 @@ from simulator.scenario.patterns import EngineSettings, Quantisation
 if TYPE_CHECKING:
     from pathlib import Path
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
+#: More than any engine computes at once.
+_MOST: Final = 10**9
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Positive = Annotated[int, Field(gt=0, le=_MOST)]
 Seconds = Annotated[float, Field(ge=0)]
 #: A prompt chunk: tokens it computes, and tokens computed before it.
 Chunk = tuple[Positive, Count]
@@ -39,6 +41,12 @@ class StepShape(_Part):
     decodes: Count
     context_tokens: Count
     chunks: tuple[Chunk, ...] = ()
+
+    @model_validator(mode="after")
+    def _computes(self) -> Self:
+        if not self.tokens:
+            raise ValueError("a step computes something: decodes, or chunks")
+        return self
 
     @property
     def tokens(self) -> int:

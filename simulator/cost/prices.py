@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -339,8 +340,9 @@ def price_book_ids() -> list[str]:
     return sorted(name[len("prices-") : -len(".json")] for name in names if name.startswith("prices-"))
 
 
+@cache
 def load_price_book(book_id: str) -> PriceBook:
-    """Load a shipped price book. Raises PriceNotFound for an id that is not shipped."""
+    """Load a shipped price book, once. Raises PriceNotFound for an id that is not shipped."""
     raw = read_shipped(book_id)
     return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
 

@@ -71,8 +71,8 @@ def attribute(base: Billed, new: Billed, causes: Collection[Cause]) -> Attributi
     Returns:
         None where one of the bills cannot be computed.
     """
-    repriced = _at_old_prices(base, new)
     try:
+        repriced = _at_old_prices(base, new)
         quantity = repriced.usd - base.usd
         found: dict[Cause, Decimal] = {"price": new.usd - repriced.usd}
         found["capacity"] = _on_new_machines(base, repriced)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import Usage
@@ -153,6 +153,18 @@ class Result(_Part):
     patterns: list[PatternFigures]
     decision: Recommended
     inputs: Inputs | None = None
+
+    @model_validator(mode="after")
+    def _one_a_replication(self) -> Self:
+        for pattern in self.patterns:
+            for part, figures in pattern.by_replication.items():
+                for figure, values in figures.items():
+                    if len(values) != self.replications:
+                        raise ValueError(
+                            f"{figure} of {pattern.name} ({part}) has {len(values)} values by_replication, expected "
+                            f"{self.replications}, one a replication"
+                        )
+        return self
 
 
 @dataclass(frozen=True)

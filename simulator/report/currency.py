@@ -76,7 +76,7 @@ class Shown:
 
     def labelled(self, said: str) -> str:
         """What is printed, with this currency's code wherever the dollar's stood."""
-        return re.sub(r"\bUSD\b", self.code, said)
+        return said if self.code == "USD" else re.sub(r"\bUSD\b", self.code, said)
 
     def amounts(self, thing: Any, *, money: bool = False) -> Any:  # noqa: ANN401 - whatever is reported
         """A copy of a result, or of its JSON, with every amount in this currency; everything else is the same.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from simulator.decision.words import sentence
@@ -149,11 +150,16 @@ def render_page(
         "figures_json": _json({name: one["plotly"] for name, one in figures.items()}),
         "show": show,
     }
+    return _template().render(context)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("simulator.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals.update(sentence=sentence, count=page_tables.count, **_assets())
-    return environment.get_template("report.html.j2").render(context)
+    return environment.get_template("report.html.j2")
 
 
 def _drawn(document: Mapping[str, Any]) -> list[str]:

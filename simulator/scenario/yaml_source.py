@@ -93,6 +93,8 @@ def read_document(path: Path) -> Document:
         raise _fault(name, _line(node), f"expected keys and values at the top level, found {found}")
     reader = _Reader(name, yaml)
     data = reader.read(node, ())
+    if not isinstance(data, dict):  # a tag
+        raise ScenarioError(reader.faults)
     return Document(data, reader.origins, reader.faults)
 
 

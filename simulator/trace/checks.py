@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.trace.header import LONGEST_S
 from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Checks:
             return np.zeros(len(frame))
         values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         if name == "arrival_s":
-            self._fault(name, ~(np.isfinite(values) & (values >= 0)), "expected seconds, 0 or more")
+            bad = ~((values >= 0) & (values < LONGEST_S))
+            self._fault(name, bad, f"expected seconds, 0 or more and less than {LONGEST_S:,.0f}")
         else:
             low, high = BOUNDS[name]
             bad = ~((values >= low) & (values <= high) & (values == np.floor(values)))
@@ -106,7 +108,10 @@ class Checks:
     def _workloads(self, frame: pd.DataFrame) -> NDArray[np.int16]:
         import pandas as pd
 
-        codes, names = pd.factorize(frame["workload"])
+        try:
+            codes, names = pd.factorize(frame["workload"])
+        except TypeError:  # a column of lists or the like
+            codes, names = np.full(len(frame), -1), pd.Index([])
         wrong = [code for code, name in enumerate(names) if not is_workload_name(name)]
         expected = "expected lower-case letters, digits and underscores"
         self._fault("workload", np.isin(codes, [-1, *wrong]), expected)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
+import re
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import date
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from simulator.errors import TraceError
-from simulator.files import write_whole
+from simulator.files import parse_json, write_whole
 from simulator.units import WEEK_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: About 31 years; nanoseconds of it can be counted.
+LONGEST_S: Final = 1e9
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 #: What each key may be; a key with a default may be absent.
 _KINDS: dict[str, tuple[type, ...]] = {
     "source": (str,), "licence": (str,), "span_s": (int, float), "rows": (int,), "columns": (list,),
@@ -133,11 +135,14 @@ def _relations(content: dict[str, Any]) -> list[str]:
     faults = []
     if content["schema_version"] != 1:
         faults.append("schema_version: expected 1")
-    if not 0 < content["span_s"] < math.inf:
-        faults.append("span_s: expected a positive number of seconds")
+    if not 0 < content["span_s"] <= LONGEST_S:
+        faults.append(f"span_s: expected a positive number of seconds, at most {LONGEST_S:,.0f}")
     if not 0 <= (content.get("week_offset_s") or 0) < WEEK_S:
         faults.append(f"week_offset_s: expected 0 or more seconds, and less than a week ({WEEK_S:,.0f})")
     lists = ("columns", "deidentified", "assumed")
+    written = [str(entry) for value in content.values() for entry in (value if isinstance(value, list) else [value])]
+    if any(_HALF_CHARACTER.search(entry) for entry in written):
+        faults.append("half of a surrogate pair is not a character")
     mixed = [name for name in lists if not all(isinstance(entry, str) for entry in content.get(name, ()))]
     faults += [f"{name}: expected a list of text" for name in mixed]
     try:
@@ -161,7 +166,7 @@ def known_zone(name: str) -> bool:
 def _load(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        return json.loads(text)
+        return parse_json(text.encode())
     from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True).load(text)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
+from unittest.mock import patch
 
-from simulator.cli.main import main
+from typer.main import get_command
+
+from simulator.cli.main import app, main
+
+#: Made once: it is most of what a short command takes.
+_COMMAND = get_command(app)
 
 
 class Ended(NamedTuple):
@@ -21,7 +27,7 @@ def run(*words):
     """Exit code, standard output and standard error."""
     out, said = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     code = None
-    with redirect_stdout(out), redirect_stderr(said):
+    with redirect_stdout(out), redirect_stderr(said), patch("simulator.cli.main.app", _COMMAND):
         try:
             main([*map(str, words)])
         except SystemExit as stop:

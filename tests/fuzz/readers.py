@@ -11,7 +11,7 @@ from random import Random
 
 from tests.experiment.small import _DATA
 from tests.fuzz.command import run
-from tests.fuzz.mutations import of_bytes, of_json, of_packed_json, of_yaml
+from tests.fuzz.mutations import of_bytes, of_json, of_packed_json, of_parquet, of_text, of_yaml
 from tests.parts import ROOT
 from tests.trace.importers.samples import SAMPLES
 
@@ -83,6 +83,7 @@ def prepare(folder: Path) -> None:
         ended = run(*Reader("", "", of_bytes, command).words(folder, folder))
         assert ended.code == 0, ended.said
     shutil.copy(folder / "run" / "summary.json", folder / "baseline.json")
+    shutil.copy(folder / "p.parquet", folder / "alone.parquet")
 
 
 _CHECK = "check {at}/run --baseline {at}/baseline.json --policy {at}/policy.yaml"
@@ -100,19 +101,20 @@ READERS = [
     Reader("manifest, reported", "run/manifest.json", of_json, "report {at}/run --output {out}/r.html"),
     Reader("manifest, exported", "run/manifest.json", of_json, "export prometheus {at}/run --output {out}/m.om"),
     Reader("scenario of a run", "run/scenario.yaml", of_yaml, "export prometheus {at}/run --output {out}/m.om"),
-    Reader("requests of a run", "run/requests.parquet", of_bytes, "export csv {at}/run --output {out}"),
-    Reader("levels of a run", "run/levels.parquet", of_bytes, "export prometheus {at}/run --output {out}/m.om"),
+    Reader("requests of a run", "run/requests.parquet", of_parquet, "export csv {at}/run --output {out}"),
+    Reader("levels of a run", "run/levels.parquet", of_parquet, "export prometheus {at}/run --output {out}/m.om"),
     Reader("rollout", "rollout.json", of_json, "report {at}/run --rollout {at}/rollout.json --output {out}/r.html"),
     Reader("recorded scheduler", "recorded.json.gz", of_packed_json, "bench conform {at}/recorded.json.gz"),
     Reader("measured steps", "steps.json.gz", of_packed_json, "bench fit {at}/steps.json.gz --output {out}/p.json"),
-    Reader("trace, CSV", "t.csv", of_bytes, "trace validate {at}/t.csv"),
-    Reader("trace, Parquet", "p.parquet", of_bytes, "trace scale {at}/p.parquet {out}/t.csv --factor 2"),
+    Reader("trace, CSV", "t.csv", of_text, "trace validate {at}/t.csv"),
+    Reader("trace, Parquet", "p.parquet", of_parquet, "trace scale {at}/p.parquet {out}/t.csv --factor 2"),
+    Reader("trace, no header", "alone.parquet", of_parquet, "trace scale {at}/alone.parquet {out}/t.csv --factor 2"),
     Reader("header of a trace", "p.yaml", of_yaml, "trace head {at}/p.parquet"),
     *(
         Reader(
             f"log, {name}",
             f"log-{name}",
-            of_bytes,
+            of_text,
             f"trace convert --format {name} {{at}}/log-{name} {{out}}/t.csv {' '.join(sample.options)}",
         )
         for name, sample in LOGS.items()

@@ -1,0 +1,131 @@
+"""What fuzzing has found, one of each kind: every one of them ended in 70, or did not end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from simulator.files import parse_json
+from tests.fuzz.command import run
+from tests.parts import ROOT
+
+RECORDED = ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz"
+STEPS = ROOT / "tests" / "bench" / "recorded" / "cpu" / "steps.json.gz"
+BASELINE = ROOT / "scenarios" / "baselines" / "ci_small.json"
+
+
+def refused(*words, saying):
+    ended = run(*words)
+    assert ended.code == 2, ended.said
+    assert saying in " ".join(ended.said.split())
+
+
+def test_a_scenario_under_a_tag_is_refused(tmp_path):
+    (tmp_path / "s.yaml").write_text("!!python/x {name: a}\n")
+    refused("validate", tmp_path / "s.yaml", saying="s.yaml:1: tags such as '!name' are not read")
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_result_has_one_value_a_replication(tmp_path, more):
+    document = json.loads(BASELINE.read_text())
+    figures = document["patterns"][0]["by_replication"]["all"]
+    wanted = document["replications"]
+    figures["monthly_cost_usd"] = [1.0] * (wanted + more)
+    (tmp_path / "new.json").write_text(json.dumps(document))
+    saying = f"has {wanted + more} values by_replication, expected {wanted}, one a replication"
+    refused("check", tmp_path / "new.json", "--baseline", BASELINE, saying=saying)
+
+
+def test_half_a_character_is_no_json():
+    for text in (rb'"\ud800"', rb'{"\udfff": 1}', rb'[["a", "\uD83D"]]'):
+        with pytest.raises(ValueError, match="half of a surrogate pair"):
+            parse_json(text)
+    assert parse_json(rb'"\ud83d\ude00"') == "😀"
+
+
+def test_a_header_that_could_not_be_written_again_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("arrival_s,workload,prompt_tokens,output_tokens\n0,a,1,1\n")
+    for name, text, saying in (
+        ("source", r'"\ud800"', "half of a surrogate pair"),
+        ("span_s", "1" + "0" * 400, "span_s: expected a positive number of seconds, at most 1,000,000,000"),
+        ("span_s", "1e300", "at most 1,000,000,000"),
+    ):
+        header = {"source": '"a"', "licence": '"b"', "span_s": "5", "rows": "1", "columns": "[]", "sha256": '"c"'}
+        lines = "".join(f"{key}: {value}\n" for key, value in {**header, name: text}.items())
+        (tmp_path / "t.yaml").write_text(f"{lines}schema_version: 1\n")
+        refused("trace", "scale", tmp_path / "t.csv", tmp_path / "u.csv", "--factor", "2", saying=saying)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "saying"),
+    [
+        ("arrival_s", [0.0, 1e300], "row 2, column arrival_s: expected seconds, 0 or more and less than 1,000,000,000"),
+        ("arrival_s", [0.0, 2.0**62], "row 2, column arrival_s"),
+        ("arrival_s", [0.0, float("nan")], "row 2, column arrival_s"),
+        ("workload", [{"a": 1}, {"a": 2}], "row 1, column workload"),
+        ("workload", [["a"], ["b"]], "row 1, column workload"),
+    ],
+)
+def test_a_table_of_other_things_is_no_trace(tmp_path, column, values, saying):
+    table = {"arrival_s": [0.0, 1.0], "workload": ["a", "a"], "prompt_tokens": [1, 1], "output_tokens": [1, 1]}
+    pq.write_table(pa.table(table | {column: values}), tmp_path / "t.parquet")
+    refused("trace", "scale", tmp_path / "t.parquet", tmp_path / "u.csv", "--factor", "2", saying=saying)
+    assert not (tmp_path / "u.csv").exists()
+
+
+def recorded(tmp_path, change):
+    document = json.loads(gzip.decompress(RECORDED.read_bytes()))
+    change(document)
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    return tmp_path / "r.json"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("inputs", "prompt_len", 10**180), ("inputs", "output_len", 2**31), ("inputs", "prefix_id", -5),
+        ("inputs", "arrival", float("inf")), ("config", "num_gpu_blocks", 10**12), ("config", "block_size", 10**9),
+        ("step_time", "base_s", -1.0), ("step_time", "base_s", float("nan")),
+    ],
+)  # fmt: skip
+def test_a_recorded_run_is_of_an_engine_that_there_is(tmp_path, part, key, value):
+    def change(document):
+        (document[part][0] if part == "inputs" else document[part])[key] = value
+
+    refused("bench", "conform", recorded(tmp_path, change), saying=key)
+
+
+@pytest.mark.slow
+def test_a_replay_of_something_else_ends(tmp_path):
+    """One request of a hundred million tokens in steps of one token: the recorded run had twelve steps."""
+
+    def change(document):
+        document["config"] |= {"max_num_batched_tokens": 1, "max_model_len": 10**8, "num_gpu_blocks": 10**7}
+        document["inputs"][0] |= {"prompt_len": 10**7}
+
+    ended = run("bench", "conform", recorded(tmp_path, change))
+    assert ended.code == 1, ended.said
+    assert "differ" in ended.out
+
+
+@pytest.mark.parametrize("change", [{"chunks": []}, {"context_tokens": 10**400}, {"decodes": 10**30}])
+def test_a_step_that_no_engine_takes_is_refused(tmp_path, change):
+    document = json.loads(gzip.decompress(STEPS.read_bytes()))
+    prefill = next(point["shape"] for point in document["points"] if not point["shape"]["decodes"])
+    prefill |= change
+    (tmp_path / "steps.json").write_text(json.dumps(document))
+    refused("bench", "fit", tmp_path / "steps.json", "--output", tmp_path / "p.json", saying="shape")
+    assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("bedrock", json.dumps({"events": [{"message": "[" * 100_000}]})), ("openai-usage", "[" * 900 + "]" * 900)],
+)
+def test_deep_json_within_a_log_is_one_wrong_record(tmp_path, name, line):
+    (tmp_path / "log.json").write_text(line)
+    refused("trace", "convert", "--format", name, tmp_path / "log.json", tmp_path / "t.csv", saying="log.json")
