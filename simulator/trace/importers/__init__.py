@@ -20,6 +20,10 @@ TITLES: Final = {
     "servegen": ("ServeGen client files; requests are drawn (CSV, a folder of them)", "servegen"),
     "splitwise": ("a trace of splitwise-sim (CSV)", "splitwise"),
     "csv": ("any table of requests; --column says what its columns hold (CSV, JSON, Parquet)", "csv_columns"),
+    "json": (
+        "any records of requests; the same, with --records for where they lie (JSON, CSV, Parquet)",
+        "csv_columns",
+    ),
     "litellm": ("LiteLLM spend logs (CSV, JSON, Parquet)", "litellm"),
     "otel-genai": ("OpenTelemetry spans with GenAI conventions (OTLP JSON, SDK JSON)", "otel_genai"),
     "vllm-otel": ("vLLM's OpenTelemetry spans (OTLP JSON)", "vllm_otel"),

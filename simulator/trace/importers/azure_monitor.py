@@ -100,7 +100,8 @@ class _Interval:
 def _read(path: Path, context: Context) -> Iterator[Rows]:
     """Keeps what a file counts: the next may have another metric of the same minutes."""
     label_field(context.labels, ("deployment",))
-    metrics = {name: (context.columns.get(name, "").lower(), *known) for name, known in METRICS.items()}
+    own = {name: tuple(map(str.lower, names)) for name, names in context.columns.items()}
+    metrics = {name: (*own.get(name, ()), *known) for name, known in METRICS.items()}
     kind_of = {name: kind for kind, names in metrics.items() for name in names if name}
     for records in _points(path, kind_of, context):
         columns, places = records.columns, records.places(range(len(records.lines)))

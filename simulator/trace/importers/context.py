@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.trace.importers.rows import Rows
+
+
+#: Units of each field that is a time.
+UNITS: Final = {
+    "time": ("s", "ms", "us", "ns", "excel"), "arrival_s": ("s", "ms", "us", "ns"), "duration": ("s", "ms", "us", "ns"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,11 @@ class Context:
         labels: Of workloads.
         zone: Of moments that name none.
         time_form: `strptime` format of moments that are neither ISO 8601 nor a count.
-        columns: Names of the user's own, by what they hold.
+        columns: Names of the user's own, by what they hold, best first.
+        units: Units of times that are numbers, by field.
+        where: Values that records must have to be wanted, by field or path.
+        records: Path to the records in a JSON document.
+        apart: What the user says that the log counts apart: `cache`, `reasoning`.
         seed: Of what a format has to draw.
         sessions: Whether the requests of a session are taken to extend one another.
         tally: What became of every row.
@@ -90,7 +100,11 @@ class Context:
     labels: Labels = field(default_factory=Labels)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     time_form: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    records: str | None = None
+    apart: tuple[str, ...] = ()
     seed: int = 1
     sessions: bool = False
     tally: Tally = field(default_factory=Tally)
@@ -159,16 +173,25 @@ def label_field(labels: Labels, allowed: Iterable[str]) -> str | None:
     return labels.by
 
 
-def own_columns(context: Context, allowed: Iterable[str]) -> Mapping[str, str]:
-    """The user's names for fields, of those that a format lets them name.
+def check_wishes(context: Context, kind: Format) -> None:
+    """Whether a format can do what the user says of its fields.
 
     Raises:
-        TraceError: Another is named.
+        TraceError: All that it cannot.
     """
-    if unknown := sorted(context.columns.keys() - set(allowed)):
-        names = ", ".join(allowed) or "nothing: this format has its own"
-        raise TraceError("\n".join(f"--column {name}: expected one of {names}" for name in unknown))
-    return context.columns
+    names = ", ".join(kind.columns) or "nothing: this format has its own"
+    unknown = sorted(context.columns.keys() - set(kind.columns))
+    faults = [f"--column {name}: expected one of {names}" for name in unknown]
+    faults += [
+        f"--unit {name}: expected one of {', '.join(UNITS)}" for name in sorted(context.units.keys() - UNITS.keys())
+    ]
+    faults += [
+        f"{option}: only csv, json and azure-diagnostics can be told so; this format knows"
+        for option, given in (("--unit", context.units), ("--records", context.records))
+        if given and not kind.free
+    ]
+    if faults:
+        raise TraceError("\n".join(faults))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +208,7 @@ class Format:
         own_zero: Times always count from a zero of the log's own.
         public: Published without content; nothing in it needed to be dropped.
         end: Rows that are known when the last file has been read.
+        free: Whether the user says where everything stands.
     """
 
     name: str
@@ -196,6 +220,7 @@ class Format:
     own_zero: bool = False
     public: bool = False
     end: Callable[[Context], Iterator[Rows]] | None = None
+    free: bool = False
 
 
 if TYPE_CHECKING:

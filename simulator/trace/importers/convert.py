@@ -12,7 +12,7 @@ from simulator.errors import TraceError
 from simulator.trace.canonical import trace_suffix, write_chunks
 from simulator.trace.checks import OPTIONAL, REQUIRED
 from simulator.trace.header import TraceHeader
-from simulator.trace.importers.context import own_columns
+from simulator.trace.importers.context import check_wishes
 from simulator.trace.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.trace.importers.source import source_files
 from simulator.trace.importers.spill import Spill
@@ -72,7 +72,7 @@ def convert(
     trace_suffix(target)
     if not target.parent.is_dir():
         raise TraceError(f"{target}: there is no folder {target.parent}")
-    own_columns(context, kind.columns)
+    check_wishes(context, kind)
     files = source_files(source, kind.patterns)
     if target.resolve() in [path.resolve() for path in files]:
         raise TraceError(f"{target}: source and target are the same file")

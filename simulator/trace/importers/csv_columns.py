@@ -1,31 +1,34 @@
-"""Any table with a row for each request, whose columns the user names; and Azure diagnostics, which vary like one."""
+"""Any log with a record for each request, whose fields the user names; and Azure diagnostics, which vary like one."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.log_analytics import PORTAL_TIME, unpack_azure
 from simulator.trace.importers.table import Table
+from simulator.trace.importers.wanted import served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.rows import Rows
 
-_PLAIN: Final = Table(
-    fields={
-        "time": ("time",), "prompt_tokens": ("prompt_tokens",), "output_tokens": ("output_tokens",),
-        "max_tokens": ("max_tokens",), "identity": ("identity",), "session": ("session",), "duration": ("duration",),
-        "label": ("label",), "arrival_s": ("arrival_s",),
-    },
-    labels=("label",),
+_NAMES: Final = (
+    "time", "prompt_tokens", "output_tokens", "cache_read", "cache_write", "reasoning", "max_tokens", "identity",
+    "session", "duration", "status", "label", "arrival_s",
 )  # fmt: skip
+_PLAIN: Final = Table(
+    fields={name: (name,) for name in ("time", "prompt_tokens", "output_tokens", "label", "duration")},
+    labels=("label",),
+    leave_out={"status": served},
+)
 # Public queries disagree on where the counts stand, and no schema is published; hence --column.
 _DIAGNOSTICS: Final = Table(
     fields={
@@ -44,30 +47,84 @@ _DIAGNOSTICS: Final = Table(
         "duration": ("duration",),
     },
     labels=("label",),
+    leave_out={"status": served},
     unpack=unpack_azure,
     time_form=PORTAL_TIME,
 )  # fmt: skip
+#: Seconds of a tick, by the units that users name.
+UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+#: A unit at the end of a column's name.
+_IN_NAME: Final = re.compile(r"(?:_|(?<=[a-z]))(s|[Mm]s|us|ns)$|(?:_)(secs|seconds|millis|milliseconds)$")
+_WORDS: Final = {"secs": "s", "seconds": "s", "millis": "ms", "milliseconds": "ms", "Ms": "ms"}
 
 
 def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
     """With the user's columns in place of the format's. `duration` says that times are those of the end."""
     own = context.columns
-    fields = dict(table.fields) | {name: (column,) for name, column in own.items()}
-    table = replace(table, fields=fields, ends="duration" in own)
+    fields = dict(table.fields) | dict(own)
+    table = replace(
+        table,
+        fields=fields,
+        ends="duration" in own,
+        duration_unit_s=_duration_unit_s(context) if "duration" in own else 1.0,
+        time_unit=context.units.get("time"),
+        apart=frozenset(context.apart),
+        unpack=table.unpack if context.records is None else _under(context.records),
+    )
     if "arrival_s" in own:
         if "time" in own:
             raise TraceError("--column: either time, a moment, or arrival_s, seconds from a zero of the log's own")
         context.own_zero = True
-        table = replace(table, fields=fields | {"time": fields["arrival_s"]}, unit_s=1.0)
+        unit_s = UNITS_S[context.units.get("arrival_s", "s")]
+        table = replace(table, fields=fields | {"time": fields["arrival_s"]}, unit_s=unit_s)
     yield from table.read(path, context)
 
 
+def _duration_unit_s(context: Context) -> float:
+    """Seconds of a tick of `duration`: as the user says, or as the column's name ends; there is no guess."""
+    unit = context.units.get("duration")
+    names = context.columns["duration"]
+    if unit is None:
+        found = {
+            _WORDS.get(match[1] or match[2], match[1] or match[2])
+            for name in names
+            if (match := _IN_NAME.search(name.rpartition(".")[2]))
+        }
+        unit = found.pop() if len(found) == 1 else None
+    if unit is None:
+        raise TraceError("--unit: say what duration is counted in: --unit duration=s, ms, us or ns")
+    return UNITS_S[unit]
+
+
+def _under(path: str) -> Callable[[Any], Iterator[Any]]:
+    """What takes the records out of a JSON value that lie at a path, in which `[]` stands for every entry of a list."""
+    steps = [step for part in path.split(".") for step in re.findall(r"\[\]|[^\[\]]+", part)]
+
+    def unpack(value: Any, at: int = 0) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
+        if at == 0 and steps[0] == "[]" and not isinstance(value, list):
+            at = 1  # an outermost list on several lines comes entry by entry
+        while at < len(steps) and steps[at] != "[]":
+            if isinstance(value, list) and at == 0:
+                break
+            value = value[steps[at]]
+            at += 1
+        if at == len(steps) and not isinstance(value, list):
+            yield value
+            return
+        for one in value:
+            yield from unpack(one, at + (at < len(steps) and steps[at] == "[]"))
+
+    return unpack
+
+
 FORMATS = (
-    Format(name="csv", read=partial(_read, table=_PLAIN), source="a table of requests", columns=tuple(_PLAIN.fields)),
+    Format(name="csv", read=partial(_read, table=_PLAIN), source="a table of requests", columns=_NAMES, free=True),
+    Format(name="json", read=partial(_read, table=_PLAIN), source="records of requests", columns=_NAMES, free=True),
     Format(
         name="azure-diagnostics",
         read=partial(_read, table=_DIAGNOSTICS),
         source="Azure OpenAI diagnostics",
-        columns=tuple(_DIAGNOSTICS.fields),
+        columns=_NAMES,
+        free=True,
     ),
 )

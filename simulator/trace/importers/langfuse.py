@@ -48,20 +48,19 @@ def _prepare(records: Records, context: Context) -> None:
 
 
 def _sums(given: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
-    """Prompt, output, and of the prompt what a cache gave and took; what is no number is given back as it is."""
+    """Prompt, output, and of the prompt what a cache gave and took; a side with what is no number is none either."""
     names = [name for name in given if name != "total" and (name.startswith(("input", "output")) or "cache" in name)]
     counts = {name: as_number(given[name]) for name in names}
-    if any(math.isnan(count) for count in counts.values()):
-        return "no number", "no number", None, None
     output = {name: count for name, count in counts.items() if name.startswith("output")}
     prompt = {name: count for name, count in counts.items() if name not in output}
     written = sum(count for name, count in prompt.items() if "cach" in name and ("creat" in name or "writ" in name))
     read = sum(count for name, count in prompt.items() if "cach" in name) - written
     wholes = [(sum(side.values()), side.get(name, 0.0)) for side, name in ((prompt, "input"), (output, "output"))]
+    if any(math.isnan(whole) for whole, _ in wholes):
+        return *("no number" if math.isnan(whole) else whole for whole, _ in wholes), None, None
     # Who sent a total of their own may have left the details in: then that is what the parts add up to.
     total = as_number(given.get("total"))
-    fits = [pair for pair in product(*wholes) if sum(pair) == total]
-    sums = (wholes[0][0], wholes[1][0]) if not fits else fits[0]
+    sums = next((pair for pair in product(*wholes) if sum(pair) == total), (wholes[0][0], wholes[1][0]))
     return sums[0] if prompt else None, sums[1] if output else None, read, written
 
 

@@ -42,7 +42,7 @@ def read_records(
     """
     with open_source(path) as file:
         try:
-            parquet = file.read(4) == b"PAR1"
+            parquet = file.peek(4)[:4] == b"PAR1"
         except BROKEN:
             raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
     if parquet:

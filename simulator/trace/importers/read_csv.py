@@ -36,6 +36,10 @@ def csv_records(
         TraceError: A column is missing, or a quoted value never ends.
     """
     csv.field_size_limit(LONGEST)
+    if "\0" in start or start.count("\ufffd") > len(start) / 8:
+        raise TraceError(
+            f"{path}:1: no text: binary, or packed in a way that is not known (gz, bz2, xz, zst, lz4, zip are)"
+        )
     header, delimiter = _header(start, fields)
     places = {field: _places(header, names) for field, names in fields.items()}
     if missing := [" or ".join(fields[field]) for field in required if not places[field]]:

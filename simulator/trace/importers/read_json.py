@@ -45,7 +45,7 @@ def json_records(
             tally.rows += 1
             number += 1
             if not isinstance(record, dict):
-                tally.reject(path, [at.line], "not an object with named values")
+                tally.reject(path, [at.line], "not an object with named values, or not laid out as this format is")
                 continue
             lines.append(at.line)
             numbers.append(number)

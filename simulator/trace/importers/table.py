@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.errors import TraceError
 from simulator.trace.importers.context import label_field
 from simulator.trace.importers.read import read_records
 from simulator.trace.importers.rows import Rows, make_rows
 from simulator.trace.importers.screen import MOST, Screen
 from simulator.trace.importers.token_sums import token_sums
 from simulator.trace.importers.values import NS, instants_ns, numbers, seconds_ns, whole
+from simulator.trace.importers.wanted import wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,8 +75,25 @@ class Table:
     def read(self, path: Path, context: Context) -> Iterator[Rows]:
         """Rows of one file, in the order they stand there."""
         context.assume(*self.assumed)
-        for records in read_records(path, self.fields, self.required, context.tally, self.unpack, self.unpacked):
-            yield self.rows(records, context)
+        table = self._where(context) if context.where else self
+        for records in read_records(path, table.fields, table.required, context.tally, table.unpack, table.unpacked):
+            yield table.rows(records, context)
+
+    def _where(self, context: Context) -> Table:
+        """The same with the fields by whose values the user wants records or not."""
+        paths = {f"where {path}": path for path in context.where}
+        unknown = [path for path in paths.values() if self.unpacked is not None and path not in self.unpacked]
+        if unknown:
+            names = ", ".join(self.unpacked or ())
+            raise TraceError("\n".join(f"--where {path}: expected one of {names}" for path in unknown))
+        fields = {field: self.fields.get(path, (path,)) for field, path in paths.items()}
+        return replace(
+            self,
+            fields=dict(self.fields) | fields,
+            required=(*self.required, *fields),
+            unpacked=None if self.unpacked is None else dict(self.unpacked) | {key: (at,) for key, at in paths.items()},
+            leave_out={key: wanted(context.where[path]) for key, path in paths.items()} | dict(self.leave_out),
+        )
 
     def rows(self, records: Records, context: Context) -> Rows:
         """Rows of these records; counts those that are left out or wrong."""

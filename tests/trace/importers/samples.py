@@ -103,7 +103,12 @@ def attempt(sample, data, folder, *, tolerate=0.0):
                if key == "--column"]  # fmt: skip
     names = {"icu": "icu_notes"} if "--label" in given else {}
     labels = Labels("requests", given.get("--label-by"), names)
-    context = Context(labels=labels, columns=dict(columns), sessions=True)
+    context = Context(
+        labels=labels,
+        columns={field: (name,) for field, name in columns},
+        sessions=True,
+        records=given.get("--records"),
+    )
     try:
         header = convert(find_format(sample.name), source, target, context, Wish(tolerate=tolerate))
     except TraceError as error:
@@ -229,6 +234,18 @@ SINGLE = [
         THREE,
         ("--column", "time=when", "--column", "prompt_tokens=in", "--column", "output_tokens=out", "--column",
          "label=dept", "--label-by", "label", "--label", "icu=icu_notes"),
+    ),
+    Sample(
+        "json",
+        json.dumps({"runs": [{"who": CANARY, "calls": [
+            {"at": {"ms": T0 * 1000 + second * 1000}, "code": code, "dept": CANARY,
+             "attributes": {"gen.in": prompt, "gen.out": output, "who": CANARY}} for second, prompt, output, code in
+            [(0, 1200, 300, 200), (2, 2400, 150, 200), (5, 600, 90, 201), (6, None, None, 429)]]}]}),
+        THREE,
+        ("--records", "runs[].calls[]", "--column", "time=at.ms", "--column", "prompt_tokens=attributes.gen.in",
+         "--column", "output_tokens=attributes.gen.out", "--column", "status=code", "--column", "label=dept",
+         "--label-by", "label", "--label", "icu=icu_notes"),
+        left_out=1,
     ),
     Sample(
         "litellm",
