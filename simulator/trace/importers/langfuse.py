@@ -57,7 +57,8 @@ def _sums(given: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     read = sum(count for name, count in prompt.items() if "cach" in name) - written
     wholes = [(sum(side.values()), side.get(name, 0.0)) for side, name in ((prompt, "input"), (output, "output"))]
     if any(math.isnan(whole) for whole, _ in wholes):
-        return *("no number" if math.isnan(whole) else whole for whole, _ in wholes), None, None
+        found: list[Any] = ["no number" if math.isnan(whole) else whole for whole, _ in wholes]
+        return found[0], found[1], None, None
     # Who sent a total of their own may have left the details in: then that is what the parts add up to.
     total = as_number(given.get("total"))
     sums = next((pair for pair in product(*wholes) if sum(pair) == total), (wholes[0][0], wholes[1][0]))
