@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 #: As a limit is said.
 LIMIT_WORDS: Final = {"ttft_s": "to the first token", "e2e_s": "end to end"}
-#: Replications that show how they spread.
-_ENOUGH: Final = 4
-#: Logarithm of the largest factor on a volume.
-_FARTHEST: Final = 5.0
+#: How much is made of the spread that is supposed where a single replication shows none: as of four observations.
+_PRIOR_FREEDOM: Final = 3
 #: Lines of a bill that follow the tokens.
 _BY_TOKENS: Final = ("api_prompt", "api_cached_prompt", "api_output")
 
@@ -165,24 +163,26 @@ def _costs(result: PatternResult) -> list[float]:
 def _cost_alike(sure: PatternResult, other: PatternResult, replications: int | None = None) -> bool:
     """Whether chance alone may make either the cheaper; to the cent the same is the same.
 
-    What one costs beyond the other, on the same demand in each replication, has an interval. A few replications hardly
-    show how they spread, so with fewer than four the degrees of freedom of four are taken, and what is paid by the
-    token is also tried at the volumes that as many requests may stand for, if they come by chance and their lengths
-    vary as much as their mean: a variance of twice the squared mean over their number.
+    What one costs beyond the other, on the same demand in each replication, has the interval of Student's t: two
+    replications hardly show how they spread, and tell only what is 64 standard errors apart, three what is 9.9. One
+    shows nothing of it; a spread is supposed then, see `_prior_usd`.
     """
     ours, theirs = _costs(sure), _costs(other)
-    count = replications or len(ours) or 1
-    spread = float(np.std(np.subtract(theirs, ours), ddof=1)) if len(ours) == len(theirs) > 1 else 0.0
-    quantile = student(max(_ENOUGH, count) - 1, LEVEL)
-    apart, half = other.cost_usd - sure.cost_usd, quantile * spread / sqrt(count)
-    if half >= 0.005 and abs(apart) <= half:
-        return True
-    if count >= _ENOUGH:
-        return False
-    by_tokens = _for_tokens_usd(other) - _for_tokens_usd(sure)
-    requests = max(1, sure.requests.arrived if sure.requests else 1) * count
-    far = exp(min(quantile * sqrt(2.0 / requests), _FARTHEST))
-    return min(by_tokens * (far - 1.0), by_tokens * (1.0 / far - 1.0)) + apart < 0.0 < apart
+    count, measured = replications or len(ours) or 1, len(ours) == len(theirs) > 1
+    spread = float(np.std(np.subtract(theirs, ours), ddof=1)) if measured else _prior_usd(sure, other)
+    freedom = count - 1 if measured else _PRIOR_FREEDOM + count - 1
+    half = student(freedom, LEVEL) * spread / sqrt(count)
+    return half >= 0.005 and abs(other.cost_usd - sure.cost_usd) <= half
+
+
+def _prior_usd(sure: PatternResult, other: PatternResult) -> float:
+    """Standard deviation of the difference that is supposed where nobody has seen any.
+
+    Of what is paid by the token, as if requests came by chance and their lengths varied as much as their mean: a
+    variance of twice the squared mean over their number (a compound Poisson sum).
+    """
+    requests = max(1, sure.requests.arrived if sure.requests else 1)
+    return abs(_for_tokens_usd(other) - _for_tokens_usd(sure)) * sqrt(2.0 / requests)
 
 
 def _for_tokens_usd(result: PatternResult) -> float:
