@@ -12,8 +12,8 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from simulator.performance.architecture import read_model
 from simulator.performance.build import build_profile, write_text
+from simulator.performance.config_json import read_model
 from simulator.performance.profile import profile_id
 
 TARGET = Path(__file__).resolve().parents[1] / "simulator" / "performance" / "data" / "profiles"

@@ -25,8 +25,8 @@ import numpy as np
 from tiny_model import make
 
 from simulator.bench.serving import request_table
-from simulator.performance.architecture import read_model
 from simulator.performance.build import write_text
+from simulator.performance.config_json import read_model
 from simulator.performance.profile import Curve, read_profile
 from simulator.trace.canonical import write_trace
 

@@ -16,10 +16,11 @@ from scipy.optimize import nnls
 
 from simulator.bench.step_record import LEAST_POINTS, MeasuredStep, StepRecord
 from simulator.errors import ProfileError
-from simulator.performance.build import shipped_overhead, weights_gib
+from simulator.performance.build import shipped_overhead
 from simulator.performance.cuda_graphs import capture_sizes
 from simulator.performance.profile import PerformanceProfile, profile_id
 from simulator.performance.step_time import ProfiledStepTime
+from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Start-ups of real vLLM servers beside what the memory model says of them: KV tokens, and whether they started.
 
 One row per start-up, in the columns of `COLUMNS`; more are ignored. A row that names a model, GPU or format the model
-does not know, or leaves its share of the memory, its longest request or its version open, is left out with the reason.
-Nothing is fitted here.
+does not know, or leaves its version open, is left out with the reason. Of its share of the memory and its longest
+request one may be left open, and is then what vLLM takes by itself; a row that states neither is left out, and one that
+leaves the share open is held by its verdict alone. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
 from simulator.performance.architecture import known_model
-from simulator.performance.build import weights_gib
 from simulator.performance.memory import measure_capacity
+from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
 from simulator.scenario.patterns import EngineSettings
+from simulator.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +37,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 _FORMATS: Final = {
     "bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "int8": "int8", "w8a8": "int8", "awq": "w4a16", "gptq-int4": "w4a16",
-    "w4a16": "w4a16", "int4": "w4a16",
+    "w4a16": "w4a16", "int4": "w4a16", "mxfp4": "mxfp4", "nvfp4": "nvfp4",
 }  # fmt: skip
 #: GPUs whose names in public need more than hyphens.
 _GPU_NAMES: Final = (
@@ -43,9 +45,23 @@ _GPU_NAMES: Final = (
     (re.compile(r"a100[ -]80"), "a100-80gb"),
     (re.compile(r"a100[ -]40"), "a100-40gb"),
     (re.compile(r"h100[ -]nvl"), "h100-nvl"),
+    (re.compile(r"h20[ -]96"), "h20"),
     (re.compile(r"h100.*pcie"), "h100-pcie"),
     (re.compile(r"h100([ -]80|$)"), "h100-80gb"),
 )
+#: Formats of the KV cache that are modelled, by what precedes a remark.
+_KV_DTYPES: Final = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8"}
+#: Where a row names a month in place of a version: the newest in its middle, by the dates of vLLM's releases on PyPI.
+_MONTH: Final = re.compile(r"20\d\d-\d\d$")
+_RELEASES: Final = (
+    ("2025-07-08", "0.9.2"), ("2025-07-25", "0.10.0"), ("2025-10-04", "0.11.0"), ("2025-12-03", "0.12.0"),
+    ("2025-12-19", "0.13.0"), ("2026-01-20", "0.14.0"), ("2026-01-29", "0.15.0"), ("2026-02-26", "0.16.0"),
+    ("2026-03-07", "0.17.0"), ("2026-03-20", "0.18.0"), ("2026-04-03", "0.19.0"), ("2026-04-27", "0.20.0"),
+    ("2026-05-15", "0.21.0"), ("2026-05-29", "0.22.0"), ("2026-06-15", "0.23.0"), ("2026-06-30", "0.24.0"),
+    ("2026-07-11", "0.25.0"), ("2026-07-25", "0.26.0"), ("2026-08-10", "0.27.0"), ("2026-08-26", "0.28.0"),
+    ("2026-09-09", "0.29.0"), ("2026-09-22", "0.30.0"), ("2026-10-05", "0.31.0"), ("2026-10-18", "0.32.0"),
+    ("2026-11-02", "0.33.0"),
+)  # fmt: skip
 _VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
 #: Longest request up to which V0 computed prompts whole.
 _V0_WHOLE: Final = 32_768
@@ -64,7 +80,7 @@ class StartUp:
         engine: Its settings; what the source does not state is vLLM's default for GPU and version.
         v0: Whether the V0 engine ran.
         flashinfer: Whether its note says that FlashInfer is installed.
-        tokens: KV tokens it reported; None where it did not.
+        tokens: KV tokens it reported; None where it did not, or does not state its share of the memory.
         started: Whether it started.
     """
 
@@ -100,7 +116,7 @@ class Held:
     @property
     def ratio(self) -> float | None:
         """Modelled over reported tokens."""
-        return self.capacity.tokens / self.start_up.tokens if self.start_up.tokens else None
+        return self.capacity.logged_tokens / self.start_up.tokens if self.start_up.tokens else None
 
 
 def read_start_ups(path: Path) -> tuple[list[StartUp], dict[str, list[str]]]:
@@ -138,15 +154,20 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     """A row, or why it cannot be represented."""
     shape = known_model(row["model"].split()[0]) if row["model"] else None
     gpu, quantisation = _gpu(row["gpu"]), _FORMATS.get(row["quant"])
-    version = _VERSION.search(row["version"])
+    version = _version(row["version"])
+    # A remark after it, such as "MLA + indexer", changes nothing.
+    kv_dtype = _KV_DTYPES.get(row["kv_dtype"].split()[0] if row["kv_dtype"] else "")
     reasons = (
         ("the model is not known", shape is None),
         ("weights in a format that is not modelled", quantisation is None),
-        ("a KV cache in another format than 16 bits", row["kv_dtype"] not in {"bf16", "fp16"}),
+        ("a KV cache in a format that is not modelled", kv_dtype is None),
         ("the GPU is not known", gpu is None),
         ("not split by tensor parallelism alone", row["n"] != row["tp"]),
-        ("no share of the memory is stated", not row["util"]),
-        ("no longest request is stated", not row["max_len"]),
+        ("neither the share of the memory nor the longest request is stated", not (row["util"] or row["max_len"])),
+        (
+            "no longest request is stated, nor known of the model",
+            not row["max_len"] and not (shape and shape.context_tokens),
+        ),
         ("no version is stated", version is None),
     )
     for reason, applies in reasons:
@@ -157,10 +178,11 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     assert quantisation is not None
     assert version is not None
     tensor_parallel = int(row["tp"])
-    before_0_8 = tuple(map(int, version[0].split(".")[:2])) < (0, 8)
+    before_0_8 = tuple(map(int, version.split(".")[:2])) < (0, 8)
     v0 = before_0_8 and "V1" not in row["version"]
     settings: dict[str, Any] = {
-        "max_model_len": int(row["max_len"]), "gpu_memory_utilisation": float(row["util"]), "vllm_version": version[0],
+        "max_model_len": int(row["max_len"] or shape.context_tokens or 0), "vllm_version": version,
+        "gpu_memory_utilisation": float(row["util"] or _share(version)), "kv_cache_dtype": kv_dtype,
     }  # fmt: skip
     if v0 and settings["max_model_len"] <= _V0_WHOLE:
         settings |= {"chunked_prefill": False, "max_num_batched_tokens": max(2048, settings["max_model_len"])}
@@ -168,18 +190,41 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
         # V1 as it was an experiment (0.7.2, `_override_v1_engine_args`).
         settings["max_num_batched_tokens"] = 8192
     settings |= {key: int(row[key]) for key in ("max_num_seqs", "max_num_batched_tokens") if row.get(key)}
-    return StartUp(
+    one = StartUp(
         id=row["id"],
         model=shape,
         gpu=gpu,
         tensor_parallel=tensor_parallel,
-        weights_gib_per_gpu=weights_gib(shape, tensor_parallel, quantisation),
+        weights_gib_per_gpu=weights_gib(shape, tensor_parallel, quantisation, gpu),
         engine=EngineSettings(**settings).on(gpu),
         v0=v0,
         flashinfer="flashinfer" in row["note"].lower(),
-        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] else None,
+        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] and row["util"] else None,
         started=row["reported_verdict"] == "started",
     )
+    if one.tokens is not None and _kv_gib(one) > GPUS[gpu].memory_gib - one.weights_gib_per_gpu:
+        return "more KV is reported than the GPU could hold beside the weights"
+    return one
+
+
+def _kv_gib(one: StartUp) -> float:
+    """Memory of one GPU that the reported KV tokens take."""
+    capacity = measure_capacity(one, one.engine, v0=one.v0, flashinfer=one.flashinfer)
+    per_token = capacity.plan.bytes_per_block / max(1, capacity.logged_tokens) * max(1, capacity.pool_blocks)
+    return (one.tokens or 0) * per_token / GIB
+
+
+def _version(text: str) -> str | None:
+    """The version that a row names, or that was the newest in the month it names."""
+    if _MONTH.match(text):
+        return next((version for date, version in reversed(_RELEASES) if date < f"{text}-15"), None)
+    found = _VERSION.search(text)
+    return found[0] if found else None
+
+
+def _share(version: str) -> float:
+    """vLLM's own share of the memory: 0.92 in 0.33, 0.9 in the wheels up to 0.20."""
+    return 0.92 if tuple(map(int, version.split(".")[:2])) > (0, 20) else 0.9
 
 
 def _gpu(text: str) -> str | None:
@@ -211,7 +256,8 @@ def document(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> dict
             {
                 "id": one.start_up.id,
                 "reported_tokens": one.start_up.tokens,
-                "modelled_tokens": one.capacity.tokens,
+                "modelled_tokens": one.capacity.logged_tokens,
+                "modelled_requests": one.capacity.requests,
                 "ratio": one.ratio,
                 "reported_started": one.start_up.started,
                 "modelled_starts": one.starts,
@@ -242,7 +288,7 @@ def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
             said.model.name,
             f"{said.tensor_parallel} x {said.gpu}",
             "–" if said.tokens is None else f"{said.tokens:,}",
-            f"{one.capacity.tokens:,}",
+            f"{one.capacity.logged_tokens:,}",
             "–" if ratio is None else f"{ratio:.3f}",
             f"{one.capacity.reserve.gib:.2f}",
             right if one.starts == said.started else f"{right}, WRONG",

@@ -53,7 +53,7 @@ def measure(
     from simulator.bench.json_file import write_record
     from simulator.bench.step_journal import Journal
     from simulator.bench.step_record import StepRecord
-    from simulator.performance.architecture import read_model
+    from simulator.performance.config_json import read_model
     from simulator.version import package_version
 
     shape, settings = read_model(model), _settings(engine)

@@ -106,8 +106,8 @@ def import_tables(
 
     Example: simulator profile import RTXPRO6000/meta-llama/Llama-3.1-8B/bf16 --model llama-3.1-8b --gpu rtx-pro-6000
     """
-    from simulator.performance.architecture import read_model
     from simulator.performance.build import write_text
+    from simulator.performance.config_json import read_model
     from simulator.performance.operator_tables import FORMATS, import_profile
 
     if tables not in FORMATS:
@@ -129,7 +129,12 @@ def build(
     tensor_parallel: Annotated[
         int, typer.Option("--tp", min=1, max=8, help="GPUs among which the model is split.")
     ] = 1,
-    quantisation: Annotated[str, typer.Option("--quant", help="bf16, fp8, int8 or w4a16.")] = "bf16",
+    quantisation: Annotated[
+        str | None,
+        typer.Option(
+            "--quant", help="bf16, fp8, int8, w4a16, mxfp4 or nvfp4.", show_default="as config.json says, or bf16"
+        ),
+    ] = None,
     variant: Annotated[str | None, typer.Option(help="Another inference where kernels were not timed.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the model.")] = None,
     output: Annotated[
@@ -140,12 +145,13 @@ def build(
 
     Example: simulator profile build --model ./Qwen3-14B/config.json --gpu l40s --tp 2 --quant fp8
     """
-    from simulator.performance.architecture import read_model
+    from simulator.performance.config_json import read_model
     from simulator.performance.kernel_tables import check_package, check_wish
+    from simulator.performance.weight_formats import chosen_format
 
     gpu = _GPUS.get(gpu.lower(), gpu.lower())
-    quantisation = quantisation.lower()
     shape = read_model(model, name)
+    quantisation = chosen_format(shape, quantisation)
     check_wish(gpu, quantisation, variant, tensor_parallel, shape)
     check_package()
     from simulator.performance.build import build_profile, write_text

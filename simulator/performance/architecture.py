@@ -4,29 +4,81 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from simulator.errors import ProfileError
-from simulator.files import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from simulator.scenario.patterns import Quantisation
 
 Count = Annotated[int, Field(gt=0)]
 
-#: Architectures whose layers are attention with a gated feed-forward network, dense or a mixture of experts.
-ARCHITECTURES: Final = (
-    "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
-    "Qwen3MoeForCausalLM",
-)  # fmt: skip
 #: Words at the end of a model's name that do not change its shape.
-_TAILS = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|\d{4}|awq|gptq|fp8|dynamic|w\da\d+|int\d)$")
+_TAILS = re.compile(
+    r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|\d{4}|awq|gptq|fp8|nvfp4|mxfp4|bf16|dynamic|w\da\d+|int\d|\dbit)$"
+)
+
+
+class KvLayers(BaseModel):
+    """Layers whose KV cache is of one kind.
+
+    Attributes:
+        kind: `full` attention; attention over a `window` of the last tokens, or within a `chunk` of them; `latent`
+            attention (MLA), one vector a token that every GPU holds; or a recurrent `state` (Mamba, gated delta nets).
+        layers: How many there are.
+        heads: Key-value heads; 1 of a latent, 0 of a state.
+        head_dim: Numbers of one key, which is as long as a value; of a latent its own and its rotary part.
+        span: Tokens of the window or chunk.
+        extra_bytes: A token's bytes beside keys and values, such as the index of sparse attention.
+        state_16_bits: Numbers of 16 bits of a state, all heads together.
+        state_32_bits: Numbers of 32 bits of a state, all heads together.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Literal["full", "window", "chunk", "latent", "state"]
+    layers: Count
+    heads: Annotated[int, Field(ge=0)] = 0
+    head_dim: Annotated[int, Field(ge=0)] = 0
+    span: Count | None = None
+    extra_bytes: Annotated[int, Field(ge=0)] = 0
+    state_16_bits: Annotated[int, Field(ge=0)] = 0
+    state_32_bits: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def grows(self) -> bool:
+        """Whether each further token needs room, however many there were."""
+        return self.kind in {"full", "latent"}
+
+    def token_bytes(self, tensor_parallel: int, number_bytes: int) -> int:
+        """Bytes of a token in one layer on each GPU; 0 for a state."""
+        if self.kind == "latent":
+            return self.head_dim * number_bytes + self.extra_bytes
+        heads = max(1, self.heads // tensor_parallel) if self.heads else 0
+        return 2 * self.head_dim * heads * number_bytes
+
+    def state_bytes(self, tensor_parallel: int) -> int:
+        """Bytes of one sequence's state in one layer on each GPU; 0 but for a state."""
+        return (2 * self.state_16_bits + 4 * self.state_32_bits) // tensor_parallel
+
+
+class Encoder(BaseModel):
+    """What turns images into tokens, in front of a text model; it stays in 16 bits.
+
+    Attributes:
+        parameters: Its own and its projector's.
+        hidden: Width of its layers.
+        intermediate: Width of their feed-forward networks.
+        patches_per_token: Patches it computes for one token of the text model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    parameters: Count
+    hidden: Count
+    intermediate: Count
+    patches_per_token: Count
 
 
 class ModelShape(BaseModel):
@@ -35,10 +87,25 @@ class ModelShape(BaseModel):
     Attributes:
         name: As scenarios name it.
         hf_names: Models of exactly this shape, as Hugging Face names them.
-        architecture: Its class in Hugging Face's `config.json`.
+        architecture: Its class in Hugging Face's `config.json`; of a text model with an encoder, the text model's.
         experts: Feed-forward networks of a layer; 1 for a dense model.
         experts_per_token: Those a token passes through.
         tied_embeddings: Whether the output head is the embedding.
+        gated: Whether a feed-forward network has a gate, and so three matrices.
+        dense_layers: Layers of a mixture that have one network in place of experts.
+        dense_intermediate: That network's width.
+        shared_intermediate: Width of what every token passes beside its experts.
+        attention_parameters: Of the matrices of all layers that are not feed-forward networks, where heads do not tell.
+        feed_forward_parameters: Of all feed-forward networks, where they differ from layer to layer.
+        other_parameters: In 16 bits whatever the format: positions, convolutions.
+        kv: Kinds of its layers; all alike, with full attention, when empty.
+        encoder: What it has in front for images.
+        context_tokens: Longest request its configuration allows.
+        replicated_parameters: Of the matrices of attention, those that every GPU holds.
+        checkpoint_format: Weight format it is published in, where its configuration says so.
+        kept: What that format leaves in 16 bits: attention, and feed-forward networks that are no experts.
+        group_size: Weights that share a scale in that format, where it is not the format's own.
+        kv_cache_bits: Bits of a number of the KV cache that its checkpoint asks for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -56,12 +123,65 @@ class ModelShape(BaseModel):
     experts: Count = 1
     experts_per_token: Count = 1
     tied_embeddings: bool = False
+    gated: bool = True
+    dense_layers: Annotated[int, Field(ge=0)] = 0
+    dense_intermediate: Annotated[int, Field(ge=0)] = 0
+    shared_intermediate: Annotated[int, Field(ge=0)] = 0
+    attention_parameters: Count | None = None
+    feed_forward_parameters: Count | None = None
+    other_parameters: Annotated[int, Field(ge=0)] = 0
+    kv: tuple[KvLayers, ...] = ()
+    encoder: Encoder | None = None
+    context_tokens: Count | None = None
+    replicated_parameters: Annotated[int, Field(ge=0)] = 0
+    checkpoint_format: Quantisation | None = None
+    kept: tuple[Literal["attention", "feed_forward"], ...] = ()
+    group_size: Count | None = None
+    kv_cache_bits: Literal[8, 16] = 16
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plain model is as short as it always was."""
+        content: dict[str, Any] = serialise(self)
+        return {key: value for key, value in content.items() if key not in _RARE or value != _RARE[key]}
+
+    @property
+    def kv_layers(self) -> tuple[KvLayers, ...]:
+        """Its layers by what they keep in the KV cache."""
+        own = KvLayers(kind="full", layers=self.layers, heads=self.kv_heads, head_dim=self.head_dim)
+        return self.kv or (own,)
+
+    @property
+    def attention_matrices(self) -> int:
+        """Parameters of the matrices of attention, or of what stands in its place, in all layers."""
+        if self.attention_parameters is not None:
+            return self.attention_parameters
+        return self.layers * self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+
+    @property
+    def expert_parameters(self) -> int:
+        """Parameters of the experts of all layers; 0 for a dense model."""
+        if self.experts == 1:
+            return 0
+        return (self.layers - self.dense_layers) * self._matrices * self.hidden * self.intermediate * self.experts
+
+    @property
+    def dense_feed_forward_parameters(self) -> int:
+        """Parameters of the feed-forward networks that every token passes, in all layers."""
+        if self.experts == 1:
+            own = self.feed_forward_parameters
+            return own if own is not None else self.layers * self._matrices * self.hidden * self.intermediate
+        shared = (self.layers - self.dense_layers) * self.shared_intermediate
+        return self._matrices * self.hidden * (shared + self.dense_layers * self.dense_intermediate)
+
+    @property
+    def _matrices(self) -> int:
+        return 3 if self.gated else 2
 
     @property
     def matrix_parameters(self) -> int:
         """Parameters of the matrices of all layers: those that quantisation replaces."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate * self.experts)
+        return self.attention_matrices + self.expert_parameters + self.dense_feed_forward_parameters
 
     @property
     def embedding_parameters(self) -> int:
@@ -71,11 +191,12 @@ class ModelShape(BaseModel):
     @property
     def parameters(self) -> int:
         """All parameters, but for norms, biases and routers."""
-        return self.matrix_parameters + self.embedding_parameters
+        encoder = self.encoder.parameters if self.encoder else 0
+        return self.matrix_parameters + self.embedding_parameters + self.other_parameters + encoder
 
-    def kv_bytes_per_token(self, tensor_parallel: int) -> int:
-        """Bytes of one token's keys and values on each GPU, at 16 bits."""
-        return 2 * 2 * self.layers * self.head_dim * max(1, self.kv_heads // tensor_parallel)
+    def kv_bytes_per_token(self, tensor_parallel: int, number_bytes: int = 2) -> int:
+        """Bytes of one token's keys and values on each GPU while no window has closed behind it."""
+        return sum(one.layers * one.token_bytes(tensor_parallel, number_bytes) for one in self.kv_layers)
 
     def hf_config(self) -> dict[str, Any]:
         """A `config.json` of this shape; Mistral's has the same operations as Llama's and is written as one."""
@@ -107,8 +228,20 @@ class ModelShape(BaseModel):
 
     def same_shape(self, other: ModelShape) -> bool:
         """Whether time and memory are the same."""
-        ignored = {"name", "hf_names", "architecture"}
+        ignored = {"name", "hf_names", "architecture", "context_tokens", "checkpoint_format", "kept", "kv_cache_bits"}
         return self.model_dump(exclude=ignored) == other.model_dump(exclude=ignored)
+
+
+#: What most models have not, and which is then left out of files.
+_RARE = {
+    name: field.default
+    for name, field in ModelShape.model_fields.items()
+    if name in {
+        "gated", "dense_layers", "dense_intermediate", "shared_intermediate", "attention_parameters",
+        "feed_forward_parameters", "other_parameters", "kv", "encoder", "context_tokens", "replicated_parameters",
+        "checkpoint_format", "kept", "group_size", "kv_cache_bits",
+    }
+}  # fmt: skip
 
 
 def stem(name: str) -> str:
@@ -133,80 +266,3 @@ def known_model(name: str) -> ModelShape | None:
         if wanted in {shape.name, *map(stem, shape.hf_names)}:
             return shape
     return None
-
-
-def read_model(source: str, name: str | None = None) -> ModelShape:
-    """The shape of a model.
-
-    Args:
-        source: Path of a `config.json` or of the folder it lies in, or a known name.
-        name: What to call it; the folder's name, or the one in the file, when absent.
-
-    Raises:
-        ProfileError: There is no such file or name, or the file lacks what a shape needs; all faults at once.
-    """
-    path = Path(source)
-    if path.is_dir():
-        path /= "config.json"
-    if path.suffix == ".json" or path.is_file():
-        return _from_config(path, name)
-    shape = known_model(source)
-    if shape is None:
-        names = [model.name for model in known_models()]
-        near = ", ".join(get_close_matches(stem(source), names, n=4, cutoff=0.3) or names)
-        raise ProfileError(f"no model '{source}': neither a config.json nor a known name, such as {near}")
-    return shape.model_copy(update={"name": name}) if name else shape
-
-
-def _from_config(path: Path, name: str | None) -> ModelShape:
-    try:
-        config = read_json(path)
-    except OSError as error:
-        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ProfileError(f"{path}: is not JSON: {error}") from None
-    faults = list(_faults(config))
-    if faults:
-        raise ProfileError("\n".join(f"{path}: {fault}" for fault in faults))
-    given = str(config.get("_name_or_path") or "")
-    full = name or given or path.resolve().parent.name
-    heads = config["num_attention_heads"]
-    return ModelShape(
-        name=stem(full) if name is None else name.rsplit("/", 1)[-1].lower(),
-        hf_names=(full,),
-        architecture=config["architectures"][0],
-        layers=config["num_hidden_layers"],
-        hidden=config["hidden_size"],
-        heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        intermediate=config[_width(config)],
-        vocab=config["vocab_size"],
-        experts=config.get("num_local_experts") or config.get("num_experts") or 1,
-        experts_per_token=config.get("num_experts_per_tok", 1),
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-    )
-
-
-def _width(config: dict[str, Any]) -> str:
-    """Where the width of a feed-forward network stands; Qwen's mixtures have that of an expert beside another."""
-    return "moe_intermediate_size" if "moe_intermediate_size" in config else "intermediate_size"
-
-
-def _faults(config: object) -> Iterator[str]:
-    if not isinstance(config, dict):
-        yield "is not a model's configuration"
-        return
-    found = config.get("architectures")
-    if not isinstance(found, list) or not found or found[0] not in ARCHITECTURES:
-        yield f"architectures: {found!r} is not supported; supported are {', '.join(ARCHITECTURES)}"
-    needed = ("num_hidden_layers", "hidden_size", "num_attention_heads", _width(config), "vocab_size")
-    optional = ("num_key_value_heads", "head_dim", "num_local_experts", "num_experts", "num_experts_per_tok")
-    if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
-        yield "mlp_only_layers, decoder_sparse_step: layers of both kinds, dense and of experts, are not supported"
-    for key in (*needed, *optional):
-        value = config.get(key)
-        if value is None and key in optional:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            yield f"{key}: {'is missing' if value is None else f'{value!r} is not a whole number above 0'}"

@@ -19,8 +19,8 @@ from simulator.performance.kernel_rows import PACKAGE
 from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, VERSION, WHEEL_SHA256, KernelTimes, chip
 from simulator.performance.memory import NON_TORCH_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
+from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
-from simulator.units import GIB
 
 if TYPE_CHECKING:
     from simulator.performance.architecture import ModelShape
@@ -29,19 +29,11 @@ SEQUENCES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1
 CONTEXTS = [128, 256, 512, 1024, 2048, 4096, 8192]
 CHUNKS = (16, 64, 256, 512, 1024, 2048)
 PASTS = (0, 256, 1024, 4096, 8192)
-#: Bytes of a weight; int4 has a 16-bit scale for each 128.
-WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "w4a16": 0.5 + 2 / 128}
 #: Steps on which two ways of inferring a profile are compared: decodes, and tokens of a prompt chunk.
 TYPICAL_STEPS = ((64, 0), (16, 512))
 ASSUMED_BAND = (0.8, 1.2)
 #: vLLM's default share of GPU memory.
 MEMORY_SHARE = 0.92
-
-
-def weights_gib(model: ModelShape, tensor_parallel: int, quantisation: str) -> float:
-    """Weights on one GPU: 16-bit embeddings and head, and the matrices in their format."""
-    total = model.matrix_parameters * WEIGHT_BYTES[quantisation] + model.embedding_parameters * 2.0
-    return total / tensor_parallel / GIB
 
 
 def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[str, Any]:
@@ -96,7 +88,7 @@ def build_profile(
         ProfileError: There are no timings for this, the weights do not fit, or the package is missing.
     """
     times = KernelTimes(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
-    weights = weights_gib(model, tensor_parallel, quantisation)
+    weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
     base, slope = _fit_decode_attention(times)
     knots = times.knots()

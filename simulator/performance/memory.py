@@ -4,7 +4,7 @@ At start-up vLLM runs the largest step its settings allow and samples for as man
 share of the memory it takes the weights, the peak of that run, what lies outside PyTorch (NCCL above all), and, since
 0.20, its estimate of the CUDA graphs; KV blocks get the rest (`v1/worker/gpu_worker.py`, `determine_available_memory`).
 What is counted for the peak is derived from vLLM's source; `simulator bench memory` holds the sum against real
-start-ups. An image encoder's run is not among it: no model with one is known here.
+start-ups. Where layers keep different things, `kv_groups` says what a request holds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from simulator.errors import InfeasibleCluster
 from simulator.performance.cuda_graphs import capture_sizes
+from simulator.performance.kv_groups import KvPlan, kv_plan
 from simulator.scenario.gpus import GPUS
 from simulator.units import GIB
 
@@ -105,10 +106,15 @@ class KvCapacity:
         utilisation: Share vLLM may use.
         weights_gib: Weights on one GPU.
         reserve: Everything else that is not KV.
-        kv_bytes_per_token: Bytes of one token on one GPU.
+        kv_bytes_per_token: Bytes of one token on one GPU, while no window has closed behind it.
         block_size: Tokens per block.
-        num_gpu_blocks: KV blocks, the null block included; 0 when the weights do not fit.
+        num_gpu_blocks: KV blocks for the scheduler, the null block included; 0 when the weights do not fit. Where
+            layers keep different things, as many as hold in any case: see `_uniform_blocks`.
         max_model_len: Longest request.
+        plan: How the memory is cut.
+        pool_blocks: Blocks of the pool, as vLLM counts them.
+        max_num_seqs: Most sequences.
+        version: Of vLLM.
         stated: Whether the blocks or their memory were stated, so that nothing was left to profiling.
     """
 
@@ -121,6 +127,10 @@ class KvCapacity:
     block_size: int
     num_gpu_blocks: int
     max_model_len: int
+    plan: KvPlan
+    pool_blocks: int
+    max_num_seqs: int
+    version: Version
     stated: bool
 
     @property
@@ -135,19 +145,35 @@ class KvCapacity:
 
     @property
     def requests(self) -> float:
-        """Requests of `max_model_len` that fit at once."""
-        return self.tokens / self.max_model_len
+        """Requests of `max_model_len` that fit at once, as vLLM prints it."""
+        if self.plan.uniform:
+            return self.tokens / self.max_model_len
+        return max(0, self.pool_blocks - 1) / self.plan.request_blocks(self.max_model_len)
+
+    @property
+    def logged_tokens(self) -> int:
+        """What vLLM prints as the size of the KV cache."""
+        if self.plan.uniform:
+            return self.tokens
+        return self.plan.logged_tokens(max(0, self.pool_blocks - 1), self.max_model_len, self.version)
 
     def explain(self) -> str:
         """The arithmetic in one line."""
-        if self.stated:
+        if self.stated and self.plan.uniform:
             return f"{self.gpu}: {self.tokens:,} tokens ({self.num_gpu_blocks:,} blocks of {self.block_size}) as stated"
         graphs = f", {self.reserve.graphs_gib:.1f} CUDA graphs" if self.reserve.graphs_gib else ""
-        return (
+        left = (
             f"{self.gpu}: {self.memory_gib:.1f} GiB x {self.utilisation:.2f} - {self.weights_gib:.1f} GiB weights "
             f"- {self.reserve.gib:.1f} GiB ({self.reserve.peak_gib:.1f} peak of a profiling run, "
             f"{self.reserve.non_torch_gib:.1f} outside PyTorch{graphs}) = {self.kv_gib:.1f} GiB for KV per GPU; "
-            f"/ {self.kv_bytes_per_token / 1024:.0f} KiB per token = {self.tokens:,} tokens "
+        )
+        if not self.plan.uniform:
+            return (
+                f"{left}{self.pool_blocks:,} blocks shared by {len(self.plan.groups)} groups of layers, "
+                f"{self.requests:.1f} requests of {self.max_model_len:,} tokens; {self.tokens:,} tokens in any case"
+            )
+        return (
+            f"{left}/ {self.kv_bytes_per_token / 1024:.0f} KiB per token = {self.tokens:,} tokens "
             f"({self.num_gpu_blocks:,} blocks of {self.block_size})"
         )
 
@@ -188,9 +214,16 @@ def reserve(
     version, tokens = engine.version, engine.max_num_batched_tokens
     v0 = engine.is_v0 if v0 is None else v0
     seqs = min(engine.max_num_seqs, tokens)
-    width = 3 * model.intermediate * model.experts_per_token / tensor_parallel
+    width = 3 * max(model.intermediate * model.experts_per_token, model.dense_intermediate) / tensor_parallel
     forward = 2 * tokens * (width + (2 + model.experts_per_token) * model.hidden)
     hidden = 2 * model.hidden * (tokens + 2 * seqs)
+    encoding = 0.0
+    if (encoder := model.encoder) is not None:
+        # Images for as many tokens as a step has; of each patch a hidden state beside its norm and the two halves of a
+        # network. What comes out stays while the text model runs.
+        encoding = 4 * tokens * encoder.patches_per_token * (encoder.hidden + encoder.intermediate / tensor_parallel)
+        hidden += 2 * model.hidden * tokens
+        forward += 2 * model.hidden * tokens
     if version < (0, 8) and not v0:
         copies = 1.0 if tensor_parallel == 1 else 2.0 + 1.0 / tensor_parallel
         sampling = 2 * tokens * model.vocab * copies + hidden
@@ -202,13 +235,13 @@ def reserve(
         graphs = len(sizes) + sum(size <= engine.max_num_seqs for size in sizes)
         graphs_gib = FIRST_GRAPH_GIB + (graphs - 1) * model.layers * GRAPH_LAYER_GIB
     outside = NON_TORCH_GIB[max(n for n in NON_TORCH_GIB if n <= tensor_parallel)]
-    peak_gib = max(forward, sampling) / GIB + WORKSPACE_GIB
+    peak_gib = max(forward, sampling, encoding) / GIB + WORKSPACE_GIB
     return Reserve(peak_gib, outside + (CONTEXT_GIB if version < (0, 9) else 0.0), graphs_gib)
 
 
-def kv_blocks(kv_gib: float, kv_bytes_per_token: int, block_size: int) -> int:
+def kv_blocks(kv_gib: float, bytes_per_block: int) -> int:
     """Whole KV blocks in this much memory of each GPU; 0 when it is negative."""
-    return max(0, int(kv_gib * GIB / (kv_bytes_per_token * block_size)))
+    return max(0, int(kv_gib * GIB / bytes_per_block))
 
 
 def measure_capacity(
@@ -228,25 +261,54 @@ def measure_capacity(
     gpu = GPUS.get(served.gpu)
     if gpu is None and engine.num_gpu_blocks is None and engine.kv_cache_memory is None:
         raise InfeasibleCluster(f"{served.id}: the memory of {served.gpu} is unknown; state engine.num_gpu_blocks")
-    per_token = served.model.kv_bytes_per_token(served.tensor_parallel)
-    needed = reserve(served.model, served.tensor_parallel, engine, v0=v0, flashinfer=flashinfer)
+    model, gpus = served.model, served.tensor_parallel
+    number_bytes = kv_number_bytes(model, engine)
+    plan = kv_plan(
+        model, gpus, number_bytes, engine.block_size, engine.max_num_batched_tokens, engine.version,
+        prefix_caching=engine.prefix_caching,
+    )  # fmt: skip
+    needed = reserve(model, gpus, engine, v0=v0, flashinfer=flashinfer)
     memory_gib = gpu.memory_gib if gpu else 0.0
     free_gib = memory_gib * engine.gpu_memory_utilisation - served.weights_gib_per_gpu - needed.gib
     if engine.kv_cache_memory is not None:
         free_gib = engine.kv_cache_memory / GIB
-    blocks = engine.num_gpu_blocks or kv_blocks(free_gib, per_token, engine.block_size)
+    pool = engine.num_gpu_blocks or kv_blocks(free_gib, plan.bytes_per_block)
     return KvCapacity(
         gpu=served.gpu,
         memory_gib=memory_gib,
         utilisation=engine.gpu_memory_utilisation,
         weights_gib=served.weights_gib_per_gpu,
         reserve=needed,
-        kv_bytes_per_token=per_token,
+        kv_bytes_per_token=model.kv_bytes_per_token(gpus, number_bytes),
         block_size=engine.block_size,
-        num_gpu_blocks=blocks,
+        num_gpu_blocks=pool if plan.uniform else _uniform_blocks(plan, pool, engine),
         max_model_len=engine.max_model_len,
+        plan=plan,
+        pool_blocks=pool,
+        max_num_seqs=engine.max_num_seqs,
+        version=engine.version,
         stated=engine.num_gpu_blocks is not None or engine.kv_cache_memory is not None,
     )
+
+
+def kv_number_bytes(model: ModelShape, engine: EngineSettings) -> int:
+    """Bytes of a number of the KV cache: what is set, or what the checkpoint asks for."""
+    if engine.kv_cache_dtype == "auto":
+        return model.kv_cache_bits // 8
+    return 1 if engine.kv_cache_dtype.startswith("fp8") else 2
+
+
+def _uniform_blocks(plan: KvPlan, pool: int, engine: EngineSettings) -> int:
+    """Blocks of the same size for all tokens, so many that what they hold fits whatever the lengths of requests.
+
+    The scheduler counts one kind of block. Every seat is given its states, and a window is taken never to close:
+    cautious by at most the share of layers that have one.
+    """
+    states = sum(group.state_blocks for group in plan.groups)
+    per_token = sum(1 / group.block_size for group in plan.groups if not group.state_blocks)
+    left = pool - 1 - states * engine.max_num_seqs
+    tokens = int(max(0, left) / per_token) if per_token else 0
+    return tokens // engine.block_size + 1 if tokens else 0
 
 
 def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:
@@ -266,7 +328,15 @@ def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:
                 f"{capacity.memory_gib:.1f} GiB - {served.weights_gib_per_gpu:.1f} GiB weights - "
                 f"{capacity.reserve.gib:.1f} GiB = {free_gib:.1f} GiB"
             )
-    if capacity.tokens < engine.max_model_len:
+    states = sum(group.state_blocks for group in capacity.plan.groups)
+    if states and capacity.tokens < engine.max_model_len <= capacity.requests * engine.max_model_len:
+        most = (capacity.pool_blocks - 1 - capacity.plan.request_blocks(engine.max_model_len)) // states
+        raise InfeasibleCluster(
+            f"{served.id} does not fit: each sequence keeps {states} blocks of states, and {engine.max_num_seqs:,} of "
+            f"them leave too few of {capacity.pool_blocks:,} for one request of max_model_len "
+            f"{engine.max_model_len:,} tokens. Set max_num_seqs to {max(1, most):,} or less"
+        )
+    if capacity.requests < 1 or (capacity.plan.uniform and capacity.tokens < engine.max_model_len):
         raise InfeasibleCluster(
             f"{served.id} does not fit: one request of max_model_len {engine.max_model_len:,} tokens needs more KV "
             f"than there is. {capacity.explain()}. Use more or larger GPUs, smaller weights, a shorter max_model_len "

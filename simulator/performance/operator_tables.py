@@ -26,8 +26,9 @@ from ruamel.yaml.error import YAMLError
 from scipy.optimize import isotonic_regression, nnls
 
 from simulator.errors import ProfileError
-from simulator.performance.build import shipped_overhead, weights_gib
+from simulator.performance.build import shipped_overhead
 from simulator.performance.profile import PerformanceProfile, profile_id
+from simulator.performance.weight_formats import weights_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

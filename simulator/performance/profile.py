@@ -24,6 +24,7 @@ from simulator.performance.links import (
     own_link,
     table_name,
 )
+from simulator.scenario.patterns import Quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -170,7 +171,7 @@ class PerformanceProfile(_Frozen):
     model: ModelShape
     gpu: str
     tensor_parallel: Count
-    quantisation: Literal["bf16", "fp8", "int8", "w4a16"]
+    quantisation: Quantisation
     variant: str | None = None
     weights_gib_per_gpu: Annotated[float, Field(gt=0)]
     label: Label

@@ -53,7 +53,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     shared: dict[str, dict[str, None]] = {}
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
-            for message in (*_beyond(one.cluster), *_scarce(one.cluster), *_unsaid(one.cluster)):
+            for message in (*_beyond(one.cluster), *_of_memory(one.cluster), *_unsaid(one.cluster)):
                 shared.setdefault(message, {})[name] = None
     found += [f"{', '.join(named)}: {message}" for message, named in shared.items()]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
@@ -99,15 +99,23 @@ def _enough(load: SyntheticWorkload, beside: int) -> str:
     return f"{tokens}"
 
 
-def _scarce(cluster: Cluster) -> list[str]:
-    """Whether its KV blocks hold next to no requests of the longest length; what does not fit is said elsewhere."""
+def _of_memory(cluster: Cluster) -> list[str]:
+    """Whether its KV blocks hold few requests, and how they are counted; what does not fit is said elsewhere."""
     try:
         capacity = kv_capacity(cluster_profile(cluster), cluster.engine)
     except InfeasibleCluster:
         return []
-    if capacity.requests >= FEW_REQUESTS:
-        return []
-    return [f"KV blocks hold {capacity.requests:.1f} requests of max_model_len at once. {capacity.explain()}"]
+    found = []
+    if capacity.requests < FEW_REQUESTS:
+        found.append(f"KV blocks hold {capacity.requests:.1f} requests of max_model_len at once. {capacity.explain()}")
+    if not capacity.plan.uniform:
+        states = any(group.kind == "state" for group in capacity.plan.groups)
+        kept = "a state for every seat" if states else "every token in layers with a window"
+        found.append(
+            f"the scheduler counts {kept}: {capacity.tokens:,} KV tokens, where vLLM holds {capacity.requests:.1f} "
+            f"requests of {cluster.engine.max_model_len:,}; a wait for KV blocks may be shorter than is told"
+        )
+    return found
 
 
 def _unsaid(cluster: Cluster) -> list[str]:

@@ -22,6 +22,7 @@ class Gpu:
 
 
 _SEEN: Final = "memory as PyTorch reports it in public logs"
+_PART: Final = "assumed 0.99 of what nvidia-smi reports:"
 _SHEET: Final = "NVIDIA data sheet, 2026-11"
 GPUS: Final[dict[str, Gpu]] = {
     "a100-80gb": Gpu(79.25, 400.0, f"{_SEEN} (79.1 to 79.3); {_SHEET}, A100 SXM"),
@@ -39,6 +40,13 @@ GPUS: Final[dict[str, Gpu]] = {
     "rtx-4090": Gpu(23.6, 450.0, f"{_SEEN} (23.5 to 23.65); {_SHEET}"),
     "rtx-5090": Gpu(31.4, 575.0, f"{_SEEN} (31.36 to 31.8); {_SHEET}"),
     "rtx-pro-6000": Gpu(94.97, 600.0, f"{_SEEN}; {_SHEET}, RTX PRO 6000 Blackwell"),
+    "rtx-5080": Gpu(15.7, 360.0, f"{_SEEN} (15.47, and 15.92 under WSL); {_SHEET}"),
+    "rtx-6000-ada": Gpu(47.4, 300.0, f"{_PART} 49,140 MiB; {_SHEET}, RTX 6000 Ada Generation"),
+    "l40": Gpu(44.4, 300.0, f"as L40S, of the same memory; {_SHEET}"),
+    "a10g": Gpu(22.1, 300.0, f"{_SEEN} (22.0 to 22.2); {_SHEET}, A10G"),
+    "h20": Gpu(95.1, 400.0, f"{_PART} 97,871 MiB; {_SHEET}, H20"),
+    "b300": Gpu(267.0, 1400.0, f"{_PART} 275,040 MiB; {_SHEET}, HGX B300"),
+    "mi300x": Gpu(191.7, 750.0, f"{_SEEN}, by HIP; AMD data sheet, 2026-11, MI300X"),
     "b200": Gpu(178.4, 1000.0, f"{_SEEN} (178 to 179); {_SHEET}"),
 }
 

@@ -25,7 +25,7 @@ from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.gpus import NEWEST, Version, batch_defaults
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
-Quantisation = Literal["bf16", "fp8", "int8", "w4a16"]
+Quantisation = Literal["bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4"]
 
 
 class EngineSettings(Config):
@@ -59,6 +59,9 @@ class EngineSettings(Config):
     reserve_full_isl: bool = True
     """Admit a request only when its whole prompt fits, though its first chunk takes less
     (`scheduler_reserve_full_isl`)."""
+    kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
+    """Numbers of the KV cache (`--kv-cache-dtype`): in 8 bits twice as many tokens fit. What the checkpoint asks for,
+    16 bits if nothing, when `auto`. Step times stay those of 16 bits, which is cautious: attention reads half."""
     watermark: Share = 0.0
     """Share of the KV blocks kept free when a request is admitted beside running ones."""
     async_scheduling: bool = True

@@ -16,7 +16,8 @@ from simulator.bench.step_log import LoggedStep, durations
 from simulator.bench.step_record import StepShape, read_steps
 from simulator.cli.main import main
 from simulator.errors import ProfileError
-from simulator.performance.architecture import known_model, read_model
+from simulator.performance.architecture import known_model
+from simulator.performance.config_json import read_model
 from simulator.performance.profile import read_profile, read_profile_file
 from simulator.performance.step_time import LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings

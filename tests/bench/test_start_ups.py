@@ -46,14 +46,14 @@ def test_verdicts_and_what_cannot_be_represented(file):
     rows = [
         {"id": "right", "reported_verdict": "refused", "max_len": "900000"},
         {"id": "wrong", "reported_verdict": "refused"},
-        {"id": "moe", "model": "gpt-oss-20b"},
-        {"id": "kv", "kv_dtype": "fp8"},
-        {"id": "card", "gpu": "MI300X"},
+        {"id": "model", "model": "unheard-of-20b"},
+        {"id": "kv", "kv_dtype": "fp8_ds_mla"},
+        {"id": "card", "gpu": "MI250"},
         {"id": "pipeline", "n": "2"},
-        {"id": "share", "util": ""},
-        {"id": "length", "max_len": ""},
-        {"id": "date", "version": "2026-08"},
-        {"id": "format", "quant": "nvfp4"},
+        {"id": "neither", "util": "", "max_len": ""},
+        {"id": "date", "version": "2019-08"},
+        {"id": "format", "quant": "nf4"},
+        {"id": "impossible", "reported_kv_tokens": "900000"},
     ]
     found, skipped = read_start_ups(file(*rows))
     said = document(hold(found), skipped)
@@ -63,6 +63,25 @@ def test_verdicts_and_what_cannot_be_represented(file):
         row["id"] for row in rows[2:]
     )
     assert len(said["not_represented"]) == 8
+
+
+def test_what_a_row_leaves_open_is_what_vllm_takes(file):
+    """Its longest request is the model's own, its share 0.9 up to 0.20 and 0.92 since; no share, no tokens compared."""
+    rows = [
+        {"max_len": ""},
+        {"util": "", "reported_kv_tokens": "420000"},
+        {"util": "", "version": "2026-08"},
+        {"kv_dtype": "fp8"},
+        {"model": "gpt-oss-20b", "quant": "mxfp4"},
+    ]
+    (length, share, month, kv, mixture), _ = read_start_ups(file(*rows))
+    assert length.engine.max_model_len == 131_072
+    assert (share.engine.gpu_memory_utilisation, share.tokens) == (0.9, None)
+    assert (month.engine.gpu_memory_utilisation, month.engine.version) == (0.92, (0, 27))
+    sixteen, eight = (hold([one])[0].capacity.tokens for one in (share, kv))
+    assert eight == pytest.approx(2 * sixteen, rel=1e-4)
+    # 20.9 billion parameters, experts in 4.25 bits and padded: its card says 13.47 GiB on an H100.
+    assert mixture.weights_gib_per_gpu == pytest.approx(13.47, rel=0.005)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import ProfileError
-from simulator.performance.architecture import ModelShape, known_model, known_models, read_model, stem
+from simulator.performance.architecture import ModelShape, known_model, known_models, stem
+from simulator.performance.config_json import read_model
 
 QWEN = {
     "architectures": ["Qwen3ForCausalLM"], "num_hidden_layers": 40, "hidden_size": 5120, "num_attention_heads": 40,

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from simulator.errors import ProfileError
-from simulator.performance.architecture import read_model
-from simulator.performance.build import WEIGHT_BYTES, build_profile, weights_gib, write_text
+from simulator.performance.build import build_profile, write_text
+from simulator.performance.config_json import read_model
 from simulator.performance.kernel_tables import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
+from simulator.performance.weight_formats import WEIGHT_BYTES, weights_gib
 from tests.cli.command import run
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from simulator.performance.architecture import read_model
+from simulator.performance.config_json import read_model
 from simulator.performance.kernel_rows import table_of
 from simulator.performance.kernel_tables import SYSTEMS, KernelTimes, head_parts
 

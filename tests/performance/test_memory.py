@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from simulator.errors import InfeasibleCluster
 from simulator.performance.architecture import known_model
-from simulator.performance.build import weights_gib
 from simulator.performance.memory import GRAPH_LAYER_GIB, kv_blocks, kv_capacity, measure_capacity, reserve
 from simulator.performance.profile import ModelShape, read_profile
+from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS, batch_defaults
 from simulator.scenario.patterns import Cluster, EngineSettings
 from simulator.units import GIB
@@ -103,7 +103,7 @@ def test_qwen_on_a_4090_as_its_log_has_it():
     shape = known_model("qwen2.5-7b")
     assert shape is not None
     assert reserve(shape, 1, EngineSettings(vllm_version="0.22.0")).graphs_gib == pytest.approx(0.53, abs=0.02)
-    assert 16 * kv_blocks(4.45, shape.kv_bytes_per_token(1), 16) == pytest.approx(83_376, rel=0.001)
+    assert 16 * kv_blocks(4.45, 16 * shape.kv_bytes_per_token(1)) == pytest.approx(83_376, rel=0.001)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_block_counts_are_near_those_vllm_reported(shape, tensor_parallel, token
     needed = reserve(model, tensor_parallel, EngineSettings(vllm_version="0.11.0"))
     room_gib = 0.9 * GPUS["h100-80gb"].memory_gib - weights_gib(model, tensor_parallel, "bf16") - needed.gib
     per_token = model.kv_bytes_per_token(tensor_parallel)
-    assert 16 * kv_blocks(room_gib, per_token, 16) == pytest.approx(tokens, rel=0.03)
+    assert 16 * kv_blocks(room_gib, 16 * per_token) == pytest.approx(tokens, rel=0.03)
 
 
 def test_memory_for_kv_can_be_stated():
@@ -195,7 +195,7 @@ def test_a_cluster_takes_what_vllm_would(gpu, engine, expected):
 
 
 def test_no_room_means_no_blocks():
-    assert kv_blocks(-1.0, 1024, 16) == 0
+    assert kv_blocks(-1.0, 1024) == 0
 
 
 def test_kv_bytes_per_token_of_a_70b():

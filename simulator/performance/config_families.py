@@ -1,0 +1,221 @@
+"""How each architecture's `config.json` says what a shape needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.performance.architecture import KvLayers
+from simulator.performance.config_layers import Found, kv, mixture, plain, some, windows
+from simulator.performance.config_recurrent import delta_net, granite_hybrid, nemotron_h
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from simulator.performance.config_text import TextConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Architectures that are read alike.
+
+    Attributes:
+        name: Class of the text model.
+        read: Makes the fields of a shape of its configuration.
+        defaults: What `transformers` fills in where a file says nothing.
+    """
+
+    name: str
+    read: Callable[[TextConfig], Found]
+    defaults: Mapping[str, Any]
+
+
+def _gpt_oss(text: TextConfig) -> Found:
+    """Every other layer has a window, whatever `layer_types` says (`gpt_oss.py`)."""
+    found = mixture(text.without("layer_types", "sliding_window"))
+    full = found["layers"] // 2
+    common = {"heads": found["kv_heads"], "head_dim": found["head_dim"]}
+    window = text.count("sliding_window")
+    found["kv"] = some(kv("window", found["layers"] - full, span=window, **common), kv("full", full, **common))
+    return found
+
+
+def _gemma3(text: TextConfig) -> Found:
+    found = plain(text)
+    if text.get("layer_types") is None:
+        every = text.optional("sliding_window_pattern", 6)
+        full = found["layers"] // every
+        common = {"heads": found["kv_heads"], "head_dim": found["head_dim"]}
+        window = text.count("sliding_window")
+        found["kv"] = some(kv("window", found["layers"] - full, span=window, **common), kv("full", full, **common))
+    return found
+
+
+def _gemma4(text: TextConfig) -> Found:
+    """Full layers have longer heads, fewer of them for keys, and one matrix for keys and values."""
+    mixed = bool(text.get("enable_moe_block"))
+    found = plain(text) if not mixed else mixture(text)
+    layers, hidden, heads = found["layers"], found["hidden"], found["heads"]
+    for key in ("num_kv_shared_layers", "hidden_size_per_layer_input"):
+        if text.get(key):
+            text.faults.append(f"{key}: layers that share keys, or have embeddings of their own, are not supported")
+    wide = text.optional("global_head_dim", found["head_dim"])
+    wide_heads = text.optional("num_global_key_value_heads", found["kv_heads"])
+    kinds = []
+    parameters = 0
+    for one in found.get("kv", ()) or windows(text, found, always=True):
+        full = one.kind == "full"
+        own = one.model_copy(update={"heads": wide_heads, "head_dim": wide}) if full else one
+        kinds.append(own)
+        # vLLM holds keys and values apart, even where they are the same.
+        parameters += own.layers * hidden * own.head_dim * (2 * heads + 2 * own.heads)
+    found |= {"kv": tuple(kinds), "attention_parameters": parameters or None}
+    if mixed:
+        # Beside the experts each layer has the dense network.
+        found["shared_intermediate"] = text.count("intermediate_size")
+    found["layers"] = layers
+    return found
+
+
+def _llama4(text: TextConfig) -> Found:
+    """Every fourth layer attends to all; the others within chunks. A shared expert as wide as the others."""
+    found = plain(text)
+    layers = found["layers"]
+    every = text.optional("interleave_moe_layer_step", 1)
+    found |= {
+        "experts": text.count("num_local_experts"), "experts_per_token": text.count("num_experts_per_tok"),
+        "shared_intermediate": found["intermediate"],
+    }  # fmt: skip
+    if dense := layers - layers // every:
+        found |= {"dense_layers": dense, "dense_intermediate": text.count("intermediate_size_mlp")}
+    roped = text.get("no_rope_layers")
+    full = roped.count(0) if isinstance(roped, list) and roped else layers // 4
+    common = {"heads": found["kv_heads"], "head_dim": found["head_dim"]}
+    chunk = text.get("attention_chunk_size")
+    if isinstance(chunk, int) and chunk and full < layers:
+        found["kv"] = some(kv("chunk", layers - full, span=chunk, **common), kv("full", full, **common))
+    return found
+
+
+def _latent(text: TextConfig) -> Found:
+    """MLA: one latent vector a token, its rotary part beside it (`model_executor/layers/mla.py`)."""
+    rest = text.without("layer_types")
+    found = mixture(rest) if text.get("n_routed_experts") else plain(rest)
+    hidden, heads, layers = found["hidden"], found["heads"], found["layers"]
+    rank, rope, nope = text.count("kv_lora_rank"), text.count("qk_rope_head_dim"), text.count("qk_nope_head_dim")
+    value = text.count("v_head_dim")
+    low = text.at_least_0("q_lora_rank")
+    whole = hidden * (rank + rope + low)
+    split = (low or hidden) * heads * (nope + rope) + rank * heads * (nope + value) + heads * value * hidden
+    extra = 0
+    if index := text.at_least_0("index_head_dim"):
+        index_heads = text.count("index_n_heads")
+        whole += low * index_heads * index + hidden * (index + index_heads)
+        # One key of 8 bits with a scale of 32 for each 128 numbers.
+        extra = index + index // 128 * 4
+    found |= {
+        "kv": (KvLayers(kind="latent", layers=layers, heads=1, head_dim=rank + rope, extra_bytes=extra),),
+        "attention_parameters": layers * (whole + split),
+        "replicated_parameters": layers * whole,
+        "kv_heads": 1,
+        "head_dim": rank + rope,
+    }
+    return found
+
+
+def _gpt2(text: TextConfig) -> Found:
+    """GPT-2: no gate, learnt positions, the head tied to the embedding."""
+    hidden, heads = text.count("n_embd"), text.count("n_head")
+    positions = text.count("n_positions")
+    return {
+        "layers": text.count("n_layer"), "hidden": hidden, "heads": heads, "kv_heads": heads,
+        "head_dim": max(1, hidden // heads), "intermediate": text.optional("n_inner", 4 * hidden), "gated": False,
+        "vocab": text.count("vocab_size"), "tied_embeddings": text.get("tie_word_embeddings") is not False,
+        "context_tokens": positions, "other_parameters": positions * hidden,
+    }  # fmt: skip
+
+
+def _deci(text: TextConfig) -> Found:
+    """Llama with layers that lack attention or have networks of their own widths (Nemotron's pruned models)."""
+    hidden, heads, layers = (
+        text.count("hidden_size"),
+        text.count("num_attention_heads"),
+        text.count("num_hidden_layers"),
+    )
+    head_dim = text.optional("head_dim", max(1, hidden // heads))
+    blocks = text.get("block_configs")
+    by_heads: Counter[int] = Counter()
+    attention = feed_forward = 0
+    if not isinstance(blocks, list) or len(blocks) != layers:
+        text.faults.append(f"block_configs: expected one for each of {layers} layers")
+        blocks = []
+    for number, block in enumerate(blocks):
+        one, network = block.get("attention", {}), block.get("ffn", {})
+        if one.get("replace_with_linear") or network.get("replace_with_linear") or one.get("window_length"):
+            text.faults.append(f"block_configs: {number}: linear layers and windows are not supported")
+        if not one.get("no_op"):
+            kv_heads = heads // int(one.get("n_heads_in_group") or 1)
+            by_heads[kv_heads] += 1
+            attention += hidden * head_dim * (2 * heads + 2 * kv_heads)
+        if not network.get("no_op") and network.get("ffn_mult"):
+            width = int(2 * float(network["ffn_mult"]) * hidden / 3)
+            feed_forward += 3 * hidden * -(-width // 256) * 256
+    return {
+        "layers": layers, "hidden": hidden, "heads": heads, "kv_heads": max(by_heads, default=1), "head_dim": head_dim,
+        "intermediate": max(1, feed_forward // (3 * hidden * layers)), "vocab": text.count("vocab_size"),
+        "tied_embeddings": text.tied, "context_tokens": text.context(), "attention_parameters": attention or None,
+        "feed_forward_parameters": feed_forward or None,
+        "kv": tuple(KvLayers(kind="full", layers=n, heads=h, head_dim=head_dim) for h, n in by_heads.items()),
+    }  # fmt: skip
+
+
+_GEMMA: Final = {
+    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208,
+    "tie_word_embeddings": True, "sliding_window": 4096, "max_position_embeddings": 131_072,
+}  # fmt: skip
+_LLAMA4: Final = {"vocab_size": 202_048, "attention_chunk_size": 8192, "num_local_experts": 16, "head_dim": 128}
+_ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tuple[str, ...]], ...]] = (
+    (plain, {}, (
+        "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM",
+        "GraniteForCausalLM", "Ministral3ForCausalLM", "MinistralForCausalLM",
+    )),
+    (mixture, {}, ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM", "GraniteMoeForCausalLM")),
+    (_gpt_oss, {}, ("GptOssForCausalLM",)),
+    (_gemma3, _GEMMA, ("Gemma3ForCausalLM",)),
+    (_gemma4, {**_GEMMA, "vocab_size": 262_144, "sliding_window": 1024}, ("Gemma4ForCausalLM",)),
+    (_llama4, _LLAMA4, ("Llama4ForCausalLM",)),
+    (_latent, {}, (
+        "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "DeepseekV32ForCausalLM", "GlmMoeDsaForCausalLM",
+        "KimiK2ForCausalLM", "Glm4MoeLiteForCausalLM",
+    )),
+    (delta_net, {"linear_conv_kernel_dim": 4}, (
+        "Qwen3NextForCausalLM", "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM",
+    )),
+    (_gpt2, {}, ("GPT2LMHeadModel",)),
+    (_deci, {}, ("DeciLMForCausalLM",)),
+    (nemotron_h, {}, ("NemotronHForCausalLM",)),
+    (granite_hybrid, {}, ("GraniteMoeHybridForCausalLM",)),
+)  # fmt: skip
+FAMILIES: Final[dict[str, Family]] = {
+    name: Family(name, read, defaults) for read, defaults, names in _ALIKE for name in names
+}
+#: Text models inside wrappers, by what they call themselves.
+_BY_TYPE: Final = {
+    "gemma3_text": "Gemma3ForCausalLM", "gemma4_text": "Gemma4ForCausalLM", "mistral": "MistralForCausalLM",
+    "ministral3": "Ministral3ForCausalLM", "llama": "LlamaForCausalLM", "llama4_text": "Llama4ForCausalLM",
+    "qwen2": "Qwen2ForCausalLM", "qwen2_5_vl_text": "Qwen2ForCausalLM", "qwen2_5_vl": "Qwen2ForCausalLM",
+    "qwen2_vl": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "qwen3_vl_text": "Qwen3ForCausalLM",
+    "qwen3_vl_moe_text": "Qwen3MoeForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen3_5_text": "Qwen3_5ForCausalLM", "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
+    "glm4v_moe_text": "Glm4MoeForCausalLM", "kimi_k2": "DeepseekV3ForCausalLM", "deepseek_v3": "DeepseekV3ForCausalLM",
+    "gpt_oss": "GptOssForCausalLM", "phi3": "Phi3ForCausalLM",
+}  # fmt: skip
+#: What wrappers hold whose text part does not call itself anything.
+_BY_WRAPPER: Final = {"Gemma3ForConditionalGeneration": "gemma3_text", "Llama4ForConditionalGeneration": "llama4_text"}
+
+
+def text_family(part: Mapping[str, Any], wrapper: str | None) -> Family | None:
+    """The family of a wrapper's text model; None where it is not supported."""
+    kind = str(part.get("model_type") or _BY_WRAPPER.get(str(wrapper), ""))
+    return FAMILIES.get(_BY_TYPE.get(kind, ""))

@@ -1,0 +1,111 @@
+"""Architectures with layers whose memory is a state: gated delta nets and Mamba-2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.performance.architecture import KvLayers
+from simulator.performance.config_layers import Found, mixture, plain
+
+if TYPE_CHECKING:
+    from simulator.performance.config_text import TextConfig
+
+
+def delta_net(text: TextConfig) -> Found:
+    """Gated delta nets but for every fourth layer (Qwen3-Next, Qwen3.5; `mamba_utils.gated_delta_net_state_shape`)."""
+    mixed = text.get("num_experts") is not None
+    kinds = text.layer_types(layers := text.count("num_hidden_layers"))
+    found = mixture(text.without("layer_types")) if mixed else plain(text.without("layer_types"))
+    found.pop("kv", None)
+    every = text.optional("full_attention_interval", 4)
+    full = kinds.count("full_attention") if kinds else layers // every
+    keys = text.count("linear_num_key_heads") * text.count("linear_key_head_dim")
+    values = text.count("linear_num_value_heads") * text.count("linear_value_head_dim")
+    taps = text.count("linear_conv_kernel_dim")
+    hidden, head_dim = found["hidden"], found["head_dim"]
+    state = values * text.count("linear_key_head_dim")
+    double = text.get("mamba_ssm_dtype") == "float32"
+    conv = (2 * keys + values) * (taps - 1)
+    one_full = hidden * head_dim * (3 * found["heads"] + 2 * found["kv_heads"])
+    one_linear = hidden * (2 * keys + 3 * values + 2 * text.count("linear_num_value_heads"))
+    found |= {
+        "kv": (
+            KvLayers(
+                kind="state", layers=layers - full, state_16_bits=conv + (0 if double else state),
+                state_32_bits=state if double else 0,
+            ),
+            KvLayers(kind="full", layers=full, heads=found["kv_heads"], head_dim=head_dim),
+        ),
+        "attention_parameters": full * one_full + (layers - full) * one_linear,
+        "other_parameters": (layers - full) * (2 * keys + values) * taps,
+    }  # fmt: skip
+    return found
+
+
+def nemotron_h(text: TextConfig) -> Found:
+    """Mamba-2, attention, and networks or experts in layers of their own (`mamba_utils.mamba2_state_shape`)."""
+    layers, hidden, heads = (
+        text.count("num_hidden_layers"),
+        text.count("hidden_size"),
+        text.count("num_attention_heads"),
+    )
+    pattern = text.get("hybrid_override_pattern")
+    if not isinstance(pattern, str) or len(pattern) != layers or set(pattern) - set("M*-E"):
+        text.faults.append(f"hybrid_override_pattern: expected one of M, *, - and E for each of {layers} layers")
+        pattern = "M*"
+    head_dim, kv_heads = text.count("head_dim", "attention_head_dim"), text.count("num_key_value_heads")
+    mamba, full, dense, mixed = (pattern.count(letter) for letter in "M*-E")
+    own, parameters = _mamba2(text, hidden)
+    if text.get("moe_latent_size"):
+        text.faults.append("moe_latent_size: experts behind a narrower projection are not supported")
+    found: Found = {
+        "layers": layers, "hidden": hidden, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "gated": False,
+        "intermediate": text.count("intermediate_size"), "vocab": text.count("vocab_size"),
+        "tied_embeddings": text.tied, "context_tokens": text.context(),
+        "attention_parameters": full * hidden * head_dim * (2 * heads + 2 * kv_heads) + mamba * parameters,
+        "kv": (
+            *([own.model_copy(update={"layers": mamba})] if mamba else []),
+            *([KvLayers(kind="full", layers=full, heads=kv_heads, head_dim=head_dim)] if full else []),
+        ),
+    }  # fmt: skip
+    if not mixed:
+        return found | {"feed_forward_parameters": dense * 2 * hidden * found["intermediate"]}
+    # Layers that are neither are networks of no width.
+    return found | {
+        "experts": text.count("n_routed_experts"), "experts_per_token": text.count("num_experts_per_tok"),
+        "intermediate": text.count("moe_intermediate_size"), "dense_layers": layers - mixed, "dense_intermediate": 0,
+        "shared_intermediate": text.at_least_0("moe_shared_expert_intermediate_size"),
+    }  # fmt: skip
+
+
+def _mamba2(text: TextConfig, hidden: int) -> tuple[KvLayers, int]:
+    """A layer of Mamba-2, and the parameters of its matrices."""
+    heads = text.count("mamba_num_heads", "mamba_n_heads")
+    width = heads * text.count("mamba_head_dim", "mamba_d_head")
+    groups, size = text.count("n_groups", "mamba_n_groups"), text.count("ssm_state_size", "mamba_d_state")
+    taps = text.count("conv_kernel", "mamba_d_conv")
+    conv, state = (width + 2 * groups * size) * (taps - 1), width * size
+    double = (text.get("mamba_ssm_cache_dtype") or text.get("mamba_ssm_dtype")) == "float32"
+    own = KvLayers(
+        kind="state", layers=1, state_16_bits=conv + (0 if double else state), state_32_bits=state if double else 0
+    )
+    return own, hidden * (2 * width + 2 * groups * size + heads) + width * hidden
+
+
+def granite_hybrid(text: TextConfig) -> Found:
+    """Mamba-2 but for a few layers; a shared network, and experts where there are any."""
+    kinds = text.layer_types(layers := text.count("num_hidden_layers")) or []
+    rest = text.without("layer_types")
+    found = mixture(rest) if text.get("num_local_experts") else plain(rest)
+    full, mamba = kinds.count("attention"), kinds.count("mamba")
+    if full + mamba != layers:
+        text.faults.append(f"layer_types: expected attention or mamba for each of {layers} layers")
+    hidden, head_dim = found["hidden"], found["head_dim"]
+    own, parameters = _mamba2(text, hidden)
+    kv = [own.model_copy(update={"layers": mamba})] if mamba else []
+    kv += [KvLayers(kind="full", layers=full, heads=found["kv_heads"], head_dim=head_dim)] if full else []
+    one_full = hidden * head_dim * (2 * found["heads"] + 2 * found["kv_heads"])
+    found |= {"kv": tuple(kv), "attention_parameters": (full * one_full + mamba * parameters) or None}
+    if not text.get("num_local_experts"):
+        found["intermediate"] = text.count("shared_intermediate_size", "intermediate_size")
+    return found

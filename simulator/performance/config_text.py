@@ -1,0 +1,73 @@
+"""The text part of a `config.json`, read with every fault noted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class TextConfig:
+    """Values of a text model's configuration, checked as they are asked for.
+
+    Args:
+        own: The text part.
+        whole: The file it stands in.
+        defaults: What `transformers` fills in where a file says nothing.
+        faults: Where what is wrong is noted; a value that is wrong reads as 1.
+    """
+
+    def __init__(
+        self, own: Mapping[str, Any], whole: Mapping[str, Any], defaults: Mapping[str, Any], faults: list[str]
+    ) -> None:
+        self._own, self._whole, self._defaults, self.faults = own, whole, defaults, faults
+
+    def get(self, key: str) -> Any:  # noqa: ANN401 - whatever the file has
+        """A value as it is; None where neither the file nor a default has one."""
+        for found in (self._own, self._whole, self._defaults):
+            if found.get(key) is not None:
+                return found[key]
+        return None
+
+    def without(self, *keys: str) -> TextConfig:
+        """The same as if it did not say these."""
+        own, whole = ({k: v for k, v in part.items() if k not in keys} for part in (self._own, self._whole))
+        return TextConfig(own, whole, self._defaults, self.faults)
+
+    def count(self, *keys: str) -> int:
+        """A whole number above 0 under the first of these names that is given."""
+        key = next((name for name in keys if self.get(name) is not None), keys[0])
+        value = self.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        self.faults.append(f"{key}: {'is missing' if value is None else f'{value!r} is not a whole number above 0'}")
+        return 1
+
+    def optional(self, key: str, default: int) -> int:
+        """A whole number above 0, or what holds when it is absent."""
+        return default if self.get(key) is None else self.count(key)
+
+    def at_least_0(self, key: str) -> int:
+        """A whole number, 0 when absent."""
+        return 0 if self.get(key) in {None, 0} else self.count(key)
+
+    def layer_types(self, layers: int) -> list[str] | None:
+        """What each layer is, where the file says so for every one."""
+        found = self.get("layer_types")
+        if found is None:
+            return None
+        if not isinstance(found, list) or len(found) != layers or not all(isinstance(one, str) for one in found):
+            self.faults.append(f"layer_types: expected a name for each of {layers} layers")
+            return None
+        return found
+
+    @property
+    def tied(self) -> bool:
+        """Whether the output head is the embedding."""
+        return bool(self.get("tie_word_embeddings"))
+
+    def context(self) -> int | None:
+        """Longest request, where the file says so."""
+        found = self.get("max_position_embeddings") or self.get("n_positions")
+        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
