@@ -16,7 +16,10 @@ _DEFAULTS: Final[dict[str, dict[str, int]]] = {
     },
     "pixtral": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14},
     "llama4_vision_model": {"hidden_size": 1408, "intermediate_size": 5632, "num_hidden_layers": 34, "patch_size": 14},
-    "gemma4_vision": {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 16},
+    "gemma4_vision": {
+        "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 16,
+        "pooling_kernel_size": 3,
+    },
     "qwen2_5_vl": {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "patch_size": 14},
     "clip_vision_model": {
         "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14, "image_size": 336,
