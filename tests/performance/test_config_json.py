@@ -386,5 +386,5 @@ def test_real_files_are_read_or_refused_with_a_reason():
             continue
         read += 1
         # Names round, and leave encoders and embeddings out.
-        assert shape.parameters / 1e9 == pytest.approx(float(stated[1]), rel=0.05, abs=0.8), path.name
+        assert shape.parameters / 1e9 == pytest.approx(float(stated[1]), rel=0.06, abs=0.8), path.name
     assert read >= 30
