@@ -33,7 +33,7 @@ def test_every_trace_has_a_command_that_makes_it():
 def test_a_trace_is_what_its_command_makes(name, tmp_path):
     MAKER["main"](tmp_path, only=name)
     kept, made = read_trace(TRACES / name), read_trace(tmp_path / name)
-    for column in fields(RequestTable):
+    for column in (one for one in fields(RequestTable) if one.name != "nesting"):
         # Not the bytes: those are the Parquet library's.
         np.testing.assert_array_equal(getattr(kept, column.name), getattr(made, column.name), column.name)
     assert (TRACES / name).stat().st_size < 1_000_000

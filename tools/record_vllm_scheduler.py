@@ -1,6 +1,6 @@
 """Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
 
-    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts] [--nasty]
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts | --levels] [--nasty]
 
 Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
 nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
@@ -78,9 +78,11 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
 
 
 def prompt_ids(index: int, entry: dict[str, Any]) -> list[int]:
-    """Token ids: the shared prefix of its identity, then tokens of its own."""
+    """Token ids: those of the prefixes that its prefix begins with, then of that one, then of its own."""
     shared = entry.get("prefix_len", 0)
-    prefix = [1000 + entry.get("prefix_id", 0)] * shared
+    prefix: list[int] = []
+    for identity, tokens in (*entry.get("outer", ()), (entry.get("prefix_id", 0), shared)):
+        prefix += [1000 + identity] * (min(tokens, shared) - len(prefix))
     own = random.Random(index)
     return prefix + [own.randrange(5000, 31000) for _ in range(entry["prompt_len"] - shared)]
 
@@ -272,6 +274,28 @@ def random_case(rng: random.Random) -> dict[str, Any]:
     return {"config": config, "step_time": step_time, "inputs": inputs}
 
 
+def with_levels(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The same workload with prefixes that begin with others: a tree, of which requests share any beginning."""
+    tree: dict[int, list[tuple[int, int]]] = {}
+    longest = case["config"]["max_model_len"]
+    for identity in range(rng.randint(2, 10)):
+        outer: list[tuple[int, int]] = []
+        if identity and rng.random() < 0.8:
+            parent = rng.randrange(identity)
+            above = tree[parent][-1][1] if tree[parent] else 0
+            outer = [*tree[parent], (parent, above + rng.randint(1, max(1, longest // 6)))]
+        tree[identity] = outer
+    inputs = []
+    for entry in case["inputs"]:
+        identity = rng.choice(list(tree))
+        above = tree[identity][-1][1] if tree[identity] else 0
+        shared = min(above + rng.randint(1, max(1, longest // 6)), entry["prompt_len"])
+        plain = {key: value for key, value in entry.items() if not key.startswith("prefix")}
+        nested = {"prefix_id": identity, "prefix_len": shared, "outer": tree[identity]}
+        inputs.append(plain | nested if rng.random() < 0.9 else plain)
+    return case | {"inputs": inputs, "config": case["config"] | {"prefix_caching": True}}
+
+
 def with_aborts(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """The same workload with clients that give up: some while they wait, some while they read."""
     inputs = []
@@ -346,6 +370,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--aborts", action="store_true", help="let clients give up")
+    parser.add_argument("--levels", action="store_true", help="let prefixes begin with one another")
     parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
@@ -357,6 +382,11 @@ def main() -> None:
         if arguments.aborts:
             cases = {
                 f"aborts_{seed:04d}": with_aborts(random_case(random.Random(seed)), random.Random(seed))
+                for seed in seeds
+            }
+        if arguments.levels:
+            cases = {
+                f"levels_{seed:04d}": with_levels(random_case(random.Random(seed)), random.Random(seed))
                 for seed in seeds
             }
         if arguments.nasty:

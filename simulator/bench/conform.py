@@ -19,6 +19,7 @@ from simulator.engine.vllm.sequence import Sequence
 from simulator.engine.vllm.stepwise import StepReport, StepwiseReplica
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.trace.nesting import Nesting
 from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
@@ -201,7 +202,9 @@ def _sequences(recording: Recording) -> list[Sequence]:
         sequence = Sequence(index, entry.prompt_len, entry.output_len, entry.arrival, entry.priority)
         if entry.prefix_id is not None and recording.config.prefix_caching:
             sequence.prefix = entry.prefix_id
-            sequence.shared_blocks = min(entry.prefix_len, entry.prompt_len) // recording.config.block_size
+            size = recording.config.block_size
+            sequence.shared_blocks = min(entry.prefix_len, entry.prompt_len) // size
+            sequence.outer = tuple((identity, tokens // size) for identity, tokens in entry.outer)
         sequences.append(sequence)
     return sequences
 
@@ -256,4 +259,16 @@ def _table(inputs: list[Input]) -> RequestTable:
         prefix_id=np.array(prefixes, np.int32),
         prefix_tokens=np.minimum(prompts, [entry.prefix_len for entry in inputs]).astype(np.int32),
         priority=np.unique([entry.priority for entry in inputs], return_inverse=True)[1].astype(np.int8),
+        nesting=_nesting(inputs),
     )
+
+
+def _nesting(inputs: list[Input]) -> Nesting:
+    """What the recorded prefixes begin with: each with the last before it."""
+    found: dict[int, tuple[int, int]] = {}
+    for entry in inputs:
+        if entry.prefix_id is not None and entry.outer:
+            identities = [*(identity for identity, _ in entry.outer), entry.prefix_id]
+            found |= dict(zip(identities[1:], entry.outer, strict=True))
+    outer_id, tokens = np.array([*found.values()], np.int32).reshape(-1, 2).T
+    return Nesting.of(np.array([*found], np.int32), outer_id, tokens)

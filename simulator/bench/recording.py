@@ -61,6 +61,8 @@ class Input(_Part):
     priority: Annotated[int, Field(ge=-_MOST, le=_MOST)] = 0
     prefix_id: Count | None = None
     prefix_len: Count = 0
+    outer: list[tuple[int, Count]] = []
+    """Prefixes that its prefix begins with, the shortest first: identity, and how many of its tokens."""
     abort: float | None = None
     """When its client gives up, if it has not been answered by then."""
 

@@ -132,9 +132,10 @@ def synthesise(
 
 def _header(scenario: Scenario, file: Path, replication: int, licence: str) -> TraceHeader:
     from simulator.scenario.workloads import RecordedWorkload
-    from simulator.trace.canonical import OPTIONAL, REQUIRED
+    from simulator.trace.canonical import all_columns
     from simulator.trace.header import TraceHeader
     from simulator.units import DAY_S
+    from simulator.workload.prefixes import is_nested
 
     first = scenario.horizon.start_local
     replayed = any(isinstance(load, RecordedWorkload) for load in scenario.workloads.values())
@@ -143,7 +144,7 @@ def _header(scenario: Scenario, file: Path, replication: int, licence: str) -> T
         licence=licence,
         span_s=scenario.horizon.duration_s,
         rows=0,
-        columns=(*REQUIRED, *OPTIONAL),
+        columns=all_columns(nested=any(map(is_nested, scenario.workloads.values()))),
         sha256="",
         time_zone=scenario.horizon.time_zone,
         week_offset_s=first.weekday() * DAY_S,

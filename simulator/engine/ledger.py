@@ -37,6 +37,7 @@ class Ledger:
         table: The requests; rows from `known` on are not yet written.
         log: What becomes of them.
         known: Requests written so far.
+        nesting: Which prefixes of the requests written last begin with another one.
         settled: Requests whose rows are no longer needed and hold nothing any more.
     """
 
@@ -45,6 +46,7 @@ class Ledger:
         self._maps: list[tuple[mmap.mmap, int]] = []
         self._followers: list[Callable[[slice], None]] = []
         self.settled = 0
+        self.nesting = self._nesting_before = table.nesting
         if room is None:
             self.table, self.log, self.known = table, RequestLog.empty(len(table)), len(table)
             return
@@ -63,6 +65,10 @@ class Ledger:
         memory = mmap.mmap(-1, max(1, self._room * itemsize), **private)
         self._maps.append((memory, itemsize))
         return np.frombuffer(memory, dtype, self._room)
+
+    def outer(self, prefix_id: int) -> tuple[tuple[int, int], ...]:
+        """What a prefix of the requests in the last two parts begins with, see `Nesting.outer`."""
+        return self.nesting.outer(prefix_id) or self._nesting_before.outer(prefix_id)
 
     def follow(self, expect: Callable[[slice], None]) -> None:
         """Have somebody told of the rows that are written, now and whenever more are."""
@@ -83,7 +89,7 @@ class Ledger:
         blank = RequestLog.empty(len(part))
         for one in fields(RequestLog):
             getattr(self.log, one.name)[rows] = getattr(blank, one.name)
-        self.known = rows.stop
+        self.known, self.nesting, self._nesting_before = rows.stop, part.nesting, self.nesting
         for expect in self._followers:
             expect(rows)
 

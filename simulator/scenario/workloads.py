@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -106,14 +107,35 @@ Lengths = Annotated[Constant | Lognormal | Empirical, Field(discriminator="kind"
 
 
 class SharedPrefix(Config):
-    """Leading prompt tokens that many requests have in common (system prompt, template, payer policy)."""
+    """Leading prompt tokens that many requests have in common (system prompt, template, payer policy).
+
+    In a list each follows the one before it, as a department's template follows the hospital's prompt.
+    """
 
     tokens: PositiveTokens
-    """Length of the common prefix; it is part of the prompt tokens."""
+    """Length of the common prefix, in a list without those before it; it is part of the prompt tokens."""
     variants: Annotated[int, Field(gt=0, le=65_536)] = 1
-    """How many different prefixes there are (departments, templates); each request draws one."""
+    """How many different prefixes there are (departments, templates), in a list after each of those before it."""
+    per: Literal["department", "patient"] | None = None
+    """Who decides which of the variants a request has: its department, or whom it is about, which each request draws,
+    with `turns` each conversation. By default departments where the workload has any."""
     share: Share = 1.0
-    """Share of the requests that have one at all."""
+    """Share of the requests that have one at all, in a list of those that have the one before it."""
+
+
+#: Prefixes that a workload may have in all.
+_MOST_PREFIXES = 1 << 22
+
+
+def _how_many(prefix: object) -> str:
+    return "several" if isinstance(prefix, list) else "one"
+
+
+SharedPrefixes = Annotated[
+    Annotated[SharedPrefix, Tag("one")]
+    | Annotated[list[SharedPrefix], Field(min_length=1, max_length=8), Tag("several")],
+    Discriminator(_how_many),
+]
 
 
 class Objectives(Config):
@@ -184,19 +206,28 @@ class SyntheticWorkload(Workload):
     """Output length."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Correlation of the logarithms of prompt and output length."""
-    shared_prefix: SharedPrefix | None = None
-    """Common leading tokens that prefix caching can reuse."""
+    shared_prefix: SharedPrefixes | None = None
+    """Common leading tokens that prefix caching can reuse: one prefix, or a list in which each follows the one before
+    it. With `turns` every conversation goes on from there and is a prefix of its own."""
     max_tokens: PositiveTokens = 4096
     """Output limit the client sends; longer outputs are cut to it, and API quotas reserve it."""
     priority: Priority = 3
     """1 critical, 2 high, 3 normal."""
 
     @model_validator(mode="after")
-    def _conversations_stand_alone(self) -> Self:
-        if self.turns is not None and self.shared_prefix is not None:
-            raise FieldError(("shared_prefix",), "a conversation is its own prefix; leave out shared_prefix or turns")
+    def _conversations_are_counted(self) -> Self:
         if self.turns is not None and self.volume.tokens_per_month is not None:
             raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
+        return self
+
+    @model_validator(mode="after")
+    def _prefixes_can_be_told_apart(self) -> Self:
+        levels = self.shared_prefix if isinstance(self.shared_prefix, list) else []
+        if prod(level.variants for level in levels) > _MOST_PREFIXES:
+            raise FieldError(("shared_prefix",), f"more than {_MOST_PREFIXES:,} prefixes in all")
+        stated = [self.shared_prefix] if isinstance(self.shared_prefix, SharedPrefix) else levels
+        if self.departments is None and any(level.per == "department" for level in stated):
+            raise FieldError(("shared_prefix",), "`per: department` needs departments")
         return self
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.files import writing_whole
-from simulator.trace.checks import OPTIONAL, REQUIRED, Checks
+from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED, Checks
 from simulator.trace.header import TraceHeader, file_sha256, read_header, write_header
+from simulator.trace.nesting import written
 from simulator.trace.request_table import RequestTable, joined
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OPTIONAL",
     "REQUIRED",
+    "all_columns",
     "first_rows",
     "read_chunks",
     "read_trace",
@@ -46,7 +48,13 @@ def write_trace(table: RequestTable, path: Path, *, source: str, licence: str, s
     Raises:
         TraceError: Neither CSV nor Parquet, or not to be written there.
     """
-    return write_chunks([table], path, TraceHeader(source, licence, span_s, 0, (*REQUIRED, *OPTIONAL), ""))
+    columns = all_columns(nested=len(table.nesting) > 0)
+    return write_chunks([table], path, TraceHeader(source, licence, span_s, 0, columns, ""))
+
+
+def all_columns(*, nested: bool) -> tuple[str, ...]:
+    """The columns of a trace; of prefixes that begin with others only where there are any."""
+    return (*REQUIRED, *OPTIONAL, *((NESTED,) if nested else ()))
 
 
 def write_chunks(chunks: Iterable[RequestTable], path: Path, header: TraceHeader) -> TraceHeader:
@@ -122,11 +130,13 @@ def first_rows(path: Path, count: int) -> pd.DataFrame:
     """
     import pandas as pd
 
+    header = read_header(path)
     parts: list[pd.DataFrame] = []
     rows = 0
     for chunk in read_chunks(path):
         if rows < count or not parts:
-            parts.append(_as_frame(chunk, (*REQUIRED, *OPTIONAL)).head(count - rows))
+            nested = header is not None and NESTED in header.columns
+            parts.append(_as_frame(chunk, all_columns(nested=nested)).head(count - rows))
             rows += len(parts[-1])
     return pd.concat(parts, ignore_index=True)
 
@@ -161,9 +171,12 @@ def _as_frame(table: RequestTable, columns: tuple[str, ...]) -> pd.DataFrame:
     import pandas as pd
 
     names = np.array(table.workloads, dtype=object)
-    return pd.DataFrame(
-        {name: names[table.workload] if name == "workload" else getattr(table, name) for name in columns}
-    )
+    made: dict[str, Any] = {name: getattr(table, name) for name in columns if name not in ("workload", NESTED)}
+    made["workload"] = names[table.workload]
+    if NESTED in columns:
+        ids, place = np.unique(table.prefix_id, return_inverse=True)
+        made[NESTED] = np.array([written(table.nesting.outer(one)) for one in ids.tolist()], object)[place]
+    return pd.DataFrame({name: made[name] for name in columns})
 
 
 def _write_csv(frames: Iterable[pd.DataFrame], file: BinaryIO, columns: tuple[str, ...]) -> None:
@@ -176,7 +189,8 @@ def _write_parquet(frames: Iterable[pd.DataFrame], file: BinaryIO, columns: tupl
     import pyarrow as pa
     from pyarrow import parquet
 
-    types: dict[str, Any] = {"arrival_s": pa.float64(), "workload": pa.string(), "priority": pa.int8()}
+    types: dict[str, Any] = {"arrival_s": pa.float64(), "priority": pa.int8()}
+    types |= {"workload": pa.string(), NESTED: pa.string()}
     schema = pa.schema([(name, types.get(name, pa.int32())) for name in columns])
     # Arrivals never repeat, but their leading bytes do.
     others = [name for name in columns if name != "arrival_s"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from simulator.trace.header import LONGEST_S
+from simulator.trace.nesting import FLAT, Nesting, parsed
 from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 REQUIRED: Final = ("arrival_s", "workload", "prompt_tokens", "output_tokens")
 OPTIONAL: Final = ("prefix_id", "prefix_tokens", "max_tokens", "priority")
+#: Shorter prefixes that the shared one begins with; optional too, and written only where there are any.
+NESTED: Final = "outer_prefixes"
 
 #: Lowest and highest value of each whole-number column.
 BOUNDS: Final = {
@@ -44,6 +48,7 @@ class Checks:
         self._names: dict[str, int] = {}
         self._last_s = 0.0
         self._columns: list[str] = []
+        self._outer: dict[int, tuple[int, int] | None] = {}
 
     def table(self, frame: pd.DataFrame) -> RequestTable:
         """The next requests; none when something is wrong with them."""
@@ -51,12 +56,15 @@ class Checks:
         if not self._known(frame):
             self.rows += len(frame)
             return empty_table()
-        columns = {name: self._numbers(frame, name) for name in frame.columns if name != "workload"}
+        columns = {name: self._numbers(frame, name) for name in frame.columns if name in BOUNDS or name == "arrival_s"}
         workload = self._workloads(frame)
         if not self.faults:
             self._relations(columns, len(frame))
+        nesting = self._nesting(frame, columns) if NESTED in frame.columns and not self.faults else FLAT
         self.rows += len(frame)
-        return empty_table() if self.faults else table_of(tuple(self._names), workload, columns)
+        if self.faults:
+            return empty_table()
+        return replace(table_of(tuple(self._names), workload, columns), nesting=nesting)
 
     def end(self) -> None:
         """What only the whole trace can show."""
@@ -70,7 +78,7 @@ class Checks:
     def _known(self, frame: pd.DataFrame) -> bool:
         import pandas as pd
 
-        known = (*REQUIRED, *OPTIONAL)
+        known = (*REQUIRED, *OPTIONAL, NESTED)
         unknown = [str(position) for position, name in enumerate(frame.columns, 1) if name not in known]
         faults = {f"missing {name}": f"missing column {name}" for name in REQUIRED if name not in frame.columns}
         if not isinstance(frame.index, pd.RangeIndex):  # what pandas makes of rows longer than the first
@@ -136,6 +144,34 @@ class Checks:
             beyond = arrival_s >= self.header.span_s
             self._fault("arrival_s", beyond, "expected less than the header's span_s")
         self._last_s = float(arrival_s[-1]) if rows else self._last_s
+
+    def _nesting(self, frame: pd.DataFrame, columns: dict[str, NDArray[np.float64]]) -> Nesting:
+        """What the prefixes of these rows begin with; the same wherever one stands."""
+        prefix_id = columns.get("prefix_id", np.full(len(frame), -1.0)).astype(np.int64).tolist()
+        texts = frame[NESTED].fillna("").tolist()
+        bad, other = np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.bool_)
+        seen: set[tuple[int, object]] = set()
+        found: dict[int, tuple[int, int]] = {}
+        for row, one in enumerate(zip(prefix_id, texts, strict=True)):
+            if one in seen:
+                continue
+            try:
+                outer = parsed(one[1]) if isinstance(one[1], str) else None
+            except ValueError:
+                outer = None
+            bad[row] = outer is None or (bool(outer) and one[0] < 0)
+            if bad[row] or outer is None:
+                continue
+            seen.add(one)
+            path = [*outer, (one[0], 0)]
+            for before, (identity, _) in zip([None, *outer], path, strict=True):
+                other[row] |= identity >= 0 and self._outer.setdefault(identity, before) != before
+                if before is not None:
+                    found[identity] = before
+        self._fault(NESTED, bad, "expected the prefixes that prefix_id begins with, such as 4:100 17:1200, or nothing")
+        self._fault(NESTED, other, "a prefix begins with the same prefixes wherever it stands")
+        outer_id, tokens = np.array([*found.values()], np.int64).reshape(-1, 2).T
+        return Nesting.of(np.array([*found], np.int64), outer_id, tokens)
 
 
 def table_of(

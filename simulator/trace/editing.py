@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from simulator.errors import TraceError
 from simulator.streams import stream
-from simulator.trace.canonical import read_chunks, write_chunks
-from simulator.trace.checks import OPTIONAL, REQUIRED
+from simulator.trace.canonical import all_columns, read_chunks, write_chunks
+from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
 from simulator.trace.header import TraceHeader, read_header
 from simulator.trace.importers.rows import Rows, as_rows, as_table, take_rows
 from simulator.trace.importers.spill import Spill
 from simulator.trace.importers.values import NS
+from simulator.trace.nesting import FLAT, Nesting
 from simulator.units import DAY_S, WEEK_S
 
 if TYPE_CHECKING:
@@ -34,10 +36,11 @@ def header_of(path: Path) -> TraceHeader:
     known = read_header(path)
     if known is not None:
         return known
-    last_s = 0.0
+    last_s, nested = 0.0, False
     for chunk in read_chunks(path):
         last_s = float(chunk.arrival_s[-1]) if len(chunk) else last_s
-    return TraceHeader("not stated", "not stated", float(int(last_s) + 1), 0, (*REQUIRED, *OPTIONAL), "")
+        nested |= len(chunk.nesting) > 0
+    return TraceHeader("not stated", "not stated", float(int(last_s) + 1), 0, all_columns(nested=nested), "")
 
 
 def cut(path: Path, target: Path, *, start_s: float, end_s: float | None, workloads: Sequence[str]) -> TraceHeader:
@@ -61,7 +64,7 @@ def cut(path: Path, target: Path, *, start_s: float, end_s: float | None, worklo
                 keep &= np.isin(chunk.workload, wanted)
             rows = take_rows(as_rows(chunk), keep)
             table = as_table(rows, chunk.workloads)
-            yield replace(table, arrival_s=chunk.arrival_s[keep] - start_s)
+            yield replace(table, arrival_s=chunk.arrival_s[keep] - start_s).nested(chunk.nesting)
         if unknown := [name for name in workloads if name not in seen]:
             raise TraceError(f"--workload {unknown[0]}: expected one of {', '.join(sorted(seen))}")
 
@@ -176,6 +179,7 @@ def moved(header: TraceHeader, by_s: float) -> TraceHeader:
 def _rewrite(parts: Sequence[tuple[Path, Callable[[Rows], Rows]]], target: Path, header: TraceHeader) -> TraceHeader:
     """Write what becomes of some traces, by time; their prefixes are not those of each other."""
     names: dict[str, int] = {}
+    nesting = FLAT
     if not target.parent.is_dir():
         raise TraceError(f"{target}: there is no folder {target.parent}")
     with Spill(target.parent) as spill:
@@ -186,9 +190,14 @@ def _rewrite(parts: Sequence[tuple[Path, Callable[[Rows], Rows]]], target: Path,
                     raise TraceError(f"together they have more than {np.iinfo(np.int16).max:,} workloads")
                 rows = change(as_rows(chunk))
                 rows["workload"] = np.array(places, np.int16)[rows["workload"]] if places else rows["workload"]
-                rows["prefix_id"] = _apart(rows["prefix_id"], number, len(parts))
+                apart = partial(_apart, number=number, of=len(parts))
+                rows["prefix_id"] = apart(rows["prefix_id"])
+                nested = chunk.nesting
+                moved = apart(nested.prefix_id), apart(nested.outer_id), nested.outer_tokens
+                nesting = nesting.with_(Nesting.of(*moved))
                 spill.add(rows)
-        return write_chunks((as_table(rows, tuple(names)) for rows in spill.sorted()), target, header)
+        tables = (as_table(rows, tuple(names)).nested(nesting) for rows in spill.sorted())
+        return write_chunks(tables, target, header)
 
 
 def _apart(prefix_id: NDArray[np.int32], number: int, of: int) -> NDArray[np.int32]:
@@ -199,7 +208,8 @@ def _apart(prefix_id: NDArray[np.int32], number: int, of: int) -> NDArray[np.int
 
 
 def _columns(headers: Sequence[TraceHeader]) -> tuple[str, ...]:
-    return (*REQUIRED, *(name for name in OPTIONAL if any(name in header.columns for header in headers)))
+    known = {name for header in headers for name in header.columns}
+    return (*REQUIRED, *(name for name in (*OPTIONAL, NESTED) if name in known))
 
 
 def _number(offset_s: float | None) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from simulator.trace.nesting import FLAT, Nesting, together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,10 @@ class RequestTable:
         prompt_tokens: int32, at least 1, shared prefix included.
         output_tokens: int32, at least 1; what the model would produce, never more than `max_tokens`.
         max_tokens: int32 output limit sent by the client.
-        prefix_id: int32 identity of the shared prefix, -1 for none; equal ids share leading tokens.
-        prefix_tokens: int32 length of the shared prefix, at most `prompt_tokens`.
+        prefix_id: int32 identity of the longest prefix it shares, -1 for none; equal ids share leading tokens.
+        prefix_tokens: int32 length of that prefix, at most `prompt_tokens`.
         priority: int8, 1 critical to 3 normal.
+        nesting: Which of those prefixes begin with another one.
     """
 
     workloads: tuple[str, ...]
@@ -38,17 +41,22 @@ class RequestTable:
     prefix_id: NDArray[np.int32]
     prefix_tokens: NDArray[np.int32]
     priority: NDArray[np.int8]
+    nesting: Nesting = field(default=FLAT, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
     def rows(self, some: slice | NDArray[np.bool_]) -> RequestTable:
         """Some of the requests; those of a slice in the same memory."""
-        return RequestTable(self.workloads, *(getattr(self, name)[some] for name in COLUMNS))
+        return RequestTable(self.workloads, *(getattr(self, name)[some] for name in COLUMNS), nesting=self.nesting)
+
+    def nested(self, nesting: Nesting) -> RequestTable:
+        """The same requests, with what of this their prefixes need."""
+        return replace(self, nesting=nesting.needed_by(self.prefix_id)) if len(nesting) else self
 
 
 #: The columns, in the order in which `RequestTable` takes them.
-COLUMNS = tuple(name for name in RequestTable.__slots__ if name != "workloads")
+COLUMNS = tuple(name for name in RequestTable.__slots__ if name not in ("workloads", "nesting"))
 
 
 def joined(parts: Sequence[RequestTable]) -> RequestTable:
@@ -56,4 +64,4 @@ def joined(parts: Sequence[RequestTable]) -> RequestTable:
     if len(parts) == 1:
         return parts[0]
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS)
-    return RequestTable(parts[-1].workloads, *columns)
+    return RequestTable(parts[-1].workloads, *columns, nesting=together([part.nesting for part in parts]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,8 +77,7 @@ def expected_demand(arrival_s: NDArray[np.float64], span_s: float, begins_s: flo
 def only_workloads(table: RequestTable, names: Sequence[str]) -> RequestTable:
     """The requests of some workloads, which keep their places among the names."""
     mine = np.isin(table.workload, [table.workloads.index(name) for name in names])
-    columns = (getattr(table, column.name)[mine] for column in fields(table) if column.name != "workloads")
-    return RequestTable(table.workloads, *columns)
+    return table.rows(mine)
 
 
 def _short(value: float) -> float:

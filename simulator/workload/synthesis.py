@@ -15,6 +15,7 @@ from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import draw_departments, length_factors
 from simulator.workload.lengths import draw_lengths
+from simulator.workload.prefixes import PREFIXES_PER_WORKLOAD, Identities, Levels, single_prefix
 from simulator.workload.replay import recording, replayed
 from simulator.workload.volume import expected_requests, requests_of_one
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from simulator.workload.departments import Streams
 
     Columns = tuple[NDArray[Any], ...]
-
-#: Prefix ids of one workload start here times its position in the sorted names, so that they never collide.
-_PREFIXES_PER_WORKLOAD = 1 << 16
 
 
 def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None) -> RequestTable:
@@ -57,7 +55,7 @@ def synthesise_parts(
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     names = tuple(scenario.workloads)
-    prefixes = _Prefixes(len(names) * _PREFIXES_PER_WORKLOAD)
+    prefixes = Identities(len(names) * PREFIXES_PER_WORKLOAD)
     sources = [
         _recorded(load, number, calendar, prefixes)
         if isinstance(load, RecordedWorkload)
@@ -67,7 +65,12 @@ def synthesise_parts(
     late: list[Columns] = []
     for _, stretch in calendar.cells.stretches():
         # In no variable: nothing of what was handed on stays in memory here.
-        yield RequestTable(names, *_due(late, [next(source) for source in sources], stretch.end_s)), stretch.end_s
+        yield (
+            prefixes.nested(
+                RequestTable(names, *_due(late, [next(source) for source in sources], stretch.end_s)), late[0]
+            ),
+            stretch.end_s,
+        )
 
 
 def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
@@ -92,30 +95,11 @@ def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> in
     return int(3.0 * expected) + 1_000_000
 
 
-class _Prefixes:
-    """Identities beyond those of shared prefixes; workloads that replay the same file share theirs."""
-
-    def __init__(self, first: int) -> None:
-        self._next = first
-        self._start: dict[str, int] = {}
-
-    def take(self, count: int) -> int:
-        """The first of so many that nobody else has."""
-        self._next += count
-        return self._next - count
-
-    def of(self, file: str, prefix_id: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The trace's identities moved to a place of their own; -1 stays."""
-        if file not in self._start:
-            self._start[file] = self.take(int(prefix_id.max(initial=-1)) + 1)
-        return np.where(prefix_id < 0, prefix_id, prefix_id + np.int32(self._start[file]))
-
-
 def _recorded(
-    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: _Prefixes
+    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: Identities
 ) -> Iterator[Columns]:
     table = recording(workload.trace.file).table
-    prefix_id = prefixes.of(workload.trace.file, table.prefix_id)
+    prefix_id = prefixes.of(workload.trace.file, table)
     for rows, arrival_s in replayed(workload, calendar.cells):
         size = len(rows)
         max_tokens, priority = table.max_tokens[rows], table.priority[rows]
@@ -142,7 +126,7 @@ def _synthetic(
     number: int,
     replication: int,
     calendar: ClinicalCalendar,
-    prefixes: _Prefixes,
+    prefixes: Identities,
 ) -> Iterator[Columns]:
     @cache
     def rng(purpose: str) -> np.random.Generator:
@@ -151,8 +135,10 @@ def _synthetic(
 
     expected = expected_requests(workload, scenario, calendar)
     begun = draw_departments(workload, expected, calendar.cells, rng)
+    nested = isinstance(workload.shared_prefix, list) or workload.turns is not None
+    levels = Levels(workload, prefixes) if nested else None
     return starmap(
-        partial(_requests, workload, number, length_factors(workload, rng), calendar.cells.end_s, prefixes, rng), begun
+        partial(_requests, workload, number, length_factors(workload, rng), calendar.cells.end_s, levels, rng), begun
     )
 
 
@@ -161,7 +147,7 @@ def _requests(
     number: int,
     factor: NDArray[np.float64] | None,
     end_s: float,
-    prefixes: _Prefixes,
+    levels: Levels | None,
     rng: Streams,
     begin_s: NDArray[np.float64],
     department: NDArray[np.int64],
@@ -178,10 +164,15 @@ def _requests(
         whole = growing_prompts(workload.turns, turn, prompt, output)
         kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
         prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
-        prefix_id = (prefixes.take(int(turn.conversation.max(initial=-1)) + 1) + turn.conversation).astype(np.int32)
         prefix_tokens = prompt - 1
+    if levels is None:
+        prefix_id, prefix_tokens = single_prefix(workload, number, prompt, department, rng("prefixes"))
+    elif turn is None:
+        prefix_id, prefix_tokens = levels.draw(prompt, department, rng("prefixes"))
     else:
-        prefix_id, prefix_tokens = _prefixes(workload, number, prompt, department, rng("prefixes"))
+        first = np.unique(turn.first)
+        shared = levels.draw(prompt[first], department[first], rng("prefixes"))
+        prefix_id = levels.continued(turn.conversation, shared)
     columns = (
         arrival_s,
         np.full(len(kept), number, np.int16),
@@ -193,26 +184,3 @@ def _requests(
         np.full(len(kept), workload.priority, np.int8),
     )
     return columns if turn is None else tuple(column[kept] for column in columns)
-
-
-def _prefixes(
-    workload: SyntheticWorkload,
-    number: int,
-    prompt: NDArray[np.int32],
-    department: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Identity and length of each request's shared prefix; a prompt is at least one token longer."""
-    shared = workload.shared_prefix
-    if shared is None:
-        return np.full(len(prompt), -1, np.int32), np.zeros(len(prompt), np.int32)
-    if workload.departments is None:
-        variant = rng.integers(0, shared.variants, len(prompt), dtype=np.int32)
-    else:
-        variant = (department % shared.variants).astype(np.int32)
-    prefix_id = variant + np.int32(number * _PREFIXES_PER_WORKLOAD)
-    prefix_tokens = np.minimum(prompt - 1, shared.tokens).astype(np.int32)
-    if shared.share < 1.0:
-        without = rng.random(len(prompt)) >= shared.share
-        prefix_id[without], prefix_tokens[without] = -1, 0
-    return prefix_id, prefix_tokens

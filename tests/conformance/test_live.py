@@ -45,9 +45,11 @@ def model(oracle, tmp_path_factory):
 
 
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), gives_up=st.booleans())
-def test_no_step_differs(oracle, model, counts, seed, gives_up):
+@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
+def test_no_step_differs(oracle, model, counts, seed, nested, gives_up):
     case = oracle.random_case(random.Random(seed))
+    if nested:
+        case = oracle.with_levels(case, random.Random(seed))
     if gives_up:
         case = oracle.with_aborts(case, random.Random(seed))
     recorded = Recording.model_validate(oracle.Run(case, model).play())

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from dataclasses import fields
+from dataclasses import fields, replace
 from unittest.mock import patch
 
 import numpy as np
@@ -15,6 +15,7 @@ from simulator.engine.ledger import Ledger
 from simulator.engine.record import Outcome, RequestLog
 from simulator.engine.simulation import simulate
 from simulator.scenario.patterns import SelfHostedPattern
+from simulator.trace.nesting import Nesting
 from tests.engine.demand import COSTS, cluster, hybrid, metered, plan, self_hosted, table
 
 HORIZON_S = 400.0
@@ -26,7 +27,7 @@ def cut(requests, edges_s, horizon_s=HORIZON_S):
     """Parts that begin at these moments."""
     rows = [0, *np.searchsorted(requests.arrival_s, edges_s).tolist(), len(requests)]
     for low, high, end_s in zip(rows[:-1], rows[1:], [*edges_s, horizon_s], strict=True):
-        yield requests.rows(slice(low, high)), end_s
+        yield requests.rows(slice(low, high)).nested(requests.nesting), end_s
 
 
 class Poisoned(Ledger):
@@ -36,7 +37,7 @@ class Poisoned(Ledger):
         super().settle(below)
         for columns in (self.table, self.log):
             for one in fields(columns):
-                if one.name != "workloads":
+                if one.name not in ("workloads", "nesting"):
                     getattr(columns, one.name)[:below] = 77
 
 
@@ -77,6 +78,14 @@ def demands(draw):
     shared = rng.integers(0, 800, size)
     requests.prefix_tokens[:] = np.where(requests.prefix_id < 0, 0, np.minimum(requests.prompt_tokens - 1, shared))
     requests.priority[:] = rng.integers(1, 4, size)
+    if draw(st.booleans()):
+        # Each but the first may begin with an earlier one.
+        ids = 1000 * np.arange(1, 60)
+        outer_id = 1000 * rng.integers(0, np.arange(1, 60))
+        nested = rng.random(59) < 0.7
+        requests = replace(
+            requests, nesting=Nesting.of(ids[nested], outer_id[nested], rng.integers(1, 400, 59)[nested])
+        )
     edges_s = sorted(draw(st.lists(st.floats(0.1, HORIZON_S - 0.1), min_size=1, max_size=6)))
     return requests, edges_s
 

@@ -8,7 +8,7 @@ import pytest
 from simulator.scenario.fragment import fragment_text, load_demand
 from simulator.study.trace_comparison import realisations, reference_patterns, simulate_both
 from simulator.trace.canonical import read_trace
-from simulator.trace.request_table import RequestTable
+from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.units import DAY_S, HOUR_S, WEEK_S
 from simulator.workload.fit import fit_workload
 from simulator.workload.goodness import Observed, compare
@@ -18,7 +18,7 @@ from tests.parts import ROOT, TRACES
 def test_the_same_demand_costs_and_waits_the_same():
     week = read_trace(ROOT / "traces" / "clinic_week.csv")
     day = Observed(
-        RequestTable(week.workloads, *(getattr(week, name)[week.arrival_s < DAY_S] for name in week.__slots__[1:])),
+        week.rows(week.arrival_s < DAY_S),
         DAY_S,
         0.0,
     )
@@ -47,7 +47,7 @@ def test_what_a_model_was_learned_from_is_simulated_beside_it():
 
     def day(number):
         mine = (week.arrival_s // DAY_S).astype(int) == number
-        columns = {name: getattr(week, name)[mine] for name in week.__slots__[1:]}
+        columns = {name: getattr(week, name)[mine] for name in COLUMNS}
         columns["arrival_s"] = columns["arrival_s"] - number * DAY_S
         return Observed(RequestTable(week.workloads, **columns), DAY_S, number * DAY_S)
 

@@ -36,10 +36,12 @@ def some_table(arrival_s):
 def assert_same(left, right):
     assert [left.workloads[i] for i in left.workload] == [right.workloads[i] for i in right.workload]
     for field in dataclasses.fields(RequestTable):
-        if field.name not in ("workloads", "workload"):
+        if field.name not in ("workloads", "workload", "nesting"):
             ours, theirs = getattr(left, field.name), getattr(right, field.name)
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
+    ids = np.unique(left.prefix_id).tolist()
+    assert [left.nesting.outer(one) for one in ids] == [right.nesting.outer(one) for one in ids]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -173,3 +175,44 @@ def test_a_wrong_header_is_refused(tmp_path, change, message):
 def test_columns_are_the_contract():
     assert REQUIRED == ("arrival_s", "workload", "prompt_tokens", "output_tokens")
     assert set(OPTIONAL) == {"prefix_id", "prefix_tokens", "max_tokens", "priority"}
+
+
+NESTED = "arrival_s,workload,prompt_tokens,output_tokens,prefix_id,prefix_tokens,outer_prefixes\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_prefixes_that_begin_with_others_are_kept(tmp_path, suffix):
+    """Patient 7 follows template 3, which follows hospital prompt 0; 3 also stands alone, and 5 begins with nothing."""
+    table = read_trace(
+        csv(tmp_path, NESTED + "0,a,900,9,7,800,0:100 3:400\n1,a,900,9,3,400,0:100\n2,a,900,9,5,10,\n3,a,9,9,-1,0,\n")
+    )
+    assert [table.nesting.outer(one) for one in (7, 3, 0, 5)] == [((0, 100), (3, 400)), ((0, 100),), (), ()]
+    path = tmp_path / f"again{suffix}"
+    header = write_trace(table, path, source="s", licence="l", span_s=10.0)
+    assert header.columns[-1] == "outer_prefixes"
+    assert_same(table, read_trace(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("0,a,900,9,7,800,0-100", "row 1, column outer_prefixes: expected"),
+        ("0,a,900,9,7,800,0:100 3:100", "row 1, column outer_prefixes: expected"),
+        ("0,a,900,9,7,800,x:100", "row 1, column outer_prefixes: expected"),
+        ("0,a,900,9,-1,0,0:100", "row 1, column outer_prefixes: expected"),
+        ("0,a,900,9,7,800,-4:100", "row 1, column outer_prefixes: expected"),
+        ("0,a,900,9,7,800,0:100\n1,a,900,9,7,800,0:99", "row 2, column outer_prefixes: a prefix begins with the same"),
+        ("0,a,900,9,7,800,0:100\n1,a,900,9,7,800,", "row 2, column outer_prefixes: a prefix begins with the same"),
+        (
+            "0,a,900,9,7,800,0:100 3:400\n1,a,900,9,3,400,",
+            "row 2, column outer_prefixes: a prefix begins with the same",
+        ),
+        (f"0,a,900,9,7,800,{SECRET}", "row 1, column outer_prefixes: expected"),
+    ],
+)
+def test_wrong_levels_are_refused_by_row(tmp_path, rows, message):
+    path = csv(tmp_path, NESTED)
+    path.write_text(NESTED + rows.replace(SECRET, f'"{SECRET}"') + "\n")
+    with pytest.raises(TraceError, match=message) as refused:
+        read_trace(path)
+    assert "Jane" not in str(refused.value)

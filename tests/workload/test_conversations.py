@@ -98,7 +98,6 @@ def test_a_cache_finds_nine_tenths_of_follow_up_prompts():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shared_prefix": {"tokens": 5}}, "a conversation is its own prefix"),
         ({"volume": {"tokens_per_month": 1e6}}, "cannot be told with turns"),
     ],
 )

@@ -87,7 +87,7 @@ def test_less_than_a_day_or_an_unknown_beginning_has_no_profile():
     table = made(volume={"requests_per_month": 200_000})
     for span_s, begins_s in ((WEEK_S, None), (HOUR_S, 0.0)):
         short = table.arrival_s < span_s
-        part = RequestTable(table.workloads, *(getattr(table, name)[short] for name in table.__slots__[1:]))
+        part = table.rows(short)
         result = fit_workload(part, span_s, begins_s)
         assert result.workload["profile"] == "flat"
         assert any(note.startswith("profile: flat, not learned") for note in result.notes)

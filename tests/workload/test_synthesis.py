@@ -1,12 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.streams import stream
-from simulator.trace.request_table import RequestTable
+from simulator.trace.request_table import COLUMNS
 from simulator.workload.synthesis import synthesise
 from tests.workload.clinic import APRIL, WEEK, scenario, source
 
@@ -51,7 +49,7 @@ ALL_KINDS = {
 
 
 def columns(table):
-    return {f.name: getattr(table, f.name) for f in dataclasses.fields(RequestTable) if f.name != "workloads"}
+    return {name: getattr(table, name) for name in COLUMNS}
 
 
 def rows_of(table, name):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from simulator.engine.arrival import Arrival
     from simulator.scenario.apis import PromptCache
 
@@ -19,12 +21,17 @@ class CachedPrefixes:
     As OpenAI and Azure document it: prompts of some length whose beginnings are equal, found in steps of tokens, while
     the last use is minutes ago (Microsoft Learn, "Prompt caching", 2026). Nothing is found that nobody has sent: the
     next turn of a conversation finds the prompt of the last one, not the answer to it, nor its own question.
+
+    Args:
+        rules: How long it keeps what.
+        outer: The prefixes that one begins with, the shortest first: identities, and how many of their tokens.
     """
 
-    __slots__ = ("_full", "_rules", "_sent")
+    __slots__ = ("_full", "_outer", "_rules", "_sent")
 
-    def __init__(self, rules: PromptCache) -> None:
+    def __init__(self, rules: PromptCache, outer: Callable[[int], Sequence[tuple[int, int]]] = lambda _: ()) -> None:
         self._rules = rules
+        self._outer = outer
         #: By prefix, lengths that were sent and when last, longest and oldest first: a shorter one that came before
         #: a longer one says nothing more.
         self._sent: dict[int, list[tuple[int, float]]] = {}
@@ -32,11 +39,15 @@ class CachedPrefixes:
 
     def read(self, arrival: Arrival, now_s: float) -> int:
         """Prompt tokens of a request that are cached now."""
+        found = self._known(arrival.prefix_id, arrival.prefix_tokens, now_s)
+        for prefix, tokens in self._outer(arrival.prefix_id):
+            found = max(found, self._known(prefix, min(tokens, arrival.prefix_tokens), now_s))
+        return self._whole(found)
+
+    def _known(self, prefix: int, tokens: int, now_s: float) -> int:
+        """So many tokens of a prefix were sent and are not too old."""
         oldest_s = now_s - self._rules.kept
-        for tokens, sent_s in self._sent.get(arrival.prefix_id, ()):
-            if sent_s >= oldest_s:
-                return self._whole(min(tokens, arrival.prefix_tokens))
-        return 0
+        return next((min(sent, tokens) for sent, sent_s in self._sent.get(prefix, ()) if sent_s >= oldest_s), 0)
 
     def _whole(self, tokens: int) -> int:
         """So much of a beginning is kept: whole steps from the least on."""
@@ -50,10 +61,16 @@ class CachedPrefixes:
             return 0
         written = self._whole(tokens) - self.read(arrival, now_s)
         oldest_s = now_s - self._rules.kept
-        longer = [one for one in self._sent.get(prefix, ()) if one[0] > tokens and one[1] >= oldest_s]
-        self._sent[prefix] = [*longer, (tokens, now_s)]
+        self._note(prefix, tokens, now_s)
+        for outer, begin in self._outer(prefix):
+            self._note(outer, min(begin, tokens), now_s)
         if len(self._sent) > self._full:
             # Every conversation has a prefix of its own: without an end to them they would fill the memory.
             self._sent = {one: sent for one, sent in self._sent.items() if sent[-1][1] >= oldest_s}
             self._full = max(_FEW, 2 * len(self._sent))
         return written
+
+    def _note(self, prefix: int, tokens: int, now_s: float) -> None:
+        oldest_s = now_s - self._rules.kept
+        longer = [one for one in self._sent.get(prefix, ()) if one[0] > tokens and one[1] >= oldest_s]
+        self._sent[prefix] = [*longer, (tokens, now_s)]

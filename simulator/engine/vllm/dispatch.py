@@ -15,6 +15,7 @@ from numba.core.dispatcher import Dispatcher
 from simulator.engine.record import Reason
 from simulator.engine.vllm.compiled import StateType, compiled, entry, is_kept
 from simulator.engine.vllm.kv_cache import take
+from simulator.engine.vllm.kv_copies import keep_by_block
 from simulator.engine.vllm.replica import catch_up, close_replica, give_up, submit
 from simulator.engine.vllm.stamps import dismiss, enlist, stamp
 from simulator.engine.vllm.state import NONE
@@ -118,6 +119,15 @@ def restart(s: State, r: int) -> None:
 
 
 @entry
+def branch(s: State, number: int) -> None:
+    """Other prefixes begin with this one: it is kept block by block from now on."""
+    for r in range(s.settings[0].replicas):
+        chain = number * s.settings[0].replicas + r
+        if not s.chains[chain].by_block:
+            keep_by_block(s, r, chain)
+
+
+@entry
 def look(s: State, now_s: float) -> None:
     """Bring all replicas up to now."""
     for r in range(s.settings[0].replicas):
@@ -168,6 +178,7 @@ _ENTRIES = (
     (expire, (float64,)),
     (fail, (int64, float64)),
     (restart, (int64,)),
+    (branch, (int64,)),
     (look, (float64,)),
     (cancel, (int64, float64)),
     (silent, (int64, float64)),

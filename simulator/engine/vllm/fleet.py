@@ -10,7 +10,7 @@ import numpy as np
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, state
 from simulator.engine.vllm.monitor import INTERVAL_S
-from simulator.engine.vllm.prefix_numbers import PrefixNumbers
+from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Fleet:
         settings[0].backend = backend
         settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
         leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
-        self._table = ledger.table
+        self._table, self._ledger = ledger.table, ledger
         self._prefixes = PrefixNumbers()
         self._state = _empty(settings, engine, plan, ledger, leave, replicas)
         self._add_slots(_SLOTS)
@@ -260,20 +260,22 @@ class Fleet:
         s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
         self._forget_prefixes()
         s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
+        nesting = self._ledger.nesting
+        inner, outer = (self._prefixes.of(ids) for ids in (nesting.prefix_id, nesting.outer_id))
         settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
         s.replace("queues", _grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
         s.replace("chains", _grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
+        chains = s.chains.reshape(-1, replicas)
+        for number in nest_prefixes(chains, inner, outer, nesting.outer_tokens // settings.block_size):
+            dispatch.branch(s, number)
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
         s.replace("copies", _grown(s.copies, (replicas, seats, shared), np.zeros))
 
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
-        sequences = self._state.sequences
         chains = self._state.chains.reshape(-1, self.size)
-        kept = ((chains["cached"] > 0) | (chains["first_run"] != NONE) | (chains["first_holder"] != NONE)).any(axis=1)
-        named = sequences["chain"][(sequences["index"] != NONE) & (sequences["chain"] != NONE)]
-        kept[named // self.size] = True
+        kept = kept_prefixes(chains, self._state.sequences)
         chains[~kept] = _no_chains(())
         self._prefixes.forget(np.flatnonzero(~kept).tolist())
 
@@ -355,7 +357,7 @@ def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
     made = np.zeros(shape, state.CHAIN)
-    made["first_run"] = made["first_holder"] = NONE
+    made["first_run"] = made["first_holder"] = made["outer"] = NONE
     return made
 
 

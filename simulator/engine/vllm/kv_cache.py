@@ -6,8 +6,9 @@ always *unhashed blocks, then hashed ones by age*: a number and a queue. A seque
 so what is left of a prefix is always its beginning: one length per prefix. Hence every operation costs the same
 however long the sequences are.
 
-One thing breaks the pattern: two sequences that compute the same prefix block at once, or a prompt that is all prefix
-and recomputes its last block, leave two copies. From then on that prefix is kept block by block (`kv_copies`).
+Two things break the pattern. Two sequences that compute the same prefix block at once, or a prompt that is all prefix
+and recomputes its last block, leave two copies. And prefixes that begin with another one form a tree, of which each
+holds only what comes after it branches off. Such prefixes are kept block by block (`kv_copies`).
 """
 
 from __future__ import annotations
@@ -34,12 +35,22 @@ def hit_blocks(s: State, slot: int) -> int:
     sequence = s.sequences[slot]
     hit = 0
     if sequence.chain != NONE:
-        hit = min(s.chains[sequence.chain].cached, sequence.shared_blocks)
+        hit = cached_blocks(s, slot)
     if sequence.resumable != NONE:
         run = s.runs[sequence.resumable]
         if hit == run.low:
             hit = max(hit, run.high)
     return int(min(hit, (sequence.known_tokens - 1) // s.settings[0].block_size))
+
+
+@compiled
+def cached_blocks(s: State, slot: int) -> int:
+    """Leading blocks of its prefix, and of those that it begins with, whose KV exists."""
+    sequence = s.sequences[slot]
+    chain = s.chains[sequence.chain]
+    if chain.outer != NONE:
+        return kv_copies.cached_along(s, sequence.chain, sequence.shared_blocks)
+    return int(min(chain.cached, sequence.shared_blocks))
 
 
 @compiled
@@ -62,7 +73,7 @@ def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int) -> None:
     sequence = s.sequences[slot]
     shared = 0
     if sequence.chain != NONE:
-        shared = min(hit, sequence.shared_blocks, s.chains[sequence.chain].cached)
+        shared = min(hit, cached_blocks(s, slot))
         _hold(s, r, slot, shared)
     sequence.held_shared = shared
     number = sequence.resumable

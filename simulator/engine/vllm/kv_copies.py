@@ -1,6 +1,8 @@
-"""Prefixes of which some block has, or had, two copies: every copy is a run of one block, linked lowest first.
+"""Prefixes that branch, or of which some block has, or had, two copies: every copy is a run of one block.
 
-Copies of the same block follow each other in the order in which they were cached; vLLM finds the oldest.
+They are linked lowest first. Copies of the same block follow each other in the order in which they were cached; vLLM
+finds the oldest. A prefix that begins with another one has the first blocks of that, and its own from where it branches
+off.
 """
 
 from __future__ import annotations
@@ -9,10 +11,33 @@ from typing import TYPE_CHECKING
 
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.kv_runs import dequeue, enqueue, enqueue_before, forget, link_after, new_run, unlink
-from simulator.engine.vllm.state import NONE
+from simulator.engine.vllm.state import NONE, UNLIMITED
 
 if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
+
+
+@compiled
+def owner_of(s: State, number: int, block: int) -> tuple[int, int]:
+    """Of a prefix and those it begins with, the one that has this block, and where another takes over."""
+    end = UNLIMITED
+    while s.chains[number].start > block:
+        end = min(end, s.chains[number].start)
+        number = s.chains[number].outer
+    return int(number), int(end)
+
+
+@compiled
+def cached_along(s: State, number: int, blocks: int) -> int:
+    """How many of the first blocks of a prefix exist."""
+    found = 0
+    while found < blocks:
+        owner, end = owner_of(s, number, found)
+        end = min(end, blocks)
+        found = max(found, min(end, s.chains[owner].cached))
+        if found < end:
+            break
+    return int(found)
 
 
 @compiled
@@ -50,44 +75,58 @@ def keep_by_block(s: State, r: int, number: int) -> None:
 @compiled
 def in_use(s: State, number: int, blocks: int) -> int:
     """How many of the first blocks some sequence holds."""
-    count, block, copy = 0, 0, s.chains[number].first_run
-    while block < min(blocks, s.chains[number].cached):
-        if s.runs[copy].low == block:
-            count += s.runs[copy].users > 0
-            block += 1
-        copy = s.runs[copy].next_of_chain
+    count, block, blocks = 0, 0, cached_along(s, number, blocks)
+    while block < blocks:
+        owner, end = owner_of(s, number, block)
+        copy = s.chains[owner].first_run
+        while block < min(end, blocks):
+            if s.runs[copy].low == block:
+                count += s.runs[copy].users > 0
+                block += 1
+            copy = s.runs[copy].next_of_chain
     return count
 
 
 @compiled
 def hold(s: State, r: int, slot: int, shared: int) -> None:
     """Reuse the oldest copy of each of the first blocks."""
-    seat, block, copy = s.sequences[slot].seat, 0, s.chains[s.sequences[slot].chain].first_run
+    seat, block = s.sequences[slot].seat, 0
     while block < shared:
-        run = s.runs[copy]
-        if run.low == block:
-            if run.users == 0:
-                dequeue(s, r, copy)
-                s.replicas[r].free -= 1
-            run.users += 1
-            s.copies[r, seat, block] = copy
-            block += 1
-        copy = run.next_of_chain
+        owner, end = owner_of(s, s.sequences[slot].chain, block)
+        copy = s.chains[owner].first_run
+        while block < min(end, shared):
+            run = s.runs[copy]
+            if run.low == block:
+                if run.users == 0:
+                    dequeue(s, r, copy)
+                    s.replicas[r].free -= 1
+                run.users += 1
+                s.copies[r, seat, block] = copy
+                block += 1
+            copy = run.next_of_chain
 
 
 @compiled
 def add(s: State, r: int, slot: int, held: int, shared: int) -> None:
     """A sequence computes its own copies of these blocks."""
-    sequence = s.sequences[slot]
-    chain = s.chains[sequence.chain]
+    while held < shared:
+        owner, end = owner_of(s, s.sequences[slot].chain, held)
+        end = min(end, shared)
+        _add_to(s, r, slot, owner, held, end)
+        held = end
+
+
+@compiled
+def _add_to(s: State, r: int, slot: int, number: int, held: int, end: int) -> None:
+    chain = s.chains[number]
     after, following = NONE, chain.first_run
-    for block in range(held, shared):
+    for block in range(held, end):
         while following != NONE and s.runs[following].low <= block:
             after, following = following, s.runs[following].next_of_chain
-        copy = new_run(s, block, block + 1, sequence.chain)
+        copy = new_run(s, block, block + 1, number)
         s.runs[copy].users = 1
         link_after(s, copy, after)
-        s.copies[r, sequence.seat, block] = copy
+        s.copies[r, s.sequences[slot].seat, block] = copy
         after = copy
     copy = chain.first_run
     while copy != NONE and s.runs[copy].low <= chain.cached:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from simulator.engine.vllm.state import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,3 +42,48 @@ class PrefixNumbers:
         gone = set(numbers)
         self._numbers = {one: number for one, number in self._numbers.items() if number not in gone}
         self._free = sorted(gone, reverse=True)
+
+
+def nest_prefixes(
+    chains: NDArray[Any], inner: NDArray[np.int32], outer: NDArray[np.int32], start: NDArray[np.int32]
+) -> list[int]:
+    """Prefixes begin with so many blocks of others: from now on they are kept block by block.
+
+    Args:
+        chains: `CHAIN` by number and replica.
+        inner: Numbers.
+        outer: Numbers of what they begin with.
+        start: Blocks of that.
+
+    Returns:
+        Which of those they begin with must be brought to be kept block by block.
+    """
+    replicas = chains.shape[1]
+    new = chains["outer"][inner, 0] == NONE
+    inner, outer, start = inner[new], outer[new], start[new]
+    chains["outer"][inner] = outer[:, None] * replicas + np.arange(replicas)
+    chains["start"][inner] = chains["cached"][inner] = start[:, None]
+    chains["by_block"][inner] = True
+    found: list[int] = np.unique(outer[~chains["by_block"][outer].all(axis=1)]).tolist()
+    return found
+
+
+def kept_prefixes(chains: NDArray[Any], sequences: NDArray[Any]) -> NDArray[np.bool_]:
+    """By number, whether a block of a prefix is kept, a request has it, or such a one begins with it.
+
+    Args:
+        chains: `CHAIN` by number and replica.
+        sequences: `SEQUENCE` by slot.
+    """
+    replicas = chains.shape[1]
+    held = (chains["first_run"] != NONE) | (chains["first_holder"] != NONE)
+    kept: NDArray[np.bool_] = ((chains["cached"] > chains["start"]) | held).any(axis=1)
+    named = sequences["chain"][(sequences["index"] != NONE) & (sequences["chain"] != NONE)]
+    kept[named // replicas] = True
+    while True:
+        # One may have no block of its own, and those that begin with it some.
+        outer = np.unique(chains["outer"][kept])
+        outer = outer[outer != NONE] // replicas
+        if kept[outer].all():
+            return kept
+        kept[outer] = True

@@ -22,6 +22,7 @@ class Sequence:
         priority: Smaller goes first under the priority policy.
         prefix: Identity of the prefix it shares with others, if any.
         shared_blocks: Leading full blocks that belong to that prefix.
+        outer: Prefixes that it begins with, the shortest first: identity, and how many leading full blocks are theirs.
         cached_tokens: Prompt tokens found in the cache at first admission, -1 before.
         preemptions: Times it lost its blocks.
         scheduled_s: When it was first scheduled, NaN before.
@@ -35,6 +36,7 @@ class Sequence:
     priority: int = 3
     prefix: Hashable = None
     shared_blocks: int = 0
+    outer: tuple[tuple[Hashable, int], ...] = ()
     cached_tokens: int = -1
     preemptions: int = 0
     scheduled_s: float = nan

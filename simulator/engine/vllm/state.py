@@ -81,7 +81,8 @@ SEAT = _record(i8="free ends prefilling")
 #: One waiting queue of a replica, for requests of one priority.
 QUEUE = _record(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
-CHAIN = _record(i8="cached first_run first_holder", b1="by_block")
+#: One that begins with another prefix (`outer`) has the blocks from `start` on for itself.
+CHAIN = _record(i8="cached first_run first_holder outer start", b1="by_block")
 #: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
 RUN = _record(i8="low high chain owner users next previous next_of_chain previous_of_chain")
 #: A request the cluster did not serve: when, why, and whether it had been sent there at all.

@@ -269,7 +269,7 @@ class StepwiseReplica:
     def _content(self, request: _Request, block: int) -> Hashable:
         sequence = request.sequence
         if sequence.prefix is not None and block < sequence.shared_blocks:
-            return (sequence.prefix, block)
+            return next((one for one, blocks in sequence.outer if block < blocks), sequence.prefix), block
         return (sequence.index, block, "own")
 
     def _remember(self, request: _Request, tokens: int) -> None:

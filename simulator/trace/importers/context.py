@@ -15,6 +15,7 @@ from simulator.trace.checks import is_workload_name
 from simulator.trace.importers.prefixes import Paths
 from simulator.trace.importers.records import parse_json
 from simulator.trace.importers.tally import Tally
+from simulator.trace.nesting import FLAT, Nesting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,6 +96,7 @@ class Context:
         ancestors: Digests of spans, not yet met, below which others count tokens.
         kept: What a format that needs all files before it can begin has read of them.
         metrics: What some file of such a format counts.
+        nesting: Which prefixes begin with others, once all is read.
     """
 
     labels: Labels = field(default_factory=Labels)
@@ -115,6 +117,7 @@ class Context:
     kept: dict[str, Any] = field(default_factory=dict)
     metrics: set[str] = field(default_factory=set)
     _proved: dict[str, set[str]] = field(default_factory=dict)
+    nesting: Nesting = FLAT
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _ordinals: dict[int, int] = field(default_factory=dict)
     _paths: Paths | None = None
@@ -133,6 +136,10 @@ class Context:
         if self._paths is None:
             self._paths = Paths(block_tokens)
         return self._paths
+
+    def nest(self) -> None:
+        """All is read: which prefixes begin with others is known."""
+        self.nesting = self._paths.nesting() if self._paths else FLAT
 
     def said(self) -> tuple[str, ...]:
         """All that was assumed."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.trace.canonical import trace_suffix, write_chunks
-from simulator.trace.checks import OPTIONAL, REQUIRED
+from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
 from simulator.trace.header import TraceHeader
 from simulator.trace.importers.context import check_wishes
 from simulator.trace.importers.rows import UNKNOWN, Rows, as_table, take_rows
@@ -97,6 +97,8 @@ def convert(
         first_ns = 0 if context.own_zero else spill.first_ns
         small = (counts < wish.smallest) & (counts > 0) & (np.arange(len(counts)) > 0)
         tally.unnamed = int(counts[small].sum())
+        context.nest()
+        known |= {NESTED} if len(context.nesting) else set()
         header = _header(kind, context, wish, first_ns, spill.last_ns, known)
         header = write_chunks(_tables(spill, context, first_ns, known, small), target, header)
     tally.imported = header.rows
@@ -125,7 +127,7 @@ def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: 
         # A whole second later at least, so that every arrival lies before.
         span_s=float((last_ns - first_ns) // NS + 1),
         rows=0,
-        columns=(*REQUIRED, *(name for name in OPTIONAL if name in known)),
+        columns=(*REQUIRED, *(name for name in (*OPTIONAL, NESTED) if name in known)),
         sha256="",
         time_zone=context.zone.key if dated else None,
         week_offset_s=_week_offset_s(first_ns, context) if dated else None,
@@ -151,7 +153,8 @@ def _tables(
 ) -> Iterable[RequestTable]:
     named = np.where(small, 0, np.arange(len(small))).astype(np.int16)
     for rows in _unique(spill, context) if "identity" in known else spill.sorted():
-        yield as_table(rows | {"workload": named[rows["workload"]]}, context.labels.workloads, first_ns)
+        table = as_table(rows | {"workload": named[rows["workload"]]}, context.labels.workloads, first_ns)
+        yield table.nested(context.nesting)
 
 
 def _unique(spill: Spill, context: Context) -> Iterator[Rows]:

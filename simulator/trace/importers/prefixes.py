@@ -1,8 +1,9 @@
 """Shared prefixes out of block identities: which requests begin alike, as one small number for each.
 
 A log such as Mooncake's names the blocks of every prompt, equal names for equal beginnings, so that prompts form a
-tree. A trace says less: one `prefix_id` for a request, whose tokens are a path from the root. Each request is put on
-the path that keeps most of what it shares; what a second path would have shared as well is lost, and counted.
+tree. In a trace each request has a `prefix_id` whose tokens are a path from the root; a path that branches off another
+begins with it. After `LEVELS` such branchings a request is put on the path that keeps most of what it shares; what a
+second path would have shared as well is lost, and counted.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.trace.nesting import Nesting
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-#: A request that leaves a path within this share of its blocks begins a path of its own.
+#: Paths that one may begin with.
+LEVELS: Final = 8
+#: Beyond them, a request that leaves a path within this share of its blocks begins a path of its own.
 _BRANCH_SHARE: Final = 0.3
 
 
 class Paths:
     """Numbers paths in the order in which they appear; the names of blocks are forgotten with it."""
 
-    def __init__(self, block_tokens: int) -> None:
+    def __init__(self, block_tokens: int, levels: int = LEVELS) -> None:
+        self._levels = levels
         self._block_tokens = block_tokens
         self._path_of: dict[Any, int] = {}
         self._length: list[int] = []
         self._longest: list[int] = []
+        self._outer: list[list[tuple[int, int]]] = []
         self.shared_blocks = 0
         self.kept_blocks = 0
 
@@ -53,18 +60,29 @@ class Paths:
         path, count = (self._path_of[names[depth - 1]], len(names)) if depth else (-1, len(names))
         if depth < len(names):
             extends = path >= 0 and depth == self._length[path]
-            own = path if extends else self._begin()
+            outer = self._outer[path] if path >= 0 else []
+            branches = path >= 0 and not extends and len(outer) < self._levels
+            own = path if extends else self._begin([*outer, (path, depth)] if branches else [])
             self._path_of.update(dict.fromkeys(names[depth:], own))
             self._length[own] = len(names)
-            if depth > _BRANCH_SHARE * len(names) and not extends:
+            if depth > _BRANCH_SHARE * len(names) and not (extends or branches):
                 count = depth
             else:
                 path = own
-        self.kept_blocks += min(count, self._longest[path])
-        self._longest[path] = max(count, self._longest[path])
+        along = [*self._outer[path], (path, count)]
+        self.kept_blocks += max(min(blocks, self._longest[one]) for one, blocks in along)
+        for one, blocks in along:
+            self._longest[one] = max(blocks, self._longest[one])
         return path, count
 
-    def _begin(self) -> int:
+    def nesting(self) -> Nesting:
+        """Which paths begin with others."""
+        nested = [(path, *outer[-1]) for path, outer in enumerate(self._outer) if outer]
+        path, outer_id, blocks = np.array(nested, np.int64).reshape(-1, 3).T
+        return Nesting.of(path, outer_id, blocks * self._block_tokens)
+
+    def _begin(self, outer: list[tuple[int, int]]) -> int:
+        self._outer.append(outer)
         self._length.append(0)
         self._longest.append(0)
         return len(self._length) - 1

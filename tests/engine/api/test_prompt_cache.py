@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from simulator.engine.record import Outcome
 from simulator.engine.simulation import simulate
 from simulator.scenario.apis import PromptCache
 from simulator.scenario.patterns import ApiPattern
+from simulator.trace.nesting import Nesting
 from tests.engine.demand import api, table
 
 
@@ -175,3 +178,28 @@ def test_law_what_is_read_and_written_is_what_is_kept(rules, calls):
         written = cache.write(one, now_s)
         assert 0 <= read <= read + written <= one.prefix_tokens
         assert cache.read(one, now_s) == read + written
+
+
+def test_each_level_of_a_prompt_is_kept_by_itself():
+    """A template of 2,048 tokens that all patients share; one patient's record follows it."""
+    outer = {1: ((0, 2_048),), 2: ((0, 2_048),)}
+    cache = CachedPrefixes(PromptCache.model_validate({"kept": "5min"}), lambda prefix: outer.get(prefix, ()))
+    assert cache.write(arrival(4_096, 1), 0.0) == 4_096
+    assert cache.read(arrival(4_096, 2), 1.0) == 2_048
+    assert cache.read(arrival(4_096, 1), 1.0) == 4_096
+    # What is kept of the other patient is new, less the template.
+    assert cache.write(arrival(3_072, 2), 200.0) == 1_024
+    # The first patient's record is too old by now, the template was used since.
+    assert cache.read(arrival(4_096, 1), 400.0) == 2_048
+    assert cache.read(arrival(1_100, 1), 400.0) == 1_024
+
+
+def test_the_engine_hands_the_levels_of_a_trace_to_an_api():
+    """The second patient of a department finds its template cached, and the first its record."""
+    requests = table([0.0, 100.0, 200.0], 4_000, 50)
+    requests.prefix_id[:], requests.prefix_tokens[:] = [1, 2, 1], 3_500
+    nested = replace(requests, nesting=Nesting.of(np.array([1, 2]), np.array([0, 0]), np.array([2_048, 2_048])))
+    caching = {"prompt_cache": {"minimum": 1_024, "step": 128}}
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(**caching)})
+    log = simulate(pattern, nested, horizon_s=1e4, seed=1, replication=0).log
+    assert log.cached_tokens.tolist() == [0, 2_048, 3_456]

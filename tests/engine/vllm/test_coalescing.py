@@ -20,9 +20,12 @@ from simulator.engine.vllm.stepwise import StepwiseReplica
 from simulator.performance.profile import read_profile
 from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.trace.nesting import Nesting
 from simulator.trace.request_table import RequestTable
 
 MAX_MODEL_LEN = 96
+#: Prefixes that begin with others: two begin with the first, and a third with one of them.
+NESTED = {3: ((0, 20),), 4: ((0, 20), (3, 37)), 5: ((0, 9),)}
 LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
 PROFILE = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")
 STEP_TIMES = {
@@ -59,7 +62,7 @@ asks = st.builds(
     prompt_tokens=st.integers(1, 60),
     output_tokens=st.integers(1, 36),
     priority=st.integers(1, 3),
-    prefix=st.integers(-2, 2),
+    prefix=st.integers(-2, 5),
     prefix_tokens=st.integers(1, 60),
     abort_after_s=st.one_of(st.none(), st.none(), st.none(), st.floats(0.001, 1.0).map(lambda s: s + 0.000011)),
 )
@@ -126,6 +129,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s)
         prefix_id=np.array([max(ask.prefix, -1) for ask in asks], np.int32),
         prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
         priority=np.array([ask.priority for ask in asks], np.int8),
+        nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
     )
     plan = ReplicaPlan(step_time, blocks, launch_s=launch_s)
     ledger = Ledger(table)
@@ -186,7 +190,9 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s):
             sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, env.now, ask.priority)
             if ask.prefix >= 0 and settings.prefix_caching:
                 sequence.prefix = ask.prefix
-                sequence.shared_blocks = min(ask.prefix_tokens, ask.prompt_tokens) // settings.block_size
+                size = settings.block_size
+                sequence.shared_blocks = min(ask.prefix_tokens, ask.prompt_tokens) // size
+                sequence.outer = tuple((one, tokens // size) for one, tokens in NESTED.get(ask.prefix, ()))
             replica.submit(sequence)
             if timeout_s is not None:
                 env.process(abort(sequence, timeout_s, Reason.TIMEOUT))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.trace.importers.prefixes import Paths
+from simulator.trace.importers.prefixes import LEVELS, Paths
 from tests.parts import TRACES
 
 SAMPLE = TRACES / "mooncake_conversation_first800.jsonl"
@@ -33,7 +33,7 @@ def reused(prompts):
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12))
 def test_requests_of_one_prefix_begin_alike(prompts):
     blocks = tree(prompts)
-    paths = Paths(1)
+    paths = Paths(1, levels=0)
     prefix_id, tokens = paths.assign(blocks, np.full(len(blocks), 10**6))
     for one in range(len(blocks)):
         for other in range(one):
@@ -49,6 +49,26 @@ def test_requests_of_one_prefix_begin_alike(prompts):
     assert (paths.kept_blocks, paths.shared_blocks) == (kept, sum(reused(blocks)))
 
 
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=12))
+def test_levels_say_the_whole_tree(prompts):
+    """Every two requests share, by their prefixes and what those begin with, exactly what their blocks share."""
+    blocks = tree(prompts)
+    paths = Paths(1)
+    prefix_id, tokens = paths.assign(blocks, np.full(len(blocks), 10**6))
+    nesting = paths.nesting()
+    told = []
+    for one, count in zip(prefix_id.tolist(), tokens.tolist(), strict=True):
+        along = [*nesting.outer(one), (one, count)]
+        told.append([next(name for name, end in along if at < end) for at in range(count)])
+    for one, ours in zip(blocks, told, strict=True):
+        for other, theirs in zip(blocks, told, strict=True):
+            shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+            shared = min(len(one), len(other)) if shared is None else shared
+            same = [a == b for a, b in zip(ours, theirs, strict=False)]
+            assert (same.index(False) if False in same else len(same)) == shared
+    assert paths.kept_blocks == paths.shared_blocks == sum(reused(blocks))
+
+
 def test_a_conversation_is_one_prefix_that_grows():
     prefix_id, tokens = Paths(512).assign([[1], [1, 2, 3], [1, 2, 3, 4], [9], None, ["x"]], np.full(6, 1700))
     assert prefix_id.tolist() == [0, 0, 0, 1, -1, 2]
@@ -57,9 +77,10 @@ def test_a_conversation_is_one_prefix_that_grows():
 
 
 @pytest.mark.needs("public traces")
-def test_most_of_what_mooncake_reuses_is_kept():
+@pytest.mark.parametrize(("levels", "kept"), [(0, 0.725), (1, 0.869), (LEVELS, 1.0)])
+def test_what_mooncake_reuses_is_kept(levels, kept):
     blocks = [json.loads(line)["hash_ids"] for line in SAMPLE.read_text().splitlines()]
-    paths = Paths(512)
+    paths = Paths(512, levels)
     paths.assign(blocks, np.full(len(blocks), 10**6))
     assert paths.shared_blocks == sum(reused(blocks))
-    assert 0.7 < paths.kept_blocks / paths.shared_blocks <= 1.0
+    assert paths.kept_blocks / paths.shared_blocks == pytest.approx(kept, abs=5e-4)
