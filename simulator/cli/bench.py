@@ -12,6 +12,7 @@ import typer
 from simulator.cli.bench_calibration import CompletedOnly, fit, fit_overhead, measure, replay
 from simulator.cli.exit_codes import FAILED
 from simulator.errors import ProfileError, TraceError
+from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from simulator.performance.profile import PerformanceProfile
@@ -178,7 +179,7 @@ def validate(
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(report.table(rows, skipped))
     if plot is not None:
-        report.figure(rows).write_html(plot, include_plotlyjs=True, div_id="validation")
+        write_whole(plot, report.figure(rows).to_html(include_plotlyjs=True, div_id="validation"))
         typer.echo(f"wrote {plot}", err=True)
     if not rows:
         raise ProfileError("nothing could be compared; the reasons are above")
@@ -223,7 +224,7 @@ def _validate_replay(
     if plot is not None:
         sides = replay_check.both(record, own, settings, completed_only=completed_only)
         drawing = replay_check.figure(*sides, f"{path.name}, {own.id}")
-        drawing.write_html(plot, include_plotlyjs=True, div_id="replay")
+        write_whole(plot, drawing.to_html(include_plotlyjs=True, div_id="replay"))
         typer.echo(f"wrote {plot}", err=True)
     if as_json:
         typer.echo(json.dumps(replay_check.document(found, record, own.id, doubts), indent=2))

@@ -8,9 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +25,7 @@ from simulator.cli.explain import explain
 from simulator.cli.export import export
 from simulator.cli.gate import check, compare
 from simulator.cli.init import init
+from simulator.cli.interruption import listening
 from simulator.cli.plan import plan
 from simulator.cli.prices import prices
 from simulator.cli.profile import profile
@@ -119,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and exit with its code; a fault of ours says so in one line."""
     _prepare()
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        with listening():
+            app(args=None if arguments is None else list(arguments), standalone_mode=True)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
     except SimulatorError as error:
@@ -160,7 +160,7 @@ class _Output(io.FileIO):
 
 
 def _prepare() -> None:
-    """Let the readers of our output go when they like, and be asked to stop as politely by a signal as by a user."""
+    """Let the readers of our output go when they like."""
     for name in ("stdout", "stderr"):
         given = getattr(sys, name)
         # Not what a test or a notebook has put in its place.
@@ -171,7 +171,3 @@ def _prepare() -> None:
                 io.BufferedWriter(raw), given.encoding, given.errors, line_buffering=given.line_buffering
             )
             setattr(sys, name, stream)
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, signal.default_int_handler)

@@ -88,7 +88,8 @@ def plot(
 
     if len(names) > len(COLOURS):
         raise ProfileError(f"{len(names)} profiles are too many for one page; at most {len(COLOURS)}")
-    figure([profile_of(name) for name in names]).write_html(output, include_plotlyjs=True, div_id="profiles")
+    drawn = figure([profile_of(name) for name in names])
+    write_whole(output, drawn.to_html(include_plotlyjs=True, div_id="profiles"))
     typer.echo(f"wrote {output}", err=True)
 
 

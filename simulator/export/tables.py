@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
@@ -31,12 +32,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
-    """Write every table of a run into a folder; returns what was written.
+    """Write every table of a run into a folder, all of them or none; returns what was written.
 
     Raises:
         RunStoreError: The folder cannot be made.
     """
-    make_folder(folder, RunStoreError)
     import pyarrow as pa
 
     tables = {
@@ -45,15 +45,21 @@ def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
         "requests": run.tables.row_groups("requests"),
         "levels": run.tables.row_groups("levels"),
     }
-    written = []
-    for name, parts in tables.items():
-        first = next(parts, None)
-        if first is None:
-            continue
-        path = folder / f"{name}.{form}"
-        with writing_whole(path) as file:
-            _WRITE[form](file, chain([first], parts))
-        written.append(path)
+    written, there = [], folder.is_dir()
+    make_folder(folder, RunStoreError)
+    try:
+        # All are written before the first is in its place.
+        with ExitStack() as stack:
+            for name, parts in tables.items():
+                first = next(parts, None)
+                if first is not None:
+                    written.append(folder / f"{name}.{form}")
+                    _WRITE[form](stack.enter_context(writing_whole(written[-1])), chain([first], parts))
+    except BaseException:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
     return written
 
 

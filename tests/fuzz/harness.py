@@ -28,7 +28,7 @@ class TooLong(BaseException):
 
 
 @contextmanager
-def _light():
+def light():
     """Without what makes a case slow and is no reader's: waiting for a disk, and a report's 4 MB of script."""
     with ExitStack() as patches:
         patches.enter_context(patch.object(os, "fsync", lambda handle: None))
@@ -61,7 +61,7 @@ def fuzz(reader, sound, cases, seed=1):
     """
     outcomes, broken = Counter(), []
     original = (sound / reader.file).read_bytes()
-    with TemporaryDirectory(dir=PLACE) as place, _light():
+    with TemporaryDirectory(dir=PLACE) as place, light():
         at, out = Path(place) / "at", Path(place) / "out"
         shutil.copytree(sound, at)
         untouched = tree(at)
