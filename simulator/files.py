@@ -204,6 +204,20 @@ def make_folder(folder: Path, fault: Fault = SimulatorError) -> Path:
 
 
 @contextmanager
+def folder_for(folder: Path, fault: Fault = SimulatorError) -> Iterator[None]:
+    """Likewise, and gone again where the block fails and it was not there before."""
+    there = folder.is_dir()
+    make_folder(folder, fault)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
 def private_folder(beside: Path, name: str) -> Iterator[Path]:
     """A folder of this process alone, on the file system of its neighbours; gone when the block ends.
 
@@ -347,21 +361,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all below it; links in it go, what they name stays.
-
-    Raises:
-        OSError: Something cannot be removed.
-    """
+    """Remove a folder and all below it; links in it go, what they name stays. Raises OSError."""
     shutil.rmtree(folder)
 
 
 def read_unpacked(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
-    """A file, unpacked where it is gzip by its first bytes.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is broken, or longer than that when unpacked.
-    """
+    """A file, unpacked where it is gzip. Raises OSError, and ValueError where it is broken or longer than that."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -381,11 +386,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def parse_json(content: bytes) -> Any:  # noqa: ANN401 - likewise
-    """What some JSON says.
-
-    Raises:
-        ValueError: It is none, nested too deeply, or has half of a character in it, which nothing could write again.
-    """
+    """What some JSON says. Raises ValueError: none, nested too deeply, or with half of a character in it."""
     try:
         found = json.loads(content.decode("utf-8"))
         if b"\\u" in content:

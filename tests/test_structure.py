@@ -154,7 +154,7 @@ WRITERS = {
 def test_what_is_written_goes_through_one_module():
     """So that it is whole or absent, and that faults can be tried on all of it (`tests/fuzz/faults.py`)."""
     pattern = re.compile(
-        r"\.write_(?:text|bytes)\(|\.unlink\(|\.rmdir\(|\.touch\(|rmtree[(,]|os\.(?:replace|rename|remove|unlink)\("
+        r"\.write_(?:text|bytes|html)\(|\.unlink\(|\.rmdir\(|\.touch\(|rmtree[(,]|os\.(?:replace|rename|remove|unlink)\("
         r'|open\([^)\n]*"[wax]b?\+?"|mkstemp|mkdtemp'
     )
     found = {str(path.relative_to(PACKAGE)) for path in MODULES if pattern.search(path.read_text(encoding="utf-8"))}

@@ -110,6 +110,11 @@ class Recording(_Part):
         named |= {request for step in self.steps for request in (*(item[0] for item in step.items), *step.preempted)}
         if unknown := named - set(range(len(self.inputs))):
             raise ValueError(f"request {min(unknown)} is none of the {len(self.inputs)} inputs")
+        most = min(self.config.max_model_len, (self.config.num_gpu_blocks - 1) * self.config.block_size)
+        for number, entry in enumerate(self.inputs):
+            if entry.prompt_len + entry.output_len > most:
+                needed = entry.prompt_len + entry.output_len
+                raise ValueError(f"request {number} needs {needed:,} tokens; no engine of {most:,} has taken it")
         return self
 
 

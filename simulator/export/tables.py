@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from simulator.errors import RunStoreError
-from simulator.files import make_folder, writing_whole
+from simulator.files import folder_for, writing_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,21 +45,14 @@ def export_tables(run: KeptRun, folder: Path, form: Format) -> list[Path]:
         "requests": run.tables.row_groups("requests"),
         "levels": run.tables.row_groups("levels"),
     }
-    written, there = [], folder.is_dir()
-    make_folder(folder, RunStoreError)
-    try:
-        # All are written before the first is in its place.
-        with ExitStack() as stack:
-            for name, parts in tables.items():
-                first = next(parts, None)
-                if first is not None:
-                    written.append(folder / f"{name}.{form}")
-                    _WRITE[form](stack.enter_context(writing_whole(written[-1])), chain([first], parts))
-    except BaseException:
-        if not there:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+    written = []
+    # All are written before the first is in its place.
+    with folder_for(folder, RunStoreError), ExitStack() as stack:
+        for name, parts in tables.items():
+            first = next(parts, None)
+            if first is not None:
+                written.append(folder / f"{name}.{form}")
+                _WRITE[form](stack.enter_context(writing_whole(written[-1])), chain([first], parts))
     return written
 
 
