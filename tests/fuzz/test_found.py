@@ -99,7 +99,7 @@ def test_a_recorded_run_is_of_an_engine_that_there_is(tmp_path, part, key, value
     refused("bench", "conform", recorded(tmp_path, change), saying=key)
 
 
-@pytest.mark.parametrize("change", [{"max_model_len": 10}, {"num_gpu_blocks": 2, "block_size": 1}])
+@pytest.mark.parametrize("change", [{"max_model_len": 1}, {"num_gpu_blocks": 2, "block_size": 1}])
 def test_a_request_that_its_engine_could_not_have_taken_is_refused(tmp_path, change):
     place = recorded(tmp_path, lambda document: document["config"].update(change))
     refused("bench", "conform", place, saying="no engine of")
