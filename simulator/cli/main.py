@@ -37,7 +37,7 @@ from simulator.cli.schema import schema
 from simulator.cli.sweep import sweep
 from simulator.cli.trace import trace
 from simulator.cli.trace_edit import cut, merge, scale, shift
-from simulator.cli.trace_import import FORMATS, convert
+from simulator.cli.trace_import import FORMATS, convert, detect
 from simulator.cli.trace_model import compare as compare_traces
 from simulator.cli.trace_model import fit, synthesise
 from simulator.cli.validate import validate
@@ -63,7 +63,7 @@ app.add_typer(prices, name="prices")
 app.add_typer(trace, name="trace")
 
 trace.command(epilog=FORMATS)(convert)
-_OF_TRACES: tuple[Callable[..., None], ...] = (cut, fit, merge, scale, shift, synthesise)
+_OF_TRACES: tuple[Callable[..., None], ...] = (cut, detect, fit, merge, scale, shift, synthesise)
 for command in _OF_TRACES:
     trace.command()(command)
 trace.command("compare")(compare_traces)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simulator.cli.exit_codes import BAD_INPUT
 from simulator.cli.options import AsJson
+from simulator.errors import TraceError
 from simulator.trace.importers import TITLES
 
 if TYPE_CHECKING:
@@ -106,6 +108,40 @@ def convert(
     with _counter("rows", quiet=quiet) as on_rows:
         header = run(found, source, target, context, wish, on_rows)
     _tell(target, header, context, as_json=as_json, quiet=quiet)
+
+
+def detect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="LOG...", help="Log files, packed or not.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say which format a log has, and by which of its fields that is known.
+
+    Example: simulator trace detect spend_logs.csv
+    """
+    from simulator.trace.importers.detect import detect as run
+
+    logs: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for path in files:
+        try:
+            found = run(path)
+        except TraceError as error:
+            faults.append(str(error))
+            logs.append({"file": str(path), "formats": [], "fault": str(error)})
+            continue
+        logs.append({"file": str(path), "formats": [asdict(one) for one in found]})
+        if not as_json:
+            others = f"; also {', '.join(one.name for one in found[1:])}" if found[1:] else ""
+            typer.echo(f"{path}: {found[0].name}, for it has {', '.join(found[0].signs)}{others}")
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "logs": logs}, indent=2))
+    else:
+        for fault in faults:
+            typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(BAD_INPUT)
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

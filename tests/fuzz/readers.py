@@ -56,11 +56,7 @@ ROLLOUT = {
     "actual": None,
 }
 TRACE = "arrival_s,workload,prompt_tokens,output_tokens\n" + "".join(f"{at},notes,{at + 9},5\n" for at in range(300))
-LOGS = {
-    sample.name: sample
-    for sample in SAMPLES
-    if sample.name in ("litellm", "azure-llm-2024", "vllm-prometheus", "bedrock", "langfuse", "nginx", "azure-monitor")
-}
+LOGS = {sample.name: sample for sample in SAMPLES}
 
 
 def prepare(folder: Path) -> None:

@@ -43,7 +43,7 @@ _FIELDS: Final = {
     "deployment": ("deployment",),
 }
 #: A column of a chart: the metric's title, how it is summed up, and of what.
-_TITLE: Final = re.compile(r"(.+?) \(Sum\)(?: - .*|, .*)?")
+TITLE: Final = re.compile(r"(.+?) \(Sum\)(?: - .*|, .*)?")
 _PLAIN: Final = {"requests": "requests", "prompt_tokens": "prompt tokens", "output_tokens": "generated tokens"}
 #: How much later than a request its tokens may be counted: assumed, answers take minutes at most.
 _LAG_NS: Final = 10 * 60 * NS
@@ -133,7 +133,7 @@ def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[R
     with open_text(path) as text:
         start = text.readline(LONGEST)
     columns = [] if start.lstrip()[:1] in ("{", "[") else next(csv.reader([start.strip()]), [])
-    titles = {name: match[1] for name in columns if (match := _TITLE.fullmatch(name.strip()))}
+    titles = {name: match[1] for name in columns if (match := TITLE.fullmatch(name.strip()))}
     if not titles or "Time" not in columns:
         yield from read_records(path, _FIELDS, ("time", "metric", "total"), context.tally, _unpack)
         return

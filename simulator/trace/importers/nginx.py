@@ -59,7 +59,7 @@ _NAMES: Final = {
 }
 _KNOWN: Final = {name: field for field, names in _NAMES.items() for name in names}
 _NAMED: Final = re.compile(rf"(?<![\w@$])({'|'.join(map(re.escape, _KNOWN))})=(?:\"([^\"]*)\"|([\w.:+/-]+))")
-_COMBINED: Final = re.compile(r"\[([^\]]{1,40})\]\s+\"([A-Z]{3,10} [^\"]*)\"\s+(\d{3})\s+(\d+|-)")
+COMBINED: Final = re.compile(r"\[([^\]]{1,40})\]\s+\"([A-Z]{3,10} [^\"]*)\"\s+(\d{3})\s+(\d+|-)")
 _QUOTED: Final = re.compile(r"(?<!=)\"[^\"]*\"")
 _TABLE: Final = Table(
     fields={
@@ -159,7 +159,7 @@ def _variables(line: str) -> dict[str, Any]:
         for field, names in _NAMES.items():
             found[field] = next((value[name] for name in names if value.get(name) not in (None, "")), None)
     else:
-        if match := _COMBINED.search(line):
+        if match := COMBINED.search(line):
             found |= {"time": match[1], "request": match[2], "status": match[3], "sent": match[4]}
         # What somebody else wrote, such as the name of a browser, stands in quotes of its own.
         for name, quoted, plain in _NAMED.findall(_QUOTED.sub("", line)):

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_SIDES: Final = {"vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output"}
+SIDES: Final = {"vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output"}
 _FIELDS: Final = {name: (name,) for name in ("side", "what", "le", "series", "model", "values")}
 _MOST_PER_SCRAPE: Final = 1_000_000
-_ASSUMED: Final = (
+ASSUMED: Final = (
     "requests were drawn from histograms: their number and the buckets of their lengths are kept, and the sums of "
     "tokens as far as the buckets allow; prompt and output lengths were paired at random",
     "vLLM counts a request when it ends; it was placed evenly at random within the scrape in which it ended",
@@ -71,7 +71,7 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
         stem, _, what = str(labels["__name__"]).rpartition("_")
         others = sorted((key, text) for key, text in labels.items() if key not in ("__name__", "le"))
         yield {
-            "side": _SIDES.get(stem, ""), "what": what, "le": labels.get("le"), "series": repr(others),
+            "side": SIDES.get(stem, ""), "what": what, "le": labels.get("le"), "series": repr(others),
             "model": labels.get("model_name"), "values": series["values"],
         }  # fmt: skip
 
@@ -79,14 +79,14 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
 def _read(path: Path, context: Context) -> Iterator[Rows]:
     """Keeps what a file holds: the next may go on with it."""
     label_field(context.labels, ("model",))
-    context.assume(*_ASSUMED)
+    context.assume(*ASSUMED)
     for records in read_records(path, _FIELDS, (), context.tally, _unpack):
         for at in range(len(records.lines)):
-            _take({name: column[at] for name, column in records.columns.items()}, records.lines[at], path, context)
+            take({name: column[at] for name, column in records.columns.items()}, records.lines[at], path, context)
     yield from ()
 
 
-def _take(one: dict[str, Any], line: int, path: Path, context: Context) -> None:
+def take(one: dict[str, Any], line: int, path: Path, context: Context) -> None:
     """Keep a series where it belongs; count it where it is another or wrong."""
     if one["side"] in (None, "") or one["what"] not in ("bucket", "sum"):
         context.tally.leave_out("another metric", 1)
@@ -110,7 +110,7 @@ def _take(one: dict[str, Any], line: int, path: Path, context: Context) -> None:
         engine.buckets[one["side"]].setdefault(bound, []).append(points)
 
 
-def _end(context: Context) -> Iterator[Rows]:
+def end(context: Context) -> Iterator[Rows]:
     """Requests of all engines, once every page is there."""
     draw = stream(context.seed, context.next_file(), "trace/vllm-prometheus")
     engines: list[_Series] = list(context.kept.values())
@@ -155,13 +155,13 @@ class _Table:
 
 def _table(engine: _Series) -> _Table:
     """Pages laid one upon the other; a moment that two of them have counts once."""
-    if missing := [side for side in _SIDES.values() if math.inf not in engine.buckets[side]]:
+    if missing := [side for side in SIDES.values() if math.inf not in engine.buckets[side]]:
         raise TraceError(
             "\n".join(f"{engine.path}: an engine has no buckets of {side} lengths up to +Inf" for side in missing)
         )
-    prompt, output = (np.concatenate(engine.buckets[side][math.inf])[:, 0] for side in _SIDES.values())
+    prompt, output = (np.concatenate(engine.buckets[side][math.inf])[:, 0] for side in SIDES.values())
     moments = np.intersect1d(prompt, output)
-    bounds = {side: sorted(engine.buckets[side]) for side in _SIDES.values()}
+    bounds = {side: sorted(engine.buckets[side]) for side in SIDES.values()}
     counts = {side: np.array([_at(moments, engine.buckets[side][bound]) for bound in bounds[side]]) for side in bounds}
     return _Table(moments, bounds, counts, {side: _at(moments, parts) for side, parts in engine.sums.items()})
 
@@ -179,7 +179,7 @@ def _requests(engine: _Series, table: _Table, context: Context, draw: np.random.
     for place in range(1, len(table.moments)):
         begin, end = float(table.moments[place - 1]), float(table.moments[place])
         context.tally.rows += 1
-        grown = {side: _grown(table.bounds[side], table.counts[side], place) for side in _SIDES.values()}
+        grown = {side: _grown(table.bounds[side], table.counts[side], place) for side in SIDES.values()}
         counts = {side: count for side, (_, count) in grown.items()}
         size = int(counts["prompt"].sum())
         if any((count < 0).any() or (count != np.floor(count)).any() for count in counts.values()):
@@ -220,7 +220,7 @@ FORMATS = (
     Format(
         name="vllm-prometheus",
         read=_read,
-        end=_end,
+        end=end,
         source="vLLM histograms of request lengths in Prometheus",
         patterns=("*.json", "*.jsonl"),
     ),

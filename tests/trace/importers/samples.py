@@ -10,26 +10,8 @@ from simulator.trace.canonical import read_trace
 from simulator.trace.importers import find_format
 from simulator.trace.importers.context import Context, Labels
 from simulator.trace.importers.convert import Wish, convert
-
-#: Stands wherever a log may keep text or who somebody is.
-CANARY = "Q7canary"
-
-T0 = 1_715_644_801  # 2024-05-14 00:00:01 UTC, a Tuesday
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A log and the requests in it: seconds after the first, prompt and output tokens."""
-
-    name: str
-    text: str
-    rows: list[tuple[float, int, int]]
-    options: tuple[str, ...] = ()
-    left_out: int = 0
-
-
-def lines(*records):
-    return "".join(json.dumps(record) + "\n" for record in records)
+from tests.trace.importers.sample import CANARY, T0, THREE, Sample, lines
+from tests.trace.importers.samples_gateways import GATEWAYS
 
 
 def litellm(second, prompt, output, **more):
@@ -117,7 +99,18 @@ def attempt(sample, data, folder, *, tolerate=0.0):
     return "\n".join([str(header), json.dumps(context.tally.as_dict()), *context.tally.faults()]), read_trace(target)
 
 
-THREE = [(0.0, 1200, 300), (2.0, 2400, 150), (5.0, 600, 90)]
+def scrape(second, prompts, outputs):
+    """A page of vLLM's metrics: all prompts of 100 tokens, all outputs of 20."""
+    at = f" {(T0 + second) * 1000}"
+    labels = f'engine="0",model_name="{CANARY}"'
+    text = f"# HELP vllm:num_requests_running {CANARY}\nvllm:num_requests_running{{{labels}}} 3.0{at}\n"
+    for stem, count, tokens in (("prompt", prompts, 100), ("generation", outputs, 20)):
+        for bound, share in (("50.0", tokens < 50), ("200.0", 1), ("+Inf", 1)):
+            text += f'vllm:request_{stem}_tokens_bucket{{{labels},le="{bound}"}} {float(count * share)}{at}\n'
+        text += f"vllm:request_{stem}_tokens_sum{{{labels}}} {float(count * tokens)}{at}\n"
+    return text
+
+
 APIM = (
     "TimeGenerated,CorrelationId,PromptTokens,CompletionTokens,ModelName,DeploymentName,SequenceNumber,"
     "RequestMessages\n"
@@ -176,6 +169,8 @@ COUNTED = [
               for le, values in [("50.0", (6, 9, 9, 2)), ("+Inf", (6, 10, 10, 2))]),
             series("request_generation_tokens_sum", (100, 250, 250, 60)), series("e2e_latency_seconds_sum", (1,))),
             [], sums=(6, 1100, 210), left_out=2),
+    Counted("vllm-metrics", scrape(0, 4, 4) + scrape(60, 9, 9) + scrape(120, 9, 9) + scrape(180, 2, 2), [],
+            sums=(7, 700, 140), left_out=1),
     Counted("servegen", "0,0.01,1.2,Gamma,0.72,139\n600,0,0,,,\n1200,0.02,1.3,Weibull,0.75,42\n"
             "1800,0.01,1,Gamma,1,100\n", [], left_out=1),
 ]  # fmt: skip
@@ -310,5 +305,6 @@ SINGLE = [
     ),
     Sample("bedrock", lines(bedrock(1, 1100, 300), bedrock(3, 2300, 150), {"message": json.dumps(bedrock(6, 500, 90))},
                             bedrock(7, 5, 0, errorCode=CANARY)), THREE, left_out=1),
+    *GATEWAYS,
 ]  # fmt: skip
 SAMPLES = [*SINGLE, *COUNTED]

@@ -1,0 +1,217 @@
+"""Which format a log has, by the names of its fields: what no other format has tells most.
+
+Nothing of a value is kept or told: names are compared with those that stand in this file.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.errors import TraceError
+from simulator.trace.importers.azure_monitor import TITLE
+from simulator.trace.importers.nginx import COMBINED
+from simulator.trace.importers.read_json import PREFIX
+from simulator.trace.importers.records import NOT_JSON, parse_json
+from simulator.trace.importers.source import BROKEN, open_source, open_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Characters that are looked at, records, and how deep.
+_HEAD: Final = 1 << 19
+_RECORDS, _DEEPEST = 40, 12
+#: Fields that a log of each format has, `|` between names of one of them; the more there are, the surer it is.
+SIGNS: Final = {
+    "azure-llm-2024": ("TIMESTAMP", "ContextTokens", "GeneratedTokens"),
+    "burstgpt": ("Timestamp", "Request tokens", "Response tokens", "Log Type"),
+    "mooncake": ("input_length", "output_length", "hash_ids"),
+    "qwen-bailian": ("input_length", "output_length", "hash_ids", "chat_id|parent_chat_id"),
+    "splitwise": ("arrival_timestamp", "prompt_size", "token_size"),
+    "litellm": ("startTime|start_time", "completion_tokens", "call_type|model_group|custom_llm_provider"),
+    "vllm-otel": ("gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "gen_ai.response.model",
+                  "gen_ai.latency.e2e|gen_ai.request.id"),
+    "otel-genai": ("gen_ai.usage.input_tokens|gen_ai.usage.prompt_tokens|llm.token_count.prompt|"
+                   "llm.usage.prompt_tokens|ai.usage.promptTokens|ai.usage.inputTokens",
+                   "spanId|span_id|spanID|SpanId|customDimensions|SpanAttributes|Properties"),
+    "langfuse": ("startTime|start_time", "usageDetails|usage_details|promptTokens|inputUsage",
+                 "type|traceId|trace_id|level"),
+    "azure-apim": ("correlationId|CorrelationId", "promptTokens|PromptTokens", "completionTokens|CompletionTokens",
+                   "sequenceNumber|SequenceNumber|ModelName|modelName"),
+    "azure-diagnostics": ("properties_s|properties", "CallerIPAddress|callerIpAddress|OperationName|operationName",
+                          "TimeGenerated|TimeGenerated [UTC]|time"),
+    "openai-usage": ("num_model_requests|n_requests", "input_tokens|n_context_tokens_total",
+                     "start_time|aggregation_timestamp|usage_date"),
+    "azure-monitor": ("timeseries|MetricName|metricName", "timeStamp|TimeGenerated|TimeGenerated [UTC]|time",
+                      "total|Total"),
+    "vllm-prometheus": ("metric", "__name__", "values|value", "le"),
+    "bedrock": ("inputTokenCount", "modelId", "timestamp"),
+    "openrouter": ("created_at", "tokens_prompt|native_tokens_prompt", "tokens_completion|native_tokens_completion",
+                   "provider_name|model_permaslug"),
+    "helicone": ("request_created_at|Request Created At", "prompt_tokens", "completion_tokens"),
+    "envoy-ai-gateway": ("start_time", "response_code", "gen_ai.usage.input_tokens|llm_input_token|llm_input_tokens"),
+    "kong": ("started_at", "ai", "latencies|upstream_uri|request"),
+    "portkey": ("req_units|Request Tokens", "res_units|Response Tokens", "created_at|Created At"),
+    "cloudflare": ("tokens_in", "tokens_out", "created_at"),
+    "anthropic": ("usage", "input_tokens", "output_tokens", "stop_reason|cache_creation_input_tokens"),
+    "openai": ("usage", "prompt_tokens|input_tokens", "completion_tokens|output_tokens",
+               "choices|prompt_tokens_details|input_tokens_details"),
+    "vertex": ("usageMetadata|usage_metadata", "promptTokenCount"),
+    "guidellm": ("benchmarks", "requests", "successful"),
+    "aiperf": ("request_start_ns", "input_sequence_length", "output_sequence_length"),
+    "vllm-bench": ("input_lens", "output_lens", "request_rate|max_concurrency|ttfts"),
+    "servegen": (),
+}  # fmt: skip
+#: Logs that look like one, but count no requests.
+_REFUSED: Final = {
+    ("uncached_input_tokens", "starting_at"): "Anthropic's usage report counts tokens, not requests: nothing says how "
+    "long they were; import a log of its answers (anthropic) or of a gateway",
+    ("usage_input_tokens_no_cache", "usage_date_utc"): "the usage export of Anthropic's console counts tokens by day, "
+    "not requests; import a log of its answers (anthropic) or of a gateway",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a log may be.
+
+    Attributes:
+        name: Of the format.
+        signs: Fields that it has and logs of this format have.
+    """
+
+    name: str
+    signs: tuple[str, ...]
+
+
+def detect(path: Path) -> list[Found]:
+    """Formats whose every sign a file has, the surest first.
+
+    Raises:
+        TraceError: None is known, with what came nearest and what it lacks.
+    """
+    names, text = _names(path)
+    if text is not None and (own := _by_text(text)) is not None:
+        return [own]
+    for signs, reason in _REFUSED.items():
+        if names.issuperset(signs):
+            raise TraceError(f"{path}: {reason}")
+    found, nearest = [], (0.0, "", "")
+    for name, groups in SIGNS.items():
+        met = [next((one for one in group.split("|") if one in names), None) for group in groups]
+        if groups and None not in met:
+            found.append(Found(name, tuple(filter(None, met))))
+        elif groups:
+            lacks = " and ".join(g.replace("|", " or ") for g, one in zip(groups, met, strict=True) if one is None)
+            share = sum(one is not None for one in met) / len(groups)
+            nearest = max(nearest, (share, name, lacks), key=lambda one: one[0])
+    if not found:
+        near = f"; nearest is {nearest[1]}, but there is no {nearest[2]}" if nearest[0] >= 0.5 else ""
+        raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with --column where times "
+                         "and tokens stand")  # fmt: skip
+    return sorted(found, key=lambda one: -len(one.signs))
+
+
+def _by_text(text: str) -> Found | None:
+    """Formats that are lines, not fields."""
+    if "vllm:request_prompt_tokens_bucket{" in text:
+        return Found("vllm-metrics", ("vllm:request_prompt_tokens_bucket",))
+    if any(COMBINED.search(line) for line in text.splitlines()[:20]):
+        return Found("nginx", ('[time] "METHOD path" status bytes',))
+    first = text.split("\n", 1)[0].strip()
+    if first.startswith("Time,") and (title := next(filter(None, map(TITLE.fullmatch, first.split(","))), None)):
+        return Found("azure-monitor", ("Time", "(Sum)")) if title else None
+    if first.count(",") == 5 and any(f",{kind}," in first for kind in ("Gamma", "Weibull")):
+        return Found("servegen", ("a rate, a spread and Gamma or Weibull in each row",))
+    if "request_length" in text and "body_bytes_sent" in text:
+        return Found("nginx", ("request_length", "body_bytes_sent"))
+    return None
+
+
+def _names(path: Path) -> tuple[set[str], str | None]:
+    """Names of all fields in the head of a file; and its text, where it is no Parquet."""
+    with open_source(path) as file:
+        try:
+            parquet = file.peek(4)[:4] == b"PAR1"
+        except BROKEN:
+            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
+    if parquet:
+        from pyarrow import parquet as pq
+
+        try:
+            return {part for name in _columns(pq.read_schema(path)) for part in (name, *name.split("."))}, None
+        except (OSError, ValueError):
+            raise TraceError(f"{path}: not readable as Parquet") from None
+    with open_text(path) as stream:
+        try:
+            text = stream.read(_HEAD)
+        except BROKEN:
+            raise TraceError(f"{path}: the compressed data breaks off or is corrupt") from None
+    found: set[str] = set()
+    lines = text.lstrip().split("\n")
+    if text.lstrip()[:1] in ("{", "[") or PREFIX.match(text.lstrip()):
+        for line in lines[:_RECORDS]:
+            prefix = PREFIX.match(line)
+            value = parse_json(line[prefix.end() :] if prefix else line)
+            _collect(None if value is NOT_JSON else value, found, 0)
+        _collect_text(text, found)
+        return found, text
+    for delimiter in (",", ";", "\t", "|"):
+        found |= {name.strip().removeprefix("\ufeff") for name in next(csv.reader(lines[:1], delimiter=delimiter), [])}
+    for row in csv.reader(lines[1:_RECORDS]):
+        for cell in row:
+            if cell[:1] == "{":
+                value = parse_json(cell)
+                _collect(None if value is NOT_JSON else value, found, 0)
+    return found, text
+
+
+def _columns(schema: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
+    return list(schema.names)
+
+
+def _collect_text(text: str, found: set[str]) -> None:
+    """Names of a document that is longer than the head: all that stands before a colon, and attributes' keys."""
+    decoder, at = json.JSONDecoder(), text.find('"')
+    while at >= 0 and len(found) < 10_000:
+        try:
+            name, end = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        rest = text[end : end + 8].lstrip()
+        if rest[:1] == ":":
+            found.add(name)
+            if name == "key" and rest[1:].lstrip()[:1] == '"':
+                start = text.index('"', end)
+                try:
+                    attribute, end = decoder.raw_decode(text, start)
+                except ValueError:
+                    return
+                found.add(str(attribute))
+        elif name[:1] == "{":
+            inner = parse_json(name)
+            _collect(None if inner is NOT_JSON else inner, found, 0)
+        at = text.find('"', end)
+
+
+def _collect(value: Any, found: set[str], depth: int) -> None:  # noqa: ANN401 - whatever the file holds
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, dict):
+        found.update(map(str, value))
+        if isinstance(value.get("key"), str):
+            found.add(value["key"])
+        if isinstance(value.get("columns"), list):  # an answer of Log Analytics
+            found.update(
+                one["name"] for one in value["columns"] if isinstance(one, dict) and type(one.get("name")) is str
+            )
+        for inner in value.values():
+            _collect(inner, found, depth + 1)
+    elif isinstance(value, list):
+        for inner in value[:_RECORDS]:
+            _collect(inner, found, depth + 1)
+    elif isinstance(value, str) and value[:1] == "{":
+        inner = parse_json(value)
+        _collect(None if inner is NOT_JSON else inner, found, depth + 1)

@@ -1,0 +1,104 @@
+"""Answers of providers as applications log them whole, each with its usage: Anthropic, Vertex AI and Gemini, OpenAI.
+
+Anthropic counts what a cache gave and took apart from `input_tokens` (Messages API reference, "usage"). Gemini counts
+cached content within `promptTokenCount`, thoughts apart from `candidatesTokenCount`, and what tools put into the prompt
+apart from it (Vertex AI reference, `UsageMetadata`); its request-response logging keeps `full_response` in BigQuery, a
+list of parts where it was streamed. OpenAI counts everything within. Only counts, times and models are read of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from simulator.trace.importers.context import Format
+from simulator.trace.importers.records import parse_json
+from simulator.trace.importers.table import Table
+from simulator.trace.importers.values import as_number
+from simulator.trace.importers.wanted import served
+
+if TYPE_CHECKING:
+    from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
+
+_TIMES: Final = ("timestamp", "time", "created_at", "logging_time", "@timestamp", "ts", "createTime", "created")
+_HOLDERS: Final = ("", "response.", "body.", "message.", "full_response.", "jsonPayload.", "response_body.")
+
+
+def _anywhere(*names: str) -> tuple[str, ...]:
+    return tuple(f"{holder}{name}" for holder in _HOLDERS for name in names)
+
+
+_ANTHROPIC: Final = Table(
+    fields={
+        "time": _TIMES, "prompt_tokens": _anywhere("usage.input_tokens"),
+        "output_tokens": _anywhere("usage.output_tokens"),
+        "cache_read": _anywhere("usage.cache_read_input_tokens"),
+        "cache_write": _anywhere("usage.cache_creation_input_tokens"), "identity": _anywhere("id", "request_id"),
+        "status": ("status", "status_code"), "model": _anywhere("model"),
+    },
+    labels=("model",),
+    leave_out={"status": served},
+    apart=frozenset({"cache"}),
+)  # fmt: skip
+_OPENAI: Final = Table(
+    fields={
+        "time": (*_TIMES, "response.created", "response.created_at", "body.created"),
+        "prompt_tokens": _anywhere("usage.prompt_tokens", "usage.input_tokens"),
+        "output_tokens": _anywhere("usage.completion_tokens", "usage.output_tokens"),
+        "cache_read": _anywhere(
+            "usage.prompt_tokens_details.cached_tokens", "usage.input_tokens_details.cached_tokens"
+        ),
+        "reasoning": _anywhere(
+            "usage.completion_tokens_details.reasoning_tokens", "usage.output_tokens_details.reasoning_tokens"
+        ),
+        "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"),
+    },
+    labels=("model",),
+    leave_out={"status": served},
+)  # fmt: skip
+_COUNTS: Final = {
+    "prompt_tokens": "promptTokenCount", "output_tokens": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
+    "cache_read": "cachedContentTokenCount", "tools": "toolUsePromptTokenCount", "total": "totalTokenCount",
+}  # fmt: skip
+
+
+def _prepare(records: Records, context: Context) -> None:
+    """Counts out of the usage of an answer, the last of its parts where it was streamed."""
+    columns = records.columns
+    columns |= {name: [None] * len(records.lines) for name in _COUNTS}
+    for at, (usage, answer) in enumerate(zip(columns["usage"], columns["answer"], strict=True)):
+        found = parse_json(usage) if isinstance(usage, str) else usage
+        whole = parse_json(answer) if isinstance(answer, str) else answer
+        for part in whole if isinstance(whole, list) else [whole]:
+            found = (part.get("usageMetadata") if isinstance(part, dict) else None) or found
+        if not isinstance(found, dict):
+            continue
+        for field, name in _COUNTS.items():
+            columns[field][at] = found.get(name)
+        # All answers were thoughts, or were blocked: no candidates are counted then.
+        if columns["output_tokens"][at] is None and found.get("thoughtsTokenCount"):
+            columns["output_tokens"][at] = 0
+        if (more := as_number(found.get("toolUsePromptTokenCount"))) > 0:
+            context.assume("what tools put into a prompt was added to it, which Gemini counts apart")
+            columns["prompt_tokens"][at] = as_number(found.get("promptTokenCount")) + more
+
+
+_VERTEX: Final = Table(
+    fields={
+        "time": _TIMES, "usage": _anywhere("usageMetadata", "usage_metadata"), "answer": ("full_response", "response"),
+        "identity": ("request_id", "responseId", "response.responseId", "insertId"), "status": ("status_code",),
+        "model": (*_anywhere("modelVersion"), "model", "model_version"),
+        "prompt_tokens": ("promptTokenCount",), "output_tokens": ("candidatesTokenCount",),
+    },
+    required=("time",),
+    labels=("model",),
+    leave_out={"status": served},
+    prepare=_prepare,
+    apart=frozenset({"reasoning"}),
+)  # fmt: skip
+
+FORMATS = (
+    Format(name="anthropic", read=_ANTHROPIC.read, source="answers of Anthropic's interface"),
+    Format(name="openai", read=_OPENAI.read, source="answers of OpenAI's interface"),
+    Format(name="vertex", read=_VERTEX.read, source="answers of Vertex AI or Gemini"),
+)
