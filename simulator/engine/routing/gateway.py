@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.arrival import Arrival
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from simulator.engine.site import Site
     from simulator.scenario.autoscaling import Autoscaling
     from simulator.scenario.routing import CircuitBreaker
+
+#: Asked for at every request; an enumeration takes its time to find its member.
+_NONE: Final = Reason.NONE
 
 
 class Gateway:
@@ -153,17 +156,18 @@ class Gateway:
         return delay_s * (1.0 - retries.jitter * float(self._rng.random()))
 
     def _send(self, arrival: Arrival, allowed: Sequence[int]) -> None:
-        row = arrival.index
+        row, log = arrival.index, self._site.log
         decision = self._choose(arrival, allowed) if allowed else Decision(None, "not allowed")
-        self._note(row, decision.reason)
-        if self._site.log.target[row] < 0:
-            self._site.log.target[row] = -1 if decision.backend is None else decision.backend
-            self._site.log.decision[row] = self._whys.setdefault(decision.why, len(self._whys))
+        if log.target.item(row) < 0:
+            log.target[row] = -1 if decision.backend is None else decision.backend
+            log.decision[row] = self._whys.setdefault(decision.why, len(self._whys))
+        if decision.reason is not _NONE:
+            self._note(row, decision.reason)
         if decision.backend is None:
             reason = Reason.CAPACITY if decision.why == "shed" else Reason.ERROR
-            write_loss(self._site.log, Loss(self._site.env.now, row, reason, False))
+            write_loss(log, Loss(self._site.env.now, row, reason, False))
             return
-        if decision.reason is not Reason.NONE:
+        if decision.reason is not _NONE:
             # What was passed over for want of room is not asked again, unless nothing else is left.
             passed = list(takewhile(lambda number: number != decision.backend, allowed))
             self._left[row] = [number for number in allowed if number not in passed]
@@ -181,12 +185,12 @@ class Gateway:
         now_s = self._site.env.now
         closed = [number for number in allowed if self._breakers[number].allows(now_s)] or allowed
         decision = self._policy.choose(arrival, closed)
-        if closed[0] != allowed[0] and decision.reason is Reason.NONE and decision.backend is not None:
+        if closed[0] != allowed[0] and decision.reason is _NONE and decision.backend is not None:
             return decision._replace(why="breaker open", reason=Reason.BREAKER)
         return decision
 
     def _note(self, row: int, reason: Reason) -> None:
-        if self._site.log.failover[row] == Reason.NONE:
+        if self._site.log.failover.item(row) == _NONE:
             self._site.log.failover[row] = reason
 
     def close(self) -> tuple[ReplicaLevels, ...]:

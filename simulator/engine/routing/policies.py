@@ -50,6 +50,8 @@ class Overflow:
         self._routing = site.pattern.routing
         self._backends = backends
         self._clusters = clusters
+        self._hosted = len(clusters)
+        self._shares = {priority: self._routing.share(priority) for priority in (1, 2, 3)}
 
     def choose(self, arrival: Arrival, allowed: Sequence[int]) -> Decision:
         """See `Policy`."""
@@ -60,12 +62,12 @@ class Overflow:
         return self._crowded(arrival, allowed)
 
     def _room(self, number: int, arrival: Arrival) -> bool:
-        if self._is_cluster(number):
-            return self._clusters[number].room(arrival, self._routing.share(arrival.priority))
+        if number < self._hosted:
+            return self._clusters[number].room(arrival, self._shares[arrival.priority])
         return self._backends[number].room(arrival)
 
     def _is_cluster(self, number: int) -> bool:
-        return number < len(self._clusters)
+        return number < self._hosted
 
     def _instead(self, number: int | None, why: str, preferred: Sequence[int]) -> Decision:
         """Another than the first; that has no room, or nothing of it is up."""

@@ -6,8 +6,9 @@ outside must see to: requests that were lost, or no slot left for the next one.
 
 from __future__ import annotations
 
+from functools import cache
 from math import inf, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numba import float64, int64
 from numba.core.dispatcher import Dispatcher
@@ -21,6 +22,8 @@ from simulator.engine.vllm.stamps import dismiss, enlist, stamp
 from simulator.engine.vllm.state import NONE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.engine.vllm.state import State
 
 #: Why `serve` came back.
@@ -171,24 +174,24 @@ def close(s: State, horizon_s: float) -> None:
         slot = s.sequences[slot].next_active
 
 
-_ENTRIES = (
-    (serve, (int64, float64)),
-    (offer, (int64, float64, float64)),
-    (room, (int64, float64, float64)),
-    (expire, (float64,)),
-    (fail, (int64, float64)),
-    (restart, (int64,)),
-    (branch, (int64,)),
-    (look, (float64,)),
-    (cancel, (int64, float64)),
-    (silent, (int64, float64)),
-    (close, (float64,)),
-)
+_ENTRIES: dict[Callable[..., Any], tuple[Any, ...]] = {
+    serve: (int64, float64),
+    offer: (int64, float64, float64),
+    room: (int64, float64, float64),
+    expire: (float64,),
+    fail: (int64, float64),
+    restart: (int64,),
+    look: (float64,),
+    cancel: (int64, float64),
+    silent: (int64, float64),
+    close: (float64,),
+    branch: (int64,),
+}
 
 
 def is_compiled() -> bool:
     """Whether `prepare` only has to load what an earlier process compiled."""
-    return all(is_kept(function) for function, _ in _ENTRIES)
+    return all(map(is_kept, _ENTRIES))
 
 
 def prepare() -> None:
@@ -196,9 +199,22 @@ def prepare() -> None:
 
     Processes started afterwards find it done; left to themselves, each would compile its own.
     """
-    for function, arguments in _ENTRIES:
-        if isinstance(function, Dispatcher):
-            function.compile((StateType(), *arguments))
+    for function in _ENTRIES:
+        direct(function)
+
+
+@cache
+def direct(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The machine code of an entry, for what is called at every request.
+
+    A call of the entry itself has numba find out anew what its arguments are, which takes as long as all the rest.
+    """
+    if not isinstance(function, Dispatcher):
+        return function
+    arguments = StateType(), *_ENTRIES[function]
+    function.compile(arguments)
+    made: Callable[..., Any] = function.overloads[arguments].entry_point  # type: ignore[attr-defined]
+    return made
 
 
 @compiled

@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, state
+from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State
@@ -115,7 +116,7 @@ class Fleet:
 
     def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
         """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
-        while (why := dispatch.offer(self._state, row, now_s, since_s)) == dispatch.FULL:
+        while (why := direct(dispatch.offer)(self._state, row, now_s, since_s)) == dispatch.FULL:
             self._add_slots(len(self._state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
@@ -123,12 +124,12 @@ class Fleet:
 
     def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
         """Whether a request could start now if only this share of the cluster were to be used."""
-        return dispatch.room(self._state, row, now_s, share)
+        return bool(direct(dispatch.room)(self._state, row, now_s, share))
 
     @property
     def watch_s(self) -> float:
         """When a request may have waited too long; infinity for never."""
-        return float(self._watch_s[0])
+        return float(self._watch_s.item(0))
 
     def expire(self, now_s: float) -> Iterator[Loss]:
         """Give up on what has waited too long by now; yields what is lost."""
@@ -205,7 +206,7 @@ class Fleet:
 
     def look(self, now_s: float) -> None:
         """Bring all replicas up to now; infinity works everything off."""
-        dispatch.look(self._state, now_s)
+        direct(dispatch.look)(self._state, now_s)
 
     def silent(self, row: int, now_s: float) -> bool:
         """Whether a request is here and its client has had no token yet."""
@@ -231,7 +232,7 @@ class Fleet:
 
     def losses(self) -> Iterator[Loss]:
         """What was lost since the last look, in order of time."""
-        if not self._lost[0]:
+        if not self._lost.item(0):
             return
         losses = self._state.losses[: self._lost[0]].tolist()
         self._lost[0] = 0
