@@ -145,6 +145,7 @@ WRITERS = {
     "experiment/runs.py",  # prunes what is ours by name
     "bench/step_journal.py",  # appends, and removes its own file
     "bench/measure.py",  # a temporary folder, as the next two
+    "performance/kernel_composed.py",
     "performance/kernel_tables.py",
     "results.py",
     "engine/vllm/compiled.py",  # the cache of compiled code

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from simulator.performance.kernel_rows import link_all_reduce
-from simulator.performance.kernel_tables import VERSION, check_package
+from simulator.performance.kernel_wishes import VERSION, check_package
 
 TARGET = Path(__file__).parents[1] / "simulator" / "performance" / "data" / "all_reduce.json"
 LINKS = ("a100_sxm", "h100_sxm", "h200_sxm", "pcie_4", "pcie_5", "no_p2p")

@@ -27,7 +27,7 @@ from simulator.bench.measurements import Experiment, Stage, read_measurements
 from simulator.errors import ProfileError
 from simulator.performance.architecture import known_model
 from simulator.performance.build import build_profile
-from simulator.performance.kernel_tables import FORMATS
+from simulator.performance.kernel_wishes import FORMATS
 from simulator.performance.profile import Overhead, PerformanceProfile
 from simulator.performance.step_time import ProfiledStepTime
 

@@ -158,7 +158,7 @@ def validate(
     from simulator.bench.validate import compare_all, derived_profile
 
     if derive:
-        from simulator.performance.kernel_tables import check_package
+        from simulator.performance.kernel_wishes import check_package
 
         check_package()
     own = [read for path in profile or [] for read in _profiles(path)]

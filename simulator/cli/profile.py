@@ -147,14 +147,13 @@ def build(
     Example: simulator profile build --model ./Qwen3-14B/config.json --gpu l40s --tp 2 --quant fp8
     """
     from simulator.performance.config_json import read_model
-    from simulator.performance.kernel_tables import check_package, check_wish
+    from simulator.performance.kernel_wishes import check_possible
     from simulator.performance.weight_formats import chosen_format
 
     gpu = _GPUS.get(gpu.lower(), gpu.lower())
     shape = read_model(model, name)
     quantisation = chosen_format(shape, quantisation)
-    check_wish(gpu, quantisation, variant, tensor_parallel, shape)
-    check_package()
+    check_possible(shape, gpu, tensor_parallel, quantisation, variant)
     from simulator.performance.build import build_profile, write_text
 
     command = f"simulator profile build --model {shape.name} --gpu {gpu} --tp {tensor_parallel} --quant {quantisation}"

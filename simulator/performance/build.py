@@ -15,10 +15,23 @@ import numpy as np
 from scipy.optimize import isotonic_regression, nnls
 
 from simulator.errors import ProfileError
+from simulator.performance.boards import SCALED, SCALED_BAND
+from simulator.performance.kernel_composed import ComposedTimes
 from simulator.performance.kernel_rows import PACKAGE
-from simulator.performance.kernel_tables import CROSS_SOCKET, FORMATS, VERSION, WHEEL_SHA256, KernelTimes, chip
+from simulator.performance.kernel_tables import KernelTimes
+from simulator.performance.kernel_wishes import (
+    CROSS_SOCKET,
+    FORMATS,
+    SYSTEMS,
+    VERSION,
+    WHEEL_SHA256,
+    check_possible,
+    chip,
+    told_whole,
+)
 from simulator.performance.memory import NON_TORCH_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
+from simulator.performance.roofline import BAND, RooflineTimes
 from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
 
@@ -46,14 +59,15 @@ def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[
     text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
     fitted = json.loads(text)
     heads = model.layers * max(1.0, model.kv_heads / tensor_parallel)
+    like = chip(gpu) if gpu in SYSTEMS else "h100-80gb"
     per_sequence_s = fitted["per_sequence_and_vocabulary_entry_s"] * model.vocab
-    per_sequence_s += fitted["per_sequence_kv_head_and_layer_s"].get(chip(gpu), 0.0) * heads
+    per_sequence_s += fitted["per_sequence_kv_head_and_layer_s"].get(like, 0.0) * heads
     return {
         "per_step_s": fitted["per_step_on_several_gpus_s"] if tensor_parallel > 1 else 0.0,
         "per_sequence_s": float(f"{per_sequence_s:.3g}"),
         "eager_per_layer_s": fitted["eager_per_layer_s"],
-        "v0_per_step_s": fitted["v0_engine_per_step_s"].get(chip(gpu), 0.0),
-        "frontend_base_s": fitted["frontend_base_s"][chip(gpu)],
+        "v0_per_step_s": fitted["v0_engine_per_step_s"].get(like, 0.0),
+        "frontend_base_s": fitted["frontend_base_s"].get(like, fitted["frontend_base_s"]["h100-80gb"]),
         "frontend_per_prompt_token_s": 0.0,
         "output_s": fitted["output_s"],
         "step": fitted["step"],
@@ -87,7 +101,7 @@ def build_profile(
     Raises:
         ProfileError: There are no timings for this, the weights do not fit, or the package is missing.
     """
-    times = KernelTimes(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
+    times = step_times(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
     weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
     base, slope = _fit_decode_attention(times)
@@ -107,7 +121,7 @@ def build_profile(
             "package": f"{PACKAGE} {VERSION}",
             "wheel_sha256": WHEEL_SHA256,
             "licence": "Apache-2.0, NVIDIA Corporation & Affiliates",
-            "tables": f"{times.system} vllm {times.version}",
+            "tables": times.system if times.system == "data sheet" else f"{times.system} vllm {times.version}",
             "derived_on": today,
             "command": command,
         },
@@ -129,6 +143,33 @@ def build_profile(
     return PerformanceProfile.model_validate_json(json.dumps(content))
 
 
+Times = KernelTimes | ComposedTimes | RooflineTimes
+
+
+def step_times(
+    model: ModelShape,
+    gpu: str,
+    tensor_parallel: int,
+    quantisation: str,
+    variant: str | None = None,
+    *,
+    fitted: bool = True,
+) -> Times:
+    """The best that is known of a model's steps: kernels as timed, put together of those, or a roofline.
+
+    Raises:
+        ProfileError: See `build_profile`.
+    """
+    check_possible(model, gpu, tensor_parallel, quantisation, variant)
+    if variant is not None or (gpu in SYSTEMS and told_whole(model, quantisation)):
+        return KernelTimes(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
+    try:
+        return ComposedTimes(model, gpu, tensor_parallel, quantisation, fitted=fitted)
+    except ProfileError as error:
+        why = str(error)
+    return RooflineTimes(model, gpu, tensor_parallel, quantisation, why)
+
+
 def write_text(profile: PerformanceProfile) -> str:
     """A profile as JSON with one line per key: short, and readable in a diff."""
     content = json.loads(profile.model_dump_json())
@@ -137,11 +178,16 @@ def write_text(profile: PerformanceProfile) -> str:
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()) + "\n}\n"
 
 
-def _band(times: KernelTimes, wish: tuple[ModelShape, str, int, str, str | None]) -> dict[str, Any]:
+def _band(times: Times, wish: tuple[ModelShape, str, int, str, str | None]) -> dict[str, Any]:
     """How far step times may be off: the spread between hosts, and between ways of inferring what was not timed."""
     model, gpu, tensor_parallel, quantisation, variant = wish
     low, high, source = *HOSTS_BAND, HOSTS_SOURCE
-    other = _alternative(gpu, tensor_parallel, quantisation, variant)
+    if isinstance(times, RooflineTimes):
+        return {"low": BAND[0], "high": BAND[1], "source": "rooflines of steps that were timed, beside them"}
+    if gpu in SCALED:
+        low, high = SCALED_BAND
+        return {"low": low, "high": high, "source": "a timed GPU told from another by data sheets, beside its tables"}
+    other = _alternative(gpu, tensor_parallel, quantisation, variant) if isinstance(times, KernelTimes) else None
     if times.spread is not None:
         low, high = low * times.spread[0], high * times.spread[1]
         source = f"{source}; and the spread of the served runs its factor was fitted on"
@@ -162,7 +208,7 @@ def _alternative(gpu: str, tensor_parallel: int, quantisation: str, variant: str
     return (others[0],) if others else None
 
 
-def _typical_s(times: KernelTimes, sequences: int, chunk: int) -> float:
+def _typical_s(times: Times, sequences: int, chunk: int) -> float:
     """A step of decodes at 700 tokens of context, with a prompt chunk or without."""
     seconds = times.dense_s(sequences + chunk) + times.lm_head_s(sequences)
     seconds += times.decode_attention_s(sequences, 700)
@@ -184,7 +230,7 @@ def _curve(x: list[int], y: list[float]) -> dict[str, Any]:
     return {"x": x, "y": [float(f"{value:.6g}") for value in y]}
 
 
-def _fit_decode_attention(times: KernelTimes) -> tuple[list[float], list[float]]:
+def _fit_decode_attention(times: Times) -> tuple[list[float], list[float]]:
     """Intercept and slope per token of context, by sequences; raw rows are noisy, so they are made monotone first."""
     base, slope = [], []
     for sequences in SEQUENCES:
@@ -197,7 +243,7 @@ def _fit_decode_attention(times: KernelTimes) -> tuple[list[float], list[float]]
     return list(isotonic_regression(base).x), slope
 
 
-def _fit_prefill_attention(times: KernelTimes) -> tuple[float, ...]:
+def _fit_prefill_attention(times: Times) -> tuple[float, ...]:
     """`a + b q + c q (p + q/2)`, least squares weighted by the step it is part of."""
     points = [(q, p) for q in CHUNKS for p in PASTS]
     seconds = np.array([times.prefill_attention_s(q, p) for q, p in points])
@@ -208,7 +254,7 @@ def _fit_prefill_attention(times: KernelTimes) -> tuple[float, ...]:
     return tuple(float(value) for value in fit / scale)
 
 
-def _fit_error(times: KernelTimes, profile: dict[str, Any], steps: int = 500) -> dict[str, float]:
+def _fit_error(times: Times, profile: dict[str, Any], steps: int = 500) -> dict[str, float]:
     """Error of the curves against the tables on random steps of decodes and up to three chunks, in per cent."""
     rng = np.random.default_rng(1)
     errors = []

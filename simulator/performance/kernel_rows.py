@@ -23,6 +23,7 @@ _MARLIN_TABLES: Final = {
     "l40s": ("vllm", "0.24.0", (8, 384)),
     "h100_sxm": ("sglang", "0.5.10", (8, 384)),
     "h200_sxm": ("vllm", "0.19.0", (8, 384)),
+    "rtx_pro_6000_server": ("vllm", "0.24.0", (8, 384)),
 }
 
 
@@ -120,7 +121,9 @@ def pcie_ratio(gpus: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @cache
-def experts(system: str, version: str, model: ModelShape, tensor_parallel: int) -> NDArray[np.float64]:
+def experts(
+    system: str, version: str, model: ModelShape, tensor_parallel: int, dtype: str = "bfloat16"
+) -> NDArray[np.float64]:
     """Tokens and seconds of one layer's experts, from rows in which their load is even, or next to it.
 
     With even load few tokens reach as many experts as they can; with random choice they meet, so fewer are read. The
@@ -130,14 +133,14 @@ def experts(system: str, version: str, model: ModelShape, tensor_parallel: int) 
 
     table = table_of(system, "moe", "vllm", version, "moe_perf.parquet")
     shape = {
-        "moe_dtype": "bfloat16", "num_experts": model.experts, "topk": model.experts_per_token, "moe_ep_size": 1,
+        "moe_dtype": dtype, "num_experts": model.experts, "topk": model.experts_per_token, "moe_ep_size": 1,
         "hidden_size": model.hidden, "inter_size": model.intermediate, "moe_tp_size": tensor_parallel,
     }  # fmt: skip
     for key, value in shape.items():
         table = table[table[key] == value]
     loads = [name for name in ("balanced", "power_law_1.01") if (table.distribution == name).any()]
     if not loads:
-        raise ProfileError(f"{model.name}: no timings of such a mixture of experts on {system} x{tensor_parallel}")
+        raise ProfileError(f"{model.name}: no timings of such experts ({dtype}) on {system} x{tensor_parallel}")
     rows = table[table.distribution == loads[0]].groupby("num_tokens").latency.median()
     tokens, seconds = rows.index.to_numpy(np.float64), rows.to_numpy(np.float64) / 1e3
     if loads[0] == "balanced":

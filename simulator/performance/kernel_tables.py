@@ -7,9 +7,7 @@ from others, and the notes say so. The package is an optional extra, `profiles`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import logging
 import tempfile
 from functools import cache
 from importlib import resources
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import ProfileError
 from simulator.performance.boards import BOARDS, Board
-from simulator.performance.kernel_rows import PACKAGE, experts, gemm_rows, link_all_reduce, marlin, pcie_ratio
+from simulator.performance.kernel_rows import experts, gemm_rows, link_all_reduce, marlin, pcie_ratio
+from simulator.performance.kernel_wishes import SYSTEMS, check_package, check_wish, chip, useful_tokens
 from simulator.performance.links import messages, own_link, table_name
 
 if TYPE_CHECKING:
@@ -29,48 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.performance.architecture import ModelShape
-
-VERSION: Final = "0.12.0"
-#: Of aiconfigurator_core-0.12.0-cp311-abi3-manylinux_2_28_x86_64.whl.
-WHEEL_SHA256: Final = "aadc4aad0a00bf8a61c477c62bef43de479849c3aa0b1c3078068e08309eccc4"
-
-#: GPU to the package's name for it, and the vLLM version of its tables.
-SYSTEMS: Final = {
-    "a100-80gb": ("a100_sxm", "0.14.0"),
-    "l40s": ("l40s", "0.24.0"),
-    "h100-80gb": ("h100_sxm", "0.24.0"),
-    "h200": ("h200_sxm", "0.24.0"),
-    "a100-80gb-pcie": ("a100_sxm", "0.14.0"),
-    "a100-40gb": ("a100_sxm", "0.14.0"),
-    "h100-pcie": ("h100_sxm", "0.24.0"),
-    "h100-nvl": ("h100_sxm", "0.24.0"),
-}
-
-
-#: The largest token budgets vLLM uses by itself; knots beyond serve nobody.
-_USEFUL_TOKENS: Final = {
-    "a100-80gb": 8192, "l40s": 8192, "h100-80gb": 16384, "h200": 16384, "a100-80gb-pcie": 8192, "a100-40gb": 8192,
-    "h100-pcie": 16384, "h100-nvl": 16384,
-}  # fmt: skip
-#: Weight formats of a GPU for which there are tables, by variant.
-FORMATS: Final[dict[str, dict[str, tuple[str | None, ...]]]] = {
-    "a100-80gb": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None, "trt-llm")},
-    "l40s": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
-    "h100-80gb": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
-    "h200": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
-    "a100-80gb-pcie": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None,)},
-    "a100-40gb": {"bf16": (None,), "fp8": (None,), "int8": (None,), "w4a16": (None,)},
-    "h100-pcie": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
-    "h100-nvl": {"bf16": (None,), "fp8": (None,), "w4a16": (None,)},
-}
-#: Of four L40S without a fast link the tables' all-reduce comes from a host of two sockets.
-CROSS_SOCKET: Final = "cross-socket"
-_MISSING: Final = {
-    (gpu, "int8"): f"there are no int8 timings for {name}; choose fp8, which is as large and at least as fast"
-    for gpu, name in (
-        ("l40s", "L40S"), ("h100-80gb", "H100"), ("h100-pcie", "H100"), ("h100-nvl", "H100"), ("h200", "H200")
-    )
-}  # fmt: skip
 
 #: Prompts computed with weights of 4 or 8 bits that are unpacked to 16, over the same in bf16: p99 of TTFT of
 #: Qwen3-32B on one A100 PCIe under vLLM 0.19.0 in nine closed loops of 4 to 32 clients, 1.08 to 1.29
@@ -97,56 +54,6 @@ def dense_factor(gpu: str, quantisation: str) -> tuple[float, float, float]:
     text = (resources.files("simulator.performance") / "data" / "overhead.json").read_text("utf-8")
     factor, least, most = json.loads(text)["dense_factor"].get(chip(gpu), {}).get(quantisation, (1.0, 1.0, 1.0))
     return factor, least, most
-
-
-def chip(gpu: str) -> str:
-    """The GPU type whose tables stand for a board's."""
-    return next(name for name, system in SYSTEMS.items() if system == SYSTEMS[gpu])
-
-
-def check_wish(gpu: str, quantisation: str, variant: str | None, tensor_parallel: int, model: ModelShape) -> None:
-    """Refuse what the tables cannot answer.
-
-    Raises:
-        ProfileError: Unknown GPU, a format it lacks, an unknown variant, or GPUs among which the heads do not divide.
-    """
-    if gpu not in SYSTEMS:
-        raise ProfileError(f"gpu: no kernel timings for '{gpu}'; there are: {', '.join(SYSTEMS)}")
-    formats = FORMATS[gpu]
-    if quantisation not in formats:
-        why = _MISSING.get((gpu, quantisation), f"there are no timings; choose {', '.join(formats)}")
-        raise ProfileError(f"quantisation: {quantisation} on {gpu}: {why}")
-    variants = [*formats[quantisation], *([CROSS_SOCKET] if gpu == "l40s" and tensor_parallel >= 4 else [])]
-    if variant not in variants:
-        known = ", ".join(name for name in variants if name) or "none"
-        raise ProfileError(
-            f"variant: '{variant}' is unknown for {quantisation} on {gpu} x{tensor_parallel}; there are: {known}"
-        )
-    if model.heads % tensor_parallel or (model.kv_heads % tensor_parallel and tensor_parallel % model.kv_heads):
-        raise ProfileError(
-            f"tensor-parallel: {model.heads} heads with {model.kv_heads} key-value heads do not divide among "
-            f"{tensor_parallel} GPUs"
-        )
-    if model.experts > 1 and quantisation != "bf16":
-        raise ProfileError(f"quantisation: mixtures of experts are derived in bf16 only, not {quantisation}")
-
-
-def check_package() -> None:
-    """Refuse to work without the very package that was audited.
-
-    Raises:
-        ProfileError: It is missing or of another version.
-    """
-    try:
-        found = importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        raise ProfileError(
-            f"deriving a profile needs {PACKAGE} {VERSION}: pip install '{PACKAGE}=={VERSION}' (Linux x86-64, 616 MB)"
-        ) from None
-    if found != VERSION:
-        raise ProfileError(f"deriving a profile needs {PACKAGE} {VERSION}, but {found} is installed")
-    # It speaks of tables of other frameworks, which are not used here.
-    logging.getLogger("aiconfigurator_core").setLevel(logging.ERROR)
 
 
 def head_parts(kv_heads: int) -> int:
@@ -252,7 +159,7 @@ class KernelTimes:
         self._weight_only = quantisation == "w4a16" or (self.system == "a100_sxm" and quantisation == "fp8")
         self._board = BOARDS.get(gpu, Board(1.0, 1.0, ""))
         if gpu in BOARDS:
-            self._estimated(f"from the tables of the SXM board: {self._board.source}")
+            self._estimated(f"from the tables of another board: {self._board.source}")
         has_factor = fitted and variant != "trt-llm"
         self._factor, least, most = dense_factor(gpu, quantisation) if has_factor else (1.0, 1.0, 1.0)
         self.spread = (least / self._factor, most / self._factor) if least < most else None
@@ -286,7 +193,10 @@ class KernelTimes:
     def _choose_all_reduce(self, variant: str | None) -> None:
         """Over the link of the board: as the tables have it, or from those of another."""
         gpus, link = self._tensor_parallel, own_link(self._gpu, variant)
-        if link == "no_p2p":
+        if link == "no_p2p" and self._gpu in BOARDS:
+            self._linked = link_all_reduce("no_p2p", gpus)
+            self._estimated(f"all-reduce among {gpus} through host memory, as GPUs for players have no other way")
+        elif link == "no_p2p":
             self.notes.append("all-reduce as collected on a cross-socket host without peer-to-peer access")
         elif link == "pcie" and (gpus > 2 or self._gpu in BOARDS):
             table = table_name(self._gpu, link)
@@ -328,13 +238,18 @@ class KernelTimes:
         """Tokens of a step beyond which the times of matrix products are extrapolated."""
         return gemm_rows(self.system, self.version)[-1] if self._gemms else int(marlin(self.system)[0][-1])
 
+    def operations_s(self, names: frozenset[str], tokens: int) -> float:
+        """Some operations of the layers, by their names in the tables, as they are in 16 bits or as timed."""
+        return (self._gemms or self._engine).tokens_s(names, tokens)
+
     def knots(self) -> list[int]:
         """Token counts between which the dense layers are straight: those of the tables, thinned below 16."""
         rows = set(gemm_rows(self.system, self.version))
         if self._gemms is None:
             rows |= {int(m) for m in marlin(self.system)[0]}
         few = {1, 2, 4, 8, 12}
-        return sorted(m for m in rows if m in few or 16 <= m <= _USEFUL_TOKENS[self._gpu])
+        most = useful_tokens(self.system)
+        return sorted(m for m in rows if m in few or 16 <= m <= most)
 
     def dense_s(self, tokens: int) -> float:
         """Everything that depends on the tokens of the step alone."""

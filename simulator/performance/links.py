@@ -20,6 +20,15 @@ LINKS: Final[dict[str, tuple[Interconnect, str | None, str]]] = {
     "h100-nvl": ("pcie", "h100_sxm", "pcie_5"),
     "h200": ("nvlink", "h200_sxm", "pcie_5"),
     "l40s": ("pcie", None, "pcie_4"),
+    "l4": ("pcie", None, "pcie_4"),
+    "l40": ("pcie", None, "pcie_4"),
+    "a10g": ("pcie", None, "pcie_4"),
+    "rtx-6000-ada": ("pcie", None, "pcie_4"),
+    "rtx-3090": ("no_p2p", None, "pcie_4"),
+    "rtx-4090": ("no_p2p", None, "pcie_4"),
+    "rtx-5090": ("no_p2p", None, "pcie_5"),
+    "rtx-pro-6000": ("pcie", None, "pcie_5"),
+    "h20": ("nvlink", "h100_sxm", "pcie_5"),
 }
 #: Variant whose all-reduce was timed without peer-to-peer access.
 _CROSS_SOCKET: Final = "cross-socket"

@@ -9,7 +9,7 @@ import pytest
 from simulator.errors import ProfileError
 from simulator.performance.build import build_profile, write_text
 from simulator.performance.config_json import read_model
-from simulator.performance.kernel_tables import check_wish
+from simulator.performance.kernel_wishes import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
 from simulator.performance.weight_formats import WEIGHT_BYTES, weights_gib
 from tests.cli.command import run
