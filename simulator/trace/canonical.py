@@ -21,7 +21,7 @@ from simulator.trace.nesting import written
 from simulator.trace.request_table import RequestTable, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -57,13 +57,19 @@ def all_columns(*, nested: bool) -> tuple[str, ...]:
     return (*REQUIRED, *OPTIONAL, *((NESTED,) if nested else ()))
 
 
-def write_chunks(chunks: Iterable[RequestTable], path: Path, header: TraceHeader) -> TraceHeader:
+def write_chunks(
+    chunks: Iterable[RequestTable],
+    path: Path,
+    header: TraceHeader,
+    finish: Callable[[TraceHeader], TraceHeader] | None = None,
+) -> TraceHeader:
     """Write tables one after the other; nothing appears unless the last of them was written.
 
     Args:
         chunks: In order of arrival.
         path: A `.csv` or `.parquet` file.
         header: What to say; its `columns` are written, its `rows` and `sha256` are filled in.
+        finish: What else is to be said, once the last table was written.
 
     Raises:
         TraceError: Neither CSV nor Parquet, or not to be written there.
@@ -81,6 +87,7 @@ def write_chunks(chunks: Iterable[RequestTable], path: Path, header: TraceHeader
         write(frames(), file, header.columns)
         file.seek(0)
         written = replace(header, rows=rows, sha256=hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
+        written = written if finish is None else finish(written)
         # The old header would not fit the new trace, and a trace without a header is still a trace.
         write_header(written, path)
     return written

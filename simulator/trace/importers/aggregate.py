@@ -44,6 +44,7 @@ class Bucket:
         requests: How many began in it, as they stood there.
         prompt_tokens: Of all of them.
         output_tokens: Of all of them.
+        cached_tokens: Of those of the prompts, those that a prompt cache gave.
     """
 
     line: int | str
@@ -53,6 +54,7 @@ class Bucket:
     requests: float
     prompt_tokens: float
     output_tokens: float
+    cached_tokens: float = 0.0
 
 
 def rows_of(buckets: list[Bucket], path: Path, context: Context, draw: np.random.Generator) -> Iterator[Rows]:
@@ -88,10 +90,12 @@ def _fault(bucket: Bucket) -> str | None:
 def _spread(bucket: Bucket, count: int, context: Context, draw: np.random.Generator) -> Iterator[Rows]:
     prompt, output = (_dealt(int(total), count, draw) for total in (bucket.prompt_tokens, bucket.output_tokens))
     at_ns = np.sort(draw.integers(0, max(bucket.length_ns, 1), count)) + bucket.start_ns
+    cached = np.minimum(_dealt(int(bucket.cached_tokens), count, draw), prompt) if bucket.cached_tokens else prompt * 0
     workload = int(context.labels.indices([bucket.label])[0])
     for start in range(0, count, _PIECE):
         part = slice(start, start + _PIECE)
-        yield make_rows(at_ns[part], prompt[part], output[part], workload=np.full(len(at_ns[part]), workload, np.int16))
+        named = np.full(len(at_ns[part]), workload, np.int16)
+        yield make_rows(at_ns[part], prompt[part], output[part], workload=named, cached=cached[part])
 
 
 def _dealt(total: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simulator.trace.importers.cached import CachedDemand
     from simulator.trace.importers.rows import Rows
 
 
@@ -92,7 +93,7 @@ class Context:
         tally: What became of every row.
         assumed: Sentences for the header.
         own_zero: Times count from a zero of the log's own: there is no date and no hour of the week.
-        cached_tokens: Of prompts, those that a prompt cache gave as the log says.
+        cached: Prefixes out of what a prompt cache gave, where the log says so and knows nothing better.
         ancestors: Digests of spans, not yet met, below which others count tokens.
         kept: What a format that needs all files before it can begin has read of them.
         metrics: What some file of such a format counts.
@@ -112,7 +113,7 @@ class Context:
     tally: Tally = field(default_factory=Tally)
     assumed: list[str] = field(default_factory=list)
     own_zero: bool = False
-    cached_tokens: int = 0
+    cached: CachedDemand | None = None
     ancestors: set[int] = field(default_factory=set)
     kept: dict[str, Any] = field(default_factory=dict)
     metrics: set[str] = field(default_factory=set)
@@ -143,7 +144,8 @@ class Context:
 
     def said(self) -> tuple[str, ...]:
         """All that was assumed."""
-        return (*self.assumed, *((self._paths.told(),) if self._paths else ()))
+        told = [one.told() for one in (self._paths, self.cached) if one]
+        return (*self.assumed, *told)
 
     def next_file(self) -> int:
         """Number of the file that begins, so that each is drawn by a stream of its own."""

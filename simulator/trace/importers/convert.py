@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from simulator.errors import TraceError
 from simulator.trace.canonical import trace_suffix, write_chunks
 from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
 from simulator.trace.header import TraceHeader
+from simulator.trace.importers.cached import CachedDemand
 from simulator.trace.importers.context import check_wishes
 from simulator.trace.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.trace.importers.source import source_files
@@ -85,7 +86,9 @@ def convert(
             if on_rows is not None:
                 on_rows(tally.rows)
             counts += np.bincount(rows["workload"], minlength=len(counts))
-            known |= {name for name in (*OPTIONAL, "identity") if (rows[name] != UNKNOWN[name]).any()}
+            known |= {
+                name for name in (*OPTIONAL, "identity", "cached", "stored") if (rows[name] != UNKNOWN[name]).any()
+            }
         tally.judge(wish.tolerate)
         if not spill.rows:
             nowhere = [f"{source}: {one}" for one in tally.nowhere()]
@@ -99,8 +102,13 @@ def convert(
         tally.unnamed = int(counts[small].sum())
         context.nest()
         known |= {NESTED} if len(context.nesting) else set()
+        if known & {"cached", "stored"} and "prefix_id" not in known:
+            context.cached = CachedDemand()
+            known |= {"prefix_id", "prefix_tokens"}
         header = _header(kind, context, wish, first_ns, spill.last_ns, known)
-        header = write_chunks(_tables(spill, context, first_ns, known, small), target, header)
+        tables = _tables(spill, context, first_ns, known, small)
+        # What is said of prefixes is known when the last of them is written.
+        header = write_chunks(tables, target, header, lambda written: replace(written, assumed=context.said()))
     tally.imported = header.rows
     return header
 
@@ -152,9 +160,11 @@ def _tables(
     spill: Spill, context: Context, first_ns: int, known: set[str], small: NDArray[np.bool_]
 ) -> Iterable[RequestTable]:
     named = np.where(small, 0, np.arange(len(small))).astype(np.int16)
-    for rows in _unique(spill, context) if "identity" in known else spill.sorted():
-        table = as_table(rows | {"workload": named[rows["workload"]]}, context.labels.workloads, first_ns)
-        yield table.nested(context.nesting)
+    for part in _unique(spill, context) if "identity" in known else spill.sorted():
+        rows = part | {"workload": named[part["workload"]]}
+        if context.cached is not None:
+            rows = context.cached.assign(rows)
+        yield as_table(rows, context.labels.workloads, first_ns).nested(context.nesting)
 
 
 def _unique(spill: Spill, context: Context) -> Iterator[Rows]:

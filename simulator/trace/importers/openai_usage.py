@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.streams import stream
-from simulator.trace.importers.aggregate import Bucket, rows_of
+from simulator.trace.importers.aggregate import MOST_TOKENS, Bucket, rows_of
 from simulator.trace.importers.context import Format, label_field
 from simulator.trace.importers.read import read_records
 from simulator.trace.importers.records import Records, is_absent
 from simulator.trace.importers.screen import Screen
-from simulator.trace.importers.values import NS, as_number, instants_ns, numbers
+from simulator.trace.importers.values import NS, as_number, instants_ns, numbers, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,8 @@ def _buckets(records: Records, context: Context, label: str | None) -> list[Buck
     screen.reject(bad, "no interval of a month at most")
     bad = ~screen.good
     counts = [numbers(columns[name]) for name in ("requests", "prompt_tokens", "output_tokens")]
+    cached = numbers(columns["cached"])
+    counts.append(np.where(whole(cached, 0, MOST_TOKENS), cached, 0.0))
     labels = [None] * len(records.lines) if label is None else columns[label]
     places = records.places(range(len(records.lines)))
     return [

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 #: One array for each of `KINDS`, all of one length.
 Rows: TypeAlias = "dict[str, NDArray[Any]]"
 
-#: `time_ns` counts from 1970 or from a zero of the source's own; `identity` tells requests apart, 0 where unknown.
+#: `time_ns` counts from 1970 or from a zero of the source's own; `identity` tells requests apart, 0 where unknown;
+#: of a prompt, `cached` tokens came from a prompt cache, and `stored` were in it afterwards, as the log says.
 KINDS: Final[dict[str, type[np.generic]]] = {
     "time_ns": np.int64, "workload": np.int16, "prompt_tokens": np.int32, "output_tokens": np.int32,
     "prefix_id": np.int32, "prefix_tokens": np.int32, "max_tokens": np.int32, "priority": np.int8,
-    "identity": np.int64,
+    "identity": np.int64, "cached": np.int32, "stored": np.int32,
 }  # fmt: skip
+NOT_IN_TABLES: Final = ("identity", "cached", "stored")
 #: What stands where a source does not say.
-UNKNOWN: Final = {"workload": 0, "prefix_id": -1, "prefix_tokens": 0, "max_tokens": 0, "priority": 0, "identity": 0}
+UNKNOWN: Final = {
+    "workload": 0, "prefix_id": -1, "prefix_tokens": 0, "max_tokens": 0, "priority": 0, "identity": 0, "cached": 0,
+    "stored": 0,
+}  # fmt: skip
 
 
 def make_rows(time_ns: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike, **known: ArrayLike) -> Rows:
@@ -67,5 +72,5 @@ def as_table(rows: Rows, workloads: tuple[str, ...], first_ns: int = 0) -> Reque
 
 def as_rows(table: RequestTable) -> Rows:
     """Requests as rows, their times to the nanosecond."""
-    columns = {name: getattr(table, name) for name in KINDS if name not in ("time_ns", "identity")}
+    columns = {name: getattr(table, name) for name in KINDS if name not in ("time_ns", *NOT_IN_TABLES)}
     return make_rows(np.round(table.arrival_s * NS).astype(np.int64), **columns)

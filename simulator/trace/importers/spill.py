@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Rows sorted in memory at a time, and those of a piece of a run that is read back alone: 37 bytes each.
+#: Rows sorted in memory at a time, and those of a piece of a run that is read back alone: 45 bytes each.
 RUN_ROWS: Final = 1 << 20
 PIECE_ROWS: Final = 1 << 16
 #: Its folder, and what is in it.

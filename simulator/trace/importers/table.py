@@ -111,11 +111,11 @@ class Table:
         time_ns = self._times(records, context, screen)
         screen.leave_out_where(output_absent, "no output: failed, or not a generation")
         screen.reject(prompt_absent, "prompt_tokens: nothing there, though there is an output")
-        prompt, output, cached = token_sums(screen, self.apart)
+        prompt, output, cached, stored = token_sums(screen, self.apart)
         screen.leave_out_where(output == 0, "no output: failed, or not a generation")
         screen.reject(prompt == 0, "prompt_tokens: 0 with an output")
-        context.cached_tokens += int(cached[screen.good].sum())
-        return screen.passed(make_rows(time_ns, prompt, output, **self._known(records, context, prompt, screen)))
+        known = self._known(records, context, prompt, screen) | {"cached": cached, "stored": stored}
+        return screen.passed(make_rows(time_ns, prompt, output, **known))
 
     def _known(
         self, records: Records, context: Context, prompt: NDArray[np.int64], screen: Screen

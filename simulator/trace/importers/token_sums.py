@@ -36,8 +36,8 @@ _PROVED: Final = {
 }
 
 
-def token_sums(screen: Screen, apart: frozenset[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens of the prompts, of the outputs, and of the prompts those that a cache gave.
+def token_sums(screen: Screen, apart: frozenset[str]) -> tuple[NDArray[np.int64], ...]:
+    """Tokens of the prompts, of the outputs; of the prompts those that a cache gave, and those in it afterwards.
 
     Args:
         screen: Records with `prompt_tokens` and `output_tokens`, and `cache_read`, `cache_write`, `reasoning` as far as
@@ -54,7 +54,7 @@ def token_sums(screen: Screen, apart: frozenset[str]) -> tuple[NDArray[np.int64]
     output = output + _apart("reasoning", apart, screen, reasoning, output)
     screen.reject(prompt > MOST, f"prompt_tokens: more than {MOST:,}")
     screen.reject(output > MOST, f"output_tokens: more than {MOST:,}")
-    return prompt, output, np.minimum(read, prompt)
+    return prompt, output, np.minimum(read, prompt), np.minimum(read + written, prompt)
 
 
 def _apart(
