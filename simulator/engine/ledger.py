@@ -21,9 +21,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from simulator.trace.nesting import Nesting
+
 
 class OutOfRoom(RuntimeError):
     """More requests have come than a run made room for."""
+
+
+class KnownPrefixes:
+    """Which prefixes of the requests written last, and of those before them, begin with another one.
+
+    By itself, because whoever the ledger tells of new requests must not hold the ledger.
+    """
+
+    __slots__ = ("before", "nesting")
+
+    def __init__(self, nesting: Nesting) -> None:
+        self.nesting = self.before = nesting
+
+    def outer(self, prefix_id: int) -> tuple[tuple[int, int], ...]:
+        """What a prefix begins with, see `Nesting.outer`."""
+        return self.nesting.outer(prefix_id) or self.before.outer(prefix_id)
 
 
 class Ledger:
@@ -37,7 +55,7 @@ class Ledger:
         table: The requests; rows from `known` on are not yet written.
         log: What becomes of them.
         known: Requests written so far.
-        nesting: Which prefixes of the requests written last begin with another one.
+        prefixes: Which prefixes of the requests written last begin with another one.
         settled: Requests whose rows are no longer needed and hold nothing any more.
     """
 
@@ -46,7 +64,7 @@ class Ledger:
         self._maps: list[tuple[mmap.mmap, int]] = []
         self._followers: list[Callable[[slice], None]] = []
         self.settled = 0
-        self.nesting = self._nesting_before = table.nesting
+        self.prefixes = KnownPrefixes(table.nesting)
         if room is None:
             self.table, self.log, self.known = table, RequestLog.empty(len(table)), len(table)
             return
@@ -65,10 +83,6 @@ class Ledger:
         memory = mmap.mmap(-1, max(1, self._room * itemsize), **private)
         self._maps.append((memory, itemsize))
         return np.frombuffer(memory, dtype, self._room)
-
-    def outer(self, prefix_id: int) -> tuple[tuple[int, int], ...]:
-        """What a prefix of the requests in the last two parts begins with, see `Nesting.outer`."""
-        return self.nesting.outer(prefix_id) or self._nesting_before.outer(prefix_id)
 
     def follow(self, expect: Callable[[slice], None]) -> None:
         """Have somebody told of the rows that are written, now and whenever more are."""
@@ -89,7 +103,8 @@ class Ledger:
         blank = RequestLog.empty(len(part))
         for one in fields(RequestLog):
             getattr(self.log, one.name)[rows] = getattr(blank, one.name)
-        self.known, self.nesting, self._nesting_before = rows.stop, part.nesting, self.nesting
+        self.known = rows.stop
+        self.prefixes.nesting, self.prefixes.before = part.nesting, self.prefixes.nesting
         for expect in self._followers:
             expect(rows)
 

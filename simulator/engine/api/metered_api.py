@@ -126,7 +126,7 @@ class ApiBackend:
         own = api.retries.at_most
         self._budget = own if retries_at_most is None else min(own, retries_at_most)
         self._admission = admission_of(api)
-        self._cache = CachedPrefixes(api.prompt_cache, ledger.outer) if api.prompt_cache else None
+        self._cache = CachedPrefixes(api.prompt_cache, ledger.prefixes.outer) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
         self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64))
         self._luck = ledger.column(np.float64)

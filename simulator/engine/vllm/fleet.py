@@ -87,7 +87,7 @@ class Fleet:
         settings[0].backend = backend
         settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
         leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
-        self._table, self._ledger = ledger.table, ledger
+        self._table, self._nests = ledger.table, ledger.prefixes
         self._prefixes = PrefixNumbers()
         self._state = _empty(settings, engine, plan, ledger, leave, replicas)
         self._add_slots(_SLOTS)
@@ -261,7 +261,7 @@ class Fleet:
         s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
         self._forget_prefixes()
         s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
-        nesting = self._ledger.nesting
+        nesting = self._nests.nesting
         inner, outer = (self._prefixes.of(ids) for ids in (nesting.prefix_id, nesting.outer_id))
         settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
         s.replace("queues", _grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
