@@ -1,7 +1,9 @@
 """Published serving measurements: what was sent to which server, and what it measured.
 
-One row per experiment and load stage, in the columns of `COLUMNS`. A row says how requests arrived: at a Poisson rate
-(`open`; numbered stages follow one another on one server), at a fixed concurrency (`closed`), or all at once (`burst`).
+One row per experiment and load stage, in the columns of `COLUMNS`, of which those of `FURTHER` may be absent. A row
+says how requests arrived: at a Poisson rate (`open`; numbered stages follow one another on one server) or evenly spaced
+(`even`), either of them with a `concurrency` that caps how many are under way; at a fixed concurrency (`closed`), one
+after the other (`single`), or all at once (`burst`).
 """
 
 from __future__ import annotations
@@ -17,16 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-Kind = Literal["open", "closed", "burst"]
+Kind = Literal["open", "even", "closed", "single", "burst"]
 
 COLUMNS: Final = (
     "id", "gpu", "tp", "model", "quant", "vllm_version", "max_num_seqs", "max_num_batched_tokens", "kv_blocks", "stage",
     "rate_rps", "concurrency", "duration_s", "n_requests", "prompt_len_mean", "prompt_len_spec", "output_len_mean",
     "output_len_spec", "quality", "notes",
 )  # fmt: skip
+#: Columns that say what else would be guessed from the notes, or taken as vLLM's default: how much of the memory the
+#: server had, what it did with prefixes and long prompts, which prompts come again (`repeating`: how many there are, in
+#: how many `prefix_groups` that share their first `prefix_group_tokens`), how far lengths spread (a lognormal's sigma).
+FURTHER: Final = (
+    "eager", "gpu_memory_utilization", "prefix_caching", "long_prefill_token_threshold", "kv_dtype", "repeating",
+    "prefix_groups", "prefix_group_tokens", "prompt_len_sigma", "output_len_sigma",
+)  # fmt: skip
 _NUMBERS: Final = (
-    "tp", "max_num_seqs", "max_num_batched_tokens", "kv_blocks", "rate_rps", "concurrency", "duration_s", "n_requests",
-    "prompt_len_mean", "output_len_mean",
+    "gpu_memory_utilization", "long_prefill_token_threshold", "prefix_groups", "prefix_group_tokens",
+    "prompt_len_sigma", "output_len_sigma", "tp", "max_num_seqs", "max_num_batched_tokens", "kv_blocks", "rate_rps",
+    "concurrency", "duration_s", "n_requests", "prompt_len_mean", "output_len_mean",
 )  # fmt: skip
 #: Metric to the column that holds it and the factor to SI units.
 METRICS: Final = {
@@ -57,6 +67,13 @@ _GPU: Final = {
     "h100": "h100-80gb", "h200": "h200",
 }  # fmt: skip
 _EAGER: Final = re.compile(r"eager", re.I)
+_SHARED: Final = re.compile(r"shared (?:system )?(\d+)")
+_GROUPS: Final = re.compile(r"(\d+) groups")
+_MEMORY: Final = re.compile(r"gpu[_ ]mem(?:ory)?(?:_utili[sz]ation)? (0\.\d+)")
+_YES_OR_NO: Final = ("true", "false")
+_KV_DTYPES: Final = ("auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2")
+#: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
+MEMORY_SHARE: Final = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +85,10 @@ class Stage:
         rate_per_s: Poisson rate of an open stage.
         duration_s: Length of an open stage.
         requests: Requests of a closed stage or a burst.
-        concurrency: Clients of a closed stage.
+        concurrency: Clients of a closed stage; how many requests of an open one may be under way, 0 for any number.
         measured: Metric to value, in seconds and per second.
         starts_up: Whether the engine's start-up is part of it, so that its tail says nothing.
+        continues: Whether there was another stage before it.
     """
 
     row: str
@@ -80,6 +98,7 @@ class Stage:
     concurrency: int
     measured: dict[str, float]
     starts_up: bool
+    continues: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +114,20 @@ class Experiment:
         vllm_version: As the source names it.
         kind: How requests arrive.
         prompt_tokens: Mean prompt, as the server saw it.
-        repeating: Whether prompts come again and again, so that the prefix cache holds them.
+        repeating: How many prompts come again and again, so that the prefix cache holds them; 0 for none.
+        groups: Of so many groups each shares the beginning of its prompts; 0 for none.
+        group_tokens: How long that is.
+        prompt_sigma: Sigma of the logarithm of the prompt's length.
+        output_sigma: Sigma of the logarithm of the output's length.
         output_tokens: Output of every request.
         max_num_seqs: As served; 0 when not stated.
         max_num_batched_tokens: As served; 0 when not stated.
         kv_blocks: As served; 0 when not stated.
         eager: Whether it ran without CUDA graphs.
+        memory_share: Of the GPU, what vLLM may use.
+        prefix_caching: Whether it reused what prompts begin with.
+        long_prefill_threshold: Tokens from which a prompt is long; 0 for none.
+        kv_dtype: Of the KV cache, as vLLM names it.
         quality: The collection's grade.
         stages: In order.
     """
@@ -113,12 +140,20 @@ class Experiment:
     vllm_version: str
     kind: Kind
     prompt_tokens: int
-    repeating: bool
+    repeating: int
+    groups: int
+    group_tokens: int
+    prompt_sigma: float
     output_tokens: int
+    output_sigma: float
     max_num_seqs: int
     max_num_batched_tokens: int
     kv_blocks: int
     eager: bool
+    memory_share: float
+    prefix_caching: bool
+    long_prefill_threshold: int
+    kv_dtype: str
     quality: str
     stages: tuple[Stage, ...]
 
@@ -185,7 +220,12 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _faults(row: dict[str, str]) -> list[str]:
     names = (*_NUMBERS, *(column for column, _ in METRICS.values()))
-    return [f"{name}: '{row[name]}' is not a number" for name in names if _bad_number(row.get(name, ""))]
+    found = [f"{name}: '{row[name]}' is not a number" for name in names if _bad_number(row.get(name, ""))]
+    for name, known in (("eager", _YES_OR_NO), ("kv_dtype", _KV_DTYPES), ("repeating", (*_YES_OR_NO, "a number"))):
+        said = row.get(name, "").lower()
+        if said and said not in known and not (name == "repeating" and said.isdigit()):
+            found.append(f"{name}: '{row[name]}', expected one of {', '.join(known)}, or nothing")
+    return found
 
 
 def _bad_number(text: str) -> bool:
@@ -212,7 +252,7 @@ def _kind(row: dict[str, str]) -> Kind | None:
     stage = row["stage"]
     if stage.isdigit() or stage == "open":
         return "open"
-    return {"closed": "closed", "burst": "burst"}.get(stage)  # type: ignore[return-value]
+    return stage if stage in ("even", "closed", "single", "burst") else None  # type: ignore[return-value]
 
 
 def _reason_against(row: dict[str, str]) -> str | None:
@@ -224,7 +264,7 @@ def _reason_against(row: dict[str, str]) -> str | None:
         (_gpu(row) is None, f"no kernel timings for the board {row['gpu']}"),
         (_quantisation(row) is None, f"{row['quant']}: a format the step-time model does not cover"),
         (not _output_tokens(row) or not _prompt_tokens(row), "it states no prompt or output length"),
-        (kind == "open" and not _number(row, "rate_rps"), "it states no arrival rate"),
+        (kind in ("open", "even") and not _number(row, "rate_rps"), "it states no arrival rate"),
         (kind == "closed" and not _number(row, "concurrency"), "it states no concurrency"),
         (kind == "burst" and not _number(row, "n_requests"), "it states no number of requests"),
         (not _measured(row), "it holds no metric to compare"),
@@ -234,7 +274,7 @@ def _reason_against(row: dict[str, str]) -> str | None:
 
 def _measured(row: dict[str, str]) -> dict[str, float]:
     found = {name: float(row[column]) * unit for name, (column, unit) in METRICS.items() if row.get(column)}
-    if "itl_mean_s" not in found and row.get("itl_mean_ms") and _kind(row) != "open":
+    if "itl_mean_s" not in found and row.get("itl_mean_ms") and _kind(row) not in ("open", "even"):
         found["itl_mean_s"] = float(row["itl_mean_ms"]) * 1e-3
     return found
 
@@ -257,6 +297,7 @@ def _prompt_tokens(row: dict[str, str]) -> int:
 
 def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
     first = rows[0]
+    groups, group_tokens = _groups(first)
     return Experiment(
         name=name,
         model=first["model"],
@@ -266,15 +307,46 @@ def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
         vllm_version=first["vllm_version"],
         kind=_kind(first) or "open",
         prompt_tokens=_prompt_tokens(first),
-        repeating="repeat" in first["notes"] or "warm" in first.get("prefix_caching", ""),
+        repeating=_repeating(first),
+        groups=groups,
+        group_tokens=group_tokens,
+        prompt_sigma=_number(first, "prompt_len_sigma"),
         output_tokens=_output_tokens(first),
+        output_sigma=_number(first, "output_len_sigma"),
         max_num_seqs=int(_number(first, "max_num_seqs")),
         max_num_batched_tokens=int(_number(first, "max_num_batched_tokens")),
         kv_blocks=int(_number(first, "kv_blocks")),
-        eager=bool(_EAGER.search(first["notes"])),
+        eager=first.get("eager", "").lower() == "true" or (not first.get("eager") and _noted(_EAGER, first) != ""),
+        memory_share=_number(first, "gpu_memory_utilization") or float(_noted(_MEMORY, first) or MEMORY_SHARE),
+        prefix_caching=not first.get("prefix_caching", "").lower().startswith(("off", "false")),
+        long_prefill_threshold=int(_number(first, "long_prefill_token_threshold")),
+        kv_dtype=first.get("kv_dtype", "").lower() or "auto",
         quality=first["quality"],
         stages=tuple(_stage(row) for row in sorted(rows, key=lambda row: row["stage"])),
     )
+
+
+def _noted(pattern: re.Pattern[str], row: dict[str, str]) -> str:
+    found = pattern.search(row["notes"])
+    return found.group(found.re.groups) if found else ""
+
+
+def _repeating(row: dict[str, str]) -> int:
+    """How many prompts come again: what the column says, else whether a note does."""
+    stated = row.get("repeating", "").lower()
+    if stated.isdigit():
+        return int(stated)
+    noted = "repeat" in row["notes"] or "warm" in row.get("prefix_caching", "")
+    return REPEATING if stated == "true" or (not stated and noted) else 0
+
+
+def _groups(row: dict[str, str]) -> tuple[int, int]:
+    """Groups of prompts that share a beginning, and its tokens as the server saw them."""
+    shared = _SHARED.search(row["prompt_len_spec"])
+    scale = RETOKENISED if "before retokenisation" in row["prompt_len_spec"] else 1.0
+    tokens = int(_number(row, "prefix_group_tokens")) or (round(int(shared.group(1)) * scale) if shared else 0)
+    groups = int(_number(row, "prefix_groups")) or int(_noted(_GROUPS, row) or 0)
+    return (groups, tokens) if groups and tokens else (0, 0)
 
 
 def _stage(row: dict[str, str]) -> Stage:
@@ -284,7 +356,8 @@ def _stage(row: dict[str, str]) -> Stage:
         rate_per_s=rate_per_s,
         duration_s=_number(row, "duration_s") or (requests / rate_per_s if rate_per_s else 0.0),
         requests=requests,
-        concurrency=int(_number(row, "concurrency")),
+        concurrency=int(_number(row, "concurrency")) or (row["stage"] == "single"),
         measured=_measured(row),
         starts_up=row["stage"] == "0",
+        continues=row["stage"].isdigit() and int(row["stage"]) > 0,
     )

@@ -45,7 +45,7 @@ class Served:
         """The requests sent in `[start_s, end_s)`."""
         return self.of((self.arrival_s >= start_s) & (self.arrival_s < end_s))
 
-    def of(self, rows: NDArray[np.bool_]) -> Served:
+    def of(self, rows: NDArray[np.bool_] | slice) -> Served:
         """Some of the requests."""
         return Served(*(getattr(self, name)[rows] for name in self.__slots__))
 
@@ -115,14 +115,21 @@ def serve(settings: EngineSettings, plan: ReplicaPlan, table: RequestTable) -> S
 def serve_clients(
     settings: EngineSettings, plan: ReplicaPlan, clients: int, prompt_tokens: int, output_tokens: int, requests: int
 ) -> Served:
-    """Keep `clients` requests in flight until `requests` are served: each client sends its next when one is answered.
+    """Keep `clients` requests in flight until `requests` are served: each sends its next when one is answered."""
+    return serve_capped(settings, plan, request_table(np.zeros(requests), prompt_tokens, output_tokens), clients)
 
-    Runs step by step: what is sent depends on what was answered.
+
+def serve_capped(settings: EngineSettings, plan: ReplicaPlan, table: RequestTable, at_once: int) -> Served:
+    """Send each request of a table when it arrives and fewer than `at_once` are under way, in order.
+
+    As `vllm bench serve --max-concurrency` does: a request's times count from when it was sent. Runs step by step: what
+    is sent depends on what was answered.
     """
     env = simpy.Environment()
-    sent_s, first_s, last_s = (np.full(requests, np.nan) for _ in range(3))
-    answered: dict[int, simpy.Event] = {}
-    lost = np.zeros(requests, np.int64)
+    size = len(table)
+    first_s, last_s, sent_s = (np.full(size, np.nan) for _ in range(3))
+    answered = [env.event() for _ in range(size)]
+    lost = np.zeros(size, np.int64)
 
     def on_finish(sequence: Sequence, at_s: float) -> None:
         index = sequence.index
@@ -132,18 +139,29 @@ def serve_clients(
         answered[index].succeed()
 
     replica = StepwiseReplica(env, settings, plan.num_gpu_blocks, plan.step_time, on_finish, lambda *_: None)
-    numbers = iter(range(requests))
+    numbers = iter(range(size))
 
     def client() -> simpy.events.ProcessGenerator:
         for index in numbers:
+            yield env.timeout(max(0.0, float(table.arrival_s[index]) - env.now))
             sent_s[index] = env.now
-            ready_s = env.now + plan.frontend_base_s + plan.frontend_per_prompt_token_s * prompt_tokens
-            answered[index] = env.event()
-            replica.submit(Sequence(index, prompt_tokens, output_tokens, ready_s))
+            prompt = int(table.prompt_tokens[index])
+            ready_s = env.now + plan.frontend_base_s + plan.frontend_per_prompt_token_s * prompt
+            replica.submit(_sequence(table, settings.block_size, index, ready_s))
             yield answered[index]
             yield env.timeout(max(0.0, last_s[index] - env.now))
 
-    for _ in range(clients):
+    for _ in range(at_once):
         env.process(client())
     env.run()
-    return Served(sent_s, first_s - sent_s, last_s - sent_s, np.full(requests, output_tokens, np.int64), lost)
+    return Served(sent_s, first_s - sent_s, last_s - sent_s, table.output_tokens.astype(np.int64), lost)
+
+
+def _sequence(table: RequestTable, block_size: int, index: int, ready_s: float) -> Sequence:
+    sequence = Sequence(index, int(table.prompt_tokens[index]), int(table.output_tokens[index]), ready_s)
+    prefix = int(table.prefix_id[index])
+    if prefix >= 0:
+        sequence.prefix = prefix
+        sequence.shared_blocks = int(table.prefix_tokens[index]) // block_size
+        sequence.outer = tuple((one, tokens // block_size) for one, tokens in table.nesting.outer(prefix))
+    return sequence

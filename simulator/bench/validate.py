@@ -1,23 +1,21 @@
 """Replay published serving measurements through the engine and say how far off it is.
 
 Load is what the harnesses send. Gaps are exponential, and scaled so that rate x duration requests fill the duration
-(inference-perf, `loadgen/load_timer.py`; `vllm bench serve` does the same). Where the source says that prompts repeat,
-a hundred of them come in turn (inference-perf, `datagen/shared_prefix_datagen.py`). Outputs have exactly the stated
-length. Nothing is fitted here.
+(inference-perf, `loadgen/load_timer.py`; `vllm bench serve` does the same), or all alike. Where the source says that
+prompts repeat, they come in turn (inference-perf, `datagen/shared_prefix_datagen.py`), in groups that begin alike.
+Outputs have exactly the stated length, or lengths are lognormal about it. Nothing is fitted here.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import log
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from simulator.bench.measurements import REPEATING
-from simulator.bench.serving import request_table, serve, serve_clients
+from simulator.bench.serving import request_table, serve, serve_capped
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import InfeasibleCluster, ProfileError
 from simulator.performance.architecture import known_model, stem
@@ -26,25 +24,29 @@ from simulator.performance.profile import available_profiles, read_profile
 from simulator.scenario.gpus import batch_defaults
 from simulator.scenario.patterns import EngineSettings
 from simulator.streams import stream
+from simulator.trace.nesting import Nesting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from simulator.bench.measurements import Experiment, Stage
     from simulator.bench.serving import Served
     from simulator.engine.vllm.plan import ReplicaPlan
     from simulator.performance.profile import PerformanceProfile
+    from simulator.trace.request_table import RequestTable
 
 SEED: Final = 20_260_401
 REPLICATIONS: Final = 3
 #: Metrics in which a tail counts; that of a stage with the engine's start-up in it says nothing.
 TAILS: Final = frozenset(("ttft_p90_s", "ttft_p99_s", "tpot_p99_s", "e2e_p90_s", "e2e_p99_s"))
-#: A stage that comes without the one before it is preceded by this long at its own rate, to fill the prefix cache.
+#: A numbered stage that comes without the one before it is preceded by this long at its own rate: it fills the cache.
 WARM_UP_S: Final = 60.0
+#: Lognormal lengths are cut so far above their mean.
+MOST_SIGMAS: Final = 4.0
 #: A server on which requests wait longer than this many inter-token times for their first token has a queue.
 QUEUE_STEPS: Final = 10.0
-#: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
-_MEMORY_SHARE: Final = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Comparison:
         experiment: What it belongs to.
         profile: Id of the profile it was simulated with.
         label: Whether that is derived, estimated or measured.
+        experts: Feed-forward networks of a layer of its model; 1 for a dense one.
         simulated: Metric to value, the mean of the replications.
         low: The same with every step as short as the profile's band allows.
         high: The same with every step as long as the band allows.
@@ -68,6 +71,7 @@ class Comparison:
     experiment: Experiment
     profile: str
     label: str
+    experts: int
     simulated: dict[str, float]
     low: dict[str, float]
     high: dict[str, float]
@@ -174,13 +178,21 @@ def derived_profile(experiment: Experiment) -> PerformanceProfile:
 def engine_settings(experiment: Experiment) -> EngineSettings:
     """The server's settings; what the source does not state is vLLM's default for the GPU."""
     seqs, tokens = batch_defaults(experiment.gpu)
-    longest = experiment.prompt_tokens + experiment.output_tokens
+    longest = sum(
+        ceil(tokens * exp(MOST_SIGMAS * sigma))
+        for tokens, sigma in (
+            (experiment.prompt_tokens, experiment.prompt_sigma), (experiment.output_tokens, experiment.output_sigma)
+        )
+    )  # fmt: skip
     return EngineSettings(
         max_model_len=max(8192, longest + 8),
         max_num_seqs=experiment.max_num_seqs or seqs,
         max_num_batched_tokens=experiment.max_num_batched_tokens or tokens,
         num_gpu_blocks=experiment.kv_blocks or None,
-        gpu_memory_utilisation=_MEMORY_SHARE,
+        gpu_memory_utilisation=experiment.memory_share,
+        prefix_caching=experiment.prefix_caching,
+        long_prefill_token_threshold=experiment.long_prefill_threshold,
+        kv_cache_dtype=experiment.kv_dtype,  # type: ignore[arg-type]
         enforce_eager=experiment.eager,
         vllm_version=version[0] if (version := re.match(r"\d+\.\d+(\.\d+)?", experiment.vllm_version)) else None,
     )
@@ -212,6 +224,7 @@ def compare(experiment: Experiment, profile: PerformanceProfile, replications: i
             experiment,
             profile.id,
             profile.label,
+            profile.model.experts,
             at,
             below,
             above,
@@ -229,7 +242,7 @@ def _leverage(below: dict[str, float], above: dict[str, float], factor: float) -
 
 
 def _saturated(experiment: Experiment, stage: Stage, simulated: dict[str, float]) -> bool:
-    if experiment.kind != "open":
+    if experiment.kind not in ("open", "even"):
         return True
     return any(
         found.get("ttft_mean_s", 0.0) > QUEUE_STEPS * found.get("itl_mean_s", np.inf)
@@ -241,7 +254,7 @@ def _simulate(
     experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replications: int
 ) -> list[dict[str, float]]:
     """Metrics of every stage, each the mean of the replications."""
-    if experiment.kind != "open":
+    if experiment.kind != "open" and not (experiment.prompt_sigma or experiment.output_sigma):
         # Nothing is random.
         replications = 1
     runs = [_run(experiment, settings, plan, replication) for replication in range(replications)]
@@ -254,35 +267,66 @@ def _simulate(
 def _run(
     experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replication: int
 ) -> list[dict[str, float]]:
-    stages, prompt, output = experiment.stages, experiment.prompt_tokens, experiment.output_tokens
-    if experiment.kind == "open":
-        return _run_open(experiment, settings, plan, replication)
+    rng = stream(SEED, replication, f"validate/{experiment.name}")
+    if experiment.kind in ("open", "even"):
+        return _run_open(experiment, settings, plan, rng)
     found: list[Served] = []
-    for stage in stages:
-        if experiment.kind == "closed":
-            requests = stage.requests or 4 * stage.concurrency
-            found.append(serve_clients(settings, plan, stage.concurrency, prompt, output, requests))
+    for stage in experiment.stages:
+        requests = stage.requests or 4 * stage.concurrency
+        table = load(experiment, [np.zeros(requests)], rng)
+        if experiment.kind == "burst":
+            found.append(serve(settings, plan, table))
         else:
-            found.append(serve(settings, plan, request_table(np.zeros(stage.requests), prompt, output)))
+            found.append(serve_capped(settings, plan, table, stage.concurrency))
     return [served.metrics() for served in found]
 
 
 def _run_open(
-    experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, replication: int
+    experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, rng: np.random.Generator
 ) -> list[dict[str, float]]:
     stages = experiment.stages
-    if not stages[0].starts_up:
+    if stages[0].continues:
         stages = (replace(stages[0], duration_s=WARM_UP_S), *stages)
-    rng = stream(SEED, replication, f"validate/{experiment.name}")
     starts_s = np.cumsum([0.0, *(stage.duration_s for stage in stages)])
-    # Of a known number of Poisson arrivals each is uniform over the stage.
     arrivals = [
-        np.sort(start_s + stage.duration_s * rng.random(round(stage.rate_per_s * stage.duration_s)))
+        start_s + _arrivals(stage, experiment.kind == "even", rng)
         for start_s, stage in zip(starts_s, stages, strict=False)
     ]
-    turns = np.concatenate([np.arange(len(times)) % REPEATING for times in arrivals])
-    prefix_id = turns if experiment.repeating else -1
-    table = request_table(np.concatenate(arrivals), experiment.prompt_tokens, experiment.output_tokens, prefix_id)
-    served = serve(settings, plan, table)
-    windows = list(pairwise(starts_s))[-len(experiment.stages) :]
-    return [served.within(start_s, end_s).metrics() for start_s, end_s in windows]
+    table = load(experiment, arrivals, rng)
+    cap = max(stage.concurrency for stage in stages)
+    served = serve_capped(settings, plan, table, cap) if cap else serve(settings, plan, table)
+    # By when they were due: a capped client may have sent some of them in the next stage.
+    ends = np.cumsum([len(times) for times in arrivals])
+    rows = [slice(end - len(times), end) for end, times in zip(ends.tolist(), arrivals, strict=True)]
+    return [served.of(mine).metrics() for mine in rows[-len(experiment.stages) :]]
+
+
+def _arrivals(stage: Stage, even: bool, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Seconds from the beginning of a stage; of a known number of Poisson arrivals each is uniform over it."""
+    requests = round(stage.rate_per_s * stage.duration_s)
+    return np.arange(requests) / stage.rate_per_s if even else np.sort(stage.duration_s * rng.random(requests))
+
+
+def load(experiment: Experiment, arrivals: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> RequestTable:
+    """The requests of an experiment that arrive at these moments; each stage takes the prompts from the first on."""
+    arrival_s = np.concatenate(arrivals)
+    several = experiment.repeating or len(arrival_s)
+    prompt = _lengths(experiment.prompt_tokens, experiment.prompt_sigma, several, rng)
+    output = _lengths(experiment.output_tokens, experiment.output_sigma, len(arrival_s), rng)
+    if not experiment.repeating:
+        return request_table(arrival_s, prompt, output)
+    turns = np.concatenate([np.arange(len(times)) % several for times in arrivals])
+    table = request_table(arrival_s, prompt[turns], output, turns)
+    if not experiment.groups:
+        return table
+    prompts = np.arange(experiment.repeating)
+    group = experiment.repeating + prompts * experiment.groups // experiment.repeating
+    return replace(table, nesting=Nesting.of(prompts, group, np.full(len(prompts), experiment.group_tokens)))
+
+
+def _lengths(mean: int, sigma: float, size: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    if not sigma:
+        return np.full(size, mean, np.int32)
+    normal = np.minimum(rng.standard_normal(size), MOST_SIGMAS)
+    drawn = mean * np.exp(sigma * normal - 0.5 * sigma**2)
+    return np.maximum(1, np.round(drawn)).astype(np.int32)

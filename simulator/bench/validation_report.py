@@ -31,6 +31,8 @@ SHOWN: Final = {
 }
 #: What a validation comes down to, over the rows in which nothing queues.
 HEADLINE: Final = ("ttft_mean_s", "ttft_p99_s", "itl_mean_s", "e2e_mean_s", "e2e_p99_s")
+#: Clients that send again when they are answered: they have a median of their own.
+CLIENTS: Final = ("one at a time", "closed loop")
 #: A row in which nothing queues and whose mean end to end is further off is listed by itself.
 FAR: Final = 0.12
 COLOURS: Final = {
@@ -38,6 +40,7 @@ COLOURS: Final = {
     "open, mixture of experts": "#2ca02c",
     "open, saturated": "#ff7f0e",
     "closed loop": "#9467bd",
+    "one at a time": "#8c564b",
     "burst, all at once": "#d62728",
 }
 #: Median absolute errors of the best published simulators over the experiments each could run, as their authors state
@@ -47,11 +50,13 @@ PEERS: Final = {"itl_mean_s": 6.5, "ttft_mean_s": 18.0, "e2e_mean_s": 6.8, "e2e_
 
 def kind_of(row: Comparison) -> str:
     """How a row is grouped: by load, and dense or mixture."""
-    if row.experiment.kind != "open":
-        return {"closed": "closed loop", "burst": "burst, all at once"}[row.experiment.kind]
+    if row.experiment.kind == "burst":
+        return "burst, all at once"
+    if row.experiment.kind in ("closed", "single"):
+        return "one at a time" if row.stage.concurrency == 1 else "closed loop"
     if row.saturated:
         return "open, saturated"
-    return "open, mixture of experts" if row.label == "estimated" else "open, unsaturated"
+    return "open, mixture of experts" if row.experts > 1 else "open, unsaturated"
 
 
 def spread(rows: Iterable[Comparison], metric: str) -> dict[str, float] | None:
@@ -157,10 +162,15 @@ def _far_text(rows: Sequence[Comparison]) -> Text:
 def document(rows: Sequence[Comparison], skipped: dict[str, list[str]]) -> dict[str, Any]:
     """Everything, for programs: the headline errors as shares, the groups', and every row and metric."""
     quiet = [row for row in rows if not row.saturated]
+    clients = [row for row in rows if kind_of(row) in CLIENTS]
     return {
         "schema_version": 1,
         "median_absolute_error": {name.removesuffix("_s"): _median_error(quiet, name) for name in HEADLINE},
         "median_absolute_error_of": f"the {len(quiet)} cases in which nothing queues, as a share of the measurement",
+        "clients_median_absolute_error": {
+            name.removesuffix("_s"): _median_error(clients, name) for name in (*HEADLINE, "output_tokens_per_s")
+        },
+        "clients_median_absolute_error_of": f"the {len(clients)} cases of clients that wait for their answers",
         "far_off": {
             "beyond_percent": 100.0 * FAR,
             "of": "the mean end to end, over the same cases",

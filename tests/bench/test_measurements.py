@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from simulator.bench.measurements import COLUMNS, METRICS, read_measurements
+from simulator.bench.measurements import COLUMNS, FURTHER, METRICS, read_measurements
 from simulator.errors import TraceError
 from tests.cli.command import run
 
@@ -22,7 +22,7 @@ def write(path, *changes, without=()):
     rows = [ROW | change for change in changes]
     names = [
         name
-        for name in dict.fromkeys([*COLUMNS, *(column for column, _ in METRICS.values()), *ROW])
+        for name in dict.fromkeys([*COLUMNS, *FURTHER, *(column for column, _ in METRICS.values()), *ROW])
         if name not in without
     ]
     with path.open("w", newline="") as file:
@@ -37,7 +37,7 @@ def test_stages_of_one_server_are_one_experiment(tmp_path):
     first, second = read_measurements(path, ["A"]).experiments
     assert [stage.row for stage in first.stages] == ["a-s0", "a-s1"]
     assert [stage.starts_up for stage in first.stages] == [True, False]
-    assert (first.kind, first.gpu, first.quantisation, first.repeating) == ("open", "a100-80gb", "bf16", True)
+    assert (first.kind, first.gpu, first.quantisation, first.repeating) == ("open", "a100-80gb", "bf16", 100)
     assert (first.prompt_tokens, first.output_tokens, first.max_num_seqs) == (574, 20, 128)
     assert first.stages[0].measured == pytest.approx(
         {"itl_mean_s": 0.012, "ttft_mean_s": 0.04, "e2e_mean_s": 0.27, "e2e_p99_s": 0.3}
@@ -96,3 +96,47 @@ def test_bad_files_are_refused_with_all_faults(tmp_path, capsys):
         code, out, err = run(["bench", "validate", "--measurements", str(bad)], capsys)
         assert (code, out) == (2, "")
         assert "cannot be read" in err
+
+
+def test_what_a_column_says_need_not_be_guessed(tmp_path):
+    stated = {
+        "eager": "true", "gpu_memory_utilization": "0.8", "prefix_caching": "off", "kv_dtype": "fp8",
+        "long_prefill_token_threshold": "512", "repeating": "40", "prefix_groups": "4", "prefix_group_tokens": "64",
+        "prompt_len_sigma": "0.3", "output_len_sigma": "0.5",
+    }  # fmt: skip
+    told = read_measurements(write(tmp_path / "m.csv", stated), ["A"]).experiments[0]
+    assert (told.eager, told.memory_share, told.prefix_caching, told.kv_dtype) == (True, 0.8, False, "fp8")
+    assert (told.long_prefill_threshold, told.prompt_sigma, told.output_sigma) == (512, 0.3, 0.5)
+    assert (told.repeating, told.groups, told.group_tokens) == (40, 4, 64)
+    # A column wins over the note, which says that prompts repeat, and over one that mentions eager mode.
+    noted = {"notes": "prompts repeat from 100 (10 groups x 10); ENFORCE EAGER; gpu_mem 0.75"}
+    guessed = read_measurements(write(tmp_path / "m.csv", noted), ["A"]).experiments[0]
+    assert (guessed.repeating, guessed.groups, guessed.group_tokens) == (100, 10, 105)
+    assert (guessed.eager, guessed.memory_share, guessed.prefix_caching, guessed.kv_dtype) == (True, 0.75, True, "auto")
+    plain = read_measurements(write(tmp_path / "m.csv", noted | {"eager": "false", "repeating": "false"}), ["A"])
+    assert (plain.experiments[0].eager, plain.experiments[0].repeating) == (False, 0)
+
+
+def test_wrong_words_in_columns_are_refused(tmp_path):
+    path = write(tmp_path / "m.csv", {"eager": "maybe", "kv_dtype": "int3", "repeating": "some"})
+    with pytest.raises(TraceError) as caught:
+        read_measurements(path, ["A"])
+    assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
+        "eager: 'maybe', expected one of true, false, or nothing",
+        "kv_dtype: 'int3', expected one of auto, bfloat16, fp8, fp8_e4m3, fp8_e5m2, or nothing",
+        "repeating: 'some', expected one of true, false, a number, or nothing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "at_once"),
+    [
+        ({"stage": "single", "rate_rps": ""}, "single", 1),
+        ({"stage": "closed", "rate_rps": "", "concurrency": "8"}, "closed", 8),
+        ({"stage": "even"}, "even", 0),
+        ({"stage": "open", "concurrency": "32"}, "open", 32),
+    ],
+)
+def test_kinds_of_load(change, kind, at_once, tmp_path):
+    found = read_measurements(write(tmp_path / "m.csv", change), ["A"]).experiments[0]
+    assert (found.kind, found.stages[0].concurrency) == (kind, at_once)

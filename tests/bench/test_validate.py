@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from simulator.bench import validate
 from simulator.bench.measurements import read_measurements
 from simulator.bench.repeats import repeats_of
 from simulator.bench.validate import compare, compare_all, engine_settings, find_profile, with_room
+from simulator.bench.validation_report import document, kind_of
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
 from simulator.performance.memory import measure_capacity
@@ -183,3 +185,81 @@ def test_a_server_that_ran_had_room():
     assert measure_capacity(profile, settings).requests < 1 <= measure_capacity(profile, roomy).requests
     shorter = settings.model_copy(update={"max_model_len": 8192})
     assert with_room(shorter, profile) is shorter
+
+
+SINGLE = {"stage": "single", "rate_rps": "", "n_requests": "5", "notes": "", "prefix_caching": "off"}
+
+
+def test_one_at_a_time_takes_what_its_steps_take(tmp_path):
+    """A prompt, then 19 decodes, each with a token more of context: summed by hand from the step times."""
+    profile = read_profile(MODEL)
+    experiment = experiment_of(tmp_path / "m.csv", SINGLE)
+    plan = plan_of(profile, engine_settings(experiment))
+    prompt = experiment.prompt_tokens
+    prefill_s = plan.step_time.step_s(0, 0, [(prompt, 0)])
+    decodes_s = sum(plan.step_time.step_s(1, prompt + number, []) for number in range(1, 20))
+    before_s = plan.frontend_base_s + plan.frontend_per_prompt_token_s * prompt + plan.output_s
+    (row,) = compare(experiment, profile, 1)
+    assert row.simulated["ttft_mean_s"] == pytest.approx(before_s + prefill_s, rel=1e-9)
+    assert row.simulated["e2e_mean_s"] == pytest.approx(before_s + prefill_s + decodes_s, rel=1e-9)
+    assert row.simulated["requests_per_s"] == pytest.approx(1 / row.simulated["e2e_mean_s"], rel=1e-9)
+
+
+def test_a_rate_with_a_cap_is_between_a_rate_and_a_closed_loop(tmp_path):
+    """A cap that is never reached changes nothing; at a rate beyond all that can be served a closed loop is left."""
+    plain = {"notes": "", "prefix_caching": "off", "output_len_spec": "8"}
+    quiet = plain | {"stage": "even", "rate_rps": "0.5", "duration_s": "8"}
+    flood = quiet | {"rate_rps": "400", "duration_s": "0.06", "concurrency": "4"}
+    closed = plain | {"stage": "closed", "rate_rps": "", "n_requests": "24", "concurrency": "4"}
+    free, never, capped, clients = (
+        compare(experiment_of(tmp_path / "m.csv", one), read_profile(MODEL), 1)[0]
+        for one in (quiet, quiet | {"concurrency": "9"}, flood, closed)
+    )
+    assert never.simulated == pytest.approx(free.simulated, rel=1e-9)
+    assert capped.simulated["output_tokens_per_s"] == pytest.approx(clients.simulated["output_tokens_per_s"], rel=0.05)
+    # Little's law: four are under way all the time but for the end.
+    busy = clients.simulated["requests_per_s"] * clients.simulated["e2e_mean_s"]
+    assert busy == pytest.approx(4, rel=0.05)
+
+
+def test_even_gaps_spread_lengths_and_groups_are_sent(tmp_path):
+    even = {"stage": "even", "rate_rps": "5", "duration_s": "400", "prompt_len_sigma": "0.4", "output_len_sigma": "0.2"}
+    experiment = experiment_of(tmp_path / "m.csv", even | {"notes": "prompts repeat (10 groups x 10)"})
+    rng = np.random.default_rng(1)
+    gaps = validate._arrivals(experiment.stages[0], True, rng)
+    assert gaps == pytest.approx(np.arange(2000) / 5)
+    table = validate.load(experiment, [gaps], rng)
+    assert table.output_tokens.mean() == pytest.approx(20, rel=0.02)
+    assert np.log(table.output_tokens).std() == pytest.approx(0.2, abs=0.03)
+    # A prompt that comes again is as long as it was.
+    assert (table.prompt_tokens[:100] == table.prompt_tokens[100:200]).all()
+    assert len(set(table.prompt_tokens[:100].tolist())) > 50
+    groups = [table.nesting.outer(one) for one in table.prefix_id[:100].tolist()]
+    assert len(set(groups)) == 10
+    assert {tokens for ((_, tokens),) in groups} == {105}
+
+
+def test_settings_are_those_of_the_columns(tmp_path):
+    stated = {"gpu_memory_utilization": "0.7", "prefix_caching": "off", "kv_dtype": "fp8", "eager": "true",
+              "long_prefill_token_threshold": "300"}  # fmt: skip
+    settings = engine_settings(experiment_of(tmp_path / "m.csv", stated))
+    assert (settings.gpu_memory_utilisation, settings.prefix_caching, settings.kv_cache_dtype) == (0.7, False, "fp8")
+    assert (settings.enforce_eager, settings.long_prefill_token_threshold) == (True, 300)
+
+
+@pytest.mark.parametrize(("experts", "label", "kind"), [
+    (1, "estimated", "open, unsaturated"), (8, "estimated", "open, mixture of experts"),
+    (8, "measured", "open, mixture of experts"), (1, "derived", "open, unsaturated"),
+])  # fmt: skip
+def test_a_mixture_is_told_by_its_experts_and_not_by_its_label(experts, label, kind, tmp_path):
+    row = compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "0.2"}), read_profile(MODEL), 1)[0]
+    assert kind_of(replace(row, experts=experts, label=label)) == kind
+
+
+def test_clients_have_a_median_of_their_own(tmp_path):
+    open_row = compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "0.2"}), read_profile(MODEL), 1)[0]
+    alone = compare(experiment_of(tmp_path / "m.csv", SINGLE), read_profile(MODEL), 1)[0]
+    found = document([open_row, alone], {})
+    assert found["median_absolute_error"]["e2e_mean"] == pytest.approx(abs(open_row.error("e2e_mean_s")), abs=1e-4)
+    assert found["clients_median_absolute_error"]["e2e_mean"] == pytest.approx(abs(alone.error("e2e_mean_s")), abs=1e-4)
+    assert kind_of(alone) == "one at a time"
