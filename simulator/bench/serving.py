@@ -130,6 +130,7 @@ def serve_capped(settings: EngineSettings, plan: ReplicaPlan, table: RequestTabl
     first_s, last_s, sent_s = (np.full(size, np.nan) for _ in range(3))
     answered = [env.event() for _ in range(size)]
     lost = np.zeros(size, np.int64)
+    free_s = [0.0]
 
     def on_finish(sequence: Sequence, at_s: float) -> None:
         index = sequence.index
@@ -146,7 +147,9 @@ def serve_capped(settings: EngineSettings, plan: ReplicaPlan, table: RequestTabl
             yield env.timeout(max(0.0, float(table.arrival_s[index]) - env.now))
             sent_s[index] = env.now
             prompt = int(table.prompt_tokens[index])
-            ready_s = env.now + plan.frontend_base_s + plan.frontend_per_prompt_token_s * prompt
+            ready_s = free_s[0] = max(env.now, free_s[0]) + plan.front_end_s(prompt)
+            if not settings.serial_front_end:
+                free_s[0] = 0.0
             replica.submit(_sequence(table, settings.block_size, index, ready_s))
             yield answered[index]
             yield env.timeout(max(0.0, last_s[index] - env.now))

@@ -68,6 +68,10 @@ class EngineSettings(Config):
     """Schedule the next step while one runs, as vLLM does on GPUs."""
     enforce_eager: bool = False
     """Do without CUDA graphs: no batch is padded to a captured size, and the host launches every layer."""
+    serial_front_end: bool = False
+    """Whether prompts pass the API server, which is one process, one after the other: each as long as the profile says
+    that it takes from a client to the engine (5 ms on H100, an upper bound of that process's own work). Without, they
+    pass it side by side; only a burst of hundreds at one moment can tell."""
     vllm_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] | None = None
     """Version that is served, such as 0.7.2; it decides what profiling leaves for KV blocks, and before 0.8 a step
     takes what the V0 engine took. 0.33 when absent."""

@@ -5,6 +5,7 @@ import pytest
 
 from simulator.engine.record import Outcome, Reason
 from simulator.engine.simulation import simulate
+from simulator.performance.step_time import LinearStepTime
 from tests.engine.demand import LINEAR, hybrid, plan, self_hosted, table
 
 
@@ -108,3 +109,13 @@ def test_a_workload_that_may_not_leave_queues_or_fails():
     log = run(pattern, table([1.0, 1.1], 600, [100, 500]), may_leave=[False]).log
     assert log.backend.tolist() == [0, 0]
     assert log.outcome.tolist() == [Outcome.COMPLETED, Outcome.TIMED_OUT]
+
+
+def test_a_burst_passes_a_serial_front_end_one_by_one():
+    """Each is ready a front end's time after the one before; side by side all are ready at once (steps of 1 us)."""
+    requests = table([10.0] * 50, 100, 1)
+    fast = plan(LinearStepTime(1e-6, 0.0, 0.0, 0.0), frontend_base_s=0.004, frontend_per_prompt_token_s=1e-5)
+    for serial, ready_s in ((True, 0.005 * np.arange(1, 51)), (False, np.full(50, 0.005))):
+        pattern = self_hosted(engine={"serial_front_end": serial, "async_scheduling": False})
+        log = simulate(pattern, requests, horizon_s=100.0, seed=1, replication=0, plan=fast).log
+        np.testing.assert_allclose(log.first_token_s - 10.0, ready_s, atol=1e-5)

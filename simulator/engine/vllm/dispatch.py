@@ -118,6 +118,7 @@ def restart(s: State, r: int) -> None:
     rep = s.replicas[r]
     take(s, r, rep.free)
     rep.free = rep.unhashed = s.settings[0].blocks
+    rep.front_end_free_s = 0.0
     rep.closed = False
 
 
@@ -276,7 +277,9 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.prompt_tokens = sequence.known_tokens = prompt
     sequence.total_tokens = prompt + output - 1
     sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
-    sequence.ready_s = now_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
+    begins_s = max(now_s, s.replicas[r].front_end_free_s) if settings.serial_front_end else now_s
+    sequence.ready_s = begins_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
+    s.replicas[r].front_end_free_s = sequence.ready_s
     sequence.deadline_s = since_s + settings.timeout_s
     sequence.scheduled_s = sequence.first_token_s = nan
     sequence.computed_tokens = sequence.held_shared = sequence.shared_blocks = sequence.preemptions = 0

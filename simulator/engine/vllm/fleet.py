@@ -296,7 +296,7 @@ class Fleet:
 def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401
     for name in (
         "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len", "long_prefill_token_threshold",
-        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling",
+        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling", "serial_front_end",
     ):  # fmt: skip
         setattr(settings, name, getattr(engine, name))
     settings.by_priority = engine.policy == "priority"

@@ -36,6 +36,10 @@ class ReplicaPlan:
     output_s: float = 0.0
     launch_s: float = 0.0
 
+    def front_end_s(self, prompt_tokens: int) -> float:
+        """How long a prompt takes to the engine core."""
+        return self.frontend_base_s + self.frontend_per_prompt_token_s * prompt_tokens
+
 
 def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
     """A replica of this profile under these settings.

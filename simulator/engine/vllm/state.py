@@ -33,7 +33,8 @@ SETTINGS = _record(
         queue_limit max_in_flight backend blocks replicas ranks hours losses""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
-    b1="prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear",
+    b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
+        serial_front_end""",
 )
 
 #: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
@@ -68,7 +69,7 @@ REPLICA = _record(
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
-    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s",
+    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s",
     b1="idle closed empty_in_flight",
 )
 

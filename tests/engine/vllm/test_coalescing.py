@@ -116,7 +116,7 @@ class Fate:
     lost: Reason = Reason.NONE
 
 
-def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s):
+def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0):
     arrival_s = np.cumsum([ask.gap_s for ask in asks])
     size = len(asks)
     table = RequestTable(
@@ -131,7 +131,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s)
         priority=np.array([ask.priority for ask in asks], np.int8),
         nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
     )
-    plan = ReplicaPlan(step_time, blocks, launch_s=launch_s)
+    plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s)
     ledger = Ledger(table)
     log = ledger.log
     fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
@@ -157,8 +157,9 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s)
     return fates, level.steps, level.preemptions, fleet.free_blocks[0]
 
 
-def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s):
+def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0):
     env = simpy.Environment()
+    free_s = 0.0
     fates = [Fate() for _ in asks]
 
     def on_finish(sequence, at_s):
@@ -182,12 +183,15 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s):
             replica.abort(sequence)
 
     def arrive():
+        nonlocal free_s
         for index, ask in enumerate(asks):
             yield env.timeout(ask.gap_s)
             if settings.queue_limit is not None and replica.waiting >= settings.queue_limit:
                 fates[index].lost = Reason.CAPACITY
                 continue
-            sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, env.now, ask.priority)
+            begins_s = max(env.now, free_s) if settings.serial_front_end else env.now
+            ready_s = free_s = begins_s + front_end_s + front_end_s / 50 * ask.prompt_tokens
+            sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, ready_s, ask.priority)
             if ask.prefix >= 0 and settings.prefix_caching:
                 sequence.prefix = ask.prefix
                 size = settings.block_size
@@ -228,6 +232,19 @@ def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
     blocks, engine_settings = engine
     launch_s = launch_s if engine_settings.async_scheduling else 0.0
     compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)
+
+
+@settings(max_examples=60)
+@given(
+    asks=st.lists(asks, min_size=1, max_size=25),
+    engine=engines,
+    serial=st.booleans(),
+    front_end_s=st.sampled_from([0.0, 0.0053, 0.051]),
+)
+def test_prompts_pass_the_front_end_side_by_side_or_one_after_the_other(asks, engine, serial, front_end_s):
+    blocks, engine_settings = engine
+    engine_settings = engine_settings.model_copy(update={"serial_front_end": serial})
+    compare(asks, engine_settings, blocks, STEP_TIMES["linear"], 0.0, None, front_end_s)
 
 
 def test_an_empty_step_in_flight_lets_two_steps_be_scheduled_in_one_breath():
