@@ -20,6 +20,7 @@ TARGET = Path(__file__).resolve().parents[1] / "simulator" / "performance" / "da
 
 A100, L40S, H100, H200 = "a100-80gb", "l40s", "h100-80gb", "h200"
 A100_PCIE, A100_40, H100_PCIE, H100_NVL = "a100-80gb-pcie", "a100-40gb", "h100-pcie", "h100-nvl"
+PRO_6000, L4 = "rtx-pro-6000", "l4"
 #: Model, weight format, variant, GPU type: numbers of GPUs among which it is split.
 SHIPPED: dict[tuple[str, str, str | None], dict[str, tuple[int, ...]]] = {
     ("llama-3.3-70b", "bf16", None): {A100: (2, 4, 8), L40S: (4,), H100: (2, 4), H200: (2, 4)},
@@ -53,6 +54,15 @@ SHIPPED: dict[tuple[str, str, str | None], dict[str, tuple[int, ...]]] = {
     ("llama-2-7b", "bf16", None): {H100: (1,)},
     ("llama-2-70b", "bf16", None): {H100: (4,)},
     ("mixtral-8x7b", "bf16", None): {H100: (2, 4)},
+    # What hospitals ask for in 2026.
+    ("gpt-oss-120b", "mxfp4", None): {H100: (1, 2), H200: (1,), PRO_6000: (1,)},
+    ("gpt-oss-20b", "mxfp4", None): {L40S: (1,), H100: (1,), PRO_6000: (1,)},
+    ("medgemma-27b", "bf16", None): {L40S: (2,), H100: (1,)},
+    ("medgemma-27b", "fp8", None): {L40S: (1,), H100: (1,)},
+    ("medgemma-4b", "bf16", None): {L40S: (1,), L4: (1,)},
+    ("qwen3-30b-a3b", "bf16", None): {L40S: (2,), H100: (1,), PRO_6000: (1,)},
+    ("qwen3-30b-a3b", "fp8", None): {L40S: (1,), H100: (1,)},
+    ("mistral-small-3.2-24b", "fp8", None): {L40S: (1,), H100: (1,)},
 }  # fmt: skip
 
 

@@ -28,28 +28,31 @@ _GPUS = {"a100": "a100-80gb", "h100": "h100-80gb", "a100-80gb-sxm": "a100-80gb",
 def list_profiles(
     model: Annotated[str | None, typer.Option(help="Only models whose name holds this.")] = None,
     gpu: Annotated[str | None, typer.Option(help="Only GPUs whose name holds this.")] = None,
+    quantisation: Annotated[str | None, typer.Option("--quant", help="Only this weight format.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the profiles that ship with the package.
+    """List the profiles that ship with the package, and what is behind each.
 
-    Example: simulator profile list --gpu l40s
+    Example: simulator profile list --gpu l40s --model gpt-oss
     """
     from simulator.performance.profile import available_profiles, read_profile
 
     found = [read_profile(name) for name in available_profiles()]
-    found = [p for p in found if (model or "") in p.model.name and (gpu or "") in p.gpu]
+    wanted = (model or "").lower()
+    found = [p for p in found if any(wanted in name.lower() for name in (p.model.name, *p.model.hf_names))]
+    found = [p for p in found if (gpu or "") in p.gpu and quantisation in {None, p.quantisation}]
     keys = ("id", "gpu", "tensor_parallel", "quantisation", "variant", "label")
     if as_json:
-        rows = [{"model": p.model.name, **{key: getattr(p, key) for key in keys}} for p in found]
+        rows = [{"model": p.model.name, **{key: getattr(p, key) for key in keys}, "basis": p.basis} for p in found]
         typer.echo(json.dumps({"schema_version": 1, "profiles": rows}, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table("profile", "label", "GiB a GPU", "step times within", "models of this shape")
+    grid = Table("profile", "label", "what is behind it", "GiB a GPU", "step times within", "models of this shape")
     for p in found:
         band = f"{p.step_time_band.low:.2f} to {p.step_time_band.high:.2f}"
-        grid.add_row(p.id, p.label, f"{p.weights_gib_per_gpu:.1f}", band, ", ".join(p.model.hf_names))
+        grid.add_row(p.id, p.label, p.basis, f"{p.weights_gib_per_gpu:.1f}", band, ", ".join(p.model.hf_names))
     Console(width=None if sys.stdout.isatty() else 160).print(grid)
 
 

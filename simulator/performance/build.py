@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SEQUENCES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 CONTEXTS = [128, 256, 512, 1024, 2048, 4096, 8192]
+#: The same where most layers have a window, whose attention is no straight line: where requests live.
+NEAR_CONTEXTS = [128, 256, 512, 768, 1024, 1536, 2048, 3072]
 CHUNKS = (16, 64, 256, 512, 1024, 2048)
 PASTS = (0, 256, 1024, 4096, 8192)
 #: Steps on which two ways of inferring a profile are compared: decodes, and tokens of a prompt chunk.
@@ -104,7 +106,8 @@ def build_profile(
     times = step_times(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
     weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
-    base, slope = _fit_decode_attention(times)
+    contexts = NEAR_CONTEXTS if any((one.span or 0) > NEAR_CONTEXTS[0] for one in model.kv_layers) else CONTEXTS
+    base, slope = _fit_decode_attention(times, contexts)
     knots = times.knots()
     dense = [times.dense_s(tokens) for tokens in knots]
     content: dict[str, Any] = {
@@ -129,7 +132,7 @@ def build_profile(
         "measured": {
             "tokens": min(times.max_tokens, knots[-1]),
             "sequences": SEQUENCES[-1],
-            "context_tokens": CONTEXTS[-1],
+            "context_tokens": contexts[-1],
         },
         "dense": _curve(knots, list(isotonic_regression(dense).x) if model.experts > 1 else dense),
         "lm_head": _curve(SEQUENCES, [times.lm_head_s(sequences) for sequences in SEQUENCES]),
@@ -230,12 +233,12 @@ def _curve(x: list[int], y: list[float]) -> dict[str, Any]:
     return {"x": x, "y": [float(f"{value:.6g}") for value in y]}
 
 
-def _fit_decode_attention(times: Times) -> tuple[list[float], list[float]]:
+def _fit_decode_attention(times: Times, contexts: list[int]) -> tuple[list[float], list[float]]:
     """Intercept and slope per token of context, by sequences; raw rows are noisy, so they are made monotone first."""
     base, slope = [], []
     for sequences in SEQUENCES:
-        seconds = isotonic_regression([times.decode_attention_s(sequences, context) for context in CONTEXTS]).x
-        context = np.array(CONTEXTS) * sequences
+        seconds = isotonic_regression([times.decode_attention_s(sequences, context) for context in contexts]).x
+        context = np.array(contexts) * sequences
         weights = 1.0 / np.maximum(seconds, 1e-9)
         fit, _ = nnls(np.column_stack([np.ones_like(seconds), context]) * weights[:, None], seconds * weights)
         base.append(float(fit[0]))

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import ProfileError
-from simulator.performance.boards import BOARDS, Board
+from simulator.performance.boards import BOARDS, SHEETS, Board
 from simulator.performance.kernel_rows import experts
 from simulator.performance.kernel_tables import KernelTimes, head_parts
 from simulator.performance.kernel_wishes import SYSTEMS, check_package
+from simulator.performance.weight_formats import weight_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,8 @@ class ComposedTimes:
         self.spread, self.label = self._dense.spread, "estimated"
         self.notes = ["put together from kernels timed one by one", *self._dense.notes]
         self._model = model
+        self._expert_bytes = model.expert_parameters * weight_bytes(quantisation, model.group_size) / tensor_parallel
+        self._bytes_per_s = 1e9 * SHEETS[gpu].bandwidth_gb_s
         self._board = BOARDS.get(gpu, Board(1.0, 1.0, ""))
         self._experts: NDArray[np.float64] | None = None
         if model.experts > 1:
@@ -125,8 +128,14 @@ class ComposedTimes:
             seconds = max(0.0, seconds - self._dense.operations_s(_FEED_FORWARD, tokens))
         if self._experts is not None:
             layers = self._model.layers - self._model.dense_layers
-            seconds += layers * self._board.reads * float(np.interp(tokens, *self._experts))
+            timed_s = layers * self._board.reads * float(np.interp(tokens, *self._experts))
+            seconds += max(timed_s, self._reads_s(tokens))
         return seconds
+
+    def _reads_s(self, tokens: int) -> float:
+        """What reading the experts takes at the least; few of one layer stay in a large cache while they are timed."""
+        reached = 1.0 - (1.0 - self._model.experts_per_token / self._model.experts) ** tokens
+        return self._expert_bytes * reached / self._bytes_per_s
 
     def lm_head_s(self, sequences: int) -> float:
         """Output head; it stays in 16 bits."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import ProfileError
-from simulator.performance.boards import BOARDS, Board
+from simulator.performance.boards import BOARDS, SCALED, Board
 from simulator.performance.kernel_rows import experts, gemm_rows, link_all_reduce, marlin, pcie_ratio
 from simulator.performance.kernel_wishes import SYSTEMS, check_package, check_wish, chip, useful_tokens
 from simulator.performance.links import messages, own_link, table_name
@@ -86,17 +86,22 @@ class _Engine:
             self._handle: EngineHandle = EngineHandle.compile(folder, system, backend, gemm_quant_mode=mode, **parallel)
         self._context = self._operations(self._handle.evaluate_context_ops)
         self._generation = self._operations(self._handle.evaluate_generation_ops)
-        known = _OTHERS | _GEMMS | _ALL_REDUCES | {"attention", "logits_gemm", "moe"}
+        known = _OTHERS | _GEMMS | _ALL_REDUCES | {"attention", "timed", "logits_gemm", "moe"}
         if strange := set(self._context) - known:
             raise ProfileError(f"{model.name}: the kernel tables take it apart in an unknown way: {sorted(strange)}")
 
     @staticmethod
     def _operations(evaluate: Callable[..., list[Any]]) -> dict[str, int]:
         """Index of each operation by its name without the phase."""
+        from aiconfigurator_core.sdk.errors import PerfDataNotAvailableError
+
         names: dict[str, int] = {}
         while True:
             try:
                 name = evaluate([len(names)], batch_size=1, s=64)[0][0]
+            except PerfDataNotAvailableError:
+                # Attention with heads that were not timed: asked for, it says so again.
+                name = "not_timed"
             except ValueError:
                 return names
             names[name.split("_", 1)[1]] = len(names)
@@ -159,7 +164,9 @@ class KernelTimes:
         self._weight_only = quantisation == "w4a16" or (self.system == "a100_sxm" and quantisation == "fp8")
         self._board = BOARDS.get(gpu, Board(1.0, 1.0, ""))
         if gpu in BOARDS:
-            self._estimated(f"from the tables of another board: {self._board.source}")
+            self._estimated(
+                f"from the tables of {'another' if gpu in SCALED else 'the SXM'} board: {self._board.source}"
+            )
         has_factor = fitted and variant != "trt-llm"
         self._factor, least, most = dense_factor(gpu, quantisation) if has_factor else (1.0, 1.0, 1.0)
         self.spread = (least / self._factor, most / self._factor) if least < most else None

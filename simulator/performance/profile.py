@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simulator.errors import ProfileError, ProfileNotFound
-from simulator.performance.architecture import ModelShape
+from simulator.performance.architecture import ModelShape, known_model
+from simulator.performance.boards import BOARDS
 from simulator.performance.links import (
     LINKS,
     Interconnect,
@@ -189,6 +190,20 @@ class PerformanceProfile(_Frozen):
     prefill_attention: tuple[Seconds, Seconds, Seconds]
     overhead: Overhead
 
+    @property
+    def basis(self) -> str:
+        """What is behind it, in a few words."""
+        first = self.notes[0] if self.notes else ""
+        if self.label == "measured":
+            return "engine steps"
+        if first.startswith("a roofline"):
+            return "a roofline from the data sheet"
+        if self.gpu in BOARDS:
+            return "kernels of another board, by data sheets"
+        if first.startswith("put together"):
+            return "kernels put together"
+        return "kernels of this GPU" if self.label == "derived" else "kernels of this GPU, some inferred"
+
     def scaled(self, factor: float) -> PerformanceProfile:
         """The same profile with every step `factor` times as long; delays outside the engine stay."""
         curves = {name: curve for name in type(self).model_fields if isinstance(curve := getattr(self, name), Curve)}
@@ -235,7 +250,19 @@ def load_profile(
     Raises:
         ProfileNotFound: There is none; the message lists the nearest.
     """
-    return read_profile(profile_id(model, gpu, tensor_parallel, quantisation, variant))
+    try:
+        return read_profile(profile_id(model, gpu, tensor_parallel, quantisation, variant))
+    except ProfileNotFound as error:
+        shape = known_model(model)
+        if shape is None:
+            raise
+        named = profile_id(shape.name, gpu, tensor_parallel, quantisation, variant)
+        if named in available_profiles():
+            return read_profile(named)
+        command = f"simulator profile build --model {shape.name} --gpu {gpu} --tp {tensor_parallel}"
+        raise ProfileNotFound(
+            f"{error}. The model is known: '{command} --quant {quantisation}' derives one, for cluster.profile"
+        ) from None
 
 
 def cluster_profile(cluster: Cluster) -> PerformanceProfile:

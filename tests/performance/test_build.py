@@ -21,6 +21,7 @@ from tests.cli.command import run
     [
         "llama-3.1-8b-bf16-a100-80gb-x1", "llama-3.3-70b-w4a16-a100-80gb-x2", "llama-3.3-70b-fp8-l40s-x4",
         "llama-2-7b-bf16-h100-80gb-x1", "mixtral-8x7b-bf16-h100-80gb-x2", "llama-3.3-70b-int8-a100-80gb-x2",
+        "gpt-oss-120b-mxfp4-h100-80gb-x1", "medgemma-27b-bf16-l40s-x2",
     ],
 )  # fmt: skip
 def test_a_shipped_profile_is_what_its_command_gives(name):
