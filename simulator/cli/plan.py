@@ -166,12 +166,14 @@ def _own_gpus(scenario: Scenario, patterns: list[str]) -> list[str]:
 
 def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
     """The scenario with one workload alone, where one is named."""
+    from simulator.scenario.narrowing import with_workload
+
     if workload is None:
         return scenario
     if workload not in scenario.workloads:
         expected = f"no such workload; expected one of {', '.join(scenario.workloads)}"
         raise ScenarioError([Fault("--workload", 0, workload, expected)])
-    return scenario.model_copy(update={"workloads": {workload: scenario.workloads[workload]}})
+    return with_workload(scenario, workload)
 
 
 def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:

@@ -144,7 +144,7 @@ def _flow_refusals(scenario: Scenario, section: Compliance, name: str) -> Iterat
     for hop in data_flow(scenario, section, load_registry(section.registry), name):
         for reason in hop.reasons:
             yield ("compliance", "data_flow", hop.hop), f"{hop.hop} ({hop.kind.replace('_', ' ')}): {reason}"
-    for load in not_de_identified(scenario, section):
+    for load in not_de_identified(scenario, section, name):
         text = "it is said to be de-identified, and no hop of compliance.data_flow takes health information out of it"
         yield ("workloads", load, "phi"), text
 

@@ -9,7 +9,7 @@ from simulator.compliance.case import agreement_missing, geography
 from simulator.scenario.compliance import DataProtection, HopKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import date
 
     from simulator.compliance.registry import Registry
@@ -45,17 +45,21 @@ class HopResult:
 def data_flow(scenario: Scenario, section: Compliance, registry: Registry, pattern: str) -> list[HopResult]:
     """The hops of one hosting pattern, in the order in which the scenario names them."""
     first = scenario.horizon.start_local.date()
-    return [
-        _hop_result(scenario, section, registry, name, hop, first)
-        for name, hop in section.data_flow.items()
-        if hop.patterns is None or pattern in hop.patterns
-    ]
+    return [_hop_result(scenario, section, registry, name, pattern, first) for name in hops_of(section, pattern)]
+
+
+def hops_of(section: Compliance, pattern: str) -> dict[str, Hop]:
+    """The hops of one hosting pattern by name, in their order."""
+    flow = section.data_flow.items()
+    return {name: hop for name, hop in flow if hop.patterns is None or pattern in hop.patterns}
 
 
 def _hop_result(
-    scenario: Scenario, section: Compliance, registry: Registry, name: str, hop: Hop, first: date
+    scenario: Scenario, section: Compliance, registry: Registry, name: str, pattern: str, first: date
 ) -> HopResult:
-    sees = [load for load in _passing(scenario, hop) if sees_phi(scenario, section, name, load)]
+    hops = hops_of(section, pattern)
+    hop = hops[name]
+    sees = [load for load in _passing(scenario, hop) if sees_phi(scenario, hops, name, load)]
     reasons = list(_objections(scenario, section, registry, hop, sees, first))
     return HopResult(name, hop.kind, hop.provider, sees, not reasons, reasons)
 
@@ -65,16 +69,16 @@ def _passing(scenario: Scenario, hop: Hop) -> list[str]:
     return [name for name in scenario.workloads if hop.content and (hop.workloads is None or name in hop.workloads)]
 
 
-def sees_phi(scenario: Scenario, section: Compliance, hop: str, load: str) -> bool:
-    """Whether health information of a workload reaches a hop: it does until the first one that takes it out."""
+def sees_phi(scenario: Scenario, hops: Mapping[str, Hop], hop: str, load: str) -> bool:
+    """Whether health information of a workload reaches a hop of these: it does until the first that takes it out."""
     phi = scenario.workloads[load].phi
     if phi != "de_identified":
         return phi
-    names = [name for name, other in section.data_flow.items() if load in _passing(scenario, other)]
+    names = [name for name, other in hops.items() if load in _passing(scenario, other)]
     for name in names:
         if name == hop:
-            return any(section.data_flow[other].kind == "de_identification" for other in names)
-        if section.data_flow[name].kind == "de_identification":
+            return any(hops[other].kind == "de_identification" for other in names)
+        if hops[name].kind == "de_identification":
             return False
     return False
 
@@ -105,11 +109,11 @@ def _objections(
         yield f"it sees protected health information of {', '.join(sees)}, and {missing}"
 
 
-def not_de_identified(scenario: Scenario, section: Compliance) -> list[str]:
-    """Workloads said to be de-identified though no hop of a data flow that was given does it."""
+def not_de_identified(scenario: Scenario, section: Compliance, pattern: str) -> list[str]:
+    """Workloads said to be de-identified though no hop of the data flow that was given for a pattern does it."""
     done = {
         name
-        for hop in section.data_flow.values()
+        for hop in hops_of(section, pattern).values()
         if hop.kind == "de_identification"
         for name in _passing(scenario, hop)
     }

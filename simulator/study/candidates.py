@@ -119,6 +119,8 @@ class Series:
 
     Attributes:
         name: The pattern they stand for.
+        beside: Another pattern that serves a part of the workloads with them.
+        away: Those workloads.
         label: What they have in common.
         candidates: At least one.
         halving: Whether a larger one is faster at a price known beforehand, so that halving finds the smallest.
@@ -128,6 +130,8 @@ class Series:
     label: str
     candidates: list[Candidate]
     halving: bool = False
+    beside: str | None = None
+    away: tuple[str, ...] = ()
 
 
 def cluster_series(

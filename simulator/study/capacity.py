@@ -19,6 +19,7 @@ from simulator.decision.words import percent, usd
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.replications import replicate
 from simulator.results import run
+from simulator.scenario.narrowing import with_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,9 +135,8 @@ def capacity_advice(
     chosen = [name for name in patterns or known if name in known and known[name].hosted and name not in barred]
     neighbours = {name: _neighbours(known[name]) for name in chosen}
     wide = {_key(name, label): pattern for name in chosen for label, pattern in neighbours[name].items()}
-    # A rollout names patterns that may not be among these; no month of it is asked for.
-    update = {"hosting_patterns": {name: known[name] for name in chosen} | wide, "rollout": None}
-    wider = scenario.model_copy(update=update)
+    stand_for = {_key(name, label): [name] for name in chosen for label in neighbours[name]}
+    wider = with_patterns(scenario, {name: known[name] for name in chosen} | wide, stand_for)
     if not chosen:
         return []
     results = run(wider, replications=replications, jobs=jobs, folder=store, tables=False, band=False, outlook=False)

@@ -63,7 +63,7 @@ def mix_series(
             if not any(_missed(api, load) for load in away):
                 label = f"{', '.join(away)} to {api.label}"
                 mixed = [_mixed(one, api, loads, away, book, month) for one in sizes]
-                yield Series(own.name, f"{own.label}; {label}", mixed)
+                yield Series(own.name, f"{own.label}; {label}", mixed, beside=series.name, away=away)
 
 
 def _divisions(loads: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from simulator.decision.retirement import retirements, unavailable
 from simulator.decision.screening import falls_short, over_budget
 from simulator.errors import Fault, ScenarioError
 from simulator.results import run
+from simulator.scenario.narrowing import divided, with_patterns
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series, can_vary
 from simulator.study.candidates import cluster_series
@@ -98,10 +99,10 @@ def plan(
     """
     answer, budget = Plan(), scenario.constraints.monthly_cost_at_most
 
-    def simulate(name: str, one: Candidate) -> bool:
+    def simulate(series: Series, one: Candidate) -> bool:
         """Whether it meets every objective, as measured; whether it surely does is asked in the end."""
         results = run(
-            _alone(scenario, name, one),
+            _alone(scenario, series, one),
             replications=replications,
             jobs=jobs,
             folder=store,
@@ -127,7 +128,7 @@ def plan(
     def search(given: Sequence[Series]) -> None:
         for series in sorted(given, key=lambda series: series.candidates[0].at_least_usd):
             look = _bracket if series.halving else _scan
-            if not look(series.candidates, partial(simulate, series.name), too_dear):
+            if not look(series.candidates, partial(simulate, series), too_dear):
                 least = series.candidates[0].at_least_usd
                 than = "no less than the best" if budget is None or least <= budget else f"the budget is {budget:,.0f}"
                 answer.refused[series.label] = f"costs at least {least:,.0f} USD a month, {than}"
@@ -145,28 +146,32 @@ def plan(
     if answer.doubt is not None:
         answer.best = None
     if answer.best is not None:
-        asked = _alone(scenario, answer.best.label, answer.best)
+        asked = with_patterns(scenario, {answer.best.label: answer.best.pattern})
         answer.warnings = [str(one) for one in retirements(asked, asked.hosting_patterns, scenario_book(asked.prices))]
     return answer
 
 
-def _alone(scenario: Scenario, name: str, one: Candidate) -> Scenario:
+def _alone(scenario: Scenario, series: Series, one: Candidate) -> Scenario:
     """The question with this candidate as its only pattern."""
-    # A rollout names patterns that this is none of; no month of it is asked for.
-    return scenario.model_copy(update={"hosting_patterns": {name: one.pattern}, "rollout": None})
+    if series.beside is None:
+        return with_patterns(scenario, {series.name: one.pattern})
+    stay = [load for load in scenario.workloads if load not in series.away]
+    parts = {series.name: stay, series.beside: series.away}
+    return with_patterns(divided(scenario, parts), {series.name: one.pattern}, {series.name: list(parts)})
 
 
-def _barred(scenario: Scenario, name: str, one: Candidate, book: PriceBook) -> str:
+def _barred(scenario: Scenario, series: Series, one: Candidate, book: PriceBook) -> str:
     """Why a candidate may not see the prompts, or cannot be had; empty when it may."""
     gone = unavailable(scenario, one.pattern, book)
-    return "; ".join([*(text for _, text in refusals(_alone(scenario, name, one), name)), *([gone] if gone else [])])
+    barred = refusals(_alone(scenario, series, one), series.name)
+    return "; ".join([*(text for _, text in barred), *([gone] if gone else [])])
 
 
 def _allowed(scenario: Scenario, made: Sequence[Series], refused: dict[str, str]) -> list[Series]:
     """Series that may see the prompts and can be had; the others are noted with the reason."""
     book, found = scenario_book(scenario.prices, scenario.horizon.start_local.date()), []
     for series in made:
-        if reason := _barred(scenario, series.name, series.candidates[0], book):
+        if reason := _barred(scenario, series, series.candidates[0], book):
             refused[series.label] = reason
         else:
             found.append(series)

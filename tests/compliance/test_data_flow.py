@@ -57,7 +57,8 @@ def test_health_information_is_seen_until_the_first_hop_that_takes_it_out(site):
     """Edge, scrubber, log: the edge sees it and so does the scrubber, and nobody behind it."""
     more = "    scrubber: {kind: de_identification, on_site: true}\n    late: {kind: logs, on_site: true}\n"
     scenario = load_checked(site((EDGE, EDGE + more), ("phi: true", "phi: de_identified")))
-    seen = {hop: sees_phi(scenario, scenario.compliance, hop, "notes") for hop in scenario.compliance.data_flow}
+    flow = scenario.compliance.data_flow
+    seen = {hop: sees_phi(scenario, flow, hop, "notes") for hop in flow}
     # What takes it out was given it; the traces hold no content.
     assert seen == {
         "edge": True, "scrubber": True, "late": False, "gateway": False, "archive": False, "traces": False,
