@@ -10,8 +10,9 @@ import numpy as np
 
 from simulator.cost.checks import price_faults
 from simulator.errors import ProvisionedModelNotFound
-from simulator.performance.provisioned import provisioned_model, units_needed
+from simulator.performance.provisioned import ProvisionedModel, Steps, provisioned_model, units_needed
 from simulator.scenario.apis import Batch, Flex, MeteredApi, Priority, Provisioned, RateLimits, Reserved, Standard
+from simulator.scenario.fault_sources import Outage
 from simulator.study.candidates import Candidate, Series, Space, idle_usd, moved_outages
 from simulator.workload.synthesis import synthesise_parts
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.cost.prices import PriceBook
-    from simulator.performance.provisioned import ProvisionedModel, Scope
+    from simulator.performance.provisioned import Scope
     from simulator.scenario.patterns import ApiPattern, HostingPattern
     from simulator.scenario.schema import Scenario
 
@@ -36,29 +37,29 @@ _RESERVED_AT_LEAST = 100_000, 10_000
 def api_series(
     name: str, base: ApiPattern, space: Space, scenario: Scenario, book: PriceBook, month: Decimal
 ) -> tuple[list[Series], dict[str, str]]:
-    """What may stand for a pattern of one API, with a reservation before it or none, and what may not with the reason.
+    """What may stand for a pattern of one API, with bought throughput before it or none, and what may not and why.
 
     Provisioned units, and tokens a minute reserved at the prices of the pattern's own reservation, are tried in sizes
     up to what the busiest minute of the first replication needs, each with what they refuse spilling over to the same
-    model by the token.
+    model by the token; units that the pattern has already keep their terms, and spill over where theirs do.
     """
-    own, reserved = _by_the_token(base)
+    own, bought = _by_the_token(base)
     made, refused = [], {}
     for model in space.api_models or (own.model,):
         for named in space.deployments or ("own",):
-            if named == own.deployment.kind and "own" in space.deployments:
+            if bought is None and named == own.deployment.kind and "own" in space.deployments:
                 continue
             kind = None if named == "own" else named
-            if own.prices is not None and kind not in (None, own.deployment.kind):
+            mine = bought if bought and bought.deployment.kind == kind and model == own.model else None
+            if own.prices is not None and mine is None and kind not in (None, own.deployment.kind):
                 refused[f"{model}, {kind}"] = (
                     f"the contract (api.prices) says what {own.deployment.kind} costs, not {kind}"
                 )
                 continue
             label = f"{model}, {kind}" if kind else model
             api = own.model_copy(update={"model": model})
-            priced = reserved if model == own.model else None
             try:
-                found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario, priced))
+                found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario, mine))
             except ProvisionedModelNotFound as error:
                 refused[label] = str(error).partition("; there are")[0]
                 continue
@@ -67,7 +68,7 @@ def api_series(
             candidates = []
             for size, one in found:
                 as_it_is = kind is None and model == own.model
-                pattern = base if as_it_is else _pattern(base, one, own.limits)
+                pattern = base if as_it_is else _pattern(base, one, own, mine)
                 if faults := [message for _, message in price_faults(pattern, book)]:
                     refused[size] = "; ".join(faults)
                 elif one.deployment.kind != "batch" and one.ttft is None:
@@ -80,40 +81,55 @@ def api_series(
 
 
 def can_vary(base: HostingPattern) -> bool:
-    """Whether a plan can vary a pattern: at most a cluster and an API, or an API with a reservation before it."""
+    """Whether a plan can vary a pattern: at most a cluster and an API, or an API with bought throughput before it."""
     if not base.hosted and len(base.metered) == 2:
-        return sum(isinstance(api.deployment, Reserved) for api in base.metered.values()) == 1
+        return sum(api.spills_to is not None for api in base.metered.values()) == 1
     return max(len(base.hosted), len(base.metered)) == 1
 
 
-def _by_the_token(base: ApiPattern) -> tuple[MeteredApi, Reserved | None]:
-    """What a pattern pays by the token, or its only API, and the reservation that spills over to it, if any."""
-    apis = list(base.metered.values())
-    deployments = [api.deployment for api in apis if isinstance(api.deployment, Reserved)]
-    return next(api for api in apis if api.deployment not in deployments), next(iter(deployments), None)
+def _by_the_token(base: ApiPattern) -> tuple[MeteredApi, MeteredApi | None]:
+    """What a pattern pays by the token, or its only API, and what spills over to it, if anything."""
+    bought = next((api for api in base.metered.values() if api.spills_to in base.metered), None)
+    return next(api for api in base.metered.values() if api is not bought), bought
 
 
 def _deployed(
-    api: MeteredApi, kind: str, scenario: Scenario, reserved: Reserved | None
+    api: MeteredApi, kind: str, scenario: Scenario, bought: MeteredApi | None
 ) -> Iterator[tuple[str, MeteredApi]]:
     """An API in a kind of deployment, by what it is called; what is bought a minute at a time in several sizes."""
-    label = f"{api.model}, {kind}"
+    label, before = f"{api.model}, {kind}", bought or api
     if kind == "provisioned":
-        scope = _scope(api)
-        model = provisioned_model(api.model)
+        fresh = Provisioned(kind="provisioned", units=1, scope=_scope(api), spillover="tokens")
+        given = before.deployment if isinstance(before.deployment, Provisioned) else fresh
+        model, scope = _units_of(before.model, given), given.scope
         for units in sizes(model, load_by_minute(model, scenario), scope):
-            deployment = Provisioned(kind="provisioned", units=units, scope=scope, spillover="tokens")
-            yield f"{api.model}, {units} units, else by the token", _with(api, deployment, RateLimits())
+            deployment = given.model_copy(update={"units": units, "spillover": given.spillover or "tokens"})
+            yield f"{before.model}, {units} units, else by the token", _with(before, deployment, RateLimits())
     elif kind == "reserved":
-        for one in _reservations(reserved, scenario) if reserved else ():
+        own = before.deployment
+        for one in _reservations(own, scenario) if isinstance(own, Reserved) else ():
             rates = f"{one.input_tokens_per_minute:,} and {one.output_tokens_per_minute:,} tokens a minute"
-            yield f"{api.model}, {rates} reserved, else by the token", _with(api, one, RateLimits())
+            yield f"{api.model}, {rates} reserved, else by the token", _with(before, one, RateLimits())
     elif kind == "batch":
         batch = api.deployment if isinstance(api.deployment, Batch) else Batch(kind="batch")
         yield label, _with(api, batch, RateLimits()).model_copy(update={"ttft": None, "output_tokens_per_s": None})
     else:
-        given = api.deployment if api.deployment.kind == kind else _BY_THE_TOKEN[kind]
-        yield label, _with(api, given, api.limits)
+        yield label, _with(api, api.deployment if api.deployment.kind == kind else _BY_THE_TOKEN[kind], api.limits)
+
+
+def _units_of(name: str, given: Provisioned) -> ProvisionedModel:
+    """What a unit of a model serves; as the deployment says, in any number, of a model that is not known.
+
+    Raises:
+        ProvisionedModelNotFound: Neither does.
+    """
+    own = {key: value for key in ("tokens_per_unit", "output_ratio") if (value := getattr(given, key)) is not None}
+    try:
+        return provisioned_model(name).model_copy(update=own)
+    except ProvisionedModelNotFound:
+        if len(own) < 2:
+            raise
+    return ProvisionedModel.model_construct(None, steps={given.scope: Steps(minimum=1, increment=1)}, **own)
 
 
 def _with(api: MeteredApi, deployment: object, limits: RateLimits) -> MeteredApi:
@@ -138,7 +154,7 @@ def _reservations(own: Reserved, scenario: Scenario) -> Iterator[Reserved]:
         for share in _SHARES
     }
     for prompt, output in sorted(found):
-        sizes_ = {"input_tokens_per_minute": prompt, "output_tokens_per_minute": output, "spillover": "tokens"}
+        sizes_ = {"input_tokens_per_minute": prompt, "output_tokens_per_minute": output}
         yield own.model_copy(update=sizes_)
 
 
@@ -173,10 +189,16 @@ def sizes(model: ProvisionedModel, load: NDArray[np.float64], scope: Scope) -> l
     return sorted({steps.at_least(share * needed) for share in _SHARES})
 
 
-def _pattern(base: ApiPattern, api: MeteredApi, limits: RateLimits) -> ApiPattern:
+def _pattern(base: ApiPattern, api: MeteredApi, own: MeteredApi, bought: MeteredApi | None) -> ApiPattern:
+    """A pattern with an API in place of its own, or of what is bought before it."""
+    if bought is not None:
+        apis = {name: api if one is bought else one for name, one in base.metered.items()}
+        return base.model_copy(update={"apis": apis})
+    # What is bought before the API goes, and its outages with it.
+    lost = [name for name, one in base.metered.items() if one is not own]
+    faults = [source for source in base.faults if not (isinstance(source, Outage) and source.api in lost)]
+    base = base.model_copy(update={"faults": faults})
     if api.spills_to is None:
-        faults = moved_outages(base, [api.model])
-        return base.model_copy(update={"api": api, "apis": None, "faults": faults})
-    tokens = _with(api, Standard(), limits)
-    apis = {"units" if isinstance(api.deployment, Provisioned) else "reserved": api, "tokens": tokens}
+        return base.model_copy(update={"api": api, "apis": None, "faults": moved_outages(base, [api.model])})
+    apis = {"units": api, "tokens": _with(api, Standard(), own.limits)}
     return base.model_copy(update={"api": None, "apis": apis, "faults": moved_outages(base, list(apis))})

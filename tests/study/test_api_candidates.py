@@ -10,9 +10,11 @@ import pytest
 
 from simulator.cli.main import main
 from simulator.cost.prices import load_price_book
+from simulator.decision.screening import falls_short
 from simulator.experiment.checks import load_checked
 from simulator.performance.provisioned import provisioned_model, units_needed
-from simulator.scenario.apis import RateLimits, Reserved
+from simulator.results import run
+from simulator.scenario.apis import Provisioned, RateLimits, Reserved
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series, load_by_minute, sizes, tokens_by_minute
 from simulator.study.candidates import Space
@@ -125,6 +127,56 @@ def test_reservations_end_at_what_the_busiest_minute_needs():
     assert [one.at_least_usd for one in found[0].candidates] == sorted(one.at_least_usd for one in found[0].candidates)
 
 
+def with_units(unit_hour, quota, **more):
+    """Units that serve but 60 prompt tokens a minute, so that a small hospital needs dozens, before a small quota."""
+    given = scenario("clinical_documentation", **{"horizon.duration": "1d"})
+    one = given.hosting_patterns["by_the_token"].api
+    terms = {"tokens_per_unit": 60, "output_ratio": 4.0, "unit_hour": f"{unit_hour} USD/h", **more}
+    units = Provisioned(kind="provisioned", units=100, spillover="quota", **terms)
+    apis = {
+        "bought": one.model_copy(update={"limits": RateLimits(), "deployment": units}),
+        "quota": one.model_copy(update={"limits": RateLimits(tokens_per_minute=quota)}),
+    }
+    return given.model_copy(update={"hosting_patterns": {"units": ApiPattern(kind="metered_api", apis=apis)}})
+
+
+@pytest.mark.parametrize(
+    ("unit_hour", "quota", "wins"),
+    [("0.001", 30_000, "units"), ("0.001", 2_000, "units"), ("1", 2_000, "units"), ("1", 150_000, "standard")],
+)
+def test_of_units_that_a_pattern_has_it_takes_as_many_as_trying_all_says(unit_hour, quota, wins):
+    """Cheap units all, dear ones as few as the quota leaves room for, none where the quota is enough."""
+    given, space = with_units(unit_hour, quota), Space(deployments=("own", "standard", "provisioned"))
+    (series, refused) = api_series("units", given.hosting_patterns["units"], space, given, BOOK, Decimal(730))
+    every = [one for each in series for one in each.candidates]
+    assert not refused
+    assert {"azure/gpt-4.1", "azure/gpt-4.1, standard"} < {one.label for one in every}
+    assert len(every) >= 6
+    able = []
+    for one in every:
+        alone = given.model_copy(update={"hosting_patterns": {"units": one.pattern}})
+        (found,) = run(alone, replications=1, tables=False, band=False, outlook=False).patterns
+        if falls_short(given, found) is None and found.met_as_measured:
+            able.append((found.cost_usd, one.label))
+    best = plan(given, ["units"], space, replications=1)
+    cost, label = min(able)
+    assert best.simulated[0].cost_usd <= cost
+    chosen_ = next(one for one in best.simulated if one.label == label)
+    assert (chosen_.refused, chosen_.cost_usd) == (None, pytest.approx(cost))
+    assert ("standard" in label) is (wins == "standard")
+
+
+def test_units_keep_their_terms_and_where_they_spill_to():
+    given = with_units("2", 2_000, burst="10s")
+    space = Space(deployments=("provisioned",))
+    (series,), _ = api_series("units", given.hosting_patterns["units"], space, given, BOOK, Decimal(730))
+    for one in series.candidates:
+        units = one.pattern.metered["bought"].deployment
+        assert (units.unit_hour, units.burst, units.spillover) == (Decimal(2), 10.0, "quota")
+        assert one.pattern.metered["quota"].limits.tokens_per_minute == 2_000
+        assert one.at_least_usd == pytest.approx(units.units * 2 * 730)
+
+
 def reserving(given, usd):
     one = given.hosting_patterns["by_the_token"].api.model_copy(update={"limits": RateLimits()})
     tokens = {"input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000}
@@ -168,7 +220,10 @@ def test_the_command_plans_one_workload_over_several_patterns(capsys, tmp_path):
     [
         (["--pattern", "by_the_token", "--workload", "notes"], "expected one of clinical_documentation"),
         (["--pattern", "by_the_token", "--deployment", "spot"], "expected one of own, standard, priority"),
-        (["--pattern", "units"], "has several clusters or APIs"),
+        (
+            ["--pattern", "units", "--set", "hosting_patterns.units.apis.units.deployment.spillover=null"],
+            "has several clusters or APIs",
+        ),
     ],
 )
 def test_bad_input(capsys, tmp_path, words, message):
