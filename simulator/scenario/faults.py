@@ -46,12 +46,12 @@ def _walk(loc: tuple[str | int, ...], data: Any, root: type[BaseModel]) -> tuple
         last = number == len(loc) - 1
         present = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if not present and (part == "[key]" or (isinstance(data, dict) and not last) or not isinstance(data, dict)):
-            kind = _choose(kind, part)
+            kind = next((choice for choice in _bare(kind) if _tag(choice) == part), kind)
             continue
         if not present and last and isinstance(part, str) and part in _tags(kind):
             continue
         key.append(part)
-        kind = _choose(kind, None)
+        kind = _choose(kind, part)
         parent = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
         kind = _child(kind, part)
         data = data[part] if present else None
@@ -79,9 +79,11 @@ def _tags(kind: Any) -> list[str]:  # noqa: ANN401
     return [tag for choice in _bare(kind) if (tag := _tag(choice))]
 
 
-def _choose(kind: Any, tag: object) -> Any:  # noqa: ANN401
+def _choose(kind: Any, part: str | int) -> Any:  # noqa: ANN401
+    """The alternative that has such a key: a list where it is a number."""
     choices = _bare(kind)
-    return next((choice for choice in choices if tag is not None and _tag(choice) == tag), choices[0])
+    numbered = isinstance(part, int)
+    return next((choice for choice in choices if (get_origin(choice) is list) == numbered), choices[0])
 
 
 def _child(kind: Any, part: str | int) -> Any:  # noqa: ANN401

@@ -203,6 +203,8 @@ def _prefixes(table: RequestTable, learned: Learned) -> None:
     if distinct > 0.95 * uses or distinct > _MOST_VARIANTS:
         learned.notes.append(f"shared_prefix: not learned ({distinct} different ones in {uses} requests)")
         return
+    if len(table.nesting):
+        learned.notes.append("shared_prefix: as one prefix; that some begin with others is not learned")
     learned.workload["shared_prefix"] = {
         "tokens": max(round(float(table.prefix_tokens[having].mean())), 1),
         "variants": _variants(distinct, uses),

@@ -9,10 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from simulator.engine.simulation import simulate
+from simulator.errors import ScenarioError
+from simulator.scenario.loading import load_scenario
 from simulator.scenario.patterns import SelfHostedPattern
 from simulator.trace.canonical import read_trace, write_trace
 from simulator.trace.request_table import joined
 from simulator.workload.synthesis import synthesise, synthesise_parts
+from tests.parts import SCENARIOS
 from tests.workload.clinic import WEEK, scenario, source
 from tests.workload.test_stretches import TWO_WEEKS, by
 
@@ -106,6 +109,23 @@ def test_parts_say_what_their_prefixes_begin_with(turns):
 def test_what_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         scenario(WEEK, 1, notes=source(**changes))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([{"tokens": 9}, {"token": 5}], "shared_prefix.1.token: unknown key; did you mean 'tokens'?"),
+        ({"token": 5}, "shared_prefix.token: unknown key; did you mean 'tokens'?"),
+        ([{"tokens": 5, "per": "ward"}], "shared_prefix.0.per: 'ward': expected 'department' or 'patient'"),
+        ([{"tokens": 800}, 3], "shared_prefix.1: 3: expected keys and values"),
+    ],
+)
+def test_faults_in_a_list_say_where_and_what_is_allowed(value, message):
+    file = SCENARIOS / "ci_small.yaml"
+    name = next(iter(load_scenario(file).workloads))
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file, settings={f"workloads.{name}.shared_prefix": value})
+    assert any(str(fault).endswith(message) for fault in caught.value.faults), caught.value
 
 
 def test_a_trace_keeps_the_levels_and_a_replica_finds_them(tmp_path):
