@@ -73,5 +73,7 @@ def _tell(found: BreakEvens, shown: Shown) -> None:
         costs = ["–" if cost is None else usd(shown.amount(cost)) for cost in (row.cluster_usd, row.api_usd)]
         meet.add_row(row.cluster, row.api, volume, *costs, shown.text(row.text))
     console = shown.console(None if sys.stdout.isatty() else 150)
+    for said in dict.fromkeys(one.cannot_tell for one in found.results.patterns if one.cannot_tell):
+        console.print(said, style="yellow", highlight=False)
     console.print(room)
     console.print(meet)

@@ -29,7 +29,7 @@ class Finding:
     """What one rule says about one figure.
 
     Attributes:
-        rule: What was judged: a metric, `recommendation` or `missing_pattern`.
+        rule: What was judged: a metric, `arrivals`, `recommendation` or `missing_pattern`.
         pattern: Hosting pattern; empty where it is about the verdict.
         workload: Workload, or `all`.
         outcome: What came of it.
@@ -89,7 +89,7 @@ def check(comparison: Comparison, policy: Policy) -> Check:
         ScenarioError: The policy names hosting patterns or workloads that neither result has.
     """
     _refuse_unknown(comparison, policy)
-    findings = [*_verdict(comparison, policy), *_missing(comparison, policy)]
+    findings = [*_nothing(comparison), *_verdict(comparison, policy), *_missing(comparison, policy)]
     findings += [
         _judge(rule, change, comparison, policy)
         for rule in policy.rules
@@ -136,6 +136,14 @@ def _verdict(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
     causes = [cause_of_change(comparison, name, "recommendation") for name in dict.fromkeys(concerned)]
     cause = "; ".join(dict.fromkeys(cause for cause in causes if cause))
     yield Finding("recommendation", "", "all", outcome, f"{after}; before: {before}", cause)
+
+
+def _nothing(comparison: Comparison) -> Iterator[Finding]:
+    """A gate that has seen no request says nothing."""
+    for side in (comparison.base, comparison.new):
+        counts = [pattern.requests.arrived for pattern in side.patterns.values() if pattern.requests is not None]
+        if counts and not any(counts):
+            yield Finding("arrivals", "", "all", "inconclusive", f"nothing arrived in {side.path}")
 
 
 def _missing(comparison: Comparison, policy: Policy) -> Iterator[Finding]:

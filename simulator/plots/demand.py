@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,14 +28,19 @@ LOST: Final = ("rejected", "timed_out", "cancelled")
 def arrivals(scenario: Scenario, tables: Tables) -> go.Figure:
     """Requests an hour by workload, one replication."""
     names = list(scenario.workloads)
-    some = next(tables.row_groups("requests"))["pattern"][0].as_py()
-    counts = _by_hour(
-        scenario, tables, some, lambda rows: {name: rows["workload"] == name for name in names}, "workload"
-    )
+    first = next((part for part in tables.row_groups("requests", columns=["pattern"]) if len(part)), None)
+    counts = {name: np.zeros(_hours(scenario), np.int64) for name in names}
+    if first is not None:
+        kinds = partial(_workloads, names)
+        counts |= _by_hour(scenario, tables, first["pattern"][0].as_py(), kinds, "workload")
     drawn = figure(height=320, x={"type": "date"}, y={"title": "requests an hour", "rangemode": "tozero"})
     for name, colour in colours_of(names).items():
         _add_hours(drawn, scenario, counts[name], name, colour)
     return drawn.update_traces(stackgroup="one", line={"width": 0})
+
+
+def _workloads(names: list[str], rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
+    return {name: rows["workload"] == name for name in names}
 
 
 def failovers(scenario: Scenario, tables: Tables, pattern: str) -> go.Figure | None:

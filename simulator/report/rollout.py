@@ -78,6 +78,9 @@ def _strategies(variant: Variant) -> RenderableType:
     table = _table(("", *(f"month {end}" for end in ends), "objectives"))
     for one in variant.course.strategies:
         missed = f"missed in {len(one.missed_months)} months" if one.missed_months else "met"
+        by_month = zip(variant.months, one.patterns, strict=True)
+        if not one.missed_months and all(month.patterns[name].e2e_p99_s is None for month, name in by_month):
+            missed = "nothing arrived"
         if one.impossible_months:
             missed = f"not allowed from month {one.impossible_months[0]}"
         table.add_row(one.text, *(usd(one.cumulative_usd[end - 1]) for end in ends), missed)

@@ -171,7 +171,9 @@ def _neighbours(pattern: HostingPattern) -> dict[str, HostingPattern]:
 def _advice(results: Results, name: str, runs: Sequence[RunSummary], labels: Sequence[str]) -> CapacityAdvice:
     present = results.pattern(name)
     pattern = results.scenario.hosting_patterns[name]
-    failover = _failover(results, present, pattern, runs) if pattern.metered else None
+    # Of nothing that arrived, nothing fails over: that is no reason for fewer replicas.
+    told = present.cannot_tell is None
+    failover = _failover(results, present, pattern, runs) if pattern.metered and told else None
     rules: list[RuleResult] = []
     if failover is not None:
         spent = failover.api_usd_per_month
@@ -190,7 +192,7 @@ def _advice(results: Results, name: str, runs: Sequence[RunSummary], labels: Seq
         contradictions=contradictions(rules),
         options=options,
         recommended=best.label if best and doubt is None else None,
-        text=doubt.text if doubt else _words(options[0], best),
+        text=doubt.text if doubt else _words(options[0], best, present.cannot_tell),
     )
 
 
@@ -233,7 +235,9 @@ def _option(results: Results, label: str, key: str, present: PatternResult) -> O
     )
 
 
-def _words(present: Option, best: Option | None) -> str:
+def _words(present: Option, best: Option | None, cannot_tell: str | None) -> str:
+    if cannot_tell:
+        return cannot_tell
     if best is None:
         return f"neither as it is nor with one replica more or less: {present.falls_short}; see simulator plan"
     if best is present:

@@ -12,6 +12,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -160,6 +161,8 @@ def plain(out):
         for key in ("environment", "command", "sha256"):
             made_by.pop(key, None)
         found[name] = made_by
+    for name in [name for name in found if name.endswith("report.html")]:
+        found[name] = re.sub(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+:\d]*", b"", found[name])
     return {name: content for name, content in found.items() if "/." not in f"/{name}"}
 
 

@@ -1,0 +1,126 @@
+"""`python -m tests.fuzz.kills --times 100`: real processes that are killed at random moments, alone and ten at once.
+
+After each kill the same command is given again: what it keeps is, byte for byte, what an undisturbed run keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from tests.fuzz.command import run
+from tests.fuzz.faults import plain
+from tests.fuzz.harness import PLACE
+from tests.fuzz.readers import prepare
+
+#: A cluster and an API alone take the short way; a router with a limit takes the general one.
+ENGINES = {"one backend": "api", "several backends": "hybrid"}
+HOW = {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130}
+
+
+def start(at, out, pattern):
+    """A run in a process of its own, all imports done; to it signals mean what they mean in a terminal."""
+    words = ["run", at / "scenario.yaml", "--output", out / "run", "--store", out / "store"]
+    if child := os.fork():
+        return child
+    code = 99
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = run(*words, "--quiet", "--jobs", 1, "--pattern", pattern).code
+    finally:
+        os._exit(code)
+
+
+def end(child):
+    """Its exit code, less than 0 where a signal ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def finish(at, out, pattern):
+    """The command again, undisturbed: what it keeps."""
+    assert end(start(at, out, pattern)) == 0
+    return plain(out)
+
+
+def alone(at, out, pattern):
+    """What it keeps where there was nothing before, and how long that takes."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    began_s = time.monotonic()
+    return finish(at, out, pattern), time.monotonic() - began_s
+
+
+def once(at, out, pattern, draw, longest_s, wanted):
+    """How a killed run ended, and whether the next was as an undisturbed one."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    how = draw.choice(list(HOW))
+    child = start(at, out, pattern)
+    time.sleep(draw.uniform(0, longest_s))
+    os.kill(child, getattr(signal, how))
+    code = end(child)
+    # Before its handlers are in place, a signal does what it does to any process.
+    known = code in (0, HOW[how], -getattr(signal, how))
+    return "too late" if code == 0 else how, known and finish(at, out, pattern) == wanted
+
+
+def at_once(at, out, draw, count, kills):
+    """So many runs of one scenario to one place and one store: how those ended that nobody killed."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    children = [start(at, out, "api") for _ in range(count)]
+    killed = draw.sample(children, kills)
+    for child in killed:
+        time.sleep(draw.uniform(0, 0.3))
+        os.kill(child, signal.SIGKILL)
+    codes = {child: end(child) for child in children}
+    return [code for child, code in codes.items() if code != 0 and not (child in killed and code == -9)]
+
+
+def main():
+    """Print the tables; exit 1 where a run was not as it is undisturbed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    failed = 0
+    with TemporaryDirectory(dir=PLACE) as place:
+        at, out = Path(place) / "at", Path(place) / "out"
+        at.mkdir()
+        prepare(at)
+        print("| engine | kills | SIGKILL | SIGTERM | SIGINT | too late | same bytes |\n|---|---|---|---|---|---|---|")
+        for engine, pattern in ENGINES.items():
+            wanted, longest_s = alone(at, out, pattern)
+            ended, same = Counter(), 0
+            for number in range(given.times):
+                how, recovered = once(at, out, pattern, Random(f"{pattern} {given.seed} {number}"), longest_s, wanted)
+                ended[how] += 1
+                same += recovered
+            row = [engine, given.times, *(ended[one] for one in (*HOW, "too late")), same]
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
+            failed += given.times - same
+        print(
+            "\n| ten at once | of which killed | others that failed | same bytes after |\n|---|---|---|---|", flush=True
+        )
+        wanted, _ = alone(at, out, "api")
+        for kills in (0, 3, 9):
+            rounds, broken, same = max(1, given.times // 10), [], 0
+            for number in range(rounds):
+                broken += at_once(at, out, Random(number), 10, kills)
+                same += (finish(at, out, "api") if kills else plain(out)) == wanted
+            print(f"| {rounds} times | {kills} | {len(broken)} | {same} |", flush=True)
+            failed += len(broken) + rounds - same
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
