@@ -59,6 +59,8 @@ def fit(record: StepRecord, source: str = "", *, anyway: bool = False) -> Perfor
     knots = sorted({_padded(point.shape.tokens, record.engine) for point in points if point.shape.sequences == 1})
     knots = sorted({*knots, *(_padded(p.shape.tokens, record.engine) for p in points if not p.shape.chunks)})
     batches = sorted({point.shape.decodes for point in points if not point.shape.chunks})
+    if (most := max(point.shape.decodes for point in record.points)) > max(batches):
+        raise ProfileError(f"a step has {most:,} decodes, more than the {max(batches):,} of any that is fitted alone")
     rows = np.array([_row(point, record.engine, knots, batches) for point in points])
     # Columns differ by ten orders of magnitude.
     scale = np.maximum(rows.max(axis=0), 1e-12)

@@ -128,6 +128,14 @@ def test_a_step_that_no_engine_takes_is_refused(tmp_path, change):
     assert not (tmp_path / "p.json").exists()
 
 
+def test_a_step_beyond_what_is_fitted_is_refused(tmp_path):
+    document = json.loads(gzip.decompress(STEPS.read_bytes()))
+    judged = next(point["shape"] for point in document["points"] if point["held_back"] and point["shape"]["decodes"])
+    judged["decodes"] = 1000
+    (tmp_path / "steps.json").write_text(json.dumps(document))
+    refused("bench", "fit", tmp_path / "steps.json", "--output", tmp_path / "p.json", saying="a step has 1,000 decodes")
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [("bedrock", json.dumps({"events": [{"message": "[" * 100_000}]})), ("openai-usage", "[" * 900 + "]" * 900)],
