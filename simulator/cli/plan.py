@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from simulator.study.candidates import Candidate
     from simulator.study.plan import Plan
 
+_FORMATS = ("bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4")
+
 
 def plan(
     file: Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)],
@@ -43,7 +45,7 @@ def plan(
     ] = None,
     quantisation: Annotated[
         list[str] | None,
-        typer.Option(help="A weight format: bf16, fp8, int8 or w4a16. Repeatable.", show_default="all"),
+        typer.Option(help="A weight format: bf16, fp8, int8, w4a16, mxfp4 or nvfp4. Repeatable.", show_default="all"),
     ] = None,
     most_replicas: Annotated[int, typer.Option(min=1, max=64, help="Largest number of replicas.")] = 8,
     in_flight: Annotated[
@@ -99,7 +101,7 @@ def plan(
         ("--gpu", gpu or [], gpus),
         ("--deployment", deployment or [], ("own", "standard", "priority", "flex", "provisioned", "reserved", "batch")),
         ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
-        ("--quantisation", quantisation or [], ("bf16", "fp8", "int8", "w4a16")),
+        ("--quantisation", quantisation or [], _FORMATS),
         ("--lease", lease or [], ("on_demand", "reserved", "spot", "serverless")),
     )
     faults = [
@@ -116,7 +118,7 @@ def plan(
     space = Space(
         gpus=tuple(dict.fromkeys(gpu or _own_gpus(scenario, patterns))),
         tensor_parallel=tuple(dict.fromkeys(tensor_parallel or (1, 2, 4))),  # type: ignore[arg-type]
-        quantisations=tuple(dict.fromkeys(quantisation or ("bf16", "fp8", "int8", "w4a16"))),  # type: ignore[arg-type]
+        quantisations=tuple(dict.fromkeys(quantisation or _FORMATS)),  # type: ignore[arg-type]
         most_replicas=most_replicas,
         max_in_flight=tuple(dict.fromkeys(in_flight or (None,))),
         api_models=tuple(dict.fromkeys(api_model or ())),

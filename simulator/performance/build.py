@@ -31,7 +31,7 @@ from simulator.performance.kernel_wishes import (
 )
 from simulator.performance.memory import NON_TORCH_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
-from simulator.performance.roofline import BAND, RooflineTimes
+from simulator.performance.roofline import BAND, BAND_OF_SEVERAL, RooflineTimes
 from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
 
@@ -186,7 +186,8 @@ def _band(times: Times, wish: tuple[ModelShape, str, int, str, str | None]) -> d
     model, gpu, tensor_parallel, quantisation, variant = wish
     low, high, source = *HOSTS_BAND, HOSTS_SOURCE
     if isinstance(times, RooflineTimes):
-        return {"low": BAND[0], "high": BAND[1], "source": "rooflines of steps that were timed, beside them"}
+        low, high = BAND if tensor_parallel == 1 else BAND_OF_SEVERAL
+        return {"low": low, "high": high, "source": "rooflines of steps that were timed or served, beside them"}
     if gpu in SCALED:
         low, high = SCALED_BAND
         return {"low": low, "high": high, "source": "a timed GPU told from another by data sheets, beside its tables"}

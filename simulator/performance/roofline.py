@@ -26,6 +26,9 @@ LAUNCH_S: Final = 4e-6
 KERNELS: Final = 8
 #: By what step times may be off: no step of a dense model or mixture that is in the tables lies further.
 BAND: Final = (0.5, 1.75)
+#: The same of several GPUs: public bursts of Qwen3-235B-A22B on four and eight A100 (vLLM 0.11, gpustack's performance
+#: lab) took up to 2.4 times as long between tokens.
+BAND_OF_SEVERAL: Final = (0.5, 2.5)
 #: How much faster arithmetic in 8 bits is, norms and quantising included; a data sheet says twice.
 EIGHT_BITS: Final = 1.4
 #: GPUs that have none.

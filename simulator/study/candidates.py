@@ -47,7 +47,7 @@ class Space:
 
     gpus: tuple[str, ...] = ()
     tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = (1, 2, 4)
-    quantisations: tuple[Quantisation, ...] = ("bf16", "fp8", "int8", "w4a16")
+    quantisations: tuple[Quantisation, ...] = ("bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4")
     most_replicas: int = 8
     max_in_flight: tuple[int | None, ...] = (None,)
     api_models: tuple[str, ...] = ()
