@@ -1,4 +1,4 @@
-"""Steps of a mixture of experts beside another's timings of the same model and GPU, which nothing here was fitted on."""
+"""Steps of a mixture of experts beside timings of another, on which nothing here was fitted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = [
 
 @pytest.mark.needs("measurements")
 def test_steps_of_qwen3_30b_a3b_on_rtx_pro_6000():
-    """Kernels timed one by one, under vLLM 0.24, and operators of a served model, under 0.19: all but one within 6 %."""
+    """Kernels timed one by one under vLLM 0.24, and a served model's operators under 0.19: all but one within 6 %."""
     theirs = import_profile(FOLDER / "bf16", known_model("qwen3-30b-a3b"), "rtx-pro-6000")
     ours = read_profile("qwen3-30b-a3b-bf16-rtx-pro-6000-x1")
     both = [ProfiledStepTime(one, 256, 8192) for one in (ours, theirs)]
