@@ -104,6 +104,8 @@ def build_profile(
         ProfileError: There are no timings for this, the weights do not fit, or the package is missing.
     """
     times = step_times(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
+    if model.kv_cache_bits == 8:
+        times.notes.append("attention as over a KV cache of 16 bits, where the checkpoint's has 8: cautious")
     weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
     contexts = NEAR_CONTEXTS if any((one.span or 0) > NEAR_CONTEXTS[0] for one in model.kv_layers) else CONTEXTS

@@ -228,9 +228,10 @@ def test_latent_attention_is_on_every_gpu():
     assert shape_of("Qwen3-30B-A3B").kv_bytes_per_token(4) * 4 == shape_of("Qwen3-30B-A3B").kv_bytes_per_token(1)
 
 
-def compressed(weights, inputs=None, **more):
+def compressed(weights, inputs=None, ignore=("lm_head",), **more):
     group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs}
-    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}, "ignore": ["lm_head"], **more}
+    groups = {"group_0": group}
+    return {"quant_method": "compressed-tensors", "config_groups": groups, "ignore": list(ignore), **more}
 
 
 INT4 = {"num_bits": 4, "type": "int", "group_size": 128}
@@ -388,3 +389,49 @@ def test_real_files_are_read_or_refused_with_a_reason():
         # Names round, and leave encoders and embeddings out.
         assert shape.parameters / 1e9 == pytest.approx(float(stated[1]), rel=0.06, abs=0.8), path.name
     assert read >= 30
+
+
+def test_a_checkpoint_with_experts_in_4_bits_alone():
+    """Kimi-K2-Thinking: 594 GB as published; attention, shared experts and the dense layer stay in 16 bits."""
+    kept = ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]
+    shapes = {"num_attention_heads": 64, "num_key_value_heads": 64, "vocab_size": 163840, "n_routed_experts": 384}
+    said = compressed({"num_bits": 4, "type": "int", "group_size": 32}, ignore=kept)
+    config = DEEPSEEK | shapes | {"first_k_dense_replace": 1, "quantization_config": said}
+    shape, faults = from_config(config, "Kimi-K2-Thinking")
+    assert faults == []
+    assert (shape.checkpoint_format, shape.kept, shape.group_size) == ("w4a16", ("attention", "feed_forward"), 32)
+    # One card holds it without a copy of what every card of several has.
+    assert weights_gib(shape, 1, "w4a16") * 1024**3 / 1e9 == pytest.approx(594, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("config", "billions", "kinds"),
+    [
+        (plain("Phi3ForCausalLM", 32, 3072, 32, 32, 8192, 32064, sliding_window=2047), 3.82, {"window": 32}),
+        (
+            plain(
+                "Qwen2_5_VLForConditionalGeneration", 28, 3584, 28, 4, 18944, 152064, model_type="qwen2_5_vl",
+                use_sliding_window=False, sliding_window=32768,
+                vision_config=QWEN_VIT | {
+                    "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "model_type": "qwen2_5_vl",
+                },
+            ),
+            8.29, {"full": 28},
+        ),
+        (
+            plain(
+                "GraniteMoeHybridForCausalLM", 40, 1536, 12, 4, 512, 100352, tie_word_embeddings=True,
+                layer_types=["mamba"] * 36 + ["attention"] * 4, num_local_experts=64, num_experts_per_tok=6,
+                shared_intermediate_size=1024, mamba_n_heads=48, mamba_d_head=64, mamba_n_groups=1, mamba_d_state=128,
+                mamba_d_conv=4,
+            ),
+            6.94, {"state": 36, "full": 4},
+        ),
+    ],
+)  # fmt: skip
+def test_others_nobody_asked_for(config, billions, kinds):
+    """Text fields at the top of a wrapper; a window without `layer_types`; Granite 4 Tiny."""
+    shape, faults = from_config(config, "m")
+    assert faults == []
+    assert shape.parameters / 1e9 == pytest.approx(billions, rel=0.006)
+    assert {one.kind: one.layers for one in shape.kv_layers} == kinds
