@@ -192,6 +192,14 @@ def test_the_checklist_says_what_is_in_place_and_what_nobody_has_said(site, caps
     assert "retention of audit records" in elsewhere["not_assessed"]
 
 
+@pytest.mark.parametrize(("given", "said"), [("true", "in place"), ("false", "missing"), (None, "not stated")])
+def test_a_version_that_is_not_pinned_is_said(given, said, site, capsys):
+    controls = "" if given is None else f"  controls: {{version_pinned: {given}}}\n"
+    found = json.loads(run(["compliance", str(site(("  data_flow:", f"{controls}  data_flow:"))), "--json"], capsys)[1])
+    assert found["controls"]["version_pinned"] == said
+    assert ("control: version_pinned" in found["not_assessed"]) is (given is None)
+
+
 @pytest.mark.parametrize(
     ("changes", "line", "says"),
     [

@@ -32,16 +32,15 @@ def told(ours, theirs):
 
 
 @pytest.mark.parametrize("replications", [2, 3, 4])
-def test_of_two_that_cost_the_same_one_is_said_to_cost_less_once_in_a_hundred(replications):
+def test_of_two_that_cost_the_same_one_is_said_to_cost_less_once_in_a_thousand(replications):
     """The hybrid's API takes a share that swings from month to month, far more than the number of its requests says."""
     rng = np.random.default_rng(replications)
     ours = np.full((TRIALS, replications), 300.0)
     theirs = 300.0 + 20.0 * rng.standard_normal((TRIALS, replications))
-    # Four standard errors of so many trials.
-    assert told(ours, theirs) == pytest.approx(0.01, abs=4.0 * np.sqrt(0.01 * 0.99 / TRIALS))
+    assert told(ours, theirs) <= 0.005
 
 
-@pytest.mark.parametrize(("replications", "apart", "at_least"), [(2, 200.0, 0.95), (3, 20.0, 0.95), (4, 8.0, 0.95)])
+@pytest.mark.parametrize(("replications", "apart", "at_least"), [(2, 1200.0, 0.95), (3, 45.0, 0.95), (4, 13.0, 0.95)])
 def test_what_is_far_apart_is_told(replications, apart, at_least):
     """In standard deviations: what two cannot tell, three or four can."""
     rng = np.random.default_rng(7)
@@ -50,18 +49,18 @@ def test_what_is_far_apart_is_told(replications, apart, at_least):
 
 
 def test_two_replications_that_agree_by_chance_tell_nothing():
-    """Five dollars apart, ten cents more the second time: half the interval is 63.7 x 0.07 / 1.41 = 3.2; then three."""
-    rented, hybrid = result("rented", 300, each=[300.0, 300.0]), result("hybrid", 304.95, each=[304.9, 305.0])
+    """Twenty cents between what they say: half the interval is 636.6 x 0.141 / 1.414 = 63.7, of three 31.6 x 0.082."""
+    rented, hybrid = result("rented", 300, each=[300.0, 300.0]), result("hybrid", 370, each=[369.9, 370.1])
     assert undecided([rented, hybrid]) is None
-    close = undecided([rented, result("hybrid", 302.95, each=[302.9, 303.0])])
+    close = undecided([rented, result("hybrid", 360, each=[359.9, 360.1])])
     assert close is not None
     assert (close.costs, close.replications_to_tell) == (["hybrid"], 3)
 
 
 def test_a_single_replication_goes_by_the_number_of_requests():
-    """100 requests of 1,000 USD: 141 USD supposed, times t of three degrees, 5.84."""
+    """100 requests of 1,000 USD: 141 USD supposed, times t of three degrees, 12.9."""
     api = with_tokens(result("api", 1000, each=[1000.0]), 1000)
-    for more, known in ((800.0, False), (850.0, True)):
+    for more, known in ((1800.0, False), (1850.0, True)):
         found = undecided([api, result("rented", 1000 + more, each=[1000.0 + more])])
         assert (found is None) is known
 

@@ -73,6 +73,7 @@ def test_the_text_of_a_run_agrees_with_its_verdict(limit):
     row = next((line for line in promised.splitlines() if chosen and f"▸ {chosen}" in line), "")
     assert not set("✗?") & set(row)
     assert (chosen is None) is ("Verdict: cannot tell" in text or "Verdict: no hosting pattern" in text)
+    _sure(results, text)
     for one in results.patterns:
         if f"{one.name} is out: " in text:
             assert one.name != chosen
@@ -81,3 +82,40 @@ def test_the_text_of_a_run_agrees_with_its_verdict(limit):
 
 def _cells(promised, name):
     return [line for line in promised.splitlines() if line.strip("▸ ").startswith(f"{name} ")]
+
+
+def _sure(results, text):
+    """How sure it is said to be, and at which speed of APIs another would be the choice, beside the verdict."""
+    decision = results.decision
+    sure, bars = decision.confidence, {bar.factor: bar for bar in decision.tornado.bars} if decision.tornado else {}
+    assert (sure is None) is (decision.tornado is None) is (decision.verdict == "none")
+    if sure is None:
+        return
+    leading = decision.tornado.recommended
+    assert decision.recommended in (None, leading)
+    assert sure.text.startswith(f"{leading} ")
+    assert ("would be, as measured," in sure.text) is (decision.recommended is None)
+    assert leading not in sure.others
+    assert set(sure.others) <= {"none", *(one.name for one in results.patterns if one.feasible)}
+    if sure.draws:
+        assert sure.share_won + sum(sure.others.values()) == pytest.approx(1.0)
+        assert ("100 %" in sure.text) is (sure.share_won == 1.0) is (not sure.others)
+        assert (" no pattern does (" in sure.text) is ("none" in sure.others)
+    bar = bars["api_time"]
+    assert ("APIs that take" in text) is bar.flips
+    if bar.flips:
+        # Where prices alone may turn it the other way too, the speed at least does.
+        assert sure.others
+        assert f"APIs that take {bar.flips_at:.2f} times as long to answer: {leading} " not in text
+    if leading in ("rented", "bought"):
+        assert bar.recommended_high in ("rented", "bought")
+
+
+def test_what_is_drawn_is_what_the_tornado_moves():
+    results = run(small({"experiment.replications": 2, "workloads.notes.objectives.ttft": "1.6s"}), tables=False)
+    moved = {bar.factor: (bar.low, bar.high) for bar in results.decision.tornado.bars}
+    today = results.decision.cost_curve.today_tokens_per_month
+    for one in results.decision.confidence.drawn:
+        scale = today if one.id == "volume" else 1.0
+        assert moved[one.id] == pytest.approx((one.low * scale, one.high * scale), rel=1e-4)
+        assert one.source

@@ -17,7 +17,7 @@ GIVEN = {
     "hosting_patterns.api.api.prices": CONTRACT,
     "hosting_patterns.rented.costs.compute.gpu_hour": "1.10 USD/h",
     "hosting_patterns.hybrid.costs.compute.gpu_hour": "1.20 USD/h",
-    "experiment.replications": 2,
+    "experiment.replications": 4,
 }
 
 
@@ -73,7 +73,7 @@ def test_a_limit_rules_the_choice_out_where_the_tornado_says(bars, side):
 def test_at_half_the_volume_the_api_is_nearer(results, bars):
     bar = bars["volume"]
     today = results.decision.cost_curve.today_tokens_per_month
-    assert (bar.low, bar.base, bar.high) == pytest.approx((today / 2, today, 2 * today), rel=1e-6)
+    assert (bar.low, bar.base, bar.high) == pytest.approx((today / 2, today, 2 * today), rel=1e-4)
     settings = {"workloads.notes.volume.clinicians": 30, "workloads.letters.volume.requests_per_month": 300}
     halved = again(**settings)
     assert margin(halved, "bought") == pytest.approx(bar.margin_low_usd, rel=0.1)
@@ -126,7 +126,7 @@ def test_the_step_time_bar_reports_the_band(results, bars):
 
 def test_confidence_counts_replications_and_prices(results):
     found = results.decision.confidence
-    assert (found.replications, found.replications_won) == (2, 2)
+    assert (found.replications, found.replications_won) == (4, 4)
     assert 0.0 < found.share_won < 1.0
     assert found.share_won + sum(found.others.values()) == pytest.approx(1.0)
     assert "rented" in found.others

@@ -133,14 +133,14 @@ def test_a_model_that_was_shut_down_cannot_be_chosen():
 
 
 def test_costs_that_chance_may_turn_round_are_no_verdict():
-    """Differences of 10 on average, spread over 8 in four replications: 5.84 x 4 x sqrt(20/3) / 2 is more than 10."""
+    """Differences of 10 on average with a spread of 5.16 in four replications: 12.9 x 5.16 / 2 is more than 10."""
     rented = result("rented", 300, each=[300.0] * 4)
     close = verdict(rented, result("hybrid", 310, each=[304.0, 308.0, 312.0, 316.0]))
     assert (close.recommended, close.verdict, close.runner_up) == (None, "cannot_tell", None)
     assert close.undecided.candidates == ["rented", "hybrid"]
     assert close.undecided.costs == ["hybrid"]
-    # t is 4.60 for five replications and 4.03 for six: 4.60 x 5.16 / sqrt(5) = 10.6, 4.03 x 5.16 / sqrt(6) = 8.5.
-    assert close.undecided.replications_to_tell == 6
+    # t is 5.96 for seven replications and 5.41 for eight: 5.96 x 5.16 / sqrt(7) = 11.6, 5.41 x 5.16 / sqrt(8) = 9.9.
+    assert close.undecided.replications_to_tell == 8
     assert "cannot tell with 4 replications whether hybrid costs less than rented" in close.reasons[0]
     apart = verdict(rented, result("hybrid", 310, each=[309.0, 310.0, 310.0, 311.0]))
     assert (apart.recommended, apart.undecided) == ("rented", None)

@@ -93,6 +93,23 @@ def test_levels_are_hourly(run):
     assert 0.0 < found["busy_s"].max() <= 3600.0
 
 
+def test_the_queue_of_each_hour_is_that_of_its_requests(tmp_path):
+    """Requests waiting x seconds, hour by hour, beside when each was taken and when it was first scheduled."""
+    tight = {"hosting_patterns.rented.cluster.engine": {"max_num_seqs": 1}, "experiment.replications": 1}
+    tight["workloads.notes.volume.clinicians"] = 1500
+    kept(tmp_path / "run", small(tight), ["rented"])
+    levels = pd.read_parquet(tmp_path / "run" / "levels.parquet")
+    requests = pd.read_parquet(tmp_path / "run" / "requests.parquet")
+    starts_s = levels["start_s"].to_numpy()
+    ends_s = np.minimum(requests["scheduled_s"].fillna(np.inf), 86_400.0)
+    waiting_s = [
+        float(np.clip(np.minimum(ends_s, start + 3600.0) - np.maximum(requests["enqueued_s"], start), 0.0, None).sum())
+        for start in starts_s
+    ]
+    assert max(waiting_s) > 1800.0
+    assert levels["waiting_s"].to_numpy() == pytest.approx(waiting_s, rel=0.02, abs=30.0)
+
+
 def test_a_newer_run_replaces_an_older_one(tmp_path):
     kept(tmp_path / "run", small({"experiment.replications": 2}))
     kept(tmp_path / "run", small({"experiment.replications": 1}), ["api"])
