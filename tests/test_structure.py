@@ -39,6 +39,7 @@ ROOMS = [
 # The same inside the engine: its files, and its four wings.
 WINGS = [
     {"simulation"},
+    {"clients"},
     {"routing"},
     {"site"},
     {"api"},

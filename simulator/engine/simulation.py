@@ -7,7 +7,7 @@ parts at once; every other pattern asks a gateway at each arrival.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 import simpy
 
 from simulator.engine.arrival import Arrival
+from simulator.engine.clients import ClientRule, Clients
 from simulator.engine.cluster import ClusterBackend
 from simulator.engine.ledger import Ledger
 from simulator.engine.operations.faults import timetable
@@ -25,7 +26,7 @@ from simulator.engine.routing.router import OverflowRouter
 from simulator.engine.site import Site
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
-from simulator.trace.request_table import RequestTable
+from simulator.trace.request_table import RequestTable, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -58,6 +59,7 @@ def simulate(
     ttft_limit_s: Sequence[float] | None = None,
     moments_s: Callable[[str], Sequence[float]] = after_start_s,
     plan: ReplicaPlan | None = None,
+    clients: Sequence[ClientRule | None] | None = None,
     one_by_one: bool = False,
     room: int | None = None,
     on_settled: OnSettled | None = None,
@@ -76,6 +78,8 @@ def simulate(
         ttft_limit_s: By workload, the time to first token its users accept, for routers that heed it; none when absent.
         moments_s: When a moment of the scenario is, in seconds; by default only such as `+36h` are known.
         plan: Replaces the measured replica, for tests and what-if questions.
+        clients: By workload, the clients that send its requests; None where they come by themselves. What is sent in
+            the end comes back in the order in which it was.
         one_by_one: Take the general path where the faster one would do too; the result is the same.
         room: No fewer than the requests of all parts together; parts need it.
         on_settled: Takes the requests bit by bit, as soon as nothing more will happen to them; the record then has an
@@ -86,6 +90,10 @@ def simulate(
         ProfileNotFound: See `replica_plan`.
         InfeasibleCluster: See `replica_plan`.
     """
+    if clients is not None and any(clients):
+        # When requests are sent is not known before the others are answered.
+        whole = table if isinstance(table, RequestTable) else joined([part for part, _ in table])
+        table = replace(whole, arrival_s=whole.arrival_s.copy())
     parts = iter([(table, horizon_s)] if isinstance(table, RequestTable) else table)
     first, until_s = next(parts)
     permits = _permits(pattern, first.workloads, may_leave, allowed_backends)
@@ -109,6 +117,8 @@ def simulate(
         simpy.Environment(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits
     )
 
+    if clients is not None and any(clients):
+        return _with_clients(site, clients, on_settled, on_progress)
     make = _gateway if one_by_one or not _is_plain(pattern, may_use) else _only_cluster if hosted else _only_api
     server = make(site, on_progress)
 
@@ -130,6 +140,29 @@ def simulate(
     burnt = tuple(charge for charge in site.burnt if charge.at_s <= horizon_s)
     log = ledger.unsettled(ledger.known)[1]
     return RunRecord(names, horizon_s, log, levels, server.decisions(), incidents, burnt)
+
+
+def _with_clients(
+    site: Site,
+    rules: Sequence[ClientRule | None],
+    on_settled: OnSettled | None,
+    on_progress: Callable[[float], None] | None,
+) -> RunRecord:
+    """Simulate requests that wait for each other's answers."""
+    gateway, ledger = Gateway(site), site.ledger
+    clients = Clients(site, rules, gateway.take, gateway.fleets)
+    site.env.process(_arrivals(site, clients.take, on_progress, slice(0, ledger.known), site.horizon_s))
+    clients.run()
+    levels = gateway.close()
+    _close(site.log, site.horizon_s)
+    rows = clients.sent()
+    log = RequestLog(*(getattr(site.log, one.name)[rows] for one in fields(RequestLog)))
+    if on_settled is not None:
+        on_settled(site.table.rows(rows), log, gateway.decisions)
+    incidents = tuple(site.faults.incidents) if site.pattern.varies else None
+    burnt = tuple(charge for charge in site.burnt if charge.at_s <= site.horizon_s)
+    kept = log if on_settled is None else RequestLog.empty(0)
+    return RunRecord(site.pattern.backend_names, site.horizon_s, kept, levels, gateway.decisions, incidents, burnt)
 
 
 def _written(ledger: Ledger, until_s: float | None, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:

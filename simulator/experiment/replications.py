@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, Summariser
+from simulator.engine.clients import ClientRule
 from simulator.engine.ledger import OutOfRoom
 from simulator.engine.simulation import simulate
 from simulator.engine.vllm.dispatch import is_compiled, prepare
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import RequestWriter
 from simulator.scenario.moments import moments_s
+from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import room_for, synthesise_parts
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.record import RequestLog
     from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import AnyWorkload
     from simulator.trace.request_table import RequestTable
 
 _POLL_S = 0.2
@@ -211,6 +214,7 @@ def _with_room(
             allowed_backends=[allowed[name] for name in scenario.workloads],
             ttft_limit_s=[_ttft_limit_s(scenario, name) for name in scenario.workloads],
             moments_s=partial(moments_s, horizon=scenario.horizon),
+            clients=[_clients(load) for load in scenario.workloads.values()],
             room=room,
             on_settled=on_settled,
             on_progress=on_progress,
@@ -218,6 +222,11 @@ def _with_room(
         if writer is not None:
             writer.finish(record.levels)
     return summariser.finish(record), {} if writer is None else writer.sha256
+
+
+def _clients(load: AnyWorkload) -> ClientRule | None:
+    rule = None if isinstance(load, RecordedWorkload) else load.clients
+    return None if rule is None else ClientRule(rule.count, rule.think, rule.think_kind == "exponential")
 
 
 def _ttft_limit_s(scenario: Scenario, workload: str) -> float:

@@ -84,7 +84,28 @@ class OnOffArrivals(Config):
     """Programs that send independently of each other; the trains of one never overlap."""
 
 
-Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals, Field(discriminator="kind")]
+class AtOnceArrivals(Config):
+    """All of its requests are due when the horizon begins: a burst, or with `clients` a closed loop."""
+
+    kind: Literal["at_once"]
+
+
+Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals | AtOnceArrivals, Field(discriminator="kind")]
+
+
+class Clients(Config):
+    """Clients that send the next request when the last one was answered, or lost; simulated, not assumed.
+
+    Each sends what is due next. What a request waits for a client is no part of its times, and what none comes to by
+    the end of the horizon was never asked.
+    """
+
+    count: Annotated[int, Field(gt=0, le=100_000)]
+    """How many there are: so many requests are under way at most (`vllm bench serve --max-concurrency`)."""
+    think: Seconds = 0.0
+    """Mean time from an answer to the client's next request."""
+    think_kind: Literal["constant", "exponential"] = "constant"
+    """Whether that time is always the same."""
 
 
 class RateVariation(Config):

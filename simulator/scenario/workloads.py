@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from simulator.scenario.arrivals import Arrivals, Departments, PoissonArrivals, RateVariation, Trend, Turns
+from simulator.scenario.arrivals import Arrivals, Clients, Departments, PoissonArrivals, RateVariation, Trend, Turns
 from simulator.scenario.base import (
     Config,
     Factor,
@@ -194,6 +194,8 @@ class SyntheticWorkload(Workload):
     """Random swings of the rate within the day."""
     arrivals: Arrivals = PoissonArrivals()
     """How requests arrive around the profile."""
+    clients: Clients | None = None
+    """Who sends its requests, one at a time each; without, every request is sent when it is due."""
     trend: Trend | None = None
     """Seasons, growth and adoption."""
     departments: Departments | None = None
@@ -216,6 +218,8 @@ class SyntheticWorkload(Workload):
 
     @model_validator(mode="after")
     def _conversations_are_counted(self) -> Self:
+        if self.turns is not None and self.clients is not None:
+            raise FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
         if self.turns is not None and self.volume.tokens_per_month is not None:
             raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
         return self

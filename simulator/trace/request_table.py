@@ -46,7 +46,7 @@ class RequestTable:
     def __len__(self) -> int:
         return len(self.arrival_s)
 
-    def rows(self, some: slice | NDArray[np.bool_]) -> RequestTable:
+    def rows(self, some: slice | NDArray[np.bool_] | NDArray[np.intp]) -> RequestTable:
         """Some of the requests; those of a slice in the same memory."""
         return RequestTable(self.workloads, *(getattr(self, name)[some] for name in COLUMNS), nesting=self.nesting)
 

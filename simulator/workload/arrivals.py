@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.scenario.arrivals import BatchArrivals, OnOffArrivals, PoissonArrivals
+from simulator.scenario.arrivals import AtOnceArrivals, BatchArrivals, OnOffArrivals, PoissonArrivals
 from simulator.units import HOUR_S, MINUTE_S
 from simulator.workload.batches import draw_batches
 from simulator.workload.trains import draw_trains
@@ -99,10 +99,19 @@ def _varied(
     return (expected / parts)[of] * swing, fine
 
 
+def _at_once(
+    expected: NDArray[np.float64], cells: Cells, _arrivals: AtOnceArrivals, _rng: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """As many as are expected, when the horizon begins."""
+    for number, _ in enumerate(cells.stretches()):
+        yield np.zeros(0 if number else round(float(expected.sum())))
+
+
 _DRAW: dict[type, Callable[..., Iterator[NDArray[np.float64]]]] = {
     PoissonArrivals: _poisson,
     BatchArrivals: draw_batches,
     OnOffArrivals: draw_trains,
+    AtOnceArrivals: _at_once,
 }
 
 

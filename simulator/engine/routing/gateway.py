@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from simulator.engine.backend import Backend
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.site import Site
+    from simulator.engine.vllm.fleet import Fleet
     from simulator.scenario.autoscaling import Autoscaling
     from simulator.scenario.routing import CircuitBreaker
 
@@ -91,6 +92,11 @@ class Gateway:
             scaler.by_schedule(config, site.moments_s)
         else:
             site.env.process(scaler.by_queue(config))
+
+    @property
+    def fleets(self) -> Sequence[Fleet]:
+        """The replicas of its clusters."""
+        return self._fleets
 
     @property
     def decisions(self) -> tuple[str, ...]:

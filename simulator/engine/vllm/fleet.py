@@ -12,10 +12,10 @@ from simulator.engine.vllm import dispatch, state
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
-from simulator.engine.vllm.state import NONE, UNLIMITED, State
+from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -178,6 +178,14 @@ class Fleet:
         return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self._state.fleet[0].in_flight)
 
     @property
+    def due_s(self) -> float:
+        """When the next thing happens in a replica, unless something arrives before; infinity for never."""
+        replicas, sequences = self._state.replicas, self._state.sequences
+        finishing = replicas["first_finishing"]
+        ends_s = sequences["end_s"][finishing[finishing != NONE]].min(initial=inf)
+        return float(min(replicas["due_s"].min(), ends_s))
+
+    @property
     def seats(self) -> int:
         """Requests that a replica can run at once."""
         return int(self._state.settings[0].max_num_seqs)
@@ -264,14 +272,14 @@ class Fleet:
         nesting = self._nests.nesting
         inner, outer = (self._prefixes.of(ids) for ids in (nesting.prefix_id, nesting.outer_id))
         settings.ranks = max(settings.ranks, int(s.rank[rows].max(initial=0)) + 1)
-        s.replace("queues", _grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
-        s.replace("chains", _grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
+        s.replace("queues", grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
+        s.replace("chains", grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
         chains = s.chains.reshape(-1, replicas)
         for number in nest_prefixes(chains, inner, outer, nesting.outer_tokens // settings.block_size):
             dispatch.branch(s, number)
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
-        s.replace("copies", _grown(s.copies, (replicas, seats, shared), np.zeros))
+        s.replace("copies", grown(s.copies, (replicas, seats, shared), np.zeros))
 
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
@@ -359,15 +367,6 @@ def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
 def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
     made = np.zeros(shape, state.CHAIN)
     made["first_run"] = made["first_holder"] = made["outer"] = NONE
-    return made
-
-
-def _grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:
-    """An array that is larger in some direction, or itself."""
-    if old.shape == shape:
-        return old
-    made = blank(shape)
-    made[tuple(slice(size) for size in old.shape)] = old
     return made
 
 

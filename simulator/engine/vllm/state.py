@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 NONE = -1
@@ -162,3 +164,12 @@ class State:
         setattr(self, name, array)
         self.header[list(ARRAYS).index(name), 0] = array.ctypes.data
         self.header[list(ARRAYS).index(name), 1:ndim] = array.shape[1:]
+
+
+def grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:
+    """An array that is larger in some direction, or itself."""
+    if old.shape == shape:
+        return old
+    made = blank(shape)
+    made[tuple(slice(size) for size in old.shape)] = old
+    return made
