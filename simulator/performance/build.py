@@ -246,6 +246,9 @@ def _fit_decode_attention(times: Times, contexts: list[int]) -> tuple[list[float
         fit, _ = nnls(np.column_stack([np.ones_like(seconds), context]) * weights[:, None], seconds * weights)
         base.append(float(fit[0]))
         slope.append(float(fit[1]))
+    if contexts is NEAR_CONTEXTS:
+        # Fitted on the bend of a window, the last slope may fall; going on so would end below nothing.
+        slope[-1] = max(slope[-2:])
     return list(isotonic_regression(base).x), slope
 
 

@@ -121,6 +121,6 @@ def test_the_command_says_what_and_why(tmp_path, capsys):
     assert said["best"] in {row["label"] for row in said["simulated"] if row["refused"] is None}
     assert "frontier" in (tmp_path / "plan.html").read_text(encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
-        main([*words, "--gpu", "l4", "--lease", "gift"])
+        main([*words, "--gpu", "gtx-1080", "--lease", "gift"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("expected one of") == 2
