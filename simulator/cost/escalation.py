@@ -15,6 +15,8 @@ from simulator.scenario.rollout import Escalation
 _SALARIES: Final = frozenset({"staff", "on_call", "model_updates"})
 #: Lines of an API that it shares with clusters: none of them is its tokens.
 _BESIDE: Final = frozenset({"storage", "network", "monitoring", "egress", "compliance", "vat"}) | _SALARIES
+#: What is bought of an API ahead, whatever is served.
+_AHEAD: Final = frozenset({"provisioned_units", "reserved_tokens"})
 
 
 def escalated(bill: Bill, yearly: Escalation, years: Fraction) -> Bill:
@@ -63,7 +65,7 @@ def _times(line: BillLine, factor: Fraction) -> BillLine:
 def _backend(line: BillLine) -> str:
     """What tells a backend's lines from another's: its name, and whether it is an API."""
     name, _, key = line.key.rpartition(".")
-    return f"{name}.{key.startswith('api_') or key == 'provisioned_units'}"
+    return f"{name}.{key.startswith('api_') or key in _AHEAD}"
 
 
 def _name(line: BillLine) -> str:
@@ -79,4 +81,4 @@ def _kind(line: BillLine) -> str:
         return "energy"
     if key.removeprefix("api_").startswith("service_"):
         return "api"
-    return "api" if (key.startswith("api_") and _name(line) == key) or key == "provisioned_units" else ""
+    return "api" if (key.startswith("api_") and _name(line) == key) or key in _AHEAD else ""

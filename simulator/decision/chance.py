@@ -24,7 +24,7 @@ _COST_LEVEL: Final = 0.999
 #: How much is made of the spread that is supposed where a single replication shows none: as of four observations.
 _PRIOR_FREEDOM: Final = 3
 #: Lines of a bill that follow the tokens.
-_BY_TOKENS: Final = ("api_prompt", "api_cached_prompt", "api_output")
+_BY_TOKENS: Final = ("api_prompt", "api_cached_prompt", "api_cache_write", "api_output", "api_long_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class Escalation(Config):
     energy: YearlyChange = 0.0
     """Electricity."""
     api: YearlyChange = 0.0
-    """Tokens and provisioned units of metered APIs."""
+    """Tokens, provisioned units and reservations of metered APIs."""
 
 
 class Rollout(Config):

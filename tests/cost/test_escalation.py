@@ -107,6 +107,45 @@ def test_shares_of_other_lines_stay_shares_of_them(salaries, energy, api, months
         assert float(mine[f"{front}vat"]) == pytest.approx(float(taxed) * 0.19, rel=1e-9)
 
 
+RESERVED = {
+    "kind": "reserved", "input_tokens_per_minute": 100_000, "output_tokens_per_minute": 10_000,
+    "input_price": "40 USD/month", "output_price": "200 USD/month", "spillover": "tokens",
+}  # fmt: skip
+UNITS = {"kind": "provisioned", "units": 10, "unit_hour": "1 USD/h", "tokens_per_unit": 3000, "output_ratio": 4}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "line", "usd"), [(RESERVED, "reserved_tokens", 6000), (UNITS, "provisioned_units", 7300)]
+)
+def test_what_is_bought_of_an_api_ahead_moves_with_its_tokens_and_its_shares_with_it(deployment, line, usd):
+    """A tenth dearer beside a cluster that stays: by hand, with 10 % of compliance and 19 % of tax on all of it."""
+    costs = {"storage": "100 USD/month", "compliance": "10 %"}
+    api = {**API, "costs": costs}
+    pattern = HybridPattern.model_validate(
+        {
+            "kind": "hybrid",
+            "cluster": CLUSTER,
+            "costs": {"compute": {"kind": "rental", "gpu_hour": "1 USD/h"}, **costs},
+            "apis": {"ahead": {**api, "deployment": deployment}, "tokens": api},
+            "routing": {"max_in_flight": 1},
+        }
+    )
+    used = Usage(730.0, {"cluster": ClusterUse(0.4)}, {"ahead": ApiUse(9, 0, 9), "tokens": ApiUse(0, 0, 0)}, 9, 9)
+    before = monthly_bill(pattern, used, scenario_book(Prices(vat=0.19)), MONTH)
+    after = escalated(before, Escalation(api="10 %"), Fraction(1))
+    compliance, tax = (usd + 100) * 0.1, (usd + 100) * 1.1 * 0.19
+    moved = {key: float(before.usd(f"ahead.{key}")) for key in (line, "api_compliance", "api_vat")}
+    assert moved == pytest.approx({line: usd, "api_compliance": compliance, "api_vat": tax})
+    found = {key: float(after.usd(f"ahead.{key}")) for key in moved}
+    assert found == pytest.approx(
+        {line: usd * 1.1, "api_compliance": (usd * 1.1 + 100) * 0.1, "api_vat": (usd * 1.1 + 100) * 1.1 * 0.19}
+    )
+    still = [one.key for one in before.lines if one.key.removeprefix("ahead.") not in moved]
+    assert len(still) > 5
+    assert all(after.usd(key) == before.usd(key) for key in still)
+    assert [one.key for one in after.lines] == [one.key for one in before.lines]
+
+
 def test_nothing_moves_before_a_year_has_begun_or_without_a_change():
     before = {line.key: line.usd for line in bill(vat=0.19).lines}
     assert after(0, salaries="3 %", api="-10 %") == before
