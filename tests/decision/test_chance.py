@@ -85,21 +85,21 @@ def test_two_that_pay_as_much_for_tokens_vary_alike():
     assert undecided([one, other]) is None
 
 
-def test_a_second_replication_would_tell_what_the_supposed_spread_says():
-    """141 USD supposed. Of one, t of three degrees, 5.84, makes 826; of two, that of four, 4.60 x 141 / 1.41 = 460."""
+def test_so_many_replications_would_tell_as_the_supposed_spread_says():
+    """141 USD supposed: t of five degrees, 6.87, makes 561 of three replications; t of six, 5.96, 421 of four."""
     api = with_tokens(result("api", 1000, each=[1000.0]), 1000)
     found = undecided([api, result("rented", 1500, each=[1500.0])])
-    assert (found.candidates, found.replications_to_tell) == (["api", "rented"], 2)
+    assert (found.candidates, found.replications_to_tell) == (["api", "rented"], 4)
     # Three hundredths of the requests: as many times less sure.
     few = replace(api, requests=replace(api.requests, arrived=3))
-    assert undecided([few, result("rented", 1500, each=[1500.0])]).replications_to_tell > 2
+    assert undecided([few, result("rented", 1500, each=[1500.0])]).replications_to_tell > 4
 
 
 def test_what_is_the_same_to_the_cent_is_the_same():
     rented = result("rented", 300, each=[300.0, 300.0])
     assert undecided([rented, result("hybrid", 300, each=[300.0, 300.0])]) is None
-    assert undecided([rented, result("hybrid", 300.0, each=[300.00002, 299.99998])]) is None
-    # Two cents more and two less: half the interval is 63.7 x 0.028 / 1.41 = 1.27.
+    assert undecided([rented, result("hybrid", 300.0, each=[300.000002, 299.999998])]) is None
+    # Two cents more and two less: half the interval is 637 x 0.028 / 1.41 = 12.7.
     assert undecided([rented, result("hybrid", 300.2, each=[300.18, 300.22])]).costs == ["hybrid"]
 
 
