@@ -13,7 +13,7 @@ from simulator.performance.kernel_tables import KernelTimes, head_parts
 from simulator.performance.kernel_wishes import SYSTEMS
 
 #: GPUs that other boards are told from.
-TIMED = ("a100-80gb", "l40s", "h100-80gb", "h200", "rtx-pro-6000")
+TIMED = ("a100-80gb", "l40s", "h100-80gb", "h200")
 #: Sequences and contexts of the tables.
 POINTS = [(sequences, context) for sequences in (8, 16, 32, 64, 128) for context in (256, 512, 1024, 2048, 4096)]
 

@@ -61,6 +61,7 @@ def test_data_sheets_tell_a_gpu_that_was_timed_from_another(board, timed, name, 
     assert max(found) <= SCALED_BAND[1]
 
 
+@pytest.mark.slow
 @pytest.mark.needs("kernel tables")
 def test_parts_put_together_are_the_whole():
     """A model the tables hold as it is, taken apart and put together; experts differ by their router alone."""
@@ -74,6 +75,7 @@ def test_parts_put_together_are_the_whole():
     assert max(found) < 1.03
 
 
+@pytest.mark.slow
 @pytest.mark.needs("kernel tables")
 def test_a_window_stops_costing_more():
     """gpt-oss: half the layers see 128 tokens. Their attention is the same over 1,000 tokens as over 8,000."""
@@ -86,6 +88,7 @@ def test_a_window_stops_costing_more():
     assert long > 4 * short
 
 
+@pytest.mark.slow
 @pytest.mark.needs("kernel tables")
 def test_few_tokens_read_few_experts():
     """One token of gpt-oss-120b reads 4 of 128 experts: far less than its 60 GB at 3,350 GB/s take, 18 ms."""
