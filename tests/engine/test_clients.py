@@ -13,8 +13,9 @@ from simulator.engine.clients import ClientRule
 from simulator.engine.record import Outcome
 from simulator.engine.simulation import simulate
 from simulator.performance.step_time import ConstantStepTime
+from simulator.scenario.patterns import SelfHostedPattern
 from simulator.workload.synthesis import synthesise
-from tests.engine.demand import hybrid, metered, plan, self_hosted, table
+from tests.engine.demand import COSTS, cluster, hybrid, metered, plan, self_hosted, table
 from tests.workload.clinic import WEEK, scenario, source
 
 #: A step lasts 10 ms whatever is in it, so that an answer of n tokens is n steps.
@@ -50,23 +51,38 @@ def test_one_client_sends_after_its_answer_and_its_thought(asynchronous):
     np.testing.assert_allclose(np.diff(sent.arrival_s), 10 * STEP_S + 2.5, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["cluster", "two replicas", "API", "hybrid"])
+def failing():
+    faults = [{"kind": "failure", "cluster": "cluster", "scope": "gpu", "at": ["+4s", "+11s"], "repair": "3s"}]
+    stated = {"kind": "self_hosted", "cluster": cluster(replicas=2, engine=SYNC), "costs": COSTS, "faults": faults}
+    return SelfHostedPattern.model_validate(stated)
+
+
+PATTERNS = {
+    "cluster": lambda: self_hosted(engine=SYNC | {"max_num_seqs": 4}),
+    "two replicas": lambda: self_hosted(replicas=2, engine=SYNC | {"max_num_seqs": 2}),
+    "timeouts": lambda: self_hosted(engine=SYNC | {"max_num_seqs": 4}, request_timeout="300ms"),
+    "refusals": lambda: self_hosted(engine=SYNC | {"max_num_seqs": 2, "queue_limit": 2}),
+    "failures": failing,
+    "API": lambda: metered(**CERTAIN),
+    "rate limits": lambda: metered(**CERTAIN, limits={"tokens_per_minute": 9_000}),
+    "hybrid": lambda: hybrid({"max_in_flight": 3}, CERTAIN, engine=SYNC),
+    "hedges": lambda: hybrid({"max_in_flight": 6, "hedge": {"after": "200ms"}}, CERTAIN, engine=SYNC),
+}
+
+
+@pytest.mark.parametrize("kind", list(PATTERNS))
 def test_never_more_under_way_than_clients_and_the_interactive_law(kind):
     """N = X (R + Z), exactly, over the time from the first request to the last client's return."""
     rng = np.random.default_rng(5)
-    requests = table(np.zeros(400), rng.integers(20, 400, 400), rng.integers(1, 60, 400))
-    pattern = {
-        "cluster": lambda: self_hosted(engine=SYNC | {"max_num_seqs": 4}),
-        "two replicas": lambda: self_hosted(replicas=2, engine=SYNC | {"max_num_seqs": 2}),
-        "API": lambda: metered(**CERTAIN),
-        "hybrid": lambda: hybrid({"max_in_flight": 3}, CERTAIN, engine=SYNC),
-    }[kind]()
+    requests = table(np.zeros(2_000), rng.integers(20, 400, 2_000), rng.integers(1, 60, 2_000))
+    pattern = PATTERNS[kind]()
     clients, think_s, horizon_s = 7, 0.4, 20.0
     sent, log = run(pattern, requests, ClientRule(clients, think_s), horizon_s)
     ends_s = np.where(log.outcome == Outcome.UNFINISHED, horizon_s, log.ended_s)
     moments = np.sort(np.concatenate([sent.arrival_s, ends_s]))
     under_way = [(sent.arrival_s <= at_s).sum() - (ends_s <= at_s).sum() for at_s in moments]
-    assert max(under_way) == clients
+    # Two run and two wait; who is refused is not under way.
+    assert max(under_way) == (4 if kind == "refusals" else clients)
     # Every client is either served or thinks: the times of both add up to all there is.
     responses_s = (ends_s - sent.arrival_s).sum()
     thoughts_s = np.minimum(think_s, horizon_s - ends_s).sum()
