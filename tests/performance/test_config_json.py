@@ -401,7 +401,10 @@ def test_a_checkpoint_with_experts_in_4_bits_alone():
     assert faults == []
     assert (shape.checkpoint_format, shape.kept, shape.group_size) == ("w4a16", ("attention", "feed_forward"), 32)
     # One card holds it without a copy of what every card of several has.
-    assert weights_gib(shape, 1, "w4a16") * 1024**3 / 1e9 == pytest.approx(594, rel=0.03)
+    weights = weights_gib(shape, 1, "w4a16") * 1024**3
+    assert weights / 1e9 == pytest.approx(594, rel=0.03)
+    in_16_bits = shape.attention_matrices + shape.dense_feed_forward_parameters + shape.embedding_parameters
+    assert weights == pytest.approx(shape.expert_parameters * (0.5 + 2 / 32) + 2 * in_16_bits)
 
 
 @pytest.mark.parametrize(
