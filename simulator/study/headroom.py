@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from simulator.decision.chance import untold
 from simulator.decision.cost_curve import cost_curve
 from simulator.decision.costing import costings_of, hourly_shape, with_replicas
 from simulator.decision.crossings import crossings
@@ -150,7 +151,10 @@ def _headroom(name: str, results: Results, at: Callable[..., dict[str, PatternRe
         return Headroom(name, None, None, None, "nothing was served")
 
     def misses(factor: float) -> str | None:
-        return missed(at(factor, name)[name])
+        found = at(factor, name)[name]
+        # What is still open in the end, and may yet be late, is no promise kept.
+        still_open = any(load.objective_met is None and load.undecided for load in found.workloads.values())
+        return missed(found) or (untold(found) if still_open else None)
 
     high, why = capacity / today, misses(capacity / today)
     if why is None:
