@@ -129,3 +129,67 @@ def test_nothing_is_ever_started():
 def test_nobody_ever_waits():
     found = drift_of([backlog(np.arange(500.0), np.arange(500.0), 600.0)])
     assert (found.load, found.may_grow, found.grows) == (None, False, False)
+
+
+def growing(load=1.5, least=50, waited=1.0, started=1000):
+    """A week in which somebody waits for that share of the time, and so many arrive for each that is started then."""
+    arrived = round(load * started / waited)
+    return Backlog(DAY_S, [arrived] * 7, [started] * 7, [waited * DAY_S] * 7, [least] * 7, least)
+
+
+EMPTIED = growing(least=0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "may_grow"),
+    [
+        # In more than half of the replications somebody must have waited throughout.
+        ([growing()], True), ([EMPTIED], False), ([growing(), EMPTIED], False), ([growing(), growing(), EMPTIED], True),
+        # More than one in two hundred of the 1,500 that arrive on the last day.
+        ([growing(least=7)], False), ([growing(least=8)], True),
+        # For a third of the time at least.
+        ([growing(waited=0.34)], True), ([growing(waited=0.32)], False),
+        # And 0.995 must arrive for each that is started.
+        ([growing(0.995)], False), ([growing(0.996)], True),
+    ],
+)  # fmt: skip
+def test_what_may_grow_at_all(runs, may_grow):
+    assert drift_of(runs).may_grow is may_grow
+
+
+def test_what_arrives_is_held_against_what_is_started_while_somebody_waits():
+    """1,000 in half of a day are 2,000 a day: 1.5 of those."""
+    drift = drift_of([growing(waited=0.5), growing(waited=0.5)])
+    assert (drift.load, drift.waiting) == (pytest.approx(1.5), 50)
+
+
+@pytest.mark.parametrize(("load", "grows"), [(1.99, False), (2.0, True)])
+def test_part_of_a_course_grows_where_twice_as_much_arrives(load, grows):
+    """Ten blocks that differ by far more than chance, so that they speak for no week."""
+    arrived = [round(load * part) for part in (200, 1800) * 5]
+    run = Backlog(3600.0, arrived, [1000] * 10, [3600.0] * 10, [50] * 10, 50)
+    assert drift_of([run] * 4).grows is grows
+
+
+def test_blocks_that_differ_by_a_tenth_and_chance_are_even():
+    """Of 11,200 in the mean: a variance of as many is chance, and (0.1 x 11,200)² is let pass."""
+
+    def run(swing):
+        arrived = [11_200 + swing, 11_200 - swing] * 5
+        return Backlog(3600.0, arrived, [10_000] * 10, [3600.0] * 10, [500] * 10, 500)
+
+    # swing² x 60 / 59, of six times ten blocks, is at most 1,254,400 + 11,200: swing at most 1,115.
+    assert [drift_of([run(swing)] * 6).grows for swing in (1000, 1110, 1120)] == [True, True, False]
+
+
+@pytest.mark.parametrize("runs", [1, 4])
+def test_how_sure_it_is_by_hand(runs):
+    """Weeks all alike of 700 started and 700 x load arrived: nothing but the chance of so many counts. Its variance is
+    that of what arrives, and of 0.95 of what is started; t is that of all but one of them, at 1 %."""
+    freedom = 6 if runs == 1 else 7 * (runs - 1)
+    t = {6: 3.142668, 21: 2.517648}[freedom]
+    for load in np.arange(0.97, 1.2, 0.01):
+        came, began = round(100 * load) * 7 * runs, 700 * runs
+        surely = came - 0.95 * began > t * np.sqrt(came + 0.95**2 * began)
+        found = drift_of([Backlog(DAY_S, [round(100 * load)] * 7, [100] * 7, [DAY_S] * 7, [50] * 7, 50)] * runs)
+        assert found.grows is bool(surely and came / began > 0.995)

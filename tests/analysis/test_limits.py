@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.analysis.limits import AT_LIMIT, FACTORS, LimitTally
+from simulator.analysis.limits import API_TIMES, AT_LIMIT, FACTORS, LimitTally
 
 latencies = st.lists(st.floats(0.0, 1e6) | st.sampled_from([1.78, 0.89, 3.56, float("inf")]), max_size=60)
 
@@ -42,3 +42,46 @@ def test_blocks_are_days_or_eighths(days, blocks):
     counts = tally.counts
     assert len(counts.judged) == len(counts.met) == blocks
     assert (counts.judged[0], counts.judged[-1], counts.met[0], counts.met[-1]) == (1, 1, 0, 1)
+
+
+def test_the_factors_reach_as_far_as_is_said():
+    assert (FACTORS[0], FACTORS[-1], len(FACTORS)) == (2.0**-12, 2.0**12, 160 + 513 + 160)
+    assert (API_TIMES[0], API_TIMES[128], API_TIMES[-1], len(API_TIMES)) == (0.25, 1.0, 4.0, 257)
+
+
+api_answers = st.tuples(st.floats(0.0, 20.0), st.floats(0.01, 20.0), st.booleans())
+
+
+@given(st.lists(api_answers, max_size=30), st.integers(0, 30))
+def test_law_an_answer_of_an_api_is_within_at_the_factors_at_which_it_would_have_been(drawn, cut):
+    """So long admission took, and so long the API itself; some were answered by no API."""
+    tally, now = LimitTally("e2e_s", 10.0, 0.0, 100.0), 0
+    for part in (drawn[:cut], drawn[cut:]):
+        waited, own, api = (np.array(column) for column in zip(*part, strict=True)) if part else ([np.zeros(0)] * 3)
+        met = tally.add(np.zeros(len(part)), waited + own, np.where(api, own, np.nan) if part else np.zeros(0))
+        now += int((met & (api > 0)).sum())
+    counts = tally.counts.by_api
+    assert counts[128] == now
+    assert (np.diff(counts) <= 0).all()
+    for factor, count in zip(API_TIMES.tolist(), counts, strict=True):
+        # What comes to the limit but for a rounding may fall on either side.
+        sure, perhaps = (
+            sum(waited + own * factor <= 10.0 + slack for waited, own, api in drawn if api) for slack in (-1e-9, 1e-9)
+        )
+        assert sure <= count <= perhaps
+
+
+def test_latencies_of_which_nobody_knows_count_nowhere():
+    tally = LimitTally("ttft_s", 2.0, 0.0, 80.0)
+    tally.add(np.array([0.0, 15.0, 79.0]), np.array([np.nan, 1.0, np.inf]))
+    counts = tally.counts
+    assert (counts.judged, counts.met, counts.undecided) == ([0, 1, 0, 0, 0, 0, 0, 1], [0, 1, 0, 0, 0, 0, 0, 0], 1)
+    # What got no answer is beyond the last factor.
+    assert (sum(counts.within), counts.within[AT_LIMIT - 128]) == (1, 1)
+    assert tally.share == 0.5
+
+
+def test_what_comes_outside_of_its_time_belongs_to_the_first_or_the_last_block():
+    tally = LimitTally("ttft_s", 2.0, 10.0, 90.0)
+    tally.add(np.array([9.0, 10.0, 19.9, 20.0, 90.0, 95.0]), np.ones(6))
+    assert tally.counts.judged == [3, 1, 0, 0, 0, 0, 0, 2]

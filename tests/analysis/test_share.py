@@ -27,6 +27,26 @@ def test_losses_that_come_together_say_less_than_as_many_by_themselves():
     assert exceeds([300, 250, 340, 310], [1000] * 4, 0.01)
 
 
+@given(
+    st.lists(st.integers(0, 60), min_size=2, max_size=6), st.sampled_from([100, 1000]), st.sampled_from([0.01, 0.05])
+)
+def test_law_of_several_replications_there_are_as_many_fewer_requests_as_they_spread_wider(counts, each, limit):
+    """Against the variance of their means, told by numpy, over that of independent requests."""
+    runs, total, count = len(counts), each * len(counts), sum(counts)
+    share = count / total
+    found = exceeds(counts, [each] * runs, limit)
+    if share <= limit:
+        assert not found
+        return
+    wider = max(1.0, np.var(np.array(counts) / each, ddof=1) / (share * (1.0 - share) / each))
+    assert found is bool(beta.cdf(limit, count / wider, (total - count) / wider + 1.0) < 0.01)
+
+
+def test_what_all_lose_exceeds_any_limit_and_a_limit_itself_is_not_exceeded():
+    assert exceeds([20, 20], [20, 20], 0.5)
+    assert not exceeds([50_000, 50_000], [100_000, 100_000], 0.5)
+
+
 def even(requests, missed, replications=1, blocks=1):
     """The same in every block of every replication."""
     judged = np.full((replications, blocks), requests, np.int64)
@@ -107,6 +127,35 @@ def test_replications_that_differ_as_wholes_are_told_apart_by_nothing_but_their_
     student = 3.182 * np.std((met.sum(axis=1) / judged.sum(axis=1)), ddof=1) / 2.0
     assert high - low > student
     assert low < share - 0.6 * student
+
+
+@pytest.mark.parametrize(
+    ("shift", "swing", "squares", "degrees"),
+    [
+        # Within: 1.5 x (20 shift² + 20 swing²). Between: 1.5 x 2 x (10 shift)². F of 2 and 18 degrees is 10, 0.1 %.
+        (12, 0, 300 * 12**2, 2),
+        # 3.08, 7 %: they differ, and not so clearly that only their number would count.
+        (12, 18, 300 * 12**2, 20),
+        # 0.59: alike.
+        (12, 48, 30 * (12**2 + 48**2), 20),
+    ],
+)
+def test_three_replications_of_ten_blocks_by_hand(shift, swing, squares, degrees):
+    """93 % of 1,000 in each block, the first replication a little below, the last above, and swinging from block to
+    block, the first and the second against each other."""
+    judged = np.full((3, 10), 1000, np.int64)
+    sign = np.array([1, -1] * 5)
+    off = np.array([-shift + swing * sign, -swing * sign, np.full(10, shift)])
+    sample = ShareSample(judged, 930 + off)
+    assert sample.share == 0.93
+    student = {2: 4.302653, 20: 2.085963}[degrees]
+    count = 30_000 / (squares / (30_000 * 0.93 * 0.07)) * (1.959964 / student) ** 2
+    low, high = sample.interval(0.95)
+    assert low == pytest.approx(beta.ppf(0.025, 0.93 * count, 0.07 * count + 1), rel=1e-5)
+    assert high == pytest.approx(beta.ppf(0.975, 0.93 * count + 1, 0.07 * count), rel=1e-5)
+    # Another share of as many.
+    low, high = sample.interval_at(0.5, 0.95)
+    assert (low, high) == pytest.approx((beta.ppf(0.025, 0.5 * count, 0.5 * count + 1), 1.0 - low), rel=1e-5)
 
 
 @given(missed=st.integers(0, 30), target=st.sampled_from([0.95, 0.99]))
