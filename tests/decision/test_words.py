@@ -11,7 +11,8 @@ from simulator.decision.words import duration, kept_share, percent, seconds, sen
 #: Each side of every place where the way of writing changes.
 SAID = [
     (usd, 99.994, "99.99"), (usd, 99.996, "100"), (usd, -99.996, "-100"), (usd, -0.5, "-0.50"),
-    (volume, 99.9e6, "99.9M tokens"), (volume, 100e6, "100M tokens"), (volume, 999.7e6, "1,000M tokens"), (volume, 1234.6e6, "1,235M tokens"),
+    (volume, 99.9e6, "99.9M tokens"), (volume, 100e6, "100M tokens"),
+    (volume, 999.7e6, "1,000M tokens"), (volume, 1234.6e6, "1,235M tokens"),
     (volume, 5_000, "0.005M tokens"),
     (percent, 1e-6, "0.0001 %"), (percent, 9.9e-7, "< 0.0001 %"), (percent, 0.0994, "9.9 %"),
     (percent, 0.0996, "10.0 %"), (percent, 1.0, "100.0 %"),
