@@ -58,6 +58,7 @@ def fit(
         f"Learned by `simulator trace fit` from {len(table):,} requests in {span_s / 86_400:.4g} days.",
         f"Source: {header.source if header else 'unknown, the trace has no header'}",
         f"Trace SHA-256: {header.sha256 if header else 'unknown'}",
+        *(f"Of that trace: {sentence}." for sentence in (header.assumed if header else ())),
         "Every figure is measured on that trace unless a note says otherwise.",
     ]
     learned = {name: fit_workload(only_workloads(table, [name]), span_s, begins_s) for name in names}

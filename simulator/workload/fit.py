@@ -24,6 +24,11 @@ _WEEK_HOURS = 168
 _FEWEST_PER_LENGTH = 5
 _MOST_LENGTHS = 200
 _MOST_VARIANTS = 65_536
+#: A time constant is known from so many of it.
+_CONSTANTS_SEEN = 3.0
+#: A clock is coarse from here on, where so many different moments lie on its grid.
+_FINEST_GRID_S = 0.1
+_FEWEST_MOMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +140,22 @@ def _days(arrival_s: NDArray[np.float64], demand: Demand, learned: Learned) -> D
 def _clumping(arrival_s: NDArray[np.float64], demand: Demand, hourly: bool, learned: Learned) -> None:
     # An hourly profile may follow what lasts an hour or longer; shorter windows see what it leaves.
     found = fit_clumping(arrival_s, demand, HOUR_S / 2 if hourly else demand.span_s)
-    if found.swing_sigma > 0.0:
+    if found.swing_sigma > 0.0 and found.swing_s > demand.span_s / _CONSTANTS_SEEN:
+        learned.notes.append(
+            f"rate_variation: not learned (its time constant, {_seconds(found.swing_s)}, is more than a third of the "
+            f"{_seconds(demand.span_s)} recorded: too short a time to know it)"
+        )
+    elif found.swing_sigma > 0.0:
         constant_s = min(max(found.swing_s, 1.0), 7 * DAY_S)
         learned.workload["rate_variation"] = {
             "sigma": round(min(max(found.swing_sigma, 0.001), 2.0), 4), "time_constant": _seconds(constant_s)
         }  # fmt: skip
+    if (grid_s := time_grid_s(arrival_s)) is not None:
+        learned.notes.append(
+            f"arrivals: not learned (they lie on a grid of {grid_s:g} s, so that what clumps is the clock; `simulator "
+            f"trace shift --jitter {grid_s:g}s` spreads them first)"
+        )
+        return
     trains = trains_of(arrival_s, demand, found)
     if trains is not None:
         learned.workload["arrivals"] = {
@@ -152,6 +168,18 @@ def _clumping(arrival_s: NDArray[np.float64], demand: Demand, hourly: bool, lear
             "kind": "poisson", "burst_mean": round(found.burst_mean, 4),
             "burst_spacing": _seconds(found.burst_spacing_s),
         }  # fmt: skip
+
+
+def time_grid_s(arrival_s: NDArray[np.float64]) -> float | None:
+    """Seconds of which all arrivals are multiples, apart from where they begin, where a clock was that coarse.
+
+    By chance 20 moments to the microsecond do not lie on a grid of a tenth of a second.
+    """
+    moments = np.unique(np.round(arrival_s * 1e6).astype(np.int64))
+    if len(moments) < _FEWEST_MOMENTS:
+        return None
+    grid_s = float(np.gcd.reduce(np.diff(moments))) / 1e6
+    return grid_s if grid_s >= _FINEST_GRID_S else None
 
 
 def lengths(tokens: NDArray[np.int32]) -> dict[str, Any]:
