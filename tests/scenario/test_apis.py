@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from simulator.engine.api.metered_api import is_too_long
+from simulator.engine.arrival import Arrival
 from simulator.scenario.api_presets import api_presets
 from simulator.scenario.apis import MeteredApi
 
@@ -66,3 +68,22 @@ def test_what_the_scenario_says_replaces_the_preset_key_by_key():
 def test_what_does_not_fit_is_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         api(**settings)
+
+
+@pytest.mark.parametrize(
+    ("preset", "prompt", "refused"),
+    [
+        ("azure/gpt-4o", 128_000 - 4096, False),
+        ("azure/gpt-4o", 128_001 - 4096, True),
+        ("azure/gpt-4.1", 900_000, False),
+        ("azure/gpt-5.1", 272_000, False),
+        ("azure/gpt-5.1", 400_000, True),
+    ],
+)
+def test_a_preset_knows_what_its_model_takes(preset, prompt, refused):
+    """Prompt and 4,096 tokens of answer together; a scenario may say otherwise."""
+    api = MeteredApi.model_validate({"model": preset, "preset": preset})
+    arrival = Arrival(0, 0, prompt, 4096, -1, 0, 3)
+    assert is_too_long(api, arrival) is refused
+    free = MeteredApi.model_validate({"model": preset, "preset": preset, "context_tokens": 10_000_000})
+    assert not is_too_long(free, arrival)
