@@ -14,8 +14,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("measurements")]
 
 @pytest.fixture(scope="module")
 def rows():
-    found, _ = compare_all(read_measurements(MEASUREMENTS, ("A", "A-")).experiments, replications=1)
-    return [row for row in found if row.experiment.kind == "open"]
+    # As the command does: the p99 of one draw of arrivals is two or three per cent from that of another.
+    collection = read_measurements(MEASUREMENTS, ("A", "A-"))
+    collection.experiments = [one for one in collection.experiments if one.kind == "open"]
+    return compare_all(collection.experiments)[0]
 
 
 def errors(rows, metric):
