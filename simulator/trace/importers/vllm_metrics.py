@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.trace.importers.rows import Rows
 
 _SAMPLE: Final = re.compile(
-    r"(vllm:request_(?:prompt|generation)_tokens)_(bucket|sum|created)\{([^}]*)\} (\S+)(?: (\d+))?\s*"
+    r"(vllm:request_(?:prompt|generation)_tokens)_(bucket|sum|created)\{([^}]*)\} (\S+)(?: (\d{1,18}))?\s*"
 )
 _START: Final = re.compile(r"process_start_time_seconds (\S+)\s*")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')

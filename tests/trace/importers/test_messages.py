@@ -157,3 +157,10 @@ def test_a_call_without_counts_was_none(tmp_path, capsys, gone):
     code, err, _ = convert(tmp_path, capsys, LOG + f"{T0},{gone},7,x\n".encode(), *COLUMNS)
     assert code == 2
     assert ":4: prompt_tokens: nothing there, though there is an output" in err
+
+
+def test_a_moment_of_400_digits_is_no_sample(tmp_path, capsys):
+    text = f'vllm:request_prompt_tokens_bucket{{le="+Inf"}} 5.0 {"9" * 400}\n'
+    code, err, _ = convert(tmp_path, capsys, text.encode(), name="vllm-metrics")
+    assert code == 2
+    assert "no histogram of the lengths" in err
