@@ -296,3 +296,11 @@ def test_charts_of_the_portal(tmp_path, capsys):
     )
     assert code == 2
     assert "nothing counts prompt tokens or generated tokens" in err
+
+
+def test_blocks_that_are_alike_further_on_share_nothing(tmp_path, capsys):
+    text = lines(*({"timestamp": at, "input_length": 48, "output_length": 7, "hash_ids": blocks}
+                   for at, blocks in enumerate([[1, 2, 3], [3, 1, 2], [2, 3, 4], [1, 2, 9]])))  # fmt: skip
+    found, *_ = imported(tmp_path, capsys, "qwen-bailian", text)
+    assert len(set(found.prefix_id[:3].tolist())) == 3
+    assert found.prefix_tokens.tolist()[:3] == [48, 48, 48]
