@@ -29,6 +29,8 @@ _CAUSES: Final[tuple[tuple[str, Cause], ...]] = (
     ("hosting_patterns.*.apis.*.prices", "price"),
     ("hosting_patterns.*.api.deployment.unit_hour", "price"),
     ("hosting_patterns.*.apis.*.deployment.unit_hour", "price"),
+    ("hosting_patterns.*.apis.*.deployment.input_price", "price"),
+    ("hosting_patterns.*.apis.*.deployment.output_price", "price"),
     ("hosting_patterns.*.api.model", "price"),
     ("hosting_patterns.*.apis.*.model", "price"),
     ("hosting_patterns.*.cluster.request_timeout", "policy"),

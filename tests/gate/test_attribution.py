@@ -104,6 +104,39 @@ def test_more_tokens_are_volume_and_the_rest_is_policy():
     assert both.by_usd["volume"] == pytest.approx(both.by_usd["policy"])
 
 
+PRICES = {"hosting_patterns.api.api.prices": {"prompt": "1 USD/1M tokens", "output": "10 USD/1M tokens"}}
+
+
+def in_hours(hours, called, served):
+    """An API that was called with so many prompt and output tokens in so many hours, and served so many."""
+    found = billed("api", PRICES, use=(called[0], 0, called[1]))
+    prompt, output = served
+    return replace(
+        found, usage=replace(found.usage, hours=hours, served_prompt_tokens=prompt, served_output_tokens=output)
+    )
+
+
+def test_volume_is_what_is_served_an_hour_of_each_kind():
+    """A million of each a day, then two and three a day, over two days: 1 + 20 USD a day more, 30.4 days. A million
+    prompt tokens of calls that answered nobody are no volume."""
+    base = in_hours(24.0, (10**6, 10**6), (10**6, 10**6))
+    new = in_hours(48.0, (5 * 10**6, 6 * 10**6), (4 * 10**6, 6 * 10**6))
+    days = 730 / 24
+    found = {cause: float(amount) for cause, amount in usd(attribute(base, new, {"volume", "policy"})).items()}
+    assert found == pytest.approx({"volume": 21 * days, "policy": 0.5 * days}, rel=1e-6)
+    assert set(usd(attribute(base, new, {"volume"}))) == {"volume"}
+
+
+def test_what_was_served_of_no_kind_before_has_no_volume():
+    base, new = in_hours(24.0, (10**6, 0), (10**6, 0)), in_hours(24.0, (2 * 10**6, 10**6), (2 * 10**6, 10**6))
+    found = {cause: float(amount) for cause, amount in usd(attribute(base, new, {"volume", "policy"})).items()}
+    assert found == pytest.approx({"volume": 730 / 24, "policy": 10 * 730 / 24}, rel=1e-6)
+
+
+def test_a_longer_month_is_price():
+    assert usd(attribute(billed("rented", month="720"), billed("rented", month="744"), set())) == {"price": Decimal(24)}
+
+
 def test_what_cannot_be_told_apart_is_said():
     found = attribute(billed("hybrid"), billed("hybrid", use=(2 * 10**6, 0, 10**6)), {"capacity", "policy"})
     assert found.together == ("capacity", "policy")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from simulator.gate.attribution import Attribution
 from simulator.gate.comparison import compare
 from simulator.gate.inputs import InputChange
-from simulator.gate.words import cause_of_change, listed, unexplained
+from simulator.gate.words import _of_bill, cause_of_change, listed, unexplained
 from tests.gate.kept import VARIANTS, edited, side
 
 
@@ -45,3 +48,23 @@ def test_a_price_explains_a_bill_and_no_wait():
     assert f"price +73.00 USD ({key})" in cause_of_change(found, "rented", "monthly_cost_usd")
     said = cause_of_change(found, "rented", "ttft_p99_s")
     assert said == "volume: workloads.notes.volume.clinicians 60 → 80"
+
+
+def parts(together="0", **by):
+    return Attribution({cause: Decimal(usd) for cause, usd in by.items()}, Decimal(together), ("policy", "capacity"))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        # The largest first, whichever way it went; what is a hundredth of it is a cause, what is less is none.
+        (parts(price="1", volume="-100"), "volume -100 USD, price +1.00 USD"),
+        (parts(price="0.99", volume="-100"), "volume -100 USD"),
+        (parts("-200", price="100"), "policy and capacity -200 USD (k 1 → 2), price +100 USD"),
+        # Nor is half a cent, unless it is all of it.
+        (parts(price="0.005"), "price +0.01 USD"), (parts(price="0.0049"), ""), (parts(price="-0.0049"), ""),
+        (parts(), ""),
+    ],
+)  # fmt: skip
+def test_parts_of_a_bill_that_are_causes(found, said):
+    assert _of_bill(found, [InputChange(("k",), 1, 2, "policy")]) == said
