@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from simulator.scenario.rule_table import Case, RoutingRule, gaps, matches, overlaps, unreachable
+from simulator.scenario.rule_table import Case, RoutingRule, TokenRange, gaps, matches, overlaps, unreachable
 
 WORKLOADS = ["notes", "letters"]
 TABLE = TypeAdapter(list[RoutingRule])
@@ -60,3 +63,53 @@ def test_overlaps_are_those_that_matter():
     assert list(overlaps(table, WORKLOADS)) == [("r0", "urgent")]
     assert overlaps(table, WORKLOADS)["r0", "urgent"].workload == "notes"
     assert not overlaps(rules({"workloads": ["notes"]}, {}), WORKLOADS)
+
+
+def test_a_range_has_its_first_count_and_not_the_one_that_is_too_high():
+    found = TokenRange(at_least=5, below=7)
+    assert [found.holds(tokens) for tokens in (4, 5, 6, 7)] == [False, True, True, False]
+    assert [TokenRange(at_least=5).holds(tokens) for tokens in (4, 5, 10**9)] == [False, True, True]
+    with pytest.raises(ValueError, match="no count is at least 5 and below 5"):
+        TokenRange(at_least=5, below=5)
+
+
+def wanted(rule, request):
+    """Whether a request meets a rule, part by part, from what was written."""
+    when = rule.model_dump(exclude_unset=True).get("when", {})
+    spans = [(when.get(key, {}), getattr(request, key)) for key in ("prompt_tokens", "max_tokens")]
+    return (
+        request.workload in when.get("workloads", WORKLOADS)
+        and request.priority in when.get("priorities", [1, 2, 3])
+        and all(span.get("at_least", 0) <= count < span.get("below", 10**9) for span, count in spans)
+    )
+
+
+@given(st.lists(conditions, min_size=1, max_size=4), st.lists(st.sampled_from(["own", "api"]), min_size=4, max_size=4))
+def test_law_gaps_dead_rules_and_overlaps_are_those_of_every_request_there_is(drawn, targets):
+    """Against all requests whose counts stand at some edge, or just below it."""
+    table = [one.model_copy(update={"send_to": [target]}) for one, target in zip(rules(*drawn), targets, strict=False)]
+    edges = {
+        key: {1}
+        | {edge + by for one in drawn for edge in one.get(key, {}).values() for by in (-1, 0) if edge + by >= 1}
+        for key in ("prompt_tokens", "max_tokens")
+    }
+    requests = [Case(*case) for case in product(WORKLOADS, (1, 2, 3), edges["prompt_tokens"], edges["max_tokens"])]
+    decided, reached, disagree = set(), set(), set()
+    for request in requests:
+        holding = [rule for rule in table if wanted(rule, request)]
+        sure = next((at for at, rule in enumerate(holding) if not rule.when.while_room), None)
+        up_to = holding if sure is None else holding[: sure + 1]
+        assert matches(table, request) == up_to
+        reached |= {rule.name for rule in up_to}
+        if sure is not None:
+            decided.add(request)
+        disagree |= {(holding[0].name, other.name) for other in holding[1:] if other.send_to != holding[0].send_to}
+    found = gaps(table, WORKLOADS)
+    assert not decided & set(found)
+    assert bool(found) is (len(decided) < len(requests))
+    assert {rule.name for rule in unreachable(table, WORKLOADS)} == {rule.name for rule in table} - reached
+    assert set(overlaps(table, WORKLOADS)) == disagree
+    for (first, later), request in overlaps(table, WORKLOADS).items():
+        names = [rule.name for rule in table if wanted(rule, request)]
+        assert names[0] == first
+        assert later in names
