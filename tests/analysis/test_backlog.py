@@ -146,7 +146,7 @@ EMPTIED = growing(least=0)
         # In more than half of the replications somebody must have waited throughout.
         ([growing()], True), ([EMPTIED], False), ([growing(), EMPTIED], False), ([growing(), growing(), EMPTIED], True),
         # More than one in two hundred of the 1,500 that arrive on the last day.
-        ([growing(least=7)], False), ([growing(least=8)], True),
+        ([growing(least=7)], False), ([growing(least=8)], True), ([growing(1.0, 5)], False), ([growing(1.0, 6)], True),
         # For a third of the time at least.
         ([growing(waited=0.34)], True), ([growing(waited=0.32)], False),
         # And 0.995 must arrive for each that is started.
@@ -193,3 +193,12 @@ def test_how_sure_it_is_by_hand(runs):
         surely = came - 0.95 * began > t * np.sqrt(came + 0.95**2 * began)
         found = drift_of([Backlog(DAY_S, [round(100 * load)] * 7, [100] * 7, [DAY_S] * 7, [50] * 7, 50)] * runs)
         assert found.grows is bool(surely and came / began > 0.995)
+
+
+@pytest.mark.parametrize(("swing", "grows"), [(44, True), (45, False)])
+def test_weeks_that_differ_by_more_than_chance_say_less(swing, grows):
+    """Four weeks of 120 a day, more by so much in two of them and less in the others, of 100 started. The variance of
+    their sum is 4/3 of the squares, 28 x swing²; 700 more than 0.95 of the starts are 2.5176, t of 21 degrees, times
+    the root of 74,773 and 0.9025 x 2,800: a swing of 44.8."""
+    weeks = [Backlog(DAY_S, [120 + by] * 7, [100] * 7, [DAY_S] * 7, [50] * 7, 50) for by in (swing, -swing) * 2]
+    assert drift_of(weeks).grows is grows

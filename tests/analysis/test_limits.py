@@ -85,3 +85,12 @@ def test_what_comes_outside_of_its_time_belongs_to_the_first_or_the_last_block()
     tally = LimitTally("ttft_s", 2.0, 10.0, 90.0)
     tally.add(np.array([9.0, 10.0, 19.9, 20.0, 90.0, 95.0]), np.ones(6))
     assert tally.counts.judged == [3, 1, 0, 0, 0, 0, 0, 2]
+
+
+def test_an_answer_that_would_come_with_its_limit_is_within_it():
+    """Six of ten seconds, four of them the API's own: twice those are ten. Ten seconds, all its own: once."""
+    tally = LimitTally("e2e_s", 10.0, 0.0, 100.0)
+    tally.add(np.zeros(1), np.array([6.0]), np.array([4.0]))
+    assert tally.counts.by_api == [int(factor <= 2.0) for factor in API_TIMES]
+    tally.add(np.zeros(1), np.array([10.0]), np.array([10.0]))
+    assert tally.counts.by_api == [int(factor <= 2.0) + int(factor <= 1.0) for factor in API_TIMES]

@@ -136,7 +136,8 @@ def test_replications_that_differ_as_wholes_are_told_apart_by_nothing_but_their_
         (12, 0, 300 * 12**2, 2),
         # 3.08, 7 %: they differ, and not so clearly that only their number would count.
         (12, 18, 300 * 12**2, 20),
-        # 0.59: alike.
+        # 2.60, 10.2 %, and 0.59: alike.
+        (32, 54, 30 * (32**2 + 54**2), 20),
         (12, 48, 30 * (12**2 + 48**2), 20),
     ],
 )

@@ -130,9 +130,14 @@ def test_units_are_added_where_each_of_the_present_ones_is_full():
     assert one.unit_steps(800e6) == costing("api").unit_steps(1e12) == []
     assert len(one.unit_steps(1e15)) == 64
     assert usd(one, 1001e6) - usd(one, 999e6) == pytest.approx(730.0)
-    pattern = small({"hosting_patterns.api.api.deployment": units | {"units": 10}}).hosting_patterns["api"]
-    # 10 × 1.1 is 11, whatever the floats say.
-    assert [with_units(pattern, factor).api.deployment.units for factor in (0.5, 1.0, 1.1, 1.11)] == [5, 10, 11, 12]
+    pattern = small({"hosting_patterns.api.api.deployment": units | {"units": 100}}).hosting_patterns["api"]
+    # 100 × 1.1 is 110, whatever the floats say.
+    assert [with_units(pattern, factor).api.deployment.units for factor in (0.5, 1.0, 1.1, 1.101)] == [
+        50,
+        100,
+        110,
+        111,
+    ]
 
 
 def test_which_bills_go_by_tokens_alone():

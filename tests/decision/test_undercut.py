@@ -76,6 +76,17 @@ def test_a_bend_is_looked_at():
     assert undercuts(sharp, FLAT, MOST) == (Range(333_233, 333_433),)
 
 
+def test_what_is_dearer_right_behind_a_step_and_cheaper_soon_after_is_seen():
+    """Ten dollars cheaper up to 300,000 tokens; ten dearer from there, and cheaper again from 320,000 on."""
+    own = bills(lambda volume: 90.0 if volume <= 300_000 else 110.0 - 0.0005 * (volume - 300_000), stairs=[300_000])
+    assert undercuts(own, FLAT, MOST) == (Range(0, 300_000), Range(320_000, None))
+
+
+def test_a_turn_between_two_places_two_tokens_apart():
+    own = bills(lambda volume: 100.0 + 10.0 * (volume - 300_000.5), turns=[300_000, 300_002])
+    assert undercuts(own, FLAT, MOST) == (Range(0, 300_000),)
+
+
 @given(
     st.lists(st.integers(1, MOST - 1), max_size=4, unique=True).map(sorted),
     st.lists(st.integers(0, 200).filter(lambda usd: usd != 100), min_size=5, max_size=5),

@@ -133,6 +133,12 @@ def test_what_was_served_of_no_kind_before_has_no_volume():
     assert found == pytest.approx({"volume": 730 / 24, "policy": 10 * 730 / 24}, rel=1e-6)
 
 
+def test_calls_of_a_kind_of_which_nothing_was_served_stay_as_many():
+    base, new = (in_hours(24.0, (prompt, 10**6), (prompt, 0)) for prompt in (10**6, 2 * 10**6))
+    found = {cause: float(amount) for cause, amount in usd(attribute(base, new, {"volume", "policy"})).items()}
+    assert found == pytest.approx({"volume": 730 / 24}, rel=1e-6)
+
+
 def test_a_longer_month_is_price():
     assert usd(attribute(billed("rented", month="720"), billed("rented", month="744"), set())) == {"price": Decimal(24)}
 
