@@ -26,8 +26,8 @@ def two_apis(routing, **settings):
         ({"backends": {"notes": ["second", "cluster"]}}, ["cluster", "second"], ["cluster", "first", "second"]),
         ({"backends": {"notes": ["cluster"], "letters": ["first"]}}, ["cluster"], ["first"]),
         (
-            {"backends": {"notes": ["cluster"], "letters": ["first"]}, "when_full": "degrade", "degrade_to": "second"},
-            ["cluster", "second"], ["first", "second"],
+            {"backends": {"notes": ["second"], "letters": ["first"]}, "when_full": "degrade", "degrade_to": "cluster"},
+            ["cluster", "second"], ["cluster", "first"],
         ),
     ],
 )  # fmt: skip

@@ -139,6 +139,16 @@ def test_calls_of_a_kind_of_which_nothing_was_served_stay_as_many():
     assert found == pytest.approx({"volume": 730 / 24}, rel=1e-6)
 
 
+def test_what_an_api_costs_beside_its_tokens_is_price():
+    dearer = billed("api", {"hosting_patterns.api.api.costs": {"storage": "30 USD/month"}})
+    assert usd(attribute(billed("api"), dearer, {"price"})) == {"price": Decimal(30)}
+
+
+def test_a_price_for_the_whole_that_stays_for_twice_the_gpus_is_no_other_price():
+    both = {"hosting_patterns.bought.cluster.replicas": 2, "hosting_patterns.bought.costs.compute.gpus": "7300 USD"}
+    assert "price" not in usd(attribute(billed("bought"), billed("bought", both), {"capacity"}))
+
+
 def test_a_longer_month_is_price():
     assert usd(attribute(billed("rented", month="720"), billed("rented", month="744"), set())) == {"price": Decimal(24)}
 

@@ -59,8 +59,8 @@ def test_law_the_upper_document_wins_and_every_value_knows_its_own(below, above)
                 look(value, place)
 
     look(base.data, ())
-    known = {key for key in base.origins if key}
-    assert known >= set(origins(base.data, "")) - {()}
+    # And nothing remembers where it was written that is there no more.
+    assert set(base.origins) == set(origins(base.data, ""))
 
 
 def test_another_kind_replaces_and_the_same_one_mixes():
@@ -106,6 +106,12 @@ def test_blocks_come_in_the_order_in_which_they_are_named_and_may_agree():
     assert (applied("a", "b").faults, applied().data, applied().overrides) == ([], {"x": 0}, ("a", "b", "c", "d"))
     (fault,) = applied("a", "b", "c").faults
     assert (fault.key, fault.message) == ("y.z", "'a' and 'c' both set it, to 1 and 3")
+    nothing = Document(
+        {"overrides": {"a": {"x": {}}, "b": {"x": 1}}}, {("overrides", "a", "x"): ("file", 3), (): ("file", 0)}
+    )
+    apply_overrides(nothing, ["a", "b"])
+    assert [fault.message for fault in nothing.faults] == ["'a' and 'b' both set it, to {} and 1"]
+    assert set(nothing.origins) == {()}
     assert "expected keys and values" in applied("d").faults[0].message
     assert "no such override; expected one of: a, b, c, d" in applied("long").faults[0].message
     wrong = Document({"overrides": [1]})
@@ -123,6 +129,30 @@ def test_a_chain_of_files_is_read_from_its_end_and_a_loop_is_said(file):
         load_scenario(file("extends: second.yaml\nname: a\n"))
 
 
+def test_a_loop_of_three_files_and_a_file_that_extends_itself_are_said_once(file):
+    file("extends: c.yaml\n", "b.yaml")
+    file("extends: a.yaml\n", "c.yaml")
+    for path, closes in (
+        (file("extends: b.yaml\n", "a.yaml"), "c.yaml"),
+        (file("extends: d.yaml\n", "d.yaml"), "d.yaml"),
+    ):
+        with pytest.raises(ScenarioError) as refused:
+            load_scenario(path)
+        (fault,) = refused.value.faults
+        assert (fault.file, fault.line, fault.key) == (str(path.parent / closes), 1, "extends")
+        assert "extends this file in turn" in fault.message
+
+
+def test_what_is_missing_or_written_twice_is_a_fault_of_the_file_that_was_asked_for(file):
+    file(VALID.replace("horizon: {month: 2026-04, time_zone: America/Chicago, holidays: US}\n", ""), "base.yaml")
+    path = file("extends: base.yaml\nname: a\nexperiment:\n  seed: 1\n  seed: 2\n")
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(path)
+    assert {(fault.file, fault.key) for fault in refused.value.faults} == {
+        (str(path), "horizon"), (str(path), "experiment.seed"),
+    }  # fmt: skip
+
+
 def settings(data, **given):
     document = Document(data)
     apply_settings(document, {path.replace("__", "."): value for path, value in given.items()})
@@ -135,6 +165,10 @@ def test_a_setting_reaches_into_mappings_and_lists():
     assert found.data == {"list": [{"a": 1}, {"a": 5}], "workloads": {"notes": {}}, "new": {"deep": {"key": 3}}}
     assert found.origins["list", 1, "a"] == ("--set list.1.a", 0)
     assert ("workloads", "notes", "x") not in found.origins
+    # What stood below a key that is set is nowhere any more.
+    section = Document({"a": {"b": 1}}, {(): ("f", 0), ("a",): ("f", 1), ("a", "b"): ("f", 2)})
+    apply_settings(section, {"a": 5})
+    assert set(section.origins) == {(), ("a",)}
     # A null within a list is a value: its neighbours keep their numbers.
     assert settings({"list": [1, 2]}, list__0=None).data == {"list": [None, 2]}
 

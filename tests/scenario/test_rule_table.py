@@ -73,6 +73,12 @@ def test_a_range_has_its_first_count_and_not_the_one_that_is_too_high():
         TokenRange(at_least=5, below=5)
 
 
+def test_of_requests_on_which_two_rules_disagree_the_first_is_told():
+    first, second = rules({"priorities": [2, 3], "max_tokens": {"at_least": 5}}), rules({}, send_to="api")
+    table = [*first, second[0].model_copy(update={"name": "rest"})]
+    assert overlaps(table, WORKLOADS) == {("r0", "rest"): Case("notes", 2, 1, 5)}
+
+
 def wanted(rule, request):
     """Whether a request meets a rule, part by part, from what was written."""
     when = rule.model_dump(exclude_unset=True).get("when", {})
