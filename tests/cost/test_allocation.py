@@ -129,3 +129,18 @@ def test_a_cluster_for_each_workload_is_paid_by_it_with_shared_or_separate_staff
     owed = allocate(together, Usage(730.0, {"cluster": ClusterUse(0.5)}, {}, 909, 101, both), BOOK, MONTH)
     assert sum(owed.values()) == each_usd
     assert owed["notes"] == pytest.approx(Decimal(each_usd) * 1000 / 1010, abs=Decimal("0.01"))
+
+
+def test_each_kind_of_tokens_falls_to_those_who_sent_that_kind():
+    """By hand, of a hybrid: cached and uncached prompts and outputs of two workloads that mix them differently."""
+    notes, letters = Work(1, 900, 600, 100), Work(1, 500, 100, 700)
+    charged = ApiUse(1_400_000_000, 700_000_000, 800_000_000)
+    shared = allocate(HYBRID, usage({"notes": notes}, {"notes": notes, "letters": letters}, charged), BOOK, MONTH)
+    lines = {line.key: line.usd for line in monthly_bill(
+        HYBRID, usage({"notes": notes}, {"notes": notes, "letters": letters}, charged), BOOK, MONTH).lines}  # fmt: skip
+    # Uncached prompts 300 to 400, cached 600 to 100, outputs 100 to 700; all else by 400 to 1,100 computed tokens.
+    parts = {"api_prompt": (400, 700), "api_cached_prompt": (100, 700), "api_output": (700, 800)}
+    rest = sum(usd for key, usd in lines.items() if key.startswith("api_") and key not in parts)
+    wanted = sum(lines[key] * part / whole for key, (part, whole) in parts.items()) + rest * 1100 / 1500
+    assert shared["letters"] == pytest.approx(wanted, abs=Decimal("1e-9"))
+    assert shared["notes"] == pytest.approx(sum(lines.values()) - wanted, abs=Decimal("1e-9"))

@@ -82,3 +82,34 @@ def test_requests_and_patients():
 def test_nothing_served_has_no_price_a_token():
     found = unit_costs(cluster(), of_cluster(busy=0.0, tokens=0, requests=0), BOOK, MONTH, capacity_share=0.0)
     assert (found.marginal_usd_per_million_tokens, found.usd_per_request, found.at_utilisation) == (None, None, [])
+
+
+def test_tokens_and_requests_of_half_a_month_are_twice_as_many():
+    """Of two workloads and two backends: 100M tokens in 360 of 720 h are 200M; half the capacity is 400M at full."""
+    work = {
+        "cluster": {"notes": Work(100, 0, 0, 0), "letters": Work(200, 0, 0, 0)},
+        "other": {"notes": Work(300, 0, 0, 0)},
+    }
+    power = {"gpu_idle_w": 100, "gpu_busy_w": 350, "price": "0.12 USD/kWh"}
+    used = Usage(360.0, {"cluster": ClusterUse(0.5, 1)}, {}, 90_000_000, 10_000_000, work)
+    found = unit_costs(cluster(power=power), used, BOOK, MONTH, capacity_share=0.5)
+    assert [level.tokens_per_month for level in found.at_utilisation] == [
+        60_000_000,
+        120_000_000,
+        160_000_000,
+        400_000_000,
+    ]
+    bill = float(monthly_bill(cluster(power=power), used, BOOK, MONTH).total_usd)
+    assert found.usd_per_request == pytest.approx(bill / 1200)
+    idle = float(idle_bill(cluster(power=power), used, BOOK, MONTH).total_usd)
+    marginal = (bill - idle) / 200
+    assert found.marginal_usd_per_million_tokens == pytest.approx(marginal)
+    assert found.at_utilisation[-1].usd_per_million_tokens == pytest.approx(idle / 400 + marginal)
+
+
+def test_levels_are_those_of_clusters_whose_share_is_known():
+    assert unit_costs(cluster(), of_cluster(), BOOK, MONTH, capacity_share=None).at_utilisation == []
+    api = Usage(720.0, {}, {API: ApiUse(3_000_000, 0, 1_000_000)}, 3_000_000, 1_000_000, {API: {}})
+    assert unit_costs(TURBO, api, BOOK, MONTH, capacity_share=0.5).at_utilisation == []
+    # With nobody's request there is no price of one, and of no patient none either.
+    assert unit_costs(TURBO, api, BOOK, MONTH, patients=0).usd_per_patient is None

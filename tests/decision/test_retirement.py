@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.cost.overrides import scenario_book
 from simulator.cost.prices import load_price_book
-from simulator.decision.retirement import later, retirements, unavailable
+from simulator.decision.retirement import later, retirements, shut_down, unavailable
 from simulator.decision.screening import screen
 from simulator.decision.verdict import decide
 from simulator.report.warnings import warnings_about
@@ -157,3 +157,41 @@ def test_every_command_knows_it(clinic, capsys):
     assert (said["chosen", "2026-12-10"], said["chosen", "2026-12-11"]) == (1.0, 0.0)
     code, out, _ = command(["sweep", clinic, "--over", days, "--quiet", "--jobs", "1"], capsys)
     assert "Take care: gone: openai/gpt-5 retires on 2026-12-11" in out
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        # The book is of 2026-11-29; the simulated days are 2026-12-01 to 2026-12-07.
+        ("2026-11-29", "old was shut down on 2026-11-29"),
+        ("2026-11-30", "old is shut down on 2026-11-30, before the first simulated day, 2026-12-01"),
+        ("2026-12-01", "old is shut down on 2026-12-01, before the first simulated day, 2026-12-01"),
+        ("2026-12-02", "old is shut down on 2026-12-02, and what is simulated lasts to 2026-12-07"),
+        ("2026-12-07", "old is shut down on 2026-12-07, and what is simulated lasts to 2026-12-07"),
+        ("2026-12-08", None),
+    ],
+)
+@pytest.mark.parametrize("successor", ["", "new"])
+def test_when_a_model_went_is_said_as_the_simulated_days_have_it(ends, said, successor):
+    first, last = datetime.date(2026, 12, 1), datetime.date(2026, 12, 7)
+    name = "bedrock/llama-3.3-70b"
+    day = datetime.date.fromisoformat(ends)
+    kept = BOOK.api_prices[name].model_copy(update={"retires_on": None})
+    old = kept.model_copy(update={"retires_on": day, "successor": successor})
+    book = BOOK.model_copy(update={"api_prices": {"old": old, "kept": kept}, "date": datetime.date(2026, 11, 29)})
+    api = small().hosting_patterns["api"].api
+    # Two APIs of the model that goes, and one of another.
+    apis = {key: api.model_copy(update={"model": key.rstrip("2")}) for key in ("old", "kept", "old2")}
+    pattern = small().hosting_patterns["api"].model_copy(update={"api": None, "apis": apis})
+    clause = " (its successor is new)" if said and successor else ""
+    assert shut_down(pattern, book, first, last) == (said and said + clause)
+    scenario = small().model_copy(update={"hosting_patterns": {"a": pattern}})
+    (named,) = retirements(scenario, ["a"], book, until=last)
+    assert (named.model, named.retires_on, named.successor, named.within_horizon) == (
+        "old",
+        ends,
+        successor or None,
+        bool(said),
+    )
+    instead = "its successor is new" if successor else "no successor is named"
+    assert named.clause == f"its model old retires on {ends} ({instead})"
