@@ -52,7 +52,8 @@ NOWHERE = {"premises": None}
 ALLOWED = [
     {}, {"hosted": True}, {"hosted": True, "placement": CLOUD},
     # On the day itself: approved, signed, and the last day before it is retired; as many days as are allowed.
-    {"kept_at_most_days": 30}, {"hosted": True, "kept_at_most_days": 0}, {"model": {"retires_on": None}},
+    {"kept_at_most_days": 30}, {"model": {"keeps_prompts_days": 0}, "kept_at_most_days": 0},
+    {"hosted": True, "kept_at_most_days": 0}, {"model": {"retires_on": None}},
     # What happens on site leaves nothing, goes nowhere, and needs nobody's word.
     {"hosted": True, "air_gap": True}, {"hosted": True, "leaves": False}, {"hosted": True, "may_leave": False},
     {"hosted": True, "residency": ["eu"]},

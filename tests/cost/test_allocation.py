@@ -144,3 +144,15 @@ def test_each_kind_of_tokens_falls_to_those_who_sent_that_kind():
     wanted = sum(lines[key] * part / whole for key, (part, whole) in parts.items()) + rest * 1100 / 1500
     assert shared["letters"] == pytest.approx(wanted, abs=Decimal("1e-9"))
     assert shared["notes"] == pytest.approx(sum(lines.values()) - wanted, abs=Decimal("1e-9"))
+
+
+def test_tokens_that_answered_nobody_fall_to_those_the_backend_computed_for():
+    """Cached prompts were charged for lost calls alone: by the 100 to 300 that the API computed."""
+    api = {"notes": Work(1, 100, 0, 0), "letters": Work(1, 300, 0, 0)}
+    used = usage({"notes": Work(1, 1000, 0, 0)}, api, ApiUse(10**9, 10**9, 0))
+    line = monthly_bill(HYBRID, used, BOOK, MONTH).usd("api_cached_prompt")
+    rest = monthly_bill(HYBRID, used, BOOK, MONTH).total_usd - line
+    beside = rest - monthly_bill(HYBRID, used, BOOK, MONTH).usd("api_monitoring")
+    assert line > 0
+    # Cluster and storage are the notes'; monitoring and the tokens of the API go three to one.
+    assert allocate(HYBRID, used, BOOK, MONTH)["letters"] == (line + rest - beside) * 3 / 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from simulator.cost.unit_costs import SHARES, idle_bill, unit_costs
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.patterns import ApiPattern, SelfHostedPattern
 from simulator.workload.work import Work
+from tests.cost.test_allocation import HYBRID
 
 BOOK = load_price_book("2026-11")
 MONTH = Decimal(720)
@@ -113,3 +115,17 @@ def test_levels_are_those_of_clusters_whose_share_is_known():
     assert unit_costs(TURBO, api, BOOK, MONTH, capacity_share=0.5).at_utilisation == []
     # With nobody's request there is no price of one, and of no patient none either.
     assert unit_costs(TURBO, api, BOOK, MONTH, patients=0).usd_per_patient is None
+
+
+def test_a_hybrid_has_no_levels_of_its_cluster_alone():
+    hybrid = HYBRID.model_copy(update={"api": HYBRID.api.model_copy(update={"model": API})})
+    used = of_cluster()
+    used = replace(used, apis={API: ApiUse(10**6, 0, 10**6)}, work=used.work | {API: {}})
+    assert unit_costs(hybrid, used, BOOK, MONTH, capacity_share=0.5).at_utilisation == []
+
+
+def test_what_tokens_carry_is_part_of_the_margin():
+    """Four bytes a token at 87 USD a gigabyte are 0.348 USD a million tokens, with the same hardware."""
+    pattern = cluster(egress={"price": "87 USD/GB", "bytes_per_token": 4})
+    assert unit_costs(pattern, of_cluster(), BOOK, MONTH).marginal_usd_per_million_tokens == pytest.approx(0.348)
+    assert idle_bill(pattern, of_cluster(), BOOK, MONTH).usd("egress") == 0

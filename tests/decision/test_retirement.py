@@ -114,7 +114,7 @@ name: clinic
 horizon: {start: 2027-06-07, duration: 1d}
 workloads:
   notes:
-    volume: {requests_per_month: 600}
+    volume: {requests_per_month: 30000}
     prompt_tokens: {kind: constant, tokens: 500}
     output_tokens: {kind: constant, tokens: 50}
 hosting_patterns:

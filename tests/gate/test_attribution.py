@@ -145,8 +145,11 @@ def test_what_an_api_costs_beside_its_tokens_is_price():
 
 
 def test_a_price_for_the_whole_that_stays_for_twice_the_gpus_is_no_other_price():
-    both = {"hosting_patterns.bought.cluster.replicas": 2, "hosting_patterns.bought.costs.compute.gpus": "7300 USD"}
-    assert "price" not in usd(attribute(billed("bought"), billed("bought", both), {"capacity"}))
+    """As a file says it where both stand for themselves; the settings of `small` would take it in proportion."""
+    base = billed("bought")
+    cluster = base.pattern.cluster.model_copy(update={"replicas": 2})
+    both = replace(base, pattern=base.pattern.model_copy(update={"cluster": cluster}))
+    assert "price" not in usd(attribute(base, both, {"capacity"}))
 
 
 def test_a_longer_month_is_price():
