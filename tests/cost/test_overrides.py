@@ -10,7 +10,7 @@ import pytest
 import simulator
 from simulator.cli.main import main
 from simulator.cost.overrides import book_excerpt, scenario_book
-from simulator.cost.prices import load_price_book
+from simulator.cost.prices import PRICED_SECTIONS, load_price_book
 from simulator.errors import PriceNotFound
 from simulator.scenario.costs import Prices
 from tests.experiment.small import small
@@ -95,3 +95,12 @@ def test_every_slip_is_reported_where_it_stands(tmp_path, capsys):
 def test_in_a_notebook_a_slip_is_an_error_too():
     with pytest.raises(PriceNotFound, match="charges for no 'azure/gpt-9'"):
         book({"azure/gpt-9": {"prompt": "1 USD/1M tokens"}})
+
+
+def test_an_excerpt_has_every_section_and_services_only_where_one_is_used():
+    service = next(iter(load_price_book("2026-11").services))
+    plain = book_excerpt(Prices(), [])
+    assert plain == {section: {} for section in PRICED_SECTIONS if section != "services"}
+    assert {section: list(entries) for section, entries in book_excerpt(Prices(), [service]).items()} == {
+        **{section: [] for section in plain}, "services": [service],
+    }  # fmt: skip

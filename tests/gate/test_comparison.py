@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from simulator.analysis.output_analysis import difference, paired_difference
+from simulator.analysis.output_analysis import Estimate, difference, paired_difference
 from simulator.errors import RunStoreError, ScenarioError
 from simulator.gate.check import check
-from simulator.gate.comparison import compare
+from simulator.gate.comparison import MetricChange, compare
 from simulator.gate.inputs import cause_of
 from simulator.gate.policy import read_policy
 from simulator.gate.published import gate_document, gate_schema
 from simulator.gate.result_file import read_result
-from tests.gate.kept import VARIANTS, kept, side
+from tests.gate.kept import VARIANTS, edited, kept, side
 from tests.parts import ROOT
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
@@ -199,3 +199,45 @@ def test_welchs_interval_of_a_textbook():
     """Equal spreads and sizes: 2 (n - 1) degrees of freedom, sqrt(2 s^2 / n)."""
     found = difference([1.0, 2.0, 3.0], [11.0, 12.0, 13.0])
     assert found.half_width == pytest.approx(2.776445 * (2 / 3) ** 0.5, rel=1e-6)
+
+
+def test_a_relative_change_has_the_sign_of_the_change():
+    def moved(base, new):
+        return MetricChange("a", "all", "x", base, new, Estimate(new - base, None, None), None)
+
+    assert [moved(-2.0, -1.0).relative, moved(2.0, 1.0).relative, moved(0.0, 1.0).relative] == [0.5, -0.5, None]
+
+
+def change_of(base, new, metric="monthly_cost_usd", pattern="rented"):
+    (found,) = [
+        one for one in compare(base, new).metrics if (one.pattern, one.workload, one.metric) == (pattern, "all", metric)
+    ]
+    return found
+
+
+def test_without_every_replication_there_is_a_change_and_no_interval():
+    """A replication in which nothing is known takes its neighbours with it: the others are not the same demand."""
+
+    def known(plain, keep):
+        figures = next(one for one in plain["patterns"] if one["name"] == "rented")
+        values = figures["by_replication"]["all"]["monthly_cost_usd"]
+        figures["by_replication"]["all"]["monthly_cost_usd"] = keep(values)
+
+    whole, price = side(), VARIANTS["price"]
+    assert change_of(whole, side(price)).change.low is not None
+    for keep in (lambda values: [None, *values[1:]], lambda values: [values[0], None, None]):
+        part = edited(lambda plain, keep=keep: known(plain, keep), price)
+        for base, new, sign in ((whole, part, 1), (part, whole, -1)):
+            found = change_of(base, new)
+            assert (found.change.low, found.change.high) == (None, None)
+            assert found.change.mean == pytest.approx(sign * 73.0)
+
+
+def test_what_was_not_feasible_before_is_not_missed():
+    def barred(plain):
+        figures = next(one for one in plain["patterns"] if one["name"] == "rented")
+        figures |= {"feasible": False, "infeasible_reasons": ["it may not"]}
+
+    without = edited(barred)
+    assert compare(side(), without).missing == {"rented": "it may not"}
+    assert compare(without, without).missing == compare(without, side()).missing == {}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.gate.inputs import InputChange, _differences, input_changes
+from simulator.gate.inputs import InputChange, _differences, _resolved, input_changes
 from tests.gate.kept import VARIANTS, edited, side
 
 names = st.sampled_from("abc")
@@ -69,3 +69,8 @@ def test_another_version_and_another_price_are_told():
 )
 def test_a_change_in_words(base, new, said):
     assert str(InputChange(("a", "b"), base, new, "policy")) == said
+
+
+def test_what_the_scenario_keeps_under_another_name_is_told_as_it_was_written():
+    pairs = [(("nowhere", "to", "be", "found"), 1, 2), (("experiment", "seed"), 7, 7)]
+    assert list(_resolved(pairs, side(), side())) == pairs[:1]
