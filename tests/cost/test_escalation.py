@@ -44,10 +44,17 @@ USAGE = Usage(
 PEOPLE = {"staff", "on_call", "model_updates", "api_staff", "api_on_call"}
 
 
-def bill(**prices):
+RENT = {"kind": "rental", "gpu_hour": "1 USD/h"}
+
+
+def named():
+    """The usage, by the names of the pattern's backends."""
     (cluster,), (api,) = PATTERN.hosted, PATTERN.metered
-    named = Usage(168.0, {cluster: USAGE.clusters["cluster"]}, {api: USAGE.apis["api"]}, 8_000_000, 1_000_000)
-    return monthly_bill(PATTERN, named, scenario_book(Prices.model_validate(prices)), MONTH)
+    return Usage(168.0, {cluster: USAGE.clusters["cluster"]}, {api: USAGE.apis["api"]}, 8_000_000, 1_000_000)
+
+
+def bill(**prices):
+    return monthly_bill(PATTERN, named(), scenario_book(Prices.model_validate(prices)), MONTH)
 
 
 def test_tax_is_charged_on_what_is_bought_and_on_nothing_else():
@@ -144,6 +151,19 @@ def test_what_is_bought_of_an_api_ahead_moves_with_its_tokens_and_its_shares_wit
     assert len(still) > 5
     assert all(after.usd(key) == before.usd(key) for key in still)
     assert [one.key for one in after.lines] == [one.key for one in before.lines]
+
+
+def test_weeks_of_engineers_who_update_models_are_salaries():
+    costs = {
+        "model_updates": {"every_months": 3, "engineer_weeks": 1.5, "salary": "135000 USD/year"},
+        "network": "9 USD/month",
+    }
+    parts = {"cluster": CLUSTER, "costs": {"compute": RENT, **costs}, "api": API, "routing": {"max_in_flight": 1}}
+    pattern = HybridPattern.model_validate({"kind": "hybrid", **parts})
+    before = monthly_bill(pattern, named(), scenario_book(Prices()), MONTH)
+    found = escalated(before, Escalation(salaries="10 %"), Fraction(1))
+    assert found.usd("model_updates") == before.usd("model_updates") * Decimal("1.1") > 0
+    assert (found.usd("network"), found.usd("rental")) == (9, before.usd("rental"))
 
 
 def test_nothing_moves_before_a_year_has_begun_or_without_a_change():

@@ -105,6 +105,20 @@ def test_what_a_bill_leaves_out_is_said():
     assert "bought: its bill has no electricity for hardware of its own (costs.power)" in bought.take_care
 
 
+def test_a_bill_that_pays_somebody_is_not_said_to_pay_nobody():
+    staff = [{"role": "engineer", "salary": "150000 USD/year", "share": 0.1}]
+    found = verdict(result("rented", 2), result("bought", 3), settings={"hosting_patterns.rented.costs.staff": staff})
+    (line,) = [line for line in found.take_care if "pays nobody" in line]
+    assert line.startswith("bought: ")
+
+
+@pytest.mark.parametrize(("have", "said"), [(0, "0 ML engineers"), (0.5, "0.5 ML engineers"), (1, "1 ML engineer ")])
+def test_one_is_an_engineer_and_none_are_engineers(have, said):
+    scenario = small({"constraints.team": {"ml_engineers": have}})
+    (found,) = shortages(scenario.constraints.team, scenario.hosting_patterns["rented"])
+    assert found.reason.startswith(f"by a rule of thumb {said}")
+
+
 def test_the_nearest_is_named_with_what_it_misses_and_what_would_help():
     found = verdict(
         result("api", 1, feasible=False),
