@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -160,6 +161,7 @@ async def _replay(
                     refusals.take(sent)
             on_done()
 
+        _cancel_when_stopped()
         try:
             async with asyncio.timeout(limits.duration_s - planned_s[0] + SILENCE_S):
                 await asyncio.gather(*(one(row) for row in range(len(found))))
@@ -173,6 +175,18 @@ async def _replay(
                 if sent.outcome == "unsent":
                     sent.outcome = "interrupted"
     return facts, _columns(table, planned_s, found, begin)
+
+
+def _cancel_when_stopped() -> None:
+    """Have whoever asks the process to stop cancel this task, which then writes down what has come."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if task is None or number is None or signal.getsignal(number) == signal.SIG_IGN:
+            continue
+        # Windows and threads have no such thing: there an interruption is what Python makes of it.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, task.cancel)
 
 
 @dataclass(slots=True)

@@ -88,9 +88,9 @@ def test_another_profile_is_found():
 def test_hours_are_compared_where_both_have_them_at_the_hour_they_are():
     one = seen(1, weeks=2)
     later = one.table.arrival_s >= 5.5 * 86_400
-    columns = {name: getattr(one.table, name)[later] for name in one.table.__slots__ if name != "workloads"}
-    columns["arrival_s"] = columns["arrival_s"] - 5.5 * 86_400
-    cut = Observed(dataclasses.replace(one.table, **columns), 7 * 86_400.0, 5.5 * 86_400)
+    table = one.table.rows(later)
+    moved = dataclasses.replace(table, arrival_s=table.arrival_s - 5.5 * 86_400)
+    cut = Observed(moved, 7 * 86_400.0, 5.5 * 86_400)
     hours = compare([cut], [one]).hour_of_week
     assert hours.hours == 168
     assert hours.within
