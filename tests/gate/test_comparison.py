@@ -241,3 +241,29 @@ def test_what_was_not_feasible_before_is_not_missed():
     without = edited(barred)
     assert compare(side(), without).missing == {"rented": "it may not"}
     assert compare(without, without).missing == compare(without, side()).missing == {}
+
+
+def test_the_interval_of_a_figure_is_that_of_the_new_side():
+    found = change_of(side(), side(VARIANTS["price"]))
+    assert (found.base, found.new) == pytest.approx((730.0, 803.0))
+    assert found.new_interval.mean == pytest.approx(803.0)
+
+
+def test_a_bill_whose_lines_moved_and_whose_total_did_not_is_shown():
+    def moved(plain):
+        figures = next(one for one in plain["patterns"] if one["name"] == "bought")
+        (first, usd), (second, more), *_ = figures["cost_lines_usd"].items()
+        figures["cost_lines_usd"] |= {first: usd + 1.0, second: more - 1.0}
+
+    (cost,) = compare(side(), edited(moved)).costs
+    assert (cost.pattern, cost.base_usd) == ("bought", cost.new_usd)
+    assert sorted(round(new - base, 6) for base, new in cost.lines.values()) == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("what", ["scenario", "prices"])
+def test_a_result_of_which_either_input_cannot_be_read_says_so(what):
+    def strange(plain):
+        plain["inputs"][what] |= {"dragons": 3} if what == "scenario" else {"api_prices": {"a": {"prompt": "beans"}}}
+
+    found = compare(edited(strange), side())
+    assert len([note for note in found.notes if "does not carry its inputs" in note]) == 1
