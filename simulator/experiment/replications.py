@@ -23,7 +23,7 @@ from simulator.experiment.tables import RequestWriter
 from simulator.scenario.moments import moments_s
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.workload.calendar import ClinicalCalendar
-from simulator.workload.synthesis import room_for, synthesise_parts
+from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +89,9 @@ def replicate(
 
     Returns:
         By pattern, one summary per replication, in order.
+
+    Raises:
+        ScenarioError: There are too many requests.
     """
     chosen = representatives(scenario, names)
     alone = representatives(scenario, [*once])
@@ -100,6 +103,7 @@ def replicate(
     tasks += [Task(0, name, folder) for name in dict.fromkeys(alone.values()) if name not in chosen.values()]
     if not tasks:
         return {}
+    refuse_too_many(scenario)
     with tempfile.TemporaryDirectory() as scratch:
         board = Path(scratch) / "progress"
         np.zeros(len(tasks)).tofile(board)

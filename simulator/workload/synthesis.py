@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cache, partial
 from itertools import starmap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.errors import Fault, ScenarioError
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.streams import stream
 from simulator.trace.request_table import RequestTable, joined
+from simulator.units import DAY_S
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import draw_departments, length_factors
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     Columns = tuple[NDArray[Any], ...]
 
+#: Drawn at a time, of up to seven weeks: some 4 GB.
+MOST_REQUESTS: Final = 20_000_000
+
 
 def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None) -> RequestTable:
     """Requests of one replication, the same for every hosting pattern.
@@ -38,6 +43,7 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
     the same in every replication.
 
     Raises:
+        ScenarioError: See `refuse_too_many`.
         TraceError: A recorded trace cannot be read.
     """
     return joined([table for table, _ in synthesise_parts(scenario, replication, calendar)])
@@ -51,9 +57,11 @@ def synthesise_parts(
     A horizon of up to seven weeks has one part.
 
     Raises:
+        ScenarioError: See `refuse_too_many`.
         TraceError: See `synthesise`.
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
+    refuse_too_many(scenario, calendar)
     names = tuple(scenario.workloads)
     prefixes = Identities(len(names) * PREFIXES_PER_WORKLOAD)
     sources = [
@@ -93,6 +101,24 @@ def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> in
         else:
             expected += requests_of_one(load) * float(expected_requests(load, scenario, calendar).sum())
     return int(3.0 * expected) + 1_000_000
+
+
+def refuse_too_many(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> None:
+    """Say that there are too many requests before they fill the memory.
+
+    Raises:
+        ScenarioError: More are expected at a time than `MOST_REQUESTS`.
+    """
+    calendar = calendar or ClinicalCalendar(scenario.horizon)
+    expected = np.zeros(len(calendar.cells.start_s))
+    for load in scenario.workloads.values():
+        if not isinstance(load, RecordedWorkload):
+            expected += requests_of_one(load) * expected_requests(load, scenario, calendar)
+    most = max(float(expected[rows].sum()) for rows, _ in calendar.cells.stretches())
+    if most > MOST_REQUESTS:
+        days = scenario.horizon.duration_s / DAY_S
+        said = f"{most:,.0f} requests are too many to draw at a time, expected at most {MOST_REQUESTS:,}"
+        raise ScenarioError([Fault(scenario.name, 0, "workloads", f"{said}; the horizon has {days:,.3g} days")])
 
 
 def _recorded(

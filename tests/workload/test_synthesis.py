@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.errors import ScenarioError
 from simulator.streams import stream
 from simulator.trace.request_table import COLUMNS
-from simulator.workload.synthesis import synthesise
+from simulator.workload.synthesis import MOST_REQUESTS, refuse_too_many, synthesise
 from tests.workload.clinic import APRIL, WEEK, scenario, source
 
 NOTES = source(
@@ -144,3 +145,21 @@ def test_a_stream_depends_on_seed_replication_and_name_alone():
     np.testing.assert_array_equal(reference, stream(1, 2, "a").random(4))
     for other in (stream(2, 2, "a"), stream(1, 3, "a"), stream(1, 2, "b")):
         assert not np.array_equal(reference, other.random(4))
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [{"tokens_per_month": 10**12}, {"requests_per_month": 1e12}, {"clinicians": 10**9, "notes_per_day": 15}],
+)
+def test_more_than_any_memory_holds_is_refused(volume):
+    with pytest.raises(ScenarioError, match="requests are too many to draw at a time, expected at most 20,000,000"):
+        refuse_too_many(scenario(WEEK, notes=source(volume=volume)))
+
+
+def test_what_is_refused_is_counted_over_all_workloads_and_by_the_stretch():
+    """A year is drawn two weeks at a time: it may hold so many in each, not in all."""
+    half = source(volume={"requests_per_month": MOST_REQUESTS * 0.49 * 730 / 168})
+    refuse_too_many(scenario(WEEK, one=half, two=half))
+    with pytest.raises(ScenarioError, match="29,400,000 requests"):
+        refuse_too_many(scenario(WEEK, one=half, two=half, three=half))
+    refuse_too_many(scenario({"start": "2027-01-04", "duration": "52w"}, one=half))

@@ -45,12 +45,12 @@ def _guidellm(value: Any, context: Context) -> Iterator[Any]:  # noqa: ANN401 - 
         strategy = config.get("strategy") if isinstance(config, dict) else None
         kind = strategy.get("type_") if isinstance(strategy, dict) else strategy
         context.assume(_CLOSED if kind in _LOOPS else _OPEN)
-        requests = benchmark["requests"]
-        if isinstance(requests, list):
-            yield from requests
+        kept = benchmark["requests"]
+        if isinstance(kept, list):
+            yield from kept
             continue
         for outcome in ("successful", "errored", "incomplete"):
-            for one in requests.get(outcome) or ():
+            for one in kept.get(outcome) or ():
                 yield one if outcome == "successful" else {**one, "error": outcome}
 
 
