@@ -93,3 +93,18 @@ def test_an_interruption_is_exit_code_130_and_the_same_command_continues(scenari
     finished = subprocess.run([*command, *slow], capture_output=True, check=True, env=environment)
     assert json.loads(finished.stdout)["replications"] == 12
     assert [path.name for path in scenario.parent.iterdir() if "kept" in path.name] == ["kept"]
+
+
+def test_a_cluster_that_can_take_no_prompt_refuses_every_one(scenario, capfd):
+    """`max_model_len: 1`: the cluster answers nobody, what may go elsewhere does, and all are counted."""
+    names = [name for name, one in small().hosting_patterns.items() if one.hosted]
+    shortest = [f"--set=hosting_patterns.{name}.cluster.engine.max_model_len=1" for name in names]
+    assert simulator("run", scenario, "--json", "--quiet", "--jobs", 1, *shortest) == 0
+    found = json.loads(capfd.readouterr().out)
+    results = {one["name"]: one for one in found["patterns"]}
+    outcomes = "completed", "rejected", "timed_out", "cancelled", "unfinished"
+    for one in results.values():
+        assert one["requests"]["arrived"] == sum(one["requests"][name] for name in outcomes)
+    own = results["rented"]["requests"]
+    assert own["arrived"] == own["rejected"] == own["lost"]["too_long"] > 0
+    assert found["decision"]["recommended"] != "rented"
