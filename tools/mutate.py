@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -50,10 +51,11 @@ def places(rooms: Iterable[str]) -> list[MutationSpec]:
 
 def tests_of(module: Path) -> list[str]:
     """The test file that mirrors a module, and those that import it; those of its room where there are none."""
-    dotted = ".".join(module.with_suffix("").parts)
+    *package, name = module.with_suffix("").parts
+    imports = re.compile(rf"from {re.escape('.'.join(package))}(\.{name} import|\simport [^\n]*\b{name}\b)")
     tests = sorted(Path("tests").rglob("test_*.py"))
     mirrored = Path("tests", *module.parts[1:-1], f"test_{module.name}")
-    near = [path for path in tests if path == mirrored or f"{dotted} import" in path.read_text(encoding="utf-8")]
+    near = [path for path in tests if path == mirrored or imports.search(path.read_text(encoding="utf-8"))]
     return [str(path) for path in near] or [f"tests/{module.parts[1]}"]
 
 

@@ -46,6 +46,12 @@ def test_intervals_are_as_short_as_a_thousand_of_them_allow(days, interval_s):
     assert len(found.workloads["notes"].arrived) == days * 86_400.0 / interval_s
 
 
+@pytest.mark.parametrize(("more_s", "interval_s"), [(0.0, 300.0), (1.0, 900.0)])
+def test_a_second_more_than_a_thousand_intervals_takes_longer_ones(more_s, interval_s):
+    found = summarise(replace(record(table([0.0]), 300_000.0 + more_s), incidents=()), table([0.0]), {}).timeline
+    assert found.interval_s == interval_s
+
+
 rows = st.lists(
     st.tuples(
         st.floats(0.0, 1999.0), st.integers(0, 1), st.sampled_from(list(Outcome)), st.sampled_from(list(Reason)),
