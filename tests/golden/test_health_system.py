@@ -60,7 +60,8 @@ def test_the_whole_month():
     scenario = simulator.load_scenario(ROOT / "scenarios" / "health_system.yaml")
     results = simulator.run(scenario, patterns=["api_gpt4_turbo", "self_hosted_rental"], replications=3, jobs=2)
     api, own = results.pattern("api_gpt4_turbo"), results.pattern("self_hosted_rental")
-    assert api.requests.arrived == pytest.approx(594_700, rel=0.02)
+    # Days of notes swing by 8 %, so a month strays by 2 %: four standard errors of three of them.
+    assert api.requests.arrived == pytest.approx(594_700, rel=0.045)
     assert api.monthly_cost_usd.ci95[0] < 7680 < api.monthly_cost_usd.ci95[1]
     assert own.monthly_cost_usd.mean == pytest.approx(5721.10)
     # Of what a full batch serves; the source document's flat 1,500 tokens/s would make it 13 %.
