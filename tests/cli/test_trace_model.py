@@ -36,6 +36,7 @@ def test_what_is_learned_says_where_from_and_makes_any_number_of_months(fragment
     week = read_header(Path(WEEK))
     assert text.startswith(f"# Learned by `simulator trace fit` from {week.rows:,} requests in 7 days.")
     assert week.sha256 in text
+    assert max(map(len, text.splitlines())) <= 120
     target = tmp_path / "q.parquet"
     code, out, err = run(["trace", "synthesise", str(fragment), str(target), "--months", "3", "--seed", "7"], capsys)
     assert (code, out) == (0, "")

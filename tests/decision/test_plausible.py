@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from simulator.analysis.limits import API_TIMES, LimitTally
 from simulator.decision.confidence import unsure, win_shares
 from simulator.decision.costing import costings_of
-from simulator.decision.plausible import Factors, candidates, winners
-from simulator.decision.ranges import draws
+from simulator.decision.plausible import STEP_TIME, Candidate, Factors, candidates, winners
+from simulator.decision.ranges import Driver, draws
 from simulator.decision.screening import screen
 from simulator.experiment.objectives import limit_samples
+from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
 from simulator.results import run
 from simulator.workload.demand import demands
 from tests.decision.test_cost_curve import BOOK, costing
@@ -200,3 +201,15 @@ def test_speeds_that_were_measured_are_left_alone():
     assert "api_time" not in {one.id for one in found.confidence.drawn}
     # Longer answers alone took it from 72 to 34 %.
     assert found.confidence.share_won == pytest.approx(0.55, abs=0.2)
+
+
+def test_at_an_end_of_the_band_requests_take_what_they_took_there():
+    """A tenth takes twice its limit: within it where steps are so short that requests take 0.45 times as long."""
+    slow = result("rented", 700.0, met=0.9)
+    as_long = (0.8, 0.45), (1.2, 1.5)
+    ends = [BandEnd(factor, {}, [], [], times_as_long={"notes": {"e2e_s": longer}}) for factor, longer in as_long]
+    slow = replace(slow, step_time_band=StepTimeBandResult("estimated", "", *ends))
+    doubt = Driver(STEP_TIME, "steps", (), 0.8, 1.2, "assumed", "")
+    factors = np.array([[0.8], [0.894], [1.0], [1.2]])
+    kept = Candidate(slow, None, [doubt]).keeps(Factors.of([doubt], factors))
+    assert kept.tolist() == [True, False, False, False]

@@ -258,6 +258,7 @@ FILES = {
     "two documents": (b"a: 1\n---\nb: 2\n", "is not valid YAML"),
     "deep": (b"a: " + b"[" * 300 + b"]" * 300, "nested more than 40 levels"),
     "deeper": (b"[" * 100_000, ""),
+    "deep, by values": (b"a: " + b"{a: " * 60 + b"1" + b"}" * 60, "nested more than 40 levels"),
 }
 
 
