@@ -21,16 +21,6 @@ from tests.parts import ROOT
 from tests.scenario.valid import VALID
 
 
-@pytest.fixture
-def file(tmp_path):
-    def write(text, name="scenario.yaml"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_precedence_set_over_override_over_file_over_extends_over_default(file):
     file(VALID + "  seed: 1\n  warm_up: 1h\n", "base.yaml")
     path = file(

@@ -73,16 +73,6 @@ def test_another_kind_replaces_and_the_same_one_mixes():
     assert merged("y") == {"kind": "y", "two": 2}
 
 
-@pytest.fixture
-def file(tmp_path):
-    def write(text, name="scenario.yaml"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_a_fault_within_a_block_or_a_base_is_told_at_its_line(file):
     blocks = "overrides:\n  more:\n    experiment:\n      seed: 1\n      replications: many\n  other: {}\n"
     path = file(VALID + blocks)

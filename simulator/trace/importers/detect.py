@@ -15,7 +15,7 @@ from simulator.trace.importers.azure_monitor import TITLE
 from simulator.trace.importers.nginx import COMBINED
 from simulator.trace.importers.read_json import PREFIX
 from simulator.trace.importers.records import NOT_JSON, parse_json
-from simulator.trace.importers.source import BROKEN, open_source, open_text
+from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,12 +132,7 @@ def _by_text(text: str) -> Found | None:
 
 def _names(path: Path) -> tuple[set[str], str | None]:
     """Names of all fields in the head of a file; and its text, where it is no Parquet."""
-    with open_source(path) as file:
-        try:
-            parquet = file.peek(4)[:4] == b"PAR1"
-        except BROKEN:
-            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
-    if parquet:
+    if is_parquet(path):
         from pyarrow import parquet as pq
 
         try:

@@ -9,7 +9,7 @@ from simulator.trace.importers.read_csv import csv_records
 from simulator.trace.importers.read_json import PREFIX, json_records
 from simulator.trace.importers.read_parquet import parquet_records
 from simulator.trace.importers.records import LONGEST, Position
-from simulator.trace.importers.source import BROKEN, open_source, open_text
+from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +40,7 @@ def read_records(
     Raises:
         TraceError: It breaks off, is corrupt, or lacks a column.
     """
-    with open_source(path) as file:
-        try:
-            parquet = file.peek(4)[:4] == b"PAR1"
-        except BROKEN:
-            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
-    if parquet:
+    if is_parquet(path):
         yield from parquet_records(path, fields, required, tally)
         return
     with open_text(path) as text:

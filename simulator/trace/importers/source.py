@@ -83,6 +83,19 @@ def open_source(path: Path) -> Iterator[io.BufferedReader]:
             yield file
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether a file, unpacked where it is packed, begins as Parquet does.
+
+    Raises:
+        TraceError: See `open_source`, or its beginning is corrupt.
+    """
+    with open_source(path) as file:
+        try:
+            return file.peek(4)[:4] == b"PAR1"
+        except BROKEN:
+            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
+
+
 def _unpacked(path: Path, raw: BinaryIO, kind: str) -> Any:  # noqa: ANN401 - of several libraries; all can peek
     if kind == "zip":
         return _member(path, raw)
