@@ -62,6 +62,9 @@ def test_a_price_that_changed_in_the_book_is_found(tmp_path):
     # The rented cluster has no such price.
     assert not found.changes_of("rented")
     assert len(found.changes_of("api")) == 1
+    # Of what it no longer asks the price counts too: it is part of what it cost before.
+    left = compare(read_result(old), side({"hosting_patterns.api.api.model": "azure/gpt-4.1"}))
+    assert {change.key[-1] for change in left.changes_of("api")} == {"model", "prompt"}
 
 
 def test_other_questions_are_refused_unless_told(tmp_path):
