@@ -26,6 +26,7 @@ from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.losses import losses, yearly_availability
+from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
@@ -259,6 +260,8 @@ def run(
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
     chosen = _chosen(scenario, patterns)
     refusals = check_patterns(scenario, list(chosen))
+    scenario = with_model_lengths(scenario)
+    chosen = _chosen(scenario, patterns)
     simulated = [name for name in chosen if name not in refusals]
     folder, kept = _place(scenario, simulated, folder) if tables else (folder, Tables())
     widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])

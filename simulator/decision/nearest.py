@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from simulator.decision.screening import lost_share
 from simulator.decision.staffing import shortages
 from simulator.decision.words import duration, seconds, usd
+from simulator.experiment.model_length import longer_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +111,7 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         yield more
         return
     if lost_share(result, "too_long"):
-        yield "a longer engine.max_model_len" if hosted else "a model that takes longer prompts"
+        yield longer_requests(scenario.hosting_patterns[result.name])
         return
     for name, load in result.workloads.items():
         objectives = scenario.workloads[name].objectives

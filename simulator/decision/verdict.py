@@ -17,6 +17,7 @@ from simulator.decision.rules import advice, contradictions
 from simulator.decision.screening import Screening, cost_of, lost_share, screen
 from simulator.decision.unloaded import too_slow_alone
 from simulator.decision.words import percent, usd
+from simulator.experiment.model_length import longer_requests
 from simulator.scenario.rules import shipped_tables
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def _capacity_advice(scenario: Scenario, results: Sequence[PatternResult]) -> st
         if (refused := lost_share(result, "too_long")) > 0.01:
             return (
                 f"{result.name} refuses {percent(refused)} of its requests as longer than its model takes: no replica "
-                "helps, a larger engine.max_model_len does"
+                f"helps, {longer_requests(scenario.hosting_patterns[result.name])} does"
             )
         if slow := too_slow_alone(scenario.hosting_patterns[result.name], result, scenario.workloads):
             return slow

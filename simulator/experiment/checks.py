@@ -10,6 +10,7 @@ from simulator.cost.checks import price_faults
 from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
+from simulator.experiment.model_length import with_model_lengths
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.performance.provisioned import unit_faults
@@ -85,6 +86,8 @@ def checked(document: Document, *, must_fit: bool = True) -> Scenario:
         scenario = sound_parts(document)
         faults += error.faults
     faults += _faults(scenario)
+    if not faults:
+        scenario = with_model_lengths(scenario)
     if must_fit:
         faults += [*_misfit_faults(scenario, _misfits(scenario)), *_compliance_faults(scenario, _refused(scenario))]
     _raise(faults)
@@ -97,7 +100,9 @@ def check(scenario: Scenario) -> None:
     Raises:
         ScenarioError: Everything that is wrong, each with the file and line of its key.
     """
-    faults = [*_faults(scenario), *_misfit_faults(scenario, _misfits(scenario))]
+    faults = _faults(scenario)
+    scenario = scenario if faults else with_model_lengths(scenario)
+    faults += _misfit_faults(scenario, _misfits(scenario))
     _raise([*faults, *_compliance_faults(scenario, _refused(scenario))])
 
 
@@ -111,6 +116,7 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]
         ScenarioError: Everything else that is wrong, or no pattern is left.
     """
     _raise(_faults(scenario))
+    scenario = with_model_lengths(scenario)
     misfits = {name: found for name, found in _misfits(scenario).items() if name in names}
     refused = {name: found for name, found in _refused(scenario).items() if name in names}
     if len(misfits) == len(names):

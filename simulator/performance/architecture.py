@@ -266,3 +266,9 @@ def known_model(name: str) -> ModelShape | None:
         if wanted in {shape.name, *map(stem, shape.hf_names)}:
             return shape
     return None
+
+
+def context_tokens(model: ModelShape) -> int | None:
+    """Longest request a model takes, of one whose profile does not say that of the known model of its name."""
+    known = None if model.context_tokens else known_model(model.name)
+    return known.context_tokens if known else model.context_tokens

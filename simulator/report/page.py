@@ -142,6 +142,7 @@ def render_page(
         "failed_over": any(not name.startswith("loss-") for name in groups["demand"][1:]),
         "prices": page_tables.prices(document),
         "profiles": page_tables.profiles(manifest),
+        "lengths": page_tables.lengths(scenario, names),
         "demand": page_tables.demand(document, scenario, show),
         "scenario_yaml": _SCENARIO,
         "manifest": page_tables.provenance(document, manifest),

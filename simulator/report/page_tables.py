@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
+from simulator.experiment.model_length import model_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -212,6 +213,15 @@ def prices(document: Mapping[str, Any]) -> list[dict[str, str]]:
                 }
             )
     return rows
+
+
+def lengths(scenario: Scenario, names: Sequence[str]) -> list[dict[str, str]]:
+    """The longest request of each cluster for which nobody stated it."""
+    return [
+        {"name": f"{name} {cluster}", "tokens": f"{length.tokens:,}", "why": length.why}
+        for name in names
+        for cluster, length in model_lengths(scenario, scenario.hosting_patterns[name]).items()
+    ]
 
 
 def profiles(manifest: Mapping[str, Any]) -> list[dict[str, str]]:

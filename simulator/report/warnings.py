@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from simulator.compliance.backends import allowed_backends
 from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements
 from simulator.decision.words import percent
 from simulator.errors import InfeasibleCluster
+from simulator.experiment.model_length import LONGEST, no_longer_than, sent_to, with_model_lengths
+from simulator.performance.architecture import context_tokens
 from simulator.performance.links import LINKS, in_words, own_link
 from simulator.performance.memory import FEW_REQUESTS, kv_capacity
 from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
-from simulator.scenario.workloads import SyntheticWorkload
-from simulator.workload.lengths import share_above
+from simulator.workload.request_tokens import RARE, share_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
-
-#: Share of refused requests that is worth a word, and the longest context that is proposed.
-_RARE: Final = 0.001
-_LONGEST: Final = 1 << 23
+    from simulator.scenario.workloads import AnyWorkload
 
 
 def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> list[str]:
@@ -36,6 +33,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
         scenario: The scenario.
         names: Hosting patterns it is about; all when absent.
     """
+    scenario = with_model_lengths(scenario)
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     today = datetime.now(tz=UTC).date()
     patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}
@@ -53,7 +51,8 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     shared: dict[str, dict[str, None]] = {}
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
-            for message in (*_beyond(one.cluster), *_of_memory(one.cluster), *_unsaid(one.cluster)):
+            of_memory = [*_longer_than_the_model(one.cluster), *_of_memory(one.cluster)]
+            for message in (*_beyond(one.cluster), *of_memory, *_unsaid(one.cluster)):
                 shared.setdefault(message, {})[name] = None
     found += [f"{', '.join(named)}: {message}" for message, named in shared.items()]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
@@ -62,41 +61,47 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
 def too_long(scenario: Scenario, names: Iterable[str]) -> list[str]:
     """Which workloads have prompts that a cluster or an API of these patterns refuses as too long, and how many.
 
-    Only lengths that are drawn are judged; those of a trace, and what departments and conversations add, are not.
+    Args:
+        scenario: The scenario, with model lengths.
+        names: Hosting patterns it is about.
     """
-    loads = {name: load for name, load in scenario.workloads.items() if isinstance(load, SyntheticWorkload)}
     found = []
     for name in names:
         pattern = scenario.hosting_patterns[name]
-        refuses = allowed_backends(scenario, pattern)
-        limits = [
-            (backend, "engine.max_model_len", one.cluster.engine.max_model_len, 1)
-            for backend, one in pattern.hosted.items()
-        ] + [
-            (backend, "context_tokens", api.context_tokens, 0)
-            for backend, api in pattern.metered.items()
-            if api.context_tokens is not None
-        ]
-        for backend, key, limit, answer in limits:
+        for backend, loads in sent_to(scenario, pattern).items():
+            cluster = pattern.hosted[backend].cluster if backend in pattern.hosted else None
+            key = "engine.max_model_len" if cluster else "context_tokens"
+            limit = cluster.engine.max_model_len if cluster else pattern.metered[backend].context_tokens
+            if limit is None:
+                continue
             for workload, load in loads.items():
-                room = limit - (answer or load.max_tokens)
-                share = share_above(load.prompt_tokens, room)
-                if share < _RARE or refuses[workload][backend] is not None:
-                    continue
-                enough = _enough(load, limit - room)
-                found.append(
-                    f"{name}: {percent(share)} of the requests of {workload} are longer than {key} {limit:,} allows, "
-                    f"and will be refused; {enough} would do for all but one in a thousand"
-                )
+                share = share_refused(load, limit, reserves=cluster is None)
+                if share > RARE:
+                    found.append(
+                        f"{name}: {percent(share)} of the requests of {workload} are longer than {key} {limit:,} "
+                        f"allows, and will be refused; {_remedy(load, cluster)}"
+                    )
     return found
 
 
-def _enough(load: SyntheticWorkload, beside: int) -> str:
-    """The least power of two that holds nearly every prompt, and so many tokens beside it."""
+def _remedy(load: AnyWorkload, cluster: Cluster | None) -> str:
+    """The least power of two that holds nearly every request, and what stands in its way."""
     tokens = 1024
-    while tokens < _LONGEST and share_above(load.prompt_tokens, tokens - beside) > _RARE:
+    while tokens < LONGEST and share_refused(load, tokens, reserves=cluster is None) > RARE:
         tokens *= 2
-    return f"{tokens}"
+    limited = no_longer_than(cluster, tokens) if cluster else None
+    return f"{tokens} would do for all but one in a thousand" + (f", but {limited}" if limited else "")
+
+
+def _longer_than_the_model(cluster: Cluster) -> list[str]:
+    """Whether longer requests are stated than the model's configuration allows."""
+    stated, context = cluster.engine.max_model_len, context_tokens(cluster_profile(cluster).model)
+    if context is None or stated <= context:
+        return []
+    return [
+        f"max_model_len {stated:,} is more than {cluster.model} takes, {context:,}: vLLM starts so only with "
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+    ]
 
 
 def _of_memory(cluster: Cluster) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,13 +26,17 @@ from simulator.scenario.gpus import NEWEST, Version, batch_defaults
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4"]
+#: Longest request of a server that nobody tells how long its requests are.
+LEAST_MODEL_LEN: Final = 8192
 
 
 class EngineSettings(Config):
     """vLLM's own settings, under its own names; the defaults are those of vLLM's server (0.33)."""
 
-    max_model_len: PositiveTokens = 8192
-    """Longest prompt plus output the server accepts."""
+    max_model_len: PositiveTokens = LEAST_MODEL_LEN
+    """Longest prompt plus output the server accepts; when absent, the least power of two from 8192 on that holds all
+    but one in a thousand requests of each workload that is sent there (all of a recorded trace), yet no more than the
+    model's own context and what the KV memory holds."""
     max_num_seqs: Annotated[int, Field(gt=0, le=4096)] = 256
     """Most sequences in one engine step; when absent, 1024 on a GPU of 70 GiB or more that is no A100."""
     max_num_batched_tokens: Annotated[int, Field(gt=0, le=131_072)] = 2048
@@ -91,24 +95,29 @@ class EngineSettings(Config):
         """Whether that version has the V0 engine."""
         return self.version < (0, 8)
 
-    def on(self, gpu: str) -> EngineSettings:
+    def on(self, gpu: str, max_model_len: int = LEAST_MODEL_LEN) -> EngineSettings:
         """The same settings on a GPU type: what is not stated is what vLLM takes there.
 
         A budget is no larger than its sequences can fill, nor are there more sequences than it has tokens (vLLM 0.33,
         `engine/arg_utils.py`, `_set_default_max_num_seqs_and_batched_tokens_args`).
+
+        Args:
+            gpu: GPU type.
+            max_model_len: What that is where it is not stated.
         """
         stated = self.model_fields_set
         seqs, tokens = batch_defaults(gpu, self.version)
+        longest = self.max_model_len if "max_model_len" in stated else max_model_len
         if "max_num_seqs" in stated:
             seqs = self.max_num_seqs
         tokens = (
             self.max_num_batched_tokens
             if "max_num_batched_tokens" in stated
-            else min(tokens if self.chunked_prefill else max(tokens, self.max_model_len), seqs * self.max_model_len)
+            else min(tokens if self.chunked_prefill else max(tokens, longest), seqs * longest)
         )
         if "max_num_seqs" not in stated:
             seqs = min(seqs, tokens)
-        filled = {"max_num_seqs": seqs, "max_num_batched_tokens": tokens}
+        filled = {"max_model_len": longest, "max_num_seqs": seqs, "max_num_batched_tokens": tokens}
         return self.model_construct(_fields_set=set(stated), **{**self.__dict__, **filled})
 
     @model_validator(mode="after")

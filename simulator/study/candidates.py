@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
+from simulator.experiment.model_length import sent_to, with_length
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
 from simulator.scenario.costs import Rental
@@ -17,7 +18,7 @@ from simulator.scenario.patterns import HybridPattern, SelfHostedPattern
 from simulator.study.offers import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from simulator.cost.prices import PriceBook
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from simulator.scenario.fault_sources import FaultSource
     from simulator.scenario.patterns import Cluster, HostingPattern, Quantisation
     from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import AnyWorkload
     from simulator.study.offers import Terms
 
 
@@ -151,9 +153,10 @@ def cluster_series(
         if not terms:
             asked = ", ".join(space.leases)
             refused[gpu] = f"neither bought nor rented: the price book has no offer for it that may be taken ({asked})"
+    (loads,) = (found for name, found in sent_to(scenario, base).items() if name in base.hosted)
     for family in _families(base, space):
         terms, _ = paid[family.gpu]
-        cluster = _cluster(base, family)
+        cluster = _cluster(base, family, loads)
         if isinstance(cluster, str):
             refused[family.label()] = cluster
             continue
@@ -184,15 +187,17 @@ def _families(base: SelfHostedPattern | HybridPattern, space: Space) -> list[Fam
     return [Family(*choice) for choice in choices]
 
 
-def _cluster(base: SelfHostedPattern | HybridPattern, family: Family) -> Cluster | str:
-    """The cluster of a family, or why there can be none."""
+def _cluster(
+    base: SelfHostedPattern | HybridPattern, family: Family, loads: Mapping[str, AnyWorkload]
+) -> Cluster | str:
+    """The cluster of a family for these workloads, or why there can be none."""
     changes = {"gpu": family.gpu, "tensor_parallel": family.tensor_parallel, "quantisation": family.quantisation}
     (hosted,) = base.hosted.values()
     same = all(getattr(hosted.cluster, key) == value for key, value in changes.items())
     # A profile of one's own is of one GPU, split and format.
     own = {} if same else {"profile": None, "variant": None}
-    cluster = hosted.cluster.moved(changes | own)
     try:
+        cluster = with_length(hosted.cluster.moved(changes | own), loads)
         kv_capacity(cluster_profile(cluster), cluster.engine)
     except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:
         return str(error).partition("; there are")[0]

@@ -17,6 +17,7 @@ from simulator.decision.screening import cost_of, falls_short
 from simulator.decision.thresholds import contradictions, judged
 from simulator.decision.words import percent, usd
 from simulator.experiment.checks import check_patterns
+from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.replications import replicate
 from simulator.results import run
 from simulator.scenario.narrowing import with_patterns
@@ -130,8 +131,9 @@ def capacity_advice(
     Raises:
         ScenarioError: The scenario cannot be simulated, or none of these patterns can.
     """
+    barred = check_patterns(scenario, [*scenario.hosting_patterns])
+    scenario = with_model_lengths(scenario)
     known = scenario.hosting_patterns
-    barred = check_patterns(scenario, [*known])
     chosen = [name for name in patterns or known if name in known and known[name].hosted and name not in barred]
     neighbours = {name: _neighbours(known[name]) for name in chosen}
     wide = {_key(name, label): pattern for name in chosen for label, pattern in neighbours[name].items()}

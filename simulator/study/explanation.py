@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator
 
 from simulator.decision.band import with_band_ends
+from simulator.experiment.model_length import model_lengths
 from simulator.experiment.replications import representatives
 from simulator.performance.profile import cluster_profile
 from simulator.scenario.apis import FLEX_ASSUMED, Flex, Provisioned
 from simulator.scenario.loading import read_merged
-from simulator.scenario.patterns import api_key
+from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.workloads import SyntheticWorkload
 from simulator.units import (
     parse_duration_s,
@@ -187,6 +188,9 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             source, confidence = profile_source(load.profile)
             yield Source(f"workloads.{name}.profile", load.profile, confidence, source)
     for name, pattern in scenario.hosting_patterns.items():
+        for cluster, length in model_lengths(scenario, pattern).items():
+            place = ".".join(("hosting_patterns", name, *cluster_key(pattern, cluster), "engine.max_model_len"))
+            yield Source(place, f"max_model_len {length.tokens:,}", "derived", length.why)
         for cluster, one in pattern.hosted.items():
             profile = cluster_profile(one.cluster)
             band = profile.step_time_band

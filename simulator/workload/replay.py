@@ -137,6 +137,16 @@ def repeated(workload: RecordedWorkload) -> tuple[NDArray[np.intp], float | None
     return rows[known.table.arrival_s[rows] < lasts_s], lasts_s
 
 
+def sent_rows(workload: RecordedWorkload) -> RequestTable:
+    """The requests of its trace that are sent, each once.
+
+    Raises:
+        TraceError: See `recording`.
+    """
+    table = recording(workload.trace.file).table
+    return table.rows(_wanted(table, workload.trace))
+
+
 def _wanted(table: RequestTable, replay: Replay) -> NDArray[np.intp]:
     wanted = [code for code, name in enumerate(table.workloads) if replay.workloads is None or name in replay.workloads]
     return np.flatnonzero(np.isin(table.workload, wanted))
