@@ -1,4 +1,4 @@
-"""Speed and memory of importing a CSV of 10 million rows, in order and shuffled."""
+"""Speed and memory of importing a CSV of 10 million rows, in order and shuffled, and of 2 million lines of JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import json, resource, sys, time
 from simulator.cli.main import main
 start = time.perf_counter()
 try:
-    main(["trace", "convert", "--format", "azure-llm-2024", *sys.argv[1:], "--json"])
+    main(["trace", "convert", *sys.argv[1:], "--json"])
 except SystemExit as stop:
     code = stop.code
 used = resource.getrusage(resource.RUSAGE_SELF)
@@ -38,13 +38,10 @@ def write_log(path, rows, shuffled):
             (frame.sample(frac=1, random_state=1) if shuffled else frame).to_csv(file, header=False, index=False)
 
 
-@pytest.mark.benchmark
-@pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
-def test_ten_million_rows(tmp_path, shuffled, sized):
-    rows, log = sized(10_000_000), tmp_path / "log.csv"
-    write_log(log, rows, shuffled)
-    asked = [sys.executable, "-c", CHILD, str(log), str(tmp_path / "t.parquet")]
-    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+def measure(log, rows, *asked):
+    """Convert it, print how fast that was, and hold its memory."""
+    child = [sys.executable, "-c", CHILD, str(log), str(log.with_suffix(".parquet")), *asked]
+    done = subprocess.run(child, capture_output=True, text=True, check=True)
     found = json.loads(done.stderr.splitlines()[-1])
     assert found["code"] == 0
     assert json.loads(done.stdout)["rows"]["imported"] == rows
@@ -52,3 +49,24 @@ def test_ten_million_rows(tmp_path, shuffled, sized):
     print(f"\n{rows:,} rows, {log.stat().st_size / 1e6:,.0f} MB: {found['wall_s']:.0f} s, {speed}")
     print(f"{found['rss_bytes'] / 1e6:,.0f} MB of memory at most")
     assert found["rss_bytes"] < 1e9
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
+def test_ten_million_rows(tmp_path, shuffled, sized):
+    rows, log = sized(10_000_000), tmp_path / "log.csv"
+    write_log(log, rows, shuffled)
+    measure(log, rows, "--format", "azure-llm-2024")
+
+
+@pytest.mark.benchmark
+def test_two_million_lines_of_json(tmp_path, sized):
+    rows, log = sized(2_000_000), tmp_path / "log.jsonl"
+    rng = np.random.default_rng(1)
+    prompt, output = rng.integers(1, 8000, rows).tolist(), rng.integers(1, 800, rows).tolist()
+    with log.open("w") as file:
+        for at, (sent, made) in enumerate(zip(prompt, output, strict=True)):
+            line = {"ts": 1_764_000_000 + at * 60, "id": f"call-{at:x}", "model": "llama", "prompt": "x" * 40}
+            file.write(json.dumps(line | {"usage": {"in": sent, "out": made}}) + "\n")
+    columns = ("time=ts", "prompt_tokens=usage.in", "output_tokens=usage.out")
+    measure(log, rows, "--format", "json", *(word for one in columns for word in ("--column", one)))

@@ -72,7 +72,8 @@ class Labels:
             several = value if isinstance(value, list) else [value]
             return next((places[one] for one in several if isinstance(one, str) and one in places), 0)
 
-        return np.array([place(value) for value in values], np.int16)
+        known = {value: place(value) for value in {value for value in values if type(value) is str}}
+        return np.array([known[value] if type(value) is str else place(value) for value in values], np.int16)
 
 
 @dataclass(slots=True)

@@ -8,20 +8,26 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
-from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up, parse_json
+from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up_all, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import TextIO
 
     from simulator.trace.importers.records import Fields, Unpack
     from simulator.trace.importers.tally import Tally
 
+    _Paths = Mapping[str, list[tuple[str, tuple[str, ...]]]]
+
 #: What stands before a value, and what between those of a list.
 _BEFORE: Final = re.compile(r"\s*")
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _STEP: Final = 1 << 16
+#: Records that are kept whole.
+_BATCH: Final = 256
+#: Under which an answer has its records.
+_LISTS: Final = ("data", "value", "items")
 #: What collectors write before the record: CloudWatch's export to S3 a moment, Kubernetes a moment and a stream.
 PREFIX: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?: std(?:out|err) [FP])?\s+(?=[{\[])")
 
@@ -40,22 +46,36 @@ def json_records(
     numbers: list[int] = []
     number = 0
     columns: dict[str, list[Any]] = {field: [] for field in fields}
+    whole: list[dict[str, Any]] = []
+    read = 0
     for value in _values(path, text, start, at, tally):
         for record in _unpacked(value, unpack):
-            tally.rows += 1
             number += 1
-            if not isinstance(record, dict):
+            if isinstance(record, dict):
+                lines.append(at.line)
+                numbers.append(number)
+                whole.append(record)
+            else:
+                tally.rows += 1
                 tally.reject(path, [at.line], "not an object with named values, or not laid out as this format is")
-                continue
-            lines.append(at.line)
-            numbers.append(number)
-            for field, names in paths.items():
-                columns[field].append(look_up(record, names))
-        if len(lines) >= CHUNK:
-            yield _some(path, lines, columns, numbers)
-            lines, numbers, columns = [], [], {field: [] for field in fields}
+        # Only what is asked for is kept of many; of a few, which may be long, all of it.
+        if len(whole) >= _BATCH or at.read - read > LONGEST:
+            _take(whole, paths, columns, tally)
+            read = at.read
+            if len(lines) >= CHUNK:
+                yield _some(path, lines, columns, numbers)
+                lines, numbers, columns = [], [], {field: [] for field in fields}
+    _take(whole, paths, columns, tally)
     if lines:
         yield _some(path, lines, columns, numbers)
+
+
+def _take(whole: list[dict[str, Any]], paths: _Paths, columns: dict[str, list[Any]], tally: Tally) -> None:
+    """Move what is asked for of these records into the columns."""
+    tally.rows += len(whole)
+    for field, names in paths.items():
+        columns[field] += look_up_all(whole, names)
+    whole.clear()
 
 
 def _some(path: Path, lines: list[int], columns: dict[str, list[Any]], numbers: list[int]) -> Records:
@@ -75,8 +95,8 @@ def _itself(value: Any) -> Iterable[Any]:  # noqa: ANN401 - whatever the file ho
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        for key in ("data", "value", "items"):
-            if isinstance(value.get(key), list):
+        for key in _LISTS:
+            if key in value and isinstance(value[key], list):
                 return list(value[key])
     return [value]
 
@@ -94,7 +114,8 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
     if has_prefix or first is not NOT_JSON:
         for number, line in enumerate(chain([start], iter(lambda: text.readline(LONGEST), "")), 1):
             at.line = number
-            if not line.strip():
+            at.read += len(line)
+            if line.isspace():
                 continue
             value = first if number == 1 else _of_line(line) if has_prefix else parse_json(line)
             if value is NOT_JSON:
@@ -128,6 +149,7 @@ def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[An
             end = 0
         # A number may go on in what was not yet read.
         if end and (end < len(buffer) or not _is_scalar(value)):
+            at.read += end - place
             yield value
             at.line += buffer.count("\n", place, end)
             place, step = end, _STEP

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import from_json
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     #: What a field is called in the file, best name first.
@@ -54,17 +56,39 @@ def is_absent(value: object) -> bool:
 
 @dataclass(slots=True)
 class Position:
-    """Where a reader is: the line of the record it is at."""
+    """Where a reader is.
+
+    Attributes:
+        line: Of the record it is at.
+        read: Characters of records read so far, or a little more.
+    """
 
     line: int = 1
+    read: int = 0
 
 
 def parse_json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
     """The value of some text, or `NOT_JSON`."""
     try:
+        return from_json(text, cache_strings="keys")
+    except (ValueError, TypeError):
+        pass
+    # No JSON; or half a pair of surrogates, or a value deeper than the fast parser goes.
+    try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return NOT_JSON
+
+
+def look_up_all(records: Sequence[dict[str, Any]], names: list[tuple[str, tuple[str, ...]]]) -> list[Any]:
+    """`look_up` in each of them; most have the first name."""
+    if not names:
+        return [None] * len(records)
+    first = names[0][0]
+    return [
+        value if (value := record.get(first)) is not None and value != "" else look_up(record, names)
+        for record in records
+    ]
 
 
 def look_up(record: dict[str, Any], names: list[tuple[str, tuple[str, ...]]]) -> Any:  # noqa: ANN401 - likewise

@@ -36,7 +36,7 @@ class Screen:
         """Where the log says that there is no such value."""
         if name not in self._absent:
             values = self.records.columns[name]
-            self._absent[name] = np.fromiter((is_absent(value) for value in values), np.bool_, len(values))
+            self._absent[name] = np.array([value is None or is_absent(value) for value in values], np.bool_)
         return self._absent[name]
 
     def leave_out(self, reasons: list[str | None]) -> None:

@@ -166,6 +166,8 @@ def _serial(text: pd.Series[str], zone: ZoneInfo) -> tuple[NDArray[np.int64], ND
 def _since_1970(text: pd.Series[str], given: str | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Counts since 1970 in the unit that is given, or that their size tells."""
     import pandas as pd
+    import pyarrow as pa
+    from pyarrow import compute
 
     size = text.astype(np.float64).to_numpy()
     unit = np.select([size < 1e11, size < 1e14, size < 1e17], [NS, 1_000_000, 1_000], 1)
@@ -173,12 +175,10 @@ def _since_1970(text: pd.Series[str], given: str | None) -> tuple[NDArray[np.int
         unit = np.full(len(size), TICKS_NS[given])
     good = np.isfinite(size) & (size * unit < LATEST_S * float(NS))
     # As integers, which hold every nanosecond; a fraction is added on its own.
-    head = text.where(pd.Series(good, index=text.index), "0").str.split(".", n=1, expand=True)
-    ticks = head[0].astype(np.int64).to_numpy() * unit
-    if head.shape[1] > 1:
-        part = np.asarray(("0." + head[1].fillna("0").replace("", "0")).astype(np.float64))
-        ticks = ticks + np.round(part * unit).astype(np.int64)
-    return ticks, good
+    counts = pa.array(text.where(pd.Series(good, index=text.index), "0"), pa.string())
+    head = compute.replace_substring_regex(counts, r"\..*", "").cast(pa.int64())
+    part = compute.replace_substring_regex(counts, r"^\d+", "0").cast(pa.float64())
+    return head.to_numpy() * unit + np.round(part.to_numpy() * unit).astype(np.int64), good
 
 
 def _parsed(
