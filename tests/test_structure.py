@@ -46,7 +46,7 @@ WINGS = [
     {"operations"},
     {"cluster"},
     {"vllm"},
-    {"backend", "ledger"},
+    {"backend", "clock", "ledger"},
     {"arrival", "record"},
     {"__init__"},
 ]

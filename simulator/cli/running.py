@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm.dispatch import is_compiled
+from simulator.engine.simulation import is_compiled
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
 from simulator.experiment.replications import representatives

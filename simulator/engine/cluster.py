@@ -82,7 +82,7 @@ class SharedCluster:
     Args:
         env: Simulation environment.
         fleet: Its replicas.
-        forecast: What a router expects of it.
+        forecast: What a router expects of it; None where it does not ask.
         on_lost: Takes each request it did not serve, when that happens.
         keeps: Whether requests wait for a replica while there is none; without, they are refused.
     """
@@ -91,7 +91,7 @@ class SharedCluster:
         self,
         env: simpy.Environment,
         fleet: Fleet,
-        forecast: Forecast,
+        forecast: Forecast | None,
         on_lost: Callable[[Loss], None],
         *,
         keeps: bool = False,
@@ -108,11 +108,16 @@ class SharedCluster:
     def submit(self, arrival: Arrival) -> None:
         """Take a request now."""
         now_s = self._now_s()
-        self._forecast.sent(arrival)
+        if self._forecast is not None:
+            self._forecast.sent(arrival)
         if self._keeps and not self._fleet.serves:
             self._keep(arrival.index, now_s)
         else:
             self._hand_on(self._fleet.offer(arrival.index, now_s, now_s))
+
+    def look(self) -> None:
+        """Somebody has sent its replicas a request: what they lost goes on, and who waits is watched."""
+        self._hand_on(self._fleet.losses())
 
     def opened(self) -> None:
         """A replica serves: it gets what has waited for one."""
@@ -126,7 +131,7 @@ class SharedCluster:
 
     def expected_ttft_s(self, arrival: Arrival) -> float:
         """Time to first token that a router would expect of a request sent now."""
-        return self._forecast.ttft_s(arrival, self._now_s())
+        return inf if self._forecast is None else self._forecast.ttft_s(arrival, self._now_s())
 
     def queue(self) -> tuple[int, int]:
         """Requests that wait, here or in a replica, and all that replicas have."""

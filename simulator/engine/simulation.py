@@ -2,7 +2,8 @@
 
 Requests may come in parts: each is drawn when the one before it has been served, and what is settled by then is handed
 on. So a year needs no more memory than a month. One cluster, one API, or a cluster with an API behind it serves whole
-parts at once; every other pattern asks a gateway at each arrival.
+parts at once; every other pattern has a gateway, which sees what is out of the ordinary, while compiled code sends on
+the rest, from one event to the next.
 """
 
 from __future__ import annotations
@@ -13,23 +14,28 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import simpy
 
 from simulator.engine.arrival import Arrival
 from simulator.engine.clients import ClientRule, Clients
+from simulator.engine.clock import Clock
 from simulator.engine.cluster import ClusterBackend
 from simulator.engine.ledger import Ledger
 from simulator.engine.operations.faults import timetable
 from simulator.engine.record import Outcome, RequestLog, RunRecord, write_loss
+from simulator.engine.routing.express import forward, forwarding
 from simulator.engine.routing.gateway import Gateway
 from simulator.engine.routing.router import OverflowRouter
 from simulator.engine.site import Site
+from simulator.engine.vllm import dispatch
+from simulator.engine.vllm.compiled import is_kept
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
 from simulator.trace.request_table import RequestTable, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+    import simpy
 
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.vllm.plan import ReplicaPlan
@@ -45,6 +51,20 @@ _CHUNK = 16_384
 _SETTLED_AT_ONCE = 131_072
 #: Where something can break, what is handed on ends with an interval of the timeline, all of which divide this.
 _INTERVAL_S = 21_600.0
+
+
+def is_compiled() -> bool:
+    """Whether `prepare` only has to load what an earlier process compiled."""
+    return dispatch.is_compiled() and is_kept(forward)
+
+
+def prepare() -> None:
+    """Compile what Python calls, some 20 s once for a version of the engine, or load it.
+
+    Processes started afterwards find it done; left to themselves, each would compile its own.
+    """
+    dispatch.prepare()
+    forwarding()
 
 
 def simulate(
@@ -113,13 +133,12 @@ def simulate(
     ledger = Ledger(first, room if in_parts else None)
     del first  # where it was copied
     when = horizon_s, seed, replication
-    site = Site(
-        simpy.Environment(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits
-    )
+    site = Site(Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits)
 
     if clients is not None and any(clients):
         return _with_clients(site, clients, on_settled, on_progress)
-    make = _gateway if one_by_one or not _is_plain(pattern, may_use) else _only_cluster if hosted else _only_api
+    one_at_a_time = partial(_gateway, one_by_one=one_by_one)
+    make = one_at_a_time if one_by_one or not _is_plain(pattern, may_use) else _only_cluster if hosted else _only_api
     server = make(site, on_progress)
 
     def settle(below: int) -> None:
@@ -247,9 +266,9 @@ def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Serve
     return _Server(serve, lambda _: site.ledger.known, lambda: (), lambda: ("preferred",), True)
 
 
-def _gateway(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
-    gateway = Gateway(site)
-    serve = partial(_arrivals, site, gateway.take, on_progress)
+def _gateway(site: Site, on_progress: Callable[[float], None] | None, *, one_by_one: bool) -> _Server:
+    gateway = Gateway(site, one_by_one=one_by_one)
+    serve = partial(_arrivals, site, gateway.take, on_progress, forward=gateway.forward)
     return _Server(serve, gateway.first_pending, gateway.close, lambda: gateway.decisions, False)
 
 
@@ -275,20 +294,22 @@ def _arrivals(
     on_progress: Callable[[float], None] | None,
     rows: slice,
     until_s: float,
+    *,
+    forward: Callable[[int, int], tuple[int, bool]] = lambda row, _: (row, False),
 ) -> Generator[simpy.Event, object, None]:
-    """Wake at each arrival and hand it over, in the end wait; columns become Python numbers a chunk at a time."""
+    """Wake at each arrival and hand it over, in the end wait; what is ordinary is forwarded many at once."""
     env, table = site.env, site.table
-    for start in range(rows.start, rows.stop, _CHUNK):
-        chunk = slice(start, min(start + _CHUNK, rows.stop))
-        columns = (
-            table.workload, table.prompt_tokens, table.max_tokens, table.prefix_id, table.prefix_tokens, table.priority
-        )  # fmt: skip
-        requests = zip(table.arrival_s[chunk].tolist(), *(column[chunk].tolist() for column in columns), strict=True)
-        for index, (arrival_s, *facts) in enumerate(requests, start):
-            delay_s = arrival_s - env.now
+    row, now = rows.start, False
+    for end in (*range(rows.start + _CHUNK, rows.stop, _CHUNK), rows.stop):
+        while row < end:
+            row, now = forward(row, end)
+            if row == end:
+                break
+            delay_s = 0.0 if now else table.arrival_s.item(row) - env.now
             if delay_s > 0.0:
                 yield env.timeout(delay_s)
-            route(Arrival(index, *facts))
+            route(Arrival.of(table, row))
+            row += 1
         if on_progress is not None:
             on_progress(env.now)
     if until_s < site.horizon_s:

@@ -15,8 +15,7 @@ from simulator.streams import stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import simpy
-
+    from simulator.engine.clock import Clock
     from simulator.engine.ledger import Ledger
     from simulator.engine.operations.faults import Timetable
     from simulator.engine.record import Charge, Loss, RequestLog
@@ -46,7 +45,7 @@ class Site:
         burnt: Gets the charges for calls that answered nobody.
     """
 
-    env: simpy.Environment
+    env: Clock
     pattern: HostingPattern
     ledger: Ledger
     may_use: Sequence[tuple[int, ...]]

@@ -16,8 +16,7 @@ import numpy as np
 from simulator.analysis.metrics import RunSummary, Summariser
 from simulator.engine.clients import ClientRule
 from simulator.engine.ledger import OutOfRoom
-from simulator.engine.simulation import simulate
-from simulator.engine.vllm.dispatch import is_compiled, prepare
+from simulator.engine.simulation import is_compiled, prepare, simulate
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import RequestWriter
 from simulator.scenario.moments import moments_s

@@ -6,7 +6,7 @@ import importlib.util
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from simulator.engine.vllm.dispatch import is_compiled, prepare
+from simulator.engine.simulation import is_compiled, prepare
 from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from simulator.cost.overrides import scenario_book
 from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed
-from simulator.engine.vllm.dispatch import is_compiled, prepare
+from simulator.engine.simulation import is_compiled, prepare
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns

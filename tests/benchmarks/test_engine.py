@@ -18,8 +18,7 @@ import simpy
 
 from simulator import load_scenario
 from simulator.analysis.metrics import Summariser
-from simulator.engine.simulation import simulate
-from simulator.engine.vllm.dispatch import prepare
+from simulator.engine.simulation import prepare, simulate
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import room_for, synthesise_parts
 from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table

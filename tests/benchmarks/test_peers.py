@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from simulator.analysis.metrics import summarise
-from simulator.engine.simulation import simulate
-from simulator.engine.vllm.dispatch import prepare
+from simulator.engine.simulation import prepare, simulate
 from simulator.engine.vllm.plan import replica_plan
 from simulator.experiment.checks import load_checked
 from tests.engine.demand import table

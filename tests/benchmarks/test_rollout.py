@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from simulator.engine.vllm.dispatch import prepare
+from simulator.engine.simulation import prepare
 from simulator.experiment import replications
 from simulator.experiment.checks import load_checked
 from simulator.study.rollout import rollout

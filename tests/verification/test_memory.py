@@ -12,7 +12,7 @@ PROGRAM = """
 import sys, tempfile
 from pathlib import Path
 from simulator import load_scenario
-from simulator.engine.vllm.dispatch import prepare
+from simulator.engine.simulation import prepare
 from simulator.experiment.replications import replicate
 
 horizon = {"horizon.month": None, "horizon.start": "2026-04-01", "horizon.duration": f"{sys.argv[2]}d"}

@@ -56,6 +56,11 @@ class Breaker:
         return True
 
     @property
+    def is_closed(self) -> bool:
+        """Whether requests go through as if it were not there."""
+        return self._open_until_s is None
+
+    @property
     def first_pending(self) -> int:
         """The row of its probe, whose end it will ask for; past all for none."""
         return UNLIMITED if self._probe is None else self._probe

@@ -14,8 +14,9 @@ from simulator.engine.operations.operations import carry_out
 from simulator.engine.operations.uptime import Uptime
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.routing.breaker import Breaker
+from simulator.engine.routing.express import CLUSTER, GATEWAY, KINDS, Express
 from simulator.engine.routing.hedge import Hedges
-from simulator.engine.routing.policies import POLICIES, Decision
+from simulator.engine.routing.policies import FORECASTING, POLICIES, Decision
 from simulator.engine.vllm.forecast import Forecast
 from simulator.scenario.autoscaling import ScheduledScaling
 from simulator.streams import stream
@@ -39,24 +40,28 @@ class Gateway:
 
     Args:
         site: What to simulate.
+        one_by_one: Have every request take the general way; the result is the same.
 
     Raises:
         ProfileNotFound: See `Site.fleet`.
         InfeasibleCluster: See `Site.fleet`.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, one_by_one: bool = False) -> None:
         self._site = site
         self._routing = site.pattern.routing
         plans = [site.replica_plan(number) for number in range(len(site.pattern.hosted))]
         self._fleets = [site.fleet(number, made_of) for number, made_of in enumerate(plans)]
         configs = [one.cluster for one in site.pattern.hosted.values()]
-        self._forecasts = [
-            Forecast(fleet, made_of, site.log) for fleet, made_of in zip(self._fleets, plans, strict=True)
+        asks = self._routing.kind in FORECASTING
+        forecasts = [
+            Forecast(fleet, made_of, site.log) if asks else None
+            for fleet, made_of in zip(self._fleets, plans, strict=True)
         ]
+        self._forecasts = [forecast for forecast in forecasts if forecast is not None]
         self._clusters = [
             SharedCluster(site.env, fleet, forecast, self.lost, keeps=config.autoscaling is not None)
-            for fleet, forecast, config in zip(self._fleets, self._forecasts, configs, strict=True)
+            for fleet, forecast, config in zip(self._fleets, forecasts, configs, strict=True)
         ]
         apis = site.apis(self.lost)
         self._backends: list[Backend] = [*self._clusters, *apis]
@@ -74,6 +79,8 @@ class Gateway:
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
+        ordinary = self._routing.kind in KINDS and self._hedges is None and not one_by_one
+        self._express = Express(site, self._fleets) if ordinary else None
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
         """One for each backend, or none at all."""
@@ -115,6 +122,23 @@ class Gateway:
         pending += [] if self._hedges is None else [self._hedges.first_pending]
         return min(pending, default=self._site.ledger.known)
 
+    def forward(self, row: int, end: int) -> tuple[int, bool]:
+        """Send on requests that arrive before anything else happens, as far as they are ordinary.
+
+        Args:
+            row: The first of them.
+            end: One after the last.
+
+        Returns:
+            The first that was not sent, and whether it arrives now.
+        """
+        why = CLUSTER
+        while why == CLUSTER and self._express is not None and all(breaker.is_closed for breaker in self._breakers):
+            row, why = self._express.forward(row, end, self._whys)
+            if why == CLUSTER:
+                self._clusters[self._express.backend].look()
+        return row, why == GATEWAY
+
     def take(self, arrival: Arrival) -> None:
         """Send a request that has just arrived."""
         self._send(arrival, self._site.may_use[arrival.workload])
@@ -131,7 +155,7 @@ class Gateway:
             return
         # Another replica of the same cluster may do.
         goes_on = broke and self._clusters[lost_by].serves
-        left = self._left.pop(row, self._site.may_use[arrival.workload])
+        left = self._left_to(row)
         left = [number for number in left if number != lost_by or goes_on]
         refused = loss.reason is not Reason.TIMEOUT
         if refused and self._routing.on_error == "fail":
@@ -150,6 +174,20 @@ class Gateway:
             timer.callbacks.append(lambda _: self.take(arrival))
         else:
             write_loss(log, loss)
+
+    def _left_to(self, row: int) -> Sequence[int]:
+        """The backends that are left to a request that one has lost, that one included."""
+        allowed = self._site.may_use[int(self._site.table.workload[row])]
+        if self._express is not None and self._express.passed_over[row]:
+            self._express.passed_over[row] = False
+            self._pass_over(row, int(self._site.log.target[row]), allowed)
+        return self._left.pop(row, allowed)
+
+    def _pass_over(self, row: int, backend: int, allowed: Sequence[int]) -> None:
+        """What was passed over for want of room is not asked again, unless nothing else is left."""
+        passed = list(takewhile(lambda number: number != backend, allowed))
+        self._left[row] = [number for number in allowed if number not in passed]
+        self._passed[row] = [number for number in passed if number < len(self._fleets)]
 
     def _beaten(self, row: int) -> None:
         """An API's answer to a hedged request came before its cluster's."""
@@ -174,10 +212,7 @@ class Gateway:
             write_loss(log, Loss(self._site.env.now, row, reason, False))
             return
         if decision.reason is not _NONE:
-            # What was passed over for want of room is not asked again, unless nothing else is left.
-            passed = list(takewhile(lambda number: number != decision.backend, allowed))
-            self._left[row] = [number for number in allowed if number not in passed]
-            self._passed[row] = [number for number in passed if number < len(self._fleets)]
+            self._pass_over(row, decision.backend, allowed)
         if self._breakers:
             self._breakers[decision.backend].sent(row)
         self._backends[decision.backend].submit(arrival)

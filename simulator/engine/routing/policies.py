@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from simulator.engine.record import Reason
 from simulator.scenario.rule_table import Case
@@ -182,3 +182,6 @@ POLICIES: dict[str, Callable[[Site, Sequence[Backend], Sequence[Hosted]], Policy
     "cost_aware": CostAware,
     "rules": Rules,
 }
+
+#: Those that ask when a cluster would answer.
+FORECASTING: Final = frozenset({"slo_aware", "cost_aware"})

@@ -3,8 +3,9 @@
 Compiled once for a version of these sources, of Python and of numba, then loaded. With `NUMBA_DISABLE_JIT=1` the
 same functions run as plain Python, slowly.
 
-A `State` is handed over as one address, of a list of addresses of its arrays. Passed as arrays, each call would copy
-some two hundred numbers and count references: twenty times slower, and four times as long to compile.
+A `State`, and other `Records`, are handed over as one address, of a list of addresses of their arrays. Passed as
+arrays, each call would copy some two hundred numbers and count references: twenty times slower, and four times as long
+to compile.
 """
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, misc, call-overload, override"
 
@@ -27,6 +28,7 @@ import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import (
     NativeValue,
@@ -39,7 +41,7 @@ from numba.extending import (
 )
 from numba.np.numpy_support import from_dtype
 
-from simulator.engine.vllm.state import ARRAYS, State
+from simulator.engine.vllm.state import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,20 @@ def is_kept(function: Callable[..., Any]) -> bool:
 
 
 @cache
+def machine_code(function: Function, state: type[Records], *arguments: Any) -> Function:  # noqa: ANN401 - numba's types
+    """The machine code of an entry, for what is called at every request.
+
+    A call of the entry itself has numba find out anew what its arguments are, which takes as long as all the rest.
+    """
+    if not isinstance(function, Dispatcher):
+        return function
+    types_ = StateType(state), *arguments
+    function.compile(types_)
+    made: Function = function.overloads[types_].entry_point  # type: ignore[attr-defined]
+    return made
+
+
+@cache
 def _cache_folder() -> str:
     """A folder of the user's own for this version of the engine: what lies in it is loaded as code.
 
@@ -77,8 +93,8 @@ def _cache_folder() -> str:
     all of them. Where nobody else can be kept out, it is a new one that goes with this process.
     """
     digest = sha256(numba.__version__.encode())
-    for room in ("simulator.engine", "simulator.engine.vllm"):
-        for source in sorted(resources.files(room).iterdir(), key=lambda source: source.name):
+    for room in ("", ".vllm", ".api", ".routing"):
+        for source in sorted(resources.files(f"simulator.engine{room}").iterdir(), key=lambda source: source.name):
             if source.name.endswith(".py"):
                 digest.update(source.read_bytes())
     engine = f"engine-{digest.hexdigest()[:16]}"
@@ -118,14 +134,23 @@ def _is_own(root: str, *names: str) -> bool:
 
 
 class StateType(types.Type):
-    """A `State`, as the address of its `header`."""
+    """Records, as the address of their `header`."""
 
-    def __init__(self) -> None:
-        super().__init__(name="State")
+    def __init__(self, layout: type[Records]) -> None:
+        self.layout = layout
+        super().__init__(name=layout.__name__)
+
+
+class ListType(types.Type):
+    """Several of the same `Records` in others, as the address of their entry in the header of those."""
+
+    def __init__(self, layout: type[Records]) -> None:
+        self.layout = layout
+        super().__init__(name=f"ListOf({layout.__name__})")
 
 
 class ArrayType(types.Type):
-    """An array of a `State`, as the address of its entry in the header."""
+    """An array of `Records`, as the address of its entry in the header."""
 
     def __init__(self, dtype: types.Type, ndim: int) -> None:
         self.dtype = dtype
@@ -135,11 +160,12 @@ class ArrayType(types.Type):
 
 register_model(StateType)(models.OpaqueModel)
 register_model(ArrayType)(models.OpaqueModel)
+register_model(ListType)(models.OpaqueModel)
 
 
-@typeof_impl.register(State)
-def _typeof(_state, _context):
-    return StateType()
+@typeof_impl.register(Records)
+def _typeof(state, _context):
+    return StateType(type(state))
 
 
 @unbox(StateType)
@@ -154,14 +180,14 @@ def _unbox(_type, state, c):
 class _Attributes(AttributeTemplate):
     key = StateType
 
-    def generic_resolve(self, _type, name):
-        dtype, ndim = ARRAYS[name]
-        return ArrayType(from_dtype(dtype), ndim)
+    def generic_resolve(self, state, name):
+        dtype, ndim = state.layout.arrays[name]
+        return ListType(dtype) if isinstance(dtype, type) else ArrayType(from_dtype(dtype), ndim)
 
 
 @lower_getattr_generic(StateType)
-def _attribute(_context, builder, _type, header, name):
-    return builder.gep(header, [ir.Constant(ir.IntType(64), 24 * list(ARRAYS).index(name))])
+def _attribute(_context, builder, state, header, name):
+    return builder.gep(header, [ir.Constant(ir.IntType(64), 24 * list(state.layout.arrays).index(name))])
 
 
 @infer_global(operator.getitem)
@@ -170,6 +196,8 @@ class _GetItem(AbstractTemplate):
         array, index = args
         if isinstance(array, ArrayType):
             return signature(array.dtype, array, _index_type(index))
+        if isinstance(array, ListType):
+            return signature(StateType(array.layout), array, types.intp)
         return None
 
 
@@ -186,16 +214,22 @@ def _index_type(index):
     return types.UniTuple(types.intp, len(index)) if isinstance(index, types.BaseTuple) else types.intp
 
 
+_WORD = ir.IntType(64)
+
+
+def _load(builder, address, number):
+    """A word behind an address; neither addresses nor extents change while compiled code runs."""
+    words = builder.bitcast(address, _WORD.as_pointer())
+    loaded = builder.load(builder.gep(words, [number]))
+    loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return loaded
+
+
 def _element(context, builder, array, entry_, index):
     """Address of an element: the entry holds the array's address and its second and third extents."""
-    word = ir.IntType(64)
-    words = builder.bitcast(entry_, word.as_pointer())
 
     def load(number):
-        loaded = builder.load(builder.gep(words, [ir.Constant(word, number)]))
-        # Neither addresses nor extents change while compiled code runs.
-        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
-        return loaded
+        return _load(builder, entry_, ir.Constant(_WORD, number))
 
     if array.ndim == 1:
         place = index
@@ -205,7 +239,7 @@ def _element(context, builder, array, entry_, index):
             place = builder.add(builder.mul(place, load(number)), following)
     data_type = context.get_data_type(array.dtype)
     if isinstance(array.dtype, types.Record):
-        size = ir.Constant(word, array.dtype.size)
+        size = ir.Constant(_WORD, array.dtype.size)
         return builder.inttoptr(builder.add(load(0), builder.mul(place, size)), data_type.as_pointer())
     return builder.gep(builder.inttoptr(load(0), data_type.as_pointer()), [place])
 
@@ -218,6 +252,13 @@ def _get(context, builder, sig, args):
     if isinstance(array.dtype, types.Record):
         return builder.bitcast(pointer, context.get_value_type(array.dtype))
     return context.unpack_value(builder, array.dtype, pointer)
+
+
+@lower_builtin(operator.getitem, ListType, types.intp)
+def _get_records(_context, builder, _sig, args):
+    entry_, index = args
+    addresses = builder.inttoptr(_load(builder, entry_, ir.Constant(_WORD, 0)), cgutils.voidptr_t)
+    return builder.inttoptr(_load(builder, addresses, index), cgutils.voidptr_t)
 
 
 @lower_builtin(operator.setitem, ArrayType, types.intp, types.Any)

@@ -11,20 +11,17 @@ from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 from numba import float64, int64
-from numba.core.dispatcher import Dispatcher
 
 from simulator.engine.record import Reason
-from simulator.engine.vllm.compiled import StateType, compiled, entry, is_kept
+from simulator.engine.vllm.compiled import compiled, entry, is_kept, machine_code
 from simulator.engine.vllm.kv_cache import take
 from simulator.engine.vllm.kv_copies import keep_by_block
 from simulator.engine.vllm.replica import catch_up, close_replica, give_up, submit
 from simulator.engine.vllm.stamps import dismiss, enlist, stamp
-from simulator.engine.vllm.state import NONE
+from simulator.engine.vllm.state import NONE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from simulator.engine.vllm.state import State
 
 #: Why `serve` came back.
 REACHED, LOST, FULL = range(3)
@@ -69,14 +66,14 @@ def offer(s: State, index: int, now_s: float, since_s: float) -> int:
         return LOST
     if fleet.free_slot == NONE:
         return FULL
-    _send(s, _least_loaded(s, now_s), index, now_s, since_s)
+    send(s, least_loaded(s, now_s), index, now_s, since_s)
     return REACHED
 
 
 @entry
 def room(s: State, index: int, now_s: float, share: float) -> bool:
     """Whether a request could start now if only this share of the cluster were to be used."""
-    r = _least_loaded(s, now_s)
+    r = least_loaded(s, now_s)
     return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
 
 
@@ -196,25 +193,15 @@ def is_compiled() -> bool:
 
 
 def prepare() -> None:
-    """Compile what Python calls, some 15 s once for a version of the engine, or load it.
-
-    Processes started afterwards find it done; left to themselves, each would compile its own.
-    """
+    """Compile what Python calls, or load it."""
     for function in _ENTRIES:
         direct(function)
 
 
 @cache
 def direct(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The machine code of an entry, for what is called at every request.
-
-    A call of the entry itself has numba find out anew what its arguments are, which takes as long as all the rest.
-    """
-    if not isinstance(function, Dispatcher):
-        return function
-    arguments = StateType(), *_ENTRIES[function]
-    function.compile(arguments)
-    made: Callable[..., Any] = function.overloads[arguments].entry_point  # type: ignore[attr-defined]
+    """The machine code of an entry, see `machine_code`."""
+    made: Callable[..., Any] = machine_code(function, State, *_ENTRIES[function])
     return made
 
 
@@ -238,16 +225,16 @@ def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float
 def _route(s: State, index: int, now_s: float) -> None:
     """Send a request to the cluster while it has room, where it may go elsewhere."""
     prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
-    r = _least_loaded(s, now_s)
+    r = least_loaded(s, now_s)
     overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
     if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
         _lose(s, index, now_s, _CAPACITY, False)
     else:
-        _send(s, r, index, now_s, now_s)
+        send(s, r, index, now_s, now_s)
 
 
 @compiled
-def _send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
+def send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     """Send a request to a replica, which may refuse it."""
     s.backend[index] = s.settings[0].backend
     s.enqueued_s[index] = since_s
@@ -296,7 +283,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
 
 
 @compiled
-def _least_loaded(s: State, now_s: float) -> int:
+def least_loaded(s: State, now_s: float) -> int:
     """The open replica with the fewest requests, or NONE."""
     # What arrives at one moment is there before the engines look.
     passed = now_s > s.fleet[0].seen_s
@@ -321,7 +308,7 @@ def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
 def _expire(s: State, now_s: float) -> None:
     """The oldest deadline: all are equally long, so watching for one at a time is enough."""
     fleet = s.fleet[0]
-    _least_loaded(s, now_s)
+    least_loaded(s, now_s)
     while fleet.first_active != NONE and fleet.losses < s.settings[0].losses:
         slot = fleet.first_active
         if s.sequences[slot].deadline_s > now_s:

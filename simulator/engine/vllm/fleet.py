@@ -89,12 +89,13 @@ class Fleet:
         leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
         self._table, self._nests = ledger.table, ledger.prefixes
         self._prefixes = PrefixNumbers()
-        self._state = _empty(settings, engine, plan, ledger, leave, replicas)
+        #: What compiled code works on.
+        self.state = _empty(settings, engine, plan, ledger, leave, replicas)
         self._add_slots(_SLOTS)
         ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.
-        self._watch_s, self._lost = self._state.fleet["watch_s"], self._state.fleet["losses"]
-        self._closed = self._state.replicas["closed"]
+        self._watch_s, self._lost = self.state.fleet["watch_s"], self.state.fleet["losses"]
+        self._closed = self.state.replicas["closed"]
 
     def run(self, end: int, until_s: float) -> Iterator[Loss]:
         """Serve the arrivals before row `end` and before `until_s`; yields what is lost, in order of time.
@@ -102,8 +103,8 @@ class Fleet:
         The caller may look at the losses later than they happened: nothing of what becomes of them changes the
         cluster.
         """
-        while (why := dispatch.serve(self._state, end, until_s)) == dispatch.FULL:
-            self._add_slots(len(self._state.sequences))
+        while (why := dispatch.serve(self.state, end, until_s)) == dispatch.FULL:
+            self._add_slots(len(self.state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
             yield from self.run(end, until_s)
@@ -111,20 +112,20 @@ class Fleet:
     def first_pending(self, now_s: float) -> int:
         """The first row for which a replica has something left to do, its client gone or not; past all for none."""
         self.look(now_s)
-        rows = self._state.sequences["index"]
+        rows = self.state.sequences["index"]
         return int(rows.min(where=rows != NONE, initial=UNLIMITED))
 
     def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
         """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
-        while (why := direct(dispatch.offer)(self._state, row, now_s, since_s)) == dispatch.FULL:
-            self._add_slots(len(self._state.sequences))
+        while (why := direct(dispatch.offer)(self.state, row, now_s, since_s)) == dispatch.FULL:
+            self._add_slots(len(self.state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
             yield from self.offer(row, now_s, since_s)
 
     def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
         """Whether a request could start now if only this share of the cluster were to be used."""
-        return bool(direct(dispatch.room)(self._state, row, now_s, share))
+        return bool(direct(dispatch.room)(self.state, row, now_s, share))
 
     @property
     def watch_s(self) -> float:
@@ -134,26 +135,26 @@ class Fleet:
     def expire(self, now_s: float) -> Iterator[Loss]:
         """Give up on what has waited too long by now; yields what is lost."""
         while self.watch_s <= now_s:
-            dispatch.expire(self._state, now_s)
+            dispatch.expire(self.state, now_s)
             yield from self.losses()
 
     def fail(self, replica: int, now_s: float) -> Iterator[Loss]:
         """Lose everything a replica has, and close it; yields what is lost."""
-        while dispatch.fail(self._state, replica, now_s) == dispatch.LOST:
+        while dispatch.fail(self.state, replica, now_s) == dispatch.LOST:
             yield from self.losses()
         yield from self.losses()
 
     def drain(self, replica: int) -> None:
         """Send nothing more to a replica; what it has it finishes."""
-        self._state.replicas[replica].closed = True
+        self.state.replicas[replica].closed = True
 
     def restart(self, replica: int) -> None:
         """Open a drained or failed replica again, empty and with nothing cached."""
-        dispatch.restart(self._state, replica)
+        dispatch.restart(self.state, replica)
 
     def least_loaded(self) -> ReplicaView | None:
         """The open replica with the fewest requests, as of the last look; None when none is open."""
-        replicas, settings = self._state.replicas, self._state.settings[0]
+        replicas, settings = self.state.replicas, self.state.settings[0]
         rep = replicas[int(np.where(replicas["closed"], UNLIMITED, replicas["load"]).argmin())]
         if rep.closed:
             return None
@@ -163,24 +164,24 @@ class Fleet:
 
     def keep(self, row: int, now_s: float) -> None:
         """Write down that a request waits for a replica to be there."""
-        self._state.backend[row] = self._state.settings[0].backend
-        self._state.enqueued_s[row] = now_s
+        self.state.backend[row] = self.state.settings[0].backend
+        self.state.enqueued_s[row] = now_s
 
     def load(self, replica: int, now_s: float) -> int:
         """Requests that a replica has."""
         self.look(now_s)
-        return int(self._state.replicas[replica].load)
+        return int(self.state.replicas[replica].load)
 
     def queue(self, now_s: float) -> tuple[int, int]:
         """Requests that wait in all replicas, and all they have."""
         self.look(now_s)
-        replicas = self._state.replicas
-        return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self._state.fleet[0].in_flight)
+        replicas = self.state.replicas
+        return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self.state.fleet[0].in_flight)
 
     @property
     def due_s(self) -> float:
         """When the next thing happens in a replica, unless something arrives before; infinity for never."""
-        replicas, sequences = self._state.replicas, self._state.sequences
+        replicas, sequences = self.state.replicas, self.state.sequences
         finishing = replicas["first_finishing"]
         ends_s = sequences["end_s"][finishing[finishing != NONE]].min(initial=inf)
         return float(min(replicas["due_s"].min(), ends_s))
@@ -188,17 +189,17 @@ class Fleet:
     @property
     def seats(self) -> int:
         """Requests that a replica can run at once."""
-        return int(self._state.settings[0].max_num_seqs)
+        return int(self.state.settings[0].max_num_seqs)
 
     @property
     def timeout_s(self) -> float:
         """How long a request may take; infinite without a limit."""
-        return float(self._state.settings[0].timeout_s)
+        return float(self.state.settings[0].timeout_s)
 
     @property
     def size(self) -> int:
         """Number of replicas, open or not."""
-        return len(self._state.replicas)
+        return len(self.state.replicas)
 
     @property
     def serves(self) -> bool:
@@ -208,47 +209,47 @@ class Fleet:
     @property
     def fullness(self) -> float:
         """Requests in flight, relative to what the open replicas can run at once; infinite when none is open."""
-        replicas = self._state.replicas
-        seats = int(self._state.settings[0].max_num_seqs) * int((~replicas["closed"]).sum())
-        return float(self._state.fleet[0].in_flight) / seats if seats else inf
+        replicas = self.state.replicas
+        seats = int(self.state.settings[0].max_num_seqs) * int((~replicas["closed"]).sum())
+        return float(self.state.fleet[0].in_flight) / seats if seats else inf
 
     def look(self, now_s: float) -> None:
         """Bring all replicas up to now; infinity works everything off."""
-        direct(dispatch.look)(self._state, now_s)
+        direct(dispatch.look)(self.state, now_s)
 
     def silent(self, row: int, now_s: float) -> bool:
         """Whether a request is here and its client has had no token yet."""
-        return dispatch.silent(self._state, row, now_s)
+        return dispatch.silent(self.state, row, now_s)
 
     def cancel(self, index: int, now_s: float) -> bool:
         """Give up on a request; whether it was still under way."""
-        return dispatch.cancel(self._state, index, now_s)
+        return dispatch.cancel(self.state, index, now_s)
 
     def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
-        dispatch.close(self._state, horizon_s)
+        dispatch.close(self.state, horizon_s)
         return self.levels()
 
     def levels(self) -> tuple[ReplicaLevels, ...]:
         """The levels of every replica so far."""
-        return tuple(self._levels(number) for number in range(len(self._state.replicas)))
+        return tuple(self._levels(number) for number in range(len(self.state.replicas)))
 
     @property
     def free_blocks(self) -> list[int]:
         """By replica, the KV blocks that can be taken."""
-        return [int(blocks) for blocks in self._state.replicas["free"]]
+        return [int(blocks) for blocks in self.state.replicas["free"]]
 
     def losses(self) -> Iterator[Loss]:
         """What was lost since the last look, in order of time."""
         if not self._lost.item(0):
             return
-        losses = self._state.losses[: self._lost[0]].tolist()
+        losses = self.state.losses[: self._lost[0]].tolist()
         self._lost[0] = 0
         for at_s, row, reason, sent in losses:
             yield Loss(at_s, row, Reason(reason), sent)
 
     def _levels(self, number: int) -> ReplicaLevels:
-        replica, levels, settings = self._state.replicas[number], self._state.levels[number], self._state.settings[0]
+        replica, levels, settings = self.state.replicas[number], self.state.levels[number], self.state.settings[0]
         return ReplicaLevels(
             interval_s=INTERVAL_S,
             busy_s=levels["busy_s"].copy(),
@@ -264,7 +265,7 @@ class Fleet:
 
     def _expect(self, rows: slice) -> None:
         """Make ready for requests that may be sent here: rank their priorities, number their prefixes."""
-        s, table = self._state, self._table
+        s, table = self.state, self._table
         settings, replicas = s.settings[0], self.size
         s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
         self._forget_prefixes()
@@ -283,13 +284,13 @@ class Fleet:
 
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
-        chains = self._state.chains.reshape(-1, self.size)
-        kept = kept_prefixes(chains, self._state.sequences)
+        chains = self.state.chains.reshape(-1, self.size)
+        kept = kept_prefixes(chains, self.state.sequences)
         chains[~kept] = _no_chains(())
         self._prefixes.forget(np.flatnonzero(~kept).tolist())
 
     def _add_slots(self, count: int) -> None:
-        old, fleet = self._state.sequences, self._state.fleet[0]
+        old, fleet = self.state.sequences, self.state.fleet[0]
         sequences = np.zeros(len(old) + count, state.SEQUENCE)
         # As bytes: numpy copies records field by field.
         sequences.view(np.uint8)[: old.nbytes] = old.view(np.uint8)
@@ -298,7 +299,7 @@ class Fleet:
         added["next"][-1] = fleet.free_slot
         added["index"] = NONE
         fleet.free_slot = len(old)
-        self._state.replace("sequences", sequences)
+        self.state.replace("sequences", sequences)
 
 
 def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401

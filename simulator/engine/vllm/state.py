@@ -6,7 +6,7 @@ the records themselves (`next` and `previous`, `NONE` at their ends), and a reco
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,14 +23,14 @@ UNLIMITED = 1 << 60
 INBOX, WAITING, PREFILLING, DECODING, DRAINING, GONE = range(6)
 
 
-def _record(**fields: str) -> np.dtype[Any]:
+def record_of(**fields: str) -> np.dtype[Any]:
     """A record whose elements have their fields as attributes, in plain Python too."""
     names = [(name, kind) for kinds, listed in fields.items() for name, kind in ((n, kinds) for n in listed.split())]
     return np.dtype((np.record, np.dtype(names, align=True)))
 
 
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
-SETTINGS = _record(
+SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
         queue_limit max_in_flight backend blocks replicas ranks hours losses""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
@@ -41,7 +41,7 @@ SETTINGS = _record(
 
 #: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
 #: have been looked at, and when somebody may have waited too long.
-FLEET = _record(
+FLEET = record_of(
     i8="next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions",
     f8="seen_s watch_s",
 )
@@ -53,7 +53,7 @@ FLEET = _record(
 #: stale while it decodes: `end_clock` is the decode clock at which its last token is scheduled. `shared_blocks` are
 #: the leading full blocks that belong to a shared prefix, `held_shared` those of them it holds. `resumable` are its
 #: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
-SEQUENCE = _record(
+SEQUENCE = record_of(
     f8="ready_s deadline_s scheduled_s first_token_s end_s",
     i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
         reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
@@ -64,7 +64,7 @@ SEQUENCE = _record(
 
 #: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
 #: takes no new requests.
-REPLICA = _record(
+REPLICA = record_of(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
         inbox first_abort last_abort first_finishing last_finishing
@@ -76,20 +76,20 @@ REPLICA = _record(
 )
 
 #: Levels of a replica in one interval of the horizon, times seconds.
-LEVELS = _record(f8="busy_s sequence_s waiting_s kv_block_s")
+LEVELS = record_of(f8="busy_s sequence_s waiting_s kv_block_s")
 #: By number of sequences: what a step of decodes alone takes, and what they and their attention add to a mixed one.
-BATCH = _record(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s")
+BATCH = record_of(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s")
 #: Three lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order.
-SEAT = _record(i8="free ends prefilling")
+SEAT = record_of(i8="free ends prefilling")
 #: One waiting queue of a replica, for requests of one priority.
-QUEUE = _record(i8="first last")
+QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
 #: One that begins with another prefix (`outer`) has the blocks from `start` on for itself.
-CHAIN = _record(i8="cached first_run first_holder outer start", b1="by_block")
+CHAIN = record_of(i8="cached first_run first_holder outer start", b1="by_block")
 #: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
-RUN = _record(i8="low high chain owner users next previous next_of_chain previous_of_chain")
+RUN = record_of(i8="low high chain owner users next previous next_of_chain previous_of_chain")
 #: A request the cluster did not serve: when, why, and whether it had been sent there at all.
-LOSS = _record(f8="at_s", i8="index reason", b1="sent")
+LOSS = record_of(f8="at_s", i8="index reason", b1="sent")
 
 
 #: Every array of a `State`: what its elements are, and how many dimensions it has.
@@ -118,7 +118,44 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
 }
 
 
-class State:
+class Records:
+    """Arrays that compiled code works on, by name; subclasses say which.
+
+    Attributes:
+        arrays: Of each array what its elements are, and how many dimensions it has. Elements may be other records.
+        address: Where `header` is: of each array its address and second and third extents, in words.
+    """
+
+    arrays: ClassVar[dict[str, tuple[Any, int]]]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NDArray[Any]: ...
+
+    def __init__(self, **arrays: Any) -> None:  # noqa: ANN401 - arrays, and lists of other records
+        self.header = np.zeros((len(self.arrays), 3), np.int64)
+        self.address = self.header.ctypes.data
+        for name, array in arrays.items():
+            self.replace(name, array)
+
+    def replace(self, name: str, array: Any) -> None:  # noqa: ANN401
+        """Give an array, in one piece and open to writing, or a list of other records, its place."""
+        dtype, ndim = self.arrays[name]
+        setattr(self, name, array)
+        if isinstance(dtype, type):
+            array = np.array([one.address for one in array], np.int64)
+            setattr(self, f"{name}_addresses", array)
+        else:
+            array = np.require(array, dtype, ["C", "W"])
+            setattr(self, name, array)
+        if array.ndim != ndim:
+            raise AssertionError(f"{name}: {array.ndim} dimensions")
+        number = list(self.arrays).index(name)
+        self.header[number, 0] = array.ctypes.data
+        self.header[number, 1:ndim] = array.shape[1:]
+
+
+class State(Records):
     """Everything the compiled engine works on; its attributes are arrays.
 
     Attributes:
@@ -142,28 +179,9 @@ class State:
         rank: By request, its priority from 0; all 0 when the queue has none.
         enqueued_s, scheduled_s, first_token_s, last_token_s, ended_s, outcome, backend, cached_tokens, preemptions,
             wasted_tokens: Columns of the `RequestLog`.
-        address: Where `header` is: of each array its address and second and third extents, in words.
     """
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NDArray[Any]: ...
-
-    def __init__(self, **arrays: NDArray[Any]) -> None:
-        self.header = np.zeros((len(ARRAYS), 3), np.int64)
-        self.address = self.header.ctypes.data
-        for name, array in arrays.items():
-            self.replace(name, array)
-
-    def replace(self, name: str, array: NDArray[Any]) -> None:
-        """Give an array, in one piece and open to writing, its place."""
-        dtype, ndim = ARRAYS[name]
-        array = np.require(array, dtype, ["C", "W"])
-        if array.ndim != ndim:
-            raise AssertionError(f"{name}: {array.ndim} dimensions")
-        setattr(self, name, array)
-        self.header[list(ARRAYS).index(name), 0] = array.ctypes.data
-        self.header[list(ARRAYS).index(name), 1:ndim] = array.shape[1:]
+    arrays = ARRAYS
 
 
 def grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:

@@ -1,0 +1,18 @@
+"""The simulation's time, which compiled code may bring forward where nothing else is due."""
+
+from __future__ import annotations
+
+import simpy
+
+
+class Clock(simpy.Environment):
+    """A SimPy environment in which a process may take several steps of its own at once.
+
+    Between two events nothing can happen but what a process does itself; so it may as well do it in one go, and say
+    afterwards what time it is.
+    """
+
+    def bring_to(self, now_s: float) -> None:
+        """It is this late; no event was due before."""
+        assert self._now <= now_s <= self.peek()
+        self._now = now_s

@@ -1,0 +1,53 @@
+"""What a router knows, as arrays for compiled code: see `simulator.engine.vllm.state` for their kind."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from simulator.engine.vllm.state import Records, State, record_of
+
+#: Why a request is sent where it is, in words that `log.decision` indexes.
+WHYS = "preferred", "next with room", "no room anywhere", "waits"
+PREFERRED, NEXT, NO_ROOM, WAITS = range(len(WHYS))
+
+#: How many clusters there are, and from which priority on it sheds; how far it has come: the next request to send, the
+#: time, and the cluster that must be looked at.
+ROUTER = record_of(i8="clusters sheds_from next_arrival backend", f8="now_s")
+
+_I1, _I2, _I4, _I8 = (np.dtype(f"i{size}") for size in (1, 2, 4, 8))
+_F8, _B1 = np.dtype("f8"), np.dtype("b1")
+
+
+class RouterState(Records):
+    """A router and what it sends requests to.
+
+    Attributes:
+        router: One `ROUTER`.
+        clusters: By number, the `State` of each cluster.
+        may_use: By workload, the backends it may use, the preferred first, then NONE.
+        fallback: By workload, the cluster that takes it when it would have to wait; NONE for none.
+        shares: By priority, the share of a cluster it may use.
+        keeps: By cluster, whether requests wait while no replica is there.
+        whys: By `WHYS`, the number in the log; NONE while nobody has decided so.
+        arrival_s, workload, prompt_tokens, max_tokens, priority: Columns of the `RequestTable`.
+        target, decision, failover: Columns of the `RequestLog`.
+        passed_over: By request, whether it was sent past backends that it would rather use.
+    """
+
+    arrays: ClassVar[dict[str, tuple[Any, int]]] = {
+        "router": (ROUTER, 1),
+        "clusters": (State, 1),
+        "may_use": (_I8, 2),
+        "fallback": (_I8, 1),
+        "shares": (_F8, 1),
+        "keeps": (_B1, 1),
+        "whys": (_I8, 1),
+        "arrival_s": (_F8, 1),
+        "workload": (_I2, 1),
+        "priority": (_I1, 1),
+        **dict.fromkeys(("prompt_tokens", "max_tokens"), (_I4, 1)),
+        **dict.fromkeys(("target", "decision", "failover"), (_I1, 1)),
+        "passed_over": (_B1, 1),
+    }
