@@ -57,6 +57,10 @@ _NO_CHOICE: Final = re.compile(
     r"|qwen-?2|together.*llama-3\.[12]|mistral-7b|rnj-1|trinity|deepseek-r1|meta\.llama3-(?:8|70)b|kimi-k2-instruct",
     re.IGNORECASE,
 )
+#: Prompt and answer of models whose row has what the answer leaves for the prompt (272,000 of 400,000, and so on).
+_WHOLES: Final = (400_000, 1_000_000, 1_050_000)
+_DAY: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
+_LENGTHS: Final = ("context_tokens", "longest_prompt_tokens")
 _ZONES: Final = {"": ("global", None, ""), "us": ("data_zone", "us", "-us"), "eu": ("data_zone", "eu", "-eu")}
 _DIRECT: Final = {"": ("direct", None, "")}
 
@@ -232,6 +236,8 @@ def update(book: dict[str, Any], rows: dict[str, Any], version: str, captured_on
             entries[key] = refreshed(entry, rows[entry["litellm_row"]], (before, after), captured_on)
     gone = {key for key, entry in entries.items() if entry.get("retires_on", "9999") <= book["date"]}
     kept = {key: entries[key] for key in sorted(entries) if key not in gone - set(HISTORICAL)}
+    for key, entry in kept.items():
+        entry.update(lengths_of(key, entry, kept, rows))
     keys = {entry["litellm_row"]: key for key, entry in kept.items() if "litellm_row" in entry}
     for key, entry in kept.items():
         if "litellm_row" in entry and (successor := rows[entry["litellm_row"]].get("successor_model")):
@@ -244,6 +250,28 @@ def update(book: dict[str, Any], rows: dict[str, Any], version: str, captured_on
         for key, name in sorted(SERVICES.items())
         if rows[name].get("deprecation_date", "9999") > book["date"]
     }
+
+
+def lengths_of(key: str, entry: dict[str, Any], entries: dict[str, Any], rows: dict[str, Any]) -> dict[str, int]:
+    """How long a request an entry's model takes, by its row; by another row of the seller's where that does not say.
+
+    The table has one figure for the prompt. It is the whole context, prompt and answer, but where a maker limits the
+    prompt apart: Google does, and for OpenAI's models from GPT-5 on the table has what the answer leaves of `_WHOLES`.
+    Nothing is said where prompts beyond the limit have a price.
+    """
+    seller = key.partition("/")[0]
+    model = _DAY.sub("", entry["model"])
+    like = [
+        one for name, one in entries.items() if name.startswith(f"{seller}/") and _DAY.sub("", one["model"]) == model
+    ]
+    found = (rows.get(one.get("litellm_row", ""), {}) for one in (entry, *like))
+    row = next((row for row in found if row.get("max_input_tokens")), {})
+    prompt, answer = row.get("max_input_tokens"), row.get("max_output_tokens", 0)
+    if not prompt or prompt <= entry.get("long_prompts", {"above_tokens": 0})["above_tokens"]:
+        return {}
+    if prompt + answer in _WHOLES or seller == "gemini" or entry["model"].startswith("gemini"):
+        return {"context_tokens": prompt + answer, "longest_prompt_tokens": prompt}
+    return {"context_tokens": prompt}
 
 
 def service(row: dict[str, Any], name: str, says: str, captured_on: str) -> dict[str, Any]:
@@ -277,7 +305,8 @@ def refreshed(entry: dict[str, Any], row: dict[str, Any], says: tuple[str, str],
     """An entry with what its row says now, but for its successor, which may be named by a key of the book."""
     before, after = says
     prices = prices_of(row)
-    rest = {name: value for name, value in entry.items() if name not in (*COLUMNS, "long_prompts", "successor")}
+    dropped = (*COLUMNS, "long_prompts", "successor", *_LENGTHS)
+    rest = {name: value for name, value in entry.items() if name not in dropped}
     if "deprecation_date" in row and "litellm" in rest.get("retirement_source", "litellm"):
         source = after + _citing(row.get("deprecation_source", ""))
         kept = rest.get("retirement_source", "")

@@ -142,6 +142,10 @@ class ApiPrice(_Sourced, _TokenPrices):
     """Row of litellm's table that the token prices are generated from; empty where they are kept by hand."""
     long_prompts: LongPrompts | None = None
     """Prices of requests with long prompts; those of all others where absent."""
+    context_tokens: PositiveInt | None = None
+    """Longest prompt and `max_tokens` together that the seller's model takes; None where no source says."""
+    longest_prompt_tokens: PositiveInt | None = None
+    """Longest prompt, where the seller limits it apart."""
     retires_on: Day | None = None
     """First day on which the model no longer answers."""
     retirement_source: str = ""

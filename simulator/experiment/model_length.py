@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from simulator.compliance.backends import allowed_backends, reachable
+from simulator.cost.overrides import scenario_book
 from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
 from simulator.performance.architecture import context_tokens
 from simulator.performance.memory import kv_capacity
@@ -16,6 +17,8 @@ from simulator.scenario.workloads import RecordedWorkload
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from simulator.cost.prices import PriceBook
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import AnyWorkload
@@ -173,21 +176,43 @@ def with_length(cluster: Cluster, loads: Mapping[str, AnyWorkload]) -> Cluster:
 
 
 def with_model_lengths(scenario: Scenario) -> Scenario:
-    """The same scenario, each of its clusters taking what `model_length` says; whoever asks twice gets the same.
+    """The same scenario, each of its clusters taking what `model_length` says, and each API what its model takes.
+
+    Whoever asks twice gets the same.
 
     Raises:
         ScenarioError: See `allowed_backends`.
+        PriceNotFound: See `scenario_book`.
     """
-    patterns = {name: _sized(scenario, pattern) for name, pattern in scenario.hosting_patterns.items()}
+    book = scenario_book(scenario.prices)
+    patterns = {name: _sized(scenario, pattern, book) for name, pattern in scenario.hosting_patterns.items()}
     return scenario.model_copy(update={"hosting_patterns": patterns})
 
 
-def _sized(scenario: Scenario, pattern: HostingPattern) -> HostingPattern:
-    if not pattern.hosted:
-        return pattern
-    loads = sent_to(scenario, pattern)
-    sized = {name: with_length(one.cluster, loads[name]) for name, one in pattern.hosted.items()}
-    if getattr(pattern, "clusters", None) is None:
-        return pattern.model_copy(update=sized)
-    hosted = {name: one.model_copy(update={"cluster": sized[name]}) for name, one in pattern.hosted.items()}
-    return pattern.model_copy(update={"clusters": hosted})
+def _sized(scenario: Scenario, pattern: HostingPattern, book: PriceBook) -> HostingPattern:
+    loads = sent_to(scenario, pattern) if pattern.hosted else {}
+    clusters = {name: with_length(one.cluster, loads[name]) for name, one in pattern.hosted.items()}
+    apis = {name: _of_book(api, book) for name, api in pattern.metered.items()}
+    changes: dict[str, object] = {}
+    if getattr(pattern, "clusters", None) is not None:
+        changes["clusters"] = {
+            name: one.model_copy(update={"cluster": clusters[name]}) for name, one in pattern.hosted.items()
+        }
+    elif clusters:
+        changes |= clusters
+    if getattr(pattern, "apis", None) is not None:
+        changes["apis"] = apis
+    elif apis:
+        (changes["api"],) = apis.values()
+    return pattern.model_copy(update=changes)
+
+
+def _of_book(api: MeteredApi, book: PriceBook) -> MeteredApi:
+    """An API that takes what the book says of its model, unless its scenario says."""
+    entry = None if says_how_long(api) else book.api_prices.get(api.model)
+    return api if entry is None else api.of_length(entry.context_tokens, entry.longest_prompt_tokens)
+
+
+def says_how_long(api: MeteredApi) -> bool:
+    """Whether the scenario says how long a request an API takes."""
+    return not api.model_fields_set.isdisjoint({"context_tokens", "longest_prompt_tokens"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from simulator.cost.checks import price_warnings
@@ -21,6 +22,7 @@ from simulator.workload.request_tokens import RARE, share_refused
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import Cluster
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import AnyWorkload
@@ -70,18 +72,31 @@ def too_long(scenario: Scenario, names: Iterable[str]) -> list[str]:
         pattern = scenario.hosting_patterns[name]
         for backend, loads in sent_to(scenario, pattern).items():
             cluster = pattern.hosted[backend].cluster if backend in pattern.hosted else None
-            key = "engine.max_model_len" if cluster else "context_tokens"
-            limit = cluster.engine.max_model_len if cluster else pattern.metered[backend].context_tokens
-            if limit is None:
-                continue
+            limits = _cluster_limits(cluster) if cluster else _api_limits(pattern.metered[backend])
             for workload, load in loads.items():
-                share = share_refused(load, limit, reserves=cluster is None)
+                shares = [
+                    (share_refused(load, limit, reserves=reserves), key, limit) for key, limit, reserves in limits
+                ]
+                share, key, limit = max(shares, default=(0.0, "", 0), key=itemgetter(0))
                 if share > RARE:
                     found.append(
                         f"{name}: {percent(share)} of the requests of {workload} are longer than {key} {limit:,} "
                         f"allows, and will be refused; {_remedy(load, cluster)}"
                     )
     return found
+
+
+def _cluster_limits(cluster: Cluster) -> list[tuple[str, int, bool]]:
+    """Key, tokens, and whether the output limit counts."""
+    return [("engine.max_model_len", cluster.engine.max_model_len, False)]
+
+
+def _api_limits(api: MeteredApi) -> list[tuple[str, int, bool]]:
+    found = [("context_tokens", api.context_tokens, True)]
+    if api.longest_prompt_tokens is not None:
+        # A token of an answer is counted beside the prompt.
+        found.append(("longest_prompt_tokens", api.longest_prompt_tokens + 1, False))
+    return [(key, tokens, reserves) for key, tokens, reserves in found if tokens is not None]
 
 
 def _remedy(load: AnyWorkload, cluster: Cluster | None) -> str:

@@ -247,7 +247,9 @@ class MeteredApi(Config):
     """Rate limits."""
     context_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
     """Longest prompt and `max_tokens` together that the model takes; what is longer is refused at once, not tried again
-    and not charged. Any length when absent."""
+    and not charged. What the price book says of `model` when absent, and any length where it says nothing."""
+    longest_prompt_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    """Longest prompt, where the provider limits it apart; what the price book says where neither is given."""
     retries: Retries = Retries()
     """Client behaviour."""
     error_share: Share = 0.0
@@ -276,6 +278,14 @@ class MeteredApi(Config):
     def spills_to(self) -> str | None:
         """Another API of the pattern that takes at once what this one refuses or fails."""
         return self.deployment.spillover if isinstance(self.deployment, Provisioned | Reserved) else None
+
+    def of_length(self, context_tokens: int | None, longest_prompt_tokens: int | None) -> MeteredApi:
+        """The same API of a model that takes so long requests, as if nobody had stated a length."""
+        found = self.model_copy(
+            update={"context_tokens": context_tokens, "longest_prompt_tokens": longest_prompt_tokens}
+        )
+        found.model_fields_set.difference_update({"context_tokens", "longest_prompt_tokens"})
+        return found
 
     @model_validator(mode="before")
     @classmethod

@@ -238,6 +238,10 @@ def _pattern(
     if isinstance(base, HybridPattern):
         (metered,) = base.metered.values()
         changes["routing"] = base.routing.model_copy(update={"max_in_flight": family.max_in_flight})
-        changes |= {"api": metered.model_copy(update={"model": family.api_model}), "apis": None}
+        api = metered.model_copy(update={"model": family.api_model})
+        if family.api_model != metered.model:
+            # How long a request it takes is said of another model.
+            api = api.of_length(None, None)
+        changes |= {"api": api, "apis": None}
         changes["faults"] = moved_outages(base, [str(family.api_model)])
     return base.model_copy(update=changes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator
 
 from simulator.decision.band import with_band_ends
-from simulator.experiment.model_length import model_lengths
+from simulator.experiment.model_length import model_lengths, says_how_long
 from simulator.experiment.replications import representatives
 from simulator.performance.profile import cluster_profile
 from simulator.scenario.apis import FLEX_ASSUMED, Flex, Provisioned
@@ -188,9 +188,7 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             source, confidence = profile_source(load.profile)
             yield Source(f"workloads.{name}.profile", load.profile, confidence, source)
     for name, pattern in scenario.hosting_patterns.items():
-        for cluster, length in model_lengths(scenario, pattern).items():
-            place = ".".join(("hosting_patterns", name, *cluster_key(pattern, cluster), "engine.max_model_len"))
-            yield Source(place, f"max_model_len {length.tokens:,}", "derived", length.why)
+        yield from _lengths(scenario, name, book)
         for cluster, one in pattern.hosted.items():
             profile = cluster_profile(one.cluster)
             band = profile.step_time_band
@@ -209,6 +207,25 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             notes = (entry.note,) if entry.note else ()
             place = ".".join(("hosting_patterns", name, *key))
             yield Source(place, used, f"{entry.basis} price", f"{entry.source} ({entry.captured_on})", notes)
+
+
+def _lengths(scenario: Scenario, name: str, book: PriceBook) -> Iterator[Source]:
+    """How long a request each backend of a pattern takes, where the scenario does not say."""
+    pattern = scenario.hosting_patterns[name]
+    for cluster, length in model_lengths(scenario, pattern).items():
+        place = ".".join(("hosting_patterns", name, *cluster_key(pattern, cluster), "engine.max_model_len"))
+        yield Source(place, f"max_model_len {length.tokens:,}", "derived", length.why)
+    for api, metered in pattern.metered.items():
+        entry = None if says_how_long(metered) else book.api_prices.get(metered.model)
+        if entry is None or entry.context_tokens is None:
+            continue
+        table, label = book.generated_from, str(entry.basis)
+        source = f"{entry.source} ({entry.captured_on})"
+        if table and metered.model not in scenario.prices.overrides:
+            listed = f"{table.package} {table.version}, max_input_tokens and max_output_tokens of its table"
+            label, source = "documented", f"{listed} ({table.captured_on})"
+        place = ".".join(("hosting_patterns", name, *api_key(pattern, api), "context_tokens"))
+        yield Source(place, f"context_tokens {entry.context_tokens:,}", label, source)
 
 
 def _entries(book: PriceBook) -> dict[str, Entry]:

@@ -105,6 +105,7 @@ def test_sources_and_size(capsys):
         "clinical_documentation",
         "radiology_anomaly",
         "bedrock/llama-3.3-70b",
+        "context_tokens 128,000",
         "llama-3.1-8b-bf16-l40s-x1",
         "aws/g6e.xlarge",
     }

@@ -11,6 +11,7 @@ import genai_prices
 import pytest
 
 from simulator.cost.prices import load_price_book
+from simulator.scenario.api_presets import api_presets
 from tests.parts import ROOT
 
 BOOK = load_price_book("2026-11")
@@ -148,3 +149,20 @@ def test_most_entries_come_from_the_table_and_name_it():
         assert f"litellm {origin.version} price table" in entry.source
         assert entry.captured_on == origin.captured_on
     assert origin.licence == "MIT"
+
+
+def test_how_long_a_request_a_model_takes_goes_with_its_prices_and_presets():
+    """A price beyond a number of tokens is of use where prompts may be so long; a preset says what the book says."""
+    for key, entry in BOOK.api_prices.items():
+        above = entry.long_prompts.above_tokens if entry.long_prompts else 0
+        assert entry.context_tokens is None or entry.context_tokens > above, key
+        assert entry.longest_prompt_tokens is None or above < entry.longest_prompt_tokens < entry.context_tokens, key
+        # None, or nearly: the table has a figure for all but those whose long prompts have a price.
+        assert entry.context_tokens or above, key
+    for name, preset in api_presets().items():
+        known, said = BOOK.api_prices.get(name), preset["settings"]
+        if known is not None:
+            assert (said.get("context_tokens"), said.get("longest_prompt_tokens")) == (
+                known.context_tokens,
+                known.longest_prompt_tokens,
+            ), name

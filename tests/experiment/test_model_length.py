@@ -7,6 +7,8 @@ import pytest
 
 import simulator
 from simulator.cost.overrides import scenario_book
+from simulator.engine.api.metered_api import is_too_long
+from simulator.engine.arrival import Arrival
 from simulator.experiment.checks import checked
 from simulator.experiment.model_length import longer_requests, model_lengths, with_model_lengths
 from simulator.performance.memory import kv_capacity
@@ -180,6 +182,69 @@ def test_what_was_taken_is_told_with_its_reason():
     assert (
         told.source == "holds all but 1 in 1,000 requests of each workload sent there; half of it would not, of letters"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "refused"),
+    [
+        ("azure/gpt-4o", 128_000 - 4096, False),
+        ("azure/gpt-4o", 128_001 - 4096, True),
+        # 400,000 in all, of which the answer's 128,000 are no room for a prompt.
+        ("azure/gpt-5-mini-eu-data-zone", 272_000, False),
+        ("azure/gpt-5-mini-eu-data-zone", 272_001, True),
+        ("gemini/gemini-2.5-pro", 1_048_576, False),
+        ("gemini/gemini-2.5-pro", 1_048_577, True),
+        # Its book has prices beyond 200,000, and no word of how long a request may be.
+        ("bedrock/claude-sonnet-4.5", 900_000, False),
+    ],
+)
+def test_an_api_refuses_what_its_model_does_not_take_by_the_price_book(model, prompt, refused):
+    scenario = with_model_lengths(of_letters(constant(prompt), more={"hosting_patterns.api.api.model": model}))
+    assert scenario == with_model_lengths(scenario)
+    (api,) = scenario.hosting_patterns["api"].metered.values()
+    assert is_too_long(api, Arrival(0, 0, prompt, 4096, -1, 0, 3)) is refused
+    assert bool(too_long(scenario, ["api"])) is refused
+    stated = of_letters(
+        constant(prompt),
+        more={"hosting_patterns.api.api.model": model, "hosting_patterns.api.api.context_tokens": 5_000_000},
+    )
+    assert too_long(with_model_lengths(stated), ["api"]) == []
+
+
+def test_what_an_api_refuses_is_lost_as_too_long_and_told_with_its_source():
+    gpt = {"hosting_patterns.api.api.model": "azure/gpt-4o", "experiment.replications": 1}
+    scenario = of_letters(constant(124_000), more=gpt)
+    (found,) = simulator.run(scenario, patterns=["api"], band=False, outlook=False).patterns
+    letters = found.workloads["letters"].requests
+    assert letters.arrived == letters.rejected == letters.lost["too_long"] > 0
+    assert found.workloads["notes"].requests.rejected == 0
+    told = {one.place: one for one in sources_of(scenario, scenario_book(scenario.prices))}
+    limit = told["hosting_patterns.api.api.context_tokens"]
+    assert (limit.what, limit.label) == ("context_tokens 128,000", "documented")
+    assert "litellm" in limit.source
+    assert "2026-11-20" in limit.source
+    own = {"azure/gpt-4o": {"context_tokens": 129_000}}
+    longer = of_letters(constant(124_000), more=gpt | {"prices.overrides": own})
+    assert too_long(with_model_lengths(longer), ["api"]) == []
+
+
+def test_a_plan_asks_each_model_how_long_a_request_it_takes():
+    """What is stated of one is not said of another: 124,000 tokens are too many for 4o, not for 4.1."""
+    scenario = of_letters(
+        constant(124_000),
+        more={
+            "hosting_patterns.api.api.model": "azure/gpt-4o",
+            "hosting_patterns.api.api.context_tokens": 128_000,
+            "experiment.replications": 1,
+        },
+    )
+    space = Space(api_models=("azure/gpt-4o", "azure/gpt-4.1"), deployments=("own",), mixes=False)
+    lost = {
+        one.label: one.result.requests.lost["too_long"]
+        for one in plan(scenario, ["api"], space, replications=1).simulated
+    }
+    assert lost["azure/gpt-4o"] > 0
+    assert lost["azure/gpt-4.1"] == 0
 
 
 def test_more_than_the_model_takes_is_told_where_it_is_stated():

@@ -77,6 +77,7 @@ def test_what_does_not_fit_is_refused(settings, message):
         ("azure/gpt-4o", 128_001 - 4096, True),
         ("azure/gpt-4.1", 900_000, False),
         ("azure/gpt-5.1", 272_000, False),
+        ("azure/gpt-5.1", 272_001, True),
         ("azure/gpt-5.1", 400_000, True),
     ],
 )
@@ -85,5 +86,6 @@ def test_a_preset_knows_what_its_model_takes(preset, prompt, refused):
     api = MeteredApi.model_validate({"model": preset, "preset": preset})
     arrival = Arrival(0, 0, prompt, 4096, -1, 0, 3)
     assert is_too_long(api, arrival) is refused
-    free = MeteredApi.model_validate({"model": preset, "preset": preset, "context_tokens": 10_000_000})
+    unlimited = {"context_tokens": 10_000_000, "longest_prompt_tokens": 10_000_000}
+    free = MeteredApi.model_validate({"model": preset, "preset": preset, **unlimited})
     assert not is_too_long(free, arrival)

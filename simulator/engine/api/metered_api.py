@@ -49,9 +49,13 @@ def is_too_long(api: MeteredApi, arrival: Arrival) -> bool:
     """Whether this API refuses a request as more than its model takes: with status 400, for which nothing is due.
 
     OpenAI counts the prompt and `max_tokens` ("maximum context length", error `context_length_exceeded`), and so do
-    Anthropic's models since Claude 3.7 ("Context windows", validation error); vLLM behind an API does the same.
+    Anthropic's models since Claude 3.7 ("Context windows", validation error); vLLM behind an API does the same. From
+    GPT-5 on OpenAI limits the prompt apart, and so does Google.
     """
-    return api.context_tokens is not None and arrival.prompt_tokens + arrival.max_tokens > api.context_tokens
+    whole, prompt = arrival.prompt_tokens + arrival.max_tokens, arrival.prompt_tokens
+    return (api.context_tokens is not None and whole > api.context_tokens) or (
+        api.longest_prompt_tokens is not None and prompt > api.longest_prompt_tokens
+    )
 
 
 class Answer(NamedTuple):
