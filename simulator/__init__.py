@@ -24,6 +24,7 @@ from simulator.errors import (
 )
 
 if TYPE_CHECKING:
+    from simulator.experiment.clusters import on_cluster
     from simulator.results import Results, run
     from simulator.scenario.loading import load_scenario
     from simulator.scenario.schema import Scenario
@@ -39,6 +40,7 @@ __all__ = [
     "SimulatorError",
     "TraceError",
     "load_scenario",
+    "on_cluster",
     "rollout",
     "run",
 ]
@@ -48,6 +50,7 @@ _WHERE = {
     "Results": "simulator.results",
     "Scenario": "simulator.scenario.schema",
     "load_scenario": "simulator.scenario.loading",
+    "on_cluster": "simulator.experiment.clusters",
     "rollout": "simulator.study.rollout",
     "run": "simulator.results",
 }

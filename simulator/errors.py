@@ -2,6 +2,7 @@
 
     SimulatorError
     ├── ScenarioError        a scenario file or override is wrong (carries every fault)
+    │   └── NothingFits      none of its hosting patterns can be simulated, which may be an answer
     ├── InfeasibleCluster    the model does not fit the GPUs (carries the arithmetic)
     ├── ProfileNotFound      no measured curve for this model, GPU, parallelism, quantisation
     ├── ProfileError         a model, a profile file or what is asked of kernel tables is wrong
@@ -50,6 +51,10 @@ class ScenarioError(SimulatorError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class NothingFits(ScenarioError):
+    """No hosting pattern that was asked for fits its GPUs or may see the prompts; nothing else is wrong."""
 
 
 class InfeasibleCluster(SimulatorError):

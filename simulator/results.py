@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from simulator.experiment.counts import Requests
     from simulator.experiment.losses import Loss
     from simulator.experiment.pattern_result import Latency
+    from simulator.experiment.workers import Jobs
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -230,7 +231,7 @@ def run(
     *,
     patterns: Sequence[str] | None = None,
     replications: int | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     folder: Path | None = None,
     tables: bool = True,
     band: bool = True,
@@ -243,7 +244,7 @@ def run(
         scenario: The scenario.
         patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
         replications: Replaces the scenario's.
-        jobs: Processes; the result does not depend on it.
+        jobs: Processes, or a cluster from `simulator.on_cluster`; the result does not depend on it.
         folder: Where finished simulations are kept, and found when a run is repeated; without one, their tables last
             as long as the result does.
         tables: Whether requests and levels of each first replication are kept too.
@@ -256,7 +257,7 @@ def run(
         ValueError: Fewer than one replication or process.
     """
     count = scenario.experiment.replications if replications is None else replications
-    if count < 1 or jobs < 1:
+    if count < 1 or (isinstance(jobs, int) and jobs < 1):
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
     chosen = _chosen(scenario, patterns)
     refusals = check_patterns(scenario, list(chosen))

@@ -148,6 +148,7 @@ WRITERS = {
     "bench/measure.py",  # a temporary folder, as the next two
     "performance/kernel_composed.py",
     "performance/kernel_tables.py",
+    "experiment/errand.py",  # likewise, for files that came from afar
     "results.py",
     "engine/vllm/compiled.py",  # the cache of compiled code
 }

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+from simulator.cli.options import (
+    WAIT_S,
+    Address,
+    AsJson,
+    Jobs,
+    OnExecutor,
+    Overrides,
+    Quiet,
+    Settings,
+    Store,
+    Wait,
+    working,
+)
 
 if TYPE_CHECKING:
     from simulator.report.currency import Shown
@@ -22,6 +33,9 @@ def break_even(
     settings: Settings = None,
     overrides: Overrides = None,
     jobs: Jobs = 0,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     store: Store = Path("runs/store"),
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -43,12 +57,14 @@ def break_even(
     with console.status("simulating") as status:
         if quiet or not console.is_terminal:
             status.stop()
-        found = break_evens(
-            scenario,
-            jobs=jobs or os.cpu_count() or 1,
-            store=open_store(store),
-            on_simulated=lambda what: status.update(f"simulating {what}"),
-        )
+        kept = open_store(store)
+        with working(executor, address, wait, jobs) as workers:
+            found = break_evens(
+                scenario,
+                jobs=workers,
+                store=kept,
+                on_simulated=lambda what: status.update(f"simulating {what}"),
+            )
     bound_store(store)
     if as_json:
         typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))

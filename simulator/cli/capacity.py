@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simulator.cli.options import AsJson, Jobs, Store
+from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Store, Wait, working
 from simulator.errors import Fault, ScenarioError
 
 
@@ -29,6 +28,9 @@ def capacity(
         int | None, typer.Option(min=1, help="Replaces experiment.replications.", show_default="the scenario's")
     ] = None,
     jobs: Jobs = 0,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     store: Store = Path("runs/store"),
     as_json: AsJson = False,
 ) -> None:
@@ -50,13 +52,9 @@ def capacity(
     if unknown := [name for name in pattern or () if name not in known]:
         expected = f"no such hosting pattern; expected one of {', '.join(known)}"
         raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
-    found = capacity_advice(
-        scenario,
-        patterns=pattern,
-        replications=replications,
-        jobs=jobs or os.cpu_count() or 1,
-        store=open_store(store),
-    )
+    kept = open_store(store)
+    with working(executor, address, wait, jobs) as workers:
+        found = capacity_advice(scenario, patterns=pattern, replications=replications, jobs=workers, store=kept)
     bound_store(store)
     if as_json:
         about = {"name": scenario.name, "sha256": scenario.sha256}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from simulator.errors import SimulatorError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulator.experiment.workers import Jobs as JobsOrCluster
     from simulator.scenario.schema import Scenario
+
+Executor = Literal["local", "dask", "ray"]
+WAIT_S = 600.0
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file.", show_default=False)]
 Settings = Annotated[
@@ -21,7 +31,35 @@ Overrides = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 for all cores. The result is the same.")]
+OnExecutor = Annotated[
+    Executor, typer.Option("--executor", help="Where it is simulated: here, or on a cluster that is running.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of the cluster: tcp://10.0.0.7:8786 of a Dask scheduler, 10.0.0.7:6379 of a Ray head."),
+]
+Wait = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for the first worker of a cluster.")
+]
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")]
+
+
+@contextmanager
+def working(executor: Executor, address: str | None, wait_s: float, jobs: int) -> Iterator[JobsOrCluster]:
+    """Who simulates: so many processes, all cores where that is 0, or the workers of a cluster.
+
+    Raises:
+        SimulatorError: There is no such cluster.
+    """
+    if executor == "local":
+        if address is not None:
+            raise SimulatorError(f"--address {address}: of what? Give --executor dask or --executor ray too")
+        yield jobs or os.cpu_count() or 1
+        return
+    from simulator.experiment.clusters import on_cluster
+
+    with on_cluster(executor, address, wait_s=wait_s) as workers:
+        yield workers
 
 
 def load(path: Path, overrides: list[str] | None, settings: list[str] | None, *, must_fit: bool = True) -> Scenario:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simulator.cli.exit_codes import FAILED, INCONCLUSIVE
-from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+from simulator.cli.options import (
+    WAIT_S,
+    Address,
+    AsJson,
+    Jobs,
+    OnExecutor,
+    Overrides,
+    Quiet,
+    Settings,
+    Store,
+    Wait,
+    working,
+)
 from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
 
@@ -77,6 +88,9 @@ def plan(
     settings: Settings = None,
     overrides: Overrides = None,
     jobs: Jobs = 0,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     store: Store = Path("runs/store"),
     plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw cost against p99 of every candidate.")] = None,
     as_json: AsJson = False,
@@ -131,15 +145,16 @@ def plan(
     with stderr.status("simulating") as status:
         if quiet or not stderr.is_terminal:
             status.stop()
-        found = search(
-            scenario,
-            patterns,
-            space,
-            replications=scenario.experiment.replications,
-            jobs=jobs or os.cpu_count() or 1,
-            store=kept,
-            on_simulated=lambda one: status.update(f"simulated {one.label}"),
-        )
+        with working(executor, address, wait, jobs) as workers:
+            found = search(
+                scenario,
+                patterns,
+                space,
+                replications=scenario.experiment.replications,
+                jobs=workers,
+                store=kept,
+                on_simulated=lambda one: status.update(f"simulated {one.label}"),
+            )
     bound_store(store)
     if plot is not None:
         from simulator.study.figures import plan_figure

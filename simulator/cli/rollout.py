@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Settings, Store
+from simulator.cli.options import (
+    WAIT_S,
+    Address,
+    AsJson,
+    Jobs,
+    OnExecutor,
+    Overrides,
+    Quiet,
+    Settings,
+    Store,
+    Wait,
+    working,
+)
 from simulator.files import write_whole
 
 
@@ -20,6 +31,9 @@ def rollout(
     overrides: Overrides = None,
     replications: Annotated[int, typer.Option(min=1, help="Of each month.")] = 1,
     jobs: Jobs = 0,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     store: Store = Path("runs/store"),
     plot: Annotated[Path | None, typer.Option(metavar="HTML", help="Draw what is paid by each way.")] = None,
     as_json: AsJson = False,
@@ -47,13 +61,11 @@ def rollout(
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         plan = scenario.rollout
         task = bar.add_task("months", total=plan.months * (1 if plan.actual is None else 2) if plan else None)
-        found = simulate(
-            scenario,
-            replications=replications,
-            jobs=jobs or os.cpu_count() or 1,
-            store=open_store(store),
-            on_done=lambda: bar.advance(task),
-        )
+        kept = open_store(store)
+        with working(executor, address, wait, jobs) as workers:
+            found = simulate(
+                scenario, replications=replications, jobs=workers, store=kept, on_done=lambda: bar.advance(task)
+            )
     bound_store(store)
     if plot is not None:
         drawn = found.plot().update_layout(title=scenario.name, margin={"t": 60})

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, ScenarioFile, Settings, Store, load
+from simulator.cli.options import (
+    WAIT_S,
+    Address,
+    AsJson,
+    Jobs,
+    OnExecutor,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Settings,
+    Store,
+    Wait,
+    load,
+    working,
+)
 
 if TYPE_CHECKING:
     from simulator.results import Results
@@ -32,6 +45,9 @@ def run(
         float, typer.Option(min=0.001, max=0.5, help="With auto, half-width of the intervals over their mean.")
     ] = 0.05,
     jobs: Jobs = 0,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to keep the run.", show_default="runs/<name>-<hash>")
     ] = None,
@@ -54,9 +70,10 @@ def run(
 
     kept = keep_run(scenario, output, pattern, store)
     try:
-        results = run_with_progress(
-            scenario, patterns=pattern, jobs=jobs or os.cpu_count() or 1, store=kept.store, until=until, quiet=quiet
-        )
+        with working(executor, address, wait, jobs) as workers:
+            results = run_with_progress(
+                scenario, patterns=pattern, jobs=workers, store=kept.store, until=until, quiet=quiet
+            )
     except BaseException as error:
         finished = kept.finished()
         if finished and isinstance(error, KeyboardInterrupt):

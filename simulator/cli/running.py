@@ -23,6 +23,7 @@ from simulator.workload.calendar import ClinicalCalendar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
 
 
@@ -30,7 +31,7 @@ def run_with_progress(
     scenario: Scenario,
     *,
     patterns: Sequence[str] | None,
-    jobs: int,
+    jobs: Jobs,
     store: Path,
     until: float | None = None,
     quiet: bool,

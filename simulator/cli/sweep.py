@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import sys
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from simulator.cli.options import AsJson, Jobs, Overrides, Quiet, Store
+from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Overrides, Quiet, Store, Wait, working
 from simulator.errors import Fault, ScenarioError
 from simulator.files import make_folder, writing_whole
 
@@ -38,10 +37,9 @@ def sweep(
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawn points; the scenario has its own.")] = 1,
     jobs: Jobs = 0,
-    executor: Annotated[
-        Literal["local", "dask", "ray"], typer.Option(help="Where: here, or on a cluster that is running.")
-    ] = "local",
-    address: Annotated[str | None, typer.Option(help="Of its scheduler, such as tcp://10.0.0.7:8786.")] = None,
+    executor: OnExecutor = "local",
+    address: Address = None,
+    wait: Wait = WAIT_S,
     store: Store = Path("runs/store"),
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the table goes.", show_default="runs/<name>-sweep-<hash>")
@@ -75,15 +73,9 @@ def sweep(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("configurations", total=len(given))
-        frame = simulate_all(
-            given,
-            patterns=pattern,
-            store=open_store(store),
-            executor=executor,
-            jobs=jobs or os.cpu_count() or 1,
-            address=address,
-            on_done=lambda: bar.advance(task),
-        )
+        kept = open_store(store)
+        with working(executor, address, wait, jobs) as workers:
+            frame = simulate_all(given, patterns=pattern, store=kept, jobs=workers, on_done=lambda: bar.advance(task))
     what = {
         "schema_version": 1,
         "scenario": {"name": given[0].scenario.name, "sha256": [one.scenario.sha256 for one in given]},

@@ -76,13 +76,13 @@ def demand_key(scenario: Scenario) -> str:
 
 def file_name(scenario: Scenario, pattern: str, replication: int) -> str:
     """Name under which a simulation is kept; it changes with everything the simulation depends on."""
-    return f"{_stem(scenario, pattern)}-{replication}.json"
+    return f"{stem(scenario, pattern)}-{replication}.json"
 
 
 def finished(store: Path, scenario: Scenario, patterns: Iterable[str]) -> int:
     """How many simulations of these patterns are kept."""
-    stems = {_stem(scenario, pattern) for pattern in patterns}
-    return sum(len(list(store.glob(f"{stem}-*.json"))) for stem in stems)
+    stems = {stem(scenario, pattern) for pattern in patterns}
+    return sum(len(list(store.glob(f"{name}-*.json"))) for name in stems)
 
 
 def table_path(kept: Path, kind: str) -> Path:
@@ -90,7 +90,8 @@ def table_path(kept: Path, kind: str) -> Path:
     return kept.with_name(f"{kept.stem}.{kind}.parquet")
 
 
-def _stem(scenario: Scenario, pattern: str) -> str:
+def stem(scenario: Scenario, pattern: str) -> str:
+    """What the names of a pattern's simulations begin with; the number of the replication follows."""
     content = scenario.hosting_patterns[pattern]
     profiles = [cluster_profile(one.cluster).model_dump(mode="json") for one in content.hosted.values()]
     return _hash([demand_key(scenario), simulation_key(content), profiles, permitted(scenario, content)])[:24]

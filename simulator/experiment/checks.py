@@ -9,7 +9,7 @@ from simulator.compliance.check import refusals, unusable
 from simulator.cost.checks import price_faults
 from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
-from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
+from simulator.errors import Fault, InfeasibleCluster, NothingFits, ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import with_model_lengths
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
@@ -113,23 +113,37 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]
         Why each such pattern is not, with the arithmetic; a model that does not fit comes first.
 
     Raises:
-        ScenarioError: Everything else that is wrong, or no pattern is left.
+        NothingFits: No pattern is left.
+        ScenarioError: Everything else that is wrong.
     """
     _raise(_faults(scenario))
     scenario = with_model_lengths(scenario)
-    misfits = {name: found for name, found in _misfits(scenario).items() if name in names}
-    refused = {name: found for name, found in _refused(scenario).items() if name in names}
+    misfits, refused = _barred(scenario, names)
     if len(misfits) == len(names):
-        _raise(_misfit_faults(scenario, misfits))
+        _raise(_misfit_faults(scenario, misfits), NothingFits)
     if {*misfits, *refused} == {*names}:
-        _raise([*_misfit_faults(scenario, misfits), *_compliance_faults(scenario, refused)])
+        _raise([*_misfit_faults(scenario, misfits), *_compliance_faults(scenario, refused)], NothingFits)
+    return _unfit(misfits, refused)
+
+
+def unfit(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]:
+    """The same of a scenario in which nothing else is wrong, though no pattern may be left."""
+    return _unfit(*_barred(scenario, names))
+
+
+def _barred(scenario: Scenario, names: Sequence[str]) -> tuple[Misfits, dict[str, list[Refusal]]]:
+    misfits = {name: found for name, found in _misfits(scenario).items() if name in names}
+    return misfits, {name: found for name, found in _refused(scenario).items() if name in names}
+
+
+def _unfit(misfits: Misfits, refused: Mapping[str, Sequence[Refusal]]) -> dict[str, Unfit]:
     barred = {name: Unfit("compliance", [text for _, text in found]) for name, found in refused.items()}
     return barred | {name: Unfit("feasibility", [message]) for name, (_, message) in misfits.items()}
 
 
-def _raise(faults: list[Fault]) -> None:
+def _raise(faults: list[Fault], kind: type[ScenarioError] = ScenarioError) -> None:
     if faults:
-        raise ScenarioError(in_file_order(faults))
+        raise kind(in_file_order(faults))
 
 
 def _faults(scenario: Scenario) -> list[Fault]:

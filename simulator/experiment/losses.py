@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.analysis.timeline import Timeline
+    from simulator.experiment.workers import Jobs
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.resilience import Component
     from simulator.scenario.schema import Scenario
@@ -153,14 +154,14 @@ def _node_gpus(one: HostedCluster, offers: Any) -> int:  # noqa: ANN401 - offers
 
 
 def losses(
-    scenario: Scenario, names: Sequence[str], *, jobs: int = 1, folder: Path | None = None
+    scenario: Scenario, names: Sequence[str], *, jobs: Jobs = 1, folder: Path | None = None
 ) -> dict[str, list[Loss]]:
     """Take away each part of each pattern that the scenario asks about, in the busiest hour.
 
     Args:
         scenario: The scenario.
         names: Patterns that were simulated.
-        jobs: Processes.
+        jobs: Processes, or a cluster.
         folder: Where finished simulations are kept.
 
     Returns:
@@ -179,7 +180,7 @@ def losses(
 
 
 def _at(
-    scenario: Scenario, names: Sequence[str], wanted: set[str], day: Horizon, at_s: float, jobs: int, place: Path
+    scenario: Scenario, names: Sequence[str], wanted: set[str], day: Horizon, at_s: float, jobs: Jobs, place: Path
 ) -> Iterator[tuple[str, Loss]]:
     """Each part of each pattern taken away at one moment."""
     cases: dict[str, tuple[str, Part]] = {}

@@ -16,18 +16,24 @@ import numpy as np
 from simulator.analysis.metrics import RunSummary, Summariser
 from simulator.engine.clients import ClientRule
 from simulator.engine.ledger import OutOfRoom
-from simulator.engine.simulation import is_compiled, prepare, simulate
+from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
+from simulator.experiment.errand import Call
 from simulator.experiment.tables import RequestWriter
+from simulator.experiment.workers import spread
 from simulator.scenario.moments import moments_s
 from simulator.scenario.workloads import RecordedWorkload
+from simulator.scenario.yaml_source import Document
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from simulator.engine.record import RequestLog
+    from simulator.experiment.workers import Jobs, Workers
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import AnyWorkload
     from simulator.trace.request_table import RequestTable
@@ -42,13 +48,13 @@ class Task:
     Attributes:
         replication: Number of the replication.
         pattern: Name of the first pattern that needs it.
-        kept: Folder for its summary once it is done; None to keep nothing.
+        name: Of the file for its summary once it is done; None to keep nothing.
         tables: Whether its requests and levels are kept beside it.
     """
 
     replication: int
     pattern: str
-    kept: Path | None = None
+    name: str | None = None
     tables: bool = False
 
 
@@ -69,7 +75,7 @@ def replicate(
     *,
     replications: int,
     once: Sequence[str] = (),
-    jobs: int = 1,
+    jobs: Jobs = 1,
     folder: Path | None = None,
     tables: bool = True,
     progress: Callable[[float], None] | None = None,
@@ -81,7 +87,7 @@ def replicate(
         names: Patterns to simulate.
         replications: How many times each.
         once: More patterns, of which only the first replication is simulated and no table kept.
-        jobs: Processes; the result does not depend on it.
+        jobs: Processes, or a cluster; the result does not depend on it.
         folder: Where finished simulations are kept, and found again by whoever asks for the same.
         tables: Whether it also gets the requests and levels of each first replication.
         progress: Called now and then with the share of the work done.
@@ -94,12 +100,9 @@ def replicate(
     """
     chosen = representatives(scenario, names)
     alone = representatives(scenario, [*once])
-    tasks = [
-        Task(replication, name, folder, tables and replication == 0 and folder is not None)
-        for replication in range(replications)
-        for name in dict.fromkeys(chosen.values())
-    ]
-    tasks += [Task(0, name, folder) for name in dict.fromkeys(alone.values()) if name not in chosen.values()]
+    tasks = tasks_of(scenario, dict.fromkeys(chosen.values()), replications, kept=folder is not None, tables=tables)
+    others = dict.fromkeys(name for name in alone.values() if name not in chosen.values())
+    tasks += tasks_of(scenario, others, 1, kept=folder is not None)
     if not tasks:
         return {}
     refuse_too_many(scenario)
@@ -110,47 +113,89 @@ def replicate(
         watcher = Thread(target=_watch, args=(board, done, progress), daemon=True)
         watcher.start()
         try:
-            found = _run_all(scenario, tasks, board, jobs)
+            found = _run_all(scenario, tasks, board, jobs, folder)
         finally:
             done.set()
             watcher.join()
-    by_task = {(tasks[number].replication, tasks[number].pattern): summary for number, summary in found}
+    by_task = {(tasks[number].replication, tasks[number].pattern): summary for number, summary in found.items()}
     found_all = {name: [by_task[number, other] for number in range(replications)] for name, other in chosen.items()}
     return found_all | {name: [by_task[0, other]] for name, other in alone.items()}
 
 
-def _run_all(scenario: Scenario, tasks: list[Task], board: Path, jobs: int) -> list[tuple[int, RunSummary]]:
+def tasks_of(
+    scenario: Scenario, patterns: Iterable[str], replications: int, *, kept: bool, tables: bool = False
+) -> list[Task]:
+    """One for each replication of each pattern, which no two of share a simulation."""
+    stems = {name: checkpoint.stem(scenario, name) if kept else None for name in patterns}
+    return [
+        Task(number, name, stem and f"{stem}-{number}.json", tables and kept and number == 0)
+        for number in range(replications)
+        for name, stem in stems.items()
+    ]
+
+
+def call_of(scenario: Scenario, task: Task, number: int = 0, board: Path | None = None) -> Call:
+    """A task as it is given to others, with what it needs of the scenario."""
+    alone = {task.pattern: scenario.hosting_patterns[task.pattern]}
+    bare = scenario.model_copy(update={"hosting_patterns": alone, "rollout": None, "rules": {}, "description": ""})
+    bare._document = Document({})
+    return Call(simulated, bare, (task, number, board), makes=task.name)
+
+
+def _run_all(
+    scenario: Scenario, tasks: list[Task], board: Path, jobs: Jobs, folder: Path | None
+) -> dict[int, RunSummary]:
+    if not isinstance(jobs, int):
+        return _run_there(scenario, tasks, board, jobs, folder)
     # Reading what is kept is quicker than starting processes.
-    if jobs == 1 or len(tasks) == 1 or all(_kept(scenario, task) for task in tasks):
-        return [_run(scenario, task, number, board) for number, task in enumerate(tasks)]
-    from joblib import Parallel, delayed
-
-    if not is_compiled():
-        # Or each process would.
-        prepare()
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    # Ordered by number afterwards: what arrives first depends on the machine.
-    results = parallel(delayed(_run)(scenario, task, number, board) for number, task in enumerate(tasks))
-    return sorted(results, key=lambda result: int(result[0]))
+    if jobs == 1 or len(tasks) == 1 or all(is_kept(folder, task) for task in tasks):
+        return dict(simulated(scenario, folder, task, number, board) for number, task in enumerate(tasks))
+    calls = (call_of(scenario, task, number, board) for number, task in enumerate(tasks))
+    # By number: what arrives first depends on the machine.
+    return dict(answer for _, answer in spread(calls, jobs, folder))
 
 
-def _place(scenario: Scenario, task: Task) -> Path | None:
-    """Where the summary of a task is kept, or will be."""
-    return task.kept and task.kept / checkpoint.file_name(scenario, task.pattern, task.replication)
-
-
-def _kept(scenario: Scenario, task: Task) -> bool:
-    """Whether a task's summary is there, and its tables if they are wanted."""
-    place = _place(scenario, task)
-    if place is None or not place.is_file():
-        return False
-    return not task.tables or checkpoint.table_path(place, "requests").is_file()
-
-
-def _run(scenario: Scenario, task: Task, number: int, board: Path) -> tuple[int, RunSummary]:
+def _run_there(
+    scenario: Scenario, tasks: list[Task], board: Path, workers: Workers, folder: Path | None
+) -> dict[int, RunSummary]:
+    """On a cluster, what is not kept here."""
     marks: np.memmap[Any, Any] = np.memmap(board, np.float64, "r+")
-    kept = _place(scenario, task)
-    if kept is not None and _kept(scenario, task) and (known := checkpoint.load(kept, tables=task.tables)):
+    found, missing = {}, []
+    for number, task in enumerate(tasks):
+        known = None
+        if folder is not None and task.name is not None and is_kept(folder, task):
+            known = checkpoint.load(folder / task.name, tables=task.tables)
+        if known is None:
+            missing.append(call_of(scenario, task, number))
+        else:
+            found[number], marks[number] = known, 1.0
+    for _, (number, summary) in spread(missing, workers, folder):
+        found[number], marks[number] = summary, 1.0
+    return found
+
+
+def is_kept(folder: Path | None, task: Task) -> bool:
+    """Whether a task's summary is there, and its tables if they are wanted."""
+    if folder is None or task.name is None or not (folder / task.name).is_file():
+        return False
+    return not task.tables or checkpoint.table_path(folder / task.name, "requests").is_file()
+
+
+def simulated(
+    scenario: Scenario, folder: Path | None, task: Task, number: int, board: Path | None
+) -> tuple[int, RunSummary]:
+    """The summary of a task, kept or simulated and then kept, with its number; on any machine.
+
+    Args:
+        scenario: The scenario.
+        folder: Where it is kept.
+        task: What to simulate.
+        number: Its own among others.
+        board: File of the shares that are done, by number.
+    """
+    marks: NDArray[np.float64] = np.zeros(number + 1) if board is None else np.memmap(board, np.float64, "r+")
+    kept = folder / task.name if folder is not None and task.name is not None else None
+    if kept is not None and is_kept(folder, task) and (known := checkpoint.load(kept, tables=task.tables)):
         marks[number] = 1.0
         return number, known
     horizon_s = scenario.horizon.duration_s

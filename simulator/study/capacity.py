@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import RunSummary
     from simulator.decision.thresholds import RuleResult
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workers import Jobs
     from simulator.results import Results
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
@@ -116,7 +117,7 @@ def capacity_advice(
     *,
     patterns: Sequence[str] | None = None,
     replications: int | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     store: Path | None = None,
 ) -> list[CapacityAdvice]:
     """Advice about every pattern that has a cluster and can be simulated.
@@ -125,7 +126,7 @@ def capacity_advice(
         scenario: The question.
         patterns: Only these; all when absent.
         replications: Replaces the scenario's.
-        jobs: Processes; the result does not depend on it.
+        jobs: Processes, or a cluster; the result does not depend on it.
         store: Where finished simulations are kept, and found again.
 
     Raises:

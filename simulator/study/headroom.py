@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workers import Jobs
     from simulator.results import Results
     from simulator.scenario.schema import Scenario
 
@@ -92,7 +93,7 @@ class BreakEvens:
 def break_evens(
     scenario: Scenario,
     *,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     store: Path | None = None,
     on_simulated: Callable[[str], None] = lambda _: None,
 ) -> BreakEvens:
@@ -100,7 +101,7 @@ def break_evens(
 
     Args:
         scenario: The scenario.
-        jobs: Processes, for the scenario's own volume.
+        jobs: Processes, or a cluster.
         store: Where finished simulations are kept, and found again.
         on_simulated: Called with a few words before each simulation.
 
@@ -117,7 +118,9 @@ def break_evens(
             for name, pattern in scenario.hosting_patterns.items()
         }
         other = scaled(scenario.model_copy(update={"hosting_patterns": grown}), factor)
-        found = run(other, patterns=names, replications=1, folder=store, tables=False, band=False, outlook=False)
+        found = run(
+            other, patterns=names, replications=1, jobs=jobs, folder=store, tables=False, band=False, outlook=False
+        )
         return {one.name: one for one in found.patterns}
 
     clusters = [one.name for one in results.patterns if one.kind == "self_hosted" and one.feasible]

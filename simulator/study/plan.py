@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.decision.chance import Undecided
+    from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate, Series, Space
 
@@ -79,7 +80,7 @@ def plan(
     space: Space,
     *,
     replications: int,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     store: Path | None = None,
     on_simulated: Callable[[Candidate], None] = lambda _: None,
 ) -> Plan:
@@ -90,7 +91,7 @@ def plan(
         names: The patterns to vary; of a metered API the model and its deployment vary.
         space: What may be chosen.
         replications: Repetitions of each simulation.
-        jobs: Processes.
+        jobs: Processes, or a cluster.
         store: Where finished simulations are kept, and found again.
         on_simulated: Called after each simulation.
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
 
 #: Fewer say too little about their own spread.
@@ -24,7 +25,7 @@ def run_until(
     share: float,
     *,
     patterns: Sequence[str] | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     folder: Path,
     progress: Callable[[float], None] | None = None,
 ) -> Results:

@@ -13,7 +13,6 @@ from simulator.cost.overrides import scenario_book
 from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed
-from simulator.engine.simulation import is_compiled, prepare
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
@@ -23,6 +22,7 @@ from simulator.scenario.horizon import Horizon
 from simulator.scenario.scaling import scaled
 from simulator.study.adoption import Curve, adoption_curve
 from simulator.study.month import Month, PatternMonth
+from simulator.study.questions import Question, answers
 from simulator.study.strategies import Course, course
 from simulator.version import package_version
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from simulator.cost.prices import PriceBook
     from simulator.cost.usage import Usage
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workers import Jobs
     from simulator.scenario.rollout import Rollout
     from simulator.scenario.schema import Scenario
 
@@ -125,7 +126,7 @@ def rollout(
     scenario: Scenario,
     *,
     replications: int = 1,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     store: Path | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> RolloutResult:
@@ -134,7 +135,7 @@ def rollout(
     Args:
         scenario: The scenario; its `rollout` says what to do.
         replications: Of each month.
-        jobs: Processes; the result does not depend on it.
+        jobs: Processes, or a cluster; the result does not depend on it.
         store: Where finished simulations are kept, and found when only prices changed.
         on_done: Called after each month.
 
@@ -150,9 +151,9 @@ def rollout(
     curves = [adoption_curve(one, plan.months) for one in (plan.adoption, plan.actual) if one is not None]
     questions = [[_question(scenario, plan, number, share) for number, share in _numbered(curve)] for curve in curves]
     flat = [question for row in questions for question in row]
-    answers = dict(zip(map(_key, flat), _answers(flat, names, replications, jobs, store, on_done), strict=True))
+    known = dict(zip(map(_key, flat), _answers(flat, names, replications, jobs, store, on_done), strict=True))
     variants = [
-        _variant(scenario, plan, curve, [answers[_key(question)] for question in row])
+        _variant(scenario, plan, curve, [known[_key(question)] for question in row])
         for curve, row in zip(curves, questions, strict=True)
     ]
     book = scenario_book(scenario.prices)
@@ -250,39 +251,34 @@ def _answers(
     questions: Sequence[Scenario],
     names: Sequence[str],
     replications: int,
-    jobs: int,
+    jobs: Jobs,
     store: Path | None,
     on_done: Callable[[], None],
 ) -> list[_Answer]:
-    """Tokens and patterns of each month; those that ask the same share an answer, what is kept takes no process."""
-    from joblib import Parallel, delayed
-
+    """Tokens and patterns of each month; those that ask the same share an answer."""
     different = {_key(question): question for question in questions}
-    if jobs > 1 and all(_is_kept(question, names, replications, store) for question in different.values()):
-        jobs = 1
-    if jobs > 1 and not is_compiled():
-        prepare()
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
-    found = []
-    for answer in parallel(delayed(_answer)(one, names, replications, store) for one in different.values()):
-        found.append(answer)
+    asked = (
+        Question(number, question, tuple(names), replications) for number, question in enumerate(different.values())
+    )
+    found: dict[int, _Answer] = {}
+    for number, answer in answers(asked, _answer, jobs=jobs, store=store):
+        found[number] = answer
         on_done()
-    known = dict(zip(different, found, strict=True))
+    known = dict(zip(different, (found[number] for number in sorted(found)), strict=True))
     return [known[_key(question)] for question in questions]
 
 
-def _is_kept(question: Scenario, names: Sequence[str], replications: int, store: Path | None) -> bool:
-    return store is not None and all(
-        (store / checkpoint.file_name(question, name, number)).is_file()
-        for name in names
-        for number in range(replications)
-    )
-
-
-def _answer(question: Scenario, names: Sequence[str], replications: int, store: Path | None) -> _Answer:
-    """One month; runs in a process of its own."""
+def _answer(question: Scenario, folder: Path, _: int, names: Sequence[str], replications: int, jobs: Jobs) -> _Answer:
+    """One month, on any machine."""
     results = run(
-        question, patterns=names, replications=replications, folder=store, tables=False, band=False, outlook=False
+        question,
+        patterns=names,
+        replications=replications,
+        jobs=jobs,
+        folder=folder,
+        tables=False,
+        band=False,
+        outlook=False,
     )
     served = [one.usage.served_prompt_tokens + one.usage.served_output_tokens for one in results.patterns if one.usage]
     months = {one.name: _month(one) for one in results.patterns}

@@ -6,13 +6,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.errors import Fault, NothingFits, RunStoreError, ScenarioError
 from simulator.experiment.checks import checked
 from simulator.files import make_folder
 from simulator.results import run
 from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings
-from simulator.study.executors import spread
+from simulator.study.questions import Question, answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workers import Jobs
     from simulator.results import Results
     from simulator.scenario.schema import Scenario
-    from simulator.study.executors import Executor
 
 #: Faults of so many configurations are shown; the rest are likely the same.
 _SHOWN = 20
@@ -81,9 +81,7 @@ def sweep(
     *,
     patterns: Sequence[str] | None = None,
     store: Path | None = None,
-    executor: Executor = "local",
-    jobs: int = 1,
-    address: str | None = None,
+    jobs: Jobs = 1,
     on_done: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
     """Simulate every configuration.
@@ -91,10 +89,8 @@ def sweep(
     Args:
         given: From `configurations`.
         patterns: Hosting patterns to compare; all when absent.
-        store: Where finished simulations are kept, and found again; on a cluster, a folder that all workers see.
-        executor: Where they run; the result does not depend on it.
-        jobs: Processes, with the executor `local`.
-        address: Of a cluster's scheduler.
+        store: Where finished simulations are kept, and found again.
+        jobs: Processes, or a cluster; the result does not depend on it.
         on_done: Called after each configuration.
 
     Returns:
@@ -102,28 +98,42 @@ def sweep(
         `workload` (`all` for the pattern as a whole), `metric`, `value`, `ci95_low`, `ci95_high`, `note`. `chosen`,
         `objectives_met` and `objective_met` are 1, 0, or NaN where the replications cannot tell.
     """
-    from joblib import delayed
-
     if store is not None:
         make_folder(store, RunStoreError)
     found: dict[int, list[Row]] = {}
-    with spread(executor, jobs, address) as parallel:
-        for number, rows in parallel(delayed(_answer)(one, patterns, store) for one in given):
-            found[number] = rows
-            on_done()
+    questions = (
+        Question(one.number, one.scenario, tuple(patterns or one.scenario.hosting_patterns), _replications(one))
+        for one in given
+    )
+    for number, rows in answers(questions, _answer, jobs=jobs, store=store):
+        found[number] = rows
+        on_done()
     return _frame(given, found)
 
 
-def _answer(given: Configuration, patterns: Sequence[str] | None, store: Path | None) -> tuple[int, list[Row]]:
-    """The rows of one configuration; runs in a process of its own."""
+def _replications(given: Configuration) -> int:
+    return given.scenario.experiment.replications
+
+
+def _answer(
+    scenario: Scenario, folder: Path, _: int, patterns: Sequence[str], replications: int, jobs: Jobs
+) -> list[Row]:
+    """The rows of one configuration, on any machine."""
     try:
-        results = run(given.scenario, patterns=patterns, folder=store, tables=False, band=False, outlook=False)
-    except ScenarioError as error:
-        # Checked before: what is left is that nothing fits its GPUs.
+        results = run(
+            scenario,
+            patterns=patterns,
+            replications=replications,
+            jobs=jobs,
+            folder=folder,
+            tables=False,
+            band=False,
+            outlook=False,
+        )
+    except NothingFits as error:
         reason = " ".join(fault.message for fault in error.faults)
-        names = patterns or given.scenario.hosting_patterns
-        return given.number, [_row(name, "all", "feasible", 0.0, note=reason) for name in names]
-    return given.number, [row for result in results.patterns for row in _rows(results, result)]
+        return [_row(name, "all", "feasible", 0.0, note=reason) for name in patterns]
+    return [row for result in results.patterns for row in _rows(results, result)]
 
 
 def _rows(results: Results, result: PatternResult) -> list[Row]:

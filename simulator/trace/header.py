@@ -68,16 +68,20 @@ def header_path(trace: Path) -> Path:
     return trace.with_name(f"{trace.name}.yaml") if other.is_file() else trace.with_suffix(".yaml")
 
 
+def header_file(path: Path) -> Path | None:
+    """The file with the header of a trace: `t.csv.yaml`, `t.yaml` or `t.json` beside it."""
+    places = (path.with_name(f"{path.name}.yaml"), path.with_suffix(".yaml"), path.with_suffix(".json"))
+    return next((beside for beside in places if beside.is_file()), None)
+
+
 def read_header(path: Path) -> TraceHeader | None:
-    """The header beside a trace (`t.csv.yaml`, `t.yaml` or `t.json`), or None.
+    """What it says, or None where there is none.
 
     Raises:
         TraceError: A key is missing, unknown or of the wrong kind.
     """
-    for beside in (path.with_name(f"{path.name}.yaml"), path.with_suffix(".yaml"), path.with_suffix(".json")):
-        if beside.is_file():
-            return _read(beside)
-    return None
+    beside = header_file(path)
+    return None if beside is None else _read(beside)
 
 
 def write_header(header: TraceHeader, trace: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import pandas as pd
 import pytest
 
-from simulator.errors import ScenarioError, SimulatorError
+from simulator.errors import ScenarioError
 from simulator.study.axes import grid, parse_axes
 from simulator.study.sweep import configurations, sweep
 from tests.parts import ROOT
@@ -75,16 +75,6 @@ def test_a_model_that_does_not_fit_is_an_answer():
     feasible = found[found["metric"] == "feasible"].set_index("configuration")
     assert feasible["value"].tolist() == [1.0, 0.0]
     assert "one request of max_model_len" in feasible["note"][1]
-
-
-@pytest.mark.parametrize(
-    ("executor", "address", "said"),
-    [("dask", None, "--address"), ("dask", "tcp://127.0.0.1:1", "no Dask"), ("ray", None, "ray")],
-)
-def test_a_cluster_that_is_not_there_is_said_so(executor, address, said, monkeypatch):
-    monkeypatch.setattr("simulator.study.executors._PATIENCE_S", 0.5)
-    with pytest.raises(SimulatorError, match=said):
-        sweep(given(), executor=executor, address=address)
 
 
 def run(folder, *words):

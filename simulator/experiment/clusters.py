@@ -1,0 +1,187 @@
+"""Dask and Ray clusters that are running, reached from here."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from simulator.errors import SimulatorError
+from simulator.experiment.workers import Workers
+from simulator.version import package_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+#: How long a cluster has to answer.
+PATIENCE_S: Final = 20.0
+#: A call is given to another worker so often when its own is lost.
+RETRIES: Final = 3
+_EXAMPLES: Final = {"dask": "tcp://127.0.0.1:8786", "ray": "127.0.0.1:6379"}
+
+
+def _opened(payload: bytes, *contents: bytes) -> Any:  # noqa: ANN401 - bytes, whatever the package there is
+    """What a worker runs: it finds everything else in its own package."""
+    import pickle
+
+    function, asked, content = pickle.loads(payload)  # nosec B301 - from the one who asks
+    return function(asked, content, contents)
+
+
+# So that the function itself travels, not its name: a worker without the package can then say so.
+_opened.__module__ = "__main__"
+_opened.__qualname__ = _opened.__name__ = "_opened_by_simulator"
+
+
+@contextmanager
+def on_cluster(executor: Literal["dask", "ray"], address: str | None, *, wait_s: float = 600.0) -> Iterator[Workers]:
+    """Workers of a cluster that is running, to be given as `jobs`.
+
+    Args:
+        executor: Which kind.
+        address: Of the Dask scheduler, or of the Ray head.
+        wait_s: How long to wait while there is no worker at all.
+
+    Raises:
+        SimulatorError: The package for it is missing, there is no address, or nothing answers there.
+    """
+    package = {"dask": "distributed", "ray": "ray"}[executor]
+    if importlib.util.find_spec(package) is None:
+        raise SimulatorError(
+            f"--executor {executor} needs {package}: pip install 'llm-hosting-simulator[{executor}]', here and on "
+            "every worker"
+        )
+    if address is None:
+        raise SimulatorError(f"--executor {executor} needs --address, such as {_EXAMPLES[executor]}")
+    cluster: _Dask | _Ray = _Dask(address) if executor == "dask" else _Ray(address)
+    try:
+        yield Workers(cluster, wait_s)
+    finally:
+        cluster.close()
+
+
+class _Dask:
+    """A Dask scheduler."""
+
+    def __init__(self, address: str) -> None:
+        from distributed import Client
+
+        self.address = address
+        try:
+            self._client = Client(address, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:
+            raise SimulatorError(f"--address {address}: no Dask scheduler answers: {error}") from None
+        self._executor = self._client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+
+    def share(self, content: bytes) -> Any:  # noqa: ANN401 - a Dask future
+        # As the result of a task, it is made again where the worker that has it is lost.
+        return self._client.submit(bytes, content, pure=False)
+
+    def submit(self, payload: bytes, contents: Sequence[Any]) -> Future[bytes]:
+        found: Future[bytes] = self._executor.submit(_opened, payload, *contents)
+        return found
+
+    def workers(self) -> int:
+        if self._client.status != "running":
+            raise _gone(self.address)
+        try:
+            return len(self._client.nthreads())  # type: ignore[no-untyped-call]
+        except (OSError, TimeoutError, CancelledError):
+            raise _gone(self.address) from None
+
+    def explained(self, error: BaseException) -> SimulatorError | None:
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            return _killed(error.allowed_failures + 1)
+        if isinstance(error, (CancelledError, OSError)):
+            return _gone(self.address)
+        return _package_missing(error)
+
+    def close(self) -> None:
+        self._client.close(timeout=2)  # type: ignore[no-untyped-call]
+
+
+class _Ray:
+    """The head of a Ray cluster."""
+
+    def __init__(self, address: str) -> None:
+        import ray
+
+        self.address = address
+        _see_that_it_answers(address)
+        # Whoever has a connection already, in a notebook, keeps it.
+        self._mine = not ray.is_initialized()
+        if self._mine:
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="error")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise _no_ray(address, str(error)) from None
+        self._ray = ray
+        self._run = ray.remote(max_retries=RETRIES)(_opened)
+
+    def share(self, content: bytes) -> Any:  # noqa: ANN401 - an object of Ray's
+        return self._ray.put(content)
+
+    def submit(self, payload: bytes, contents: Sequence[Any]) -> Future[bytes]:
+        found: Future[bytes] = self._run.remote(payload, *contents).future()
+        return found
+
+    def workers(self) -> int:
+        try:
+            return int(self._ray.cluster_resources().get("CPU", 0))
+        except (OSError, RuntimeError):
+            raise _gone(self.address) from None
+
+    def explained(self, error: BaseException) -> SimulatorError | None:
+        from ray import exceptions
+
+        if isinstance(error, (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError)):
+            return _killed(RETRIES + 1)
+        if isinstance(error, (CancelledError, exceptions.RaySystemError, exceptions.ObjectLostError)):
+            return _gone(self.address)
+        return _package_missing(error)
+
+    def close(self) -> None:
+        if self._mine:
+            self._ray.shutdown()
+
+
+def _see_that_it_answers(address: str) -> None:
+    """Ray itself would wait for minutes where nobody listens."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        # `auto`, or a name that Ray knows.
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S):
+            pass
+    except (OSError, OverflowError) as error:
+        raise _no_ray(address, str(error)) from None
+
+
+def _no_ray(address: str, why: str) -> SimulatorError:
+    return SimulatorError(f"--address {address}: no Ray cluster answers: {why}")
+
+
+def _killed(times: int) -> SimulatorError:
+    said = f"{times} workers died at the same simulation, the last ones of several tries; too little memory is likely"
+    return SimulatorError(f"{said}. What was simulated is kept, and the same command goes on from there")
+
+
+def _gone(address: str) -> SimulatorError:
+    said = f"--address {address}: the cluster is gone; what was simulated is kept"
+    return SimulatorError(f"{said}, and the same command goes on from there")
+
+
+def _package_missing(error: BaseException) -> SimulatorError | None:
+    """Where a worker could not even read what it was to do."""
+    if not isinstance(error, (ImportError, AttributeError)):
+        return None
+    return SimulatorError(
+        f"a worker has not this version of llm-hosting-simulator ({str(error).splitlines()[-1]}): install "
+        f"{package_version()} there, the same as here"
+    )
