@@ -116,7 +116,10 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="Or a replay of your own ('simulator bench replay').")
     ] = None,
     requests: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Or the log of a real server, a JSON line a request.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Or the log of a real server, or what vllm bench serve, guidellm or AIPerf saw."
+        ),
     ] = None,
     profile: Annotated[
         list[str] | None,
@@ -188,13 +191,20 @@ def validate(
 def _validate_requests(path: Path, profiles: list[str], engine: list[str], *, as_json: bool) -> None:
     from rich.console import Console
 
-    from simulator.bench import request_log
+    from simulator.bench import client_log, request_log
     from simulator.bench.engine_settings import engine_settings
 
     own = _only([read for one in profiles for read in _profiles(one)], "--requests")
-    theirs, prompt_tokens = request_log.read_requests(path)
-    ours = request_log.simulated(theirs, prompt_tokens, own, engine_settings(engine))
-    found = request_log.document(theirs, ours, own.id)
+    settings = engine_settings(engine)
+    if (tool := client_log.tool_of(path)) is None:
+        theirs, prompt_tokens = request_log.read_requests(path)
+        found = request_log.document(theirs, request_log.simulated(theirs, prompt_tokens, own, settings), own.id)
+    else:
+        log = client_log.read_client_log(path, tool)
+        found = request_log.document(log.served, client_log.simulated(log, own, settings), own.id)
+        found |= {"seen_by": tool, "left_out": log.left_out, "notes": list(log.assumed)}
+        for told in (*log.assumed, *(f"left out: {count} {reason}" for reason, count in log.left_out.items())):
+            typer.echo(f"{path}: {told}", err=True)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

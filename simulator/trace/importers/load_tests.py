@@ -9,6 +9,7 @@ server's speed, and the header says so.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,19 +60,15 @@ def _vllm_bench(value: Any, context: Context) -> Iterator[Any]:  # noqa: ANN401 
     concurrency, rate = value.get("max_concurrency"), str(value.get("request_rate"))
     context.assume(_CLOSED if concurrency is not None and rate in ("inf", "Infinity") else _OPEN)
     starts = value.get("start_times") or [None] * len(value["input_lens"])
-    first = min(
-        (one for one in starts if isinstance(one, (int, float))), default=0.0
-    )  # of a clock that began somewhere
-    errors = value.get("errors") or [""] * len(value["input_lens"])
-    for start, prompt, output, error in zip(starts, value["input_lens"], value["output_lens"], errors, strict=True):
+    # Of a clock that began somewhere.
+    first = min((one for one in starts if isinstance(one, (int, float))), default=0.0)
+    size = len(value["input_lens"])
+    errors, ttfts, gaps = (value.get(name) or [None] * size for name in ("errors", "ttfts", "itls"))
+    counts = value["input_lens"], value["output_lens"]
+    for start, prompt, output, error, ttft, itl in zip(starts, *counts, errors, ttfts, gaps, strict=True):
         since = start - first if isinstance(start, (int, float)) else start
-        yield {"start": since, "prompt": prompt, "output": output, "error": error}
-
-
-def _read(path: Path, context: Context, table: Table, unpack: Any) -> Iterator[Rows]:  # noqa: ANN401 - one of the above
-    from dataclasses import replace
-
-    yield from replace(table, unpack=partial(unpack, context=context)).read(path, context)
+        e2e = ttft + sum(itl) if isinstance(itl, list) and ttft is not None else None
+        yield {"start": since, "prompt": prompt, "output": output, "error": error, "ttft": ttft, "e2e": e2e}
 
 
 _GUIDELLM: Final = Table(
@@ -102,13 +99,22 @@ _VLLM: Final = Table(
     unit_s=1.0,
 )  # fmt: skip
 
+#: By format, how its records are laid out, and what takes them out of a file where that is no list of records.
+RESULTS: Final = {"guidellm": (_GUIDELLM, _guidellm), "aiperf": (_AIPERF, None), "vllm-bench": (_VLLM, _vllm_bench)}
+
+
+def result_table(name: str, context: Context) -> Table:
+    """The table of one of `RESULTS`, which says in `context` whether arrivals followed the server."""
+    table, unpack = RESULTS[name]
+    return table if unpack is None else replace(table, unpack=partial(unpack, context=context))
+
+
+def _read(path: Path, context: Context, name: str) -> Iterator[Rows]:
+    yield from result_table(name, context).read(path, context)
+
+
 FORMATS = (
-    Format(name="guidellm", read=partial(_read, table=_GUIDELLM, unpack=_guidellm), source="guidellm benchmarks"),
-    Format(name="aiperf", read=_AIPERF.read, source="AIPerf profile export"),
-    Format(
-        name="vllm-bench",
-        read=partial(_read, table=_VLLM, unpack=_vllm_bench),
-        source="vllm bench serve",
-        own_zero=True,
-    ),
+    Format(name="guidellm", read=partial(_read, name="guidellm"), source="guidellm benchmarks"),
+    Format(name="aiperf", read=partial(_read, name="aiperf"), source="AIPerf profile export"),
+    Format(name="vllm-bench", read=partial(_read, name="vllm-bench"), source="vllm bench serve", own_zero=True),
 )
