@@ -184,3 +184,41 @@ def test_the_verdict_names_the_rule_and_the_output_says_what_was_assessed(site):
     assert not unasked["assessed"]
     assert unasked["patterns"][0]["allowed"] is None
     assert np.all(["not legal advice" in found["disclaimer"] for found in (plain["compliance"], unasked)])
+
+
+@pytest.mark.parametrize(
+    ("entry", "change", "says"),
+    [
+        (
+            "baa_coverage: not_covered, asserted_by: the vendor, asserted_on: 2026-11-20",
+            (),
+            "does not cover it (the vendor,",
+        ),
+        ("baa_coverage: unconfirmed", (), "is not known to cover it"),
+        ("retires_on: 2026-12-07", (), "it is retired from 2026-12-07 on"),
+        # What the provider moves its customers to is another version, and covered by nobody's word.
+        ("", ("azure/gpt-4.1-data-zone", "azure/gpt-5.1-data-zone"), "is not approved in the registry"),
+    ],
+)
+def test_a_version_that_loses_its_coverage_is_given_up_for_another_pattern(site, entry, change, says):
+    """The cheapest of all while its version is covered; from the day on which it is not, the cluster is left."""
+
+    def decided():
+        scenario = load_checked(site(*([change] if change else [])), must_fit=False)
+        return simulator.run(
+            scenario.with_overrides({"horizon": {"start": "2026-12-07", "duration": "1d"}}),
+            replications=1, band=False, outlook=False,
+        )  # fmt: skip
+
+    if not change:
+        assert decided().decision.recommended == "api"
+    known = site().with_name("registry.yaml")
+    line = "azure/gpt-4.1-data-zone: {approved_on: 2026-10-01"
+    text = known.read_text(encoding="utf-8")
+    assert line in text
+    known.write_text(text.replace(line, f"{line}, {entry}" if entry else line), encoding="utf-8")
+    found = decided()
+    assert found.decision.recommended == "own"
+    assert [one.infeasible_by for one in found.patterns] == ["compliance", None, "compliance"]
+    assert any(says in reason for reason in found.pattern("api").infeasible_reasons)
+    assert any("api is out" in reason and says in reason for reason in found.decision.reasons)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulator.decision.cost_curve import cost_at
 from simulator.experiment.checks import load_checked
 from simulator.results import run
 from simulator.scenario.scaling import scaled
@@ -60,6 +61,22 @@ def test_the_break_even_against_gpt_4_turbo_at_the_documents_cost(answer):
     assert not llama.within_capacity
     assert llama.same_model
     assert "never" in llama.text
+
+
+@pytest.mark.parametrize(("usd", "millions"), [(15, 393.3), (20, 295.0)])
+def test_the_documents_break_evens_come_out_of_a_run(answer, usd, millions):
+    """5,900 USD of a cluster over its lower and upper price, 0.015 and 0.020 USD a thousand tokens, told from bills."""
+    price = f"{usd} USD/1M tokens"
+    flat = TURBO | {"hosting_patterns.api_llama.api.prices": {"prompt": price, "cached_prompt": price, "output": price}}
+    found = answer(outlook=True, **DOCUMENTS_COST, **flat).decision
+    (row,) = [one for one in found.break_even if (one.cluster, one.api) == ("self_hosted_rental", "api_llama")]
+    assert row.tokens_per_month / 1e6 == pytest.approx(millions, abs=0.1)
+    assert row.api_usd == pytest.approx(5900, abs=0.1)
+    # A hundredth less of it and the API is the cheaper one of the two, on the curve that is drawn too.
+    curve = {one.pattern: one for one in found.cost_curve.series}
+    own, api = curve["self_hosted_rental"], curve["api_llama"]
+    assert cost_at(own, 0.99 * row.tokens_per_month) > cost_at(api, 0.99 * row.tokens_per_month)
+    assert cost_at(own, 1.01 * row.tokens_per_month) < cost_at(api, 1.01 * row.tokens_per_month)
 
 
 def test_one_cluster_for_everything_is_among_the_answers(answer):

@@ -79,6 +79,17 @@ def test_costs_meet_where_a_break_even_is_said_to_be():
     (x,), (y,) = lines["break-even"].x, lines["break-even"].y
     cluster = lines["self_hosted_rental"]
     assert np.interp(x, cluster.x, cluster.y) == pytest.approx(y, rel=1e-3)
+    # From nothing to a billion tokens and beyond: the cluster is flat until it needs another replica, and the API a
+    # line through nothing that rises by its price.
+    api, replicas = lines["api_gpt4_turbo"], results.decision.cost_curve.series
+    assert all(line.x[0] == 0.0 and line.x[-1] >= 1000.0 for line in (api, cluster))
+    assert (figure.layout.xaxis.rangemode, figure.layout.yaxis.rangemode) == ("tozero", "tozero")
+    assert np.interp(1000.0, api.x, api.y) == pytest.approx(1000.0 * y / x, rel=1e-3)
+    assert api.y[0] == pytest.approx(0.0, abs=0.01)
+    (steps,) = [one.replicas for one in replicas if one.pattern == "self_hosted_rental"]
+    alone = [usd for usd, count in zip(cluster.y, steps, strict=True) if count == steps[0]]
+    assert cluster.x[len(alone) - 1] > x
+    assert alone == pytest.approx([cluster.y[0]] * len(alone))
     assert lines["today's volume"].x[0] == pytest.approx(results.decision.cost_curve.today_tokens_per_month / 1e6)
 
 
