@@ -8,9 +8,7 @@ own. Links are followed to what they name, and devices and pipes are written to,
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -18,11 +16,10 @@ import shutil
 import stat
 import sys
 import time
-import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, cast
 
 from simulator.errors import SimulatorError
 
@@ -48,8 +45,6 @@ _TOKENS: Final[dict[Kind, str]] = {
     "unfinished": r"(?:\.[0-9a-f]{16}|-[0-9a-f]{12})",
 }
 _HELD_BYTES: Final = 2**26
-#: What is read into memory at once; what we write ourselves takes a thousandth.
-_MOST_BYTES: Final = 100_000_000
 
 
 def write_whole(path: Path, content: str | bytes, *, fault: Fault = SimulatorError, durable: bool = True) -> None:
@@ -109,7 +104,9 @@ class Draft:
         self._place, self._durable = place, durable
         sweep(place.parent, place.name)
         # What is there keeps its permissions; what is new gets what the user's mask allows.
-        self._mode = stat.S_IMODE(place.lstat().st_mode) & 0o777 if is_plain(place) else None
+        self._mode = None
+        with suppress(FileNotFoundError):
+            self._mode = stat.S_IMODE(place.lstat().st_mode) & 0o777
         self._path = place.with_name(_name(place.name, "draft"))
         self.file = _open_new(self._path, 0o666 if self._mode is None else self._mode)
 
@@ -144,9 +141,13 @@ class Draft:
 def _open_new(path: Path, mode: int) -> BinaryIO:
     """A new file, locked."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags, mode)
-    _lock(handle)
-    return os.fdopen(handle, "w+b")
+    while True:
+        handle = os.open(path, flags, mode)
+        _lock(handle)
+        # Before it was locked, somebody may have removed all that nobody holds.
+        if path.exists():
+            return os.fdopen(handle, "w+b")
+        os.close(handle)
 
 
 def _place(path: Path) -> Path | None:
@@ -161,8 +162,8 @@ def _place(path: Path) -> Path | None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(known.st_mode):
         return None
-    if not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with suppress(FileNotFoundError):  # gone meanwhile
+        os.close(os.open(path, os.O_WRONLY))
     return Path(os.path.realpath(path))
 
 
@@ -225,15 +226,25 @@ def private_folder(beside: Path, name: str) -> Iterator[Path]:
         OSError: It cannot be made.
     """
     folder = beside / _name(name, "unfinished")
-    folder.mkdir()
-    handle = _open_folder(folder)
+    handle = _make_locked(folder)
     try:
-        if handle is not None:
-            _lock(handle)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if handle is not None:
+            os.close(handle)
+
+
+def _make_locked(folder: Path) -> int | None:
+    while True:
+        folder.mkdir()
+        # Before it is locked, somebody may remove all that nobody holds.
+        with suppress(FileNotFoundError):
+            if (handle := _open_folder(folder)) is None:
+                return None
+            _lock(handle)
+            if folder.exists():
+                return handle
             os.close(handle)
 
 
@@ -362,37 +373,6 @@ def _sync_folder(folder: Path) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all below it; links in it go, what they name stays. Raises OSError."""
-    shutil.rmtree(folder)
-
-
-def read_unpacked(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
-    """A file, unpacked where it is gzip. Raises OSError, and ValueError where it is broken or longer than that."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        try:
-            with gzip.open(raw) if packed else raw as file:
-                content = file.read(most_bytes + 1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"broken gzip: {error}") from None
-    if len(content) > most_bytes:
-        raise ValueError(f"is more than {most_bytes / 1e6:,.0f} MB{' when unpacked' if packed else ''}")
-    return content
-
-
-def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What a JSON file holds. Raises OSError, and ValueError where it is too long, not UTF-8 or no JSON."""
-    return parse_json(read_unpacked(path))
-
-
-def parse_json(content: bytes) -> Any:  # noqa: ANN401 - likewise
-    """What some JSON says. Raises ValueError: none, nested too deeply, or with half of a character in it."""
-    try:
-        found = json.loads(content.decode("utf-8"))
-        if b"\\u" in content:
-            json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("half of a surrogate pair is not a character") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return found
+    while os.path.lexists(folder):
+        with suppress(FileNotFoundError):  # another process is at the same
+            shutil.rmtree(folder)

@@ -33,7 +33,7 @@ ROOMS = [
     {"performance", "workload"},
     {"trace"},
     {"scenario"},
-    {"files", "streams", "units"},
+    {"files", "reading", "streams", "units"},
     {"errors", "version"},
 ]
 # The same inside the engine: its files, and its four wings.
@@ -143,6 +143,7 @@ def test_heavy_libraries_load_only_when_used(module):
 #: Who else writes or removes files, and why.
 WRITERS = {
     "files.py",  # for everybody
+    "reading.py",  # likewise
     "experiment/runs.py",  # prunes what is ours by name
     "bench/step_journal.py",  # appends, and removes its own file
     "bench/measure.py",  # a temporary folder, as the next two

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simulator.files import parse_json
+from simulator.reading import parse_json
 
 
 @dataclass(slots=True)

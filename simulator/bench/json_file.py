@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from simulator.files import read_unpacked, write_whole
+from simulator.files import write_whole
+from simulator.reading import read_unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from simulator.errors import TraceError
-from simulator.files import parse_json, read_unpacked, write_whole
+from simulator.files import write_whole
+from simulator.reading import parse_json, read_unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from simulator.bench import machine
 from simulator.bench.replay_record import ServerFacts
 from simulator.errors import SimulatorError
-from simulator.files import parse_json
+from simulator.reading import parse_json
 
 if TYPE_CHECKING:
     import aiohttp

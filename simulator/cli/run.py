@@ -79,7 +79,12 @@ def run(
         if finished and isinstance(error, KeyboardInterrupt):
             typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
         raise
-    kept.write(results)
+    if with_report:
+        from simulator.report.page import write_page
+
+        kept.write(results, write_page)
+    else:
+        kept.write(results)
     bound_store(store)
     if as_json:
         sys.stdout.buffer.write(results.to_json())
@@ -93,10 +98,6 @@ def run(
         typer.echo(
             f"{results.replications} replications: ± {wide:.1%}, {reached} the ± {until:.1%} asked for", err=True
         )
-    if with_report:
-        from simulator.report.page import write_page
-
-        write_page(kept.target)
     if not quiet:
         typer.echo(f"kept in {kept.target}", err=True)
 

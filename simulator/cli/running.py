@@ -21,7 +21,7 @@ from simulator.study.precision import run_until
 from simulator.workload.calendar import ClinicalCalendar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
@@ -76,8 +76,8 @@ class KeptRun:
         """The number of simulations that need not be repeated."""
         return checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
 
-    def write(self, results: Results) -> None:
-        """Write the directory.
+    def write(self, results: Results, more: Callable[[Path], object] | None = None) -> None:
+        """Write the directory, and in it what `more` makes of it.
 
         Raises:
             RunStoreError: The place cannot be written.
@@ -101,7 +101,7 @@ class KeptRun:
         kept = {
             name: self.store / checkpoint.file_name(self.scenario, name, 0) for name in dict.fromkeys(shared.values())
         }
-        write_run(self.target, self.scenario, results.to_json(), made_by, kept)
+        write_run(self.target, self.scenario, results.to_json(), made_by, kept, more)
 
 
 def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None, store: Path) -> KeptRun:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.errors import RunStoreError, SimulatorError
 from simulator.experiment import checkpoint
 from simulator.experiment.store import CHECKSUMS, MANIFEST, left_of_runs, manifest_sha256
-from simulator.files import file_sha256, is_plain, left_in, read_json, remove_tree
+from simulator.files import file_sha256, is_plain, left_in, remove_tree
+from simulator.reading import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Folder of stored simulations among the runs.
 STORE: Final = "store"
@@ -47,7 +48,16 @@ class KeptRun:
 
 def size_bytes(folder: Path) -> int:
     """What everything below a folder takes."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return sum(size for _, size in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int]]:
+    """All files below a folder and what they take; not those that another process removes meanwhile."""
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                file = Path(at, name)
+                yield file, file.stat().st_size
 
 
 def list_runs(root: Path) -> list[KeptRun]:
@@ -155,11 +165,16 @@ def stored_bytes(root: Path) -> int:
 
 def _stored(store: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Files of a store that are ours by their names, links left out."""
-    for file in sorted(store.glob("*.*")):
-        with suppress(OSError):
-            known = file.lstat()
-            if checkpoint.NAME.fullmatch(file.name) and stat.S_ISREG(known.st_mode):
-                yield file, known
+    for file, known in _facts(sorted(store.glob("*.*"))):
+        if checkpoint.NAME.fullmatch(file.name) and stat.S_ISREG(known.st_mode):
+            yield file, known
+
+
+def _facts(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Of what is still there."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield path, path.lstat()
 
 
 def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tuple[int, int]:
@@ -185,15 +200,15 @@ def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tu
         raise RunStoreError(f"{store} is a link to {store.readlink()}; nothing was removed: name the folder it is in")
     try:
         drafts = left_in(store, "draft") if store.is_dir() else ()
-        mine = [(draft, draft.lstat()) for draft, name in drafts if checkpoint.NAME.fullmatch(name)]
-        for file, known in [*_stored(store), *mine]:
+        mine = [draft for draft, name in drafts if checkpoint.NAME.fullmatch(name)]
+        for file, known in [*_stored(store), *_facts(mine)]:
             if known.st_mtime <= latest or everything:
                 file.unlink(missing_ok=True)
                 files, freed = files + 1, freed + known.st_size
-        for folder in left_of_runs(root) if root.is_dir() else ():
-            if folder.lstat().st_mtime <= latest or everything:
-                freed += size_bytes(folder)
-                files += sum(1 for file in folder.rglob("*") if file.is_file())
+        for folder, known in _facts(left_of_runs(root) if root.is_dir() else ()):
+            if known.st_mtime <= latest or everything:
+                sizes = [size for _, size in _files(folder)]
+                files, freed = files + len(sizes), freed + sum(sizes)
                 remove_tree(folder)
     except OSError as error:
         raise RunStoreError(f"{error.filename or root} cannot be removed: {error.strerror}") from error

@@ -6,6 +6,7 @@ complete or absent. Only what is a run by its manifest and its names is replaced
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -29,14 +30,14 @@ from simulator.files import (
     left_in,
     make_folder,
     private_folder,
-    read_json,
     remove_tree,
     replace_folder,
     write_whole,
 )
+from simulator.reading import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from simulator.scenario.schema import Scenario
 
@@ -47,12 +48,13 @@ CHECKSUMS: Final = "sha256"
 #: Parts of the folder in which a run is put together.
 _WHOLE, _ASIDE = "whole", "replaced"
 #: What may be in a run directory: its own files, and what `report` and `export` write there.
-_OWN: Final = re.compile(
-    r"manifest\.json|summary\.json|scenario\.yaml|(requests|levels)\.parquet|report\.html|metrics\.om"
-)
+_FILE: Final = r"manifest\.json|summary\.json|scenario\.yaml|(requests|levels)\.parquet|report\.html|metrics\.om"
 _EXPORTS: Final = "export"
-_TABLE: Final = re.compile(r"(figures|costs|requests|levels)\.(csv|parquet)")
-_DRAFT: Final = re.compile(r"\.(scenario\.yaml|(summary|manifest)\.json|(requests|levels)\.parquet)\.[0-9a-f]+\.draft")
+_TABLE: Final = r"(figures|costs|requests|levels)\.(csv|parquet)"
+#: And what they write at this moment, or were killed at.
+_OWN, _EXPORTED = (re.compile(rf"{one}|\.({one})\.[0-9a-f]+\.draft") for one in (_FILE, _TABLE))
+#: How often is looked again at what others replace meanwhile, which takes them a moment.
+_LOOKS: Final = 10_000
 
 
 def open_place(target: Path) -> Path:
@@ -65,19 +67,49 @@ def open_place(target: Path) -> Path:
         RunStoreError: Something other than a run is there, or it cannot be written.
     """
     place = Path(os.path.realpath(target)) if target.is_symlink() else target
-    if reason := not_replaceable(place):
-        raise RunStoreError(f"{target} {reason}; choose another place for the run")
-    if not place.name or (place.exists() and place.samefile(".")):
-        raise RunStoreError(f"{target} is where you stand; choose another place for the run")
-    make_folder(place.parent, RunStoreError)
-    _sweep(place)
-    with cannot_write(target, RunStoreError), private_folder(place.parent, place.name):
-        pass
+    with cannot_write(target, RunStoreError):
+        if reason := not_replaceable(place):
+            raise RunStoreError(f"{target} {reason}; choose another place for the run")
+        if not place.name or place.resolve() == Path.cwd().resolve():
+            raise RunStoreError(f"{target} is where you stand; choose another place for the run")
+        make_folder(place.parent, RunStoreError)
+        _sweep(place)
+        with private_folder(place.parent, place.name):
+            pass
     return place
 
 
 def not_replaceable(place: Path) -> str | None:
-    """Why what lies there may not be replaced by a run; None where it is an older run, an empty folder or nothing."""
+    """Why what lies there may not be replaced by a run; None where it is an older run, an empty folder or nothing.
+
+    Another process may replace it just now, so that what it held goes between two looks: an objection counts where the
+    same stood there before and after.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    reason = None
+    for _ in range(_LOOKS):
+        before = _standing(place)
+        try:
+            reason = _objection(place)
+        except FileNotFoundError:
+            continue
+        if reason is None or _standing(place) == before:
+            break
+    return reason
+
+
+def _standing(place: Path) -> tuple[int, ...] | None:
+    """What tells a file or folder and its names from another, or from itself when they change."""
+    try:
+        facts = place.lstat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _objection(place: Path) -> str | None:
     if not os.path.lexists(place):
         return None
     if not place.is_dir() or place.is_symlink():
@@ -111,21 +143,35 @@ def _is_ours(file: Path) -> bool:
 def _belongs(entry: Path) -> bool:
     """Whether a run itself, its report or its exports have a file or folder of this name."""
     if entry.name == _EXPORTS:
-        return not entry.is_symlink() and entry.is_dir() and all(_TABLE.fullmatch(one.name) for one in entry.iterdir())
+        known = not entry.is_symlink() and entry.is_dir()
+        return known and all(_EXPORTED.fullmatch(one.name) for one in entry.iterdir())
     return bool(_OWN.fullmatch(entry.name)) and is_plain(entry)
 
 
 def left_of_runs(root: Path, name: str | None = None) -> Iterator[Path]:
     """What killed processes left of runs in a folder; what one has moved aside is put back first."""
     for folder, kept in left_in(root, "unfinished", name):
-        for whole in _aside(folder):
-            place = root / (whole.name if whole.name != _ASIDE else kept)
-            if not os.path.lexists(place) and _is_ours(whole / MANIFEST):
-                with cannot_write(place, RunStoreError):
-                    whole.rename(place)
-        parts = {entry.name for entry in folder.iterdir()}
-        if parts <= {_WHOLE, _ASIDE} and not any(map(_strange, [*_aside(folder), *folder.glob(_WHOLE)])):
+        try:
+            for whole in _aside(folder):
+                _put_back(whole, root / (whole.name if whole.name != _ASIDE else kept))
+            parts = {entry.name for entry in folder.iterdir()}
+            ours = parts <= {_WHOLE, _ASIDE} and not any(map(_strange, [*_aside(folder), *folder.glob(_WHOLE)]))
+        except FileNotFoundError:  # its process lived, or another removes what it left
+            continue
+        if ours:
             yield folder
+
+
+def _put_back(whole: Path, place: Path) -> None:
+    if os.path.lexists(place) or not _is_ours(whole / MANIFEST):
+        return
+    with cannot_write(place, RunStoreError):
+        try:
+            whole.rename(place)
+        except OSError as error:
+            # Another process was quicker: with the same, or with a newer run.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _aside(folder: Path) -> list[Path]:
@@ -136,9 +182,7 @@ def _aside(folder: Path) -> list[Path]:
 
 def _strange(folder: Path) -> bool:
     """Whether there is something in an unfinished or replaced run that is not of a run."""
-    return not folder.is_dir() or any(
-        not _belongs(entry) and not _DRAFT.fullmatch(entry.name) for entry in folder.iterdir()
-    )
+    return not folder.is_dir() or not all(map(_belongs, folder.iterdir()))
 
 
 def _sweep(target: Path) -> None:
@@ -179,7 +223,12 @@ def manifest_sha256(made_by: Mapping[str, Any]) -> str:
 
 
 def write_run(
-    target: Path, scenario: Scenario, summary: bytes, made_by: dict[str, Any], kept: Mapping[str, Path]
+    target: Path,
+    scenario: Scenario,
+    summary: bytes,
+    made_by: dict[str, Any],
+    kept: Mapping[str, Path],
+    more: Callable[[Path], object] | None = None,
 ) -> None:
     """Write a run directory, whole or not at all, replacing an older run; of two at once the later one stays.
 
@@ -189,6 +238,7 @@ def write_run(
         summary: The published JSON document.
         made_by: From `manifest`.
         kept: Where the first replication of each pattern that has tables is kept, by name.
+        more: Writes what else is to be in it, into the directory before it is in its place.
 
     Raises:
         RunStoreError: The place cannot be written, or a table is gone.
@@ -212,6 +262,8 @@ def write_run(
         sums = {file.name: file_sha256(file) for file in sorted(whole.iterdir())}
         made_by = {**made_by, CHECKSUMS: {**sums, MANIFEST: manifest_sha256(made_by)}}
         write_whole(whole / MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+        if more is not None:
+            more(whole)
         # Somebody may have put something there while this was simulated.
         if reason := not_replaceable(target):
             raise RunStoreError(f"{target} {reason}; choose another place for the run")

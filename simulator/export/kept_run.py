@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import RunStoreError
 from simulator.experiment.runs import read_summary
 from simulator.experiment.tables import Tables
-from simulator.files import read_json
+from simulator.reading import read_json
 from simulator.scenario.loading import load_scenario
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import Usage
 from simulator.errors import Fault, RunStoreError, ScenarioError
-from simulator.files import read_json
+from simulator.reading import read_json
 from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.schema import Scenario
 from simulator.scenario.yaml_source import Document, read_document

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from simulator.errors import ProfileError
-from simulator.files import read_json
 from simulator.performance.architecture import ModelShape, known_model, known_models, stem
 from simulator.performance.config_families import FAMILIES, text_family
 from simulator.performance.config_text import TextConfig
 from simulator.performance.config_vision import read_encoder
 from simulator.performance.weight_formats import read_checkpoint
+from simulator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,9 @@ from simulator.decision.words import sentence
 from simulator.errors import RunStoreError
 from simulator.experiment.runs import read_manifest, read_summary
 from simulator.experiment.tables import Tables
-from simulator.files import read_json, write_whole
+from simulator.files import write_whole
 from simulator.plots import Plots
+from simulator.reading import read_json
 from simulator.report import page_figures, page_tables
 from simulator.report.currency import Shown
 from simulator.report.show import Show

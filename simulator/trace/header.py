@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from simulator.errors import TraceError
-from simulator.files import parse_json, write_whole
+from simulator.files import write_whole
+from simulator.reading import parse_json
 from simulator.units import WEEK_S
 
 if TYPE_CHECKING:

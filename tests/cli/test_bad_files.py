@@ -23,7 +23,8 @@ from simulator.engine.record import ReplicaLevels
 from simulator.experiment.runs import changed_files
 from simulator.experiment.tables import Tables, _write_levels
 from simulator.export.tables import as_text
-from simulator.files import Draft, read_unpacked
+from simulator.files import Draft
+from simulator.reading import read_unpacked
 from simulator.trace.importers.values import instants_ns
 from tests.export.kept import run_directory
 from tests.fuzz.command import run, tree

@@ -12,32 +12,52 @@ import signal
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
 from tests.fuzz.command import run
-from tests.fuzz.faults import plain
+from tests.fuzz.faults import plain, words
 from tests.fuzz.harness import PLACE
 from tests.fuzz.readers import prepare
 
 #: A cluster and an API alone take the short way; a router with a limit takes the general one.
 ENGINES = {"one backend": "api", "several backends": "hybrid"}
 HOW = {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130}
+RUN = "run {at}/scenario.yaml --output {out}/run --store {out}/store --quiet --jobs 1"
+#: What may go on at one place at once, besides: other readers and writers of it.
+BESIDE = (
+    f"{RUN} --pattern api --report",
+    "runs prune --in {out} --all",
+    "runs list --in {out}",
+)
 
 
-def start(at, out, pattern):
-    """A run in a process of its own, all imports done; to it signals mean what they mean in a terminal."""
-    words = ["run", at / "scenario.yaml", "--output", out / "run", "--store", out / "store"]
+def start(at, out, pattern, command=None):
+    """A run in a process of its own, all imports done; to it signals mean what they mean in a terminal.
+
+    What it says is kept beside `out`, under the number of the process.
+    """
+    given = words(command or f"{RUN} --pattern {pattern}", at, out)
     if child := os.fork():
         return child
     code = 99
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        code = run(*words, "--quiet", "--jobs", 1, "--pattern", pattern).code
+        ended = run(*given)
+        if ended.code:
+            (out.parent / f"said-{os.getpid()}").write_text(ended.said)
+        code = ended.code
     finally:
         os._exit(code)
+
+
+def said(out, child):
+    """What a process that failed said."""
+    place = out.parent / f"said-{child}"
+    return place.read_text() if place.exists() else ""
 
 
 def end(child):
@@ -47,7 +67,8 @@ def end(child):
 
 def finish(at, out, pattern):
     """The command again, undisturbed: what it keeps."""
-    assert end(start(at, out, pattern)) == 0
+    code = end(child := start(at, out, pattern))
+    assert code == 0, said(out, child)
     return plain(out)
 
 
@@ -73,17 +94,28 @@ def once(at, out, pattern, draw, longest_s, wanted):
     return "too late" if code == 0 else how, known and finish(at, out, pattern) == wanted
 
 
-def at_once(at, out, draw, count, kills):
-    """So many runs of one scenario to one place and one store: how those ended that nobody killed."""
+def at_once(at, out, draw, count, kills, longest_s, beside=()):
+    """So many runs of one scenario to one place and one store, and what goes on beside.
+
+    Kills come at moments drawn over the time that one takes alone, and longer: together they take longer.
+
+    Returns:
+        How those ended that nobody killed and that failed, and what they said.
+    """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     children = [start(at, out, "api") for _ in range(count)]
+    others = [start(at, out, "api", command) for command in beside]
     killed = draw.sample(children, kills)
-    for child in killed:
-        time.sleep(draw.uniform(0, 0.3))
+    # Most of them where it is crowded: towards the end.
+    moments = sorted(draw.uniform(0, longest_s * count * draw.choice((0.2, 1.0))) for _ in killed)
+    for child, wait_s in zip(killed, (after - before for before, after in pairwise([0.0, *moments])), strict=True):
+        time.sleep(wait_s)
         os.kill(child, signal.SIGKILL)
-    codes = {child: end(child) for child in children}
-    return [code for child, code in codes.items() if code != 0 and not (child in killed and code == -9)]
+    codes = {child: end(child) for child in (*children, *others)}
+    return [
+        (code, said(out, child)) for child, code in codes.items() if code != 0 and not (child in killed and code == -9)
+    ]
 
 
 def main():
@@ -111,13 +143,16 @@ def main():
         print(
             "\n| ten at once | of which killed | others that failed | same bytes after |\n|---|---|---|---|", flush=True
         )
-        wanted, _ = alone(at, out, "api")
-        for kills in (0, 3, 9):
+        wanted, longest_s = alone(at, out, "api")
+        for kills, beside in ((0, ()), (3, ()), (9, ()), (5, BESIDE)):
             rounds, broken, same = max(1, given.times // 10), [], 0
             for number in range(rounds):
-                broken += at_once(at, out, Random(number), 10, kills)
-                same += (finish(at, out, "api") if kills else plain(out)) == wanted
-            print(f"| {rounds} times | {kills} | {len(broken)} | {same} |", flush=True)
+                broken += at_once(at, out, Random(f"{given.seed} {number}"), 10, kills, longest_s, beside)
+                same += (plain(out) if kills == 0 else finish(at, out, "api")) == wanted
+            many = f"{rounds} times" + (f", and {len(beside)} other commands" if beside else "")
+            print(f"| {many} | {kills} | {len(broken)} | {same} |", flush=True)
+            for code, why in broken:
+                print(f"  exit {code}: {why}", file=sys.stderr, flush=True)
             failed += len(broken) + rounds - same
     sys.exit(bool(failed))
 

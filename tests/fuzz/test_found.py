@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from simulator.files import parse_json
+from simulator.reading import parse_json
 from tests.fuzz.command import run
 from tests.parts import ROOT
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.fuzz.faults import plain
-from tests.fuzz.kills import ENGINES, alone, at_once, finish, once
+from tests.fuzz.kills import BESIDE, ENGINES, alone, at_once, finish, once
 from tests.fuzz.readers import prepare
 
 pytestmark = [
@@ -34,8 +34,8 @@ def test_law_after_a_kill_the_same_command_gives_the_same_bytes(sound, tmp_path,
 
 @pytest.mark.parametrize("kills", [0, 5])
 def test_of_ten_processes_at_one_place_none_fails_after_its_work(sound, tmp_path, kills):
-    wanted, _ = alone(sound, tmp_path / "out", "api")
-    assert at_once(sound, tmp_path / "out", Random(1), 10, kills) == []
+    wanted, longest_s = alone(sound, tmp_path / "out", "api")
+    assert at_once(sound, tmp_path / "out", Random(1), 10, kills, longest_s, BESIDE if kills else ()) == []
     if kills:
         assert finish(sound, tmp_path / "out", "api") == wanted
     else:

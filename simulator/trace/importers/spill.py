@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -39,8 +39,9 @@ class Spill:
         self._stack = ExitStack()
         try:
             for left, _ in left_in(beside, "unfinished", _NAME):
-                if is_old(left) and all(_OWN.fullmatch(entry.name) for entry in left.iterdir()):
-                    remove_tree(left)
+                with suppress(FileNotFoundError):  # another process is at the same
+                    if is_old(left) and all(_OWN.fullmatch(entry.name) for entry in left.iterdir()):
+                        remove_tree(left)
             self._folder = self._stack.enter_context(private_folder(beside, _NAME))
         except OSError as error:
             raise TraceError(f"{beside}: cannot be written to: {error.strerror}") from None
