@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.simulation import is_compiled
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
-from simulator.experiment.replications import representatives
+from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.runs import MOST_BYTES, bound
 from simulator.experiment.store import manifest, open_place, write_run
 from simulator.files import make_folder
@@ -74,7 +74,8 @@ class KeptRun:
 
     def finished(self) -> int:
         """The number of simulations that need not be repeated."""
-        return checkpoint.finished(self.store, self.scenario, self.scenario.hosting_patterns)
+        scenario = with_model_lengths(self.scenario)
+        return checkpoint.finished(self.store, scenario, scenario.hosting_patterns)
 
     def write(self, results: Results, more: Callable[[Path], object] | None = None) -> None:
         """Write the directory, and in it what `more` makes of it.
@@ -83,7 +84,7 @@ class KeptRun:
             RunStoreError: The place cannot be written.
         """
         calendar = ClinicalCalendar(self.scenario.horizon)
-        shared = representatives(self.scenario, [result.name for result in results.patterns if result.feasible])
+        shared = results.tables.shared
         profiles = profiles_of(self.scenario.hosting_patterns[name] for name in shared)
         inputs = {
             "profiles": {
@@ -98,10 +99,7 @@ class KeptRun:
             "same_simulation": {name: other for name, other in shared.items() if name != other},
         }
         made_by = manifest(self.scenario, results.document(), inputs)
-        kept = {
-            name: self.store / checkpoint.file_name(self.scenario, name, 0) for name in dict.fromkeys(shared.values())
-        }
-        write_run(self.target, self.scenario, results.to_json(), made_by, kept, more)
+        write_run(self.target, self.scenario, results.to_json(), made_by, results.tables.kept, more)
 
 
 def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None, store: Path) -> KeptRun:

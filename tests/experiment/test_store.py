@@ -9,6 +9,7 @@ from simulator.cli.running import keep_run, run_with_progress
 from simulator.engine.simulation import simulate
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint, replications
+from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.store import open_place
 from simulator.scenario.loading import load_scenario
 from simulator.workload.synthesis import synthesise
@@ -144,7 +145,7 @@ def test_an_interrupted_run_leaves_what_is_simulated_and_nothing_else(tmp_path):
     store = tmp_path / "store"
     place = keep_run(small(), tmp_path / "run", None, store)
     assert place.finished() == 0
-    (store / checkpoint.file_name(small(), "api", 0)).write_text("{}")
+    (store / checkpoint.file_name(with_model_lengths(small()), "api", 0)).write_text("{}")
     (store / "of-another-scenario-0.json").write_text("{}")
     assert place.finished() == 1
     assert list(tmp_path.iterdir()) == [store]
