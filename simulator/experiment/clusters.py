@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 import socket
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from simulator.errors import SimulatorError
@@ -14,12 +16,14 @@ from simulator.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
 
 #: How long a cluster has to answer.
 PATIENCE_S: Final = 20.0
 #: A call is given to another worker so often when its own is lost.
 RETRIES: Final = 3
+#: How HTTP/2 begins, with empty settings (RFC 9113, sections 3.4 and 6.5); the other side answers with its own.
+_SETTINGS: Final = 4
+_HTTP2: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 _EXAMPLES: Final = {"dask": "tcp://127.0.0.1:8786", "ray": "127.0.0.1:6379"}
 
 
@@ -74,15 +78,29 @@ class _Dask:
             self._client = Client(address, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise SimulatorError(f"--address {address}: no Dask scheduler answers: {error}") from None
-        self._executor = self._client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        # What goes wrong is said by us, once.
+        for name in ("distributed", "tornado.application"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def share(self, content: bytes) -> Any:  # noqa: ANN401 - a Dask future
         # As the result of a task, it is made again where the worker that has it is lost.
         return self._client.submit(bytes, content, pure=False)
 
     def submit(self, payload: bytes, contents: Sequence[Any]) -> Future[bytes]:
-        found: Future[bytes] = self._executor.submit(_opened, payload, *contents)
-        return found
+        there, here = self._client.submit(_opened, payload, *contents, pure=False), Future[bytes]()
+
+        def follow(done: Any) -> None:  # noqa: ANN401 - the same Dask future
+            # Given up meanwhile where it is no longer open.
+            with suppress(InvalidStateError):
+                try:
+                    here.set_result(done.result())
+                except BaseException as error:
+                    here.set_exception(error)
+
+        there.add_done_callback(follow)  # type: ignore[no-untyped-call]
+        # A future that nobody holds is given up by Dask.
+        here.add_done_callback(lambda _: there.release())  # type: ignore[no-untyped-call]
+        return here
 
     def workers(self) -> int:
         if self._client.status != "running":
@@ -151,16 +169,22 @@ class _Ray:
 
 
 def _see_that_it_answers(address: str) -> None:
-    """Ray itself would wait for minutes where nobody listens."""
+    """See that something speaks gRPC there, as Ray does; Ray itself would wait for minutes, or for ever."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():
         # `auto`, or a name that Ray knows.
         return
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S):
-            pass
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S) as there:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return
+            there.sendall(_HTTP2)
+            said = there.recv(9)
     except (OSError, OverflowError) as error:
         raise _no_ray(address, str(error)) from None
+    # The head of a frame: three bytes of length, and a kind.
+    if len(said) < 4 or said[3] != _SETTINGS:
+        raise _no_ray(address, "something else listens there")
 
 
 def _no_ray(address: str, why: str) -> SimulatorError:
