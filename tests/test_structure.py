@@ -143,13 +143,13 @@ def test_heavy_libraries_load_only_when_used(module):
 #: Who else writes or removes files, and why.
 WRITERS = {
     "files.py",  # for everybody
-    "reading.py",  # likewise
     "experiment/runs.py",  # prunes what is ours by name
     "bench/step_journal.py",  # appends, and removes its own file
     "bench/measure.py",  # a temporary folder, as the next two
     "performance/kernel_composed.py",
     "performance/kernel_tables.py",
-    "experiment/errand.py",  # likewise, for files that came from afar
+    "experiment/eviction.py",  # removes what was used longest ago
+    "experiment/errand.py",  # a folder for files that came from afar
     "results.py",
     "engine/vllm/compiled.py",  # the cache of compiled code
 }

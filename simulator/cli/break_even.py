@@ -62,10 +62,10 @@ def break_even(
             found = break_evens(
                 scenario,
                 jobs=workers,
-                store=kept,
+                store=kept.folder,
                 on_simulated=lambda what: status.update(f"simulating {what}"),
             )
-    bound_store(store)
+    bound_store(kept)
     if as_json:
         typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
     else:

@@ -54,8 +54,8 @@ def capacity(
         raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
     kept = open_store(store)
     with working(executor, address, wait, jobs) as workers:
-        found = capacity_advice(scenario, patterns=pattern, replications=replications, jobs=workers, store=kept)
-    bound_store(store)
+        found = capacity_advice(scenario, patterns=pattern, replications=replications, jobs=workers, store=kept.folder)
+    bound_store(kept)
     if as_json:
         about = {"name": scenario.name, "sha256": scenario.sha256}
         head = {"schema_version": 1, "simulator_version": package_version(), "scenario": about}

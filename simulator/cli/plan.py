@@ -152,10 +152,10 @@ def plan(
                 space,
                 replications=scenario.experiment.replications,
                 jobs=workers,
-                store=kept,
+                store=kept.folder,
                 on_simulated=lambda one: status.update(f"simulated {one.label}"),
             )
-    bound_store(store)
+    bound_store(kept)
     if plot is not None:
         from simulator.study.figures import plan_figure
 

@@ -64,9 +64,9 @@ def rollout(
         kept = open_store(store)
         with working(executor, address, wait, jobs) as workers:
             found = simulate(
-                scenario, replications=replications, jobs=workers, store=kept, on_done=lambda: bar.advance(task)
+                scenario, replications=replications, jobs=workers, store=kept.folder, on_done=lambda: bar.advance(task)
             )
-    bound_store(store)
+    bound_store(kept)
     if plot is not None:
         drawn = found.plot().update_layout(title=scenario.name, margin={"t": 60})
         write_whole(plot, drawn.to_html(include_plotlyjs=True, div_id="rollout"))

@@ -85,7 +85,7 @@ def run(
         kept.write(results, write_page)
     else:
         kept.write(results)
-    bound_store(store)
+    bound_store(kept.in_use)
     if as_json:
         sys.stdout.buffer.write(results.to_json())
     else:

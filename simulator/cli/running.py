@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from simulator.engine.simulation import is_compiled
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint
+from simulator.experiment.eviction import StoreInUse, most_bytes
 from simulator.experiment.model_length import with_model_lengths
-from simulator.experiment.runs import MOST_BYTES, bound
 from simulator.experiment.store import manifest, open_place, write_run
 from simulator.files import make_folder
 from simulator.performance.profile import profiles_of
@@ -65,12 +65,17 @@ class KeptRun:
     Attributes:
         scenario: The question.
         target: Where the run will be kept.
-        store: Where its simulations are kept; an interrupted run continues from there, and a price needs no other.
+        in_use: Where its simulations are kept; an interrupted run continues from there, and a price needs no other.
     """
 
     scenario: Scenario
     target: Path
-    store: Path
+    in_use: StoreInUse
+
+    @property
+    def store(self) -> Path:
+        """Its folder."""
+        return self.in_use.folder
 
     def finished(self) -> int:
         """The number of simulations that need not be repeated."""
@@ -118,19 +123,25 @@ def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | 
     return KeptRun(scenario, open_place(output or Path("runs") / name), open_store(store))
 
 
-def open_store(store: Path) -> Path:
+def open_store(store: Path) -> StoreInUse:
     """The folder of stored simulations, made where it is not there.
 
     Raises:
         RunStoreError: It cannot be made.
+        SimulatorError: Its size is no number.
     """
-    return make_folder(store, RunStoreError).resolve()
+    most_bytes()
+    return StoreInUse(make_folder(store, RunStoreError).resolve())
 
 
-def bound_store(store: Path) -> None:
+def bound_store(store: StoreInUse) -> None:
     """Keep the store from growing without end, and say so on standard error."""
-    if freed := bound(store):
+    if freed := store.bound():
         from rich.console import Console
 
-        said = f"removed the oldest {freed / 1e6:.0f} MB of {store}: it keeps {MOST_BYTES / 1e9:.0f} GB"
+        said = (
+            f"removed {freed / 1e6:.0f} MB of {store.folder} that were used longest ago: it keeps "
+            f"{most_bytes() / 1e9:.3g} GB (SIMULATOR_STORE_GB)"
+        )
         Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+    store.close()

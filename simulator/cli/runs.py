@@ -23,6 +23,7 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
     Example: simulator runs list --in runs
     """
     from simulator.experiment import runs as kept
+    from simulator.experiment.eviction import most_bytes
 
     found = kept.list_runs(root)
     stored = kept.stored_bytes(root)
@@ -31,7 +32,8 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
             {name: str(value) if isinstance(value, Path) else value for name, value in _fields(run).items()}
             for run in found
         ]
-        typer.echo(json.dumps({"schema_version": 1, "runs": rows, "store_bytes": stored}, indent=2))
+        document = {"schema_version": 1, "runs": rows, "store_bytes": stored, "store_bytes_at_most": most_bytes()}
+        typer.echo(json.dumps(document, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -42,7 +44,10 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
             run.path.name, run.written_at, str(run.replications), run.recommended or "nothing", f"{run.bytes / 1e6:.1f}"
         )
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
-    typer.echo(f"{len(found)} runs; {stored / 1e6:.1f} MB of stored simulations ('simulator runs prune' removes them)")
+    typer.echo(
+        f"{len(found)} runs; {stored / 1e6:.1f} MB of stored simulations, of at most {most_bytes() / 1e9:.3g} GB "
+        "('simulator runs prune' removes them)"
+    )
 
 
 @runs.command()

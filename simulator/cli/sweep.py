@@ -75,7 +75,9 @@ def sweep(
         task = bar.add_task("configurations", total=len(given))
         kept = open_store(store)
         with working(executor, address, wait, jobs) as workers:
-            frame = simulate_all(given, patterns=pattern, store=kept, jobs=workers, on_done=lambda: bar.advance(task))
+            frame = simulate_all(
+                given, patterns=pattern, store=kept.folder, jobs=workers, on_done=lambda: bar.advance(task)
+            )
     what = {
         "schema_version": 1,
         "scenario": {"name": given[0].scenario.name, "sha256": [one.scenario.sha256 for one in given]},
@@ -88,7 +90,7 @@ def sweep(
     mark = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     target = output or Path("runs") / f"{given[0].scenario.name}-sweep-{mark}"
     _keep(target, frame, [axis.path for axis in space], what)
-    bound_store(store)
+    bound_store(kept)
     _tell(frame, [axis.path for axis in space], target, as_json=as_json)
 
 

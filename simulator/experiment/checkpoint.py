@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
+import time
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -134,6 +137,13 @@ def _adapter() -> TypeAdapter[RunSummary]:
     return TypeAdapter(RunSummary)
 
 
+def note_use(path: Path) -> None:
+    """Note that a kept simulation was of use now: what was used longest ago goes first when there is no more room."""
+    # As the time of access, whatever the file system makes of that itself; when it was written stays known.
+    with suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
 def save(path: Path, summary: RunSummary, tables: Mapping[str, str] | None = None) -> None:
     """Write a summary, whole or not at all, and the checksums of all that is kept of its simulation.
 
@@ -172,7 +182,9 @@ def load(path: Path, *, tables: bool = False) -> RunSummary | None:
                 return None
             whole = all(file_sha256(table_path(path, kind)) == sums[kind] for kind in sums if kind != "summary")
         if whole and body.endswith(b"}"):
-            return _adapter().validate_json(body[:-1])
+            found = _adapter().validate_json(body[:-1])
+            note_use(path)
+            return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

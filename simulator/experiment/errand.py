@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel
 
 from simulator.errors import Fault, RunStoreError, ScenarioError, SimulatorError
+from simulator.experiment.checkpoint import note_use
 from simulator.files import make_folder, write_whole
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.trace.header import header_file
@@ -147,6 +148,7 @@ def packed(call: Call, files: Sequence[Parcel], store: Path | None, mark: str) -
     for name in call.reads:
         if store is not None and (store / name).is_file():
             reads[name] = (store / name).read_bytes()
+            note_use(store / name)
     named = [(one.path, one.sha256) for one in files]
     inner = (call.function, call.scenario, call.arguments, call.makes, reads, named, store, mark)
     return pickle.dumps((carry_out, identity(), pickle.dumps(inner)))

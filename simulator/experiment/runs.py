@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Folder of stored simulations among the runs.
 STORE: Final = "store"
-#: What stored simulations may take: some hundred thousand of them.
-MOST_BYTES: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,30 +138,12 @@ def changed_files(run: Path) -> list[str]:
     ]
 
 
-def bound(store: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Remove the simulations stored longest ago until the rest take no more than this; returns the bytes removed.
-
-    Whatever else lies there neither counts nor goes.
-    """
-    facts = [(known.st_mtime_ns, known.st_size, file) for file, known in _stored(store)]
-    left = sum(size for _, size, _ in facts)
-    freed = 0
-    for _, size, file in sorted(facts):
-        if left - freed <= most_bytes:
-            break
-        # Another process may be at the same.
-        with suppress(OSError):
-            file.unlink()
-            freed += size
-    return freed
-
-
 def stored_bytes(root: Path) -> int:
     """What the simulations stored among these runs take."""
-    return sum(known.st_size for _, known in _stored(root / STORE))
+    return sum(known.st_size for _, known in stored_files(root / STORE))
 
 
-def _stored(store: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def stored_files(store: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Files of a store that are ours by their names, links left out."""
     for file, known in _facts(sorted(store.glob("*.*"))):
         if checkpoint.NAME.fullmatch(file.name) and stat.S_ISREG(known.st_mode):
@@ -201,8 +181,8 @@ def prune(root: Path, *, older_than_days: float, everything: bool = False) -> tu
     try:
         drafts = left_in(store, "draft") if store.is_dir() else ()
         mine = [draft for draft, name in drafts if checkpoint.NAME.fullmatch(name)]
-        for file, known in [*_stored(store), *_facts(mine)]:
-            if known.st_mtime <= latest or everything:
+        for file, known in [*stored_files(store), *_facts(mine)]:
+            if max(known.st_mtime, known.st_atime) <= latest or everything:
                 file.unlink(missing_ok=True)
                 files, freed = files + 1, freed + known.st_size
         for folder, known in _facts(left_of_runs(root) if root.is_dir() else ()):

@@ -14,6 +14,7 @@ import pytest
 
 from simulator.errors import RunStoreError
 from simulator.experiment import checkpoint, replications, runs
+from simulator.experiment.eviction import StoreInUse
 from simulator.experiment.replications import replicate
 from simulator.experiment.store import open_place
 from simulator.files import LEFT_S
@@ -74,14 +75,14 @@ def test_a_store_keeps_whatever_is_not_its_own(there):
     ours = {name for name in before if checkpoint.NAME.fullmatch(name)}
     assert len(ours) >= 3
     sizes = sum((store / name).stat().st_size for name in ours)
-    assert runs.bound(store, 0) == sizes
+    assert StoreInUse(store).bound(0) == sizes
     assert tree(store) == {name: content for name, content in before.items() if name not in ours}
 
 
 def test_foreign_files_do_not_count_towards_the_bound(there):
     (there / "store" / "archive.tar").write_bytes(b"x" * 1_000_000)
     before = tree(there / "store")
-    assert runs.bound(there / "store", 900_000) == 0
+    assert StoreInUse(there / "store").bound(900_000) == 0
     assert tree(there / "store") == before
 
 

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from simulator.cli.main import main
-from simulator.errors import RunStoreError
-from simulator.experiment import runs
+from simulator.errors import RunStoreError, SimulatorError
+from simulator.experiment import checkpoint, runs
+from simulator.experiment.eviction import StoreInUse
 
 SUMMARY = {
     "decision": {"recommended": "api", "reasons": ["it is cheap"]},
@@ -82,8 +83,44 @@ def test_pruning_spares_what_is_young_and_every_run(root, capsys):
     assert len(runs.list_runs(root)) == 2
 
 
-def test_the_store_has_a_bound(root):
+def test_the_store_has_a_bound(root, monkeypatch):
     store = root / runs.STORE
-    assert runs.bound(store, 300) == 0
-    assert runs.bound(store, 150) == 200
+    assert StoreInUse(store).bound(300) == 0
+    assert StoreInUse(store).bound(150) == 200
     assert [file.name for file in store.iterdir()] == [f"{2:024x}-0.json"]
+    monkeypatch.setenv("SIMULATOR_STORE_GB", "much")
+    with pytest.raises(SimulatorError, match="SIMULATOR_STORE_GB=much"):
+        StoreInUse(store).bound()
+    monkeypatch.setenv("SIMULATOR_STORE_GB", "1e-7")
+    assert StoreInUse(store).bound() == 0
+    monkeypatch.setenv("SIMULATOR_STORE_GB", "0")
+    assert StoreInUse(store).bound() == 100
+
+
+def test_what_was_used_longest_ago_goes_first_with_its_tables(root):
+    store = root / runs.STORE
+    table = store / f"{0:024x}-0.requests.parquet"
+    table.write_text("x" * 50)
+    os.utime(table, (0, 0))
+    # Written first, used last.
+    checkpoint.note_use(store / f"{0:024x}-0.json")
+    written = (store / f"{0:024x}-0.json").stat().st_mtime
+    assert written < time.time() - 49 * 86_400
+    assert StoreInUse(store).bound(250) == 100
+    assert not (store / f"{1:024x}-0.json").exists()
+    assert StoreInUse(store).bound(150) == 100
+    assert sorted(file.name for file in store.iterdir()) == [f"{0:024x}-0.json", table.name]
+    assert StoreInUse(store).bound(149) == 150
+
+
+def test_what_a_command_has_used_stays_and_all_while_another_is_at_work(root):
+    store = root / runs.STORE
+    first, second = StoreInUse(store), StoreInUse(store)
+    checkpoint.note_use(store / f"{1:024x}-0.json")
+    if os.name == "posix":
+        assert first.bound(0) == 0
+    second.close()
+    assert first.bound(0) == 200
+    assert [file.name for file in store.iterdir()] == [f"{1:024x}-0.json"]
+    first.close()
+    assert StoreInUse(store).bound(0) == 100
