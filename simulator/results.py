@@ -16,6 +16,7 @@ from simulator.compliance.check import assess
 from simulator.cost.bill import monthly_bill
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends
+from simulator.decision.busier import busier, volume_ends
 from simulator.decision.costing import costings_of
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
@@ -311,9 +312,13 @@ def run(
     decision = decide(scenario, results, book, costings, screening)
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
-        decision = with_outlook(decision, scenario, screening, each, costings, book, demand)
-    asked = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
-    return Results(scenario, count, month, book, results, decision, monthly, asked, kept)
+        busy = {}
+        if asked := busier(scenario, screening, costings, demand):
+            more = replicate(asked.scenario, asked.names, replications=1, jobs=jobs, folder=folder, tables=False)
+            busy = volume_ends(asked, runs, more)
+        decision = with_outlook(decision, scenario, screening, each, costings, book, demand, busy)
+    arrived = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
+    return Results(scenario, count, month, book, results, decision, monthly, arrived, kept)
 
 
 def with_losses(result: PatternResult, scenario: Scenario, found: list[Loss]) -> PatternResult:

@@ -62,7 +62,7 @@ def add_band(
         replace(
             _end(getattr(band, end), run, steady=is_steady(pattern)),
             overloaded=run.saturation == "overloaded",
-            times_as_long=_times_as_long(usual, run),
+            times_as_long=times_as_long(usual, run),
             cost_more_usd=_more_usd(bill, bill_of(pattern, run)),
         )
         for end in _ENDS
@@ -71,7 +71,7 @@ def add_band(
     return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
 
 
-def _times_as_long(usual: RunSummary, run: RunSummary) -> dict[str, dict[str, float | None]]:
+def times_as_long(usual: RunSummary, run: RunSummary) -> dict[str, dict[str, float | None]]:
     """How much longer the wanted share of each workload's requests takes, on the same demand, by limit."""
     found: dict[str, dict[str, float | None]] = {}
     for name, group in run.workloads.items():

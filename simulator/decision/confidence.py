@@ -20,6 +20,7 @@ from simulator.decision.words import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
     from simulator.decision.plausible import Candidate
     from simulator.decision.ranges import Driver
@@ -81,6 +82,7 @@ def confidence(
     each: Iterable[Screening],
     costings: Mapping[str, Costing],
     demand: Mapping[str, Demand],
+    busy: Mapping[str, VolumeEnd] | None = None,
 ) -> Confidence | None:
     """How sure the recommendation is; None where there is none.
 
@@ -90,6 +92,7 @@ def confidence(
         each: The rules applied to each replication alone.
         costings: What prices its patterns at other volumes, by name.
         demand: What each workload asks of the month.
+        busy: What becomes of its patterns at the greatest volume, by name, where that was simulated.
     """
     best = screening.leading
     if best is None:
@@ -98,7 +101,7 @@ def confidence(
     alone = [one.leading.name if one.leading else None for one in each]
     won = sum(name == winner for name in alone)
     given = unsure(scenario, screening.contenders, costings, demand)
-    found = candidates(scenario, screening, costings, given)
+    found = candidates(scenario, screening, costings, given, busy)
     shares = win_shares(found, given, scenario)
     kept = shares.pop(winner, 0.0)
     is_choice = "is" if screening.winner else "would be, as measured,"
@@ -108,6 +111,8 @@ def confidence(
         text += "; there is no alternative that plausible prices, volumes or speeds could favour"
         return Confidence(len(alone), won, 0, None, {}, [], text)
     text += f" and at {_share(kept)} of {_DRAWS:,} plausible combinations of {_named(given)}{_else(shares)}"
+    if not busy and any(one.id == VOLUME for one in given):
+        text += "; what limits do at other volumes is not simulated"
     drawn = [Drawn(one.id, one.label, one.low, one.high, one.basis, one.source) for one in given]
     return Confidence(len(alone), won, _DRAWS, kept, shares, drawn, text)
 
@@ -147,11 +152,9 @@ def _share(share: float) -> str:
 
 
 def _named(given: Sequence[Driver]) -> str:
-    """What was drawn, and of what is no price from which range; as for objectives, only speeds move them."""
+    """What was drawn, and of what is no price from which range."""
     names = [one.label if one.lines else f"{one.label} ({one.low:.3g} to {one.high:.3g} times)" for one in given]
-    text = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    ids = {one.id for one in given}
-    return f"{text}; what limits do at other volumes is not simulated" if VOLUME in ids else text
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _else(shares: Mapping[str, float]) -> str:

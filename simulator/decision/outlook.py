@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
+    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
@@ -29,6 +30,7 @@ def with_outlook(
     costings: Mapping[str, Costing],
     book: PriceBook,
     demand: Mapping[str, Demand],
+    busy: Mapping[str, VolumeEnd] | None = None,
 ) -> Decision:
     """The decision with its cost curve, what would change it, and how sure it is.
 
@@ -40,6 +42,7 @@ def with_outlook(
         costings: What prices its patterns at other volumes, by name.
         book: Price book.
         demand: What each workload asks of the month.
+        busy: What becomes of its patterns at the greatest volume, by name, where that was simulated.
     """
     allowed = screening.left["compliance"]
     if any(result.cannot_tell for result in allowed):
@@ -53,6 +56,6 @@ def with_outlook(
         break_even_by_model=crossings_by_model(scenario, allowed, book, costings),
         cost_curve=curve,
         tornado=found,
-        confidence=confidence(scenario, screening, each, costings, demand),
+        confidence=confidence(scenario, screening, each, costings, demand, busy),
         what_would_change_it=[*(changes(found) if found else ()), *decision.what_would_change_it],
     )

@@ -1,8 +1,9 @@
 """What each pattern costs, and whether it keeps its limits, where prices, volume and speeds are not what is said.
 
-Nothing is simulated: a bill is proportional to its prices; at other volumes it is that of `Costing`; longer steps were
-simulated at both ends of their band, and between the ends figures lie on a line; an API that takes longer is late with
-those answers that had less time to spare. Whether limits are kept at other volumes is not looked at.
+Nothing is simulated here: a bill is proportional to its prices; at other volumes it is that of `Costing`; longer steps
+were simulated at both ends of their band, the volume at the upper end of its range (`busier`), and between the ends
+figures lie on a line; an API that takes longer is late with those answers that had less time to spare. A smaller volume
+keeps what today's keeps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
     from simulator.decision.screening import Screening
     from simulator.experiment.pattern_result import PatternResult
@@ -77,6 +79,7 @@ class Candidate:
             better one.
         fixed: Prices that are what they are, see `fixed_prices`.
         measured_apis: Whether the speed of all its APIs was measured, and so stays what it is.
+        busy: What becomes of it at the greatest volume; None where that was not simulated.
     """
 
     result: PatternResult
@@ -85,6 +88,7 @@ class Candidate:
     unheld: bool = False
     fixed: frozenset[str] = frozenset()
     measured_apis: bool = False
+    busy: VolumeEnd | None = None
 
     @property
     def name(self) -> str:
@@ -107,6 +111,8 @@ class Candidate:
         for end, part in ((band.low, -position), (band.high, position)) if band else ():
             if end.overloaded:
                 kept &= part <= 0.5
+        if self.busy is not None and self.busy.overloaded:
+            kept &= self._towards_busy(factors.volume) <= 0.5
         api_time = np.ones_like(position) if self.measured_apis else factors.api_time
         for name, load in self.result.workloads.items():
             if load.objective is None:
@@ -116,7 +122,10 @@ class Candidate:
                 measured = sample.sample.share if sample.sample.requests else 0.0
                 wanted = min(target, measured) if self.unheld else target
                 slower = self._times_as_long(name, sample.metric, position)
-                kept &= sample.share_at(api_time, slower) >= wanted - 1e-12
+                longer = self._longer_when_busy(name, sample.metric, factors.volume)
+                kept &= np.isfinite(longer)
+                longer = np.where(np.isfinite(longer), longer, 1.0)
+                kept &= sample.share_at(api_time * longer, slower * longer) >= wanted - 1e-12
         return kept
 
     def _position(self, step_time: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,6 +135,19 @@ class Candidate:
             return np.zeros(len(step_time))
         ends = np.log([widest.low, 1.0, widest.high])
         return np.interp(np.log(step_time), ends, [-1.0, 0.0, 1.0])
+
+    def _towards_busy(self, volume: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far towards the greatest volume: 0 at today's and below, 1 there."""
+        if self.busy is None:
+            return np.zeros(len(volume))
+        return np.interp(np.log(volume), [0.0, np.log(self.busy.factor)], [0.0, 1.0])
+
+    def _longer_when_busy(self, workload: str, metric: str, volume: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How many times as long requests take at a volume; without end where from half-way on too few are answered."""
+        if self.busy is None:
+            return np.ones(len(volume))
+        at_end, position = self.busy.times_as_long.get(workload, {}).get(metric, 1.0), self._towards_busy(volume)
+        return np.where(position > 0.5, np.inf, 1.0) if at_end is None else at_end**position
 
     def _times_as_long(self, workload: str, metric: str, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """How many times as long requests take; half-way to an end at which too few are answered, none is."""
@@ -186,7 +208,11 @@ class Candidate:
 
 
 def candidates(
-    scenario: Scenario, screening: Screening, costings: Mapping[str, Costing], given: Sequence[Driver]
+    scenario: Scenario,
+    screening: Screening,
+    costings: Mapping[str, Costing],
+    given: Sequence[Driver],
+    busy: Mapping[str, VolumeEnd] | None = None,
 ) -> list[Candidate]:
     """All that could be chosen where what is unsure is not what the scenario says."""
     best = screening.leading
@@ -198,6 +224,7 @@ def candidates(
             unheld=one is best and not one.met_as_measured,
             fixed=fixed_prices(scenario.hosting_patterns[one.name]),
             measured_apis=api_time_range(scenario, [one.name]) is None,
+            busy=(busy or {}).get(one.name),
         )
         for one in screening.contenders
     ]

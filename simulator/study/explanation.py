@@ -102,7 +102,8 @@ class Size:
         simulated: How many of them differ in more than money.
         replications: Replications.
         requests: Requests of the first replication.
-        simulations: All simulations, those at the ends of the profiles' bands included.
+        simulations: All simulations, those at the ends of the profiles' bands included; those at more volume, which
+            depend on the result, are not.
         processor_s: About how long they take on one core.
     """
 

@@ -25,9 +25,7 @@ def test_what_is_drawn_is_named_and_what_is_no_price_with_its_range():
     volume, speed = driver(VOLUME, "the volume", ()), driver("s", "step times", (), 0.81234, 2)
     assert _named([price]) == "API prices"
     assert _named([price, rent, speed]) == "API prices, GPU rent and step times (0.812 to 2 times)"
-    assert _named([volume, rent]) == (
-        "the volume (0.5 to 1.23 times) and GPU rent; what limits do at other volumes is not simulated"
-    )
+    assert _named([volume, rent]) == "the volume (0.5 to 1.23 times) and GPU rent"
 
 
 def test_who_wins_otherwise_the_most_frequent_first():

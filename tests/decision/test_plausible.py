@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.analysis.limits import API_TIMES, LimitTally
+from simulator.decision.busier import VolumeEnd, busier, volume_ends
 from simulator.decision.confidence import unsure, win_shares
 from simulator.decision.costing import costings_of
 from simulator.decision.plausible import STEP_TIME, Candidate, Factors, candidates, winners
 from simulator.decision.ranges import Driver, draws
 from simulator.decision.screening import screen
 from simulator.experiment.objectives import limit_samples
+from simulator.experiment.replications import replicate
 from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
 from simulator.results import run
 from simulator.workload.demand import demands
@@ -131,7 +133,15 @@ def drawn(scenario, results):
     screening = screen(scenario, results.patterns, results.book)
     given_ = unsure(scenario, screening.contenders, costings, demands(scenario))
     rows = draws(given_, 1024)
-    return given_, rows, winners(candidates(scenario, screening, costings, given_), Factors.of(given_, rows), None)
+    found = candidates(scenario, screening, costings, given_, at_twice(scenario, screening, costings))
+    return given_, rows, winners(found, Factors.of(given_, rows), None)
+
+
+def at_twice(scenario, screening, costings):
+    """What becomes of each pattern at twice the volume."""
+    asked = busier(scenario, screening, costings, demands(scenario))
+    usual, more = (replicate(one, asked.names, replications=1) for one in (scenario, asked.scenario))
+    return volume_ends(asked, usual, more)
 
 
 def at_the_draw(settings, given_, row):
@@ -173,6 +183,13 @@ HYBRID = NEAR | {
     "hosting_patterns.hybrid.costs.compute.gpu_hour": "0.9 USD/h",
     "hosting_patterns.hybrid.routing.max_in_flight": 4,
 }
+#: An API that lets in two requests a minute: enough for today's notes, and not for half as many again.
+QUOTA = {
+    "hosting_patterns.api.api.limits": {"requests_per_minute": 2},
+    "hosting_patterns.api.api.prices": {"prompt": "10 USD/1M tokens", "output": "10 USD/1M tokens"},
+    "workloads.notes.objectives": {"end_to_end": "60s", "share": 0.95},
+    "experiment.replications": 2,
+}
 
 
 def agreeing(settings, rows_of):
@@ -189,10 +206,57 @@ def test_the_scenario_with_what_was_drawn_is_answered_so():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("settings", "at_least"), [(NEAR, 28), (HYBRID, 28), (NEARER, 27)])
+@pytest.mark.parametrize(("settings", "at_least"), [(NEAR, 28), (HYBRID, 28), (NEARER, 27), (QUOTA, 26)])
 def test_scenarios_with_what_was_drawn_are_answered_so(settings, at_least):
-    """Of 30 draws each; the limits of the last one are a tenth away, and volumes are drawn whose waits nobody knows."""
+    """Of 30 draws each; the third's limits are a tenth away, the last loses an API on the way to twice the volume."""
     assert agreeing(settings, range(0, 1020, 34)) >= at_least
+
+
+def test_who_is_overloaded_at_twice_the_volume_is_not_the_choice_there():
+    """An API that costs a third of the rent, let in twice a minute, is overloaded at 1.75 times the volume: it wins no
+    draw from there on, and still all below today's volume."""
+    scenario = small(QUOTA)
+    results = run(scenario, tables=False)
+    assert results.decision.confidence.share_won == pytest.approx(0.75, abs=0.02)
+    assert "not simulated" not in results.decision.confidence.text
+    given_, rows, chosen = drawn(scenario, results)
+    (volume,) = (rows[:, at] for at, one in enumerate(given_) if one.id == "volume")
+    more = {
+        f"workloads.{name}.volume": {"requests_per_month": 1.75 * count}
+        for name, count in (("notes", 27_375), ("letters", 600))
+    }
+    (busy,) = run(small(QUOTA | more), patterns=["api"], tables=False, band=False, outlook=False).patterns
+    assert busy.saturation == "overloaded"
+    assert {name for name, times in zip(chosen, volume, strict=True) if times > 1.75} == {"rented", "bought"}
+    assert {name for name, times in zip(chosen, volume, strict=True) if times < 1.0} == {"api"}
+
+
+@given(st.floats(1.05, 4.0), st.floats(0.5, 8.0), st.lists(st.floats(0.25, 4.0), min_size=2, max_size=8))
+def test_law_a_pattern_that_is_slower_at_more_volume_keeps_no_more_there(factor, longer, volumes):
+    """As measured up to today's volume; at the greatest as one all of whose requests take so many times as long."""
+    slow = result("api", 700.0, met=0.97)
+    pattern = Candidate(
+        slow, None, (), busy=VolumeEnd(factor, overloaded=False, times_as_long={"notes": {"e2e_s": longer}})
+    )
+    one = Candidate(slow, None, ())
+    volumes = np.sort(volumes)
+    ones = np.ones(len(volumes))
+    kept = pattern.keeps(Factors(ones[:, None], ones, volumes, ones))
+    assert (kept[volumes <= 1.0] == one.keeps(Factors(ones[:, None], ones, ones, ones))[volumes <= 1.0]).all()
+    assert longer < 1.0 or (np.diff(kept.astype(int)) <= 0).all()
+    (load,) = slow.workloads.values()
+    (sample,) = load.samples
+    as_long = sample.share_at(np.full(1, longer), np.full(1, longer)) >= load.objective.target_share
+    assert pattern.keeps(Factors(np.ones((1, 1)), np.ones(1), np.full(1, factor), np.ones(1))) == as_long
+
+
+@pytest.mark.parametrize(("overloaded", "at_end"), [(True, 1.0), (False, None)])
+def test_who_gives_no_answer_at_the_greatest_volume_is_out_from_half_way_on(overloaded, at_end):
+    end = VolumeEnd(4.0, overloaded=overloaded, times_as_long={"notes": {"e2e_s": at_end}})
+    pattern = Candidate(result("rented", 700.0, met=1.0), None, (), busy=end)
+    volumes = np.array([0.25, 1.0, 1.99, 2.01, 4.0])
+    kept = pattern.keeps(Factors(np.ones((5, 1)), np.ones(5), volumes, np.ones(5)))
+    assert kept.tolist() == [True, True, True, False, False]
 
 
 def test_speeds_that_were_measured_are_left_alone():
