@@ -10,6 +10,7 @@
     ├── ProvisionedModelNotFound  no provisioned units are known for this model
     ├── TraceError           a recorded trace is wrong
     └── RunStoreError        a run directory is missing, incomplete or of another version
+        └── SimulationGone   what was simulated was removed from its store meanwhile
 
 The library raises; only `simulator.cli.main` exits. All of them mean "bad input" and become exit code 2.
 """
@@ -83,3 +84,7 @@ class TraceError(SimulatorError):
 
 class RunStoreError(SimulatorError):
     """A run directory is missing, incomplete or written by another version."""
+
+
+class SimulationGone(RunStoreError):
+    """What was simulated was removed from its store before it was in a run directory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ from simulator.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.results import Results
     from simulator.scenario.schema import Scenario
 
@@ -66,25 +69,26 @@ def run(
     given = {"experiment.seed": seed, "experiment.replications": None if until else replications}
     settings = [*(settings or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     scenario = load(file, overrides, settings, must_fit=False)
-    from simulator.cli.running import bound_store, keep_run, run_with_progress
+    from simulator.cli.running import bound_store, keep_run, run_and_keep, run_with_progress
+
+    more: Callable[[Path], object] | None = None
+    if with_report:
+        from simulator.report.page import write_page
+
+        more = write_page
 
     kept = keep_run(scenario, output, pattern, store)
     try:
         with working(executor, address, wait, jobs) as workers:
-            results = run_with_progress(
-                scenario, patterns=pattern, jobs=workers, store=kept.store, until=until, quiet=quiet
-            )
-    except BaseException as error:
-        finished = kept.finished()
-        if finished and isinstance(error, KeyboardInterrupt):
+            ask = partial(
+                run_with_progress,
+                scenario, patterns=pattern, jobs=workers, store=kept.store, until=until, quiet=quiet,
+            )  # fmt: skip
+            results = run_and_keep(kept, ask, more)
+    except KeyboardInterrupt:
+        if finished := kept.finished():
             typer.echo(f"{finished} finished simulations are kept; the same command continues from there", err=True)
         raise
-    if with_report:
-        from simulator.report.page import write_page
-
-        kept.write(results, write_page)
-    else:
-        kept.write(results)
     bound_store(kept.in_use)
     if as_json:
         sys.stdout.buffer.write(results.to_json())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.engine.simulation import is_compiled
-from simulator.errors import RunStoreError
+from simulator.errors import RunStoreError, SimulationGone
 from simulator.experiment import checkpoint
 from simulator.experiment.eviction import StoreInUse, most_bytes
 from simulator.experiment.model_length import with_model_lengths
@@ -56,6 +57,10 @@ def run_with_progress(
             folder=store,
             progress=lambda share: bar.update(task, completed=share, description=simulating if share else first),
         )
+
+
+#: After so many, somebody empties the store all the time.
+_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,27 @@ class KeptRun:
         }
         made_by = manifest(self.scenario, results.document(), inputs)
         write_run(self.target, self.scenario, results.to_json(), made_by, results.tables.kept, more)
+
+
+def run_and_keep(kept: KeptRun, simulate: Callable[[], Results], more: Callable[[Path], object] | None) -> Results:
+    """Simulate and write the directory; what others remove from the store meanwhile is simulated again.
+
+    Args:
+        kept: Where.
+        simulate: Gives the answer to its scenario.
+        more: See `KeptRun.write`.
+
+    Raises:
+        RunStoreError: The place cannot be written.
+    """
+    for _ in range(_TRIES):
+        results = simulate()
+        with suppress(SimulationGone):
+            kept.write(results, more)
+            return results
+    results = simulate()
+    kept.write(results, more)
+    return results
 
 
 def keep_run(scenario: Scenario, output: Path | None, patterns: Sequence[str] | None, store: Path) -> KeptRun:

@@ -19,7 +19,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.errors import RunStoreError
+from simulator.errors import RunStoreError, SimulationGone
 from simulator.experiment import checkpoint
 from simulator.experiment.tables import TABLES, join_tables
 from simulator.files import (
@@ -193,6 +193,12 @@ def _sweep(target: Path) -> None:
                 remove_tree(folder)
 
 
+def _see_that_all_are_there(kept: Mapping[str, Path]) -> None:
+    lost = [name for name, path in kept.items() if not checkpoint.table_path(path, TABLES[0]).is_file()]
+    if lost:
+        raise SimulationGone(f"what was simulated of {', '.join(lost)} was removed meanwhile; run it again")
+
+
 def manifest(scenario: Scenario, summary: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     """What made a run; only `environment` differs between two machines that ran the same."""
     facts = ("simulator_version", "scenario", "seed", "replications", "price_book")
@@ -241,15 +247,14 @@ def write_run(
         more: Writes what else is to be in it, into the directory before it is in its place.
 
     Raises:
-        RunStoreError: The place cannot be written, or a table is gone.
+        SimulationGone: A table is.
+        RunStoreError: The place cannot be written.
     """
     from ruamel.yaml import YAML
 
     text = StringIO()
     YAML().dump(scenario.resolved, text)
-    lost = [name for name, path in kept.items() if not checkpoint.table_path(path, TABLES[0]).is_file()]
-    if lost:
-        raise RunStoreError(f"what was simulated of {', '.join(lost)} was removed meanwhile; run it again")
+    _see_that_all_are_there(kept)
     with cannot_write(target, RunStoreError), private_folder(target.parent, target.name) as folder:
         whole, aside = folder / _WHOLE, folder / _ASIDE
         whole.mkdir()
@@ -259,6 +264,7 @@ def write_run(
         for kind in TABLES:
             parts = {name: checkpoint.table_path(path, kind) for name, path in kept.items()}
             join_tables(parts, whole / f"{kind}.parquet")
+        _see_that_all_are_there(kept)
         sums = {file.name: file_sha256(file) for file in sorted(whole.iterdir())}
         made_by = {**made_by, CHECKSUMS: {**sums, MANIFEST: manifest_sha256(made_by)}}
         write_whole(whole / MANIFEST, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")

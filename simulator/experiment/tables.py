@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import numpy as np
 
 from simulator.engine.record import Outcome, Reason
-from simulator.errors import RunStoreError
+from simulator.errors import RunStoreError, SimulationGone
 from simulator.experiment import checkpoint
 from simulator.files import Draft, cannot_write, writing_whole
 
@@ -301,6 +301,8 @@ def _as_parquet(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except FileNotFoundError:
+        raise SimulationGone(f"{path} was removed meanwhile") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         said = " ".join(str(error).split())
         raise RunStoreError(f"{path}: is not a table that a run has: {said:.200}") from None

@@ -18,8 +18,9 @@ from simulator.experiment.eviction import StoreInUse
 from simulator.experiment.replications import replicate
 from simulator.experiment.store import open_place
 from simulator.files import LEFT_S
-from tests.experiment.small import small
+from tests.experiment.small import _DATA, small
 from tests.experiment.test_store import kept
+from tests.fuzz.command import run
 
 ONE = {"experiment.replications": 1}
 OLD = time.time() - 2 * LEFT_S
@@ -310,3 +311,33 @@ def test_a_table_that_went_meanwhile_is_missed(there):
 
     with pytest.raises(RunStoreError, match="api was removed meanwhile"):
         write_run(there / "run", scenario, b"{}", {}, {"api": there / "store" / "none-0.json"})
+
+
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_what_others_prune_while_a_run_is_put_together_is_simulated_again(tmp_path, monkeypatch, when):
+    """Before the tables are joined, between the two, and after."""
+    from simulator.experiment import store as runs_kept
+
+    (tmp_path / "s.yaml").write_text(json.dumps(_DATA))
+    words = ("run", tmp_path / "s.yaml", "--store", tmp_path / "runs" / "store", "--quiet", "--jobs", 1)
+    words += ("--pattern", "hybrid", "--replications", 1, "--output")
+    assert run(*words, tmp_path / "alone").code == 0
+    real, looks = runs_kept.join_tables, []
+
+    def pruned():
+        looks.append(None)
+        if len(looks) == when + 1:
+            runs.prune(tmp_path / "runs", older_than_days=0, everything=True)
+
+    def join(*given):
+        if not looks:
+            pruned()
+        real(*given)
+        pruned()
+
+    monkeypatch.setattr(runs_kept, "join_tables", join)
+    ended = run(*words, tmp_path / "run")
+    assert ended.code == 0, ended.said
+    assert len(looks) > 3
+    for name in ("summary.json", "requests.parquet", "levels.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
