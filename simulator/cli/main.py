@@ -26,6 +26,7 @@ from simulator.cli.export import export
 from simulator.cli.gate import check, compare
 from simulator.cli.init import init
 from simulator.cli.interruption import listening
+from simulator.cli.merge import merge as merge_sweeps
 from simulator.cli.plan import plan
 from simulator.cli.prices import prices
 from simulator.cli.profile import profile
@@ -103,6 +104,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     compare,
     check,
 )
+app.command("merge")(merge_sweeps)
 for command in _COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 

@@ -45,12 +45,32 @@ Store = Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulat
 
 
 @contextmanager
-def working(executor: Executor, address: str | None, wait_s: float, jobs: int) -> Iterator[JobsOrCluster]:
+def working(
+    executor: Executor, address: str | None, wait_s: float, jobs: int, *, told: bool = True
+) -> Iterator[JobsOrCluster]:
     """Who simulates: so many processes, all cores where that is 0, or the workers of a cluster.
+
+    Args:
+        executor: Where.
+        address: Of the cluster.
+        wait_s: How long to wait while it has no worker.
+        jobs: Processes here.
+        told: Whether to say what is kept when somebody interrupts.
 
     Raises:
         SimulatorError: There is no such cluster.
     """
+    try:
+        with _working(executor, address, wait_s, jobs) as workers:
+            yield workers
+    except KeyboardInterrupt:
+        if told:
+            typer.echo("what was simulated is kept; the same command goes on from there", err=True)
+        raise
+
+
+@contextmanager
+def _working(executor: Executor, address: str | None, wait_s: float, jobs: int) -> Iterator[JobsOrCluster]:
     if executor == "local":
         if address is not None:
             raise SimulatorError(f"--address {address}: of what? Give --executor dask or --executor ray too")

@@ -45,9 +45,7 @@ def rollout(
 
     Example: simulator rollout scenarios/health_system_rollout.yaml
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from simulator.cli.counting import counting
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
     from simulator.report.currency import Shown
@@ -56,16 +54,10 @@ def rollout(
     from simulator.study.rollout import rollout as simulate
 
     scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        plan = scenario.rollout
-        task = bar.add_task("months", total=plan.months * (1 if plan.actual is None else 2) if plan else None)
-        kept = open_store(store)
-        with working(executor, address, wait, jobs) as workers:
-            found = simulate(
-                scenario, replications=replications, jobs=workers, store=kept.folder, on_done=lambda: bar.advance(task)
-            )
+    plan, kept = scenario.rollout, open_store(store)
+    total = plan.months * (1 if plan.actual is None else 2) if plan else 0
+    with working(executor, address, wait, jobs) as workers, counting("months", total, quiet=quiet) as advance:
+        found = simulate(scenario, replications=replications, jobs=workers, store=kept.folder, on_done=advance)
     bound_store(kept)
     if plot is not None:
         drawn = found.plot().update_layout(title=scenario.name, margin={"t": 60})

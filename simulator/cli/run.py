@@ -79,7 +79,7 @@ def run(
 
     kept = keep_run(scenario, output, pattern, store)
     try:
-        with working(executor, address, wait, jobs) as workers:
+        with working(executor, address, wait, jobs, told=False) as workers:
             ask = partial(
                 run_with_progress,
                 scenario, patterns=pattern, jobs=workers, store=kept.store, until=until, quiet=quiet,

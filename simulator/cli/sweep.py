@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Overrides, Quiet, Store, Wait, working
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, RunStoreError, ScenarioError
 from simulator.files import make_folder, writing_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def sweep(
@@ -40,6 +44,10 @@ def sweep(
     executor: OnExecutor = "local",
     address: Address = None,
     wait: Wait = WAIT_S,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N equal parts, for a batch system; see `simulator merge`."),
+    ] = None,
     store: Store = Path("runs/store"),
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the table goes.", show_default="runs/<name>-sweep-<hash>")
@@ -49,86 +57,116 @@ def sweep(
 ) -> None:
     """Simulate a scenario under many settings and keep one tidy table of every figure, and a picture.
 
-    A killed sweep goes on where it was; configurations that differ in prices alone share their simulations.
+    A killed sweep goes on where it was, and what it has of its table can be read meanwhile. Configurations that differ
+    in prices alone share their simulations.
 
     Example: simulator sweep scenarios/ci_small.yaml --over hosting_patterns.hybrid.cluster.replicas=1,2,3
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from simulator.cli.counting import counting
     from simulator.cli.running import bound_store, open_store
+    from simulator.experiment.errand import identity
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study import axes as spaces
-    from simulator.study.sweep import configurations
-    from simulator.study.sweep import sweep as simulate_all
+    from simulator.study.sweep import answered, configurations
+    from simulator.study.sweep_table import Layout, Parts
 
     space = spaces.parse_axes(over)
     chosen = spaces.sample(space, points, sample, seed) if sample else spaces.grid(space)
-    given = configurations(file, chosen, overrides=overrides or (), settings=parse_settings(settings or ()))
-    known = given[0].scenario.hosting_patterns
+    numbers, name_of_shard = _shard(shard, len(chosen))
+    fixed = parse_settings(settings or ())
+    given = configurations(file, chosen, overrides=overrides or (), settings=fixed, numbers=numbers)
+    scenario = given[0].scenario
+    known = scenario.hosting_patterns
     if unknown := [name for name in pattern or () if name not in known]:
         expected = f"no such hosting pattern; expected one of {', '.join(known)}"
         raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("configurations", total=len(given))
-        kept = open_store(store)
-        with working(executor, address, wait, jobs) as workers:
-            frame = simulate_all(
-                given, patterns=pattern, store=kept.folder, jobs=workers, on_done=lambda: bar.advance(task)
-            )
     what = {
         "schema_version": 1,
-        "scenario": {"name": given[0].scenario.name, "sha256": [one.scenario.sha256 for one in given]},
+        "scenario": {"name": scenario.name, "sha256": [one.sha256 for one in given]},
         "over": over,
         "sample": sample,
-        "points": len(given),
+        "points": len(chosen),
         "seed": seed if sample else None,
         "patterns": pattern,
     }
     mark = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    target = output or Path("runs") / f"{given[0].scenario.name}-sweep-{mark}"
-    _keep(target, frame, [axis.path for axis in space], what)
+    target = output or Path("runs") / f"{scenario.name}-sweep-{mark}{name_of_shard}"
+    if shard:
+        what["shard"] = [numbers.start, numbers.stop]
+    package = hashlib.sha256(json.dumps(identity(), sort_keys=True).encode()).hexdigest()
+    parts = Parts(target, Layout.of(chosen), numbers)
+    parts.open(what | {"package": package})
+    kept = open_store(store)
+    done = len(parts.done)
+    more = [one for one in given if one.number not in parts.done]
+    try:
+        with (
+            working(executor, address, wait, jobs, told=False) as workers,
+            counting("configurations", len(given), done=done, quiet=quiet) as advance,
+        ):
+            for number, rows in answered(more, patterns=pattern, store=kept.folder, jobs=workers):
+                parts.add(number, rows)
+                done += 1
+                advance()
+    except KeyboardInterrupt:
+        said = f"{done:,} of {len(given):,} configurations are done; what was simulated is kept in {store}, whole parts"
+        typer.echo(f"{said} of the table in {parts.place}; the same command goes on from there", err=True)
+        raise
+    paths = [axis.path for axis in space]
+    keep_table(target, parts.frames(), paths, what | {"package": package})
+    parts.close()
     bound_store(kept)
-    _tell(frame, [axis.path for axis in space], target, as_json=as_json)
+    tell(target, paths, as_json=as_json)
 
 
-def _keep(target: Path, frame: Any, paths: list[str], what: dict[str, Any]) -> None:  # noqa: ANN401 - a DataFrame
-    """The table as Parquet, the picture, and what made them."""
-    import io
+def _shard(text: str | None, count: int) -> tuple[range, str]:
+    """Numbers of the configurations of a shard such as 3/100, and what the name of its folder ends with."""
+    if text is None:
+        return range(count), ""
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+    if not found or not (number := int(found[1])) <= (of := int(found[2])) <= count:
+        expected = f"expected such as 3/100: the third of 100 shards, at most one for each of {count} configurations"
+        raise typer.BadParameter(expected, param_hint="--shard")
+    return range((number - 1) * count // of, number * count // of), f"-{number}-of-{of}"
 
-    from simulator.errors import RunStoreError
+
+def keep_table(target: Path, frames: Iterable[Any], paths: list[str], what: dict[str, Any]) -> None:
+    """The table as Parquet, the picture, and what made them.
+
+    Args:
+        target: Folder for them.
+        frames: The table, in parts.
+        paths: Settings that vary.
+        what: What is said in `sweep.json`.
+    """
     from simulator.study.figures import sweep_figure
+    from simulator.study.sweep_table import write_table
     from simulator.version import package_version
 
     make_folder(target, RunStoreError)
-    table = io.BytesIO()
-    frame.to_parquet(table, index=False, compression="zstd")
-    title = f"{what['scenario']['name']}: {what['points']} configurations"
-    picture = sweep_figure(frame, paths, title).to_html(include_plotlyjs=True, div_id="sweep")
     made_by = what | {"simulator_version": package_version(), "command": "simulator " + shlex.join(sys.argv[1:])}
-    content = {
-        "sweep.json": (json.dumps(made_by, indent=2, ensure_ascii=False) + "\n").encode(),
-        "sweep.html": picture.encode(),
-        "sweep.parquet": table.getvalue(),
-    }
     # All are written before the first is in its place: an older sweep is replaced as one.
     with ExitStack() as stack:
-        files = [stack.enter_context(writing_whole(target / name)) for name in content]
-        for file, written in zip(files, content.values(), strict=True):
-            file.write(written)
+        names = ("sweep.json", "sweep.html", "sweep.parquet")
+        about, picture, table = (stack.enter_context(writing_whole(target / name)) for name in names)
+        shown = write_table(table, frames)
+        title = f"{what['scenario']['name']}: {len(what['scenario']['sha256'])} configurations"
+        drawn = sweep_figure(shown, paths, title).to_html(include_plotlyjs=True, div_id="sweep")
+        picture.write(drawn.encode())
+        about.write((json.dumps(made_by, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _tell(frame: Any, paths: list[str], target: Path, *, as_json: bool) -> None:  # noqa: ANN401 - a DataFrame
+def tell(target: Path, paths: list[str], *, as_json: bool) -> None:
     """The cheapest patterns that meet every objective, or the whole table."""
+    import pandas as pd
+
     if as_json:
-        typer.echo(frame.to_json(orient="records", indent=1))
+        typer.echo(pd.read_parquet(target / "sweep.parquet").to_json(orient="records", indent=1))
         return
     from rich.console import Console
     from rich.table import Table
 
-    whole = frame[frame["workload"] == "all"]
+    whole = pd.read_parquet(target / "sweep.parquet", filters=[("workload", "==", "all")])
     keys = ["configuration", *paths, "pattern"]
     wide = whole.pivot_table(index=keys, columns="metric", values="value", sort=False).reset_index()
     columns = ("objectives_met", "available", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")

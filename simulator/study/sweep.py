@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zlib
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,10 @@ from simulator.results import run
 from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings
 from simulator.study.questions import Question, answers
+from simulator.study.sweep_table import Layout, Row, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 #: Faults of so many configurations are shown; the rest are likely the same.
 _SHOWN = 20
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,20 @@ class Configuration:
     Attributes:
         number: Its place among the others, from 0.
         settings: What it sets, by dotted path.
-        scenario: The scenario.
+        sha256: Of the scenario.
+        packed: The scenario, so that ten thousand of them take little memory.
     """
 
     number: int
     settings: dict[str, Any]
-    scenario: Scenario
+    sha256: str
+    packed: bytes
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario."""
+        found: Scenario = pickle.loads(zlib.decompress(self.packed))  # nosec B301 - our own
+        return found
 
 
 def configurations(
@@ -52,8 +62,16 @@ def configurations(
     *,
     overrides: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    numbers: range | None = None,
 ) -> list[Configuration]:
     """The scenarios of all points, checked; a model that does not fit its GPUs is an answer, not a fault.
+
+    Args:
+        path: The scenario file.
+        points: What each of them sets.
+        overrides: Named overrides of the file for all of them.
+        settings: What all of them set.
+        numbers: Only these points.
 
     Raises:
         ScenarioError: Everything that is wrong with any of them, each fault once.
@@ -61,11 +79,13 @@ def configurations(
     base = read_merged(path, overrides=overrides, settings=settings)
     found: list[Configuration] = []
     faults: list[Fault] = []
-    for number, point in enumerate(points):
+    for number in numbers or range(len(points)):
         document = deepcopy(base)
-        apply_settings(document, point)
+        apply_settings(document, points[number])
         try:
-            found.append(Configuration(number, point, checked(document, must_fit=False)))
+            scenario = checked(document, must_fit=False)
+            packed = zlib.compress(pickle.dumps(scenario))
+            found.append(Configuration(number, points[number], scenario.sha256, packed))
         except ScenarioError as error:
             faults += error.faults
     if faults:
@@ -98,21 +118,30 @@ def sweep(
         `workload` (`all` for the pattern as a whole), `metric`, `value`, `ci95_low`, `ci95_high`, `note`. `chosen`,
         `objectives_met` and `objective_met` are 1, 0, or NaN where the replications cannot tell.
     """
-    if store is not None:
-        make_folder(store, RunStoreError)
     found: dict[int, list[Row]] = {}
-    questions = (
-        Question(one.number, one.scenario, tuple(patterns or one.scenario.hosting_patterns), _replications(one))
-        for one in given
-    )
-    for number, rows in answers(questions, _answer, jobs=jobs, store=store):
+    for number, rows in answered(given, patterns=patterns, store=store, jobs=jobs):
         found[number] = rows
         on_done()
-    return _frame(given, found)
+    layout = Layout.of([one.settings for one in given])
+    return layout.frame([row for number in sorted(found) for row in found[number]])
 
 
-def _replications(given: Configuration) -> int:
-    return given.scenario.experiment.replications
+def answered(
+    given: Sequence[Configuration], *, patterns: Sequence[str] | None, store: Path | None, jobs: Jobs
+) -> Iterator[tuple[int, list[Row]]]:
+    """Number and rows of each configuration, as they come; see `sweep`."""
+    if store is not None:
+        make_folder(store, RunStoreError)
+    settings = {one.number: {path: plain(value) for path, value in one.settings.items()} for one in given}
+    for number, rows in answers((_question(one, patterns) for one in given), _answer, jobs=jobs, store=store):
+        head = {"configuration": number} | settings[number]
+        yield number, [head | row for row in rows]
+
+
+def _question(given: Configuration, patterns: Sequence[str] | None) -> Question:
+    scenario = given.scenario
+    names = tuple(patterns or scenario.hosting_patterns)
+    return Question(given.number, scenario, names, scenario.experiment.replications)
 
 
 def _answer(
@@ -206,24 +235,3 @@ def _row(
         "ci95_high": high,
         "note": note,
     }
-
-
-def _frame(given: Sequence[Configuration], found: Mapping[int, list[Row]]) -> pd.DataFrame:
-    """All rows in order of configuration, whatever came first."""
-    import pandas as pd
-
-    rows = [
-        {"configuration": one.number} | {path: _plain(value) for path, value in one.settings.items()} | row
-        for one in given
-        for row in found[one.number]
-    ]
-    frame = pd.DataFrame(rows)
-    for path in {path for one in given for path in one.settings}:
-        if frame[path].map(type).nunique() > 1 and not pd.api.types.is_numeric_dtype(frame[path]):
-            frame[path] = frame[path].map(str)
-    return frame.astype({"value": float, "ci95_low": float, "ci95_high": float, "note": "str"})
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a setting is anything
-    """Numbers and words as they are; anything larger as text."""
-    return value if isinstance(value, (int, float, str)) else str(value)

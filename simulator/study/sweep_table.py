@@ -1,0 +1,200 @@
+"""The table of a sweep on disk: a part for each hundred configurations while it runs, one file in the end.
+
+A part is whole and can be read as soon as it is there; a sweep that is asked again goes on after the parts it has. The
+bytes of the file do not depend on how it came about: in one go, with interruptions, or merged from shards.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from simulator.errors import RunStoreError
+from simulator.files import make_folder, remove_tree, write_whole
+from simulator.reading import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+#: Configurations of a row group, and of a part.
+GROUP: Final = 100
+#: Folder of the parts, and what they are of.
+PARTS: Final = "parts"
+_QUESTION: Final = "question.json"
+_FIGURES: Final = dict.fromkeys(("value", "ci95_low", "ci95_high"), "float64")
+_WORDS: Final = dict.fromkeys(("pattern", "workload", "metric", "note"), "str")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Columns of a sweep's table and their types, the same for every part of it.
+
+    Attributes:
+        settings: Type of the column of each setting, by its path.
+    """
+
+    settings: dict[str, str]
+
+    @classmethod
+    def of(cls, points: Sequence[dict[str, Any]]) -> Layout:
+        """The layout for these points; values of several kinds become text."""
+        import pandas as pd
+
+        frame = pd.DataFrame([{path: plain(value) for path, value in point.items()} for point in points])
+        for path in frame.columns:
+            if frame[path].map(type).nunique() > 1 and not pd.api.types.is_numeric_dtype(frame[path]):
+                frame[path] = frame[path].map(str)
+        return cls({path: str(frame[path].dtype) for path in frame.columns})
+
+    def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
+        """Rows as a table."""
+        import pandas as pd
+
+        types = {"configuration": "int64", **self.settings, **_WORDS, **_FIGURES}
+        columns = ["configuration", *self.settings, "pattern", "workload", "metric", *_FIGURES, "note"]
+        return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a setting is anything
+    """Numbers and words as they are; anything larger as text."""
+    return value if isinstance(value, (int, float, str)) else str(value)
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a table that grows.
+
+    Attributes:
+        folder: Where the table goes.
+        layout: Its columns.
+        numbers: Configurations that it has in the end, in order.
+        done: Those whose part is there already.
+    """
+
+    folder: Path
+    layout: Layout
+    numbers: range
+    done: set[int] = field(default_factory=set)
+    _rows: dict[int, list[Row]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Path:
+        """Folder of the parts."""
+        return self.folder / PARTS
+
+    def open(self, question: dict[str, Any]) -> None:
+        """Look what is there of the same question; parts of another one go.
+
+        Raises:
+            RunStoreError: The folder cannot be written.
+        """
+        place = make_folder(self.place, RunStoreError)
+        try:
+            same = read_json(place / _QUESTION) == question
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            remove_tree(place)
+            make_folder(place, RunStoreError)
+            write_whole(place / _QUESTION, json.dumps(question), fault=RunStoreError)
+        self.done = {number for first in self._firsts() if self._part(first).is_file() for number in self._of(first)}
+
+    def add(self, number: int, rows: list[Row]) -> None:
+        """The rows of a configuration; a part is written when all of its are there."""
+        self._rows[number] = rows
+        first = max(self.numbers.start, number - number % GROUP)
+        mine = self._of(first)
+        if all(one in self._rows for one in mine):
+            frame = self.layout.frame([row for one in mine for row in self._rows.pop(one)])
+            write_whole(self._part(first), _parquet([frame]), fault=RunStoreError)
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """The parts, in order."""
+        import pandas as pd
+
+        for first in self._firsts():
+            yield pd.read_parquet(self._part(first))
+
+    def close(self) -> None:
+        """Remove the parts, once the table is there."""
+        remove_tree(self.place)
+
+    def _firsts(self) -> list[int]:
+        start, stop = self.numbers.start, self.numbers.stop
+        return [start, *range(start - start % GROUP + GROUP, stop, GROUP)] if self.numbers else []
+
+    def _of(self, first: int) -> range:
+        return range(first, min(first - first % GROUP + GROUP, self.numbers.stop))
+
+    def _part(self, first: int) -> Path:
+        return self.place / f"{first:06d}.parquet"
+
+
+def write_table(file: BinaryIO, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Write many tables in order of configuration as one, a hundred configurations to a row group.
+
+    Returns:
+        The rows about hosting patterns as a whole.
+    """
+    import pandas as pd
+
+    shown: list[pd.DataFrame] = []
+
+    def seen() -> Iterator[pd.DataFrame]:
+        for frame in _regrouped(frames):
+            shown.append(frame[frame["workload"] == "all"])
+            yield frame
+
+    _write(file, seen())
+    return pd.concat(shown, ignore_index=True)
+
+
+def read_frames(path: Path) -> Iterator[pd.DataFrame]:
+    """A table a row group at a time."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number).to_pandas()
+
+
+def _regrouped(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The same rows, cut where a hundred configurations end."""
+    import pandas as pd
+
+    pieces = (
+        (number, piece)
+        for frame in frames
+        for number, piece in frame.groupby(frame["configuration"] // GROUP, sort=True)
+    )
+    for _, same in groupby(pieces, key=itemgetter(0)):
+        yield pd.concat([piece for _, piece in same], ignore_index=True)
+
+
+def _parquet(frames: Iterable[pd.DataFrame]) -> bytes:
+    table = io.BytesIO()
+    _write(table, frames)
+    return table.getvalue()
+
+
+def _write(file: BinaryIO, frames: Iterable[pd.DataFrame]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    writer = None
+    try:
+        for frame in frames:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            writer = writer or parquet.ParquetWriter(file, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=len(table))
+    finally:
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,201 @@
+"""A sweep's table grows, is resumed, is cut into shards and merged: the same bytes however it comes about."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import pairwise
+from unittest.mock import patch
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from simulator.cli.main import main
+from simulator.study import sweep_table
+from simulator.study.sweep_table import Layout, Parts, read_frames, write_table
+from tests.experiment.test_errand import RECORDED, TRACE
+
+OVER = ["--over", "hosting_patterns.l40s.costs.compute.gpu_hour=1 USD/h,2 USD/h", "--over", "experiment.seed=1:4:4"]
+
+
+def rows(number):
+    """A few rows of a configuration, some without a value."""
+    head = {"configuration": number, "a.b": number % 3 / 2, "pattern": "api", "note": None}
+    return [
+        head | {"workload": name, "metric": "cost", "value": number / 7 if number % 5 else None, "ci95_low": None}
+        for name in ("all", "notes")
+    ]
+
+
+def table(path, frames):
+    with path.open("w+b") as file:
+        write_table(file, frames)
+    return path.read_bytes()
+
+
+LAYOUT = Layout.of([{"a.b": number % 3 / 2} for number in range(3)])
+
+
+@settings(max_examples=12)
+@given(st.integers(1, 12), st.lists(st.integers(0, 12), max_size=3), st.randoms())
+def test_bytes_do_not_depend_on_shards_or_on_the_order_of_answers(tmp_path_factory, count, cuts, random):
+    with patch.object(sweep_table, "GROUP", 5):
+        check_shards(tmp_path_factory.mktemp("table"), count, cuts, random)
+
+
+def check_shards(folder, count, cuts, random):
+    edges = sorted({0, count, *(cut for cut in cuts if cut < count)})
+    whole = table(folder / "whole", [LAYOUT.frame([row for number in range(count) for row in rows(number)])])
+    files = []
+    for start, stop in pairwise(edges):
+        parts = Parts(folder / str(start), LAYOUT, range(start, stop))
+        parts.open({"of": "this"})
+        numbers = [*range(start, stop)]
+        random.shuffle(numbers)
+        for number in numbers:
+            parts.add(number, rows(number))
+        table(folder / f"{start}.parquet", parts.frames())
+        files.append(folder / f"{start}.parquet")
+    merged = table(folder / "merged", (frame for file in files for frame in read_frames(file)))
+    assert merged == whole
+    with parquet.ParquetFile(io.BytesIO(whole)) as file:
+        assert file.num_row_groups == -(-count // 5)
+    back = pd.read_parquet(io.BytesIO(whole))
+    assert back["configuration"].is_monotonic_increasing
+    assert back["configuration"].nunique() == count
+    assert back["value"].isna().sum() == 2 * len(range(0, count, 5))
+
+
+def test_parts_are_whole_readable_and_kept_for_the_same_question_alone(tmp_path):
+    parts = Parts(tmp_path, LAYOUT, range(50, 250))
+    parts.open({"seed": 1})
+    assert parts.done == set()
+    for number in range(50, 170):
+        parts.add(number, rows(number))
+    assert [file.name for file in sorted(parts.place.glob("*.parquet"))] == ["000050.parquet"]
+    assert set(pd.read_parquet(parts.place / "000050.parquet")["configuration"]) == {*range(50, 100)}
+    again = Parts(tmp_path, LAYOUT, range(50, 250))
+    again.open({"seed": 1})
+    assert again.done == {*range(50, 100)}
+    other = Parts(tmp_path, LAYOUT, range(50, 250))
+    other.open({"seed": 2})
+    assert other.done == set()
+    assert not list(other.place.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [([1, 2], "int64"), ([1, 2.5], "float64"), ([True, 2], "str"), (["a", 1], "str"), ([[1]], "str")],
+)
+def test_a_setting_has_one_type_in_all_parts(values, kept):
+    layout = Layout.of([{"x": value} for value in values])
+    assert layout.settings == {"x": kept}
+    row = rows(0)[0] | {"x": sweep_table.plain(values[0])}
+    assert str(layout.frame([row])["x"].dtype) == kept
+
+
+def command(*words):
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    return ended.value.code
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweeps")
+    (folder / "s.yaml").write_text(RECORDED.replace("replications: 2", "replications: 1"))
+    (folder / "t.csv").write_text(TRACE)
+    common = ["sweep", folder / "s.yaml", *OVER, "--store", folder / "store", "--jobs", 1, "--output"]
+    assert command(*common, folder / "whole") == 0
+    for number in (1, 2, 3):
+        assert command(*common, folder / f"s{number}", "--shard", f"{number}/3") == 0
+    return folder, common
+
+
+def test_shards_are_merged_to_the_same_bytes(place, capsys):
+    folder, _ = place
+    shards = [folder / f"s{number}" for number in (3, 1, 2)]
+    assert command("merge", *shards, "--output", folder / "merged") == 0
+    for name in ("sweep.parquet", "sweep.html"):
+        assert (folder / "merged" / name).read_bytes() == (folder / "whole" / name).read_bytes()
+    one, other = (json.loads((folder / name / "sweep.json").read_text()) for name in ("merged", "whole"))
+    assert one | {"command": ""} == other | {"command": ""}
+    assert sorted(path.name for path in (folder / "merged").iterdir()) == ["sweep.html", "sweep.json", "sweep.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["s1", "s3"], "shards are missing, of configurations 2 to 4"),
+        (["s1", "s2"], "shards are missing, of configurations 5 to 7"),
+        (["s1", "s2", "s2", "s3"], "configuration 2 is in two"),
+        (["s1", "whole"], "not all of these are shards"),
+        (["s1", "nowhere"], "is no finished sweep"),
+    ],
+)
+def test_what_is_no_whole_sweep_is_not_merged(place, names, said, capsys):
+    folder, _ = place
+    assert command("merge", *(folder / name for name in names), "--output", folder / "never") == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "never").exists()
+
+
+def test_shards_of_different_questions_are_not_merged(place, capsys):
+    folder, _ = place
+    made_by = json.loads((folder / "s2" / "sweep.json").read_text())
+    (folder / "odd").mkdir(exist_ok=True)
+    (folder / "odd" / "sweep.json").write_text(json.dumps(made_by | {"package": "another"}))
+    (folder / "odd" / "sweep.parquet").write_bytes((folder / "s2" / "sweep.parquet").read_bytes())
+    assert command("merge", folder / "s1", folder / "odd", folder / "s3", "--output", folder / "never") == 2
+    assert "of another sweep, or of another version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1/9", "1", "a/b", "1/0"])
+def test_a_shard_that_is_none_is_refused(place, shard, capsys):
+    _, common = place
+    assert command(*common, "never", "--shard", shard) == 2
+    assert "1 of 8" not in capsys.readouterr().err
+
+
+def test_an_interrupted_sweep_says_what_is_kept_and_goes_on(place, monkeypatch, capsys):
+    folder, common = place
+    monkeypatch.setattr(sweep_table, "GROUP", 2)
+    with monkeypatch.context() as broken:
+        broken.setattr("simulator.study.sweep.answers", _stopping(5))
+        assert command(*common, folder / "again") == 130
+    said = capsys.readouterr().err
+    assert "5 of 8 configurations are done" in said
+    assert len(list((folder / "again" / "parts").glob("*.parquet"))) == 2
+    taken = []
+    monkeypatch.setattr("simulator.study.sweep.answers", _noting(taken))
+    assert command(*common, folder / "again") == 0
+    assert sorted(taken) == [4, 5, 6, 7]
+    assert pd.read_parquet(folder / "again" / "sweep.parquet").equals(
+        pd.read_parquet(folder / "whole" / "sweep.parquet")
+    )
+
+
+def _stopping(count):
+    from simulator.study.questions import answers
+
+    def some(questions, function, **options):
+        for done, found in enumerate(answers(questions, function, **options)):
+            if done == count:
+                raise KeyboardInterrupt
+            yield found
+
+    return some
+
+
+def _noting(taken):
+    from simulator.study.questions import answers
+
+    def all_of_them(questions, function, **options):
+        for number, found in answers(questions, function, **options):
+            taken.append(number)
+            yield number, found
+
+    return all_of_them
