@@ -9,6 +9,7 @@
     ├── PriceNotFound        the price book has no such entry
     ├── ProvisionedModelNotFound  no provisioned units are known for this model
     ├── TraceError           a recorded trace is wrong
+    ├── UnknownName          a result has nothing of this name (a KeyError as well)
     └── RunStoreError        a run directory is missing, incomplete or of another version
         └── SimulationGone   what was simulated was removed from its store meanwhile
 
@@ -17,8 +18,9 @@ The library raises; only `simulator.cli.main` exits. All of them mean "bad input
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 class SimulatorError(Exception):
@@ -80,6 +82,20 @@ class ProvisionedModelNotFound(SimulatorError):
 
 class TraceError(SimulatorError):
     """A recorded trace cannot be read; the message names file and row, never content."""
+
+
+class UnknownName(SimulatorError, KeyError):
+    """Something was asked for by a name that nothing has; the message says which names there are."""
+
+    def __init__(self, what: str, name: object, known: Iterable[object]) -> None:
+        self.what, self.name, self.known = what, name, tuple(known)
+        super().__init__(what, name, self.known)
+
+    def __str__(self) -> str:
+        names = [str(one) for one in self.known]
+        close = get_close_matches(str(self.name), names, n=1)
+        allowed = f"did you mean '{close[0]}'?" if close else f"expected one of {', '.join(names) or 'none'}"
+        return f"no {self.what} '{self.name}'; {allowed}"
 
 
 class RunStoreError(SimulatorError):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import weakref
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +19,7 @@ from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.vllm.plan import replica_plan
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, UnknownName
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import check_patterns
 from simulator.experiment.drawn import Drawn, drawn
@@ -31,9 +28,11 @@ from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
-from simulator.experiment.tables import Tables
+from simulator.experiment.tables import Tables, temporary_tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
+from simulator.scenario.loading import load_scenario
+from simulator.scenario.schema import Scenario
 from simulator.version import package_version
 from simulator.workload.demand import demands
 from simulator.workload.replay import trace_checksums
@@ -41,6 +40,7 @@ from simulator.workload.volume import month_hours, request_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from os import PathLike
 
     import pandas as pd
 
@@ -54,10 +54,9 @@ if TYPE_CHECKING:
     from simulator.experiment.workers import Jobs
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
-    from simulator.scenario.schema import Scenario
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Results:
     """The answer to a scenario; attributes mirror the published JSON document.
 
@@ -87,9 +86,12 @@ class Results:
         """The result of one pattern.
 
         Raises:
-            KeyError: There is none of that name.
+            UnknownName: There is none of that name.
         """
-        return {result.name: result for result in self.patterns}[name]
+        results = {result.name: result for result in self.patterns}
+        if name not in results:
+            raise UnknownName("hosting pattern", name, results)
+        return results[name]
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data; nothing in it depends on the machine or the clock."""
@@ -121,7 +123,10 @@ class Results:
         return json.dumps(self.document(), indent=2, ensure_ascii=False).encode() + b"\n"
 
     def summary(self) -> pd.DataFrame:
-        """One row per feasible hosting pattern and workload (`all` for the pattern as a whole), tidy."""
+        """One row per feasible hosting pattern and workload (`all` for the pattern as a whole), tidy.
+
+        `…_low` and `…_high` are the ends of 95 % intervals over replications; empty with one.
+        """
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
@@ -129,7 +134,7 @@ class Results:
             if result.requests is None or result.monthly_cost_usd is None:
                 continue
             whole = {
-                "monthly_cost_usd": result.monthly_cost_usd.mean,
+                **_with_ends("monthly_cost_usd", result.monthly_cost_usd.mean, result.monthly_cost_usd.ci95),
                 "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
                 "saturation": result.saturation,
             }
@@ -158,6 +163,11 @@ class Results:
 
         return Plots(self.scenario, self.document(), self.tables)
 
+    def __repr__(self) -> str:
+        patterns = ", ".join(result.name for result in self.patterns)
+        chosen = self.decision.recommended or "nothing"
+        return f"<Results of {self.scenario.name}: {patterns}; replications: {self.replications}; recommends {chosen}>"
+
     def _repr_html_(self) -> str:
         """For notebooks."""
         return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
@@ -170,7 +180,13 @@ def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Lat
     for metric, found in latency.items():
         for name in ("mean", *QUANTILES):
             row[f"{metric}_{name}"] = getattr(found, name) if found else None
+        row |= _with_ends(f"{metric}_p99", row[f"{metric}_p99"], found.ci95 if found else None)
     return row
+
+
+def _with_ends(name: str, value: float | None, ci95: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = ci95 or (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _price_keys(scenario: Scenario) -> Iterator[str]:
@@ -228,12 +244,12 @@ def _pattern_document(result: PatternResult) -> dict[str, Any]:
 
 
 def run(
-    scenario: Scenario,
+    scenario: Scenario | str | PathLike[str],
     *,
     patterns: Sequence[str] | None = None,
     replications: int | None = None,
     jobs: Jobs = 1,
-    folder: Path | None = None,
+    folder: str | PathLike[str] | None = None,
     tables: bool = True,
     band: bool = True,
     outlook: bool = True,
@@ -242,8 +258,8 @@ def run(
     """Simulate, price and judge a scenario.
 
     Args:
-        scenario: The scenario.
-        patterns: Names of the hosting patterns to compare, in the scenario's order; all when absent.
+        scenario: The scenario, or the file it stands in.
+        patterns: Names of the hosting patterns to compare, or one of them; all when absent.
         replications: Replaces the scenario's.
         jobs: Processes, or a cluster from `simulator.on_cluster`; the result does not depend on it.
         folder: Where finished simulations are kept, and found when a run is repeated; without one, their tables last
@@ -257,6 +273,8 @@ def run(
         ScenarioError: The scenario cannot be simulated, has no such pattern, or no model of it fits its GPUs.
         ValueError: Fewer than one replication or process.
     """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
     count = scenario.experiment.replications if replications is None else replications
     if count < 1 or (isinstance(jobs, int) and jobs < 1):
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
@@ -265,10 +283,11 @@ def run(
     scenario = with_model_lengths(scenario)
     chosen = _chosen(scenario, patterns)
     simulated = [name for name in chosen if name not in refusals]
-    folder, kept = _place(scenario, simulated, folder) if tables else (folder, Tables())
+    place = None if folder is None else Path(folder)
+    place, kept = _place(scenario, simulated, place) if tables else (place, Tables())
     widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])
     runs = replicate(
-        widened, simulated, replications=count, once=ends, jobs=jobs, folder=folder, tables=tables, progress=progress
+        widened, simulated, replications=count, once=ends, jobs=jobs, folder=place, tables=tables, progress=progress
     )
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     month, demand = Decimal(str(month_hours(scenario))), demands(scenario)
@@ -278,7 +297,7 @@ def run(
         if name in runs and pattern.hosted
     }
 
-    lost = losses(scenario, simulated, jobs=jobs, folder=folder)
+    lost = losses(scenario, simulated, jobs=jobs, folder=place)
 
     def priced(replications: slice) -> list[PatternResult]:
         return [
@@ -340,22 +359,21 @@ def _refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
 def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[Path, Tables]:
     """Where the tables of these patterns will lie: in this folder, or in one that goes when nobody holds them."""
     shared = representatives(scenario, names)
-    place = folder or Path(tempfile.mkdtemp(prefix="simulator-"))
-    kept = {name: place / checkpoint.file_name(scenario, name, 0) for name in shared.values()}
-    tables = Tables(kept, shared=shared)
+    files = {name: checkpoint.file_name(scenario, name, 0) for name in shared.values()}
     if folder is None:
-        weakref.finalize(tables, shutil.rmtree, place, ignore_errors=True)
-    return place, tables
+        return temporary_tables(files, shared)
+    return folder, Tables({name: folder / file for name, file in files.items()}, shared=shared)
 
 
 def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, HostingPattern]:
     """Patterns of these names, in the scenario's order."""
     known = scenario.hosting_patterns
-    unknown = [name for name in patterns or () if name not in known]
+    names = [patterns] if isinstance(patterns, str) else patterns or ()
+    unknown = [name for name in names if name not in known]
     if unknown:
         expected = f"no such hosting pattern; expected one of {', '.join(known)}"
-        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
-    return {name: pattern for name, pattern in known.items() if not patterns or name in patterns}
+        raise ScenarioError([Fault("patterns", 0, name, expected) for name in unknown])
+    return {name: pattern for name, pattern in known.items() if not names or name in names}
 
 
 def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:

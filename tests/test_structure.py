@@ -150,7 +150,7 @@ WRITERS = {
     "performance/kernel_tables.py",
     "experiment/eviction.py",  # removes what was used longest ago
     "experiment/errand.py",  # a folder for files that came from afar
-    "results.py",
+    "experiment/tables.py",  # likewise
     "engine/vllm/compiled.py",  # the cache of compiled code
 }
 

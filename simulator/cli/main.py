@@ -10,7 +10,8 @@ import io
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -42,7 +43,7 @@ from simulator.cli.trace_import import FORMATS, convert, detect
 from simulator.cli.trace_model import compare as compare_traces
 from simulator.cli.trace_model import fit, synthesise
 from simulator.cli.validate import validate
-from simulator.errors import SimulatorError
+from simulator.errors import ScenarioError, SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,6 +110,8 @@ for command in _COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 
 
+#: Arguments of the library, and the options that give them.
+_OPTIONS: Final = {"patterns": "--pattern"}
 #: What a disk or a process may lack; not a fault of ours.
 _OF_THE_MACHINE = {
     getattr(errno, name, errno.ENOSPC)
@@ -125,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
     except SimulatorError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(_said(error), err=True)
         code = BAD_INPUT
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno not in _OF_THE_MACHINE:
@@ -139,6 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         code = _internal_fault(error)
     sys.exit(code)
+
+
+def _said(error: SimulatorError) -> str:
+    """Its text, with an argument of the library called by the option that gave it."""
+    if not isinstance(error, ScenarioError):
+        return str(error)
+    faults = (replace(one, file=_OPTIONS.get(one.file, one.file)) if one.line == 0 else one for one in error.faults)
+    return "\n".join(map(str, faults))
 
 
 def _internal_fault(error: Exception) -> int:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
 from simulator.engine.record import Outcome, Reason
-from simulator.errors import RunStoreError, SimulationGone
+from simulator.errors import RunStoreError, SimulationGone, UnknownName
 from simulator.experiment import checkpoint
 from simulator.files import Draft, cannot_write, writing_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import pandas as pd
     from numpy.typing import DTypeLike, NDArray
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
     from simulator.trace.request_table import RequestTable
 
 TABLES: Final = ("requests", "levels")
+#: Times that stand in no file, and the columns they are made of.
+LATENCIES: Final = {
+    "ttft_s": ("arrival_s", "first_token_s"),
+    "itl_s": ("first_token_s", "last_token_s", "output_tokens"),
+    "e2e_s": ("arrival_s", "last_token_s"),
+}
 #: Requests that are written, and later read, at a time.
 _ROW_GROUP: Final = 131_072
 
@@ -33,8 +42,10 @@ _ROW_GROUP: Final = 131_072
 class Tables:
     """Requests and levels of the first replication of each hosting pattern.
 
+    Pickled and copied with what they hold, so that they outlive the folder they lie in; of a run directory, its path.
+
     Attributes:
-        kept: By simulated pattern, where its simulation is kept; empty for a run directory.
+        kept: By simulated pattern, where its simulation is kept; empty for a run directory, or where none is.
         run: A run directory, if that is where they are.
         shared: By pattern, the one whose simulation it shares.
     """
@@ -43,14 +54,35 @@ class Tables:
     run: Path | None = None
     shared: Mapping[str, str] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.run is not None:
+            return Tables, ({}, self.run, dict(self.shared))
+        held = {name: _content(name, path) for name, path in self.kept.items()}
+        return _carried, ({name: path.name for name, path in self.kept.items()}, held, dict(self.shared))
+
     def requests(self, pattern: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One row per request: stamps in seconds since the start of the horizon, tokens, outcome, backend.
+
+        `ttft_s`, `itl_s` (of two tokens and more) and `e2e_s` are what its client waited, once it was answered.
 
         Args:
             pattern: Only this hosting pattern. All that were simulated when absent, those that share a simulation once.
             columns: Only these, which reads less.
         """
-        return self._read("requests", pattern, columns)
+        asked = list(LATENCIES) if columns is None else [name for name in columns if name in LATENCIES]
+        stored = None
+        if columns is not None:
+            sources = [source for name in asked for source in LATENCIES[name]]
+            stored = list(dict.fromkeys([name for name in columns if name not in LATENCIES] + sources))
+        found = self._read("requests", pattern, stored)
+        if found.empty and not len(found.columns):
+            return found
+        for name in asked:
+            found[name] = latency_s(found, name)
+        if columns is None:
+            return found
+        first = [name for name in ("pattern",) if name in found and name not in columns]
+        return found[[*first, *columns]]
 
     def levels(self, pattern: str | None = None) -> pd.DataFrame:
         """One row per replica and hour: seconds busy, and sequences running, sequences waiting and KV blocks x seconds.
@@ -78,8 +110,7 @@ class Tables:
         wanted = None if pattern is None else self.shared.get(pattern, pattern)
         some = None if columns is None else list(columns)
         if self.run is None:
-            parts = self.kept if wanted is None else {wanted: self.kept[wanted]}
-            yield from _named_groups({name: checkpoint.table_path(path, kind) for name, path in parts.items()}, some)
+            yield from _named_groups(self._paths(kind, wanted), some)
         elif (whole := self.run / f"{kind}.parquet").is_file():
             yield from _groups(whole, some, wanted)
 
@@ -93,13 +124,64 @@ class Tables:
             only = None if wanted is None else [("pattern", "==", wanted)]
             with _as_parquet(whole):
                 return pd.read_parquet(whole, columns=some, filters=only) if whole.is_file() else pd.DataFrame()
-        parts = self.kept if wanted is None else {wanted: self.kept[wanted]}
-        paths = {name: checkpoint.table_path(path, kind) for name, path in parts.items()}
+        paths = self._paths(kind, wanted)
         frames = {name: pd.read_parquet(path, columns=some) for name, path in paths.items() if path.is_file()}
         if not frames:
             return pd.DataFrame()
         found = pd.concat(frames, names=["pattern"]).reset_index(level="pattern")
         return found.reset_index(drop=True)
+
+    def _paths(self, kind: str, wanted: str | None) -> dict[str, Path]:
+        """Where the tables of this kind lie; levels only of those that have a cluster."""
+        if wanted is not None and wanted not in self.kept:
+            raise UnknownName("hosting pattern that was simulated", wanted, self.kept)
+        parts = self.kept if wanted is None else {wanted: self.kept[wanted]}
+        for name, path in parts.items():
+            _check_kept(name, path)
+        return {name: checkpoint.table_path(path, kind) for name, path in parts.items()}
+
+
+def latency_s(requests: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """A time of `LATENCIES` of each request, in seconds; NaN where there is none."""
+    if metric == "itl_s":
+        gaps = (requests["output_tokens"] - 1).where(requests["output_tokens"] > 1)
+        return (requests["last_token_s"] - requests["first_token_s"]) / gaps
+    end = "first_token_s" if metric == "ttft_s" else "last_token_s"
+    return requests[end] - requests["arrival_s"]
+
+
+def temporary_tables(names: Mapping[str, str], shared: Mapping[str, str]) -> tuple[Path, Tables]:
+    """A folder for simulations with these names, by pattern, and their tables, with which the folder goes."""
+    place = Path(tempfile.mkdtemp(prefix="simulator-"))
+    tables = Tables({name: place / file for name, file in names.items()}, shared=shared)
+    weakref.finalize(tables, shutil.rmtree, place, ignore_errors=True)
+    return place, tables
+
+
+def _content(pattern: str, kept: Path) -> dict[str, bytes]:
+    """The files of a pattern's tables, by kind."""
+    _check_kept(pattern, kept)
+    paths = {kind: checkpoint.table_path(kept, kind) for kind in TABLES}
+    return {kind: path.read_bytes() for kind, path in paths.items() if path.is_file()}
+
+
+def _carried(names: Mapping[str, str], held: Mapping[str, Mapping[str, bytes]], shared: Mapping[str, str]) -> Tables:
+    """Tables that came in a pickle, in a folder of their own."""
+    _, tables = temporary_tables(names, shared)
+    for name, kinds in held.items():
+        for kind, content in kinds.items():
+            checkpoint.table_path(tables.kept[name], kind).write_bytes(content)
+    return tables
+
+
+def _check_kept(pattern: str, kept: Path) -> None:
+    """Whether a simulation's tables are there: each leaves its requests, even where there were none.
+
+    Raises:
+        SimulationGone: They are not.
+    """
+    if not any(checkpoint.table_path(kept, kind).is_file() for kind in TABLES):
+        raise SimulationGone(f"{kept.parent}: the requests of {pattern} are no longer there; run it again")
 
 
 class RequestWriter:

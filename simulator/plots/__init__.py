@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from simulator.errors import UnknownName
 from simulator.plots import cost, decision, demand, latency, levels, timeline
 from simulator.plots.style import colours_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import plotly.graph_objects as go
 
@@ -71,17 +72,20 @@ class Plots:
             metric: `ttft_s`, `itl_s` or `e2e_s`.
 
         Raises:
-            KeyError: There is no such workload or metric.
+            UnknownName: There is no such workload or metric.
         """
+        _check("metric", metric, latency.TITLES)
+        if workload is not None:
+            _check("workload", workload, self.scenario.workloads)
         return latency.distribution(self.scenario, self.tables, self.simulated, self.colours, workload, metric)
 
     def week(self, pattern: str | None = None) -> go.Figure:
         """How busy a pattern's GPUs are, by local hour of the week; the first one with a cluster when absent."""
-        return levels.week(self.scenario, self.tables, pattern or self._first_hosted())
+        return levels.week(self.scenario, self.tables, self._hosted(pattern))
 
     def over_time(self, pattern: str | None = None) -> go.Figure:
         """Requests running and waiting, and KV blocks in use, hour by hour; the first with a cluster when absent."""
-        return levels.over_time(self.scenario, self.tables, pattern or self._first_hosted())
+        return levels.over_time(self.scenario, self.tables, self._hosted(pattern))
 
     def demand(self) -> go.Figure:
         """Requests an hour, by workload, over the horizon."""
@@ -89,17 +93,33 @@ class Plots:
 
     def failovers(self, pattern: str) -> go.Figure | None:
         """Requests that left their first backend or were lost, by hour and reason; None where there were none."""
-        return demand.failovers(self.scenario, self.tables, pattern)
+        return demand.failovers(self.scenario, self.tables, self._simulated(pattern))
 
     def timeline(self, pattern: str) -> go.Figure | None:
         """Requests lost and failed over by the clock, with what was broken; None where nothing could break."""
-        return timeline.timeline(self.scenario, self.document, pattern)
+        return timeline.timeline(self.scenario, self.document, self._simulated(pattern))
 
     def loss(self, pattern: str, number: int = 0) -> go.Figure:
         """The day on which the pattern loses one of its parts, as `losses` of its result numbers them."""
+        row = next(row for row in self.document["patterns"] if row["name"] == self._simulated(pattern))
+        _check(f"loss of '{pattern}'", number, range(len(row.get("losses", []))))
         return timeline.loss(self.scenario, self.document, pattern, number)
 
-    def _first_hosted(self) -> str:
-        if not self.hosted:
-            raise ValueError("no hosting pattern of this result has a cluster")
-        return self.hosted[0]
+    def _simulated(self, pattern: str) -> str:
+        _check("hosting pattern that was simulated", pattern, self.simulated)
+        return pattern
+
+    def _hosted(self, pattern: str | None) -> str:
+        """The pattern that is asked for, or the first that has a cluster."""
+        hosted = [name for name in self.simulated if self.scenario.hosting_patterns[name].hosted]
+        if pattern is None:
+            if not hosted:
+                raise ValueError("no hosting pattern of this result has a cluster")
+            return hosted[0]
+        _check("hosting pattern with a cluster", pattern, hosted)
+        return pattern
+
+
+def _check(what: str, name: object, known: Collection[object]) -> None:
+    if name not in known:
+        raise UnknownName(what, name, known)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simulator.experiment.tables import latency_s
 from simulator.plots.style import GREY, figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
     import plotly.graph_objects as go
     from numpy.typing import NDArray
 
@@ -59,7 +59,8 @@ def distribution(
             counted = rows["arrival_s"] >= scenario.experiment.warm_up
             if workload:
                 counted &= rows["workload"] == workload
-            found.append(_latency_s(rows[counted], metric))
+            done = rows[counted & (rows["outcome"] == "completed")]
+            found.append(np.asarray(latency_s(done, metric).dropna()))
             arrived += int(counted.sum())
         waits, shares = curve(np.concatenate([np.zeros(0), *found]), arrived)
         drawn.add_scatter(
@@ -87,16 +88,6 @@ def _sharing(tables: Tables, patterns: Sequence[str]) -> dict[str, list[str]]:
     for name in patterns:
         found.setdefault(tables.shared.get(name, name), []).append(name)
     return found
-
-
-def _latency_s(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
-    done = rows[rows["outcome"] == "completed"]
-    if metric == "ttft_s":
-        return np.asarray(done["first_token_s"] - done["arrival_s"])
-    if metric == "itl_s":
-        several = done[done["output_tokens"] > 1]
-        return np.asarray((several["last_token_s"] - several["first_token_s"]) / (several["output_tokens"] - 1))
-    return np.asarray(done["last_token_s"] - done["arrival_s"])
 
 
 def curve(values: NDArray[np.float64], arrived: int) -> tuple[list[float], list[float]]:

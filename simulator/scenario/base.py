@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,8 +14,10 @@ from pydantic import (
     Field,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 
+from simulator.scenario.frozen import frozen
 from simulator.units import (
     Rates,
     TokenPrice,
@@ -59,6 +61,14 @@ class Config(BaseModel):
         arbitrary_types_allowed=True,
         ser_json_inf_nan="null",
     )
+
+    @model_validator(mode="after")
+    def _freeze(self) -> Self:
+        """Down to its maps and lists: what is in a scenario is what its hash was made of."""
+        for name, value in self.__dict__.items():
+            if isinstance(value, (dict, list)):
+                self.__dict__[name] = frozen(value)
+        return self
 
 
 def _quantity(example: str) -> object:

@@ -115,6 +115,12 @@ class Scenario(Config):
         apply_settings(document, settings)
         return Scenario.from_document(document)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.workloads)} workloads, {len(self.hosting_patterns)} hosting patterns"
+        return f"<Scenario {self.name}: {counts}; {self.sha256[:12]}>"
+
+    __str__ = __repr__
+
     def origin(self, *key: str | int) -> tuple[str, int]:
         """File and line a key was written at, or its nearest ancestor."""
         return self._document.origin(key)
