@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.analysis.waits import QUANTILES
 from simulator.compliance.check import assess
 from simulator.cost.bill import monthly_bill
 from simulator.cost.overrides import book_excerpt, scenario_book
@@ -28,6 +27,7 @@ from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
+from simulator.experiment.summary import summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     from simulator.cost.bill import Bill
     from simulator.cost.prices import PriceBook
     from simulator.experiment.checks import Unfit
-    from simulator.experiment.counts import Requests
     from simulator.experiment.losses import Loss
-    from simulator.experiment.pattern_result import Latency
     from simulator.experiment.workers import Jobs
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
@@ -129,22 +127,7 @@ class Results:
         """
         import pandas as pd
 
-        rows: list[dict[str, Any]] = []
-        for result in self.patterns:
-            if result.requests is None or result.monthly_cost_usd is None:
-                continue
-            whole = {
-                **_with_ends("monthly_cost_usd", result.monthly_cost_usd.mean, result.monthly_cost_usd.ci95),
-                "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
-                "saturation": result.saturation,
-            }
-            rows.append(_row(result.name, "all", result.requests, result.latency) | whole)
-            rows += [
-                _row(result.name, name, part.requests, part.latency)
-                | {"share_met": part.share_met, "goodput": part.goodput, "objective_met": part.objective_met}
-                for name, part in result.workloads.items()
-            ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(summary_rows(self.patterns))
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -171,22 +154,6 @@ class Results:
     def _repr_html_(self) -> str:
         """For notebooks."""
         return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
-
-
-def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Latency | None]) -> dict[str, Any]:
-    row: dict[str, Any] = {"pattern": pattern, "workload": workload}
-    row |= {name: count for name, count in asdict(requests).items() if name not in ("failed_over", "lost")}
-    row["failed_over"] = sum(requests.failed_over.values())
-    for metric, found in latency.items():
-        for name in ("mean", *QUANTILES):
-            row[f"{metric}_{name}"] = getattr(found, name) if found else None
-        row |= _with_ends(f"{metric}_p99", row[f"{metric}_p99"], found.ci95 if found else None)
-    return row
-
-
-def _with_ends(name: str, value: float | None, ci95: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = ci95 or (None, None)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _price_keys(scenario: Scenario) -> Iterator[str]:
@@ -333,7 +300,7 @@ def run(
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
         busy = {}
         if asked := busier(scenario, screening, costings, demand):
-            more = replicate(asked.scenario, asked.names, replications=1, jobs=jobs, folder=folder, tables=False)
+            more = replicate(asked.scenario, asked.names, replications=1, jobs=jobs, folder=place, tables=False)
             busy = volume_ends(asked, runs, more)
         decision = with_outlook(decision, scenario, screening, each, costings, book, demand, busy)
     arrived = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}

@@ -1,0 +1,50 @@
+"""A result as tidy rows: a hosting pattern and a workload in each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from simulator.analysis.waits import QUANTILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulator.experiment.counts import Requests
+    from simulator.experiment.pattern_result import Latency, PatternResult
+
+
+def summary_rows(results: Iterable[PatternResult]) -> list[dict[str, Any]]:
+    """A row for each pattern that was simulated (`all`) and each of its workloads; see `Results.summary`."""
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        if result.requests is None or result.monthly_cost_usd is None:
+            continue
+        whole = {
+            **_with_ends("monthly_cost_usd", result.monthly_cost_usd.mean, result.monthly_cost_usd.ci95),
+            "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
+            "saturation": result.saturation,
+        }
+        rows.append(_row(result.name, "all", result.requests, result.latency) | whole)
+        rows += [
+            _row(result.name, name, part.requests, part.latency)
+            | {"share_met": part.share_met, "goodput": part.goodput, "objective_met": part.objective_met}
+            for name, part in result.workloads.items()
+        ]
+    return rows
+
+
+def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Latency | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {"pattern": pattern, "workload": workload}
+    row |= {name: count for name, count in asdict(requests).items() if name not in ("failed_over", "lost")}
+    row["failed_over"] = sum(requests.failed_over.values())
+    for metric, found in latency.items():
+        for name in ("mean", *QUANTILES):
+            row[f"{metric}_{name}"] = getattr(found, name) if found else None
+        row |= _with_ends(f"{metric}_p99", row[f"{metric}_p99"], found.ci95 if found else None)
+    return row
+
+
+def _with_ends(name: str, value: float | None, ci95: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = ci95 or (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
