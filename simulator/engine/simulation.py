@@ -1,8 +1,8 @@
 """One replication of one hosting pattern, from the first arrival to the horizon.
 
 Requests may come in parts: each is drawn when the one before it has been served, and what is settled by then is handed
-on. So a year needs no more memory than a month. One cluster, one API, or a cluster with an API behind it serves whole
-parts at once; every other pattern has a gateway, which sees what is out of the ordinary, while compiled code sends on
+on. So a year needs no more memory than a month. One cluster, or a cluster with an API behind it, serves whole parts at
+once; every other pattern has a gateway, which sees what is out of the ordinary, while compiled code sends on
 the rest, from one event to the next.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from simulator.engine.api import rate_limit
 from simulator.engine.arrival import Arrival
 from simulator.engine.clients import ClientRule, Clients
 from simulator.engine.clock import Clock
@@ -55,7 +56,7 @@ _INTERVAL_S = 21_600.0
 
 def is_compiled() -> bool:
     """Whether `prepare` only has to load what an earlier process compiled."""
-    return dispatch.is_compiled() and is_kept(forward)
+    return dispatch.is_compiled() and all(is_kept(one) for one in (forward, *rate_limit.ENTRIES))
 
 
 def prepare() -> None:
@@ -64,6 +65,7 @@ def prepare() -> None:
     Processes started afterwards find it done; left to themselves, each would compile its own.
     """
     dispatch.prepare()
+    rate_limit.Limits.of([])
     forwarding()
 
 
@@ -138,7 +140,7 @@ def simulate(
     if clients is not None and any(clients):
         return _with_clients(site, clients, on_settled, on_progress)
     one_at_a_time = partial(_gateway, one_by_one=one_by_one)
-    make = one_at_a_time if one_by_one or not _is_plain(pattern, may_use) else _only_cluster if hosted else _only_api
+    make = one_at_a_time if one_by_one or not _is_plain(pattern, may_use) else _only_cluster
     server = make(site, on_progress)
 
     def settle(below: int) -> None:
@@ -214,10 +216,10 @@ def _permits(
 
 
 def _is_plain(pattern: HostingPattern, may_use: Sequence[tuple[int, ...]]) -> bool:
-    """Whether it is one cluster, one API, or one cluster with one API behind it."""
-    if len(pattern.hosted) > 1 or len(pattern.metered) > 1 or _needs_gateway(pattern):
+    """Whether it is one cluster, or one cluster with one API behind it."""
+    if len(pattern.hosted) != 1 or len(pattern.metered) > 1 or _needs_gateway(pattern):
         return False
-    if pattern.hosted and pattern.metered:
+    if pattern.metered:
         return set(may_use) <= {(0,), (0, 1)}
     return set(may_use) <= {(0,)} and pattern.routing == Overflow()
 
@@ -258,12 +260,6 @@ def _only_cluster(site: Site, on_progress: Callable[[float], None] | None) -> _S
     )
     decisions = "preferred", "next with room", "no room anywhere"
     return _Server(cluster.serve, fleet.first_pending, cluster.close, lambda: decisions, True)
-
-
-def _only_api(site: Site, on_progress: Callable[[float], None] | None) -> _Server:
-    serve = partial(_arrivals, site, site.api(0).submit, on_progress)
-    # What an API has done with a request is written when that ends, and not touched again.
-    return _Server(serve, lambda _: site.ledger.known, lambda: (), lambda: ("preferred",), True)
 
 
 def _gateway(site: Site, on_progress: Callable[[float], None] | None, *, one_by_one: bool) -> _Server:

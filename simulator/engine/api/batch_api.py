@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from math import exp, floor
+from math import exp, floor, inf
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from simulator.engine.api.metered_api import is_too_long
+from simulator.engine.api.ordinary import API, ApiState
 from simulator.engine.operations.conditions import Conditions
 from simulator.engine.record import Loss, Outcome, Reason, write_loss
 from simulator.scenario.apis import Batch
@@ -15,7 +18,6 @@ from simulator.scenario.apis import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from simpy import Environment
 
     from simulator.engine.arrival import Arrival
@@ -77,6 +79,9 @@ class BatchBackend:
         self._queued_tokens = 0
         #: When each file is answered, and the prompt tokens it then frees.
         self._files: list[tuple[float, int]] = []
+        #: To compiled code, an API of which nothing is ordinary.
+        self.state = ApiState(api=np.zeros(1, API))
+        self.state.api["changes_s"] = inf
 
     def submit(self, arrival: Arrival, retries_at_most: int | None = None) -> None:
         """Collect a request; its outcome is written to the log.
@@ -96,6 +101,9 @@ class BatchBackend:
         own = self._api.retries.at_most
         self._collected.append(_Waiting(arrival, own if retries_at_most is None else min(own, retries_at_most)))
         self._wait()
+
+    def look(self, now_s: float) -> None:
+        """See `ApiBackend`."""
 
     def room(self, arrival: Arrival) -> bool:
         """Whether the provider's queue would take a request now."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simulator.engine.arrival import Arrival
     from simulator.scenario.apis import MeteredApi, UsageTier
 
-_MONTH_S = 730 * 3600.0
+MONTH_S = 730 * 3600.0
 
 
 class Latency:
@@ -26,6 +26,11 @@ class Latency:
         rng: Stream of the latencies of later calls.
         ttft_s: By request, room for what is drawn for its first call.
         token_s: The same for each further token.
+
+    Attributes:
+        ttft_s: What is drawn.
+        token_s: The same.
+        volume: The month, and the tokens of its admitted calls; counted where there is a tier.
     """
 
     def __init__(
@@ -37,20 +42,19 @@ class Latency:
         self._ttft, self._speed = api.ttft, api.output_tokens_per_s
         self._flex = api.deployment if isinstance(api.deployment, Flex) else None
         self._rng = rng
-        self._ttft_s, self._token_s = ttft_s, token_s
-        self._month = 0
-        self._tokens = 0
+        self.ttft_s, self.token_s = ttft_s, token_s
+        self.volume = np.zeros(2, np.int64)
 
     def draw(self, rows: slice, rng: np.random.Generator) -> None:
         """Draw for the first calls of these requests."""
         size = rows.stop - rows.start
-        self._ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
-        self._token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+        self.ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
+        self.token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
         if self._flex is not None:
             wait = self._flex.wait
-            self._token_s[rows] *= self._flex.slowdown
-            self._ttft_s[rows] *= self._flex.slowdown
-            self._ttft_s[rows] += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
+            self.token_s[rows] *= self._flex.slowdown
+            self.ttft_s[rows] *= self._flex.slowdown
+            self.ttft_s[rows] += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
 
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float
@@ -59,7 +63,7 @@ class Latency:
         if self._tier is not None:
             slowdown *= self._beyond(self._tier, now_s, arrival.prompt_tokens + output_tokens)
         if attempt == 1:
-            ttft_s, token_s = self._ttft_s.item(arrival.index), self._token_s.item(arrival.index)
+            ttft_s, token_s = self.ttft_s.item(arrival.index), self.token_s.item(arrival.index)
         else:
             ttft_s = self._ttft.median * exp(self._ttft.sigma * self._rng.standard_normal())
             token_s = exp(-self._speed.sigma * self._rng.standard_normal()) / self._speed.median
@@ -79,8 +83,6 @@ class Latency:
 
     def _beyond(self, tier: UsageTier, now_s: float, tokens: int) -> float:
         """Count the tokens of an admitted call; how many times as long it takes for the volume of the month."""
-        month = int(now_s // _MONTH_S)
-        if month != self._month:
-            self._month, self._tokens = month, 0
-        self._tokens += tokens
-        return tier.slowdown if self._tokens > tier.tokens_per_month else 1.0
+        month, counted = int(now_s // MONTH_S), self.volume
+        counted[:] = month, tokens + (counted.item(1) if month == counted.item(0) else 0)
+        return tier.slowdown if counted.item(1) > tier.tokens_per_month else 1.0

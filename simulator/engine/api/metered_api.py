@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from simulator.engine.api.latency import Latency
 from simulator.engine.api.leaky_bucket import LeakyBucket
+from simulator.engine.api.ordinary import API, ASKED, STAMPED, ApiState
 from simulator.engine.api.prompt_cache import CachedPrefixes
 from simulator.engine.api.rate_limit import MINUTE_S, RateLimiter
 from simulator.engine.api.reservation import Reservation
 from simulator.engine.api.retry import Failure, retry_delay_s
 from simulator.engine.operations.conditions import Conditions
 from simulator.engine.record import Charge, Loss, Outcome, Reason, write_loss
+from simulator.engine.vllm.state import UNLIMITED
 from simulator.performance.provisioned import throughput
 from simulator.scenario.apis import Flex, Provisioned, Reserved
 
@@ -102,6 +105,9 @@ class ApiBackend:
         burnt: Gets the charges for calls that answered nobody.
         retries_at_most: Retries that its senders allow where they do not say; as many as the client makes when absent.
 
+    Attributes:
+        state: What compiled code works on.
+
     Raises:
         ProvisionedModelNotFound: See `admission_of`.
     """
@@ -137,8 +143,40 @@ class ApiBackend:
         self._scarce = api.deployment.unavailable if isinstance(api.deployment, Flex) else 0.0
         self._spare = ledger.column(np.float64) if self._scarce else self._luck
         ledger.follow(self._expect)
+        self.state = self._as_compiled_code_sees_it(ledger)
         self._spillover: ApiBackend | None = None
         self._spills: Sequence[bool] = ()
+
+    def _as_compiled_code_sees_it(self, ledger: Ledger) -> ApiState:
+        api, tier, about = self._api, self._api.usage_tier, np.zeros(1, API)
+        one = about[0]
+        one.backend, one.error_share, one.scarce = self._backend, api.error_share, self._scarce
+        one.context_tokens = UNLIMITED if api.context_tokens is None else api.context_tokens
+        one.delay_s, one.timeout_s, one.streamed = api.network_delay, api.retries.timeout, api.retries.streamed
+        one.tier_tokens, one.tier_slowdown = (inf, 1.0) if tier is None else (tier.tokens_per_month, tier.slowdown)
+        one.caches, one.slowdown, one.changes_s = self._cache is not None, 1.0, -inf
+        limits = []
+        if isinstance(self._admission, RateLimiter):
+            one.ordinary, one.burndown, limits = True, self._admission.burndown, [self._admission.limits]
+        drawn = {"ttft_s": self._latency.ttft_s, "token_s": self._latency.token_s}
+        return ApiState(
+            api=about,
+            limits=limits,
+            volume=self._latency.volume,
+            luck=self._luck,
+            spare=self._spare,
+            **drawn,
+            **{name: getattr(ledger.table, name) for name in ASKED},
+            **{name: getattr(ledger.log, name) for name in STAMPED},
+        )
+
+    def look(self, now_s: float) -> None:
+        """Tell compiled code how the API fares from now on."""
+        about = self.state.api[0]
+        about.fault_share, about.slowdown = self._conditions.at(now_s)
+        about.changes_s = self._conditions.next_change_s(now_s)
+        outage_s = self._conditions.breaks(now_s, inf)
+        about.outage_s = inf if outage_s is None else outage_s
 
     def _expect(self, rows: slice) -> None:
         """Draw for requests that may be sent here."""
@@ -158,6 +196,7 @@ class ApiBackend:
         """
         self._spillover = other
         self._spills = allowed
+        self.state.api["spills"] = True
 
     def submit(self, arrival: Arrival, retries_at_most: int | None = None) -> None:
         """Take a request now; its outcome is written to the log.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
-from simulator.engine.api.rate_limit import MINUTE_S, FixedWindow
+from simulator.engine.api.rate_limit import MINUTE_S, Limits
 
 
 class Reservation:
@@ -19,31 +17,23 @@ class Reservation:
         output_tokens: Output tokens a minute.
     """
 
-    __slots__ = ("_admitted_s", "_input", "_open", "_output")
+    __slots__ = ("_input", "_output")
 
     def __init__(self, input_tokens: int, output_tokens: int) -> None:
-        self._input = FixedWindow(input_tokens, MINUTE_S, MINUTE_S)
-        self._output = FixedWindow(output_tokens, MINUTE_S, MINUTE_S)
-        self._admitted_s = 0.0
-        #: When each request under way ends, when it was admitted, and the output by which it is then corrected.
-        self._open: list[tuple[float, float, int]] = []
+        self._input, self._output = (Limits.of([(rate, MINUTE_S, MINUTE_S)]) for rate in (input_tokens, output_tokens))
 
     def retry_after_s(self, now_s: float, prompt_tokens: int, cached_tokens: int, max_tokens: int) -> float:
         """See `Admission`."""
-        while self._open and self._open[0][0] <= now_s:
-            end_s, admitted_s, tokens = heappop(self._open)
-            self._output.correct(admitted_s, end_s, tokens)
         return max(self._input.wait_s(now_s, prompt_tokens - cached_tokens), self._output.wait_s(now_s, max_tokens))
 
     def admit(self, now_s: float, prompt_tokens: int, cached_tokens: int, max_tokens: int) -> float:
         """See `Admission`."""
         retry_after_s = self.retry_after_s(now_s, prompt_tokens, cached_tokens, max_tokens)
         if retry_after_s == 0.0:
-            self._input.take(prompt_tokens - cached_tokens)
-            self._output.take(max_tokens)
-        self._admitted_s = now_s
+            self._input.take(now_s, prompt_tokens - cached_tokens)
+            self._output.take(now_s, max_tokens)
         return retry_after_s
 
     def settle(self, end_s: float, prompt_tokens: int, cached_tokens: int, max_tokens: int, output_tokens: int) -> None:  # noqa: ARG002
         """See `Admission`."""
-        heappush(self._open, (end_s, self._admitted_s, output_tokens - max_tokens))
+        self._output.settle(end_s, output_tokens - max_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class Conditions:
             max((episode.error_share for episode in self._under_way), default=0.0),
             max((episode.slowdown for episode in self._under_way), default=1.0),
         )
+
+    def next_change_s(self, now_s: float) -> float:
+        """Until when it stays as it is now; infinite for ever."""
+        self.at(now_s)
+        ends_s = [episode.end_s for episode in self._under_way]
+        return min([*ends_s, *(episode.start_s for episode in self._to_come[-1:])], default=inf)
 
     def breaks(self, now_s: float, until_s: float) -> float | None:
         """When an outage cuts off an answer that comes from now until then; None when none does."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numba import float64, int64
 
+from simulator.engine.api.ordinary import answered
+from simulator.engine.api.rate_limit import wait_s
 from simulator.engine.record import Reason
 from simulator.engine.routing.state import NEXT, NO_ROOM, PREFERRED, ROUTER, WAITS, WHYS, RouterState
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
@@ -22,6 +24,8 @@ from simulator.engine.vllm.state import NONE, UNLIMITED
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from simulator.engine.api.batch_api import BatchBackend
+    from simulator.engine.api.metered_api import ApiBackend
     from simulator.engine.site import Site
     from simulator.engine.vllm.fleet import Fleet
 
@@ -51,7 +55,7 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         if _watch_s(g) <= now_s:
             return GATEWAY
         number, why = _overflow(g, row, now_s)
-        if number == NONE or g.whys[why] == NONE or not _takes(g, number, now_s):
+        if number == NONE or g.whys[why] == NONE or not _takes(g, number, row, now_s):
             return GATEWAY
         if why in (NEXT, NO_ROOM):
             g.failover[row] = _CAPACITY if _serves(g, g.may_use[g.workload[row], 0], now_s) else _FAULT
@@ -59,6 +63,8 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         g.target[row] = number
         g.decision[row] = g.whys[why]
         router.next_arrival += 1
+        if number >= router.clusters:
+            continue
         cluster = g.clusters[number]
         unwatched = cluster.fleet[0].watch_s == inf
         send(cluster, least_loaded(cluster, now_s), row, now_s, now_s)
@@ -90,34 +96,47 @@ def _serves(g: RouterState, number: int, now_s: float) -> bool:
 
 
 @compiled
-def _takes(g: RouterState, number: int, now_s: float) -> bool:
-    """Whether a request can be sent to a backend without further ado."""
-    if number >= g.router[0].clusters or g.clusters[number].fleet[0].free_slot == NONE:
+def _takes(g: RouterState, number: int, row: int, now_s: float) -> bool:
+    """Whether a backend takes a request without further ado; an API has answered it then."""
+    if number >= g.router[0].clusters:
+        return bool(answered(g.apis[number - g.router[0].clusters], row, now_s))
+    if g.clusters[number].fleet[0].free_slot == NONE:
         return False
     return bool(not g.keeps[number] or least_loaded(g.clusters[number], now_s) != NONE)
 
 
 @compiled
-def _room(g: RouterState, number: int, row: int, now_s: float) -> bool:
-    cluster = g.clusters[number]
-    r = least_loaded(cluster, now_s)
-    share = g.shares[g.priority[row]]
-    return has_room(cluster, r, int(g.prompt_tokens[row]), int(g.max_tokens[row]), share)
+def _room(g: RouterState, number: int, row: int, now_s: float) -> int:
+    """Whether a backend has room: 1 or 0, or NONE where only the gateway can tell."""
+    clusters, prompt_tokens, max_tokens = g.router[0].clusters, int(g.prompt_tokens[row]), int(g.max_tokens[row])
+    if number < clusters:
+        cluster, share = g.clusters[number], g.shares[g.priority[row]]
+        return int(has_room(cluster, least_loaded(cluster, now_s), prompt_tokens, max_tokens, share))
+    api = g.apis[number - clusters]
+    if not api.api[0].ordinary:
+        return NONE
+    if wait_s(api.limits[0], now_s, prompt_tokens + max_tokens) == 0.0:
+        return 1
+    return NONE if api.api[0].spills else 0
 
 
 @compiled
 def _overflow(g: RouterState, row: int, now_s: float) -> tuple[int, int]:
     """See `Overflow`: the backend, or NONE, and why."""
-    workload, clusters = g.workload[row], g.router[0].clusters
-    place = 0
+    workload, clusters, place, api = g.workload[row], g.router[0].clusters, 0, NONE
     while g.may_use[workload, place] != NONE:
         number = g.may_use[workload, place]
-        if number >= clusters:
+        room = _room(g, number, row, now_s)
+        if room == NONE:
             return NONE, NO_ROOM
-        if _room(g, number, row, now_s):
+        if room:
             return number, NEXT if place else PREFERRED
+        if number >= clusters and api == NONE:
+            api = number
         place += 1
     first = g.may_use[workload, 0]
+    if api != NONE:
+        return api, PREFERRED if api == first else NO_ROOM
     if g.priority[row] >= g.router[0].sheds_from or (g.fallback[workload] not in (NONE, first)):
         return NONE, WAITS
     return first, WAITS
@@ -133,13 +152,15 @@ class Express:
     Args:
         site: What is simulated.
         fleets: The replicas of its clusters.
+        apis: Its APIs.
 
     Attributes:
         passed_over: By request, whether it was sent past backends that it would rather use.
     """
 
-    def __init__(self, site: Site, fleets: Sequence[Fleet]) -> None:
+    def __init__(self, site: Site, fleets: Sequence[Fleet], apis: Sequence[ApiBackend | BatchBackend]) -> None:
         self._site = site
+        self._apis = [(api, api.state.api["changes_s"]) for api in apis]
         self._forward = forwarding()
         self._known = 0
         routing, table, log = site.pattern.routing, site.table, site.log
@@ -155,6 +176,7 @@ class Express:
         self._state = RouterState(
             router=router,
             clusters=[fleet.state for fleet in fleets],
+            apis=[api.state for api in apis],
             may_use=may_use,
             fallback=np.array([NONE if number is None else number for number in site.fallback]),
             shares=np.array([0.0, *(routing.share(priority) for priority in (1, 2, 3))]),
@@ -176,6 +198,9 @@ class Express:
             self._known = len(whys)
             self._state.whys[:] = [whys.get(why, NONE) for why in WHYS]
         env = self._site.env
+        for api, changes_s in self._apis:
+            if changes_s.item(0) <= env.now:
+                api.look(env.now)
         self._next[0], self._now[0] = row, env.now
         why = self._forward(self._state, end, env.peek())
         env.bring_to(self._now.item(0))

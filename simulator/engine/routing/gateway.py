@@ -80,7 +80,7 @@ class Gateway:
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
         ordinary = self._routing.kind in KINDS and self._hedges is None and not one_by_one
-        self._express = Express(site, self._fleets) if ordinary else None
+        self._express = Express(site, self._fleets, apis) if ordinary else None
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
         """One for each backend, or none at all."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from simulator.engine.api.ordinary import ApiState
 from simulator.engine.vllm.state import Records, State, record_of
 
 #: Why a request is sent where it is, in words that `log.decision` indexes.
@@ -26,6 +27,7 @@ class RouterState(Records):
     Attributes:
         router: One `ROUTER`.
         clusters: By number, the `State` of each cluster.
+        apis: The `ApiState` of each API; their numbers follow.
         may_use: By workload, the backends it may use, the preferred first, then NONE.
         fallback: By workload, the cluster that takes it when it would have to wait; NONE for none.
         shares: By priority, the share of a cluster it may use.
@@ -39,6 +41,7 @@ class RouterState(Records):
     arrays: ClassVar[dict[str, tuple[Any, int]]] = {
         "router": (ROUTER, 1),
         "clusters": (State, 1),
+        "apis": (ApiState, 1),
         "may_use": (_I8, 2),
         "fallback": (_I8, 1),
         "shares": (_F8, 1),

@@ -6,6 +6,7 @@ the records themselves (`next` and `previous`, `NONE` at their ends), and a reco
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -137,6 +138,9 @@ class Records:
         self.address = self.header.ctypes.data
         for name, array in arrays.items():
             self.replace(name, array)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Records:
+        return type(self)(**{name: deepcopy(getattr(self, name), memo) for name in self.arrays if name in vars(self)})
 
     def replace(self, name: str, array: Any) -> None:  # noqa: ANN401
         """Give an array, in one piece and open to writing, or a list of other records, its place."""

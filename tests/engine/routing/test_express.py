@@ -155,6 +155,19 @@ def test_every_byte_is_as_if_the_gateway_had_seen_each_request(pattern, seed, ra
         np.testing.assert_array_equal(one.busy_s, other.busy_s)
 
 
+def seen_by_the_gateway(monkeypatch, pattern, requests):
+    """How many requests it had to see."""
+    seen, take = [], Gateway.take
+
+    def taken(gateway, arrival):
+        seen.append(arrival.index)
+        take(gateway, arrival)
+
+    monkeypatch.setattr(Gateway, "take", taken)
+    simulate(pattern, requests, horizon_s=HORIZON_S, seed=3, replication=0, plan=plan())
+    return len(seen)
+
+
 ROUTINGS = {
     "overflow": {"kind": "overflow"},
     "by workload": {"backends": {"notes": ["own1"], "letters": ["own0", "own1"]}},
@@ -165,16 +178,21 @@ ROUTINGS = {
 
 @pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
 def test_the_gateway_sees_what_is_out_of_the_ordinary_alone(monkeypatch, routing):
-    seen, take = [], Gateway.take
-
-    def taken(gateway, arrival):
-        seen.append(arrival.index)
-        take(gateway, arrival)
-
-    monkeypatch.setattr(Gateway, "take", taken)
     hosted = {f"own{at}": {"cluster": cluster(replicas=2), "costs": COSTS} for at in range(2)}
     pattern = SelfHostedPattern.model_validate({"kind": "self_hosted", "clusters": hosted, "routing": routing})
     requests = demand(5, 2.0)
-    simulate(pattern, requests, horizon_s=HORIZON_S, seed=3, replication=0, plan=plan())
     # The first of each kind of decision, and where a cluster has no place for one more.
-    assert 1 <= len(seen) <= 5 < len(requests) / 20
+    assert 1 <= seen_by_the_gateway(monkeypatch, pattern, requests) <= 5 < len(requests) / 20
+
+
+@pytest.mark.parametrize("limits", [{}, {"tokens_per_minute": 10**6}, {"requests_per_minute": 600, "settles": True}])
+def test_an_api_that_refuses_nothing_answers_without_the_gateway(monkeypatch, limits):
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(limits=limits)})
+    assert seen_by_the_gateway(monkeypatch, pattern, demand(5, 2.0)) == 1
+
+
+def test_of_what_an_api_refuses_the_gateway_sees_each(monkeypatch):
+    """Ten requests a minute of some 120: nine of ten are refused at first."""
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(limits={"requests_per_minute": 10})})
+    requests = demand(5, 2.0)
+    assert seen_by_the_gateway(monkeypatch, pattern, requests) > len(requests) / 2
