@@ -16,3 +16,7 @@ class Clock(simpy.Environment):
         """It is this late; no event was due before."""
         assert self._now <= now_s <= self.peek()
         self._now = now_s
+
+    def stop(self) -> None:
+        """Nothing of what is still due will happen: who waits for it is let go, and all they hold."""
+        self._queue.clear()

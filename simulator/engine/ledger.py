@@ -89,6 +89,10 @@ class Ledger:
         self._followers.append(expect)
         expect(slice(0, self.known))
 
+    def close(self) -> None:
+        """No more requests will come: nobody is told any more."""
+        self._followers.clear()
+
     def add(self, part: RequestTable) -> None:
         """Write the next requests.
 

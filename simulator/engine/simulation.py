@@ -155,6 +155,9 @@ def simulate(
     site.env.process(_serve(site, server, _written(ledger, until_s, parts), settle))
     site.env.run(until=horizon_s)
     levels = server.close()
+    # What holds itself in a ring would be in memory until the garbage is collected.
+    site.env.stop()
+    ledger.close()
     _close(ledger.unsettled(ledger.known)[1], horizon_s)
     settle(ledger.known)
     incidents = tuple(faults.incidents) if pattern.varies else None

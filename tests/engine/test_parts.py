@@ -41,6 +41,9 @@ class Poisoned(Ledger):
                     getattr(columns, one.name)[:below] = 77
 
 
+SCALED = {"kind": "queue", "node_start": {"median": "60s", "sigma": 0.5}}
+
+
 def in_parts(pattern, requests, edges_s, **options):
     """The log put together again, sizes of what was settled, and the record."""
     logs, tables = [], []
@@ -169,7 +172,16 @@ def test_parts_without_requests(edges_s):
     assert log.outcome.tolist() == [Outcome.COMPLETED]
 
 
-@pytest.mark.parametrize("pattern", [self_hosted(), hybrid({"max_in_flight": 2}), metered()], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        self_hosted(),
+        hybrid({"max_in_flight": 2}),
+        metered(),
+        hybrid({"breaker": {"failures": 2}, "hedge": {"after": "1s"}, "timeout": "3s"}, autoscaling=SCALED),
+    ],
+    ids=["cluster", "cluster and API", "API", "gateway"],
+)
 def test_a_run_that_is_over_leaves_nothing_in_memory(pattern, monkeypatch):
     """Not even until the garbage is collected, which a few large arrays do not bring about."""
     ledgers = []

@@ -170,8 +170,8 @@ class Express:
         may_use = np.full((len(site.may_use), len(site.pattern.backend_names) + 1), NONE)
         for workload, backends in enumerate(site.may_use):
             may_use[workload, : len(backends)] = backends
-        self.passed_over = site.ledger.column(np.bool_)
-        site.ledger.follow(lambda rows: self.passed_over.__setitem__(rows, False))
+        self.passed_over = passed_over = site.ledger.column(np.bool_)
+        site.ledger.follow(lambda rows: passed_over.__setitem__(rows, False))
         names = "arrival_s", "workload", "prompt_tokens", "max_tokens", "priority"
         self._state = RouterState(
             router=router,

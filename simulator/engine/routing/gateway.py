@@ -235,7 +235,7 @@ class Gateway:
             self._site.log.failover[row] = reason
 
     def close(self) -> tuple[ReplicaLevels, ...]:
-        """Stamp what is still under way and return the levels of every replica, cluster by cluster."""
+        """Stamp what is still under way and return the levels of every replica, cluster by cluster; it is no more."""
         found: list[ReplicaLevels] = []
         for fleet, uptime in zip(self._fleets, self._uptimes, strict=True):
             levels = fleet.close(self._site.horizon_s)
@@ -245,4 +245,8 @@ class Gateway:
                     replace(level, up_s=up, paid_s=paid) for level, up, paid in zip(levels, up_s, paid_s, strict=True)
                 )
             found += levels
+        # They have a way back to it.
+        self._backends.clear()
+        self._clusters.clear()
+        self._express = self._hedges = None
         return tuple(found)
