@@ -19,4 +19,8 @@ class Clock(simpy.Environment):
 
     def stop(self) -> None:
         """Nothing of what is still due will happen: who waits for it is let go, and all they hold."""
+        for *_, event in self._queue:
+            # A process knows what it waits for, which knows the process.
+            if event.callbacks is not None:
+                event.callbacks.clear()
         self._queue.clear()
