@@ -27,7 +27,7 @@ from simulator.engine.routing.express import forward, forwarding
 from simulator.engine.routing.gateway import Gateway
 from simulator.engine.routing.router import OverflowRouter
 from simulator.engine.site import Site
-from simulator.engine.vllm import dispatch
+from simulator.engine.vllm import dispatch, forecast
 from simulator.engine.vllm.compiled import is_kept
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.routing import Overflow
@@ -56,7 +56,7 @@ _INTERVAL_S = 21_600.0
 
 def is_compiled() -> bool:
     """Whether `prepare` only has to load what an earlier process compiled."""
-    return dispatch.is_compiled() and all(is_kept(one) for one in (forward, *rate_limit.ENTRIES))
+    return dispatch.is_compiled() and all(is_kept(one) for one in (forward, *rate_limit.ENTRIES, *forecast.ENTRIES))
 
 
 def prepare() -> None:
@@ -65,7 +65,8 @@ def prepare() -> None:
     Processes started afterwards find it done; left to themselves, each would compile its own.
     """
     dispatch.prepare()
-    rate_limit.Limits.of([])
+    rate_limit.prepare()
+    forecast.codes()
     forwarding()
 
 

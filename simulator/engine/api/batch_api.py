@@ -111,7 +111,12 @@ class BatchBackend:
         return self._queued_tokens + arrival.prompt_tokens <= self._quota
 
     def expected_ttft_s(self, _arrival: Arrival) -> float:
-        """Time to an answer that a sender would expect: half of the way to the next file, and the usual turnaround."""
+        """Time to an answer that a sender would expect."""
+        return self.usual_ttft_s
+
+    @property
+    def usual_ttft_s(self) -> float:
+        """Half of the way to the next file, and the usual turnaround."""
         return self._deployment.submit_every / 2.0 + self._deployment.turnaround.median
 
     def _wait(self) -> None:

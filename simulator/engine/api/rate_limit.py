@@ -314,5 +314,10 @@ class RateLimiter:
             self.limits.settle(end_s, used - prompt_tokens - max_tokens)
 
 
+def prepare() -> None:
+    """Compile what Python calls, or load it."""
+    Limits.of([])
+
+
 #: What Python calls.
 ENTRIES: Final = wait_s, take, settle

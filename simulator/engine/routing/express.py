@@ -8,31 +8,38 @@ of what happens then, and this one need not know it.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numba import float64, int64
 
 from simulator.engine.api.ordinary import answered
-from simulator.engine.api.rate_limit import wait_s
 from simulator.engine.record import Reason
-from simulator.engine.routing.state import NEXT, NO_ROOM, PREFERRED, ROUTER, WAITS, WHYS, RouterState
+from simulator.engine.routing.choice import choose, serves
+from simulator.engine.routing.state import BY_LOAD, BY_RULE, BY_TIME, IN_ORDER, ROUTER, RULE, WHYS, RouterState
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
-from simulator.engine.vllm.dispatch import has_room, least_loaded, send
+from simulator.engine.vllm.dispatch import least_loaded, send
+from simulator.engine.vllm.forecast import note
 from simulator.engine.vllm.state import NONE, UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from simulator.engine.api.batch_api import BatchBackend
     from simulator.engine.api.metered_api import ApiBackend
     from simulator.engine.site import Site
     from simulator.engine.vllm.fleet import Fleet
+    from simulator.engine.vllm.forecast import Forecast
+    from simulator.scenario.rule_table import RoutingRule
+
+_PRIORITIES: Final = (1, 2, 3)
 
 #: Why `forward` came back: no more to do before the moment; the next request is for the gateway; a cluster is.
 REACHED, GATEWAY, CLUSTER = range(3)
 
-_NONE, _CAPACITY, _FAULT = int(Reason.NONE), int(Reason.CAPACITY), int(Reason.FAULT)
+_CAPACITY, _FAULT = int(Reason.CAPACITY), int(Reason.FAULT)
 
 
 @entry
@@ -54,11 +61,11 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         router.now_s = now_s
         if _watch_s(g) <= now_s:
             return GATEWAY
-        number, why = _overflow(g, row, now_s)
+        number, why, instead_of = choose(g, row, now_s)
         if number == NONE or g.whys[why] == NONE or not _takes(g, number, row, now_s):
             return GATEWAY
-        if why in (NEXT, NO_ROOM):
-            g.failover[row] = _CAPACITY if _serves(g, g.may_use[g.workload[row], 0], now_s) else _FAULT
+        if instead_of != NONE:
+            g.failover[row] = _CAPACITY if serves(g, instead_of, now_s) else _FAULT
             g.passed_over[row] = True
         g.target[row] = number
         g.decision[row] = g.whys[why]
@@ -66,6 +73,8 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         if number >= router.clusters:
             continue
         cluster = g.clusters[number]
+        if router.policy == BY_TIME:
+            note(g.forecasts[number], row)
         unwatched = cluster.fleet[0].watch_s == inf
         send(cluster, least_loaded(cluster, now_s), row, now_s, now_s)
         if cluster.fleet[0].losses or (unwatched and cluster.fleet[0].watch_s < inf):
@@ -90,60 +99,29 @@ def _watch_s(g: RouterState) -> float:
 
 
 @compiled
-def _serves(g: RouterState, number: int, now_s: float) -> bool:
-    """Whether a backend takes requests."""
-    return bool(number >= g.router[0].clusters or g.keeps[number] or least_loaded(g.clusters[number], now_s) != NONE)
-
-
-@compiled
 def _takes(g: RouterState, number: int, row: int, now_s: float) -> bool:
     """Whether a backend takes a request without further ado; an API has answered it then."""
-    if number >= g.router[0].clusters:
-        return bool(answered(g.apis[number - g.router[0].clusters], row, now_s))
+    router = g.router[0]
+    if number >= router.clusters:
+        return bool(answered(g.apis[number - router.clusters], row, now_s))
     if g.clusters[number].fleet[0].free_slot == NONE:
+        return False
+    if router.policy == BY_TIME and g.forecasts[number].forecast[0].sent == g.forecasts[number].forecast[0].room:
         return False
     return bool(not g.keeps[number] or least_loaded(g.clusters[number], now_s) != NONE)
 
 
-@compiled
-def _room(g: RouterState, number: int, row: int, now_s: float) -> int:
-    """Whether a backend has room: 1 or 0, or NONE where only the gateway can tell."""
-    clusters, prompt_tokens, max_tokens = g.router[0].clusters, int(g.prompt_tokens[row]), int(g.max_tokens[row])
-    if number < clusters:
-        cluster, share = g.clusters[number], g.shares[g.priority[row]]
-        return int(has_room(cluster, least_loaded(cluster, now_s), prompt_tokens, max_tokens, share))
-    api = g.apis[number - clusters]
-    if not api.api[0].ordinary:
-        return NONE
-    if wait_s(api.limits[0], now_s, prompt_tokens + max_tokens) == 0.0:
-        return 1
-    return NONE if api.api[0].spills else 0
-
-
-@compiled
-def _overflow(g: RouterState, row: int, now_s: float) -> tuple[int, int]:
-    """See `Overflow`: the backend, or NONE, and why."""
-    workload, clusters, place, api = g.workload[row], g.router[0].clusters, 0, NONE
-    while g.may_use[workload, place] != NONE:
-        number = g.may_use[workload, place]
-        room = _room(g, number, row, now_s)
-        if room == NONE:
-            return NONE, NO_ROOM
-        if room:
-            return number, NEXT if place else PREFERRED
-        if number >= clusters and api == NONE:
-            api = number
-        place += 1
-    first = g.may_use[workload, 0]
-    if api != NONE:
-        return api, PREFERRED if api == first else NO_ROOM
-    if g.priority[row] >= g.router[0].sheds_from or (g.fallback[workload] not in (NONE, first)):
-        return NONE, WAITS
-    return first, WAITS
-
-
-#: Policies that it knows.
-KINDS: Final = frozenset({"overflow", "priority_aware", "seed_as_written", "seed_corrected"})
+#: How each kind of routing goes about it.
+POLICIES: Final = {
+    "overflow": IN_ORDER,
+    "priority_aware": IN_ORDER,
+    "seed_as_written": IN_ORDER,
+    "seed_corrected": IN_ORDER,
+    "least_loaded": BY_LOAD,
+    "slo_aware": BY_TIME,
+    "cost_aware": BY_TIME,
+    "rules": BY_RULE,
+}
 
 
 class Express:
@@ -153,38 +131,55 @@ class Express:
         site: What is simulated.
         fleets: The replicas of its clusters.
         apis: Its APIs.
+        forecasts: What a router expects of its clusters; none where it does not ask.
+        usd: By backend, prices of a million prompt and output tokens, where the policy heeds them.
 
     Attributes:
         passed_over: By request, whether it was sent past backends that it would rather use.
     """
 
-    def __init__(self, site: Site, fleets: Sequence[Fleet], apis: Sequence[ApiBackend | BatchBackend]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        fleets: Sequence[Fleet],
+        apis: Sequence[ApiBackend | BatchBackend],
+        forecasts: Sequence[Forecast],
+        usd: Sequence[tuple[float, float]],
+    ) -> None:
         self._site = site
         self._apis = [(api, api.state.api["changes_s"]) for api in apis]
         self._forward = forwarding()
         self._known = 0
-        routing, table, log = site.pattern.routing, site.table, site.log
+        routing, names, rules = site.pattern.routing, site.pattern.backend_names, _rules(site)
+        self._names = [*WHYS, *(f"rule {rule.name}" for rule in rules)]
         router = np.zeros(1, ROUTER)
-        router["clusters"] = len(fleets)
+        router["policy"], router["by_price"] = POLICIES[routing.kind], routing.kind == "cost_aware"
+        router["clusters"], router["rules"] = len(fleets), len(rules)
         router["sheds_from"] = routing.shed_from_priority if routing.when_full == "shed" else UNLIMITED
-        may_use = np.full((len(site.may_use), len(site.pattern.backend_names) + 1), NONE)
-        for workload, backends in enumerate(site.may_use):
-            may_use[workload, : len(backends)] = backends
+        expected_s = [inf] * len(fleets) + [api.usual_ttft_s for api in apis]
         self.passed_over = passed_over = site.ledger.column(np.bool_)
         site.ledger.follow(lambda rows: passed_over.__setitem__(rows, False))
-        names = "arrival_s", "workload", "prompt_tokens", "max_tokens", "priority"
+        asked = "arrival_s", "workload", "prompt_tokens", "max_tokens", "priority"
         self._state = RouterState(
             router=router,
             clusters=[fleet.state for fleet in fleets],
             apis=[api.state for api in apis],
-            may_use=may_use,
+            forecasts=[forecast.state for forecast in forecasts],
+            may_use=_padded(site.may_use, len(names)),
             fallback=np.array([NONE if number is None else number for number in site.fallback]),
-            shares=np.array([0.0, *(routing.share(priority) for priority in (1, 2, 3))]),
+            shares=np.array([0.0, *(routing.share(priority) for priority in _PRIORITIES)]),
             keeps=np.array([one.cluster.autoscaling is not None for one in site.pattern.hosted.values()], np.bool_),
-            whys=np.full(len(WHYS), NONE),
-            passed_over=self.passed_over,
-            **{name: getattr(table, name) for name in names},
-            **{name: getattr(log, name) for name in ("target", "decision", "failover")},
+            whys=np.full(len(self._names), NONE),
+            order=np.zeros(len(names), np.int64),
+            keys=np.zeros(len(names)),
+            ttft_limit_s=np.array(site.ttft_limit_s, np.float64),
+            expected_s=np.array(expected_s, np.float64),
+            prompt_usd=np.array([prompt for prompt, _ in usd], np.float64),
+            output_usd=np.array([output for _, output in usd], np.float64),
+            passed_over=passed_over,
+            **_conditions(site, rules),
+            **{name: getattr(site.table, name) for name in asked},
+            **{name: getattr(site.log, name) for name in ("target", "decision", "failover")},
         )
         self._next, self._now, self._backend = router["next_arrival"], router["now_s"], router["backend"]
 
@@ -196,7 +191,7 @@ class Express:
         """
         if len(whys) > self._known:
             self._known = len(whys)
-            self._state.whys[:] = [whys.get(why, NONE) for why in WHYS]
+            self._state.whys[:] = [whys.get(why, NONE) for why in self._names]
         env = self._site.env
         for api, changes_s in self._apis:
             if changes_s.item(0) <= env.now:
@@ -210,3 +205,38 @@ class Express:
     def backend(self) -> int:
         """The cluster that must be looked at."""
         return int(self._backend.item(0))
+
+
+def _padded(orders: Sequence[Sequence[int]], longest: int) -> NDArray[np.int64]:
+    """Lists of backends in rows of an array, each with NONE at its end."""
+    made = np.full((len(orders), longest + 1), NONE)
+    for row, order in enumerate(orders):
+        made[row, : len(order)] = order
+    return made
+
+
+def _rules(site: Site) -> Sequence[RoutingRule]:
+    return getattr(site.pattern.routing, "rules", ())
+
+
+def _conditions(site: Site, rules: Sequence[RoutingRule]) -> dict[str, NDArray[Any]]:
+    """What the rules ask of a request, and where they send it."""
+    names, loads = site.pattern.backend_names, site.table.workloads
+    made = np.zeros(len(rules), RULE)
+    priorities = np.zeros((len(rules), 1 + len(_PRIORITIES)), np.bool_)
+    targets = np.full((len(rules), len(loads), len(names) + 1), NONE)
+    for number, rule in enumerate(rules):
+        when = rule.when
+        bounds = [
+            (tokens.at_least, UNLIMITED if tokens.below is None else tokens.below)
+            for tokens in (when.prompt_tokens, when.max_tokens)
+        ]
+        made[number] = (*bounds[0], *bounds[1], when.while_room)
+        priorities[number, when.priorities or _PRIORITIES] = True
+        wanted = [names.index(name) for name in rule.send_to]
+        usable = [
+            [backend for backend in wanted if backend in may_use and load in (when.workloads or loads)]
+            for load, may_use in zip(loads, site.may_use, strict=True)
+        ]
+        targets[number] = _padded(usable, len(names))
+    return {"rules": made, "rule_priorities": priorities, "rule_targets": targets}

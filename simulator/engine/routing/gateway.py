@@ -14,9 +14,9 @@ from simulator.engine.operations.operations import carry_out
 from simulator.engine.operations.uptime import Uptime
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.routing.breaker import Breaker
-from simulator.engine.routing.express import CLUSTER, GATEWAY, KINDS, Express
+from simulator.engine.routing.express import CLUSTER, GATEWAY, Express
 from simulator.engine.routing.hedge import Hedges
-from simulator.engine.routing.policies import FORECASTING, POLICIES, Decision
+from simulator.engine.routing.policies import FORECASTING, POLICIES, Decision, prices_usd
 from simulator.engine.vllm.forecast import Forecast
 from simulator.scenario.autoscaling import ScheduledScaling
 from simulator.streams import stream
@@ -55,8 +55,7 @@ class Gateway:
         configs = [one.cluster for one in site.pattern.hosted.values()]
         asks = self._routing.kind in FORECASTING
         forecasts = [
-            Forecast(fleet, made_of, site.log) if asks else None
-            for fleet, made_of in zip(self._fleets, plans, strict=True)
+            Forecast(fleet, made_of) if asks else None for fleet, made_of in zip(self._fleets, plans, strict=True)
         ]
         self._forecasts = [forecast for forecast in forecasts if forecast is not None]
         self._clusters = [
@@ -79,8 +78,9 @@ class Gateway:
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
-        ordinary = self._routing.kind in KINDS and self._hedges is None and not one_by_one
-        self._express = Express(site, self._fleets, apis) if ordinary else None
+        usd = prices_usd(site)
+        express = None if one_by_one or self._hedges else Express(site, self._fleets, apis, self._forecasts, usd)
+        self._express = express
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
         """One for each backend, or none at all."""

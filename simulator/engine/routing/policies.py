@@ -125,19 +125,23 @@ class SloAware(Overflow):
         return self._instead(number, "", allowed).reason if overflows else Reason.NONE
 
 
+def prices_usd(site: Site) -> list[tuple[float, float]]:
+    """By backend, what a router thinks a million prompt and output tokens cost; nothing where nobody says."""
+    prices = getattr(site.pattern.routing, "prices", {})
+    return [
+        (float(prices[name].prompt.usd_per_million), float(prices[name].output.usd_per_million))
+        if name in prices
+        else (0.0, 0.0)
+        for name in site.pattern.backend_names
+    ]
+
+
 class CostAware(SloAware):
     """Of those that are expected to meet the limit on the TTFT the cheapest; else the fastest."""
 
     def __init__(self, site: Site, backends: Sequence[Backend], clusters: Sequence[Hosted]) -> None:
         super().__init__(site, backends, clusters)
-        prices = getattr(site.pattern.routing, "prices", {})
-        names = site.pattern.backend_names
-        self._usd = [
-            (float(prices[name].prompt.usd_per_million), float(prices[name].output.usd_per_million))
-            if name in prices
-            else (0.0, 0.0)
-            for name in names
-        ]
+        self._usd = prices_usd(site)
 
     def _by_preference(self, arrival: Arrival, allowed: Sequence[int]) -> Sequence[int]:
         def price(number: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,20 +30,6 @@ _STAMPS = (
     "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
     "preemptions", "wasted_tokens",
 )  # fmt: skip
-
-
-class ReplicaView(NamedTuple):
-    """What a router sees of a replica, as vLLM's metrics tell it.
-
-    Attributes:
-        running: Sequences in its batch.
-        waiting: Sequences before that.
-        kv_tokens: Tokens in its KV blocks.
-    """
-
-    running: int
-    waiting: int
-    kv_tokens: int
 
 
 class Fleet:
@@ -151,16 +137,6 @@ class Fleet:
     def restart(self, replica: int) -> None:
         """Open a drained or failed replica again, empty and with nothing cached."""
         dispatch.restart(self.state, replica)
-
-    def least_loaded(self) -> ReplicaView | None:
-        """The open replica with the fewest requests, as of the last look; None when none is open."""
-        replicas, settings = self.state.replicas, self.state.settings[0]
-        rep = replicas[int(np.where(replicas["closed"], UNLIMITED, replicas["load"]).argmin())]
-        if rep.closed:
-            return None
-        return ReplicaView(
-            int(rep.running), int(rep.waiting + rep.inbox), int((settings.blocks - rep.free) * settings.block_size)
-        )
 
     def keep(self, row: int, now_s: float) -> None:
         """Write down that a request waits for a replica to be there."""
