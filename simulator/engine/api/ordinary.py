@@ -64,9 +64,12 @@ class ApiState(Records):
 @compiled
 def answered(a: ApiState, row: int, now_s: float) -> bool:
     """Make the first call of a request; whether it was an ordinary one, or else nothing has changed."""
-    api, limits = a.api[0], a.limits[0]
+    api = a.api[0]
+    if not api.ordinary or now_s >= api.changes_s:
+        return False
+    limits = a.limits[0]
     prompt, most, output = int(a.prompt_tokens[row]), int(a.max_tokens[row]), int(a.output_tokens[row])
-    if now_s >= api.changes_s or prompt + most > api.context_tokens or (api.caches and a.prefix_id[row] >= 0):
+    if prompt + most > api.context_tokens or (api.caches and a.prefix_id[row] >= 0):
         return False
     if a.spare[row] < api.scarce or a.luck[row] < max(api.error_share, api.fault_share):
         return False

@@ -173,6 +173,10 @@ ROUTINGS = {
     "by workload": {"backends": {"notes": ["own1"], "letters": ["own0", "own1"]}},
     "by priority": {"kind": "priority_aware"},
     "with a breaker": {"breaker": {"failures": 3}},
+    "the emptiest": {"kind": "least_loaded"},
+    "in time": {"kind": "slo_aware"},
+    "the cheapest in time": {"kind": "cost_aware"},
+    "by rules": {"kind": "rules", "rules": [{"name": "all", "send_to": ["own0", "own1"]}]},
 }
 
 

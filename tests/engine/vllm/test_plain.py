@@ -21,6 +21,7 @@ PATTERNS = {
     "no chunks": (self_hosted(engine={"prefix_caching": False, "max_num_seqs": 3}), 2000),
     "two replicas": (self_hosted(replicas=2, request_timeout="20s"), 400),
     "hybrid": (hybrid({"kind": "slo_aware"}), 400),
+    "the emptiest": (hybrid({"kind": "least_loaded"}, replicas=2), 400),
     "limits": (hybrid({"breaker": {"failures": 3}}, {"limits": {"tokens_per_minute": 20_000, "settles": True}}), 100),
 }
 
