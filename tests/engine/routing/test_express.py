@@ -175,7 +175,10 @@ ROUTINGS = {
     "with a breaker": {"breaker": {"failures": 3}},
     "the emptiest": {"kind": "least_loaded"},
     "in time": {"kind": "slo_aware"},
-    "the cheapest in time": {"kind": "cost_aware"},
+    "the cheapest in time": {
+        "kind": "cost_aware",
+        "prices": dict.fromkeys(("own0", "own1"), {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"}),
+    },
     "by rules": {"kind": "rules", "rules": [{"name": "all", "send_to": ["own0", "own1"]}]},
 }
 
