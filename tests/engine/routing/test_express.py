@@ -177,7 +177,7 @@ ROUTINGS = {
     "in time": {"kind": "slo_aware"},
     "the cheapest in time": {
         "kind": "cost_aware",
-        "prices": dict.fromkeys(("own0", "own1"), {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"}),
+        "prices": {own: {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"} for own in ("own0", "own1")},
     },
     "by rules": {"kind": "rules", "rules": [{"name": "all", "send_to": ["own0", "own1"]}]},
 }
