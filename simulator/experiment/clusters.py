@@ -79,8 +79,9 @@ class _Dask:
         except (OSError, ValueError) as error:
             raise SimulatorError(f"--address {address}: no Dask scheduler answers: {error}") from None
         # What goes wrong is said by us, once.
-        for name in ("distributed", "tornado.application"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name in [*logging.root.manager.loggerDict]:
+            if name.partition(".")[0] in ("distributed", "tornado"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def share(self, content: bytes) -> Any:  # noqa: ANN401 - a Dask future
         # As the result of a task, it is made again where the worker that has it is lost.

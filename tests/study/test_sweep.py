@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -83,8 +85,9 @@ def run(folder, *words):
 
 
 WORDS = [
-    "--over", "hosting_patterns.hybrid.cluster.replicas=1,2,3,4",
-    "--over", "workloads.clinical_documentation.output_tokens.mean=100:400:10", "--set", "experiment.replications=2",
+    "--over", "hosting_patterns.hybrid.cluster.replicas=1,2",
+    "--over", "workloads.clinical_documentation.output_tokens.mean=100:400:8", "--set", "experiment.replications=2",
+    "--set", "horizon.duration=1d",
 ]  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     subprocess.run(run(whole, *WORDS), check=True, capture_output=True)
     process = subprocess.Popen(run(part, *WORDS), stdout=subprocess.DEVNULL, start_new_session=True)
     store = part / "store"
-    until(lambda: len(list(store.glob("*.json"))) >= 20, process)
+    until(lambda: len(list(store.glob("*.json"))) >= 15, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {path.name: path.stat().st_mtime_ns for path in store.glob("*.json")}
@@ -108,39 +111,86 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert (part / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
 
 
+def holds(store, count):
+    return len(list(store.glob("*.json"))) >= count
+
+
+class Dask:
+    """A real scheduler, and workers as they are asked for."""
+
+    def __init__(self, folder):
+        self.folder, self.contact, self.started = folder, folder / "scheduler.json", []
+        words = "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", self.contact
+        self.scheduler = self._start("dask_scheduler", *words)
+        until(lambda: self.contact.exists() and self.contact.read_text(), self.scheduler)
+        self.address = json.loads(self.contact.read_text())["address"]
+
+    def worker(self, threads=1, package=ROOT):
+        words = "--scheduler-file", self.contact, "--nthreads", threads, "--no-nanny", "--no-dashboard"
+        return self._start("dask_worker", *words, package=package)
+
+    def _start(self, what, *words, package=ROOT):
+        command = [sys.executable, "-m", f"distributed.cli.{what}", *map(str, words)]
+        with (self.folder / f"{len(self.started)}.log").open("wb") as log:
+            places = os.environ | {"PYTHONPATH": str(package)}
+            self.started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=places))
+        return self.started[-1]
+
+    def sweep(self, folder, *words):
+        folder.mkdir(exist_ok=True)
+        command = run(folder, *words, "--executor", "dask", "--address", self.address)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for one in self.started:
+            one.kill()
+            one.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.needs("signals")
-def test_a_dask_cluster_loses_a_worker_and_nothing_else(tmp_path):
-    """A real scheduler and two worker processes, one of which is killed half-way."""
+def test_a_dask_cluster_loses_a_worker_its_scheduler_and_nothing_else(tmp_path):
+    """With a process of threads and one of a single thread; then the scheduler is killed and the rest done here."""
     local = tmp_path / "local"
     local.mkdir()
     subprocess.run(run(local, *WORDS), check=True, capture_output=True)
-    contact = tmp_path / "scheduler.json"
-    started = []
+    with Dask(tmp_path) as cluster:
+        for name, victim in (("worker", cluster.worker(threads=3)), ("scheduler", cluster.scheduler)):
+            survivor = cluster.worker()
+            there, store = tmp_path / name, tmp_path / name / "store"
+            process = cluster.sweep(there, *WORDS)
+            until(partial(holds, store, 15), process, survivor)
+            victim.kill()
+            _, said = process.communicate(timeout=PATIENCE_S)
+            kept = {path.name: path.stat().st_mtime_ns for path in store.glob("*.json")}
+            assert process.returncode == (0 if name == "worker" else 2), said
+            if name == "scheduler":
+                assert "the cluster is gone" in said
+                assert "Traceback" not in said
+                assert 15 <= len(kept) < len(list((local / "store").glob("*.json")))
+                subprocess.run(run(there, *WORDS), check=True, capture_output=True)
+            assert {file: (store / file).stat().st_mtime_ns for file in kept} == kept
+            assert (there / "out" / "sweep.parquet").read_bytes() == (local / "out" / "sweep.parquet").read_bytes()
 
-    def start(*words):
-        command = [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]]
-        with (tmp_path / f"{len(started)}.log").open("wb") as log:
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True))
 
-    try:
-        start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", contact)
-        for _ in range(2):
-            start("dask_worker", "--scheduler-file", contact, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        until(lambda: contact.exists() and contact.read_text(), *started)
-        address = json.loads(contact.read_text())["address"]
-        there = tmp_path / "there"
-        there.mkdir()
-        command = run(there, *WORDS, "--executor", "dask", "--address", address)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        store = there / "store"
-        until(lambda: len(list(store.glob("*.json"))) >= 20, process, *started)
-        os.kill(started[1].pid, signal.SIGKILL)
-        assert process.poll() is None
-        _, said = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, said.decode()
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
-    assert (there / "out" / "sweep.parquet").read_bytes() == (local / "out" / "sweep.parquet").read_bytes()
+@pytest.mark.slow
+@pytest.mark.needs("signals")
+def test_a_dask_cluster_without_workers_and_with_those_of_another_version(tmp_path):
+    with Dask(tmp_path) as cluster:
+        waiting = cluster.sweep(tmp_path / "none", *WORDS, "--wait", "1")
+        _, said = waiting.communicate(timeout=PATIENCE_S)
+        assert waiting.returncode == 2
+        assert "has had no worker for 1 s" in said
+        other = tmp_path / "other"
+        shutil.copytree(ROOT / "simulator", other / "simulator", ignore=shutil.ignore_patterns("__pycache__"))
+        (book,) = (other / "simulator" / "cost" / "data").glob("prices-2026-11.json")
+        book.write_text(book.read_text().replace("0.72 USD", "1.44 USD"))
+        cluster.worker(package=other)
+        refused = cluster.sweep(tmp_path / "other_version", *WORDS)
+        _, said = refused.communicate(timeout=PATIENCE_S)
+        assert refused.returncode == 2
+        assert "would give other figures: simulator/cost: " in said
+        assert not list((tmp_path / "other_version" / "store").glob("*.json"))
