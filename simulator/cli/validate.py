@@ -21,30 +21,25 @@ def validate(
 ) -> None:
     """Check scenario files without simulating; print every fault with its file and line.
 
-    A file is checked as it stands, and with each of its overrides unless some are named.
+    A file is checked as it stands, and with each of its overrides unless some are named. A policy of the gate is
+    checked as one; a part that others extend, without a name of its own, with those.
 
     Example: simulator validate scenarios/*.yaml
     """
-    from simulator.report.warnings import too_long
-
     faults: list[Fault] = []
     warnings: dict[str, list[str]] = {}
     for path in files:
         try:
-            scenario = load(path, overrides, settings)
-            for name in () if overrides else scenario.override_names:
-                load(path, [name], settings)
+            said, found = _checked(path, overrides, settings)
         except ScenarioError as error:
             faults += error.faults
-        else:
-            found = too_long(scenario, scenario.hosting_patterns)
-            if found:
-                warnings[str(path)] = found
-            if not as_json:
-                patterns = len(scenario.hosting_patterns)
-                typer.echo(f"{path}: ok ({len(scenario.workloads)} workloads, {patterns} hosting patterns)")
-                for warning in found:
-                    typer.echo(f"{path}: take care: {warning}", err=True)
+            continue
+        if found:
+            warnings[str(path)] = found
+        if not as_json:
+            typer.echo(f"{path}: ok ({said})")
+            for warning in found:
+                typer.echo(f"{path}: take care: {warning}", err=True)
     if as_json:
         rows = [{"file": f.file, "line": f.line, "key": f.key, "message": f.message} for f in faults]
         document = {"schema_version": 1, "ok": not faults, "faults": rows}
@@ -54,3 +49,46 @@ def validate(
             typer.echo(str(fault), err=True)
     if faults:
         raise typer.Exit(BAD_INPUT)
+
+
+def _checked(path: Path, overrides: list[str] | None, settings: list[str] | None) -> tuple[str, list[str]]:
+    """What a file is, and what to take care of.
+
+    Raises:
+        ScenarioError: Everything that is wrong.
+    """
+    from simulator.report.warnings import too_long
+
+    if (kind := _other_kind(path)) is not None:
+        return kind, []
+    scenario = load(path, overrides, settings)
+    for name in () if overrides else scenario.override_names:
+        load(path, [name], settings)
+    counts = f"{len(scenario.workloads)} workloads, {len(scenario.hosting_patterns)} hosting patterns"
+    return counts, too_long(scenario, scenario.hosting_patterns)
+
+
+def _other_kind(path: Path) -> str | None:
+    """What a file is that lies beside scenarios and is none.
+
+    Raises:
+        ScenarioError: It is a policy, and a wrong one.
+    """
+    from simulator.gate.policy import read_policy
+    from simulator.scenario.schema import Scenario
+    from simulator.scenario.yaml_source import read_document
+
+    try:
+        document = read_document(path)
+    except ScenarioError:
+        return None
+    keys = set(document.data)
+    if isinstance(document.data.get("rules"), list) and not keys & (set(Scenario.model_fields) - {"rules"}):
+        policy = read_policy(path)
+        count = len(policy.rules)
+        return f"a policy of the gate with {count} {'rule' if count == 1 else 'rules'}"
+    known = set(Scenario.model_fields)
+    needed = {name for name, field in Scenario.model_fields.items() if field.is_required()}
+    # Without a name and something else, and without a key that nobody knows, which a whole one would be told of.
+    is_part = keys and keys <= known and not keys & {"name", "extends"} and needed - keys != {"name"}
+    return "a part of a scenario, checked with what extends it" if is_part and not document.faults else None

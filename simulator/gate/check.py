@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["passed", "warned", "inconclusive", "failed"]
 
+#: Limits of an objective, and whether more of one promises less.
+_PROMISES: Final = {"ttft": 1.0, "end_to_end": 1.0, "share": -1.0, "availability": -1.0}
 #: Exit codes of `simulator check`, by what the gate as a whole says.
 EXIT: Final[dict[Outcome, int]] = {"passed": 0, "warned": 0, "failed": 1, "inconclusive": 3}
 
@@ -29,7 +31,7 @@ class Finding:
     """What one rule says about one figure.
 
     Attributes:
-        rule: What was judged: a metric, `arrivals`, `recommendation` or `missing_pattern`.
+        rule: What was judged: a metric, `arrivals`, `recommendation`, `objectives` or `missing_pattern`.
         pattern: Hosting pattern; empty where it is about the verdict.
         workload: Workload, or `all`.
         outcome: What came of it.
@@ -90,6 +92,7 @@ def check(comparison: Comparison, policy: Policy) -> Check:
     """
     _refuse_unknown(comparison, policy)
     findings = [*_nothing(comparison), *_verdict(comparison, policy), *_missing(comparison, policy)]
+    findings += _relaxed(comparison)
     findings += [
         _judge(rule, change, comparison, policy)
         for rule in policy.rules
@@ -127,7 +130,7 @@ def _verdict(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
         yield Finding("recommendation", "", "all", "passed", f"{after}; before: {before}")
         return
     # What may be the same choice as before is no change yet.
-    open_still = after.undecided is not None and bool(before.candidates & after.candidates)
+    open_still = comparison.by_chance or (after.undecided is not None and bool(before.candidates & after.candidates))
     failed: Outcome = "inconclusive" if open_still else "failed"
     outcome: Outcome = failed if policy.recommendation == "fail" else "warned"
     concerned = [
@@ -153,17 +156,42 @@ def _missing(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
             yield Finding("missing_pattern", name, "all", outcome, f"no figures any more: {reason}")
 
 
+def _relaxed(comparison: Comparison) -> Iterator[Finding]:
+    """Promises that ask less than before: what is measured against them passes more easily."""
+    sides = (comparison.base.scenario, comparison.new.scenario)
+    if sides[0] is None or sides[1] is None:
+        return
+    for name, load in sides[0].workloads.items():
+        if load.objectives is None or name not in sides[1].workloads:
+            continue
+        was, now = load.objectives, sides[1].workloads[name].objectives
+        told = [
+            f"{limit} {_promise(before)} → {_promise(after)}"
+            for limit, sign in _PROMISES.items()
+            if (before := getattr(was, limit)) is not None
+            and ((after := getattr(now, limit, None)) is None or sign * (after - before) > 0.0)
+        ]
+        if told:
+            yield Finding("objectives", "", name, "warned", f"{name} is promised less: {', '.join(told)}")
+
+
+def _promise(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
+
+
 def _concerns(rule: Rule, change: MetricChange) -> bool:
     if rule.metric != change.metric or (rule.patterns is not None and change.pattern not in rule.patterns):
         return False
-    return change.workload in (rule.workloads or ["all"])
+    if rule.workloads is not None:
+        return change.workload in rule.workloads
+    return change.workload == "all" or rule.compares
 
 
 def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Policy) -> Finding:
     metric = METRICS[rule.metric]
     replications = min(side.result.replications for side in (comparison.base, comparison.new))
     too_few = metric.needs_interval and replications < policy.replications_at_least
-    compared = _compared(rule, change, metric, paired=comparison.paired, too_few=too_few)
+    compared = _compared(rule, change, metric, comparison, too_few=too_few)
     parts = [compared, _limited(rule, change, metric, too_few=too_few)]
     known = [part for part in parts if part is not None]
     order = ("failed", "inconclusive", "passed")
@@ -183,11 +211,12 @@ def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Pol
 
 
 def _compared(
-    rule: Rule, change: MetricChange, metric: Metric, *, paired: bool, too_few: bool
+    rule: Rule, change: MetricChange, metric: Metric, comparison: Comparison, *, too_few: bool
 ) -> tuple[Outcome, str] | None:
     """Judge the change against the tolerances; None where the rule has none.
 
-    Without an interval, a change between runs that drew different random numbers may be chance.
+    Without an interval, a change between runs that drew different random numbers may be chance, and a p99 may always.
+    Where nothing but the random numbers differs, what may be nothing is nothing.
     """
     if not rule.compares:
         return None
@@ -200,12 +229,22 @@ def _compared(
     text += f" ({_moved(change, metric)}; {_allowed(rule, metric)})"
     direction = rule.direction or metric.better
     outcome = _place(_worse(change.change, direction), allowed, unknown=metric.needs_interval and too_few)
-    by_chance = outcome == "failed" and change.change.low is None and not paired
-    return ("inconclusive" if by_chance else outcome), text
+    unsure = change.change.low is None and (metric.needs_interval or not comparison.paired)
+    if outcome == "failed" and (unsure or comparison.by_chance):
+        outcome = "inconclusive"
+    if outcome == "inconclusive" and comparison.by_chance and not too_few and _may_be_nothing(change.change):
+        return "passed", f"{text}; only the random numbers differ"
+    return outcome, text
+
+
+def _may_be_nothing(change: Estimate) -> bool:
+    return change.low is not None and change.high is not None and change.low <= 0.0 <= change.high
 
 
 def _limited(rule: Rule, change: MetricChange, metric: Metric, *, too_few: bool) -> tuple[Outcome, str] | None:
-    """Judge the new value against the hard limits."""
+    """Judge the new value against the hard limits; without workloads they are of the pattern as a whole."""
+    if rule.workloads is None and change.workload != "all":
+        return None
     limits = [(rule.at_most, 1.0, "at most"), (rule.at_least, -1.0, "at least")]
     given = [(limit, sign, words) for limit, sign, words in limits if limit is not None]
     if not given:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.analysis.output_analysis import Estimate, difference, estimate, paired_difference
 from simulator.errors import Fault, RunStoreError, ScenarioError
 from simulator.gate.attribution import Attribution, Billed, attribute
+from simulator.gate.consistency import contradictions
 from simulator.gate.inputs import input_changes
 from simulator.gate.metrics import METRICS, missed_change, missed_interval
 from simulator.scenario.merging import nearest
@@ -84,7 +85,8 @@ class Comparison:
         base: Before.
         new: After.
         notes: What to know when reading it.
-        paired: Whether both drew the same random numbers, replication by replication.
+        paired: Whether both drew the same random numbers, as far as both have replications.
+        by_chance: Whether nothing but the random numbers is different: whatever moved, moved by chance.
         changes: What was asked differently.
         missing: By pattern of the base, why the new result has no figures of it.
         added: Patterns that only the new result has.
@@ -96,6 +98,7 @@ class Comparison:
     new: ResultFile
     notes: list[str]
     paired: bool
+    by_chance: bool
     changes: list[InputChange]
     missing: dict[str, str]
     added: list[str]
@@ -123,24 +126,31 @@ def compare(base: ResultFile, new: ResultFile, *, allow: Collection[str] = ()) -
         allow: Which of `DIFFERENCES` may differ.
 
     Raises:
-        RunStoreError: They answer different questions.
+        RunStoreError: They answer different questions, or one contradicts itself.
         ScenarioError: `allow` names something else.
     """
+    if wrong := [*contradictions(base), *contradictions(new)]:
+        raise RunStoreError("\n".join(wrong))
     _refuse(base, new, allow)
     one, other = base.result, new.result
-    paired = (one.seed, one.replications, one.horizon_days) == (other.seed, other.replications, other.horizon_days)
+    paired = (one.seed, one.horizon_days) == (other.seed, other.horizon_days)
+    changes = input_changes(base, new)
+    drawn = {("experiment", "seed"), ("replications",)}
+    known = one.inputs is not None and other.inputs is not None
+    only_drawn = known and all(change.key in drawn or change.cause == "words" for change in changes)
     comparison = Comparison(
         base=base,
         new=new,
         notes=_notes(base, new),
         paired=paired,
-        changes=input_changes(base, new),
+        by_chance=only_drawn and (one.seed, one.replications) != (other.seed, other.replications),
+        changes=changes,
         missing=dict(_missing(base, new)),
         added=[name for name in new.patterns if name not in base.patterns],
         costs=[],
         metrics=[],
     )
-    comparison.metrics.extend(_metrics(base, new, paired=paired))
+    comparison.metrics.extend(_metrics(base, new, paired=paired, by_chance=comparison.by_chance))
     comparison.costs.extend(_costs(comparison))
     return comparison
 
@@ -174,10 +184,17 @@ def _question(side: ResultFile, *, with_horizon: bool) -> dict[str, object]:
 
 def _notes(base: ResultFile, new: ResultFile) -> list[str]:
     notes = []
-    for name, what in (("seed", "seeds"), ("replications", "numbers of replications")):
-        before, after = getattr(base.result, name), getattr(new.result, name)
-        if before != after:
-            notes.append(f"different {what}, {before} and {after}: intervals are wider than with the same")
+    if base.result.seed != new.result.seed:
+        notes.append(
+            f"different seeds, {base.result.seed} and {new.result.seed}: intervals are wider than with the same; "
+            f"experiment.seed={base.result.seed} pairs the replications, or make a new baseline"
+        )
+    elif base.result.replications != new.result.replications:
+        few = min(base.result.replications, new.result.replications)
+        notes.append(
+            f"{base.result.replications} replications before, {new.result.replications} now: changes are those of the "
+            f"first {few}, which drew the same random numbers"
+        )
     if base.result.simulator_version != new.result.simulator_version:
         notes.append(f"simulator {base.result.simulator_version} before, {new.result.simulator_version} now")
     notes += [
@@ -191,12 +208,25 @@ def _notes(base: ResultFile, new: ResultFile) -> list[str]:
 def _missing(base: ResultFile, new: ResultFile) -> Iterator[tuple[str, str]]:
     for name, pattern in base.patterns.items():
         if name not in new.patterns:
-            yield name, "it is no longer in the result"
+            twin = _renamed(base, new, name)
+            yield name, "it is no longer in the result" + (f"; '{twin}' is what it was: renamed?" if twin else "")
         elif pattern.feasible and not new.patterns[name].feasible:
             yield name, "; ".join(new.patterns[name].infeasible_reasons) or "it is not feasible"
 
 
-def _metrics(base: ResultFile, new: ResultFile, *, paired: bool) -> Iterator[MetricChange]:
+def _renamed(base: ResultFile, new: ResultFile, name: str) -> str | None:
+    """A pattern that only the new result has and that asks what this one did."""
+    if base.scenario is None or new.scenario is None:
+        return None
+    was = base.scenario.hosting_patterns[name]
+    there = new.scenario.hosting_patterns
+    return next((one for one in new.patterns if one not in base.patterns and there.get(one) == was), None)
+
+
+def _metrics(base: ResultFile, new: ResultFile, *, paired: bool, by_chance: bool) -> Iterator[MetricChange]:
+    """Every figure. Of many that moved by chance some move far: then all intervals together hold at 95 %."""
+    figures = sum(map(len, _by_replication(new))) if by_chance and not paired else 1
+    level = 1.0 - 0.05 / max(1, figures)
     for name in dict.fromkeys((*base.patterns, *new.patterns)):
         before, after = base.patterns.get(name), new.patterns.get(name)
         parts: list[tuple[str, Figures | None, Figures | None]] = [("all", before, after)]
@@ -206,7 +236,12 @@ def _metrics(base: ResultFile, new: ResultFile, *, paired: bool) -> Iterator[Met
             for key, metric in METRICS.items():
                 if workload == "all" or metric.of_workloads:
                     values = [_replications(side, name, workload, key) for side in (base, new)]
-                    yield from _change(name, workload, key, metric, (one, other), values, paired=paired)
+                    yield from _change(name, workload, key, metric, (one, other), values, level, paired=paired)
+
+
+def _by_replication(side: ResultFile) -> Iterator[dict[str, list[float | None]]]:
+    for pattern in side.result.patterns:
+        yield from pattern.by_replication.values()
 
 
 def _replications(side: ResultFile, pattern: str, workload: str, metric: str) -> list[float]:
@@ -222,6 +257,7 @@ def _change(
     metric: Metric,
     parts: tuple[Figures | None, Figures | None],
     values: list[list[float]],
+    level: float,
     *,
     paired: bool,
 ) -> Iterator[MetricChange]:
@@ -231,8 +267,11 @@ def _change(
     change = None
     if base is not None and new is not None:
         change = Estimate(new - base, None, None)
-        if min(map(len, values)) > 1:
-            change = (paired_difference if paired else difference)(values[0], values[1])
+        common = min(map(len, values))
+        if common > 1 and paired:
+            change = paired_difference(values[0][:common], values[1][:common])
+        elif common > 1:
+            change = difference(values[0], values[1], level)
     interval = estimate(values[1]) if len(values[1]) > 1 else None
     if key == "objectives_missed" and parts[1] is not None:
         change = missed_change(parts[0], parts[1]) if change is not None and parts[0] is not None else None

@@ -29,7 +29,8 @@ class Rule(Config):
     patterns: list[str] | None = None
     """Hosting patterns it is about; all when absent."""
     workloads: list[str] | None = None
-    """Workloads it is about; the pattern as a whole when absent."""
+    """Workloads it is about. When absent: changes of the pattern as a whole and of each workload that has the metric,
+    limits of the pattern as a whole."""
     direction: Direction | None = None
     """Which way is better; the metric's own when absent. `same`: both ways count."""
     relative: Share | None = None

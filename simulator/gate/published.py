@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from simulator.experiment.pattern_result import document
 from simulator.gate.inputs import Cause
 from simulator.gate.metrics import METRICS, Unit
+from simulator.gate.result_file import Result
 from simulator.scenario.base import Config
 from simulator.scenario.yaml_source import dotted
 from simulator.version import package_version
@@ -187,6 +188,12 @@ def gate_document(comparison: Comparison, judged: Check | None = None) -> bytes:
     )
     plain = document(found.model_dump(mode="python"))
     return json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def result_schema() -> str:
+    """JSON Schema of a result, as far as a comparison reads it; it has more keys. Ends in a line feed."""
+    schema = {"$schema": "http://json-schema.org/draft-07/schema#", **Result.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def gate_schema() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 
 from tests.cli.command import run
@@ -50,3 +51,44 @@ def test_broken_input_is_2_and_nothing_is_written(tmp_path, capsys, broken):
 def test_a_run_directory_is_a_result_too(tmp_path, capsys):
     (tmp_path / "summary.json").write_bytes(kept().read_bytes())
     assert run(["compare", str(tmp_path), str(kept())], capsys)[0] == 0
+
+
+def test_the_schema_of_a_result_is_published(capsys):
+    code, out, _ = run(["schema", "result"], capsys)
+    assert code == 0
+    schema, document = json.loads(out), json.loads(kept().read_text())
+    jsonschema.validate(document, schema)
+    del document["patterns"][0]["feasible"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema)
+
+
+PARTS = {
+    "policy.yaml": "rules:\n- {metric: e2e_p99_s, relative: 5 %}\n",
+    "base.yaml": "workloads:\n  notes: {profile: clinical_documentation}\n",
+    "site.yaml": "horizon: {start: 2026-04-06, duration: 1d}\nprices: {}\n",
+}
+WRONG = {
+    "rules: [{metric: e2e_p9_s, relative: 5 %}]\n": "no such metric; did you mean 'e2e_p99_s'?",
+    "horizn: {}\nworkloads: {}\n": "unknown key; did you mean 'horizon'?",
+    "description: x\nhorizon: {duration: 1d}\nworkloads: {}\nhosting_patterns: {}\n": "name: is missing",
+    "name: x\nworkloads: {}\n": "horizon: is missing",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_lies_beside_scenarios_does_not_break_validate(tmp_path, capsys, name):
+    (tmp_path / name).write_text(PARTS[name])
+    code, out, err = run(["validate", str(tmp_path / name), "scenarios/ci_small.yaml"], capsys)
+    assert (code, err) == (0, "")
+    assert ("a policy of the gate with 1 rule" in out) == (name == "policy.yaml")
+    assert ("a part of a scenario" in out) == (name != "policy.yaml")
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_wrong_wherever_it_lies(tmp_path, capsys, text):
+    (tmp_path / "s.yaml").write_text(text)
+    code, _, err = run(["validate", str(tmp_path / "s.yaml")], capsys)
+    assert code == 2
+    assert WRONG[text] in err

@@ -16,7 +16,7 @@ from simulator.gate.check import _place, _worse, check
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS
 from simulator.gate.policy import Policy, Rule, policy_schema, read_policy
-from tests.gate.kept import VARIANTS, side
+from tests.gate.kept import VARIANTS, edited, side
 from tests.parts import ROOT
 
 CAUSES = {
@@ -193,3 +193,105 @@ def test_a_broken_policy_is_refused_with_its_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ScenarioError, match=message):
         read_policy(path)
+
+
+SEEDS = [1, 12, 123, 1234]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_seed_alone_is_no_change(seed):
+    found = judged(side({"experiment.seed": seed}))
+    assert found.outcome in ("passed", "warned"), [str(one) for one in found.having("failed", "inconclusive")]
+    told = [one.text for one in found.findings if "only the random numbers differ" in one.text]
+    assert told
+    notes = compare(side(), side({"experiment.seed": seed})).notes
+    assert "experiment.seed=7 pairs the replications, or make a new baseline" in notes[0]
+
+
+@pytest.mark.slow
+def test_of_forty_seeds_none_fails_and_at_most_two_cannot_be_told():
+    outcomes = [judged(side({"experiment.seed": seed})).outcome for seed in range(100, 140)]
+    assert "failed" not in outcomes
+    assert outcomes.count("inconclusive") <= 2
+
+
+@pytest.mark.parametrize("counts", [(3, 5), (5, 3), (4, 3)])
+def test_of_other_numbers_of_replications_those_that_both_have_are_paired(counts):
+    base, new = (side(None, count) for count in counts)
+    found = judged(new, base=base)
+    assert found.outcome in ("passed", "warned")
+    comparison = compare(base, new)
+    assert comparison.paired
+    moved = [one.change for one in comparison.metrics if one.metric == "e2e_p99_s" and one.change]
+    assert moved
+    assert all((one.mean, one.low, one.high) == (0.0, 0.0, 0.0) for one in moved)
+    assert "changes are those of the first 3, which drew the same random numbers" in comparison.notes[0]
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_change_is_found_whatever_the_number_of_replications(count):
+    failed = judged(side(VARIANTS["volume"], count)).having("failed")
+    assert {"requests_arrived", "monthly_cost_usd"} <= {one.rule for one in failed}
+
+
+def slowed(workload, factor):
+    """All replications of a workload, and what is said of them, by as much."""
+
+    def change(plain):
+        for one in plain["patterns"]:
+            values = one["by_replication"][workload]["e2e_p99_s"]
+            one["by_replication"][workload]["e2e_p99_s"] = [factor * value for value in values]
+            latency = one["workloads"][workload]["latency"]["e2e_s"]
+            latency["p99"] *= factor
+
+    return change
+
+
+@pytest.mark.parametrize("seed", [None, 3, 4, 5])
+@pytest.mark.parametrize("workload", ["notes", "letters"])
+def test_the_p99_of_one_workload_fails_the_default_policy(seed, workload):
+    settings = seed and {"experiment.seed": seed}
+    failed = judged(edited(slowed(workload, 1.1), settings), base=side(settings)).having("failed")
+    assert {(one.rule, one.workload) for one in failed} == {("e2e_p99_s", workload)}
+    assert len(failed) == 4
+    assert not judged(edited(slowed(workload, 1.02), settings), base=side(settings)).having("failed")
+
+
+def test_a_rule_that_names_workloads_is_about_no_other():
+    policy = rule(metric="e2e_p99_s", workloads=["letters"], relative=0.05)
+    assert judged(edited(slowed("notes", 1.5)), policy).outcome == "passed"
+    assert judged(edited(slowed("letters", 1.5)), policy).outcome == "failed"
+
+
+def test_without_replications_one_by_one_a_p99_says_nothing():
+    def plain(document):
+        for one in document["patterns"]:
+            one["by_replication"] = {}
+
+    def slower(document):
+        plain(document)
+        for one in document["patterns"]:
+            one["latency"]["e2e_s"]["p99"] *= 1.06
+
+    policy = rule(metric="e2e_p99_s", relative=0.05)
+    assert judged(edited(slower), policy, edited(plain)).outcome == "inconclusive"
+    assert judged(edited(plain), policy, edited(plain)).outcome == "passed"
+
+
+def test_a_promise_of_less_is_a_warning():
+    settings = {"workloads.notes.objectives.ttft": "60s", "workloads.notes.objectives.share": 0.9}
+    warned = judged(side(settings)).having("warned")
+    assert [(one.rule, one.workload) for one in warned] == [("objectives", "notes")]
+    assert warned[0].message == "notes is promised less: ttft 5 → 60, share 0.95 → 0.9"
+    assert not judged(side(), base=side(settings)).having("warned")
+
+
+def test_a_renamed_pattern_is_recognised():
+    def renamed(plain):
+        one = next(one for one in plain["patterns"] if one["name"] == "hybrid")
+        one["name"] = "mixed"
+        asked = plain["inputs"]["scenario"]["hosting_patterns"]
+        asked["mixed"] = asked.pop("hybrid")
+
+    missing = compare(side(), edited(renamed)).missing
+    assert missing == {"hybrid": "it is no longer in the result; 'mixed' is what it was: renamed?"}
