@@ -295,21 +295,24 @@ def _arrivals(
     rows: slice,
     until_s: float,
     *,
-    forward: Callable[[int, int], tuple[int, bool]] = lambda row, _: (row, False),
+    forward: Callable[[int, int, bool], tuple[int, bool]] = lambda row, *_: (row, False),
 ) -> Generator[simpy.Event, object, None]:
     """Wake at each arrival and hand it over, in the end wait; what is ordinary is forwarded many at once."""
     env, table = site.env, site.table
-    row, now = rows.start, False
+    row, awake = rows.start, False
     for end in (*range(rows.start + _CHUNK, rows.stop, _CHUNK), rows.stop):
         while row < end:
-            row, now = forward(row, end)
+            first = row
+            row, now = forward(row, end, awake)
             if row == end:
                 break
-            delay_s = 0.0 if now else table.arrival_s.item(row) - env.now
-            if delay_s > 0.0:
+            awake = awake and row == first
+            if not (now or awake) and (delay_s := table.arrival_s.item(row) - env.now) > 0.0:
                 yield env.timeout(delay_s)
+                awake = True
+                continue
             route(Arrival.of(table, row))
-            row += 1
+            row, awake = row + 1, False
         if on_progress is not None:
             on_progress(env.now)
     if until_s < site.horizon_s:

@@ -54,7 +54,7 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
     while router.next_arrival < end:
         row = router.next_arrival
         # As a process that sleeps until then would wake.
-        delay_s = g.arrival_s[row] - router.now_s
+        delay_s = 0.0 if router.awake else g.arrival_s[row] - router.now_s
         now_s = router.now_s + delay_s if delay_s > 0.0 else router.now_s
         if now_s >= until_s:
             return REACHED
@@ -70,6 +70,7 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         g.target[row] = number
         g.decision[row] = g.whys[why]
         router.next_arrival += 1
+        router.awake = False
         if number >= router.clusters:
             continue
         cluster = g.clusters[number]
@@ -181,10 +182,17 @@ class Express:
             **{name: getattr(site.table, name) for name in asked},
             **{name: getattr(site.log, name) for name in ("target", "decision", "failover")},
         )
-        self._next, self._now, self._backend = router["next_arrival"], router["now_s"], router["backend"]
+        self._next, self._now, self._awake = router["next_arrival"], router["now_s"], router["awake"]
+        self._backend = router["backend"]
 
-    def forward(self, row: int, end: int, whys: dict[str, int]) -> tuple[int, int]:
+    def forward(self, row: int, end: int, whys: dict[str, int], awake: bool) -> tuple[int, int]:
         """Send on the requests from one row to before another, up to the next event, and bring the clock there.
+
+        Args:
+            row: The first.
+            end: One after the last.
+            whys: Decisions so far, and their numbers.
+            awake: Whether the first arrives now.
 
         Returns:
             The next row, and why it is not further.
@@ -196,7 +204,7 @@ class Express:
         for api, changes_s in self._apis:
             if changes_s.item(0) <= env.now:
                 api.look(env.now)
-        self._next[0], self._now[0] = row, env.now
+        self._next[0], self._now[0], self._awake[0] = row, env.now, awake
         why = self._forward(self._state, end, env.peek())
         env.bring_to(self._now.item(0))
         return self._next.item(0), why

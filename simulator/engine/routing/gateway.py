@@ -122,19 +122,21 @@ class Gateway:
         pending += [] if self._hedges is None else [self._hedges.first_pending]
         return min(pending, default=self._site.ledger.known)
 
-    def forward(self, row: int, end: int) -> tuple[int, bool]:
+    def forward(self, row: int, end: int, awake: bool) -> tuple[int, bool]:
         """Send on requests that arrive before anything else happens, as far as they are ordinary.
 
         Args:
             row: The first of them.
             end: One after the last.
+            awake: Whether the first of them arrives now.
 
         Returns:
             The first that was not sent, and whether it arrives now.
         """
         why = CLUSTER
         while why == CLUSTER and self._express is not None and all(breaker.is_closed for breaker in self._breakers):
-            row, why = self._express.forward(row, end, self._whys)
+            row, why = self._express.forward(row, end, self._whys, awake)
+            awake = False
             if why == CLUSTER:
                 self._clusters[self._express.backend].look()
         return row, why == GATEWAY

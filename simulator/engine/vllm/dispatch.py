@@ -129,10 +129,13 @@ def branch(s: State, number: int) -> None:
 
 
 @entry
-def look(s: State, now_s: float) -> None:
-    """Bring all replicas up to now."""
+def look(s: State, now_s: float) -> int:
+    """Bring all replicas up to now; how many requests wait in them."""
+    waiting = 0
     for r in range(s.settings[0].replicas):
         catch_up(s, r, now_s)
+        waiting += s.replicas[r].waiting + s.replicas[r].inbox
+    return int(waiting)
 
 
 @entry

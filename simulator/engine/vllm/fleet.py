@@ -81,7 +81,9 @@ class Fleet:
         ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.
         self._watch_s, self._lost = self.state.fleet["watch_s"], self.state.fleet["losses"]
-        self._closed = self.state.replicas["closed"]
+        self._closed, self._in_flight = self.state.replicas["closed"], self.state.fleet["in_flight"]
+        #: Requests that a replica can run at once.
+        self.seats = engine.max_num_seqs
 
     def run(self, end: int, until_s: float) -> Iterator[Loss]:
         """Serve the arrivals before row `end` and before `until_s`; yields what is lost, in order of time.
@@ -121,7 +123,7 @@ class Fleet:
     def expire(self, now_s: float) -> Iterator[Loss]:
         """Give up on what has waited too long by now; yields what is lost."""
         while self.watch_s <= now_s:
-            dispatch.expire(self.state, now_s)
+            direct(dispatch.expire)(self.state, now_s)
             yield from self.losses()
 
     def fail(self, replica: int, now_s: float) -> Iterator[Loss]:
@@ -150,9 +152,7 @@ class Fleet:
 
     def queue(self, now_s: float) -> tuple[int, int]:
         """Requests that wait in all replicas, and all they have."""
-        self.look(now_s)
-        replicas = self.state.replicas
-        return int(replicas["waiting"].sum() + replicas["inbox"].sum()), int(self.state.fleet[0].in_flight)
+        return direct(dispatch.look)(self.state, now_s), self._in_flight.item(0)
 
     @property
     def due_s(self) -> float:
@@ -161,11 +161,6 @@ class Fleet:
         finishing = replicas["first_finishing"]
         ends_s = sequences["end_s"][finishing[finishing != NONE]].min(initial=inf)
         return float(min(replicas["due_s"].min(), ends_s))
-
-    @property
-    def seats(self) -> int:
-        """Requests that a replica can run at once."""
-        return int(self.state.settings[0].max_num_seqs)
 
     @property
     def timeout_s(self) -> float:
@@ -195,11 +190,11 @@ class Fleet:
 
     def silent(self, row: int, now_s: float) -> bool:
         """Whether a request is here and its client has had no token yet."""
-        return dispatch.silent(self.state, row, now_s)
+        return bool(direct(dispatch.silent)(self.state, row, now_s))
 
     def cancel(self, index: int, now_s: float) -> bool:
         """Give up on a request; whether it was still under way."""
-        return dispatch.cancel(self.state, index, now_s)
+        return bool(direct(dispatch.cancel)(self.state, index, now_s))
 
     def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
