@@ -304,9 +304,9 @@ def _arrivals(
         while row < end:
             first = row
             row, now = forward(row, end, awake)
+            awake = awake and row == first
             if row == end:
                 break
-            awake = awake and row == first
             if not (now or awake) and (delay_s := table.arrival_s.item(row) - env.now) > 0.0:
                 yield env.timeout(delay_s)
                 awake = True

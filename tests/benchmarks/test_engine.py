@@ -10,18 +10,20 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pytest
 import simpy
 
+import simulator
 from simulator import load_scenario
 from simulator.analysis.metrics import Summariser
 from simulator.engine.simulation import prepare, simulate
+from simulator.scenario.patterns import HybridPattern
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import room_for, synthesise_parts
-from tests.engine.demand import hybrid, metered, plan, poisson, self_hosted, table
+from tests.engine.demand import COSTS, api, cluster, hybrid, metered, plan, poisson, self_hosted, table
 from tests.parts import SCENARIOS
 
 pytestmark = pytest.mark.benchmark
@@ -90,7 +92,6 @@ def test_cost_of_a_request(sized):
         "metered API": cost(metered(), month),
         "hybrid": cost(hybrid(), month),
         "hybrid, asking a router each time": cost(hybrid(), month, one_by_one=True),
-        "hybrid, with forecasts of the TTFT": cost(hybrid({"kind": "slo_aware"}), month, ttft_limit_s=[2.0]),
     }
     for factor, demanded in longer.items():
         cases[f"one replica, outputs {factor} times as long"] = cost(self_hosted(), demanded)
@@ -116,6 +117,88 @@ def test_cost_of_a_request(sized):
     for name, seconds in taken.items():
         ratios = f"{min(seconds) / unit:5.1f} bare timeouts, {np.median(seconds / one):6.2f} times one replica"
         print(f"{name:48s} {min(seconds) * 1e6:6.2f} us a request, {ratios}")
+
+
+#: Two clusters of our own and an API with a quota that is never reached.
+OWN = "own0", "own1"
+TOKENS = {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"}
+FAULTS = [
+    {"kind": "outage", "api": "api0", "mean_time_between": "20h", "duration": "30min"},
+    {"kind": "failure", "cluster": "own0", "scope": "node", "mean_time_between": "40h", "repair": "2h"},
+]
+SCALED = {"kind": "queue", "at_least": 1, "node_start": {"median": "120s", "sigma": 0.2}}
+
+
+def several(routing, *, apis=1, faults=(), **changes):
+    hosted = {name: {"cluster": cluster(**changes), "costs": COSTS} for name in OWN}
+    metered = {f"api{at}": api(limits={"tokens_per_minute": 2_000_000, "settles": True}) for at in range(apis)}
+    content = {"clusters": hosted, "apis": metered, "routing": routing, "faults": list(faults)}
+    return HybridPattern.model_validate({"kind": "hybrid", **content})
+
+
+def patterns_at_the_speed_of_a_queue():
+    prices = dict.fromkeys((*OWN, "api0"), TOKENS)
+    long = {"name": "long", "when": {"prompt_tokens": {"at_least": 1000}}, "send_to": ["api0"]}
+    careful = {"breaker": {"failures": 3}, "timeout": "60s"}
+    return {
+        "one cluster, no router": self_hosted(),
+        "a metered API": metered(),
+        "overflow": several({}),
+        "priority_aware": several({"kind": "priority_aware"}),
+        "by workload, the API first": several({"backends": {"notes": ["api0", "own0"]}}),
+        "least_loaded": several({"kind": "least_loaded"}),
+        "slo_aware": several({"kind": "slo_aware"}),
+        "cost_aware": several({"kind": "cost_aware", "prices": prices}),
+        "rules": several({"kind": "rules", "rules": [long, {"name": "rest", "send_to": list(OWN)}]}),
+        "faults, breakers, a timeout": several(careful, faults=FAULTS),
+        "autoscaled": several({}, replicas=2, autoscaling=SCALED),
+        "hedged after 5 s": several({"hedge": {"after": "5s"}}),
+        "all of it, with forecasts": several(
+            {"kind": "slo_aware", "hedge": {"after": "5s"}, **careful}, faults=FAULTS, replicas=2, autoscaling=SCALED
+        ),
+        "overflow, 20 APIs": several({}, apis=20),
+        "overflow, 100 replicas": several({}, replicas=50),
+    }
+
+
+def test_cost_of_a_pattern(sized):
+    """What a router adds; each is to take no more than a few timeouts of a bare SimPy process."""
+    prepare()
+    month = demand(sized(20_000))
+    cases = {name: cost(one, month, ttft_limit_s=[5.0]) for name, one in patterns_at_the_speed_of_a_queue().items()}
+    taken = {name: [] for name in cases}
+    units = []
+    for _ in range(sized(3)):
+        units.append(bare(10 * sized(20_000)) / (10 * sized(20_000)))
+        for name, (run, requests) in cases.items():
+            start = process_time()
+            run()
+            taken[name].append((process_time() - start) / requests)
+    print(f"\nbare SimPy timeout {min(units) * 1e6:.2f} us")
+    for name, seconds in taken.items():
+        print(f"{name:30s} {min(seconds) * 1e6:6.2f} us a request, {min(seconds) / min(units):5.1f} bare timeouts")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "patterns"),
+    [("resilience/bad_week", None), ("health_system", ["self_hosted_rental"]), ("health_system", ["hybrid"])],
+)
+def test_cost_of_a_whole_run(scenario, patterns, sized):
+    """One replication with band, metrics and verdict, a request that a pattern got; the simulations before it too."""
+    prepare()
+    days = sized(7)
+    settings = {"horizon.duration": f"{days}d"}
+    if scenario == "health_system":
+        settings |= {"horizon.month": None, "horizon.start": "2026-04-01"}
+    loaded = load_scenario(SCENARIOS / f"{scenario}.yaml").with_overrides(settings)
+    simulator.run(loaded, patterns=patterns, replications=1, tables=False)
+    unit = bare(200_000) / 200_000
+    start = process_time()
+    results = simulator.run(loaded, patterns=patterns, replications=1, tables=False)
+    seconds = process_time() - start
+    requests = sum(one.requests.arrived for one in results.patterns)
+    print(f"\n{scenario}, {patterns or 'all'}, {days} days: {requests:,} requests", end="")
+    print(f", {seconds / requests * 1e6:.2f} us a request, {seconds / requests / unit:.1f} bare timeouts")
 
 
 def peak_mib():

@@ -18,7 +18,7 @@ PREFERRED, NEXT, NO_ROOM, WAITS, EMPTIEST, IN_TIME, FASTEST = range(len(WHYS))
 IN_ORDER, BY_LOAD, BY_TIME, BY_RULE = range(4)
 
 #: Its policy, whether the cheapest in time comes first, how many clusters and rules there are, and from which priority
-#: on it sheds; how far it has come: the next request to send, the time, whether it arrives at that, and the cluster that
+#: on it sheds; how far it has come: the next request to send, the time, whether it arrives then, and the cluster that
 #: must be looked at.
 ROUTER = record_of(i8="policy clusters rules sheds_from next_arrival backend", f8="now_s", b1="by_price awake")
 #: What a rule asks of a request.
