@@ -21,6 +21,7 @@ from simulator.errors import (
     ScenarioError,
     SimulatorError,
     TraceError,
+    UnknownName,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ __all__ = [
     "ScenarioError",
     "SimulatorError",
     "TraceError",
+    "UnknownName",
+    "__version__",
     "load_scenario",
     "on_cluster",
     "rollout",
@@ -57,6 +60,10 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name == "__version__":
+        from simulator.version import package_version
+
+        return package_version()
     if name not in _WHERE:
         raise AttributeError(f"module 'simulator' has no attribute '{name}'")
     from importlib import import_module
