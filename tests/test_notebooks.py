@@ -43,7 +43,8 @@ def test_it_is_kept_without_outputs(path):
     [pytest.param(path, marks=() if path.stem == FIRST else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS],
 )
 def test_it_runs(path, monkeypatch):
-    monkeypatch.chdir(ROOT)
+    # As Jupyter starts it: in the folder of its own.
+    monkeypatch.chdir(path.parent)
     scope = {}
     outputs = [shown("".join(cell["source"]), scope) for cell in cells_of(path)]
     assert sum(output is not None for output in outputs) >= 4
