@@ -46,12 +46,15 @@ def simulation_key(pattern: HostingPattern) -> str:
     api: dict[str, Any] = {"prices": True, "costs": True, "placement": True, "deployment": {"unit_hour"}}
     money: dict[str, Any] = {
         "costs": True,
-        "cluster": {"placement"},
+        "cluster": {"placement", "profile"},
         "api": api,
-        "clusters": {"__all__": {"costs": True, "cluster": {"placement"}}},
+        "clusters": {"__all__": {"costs": True, "cluster": {"placement", "profile"}}},
         "apis": {"__all__": api},
     }
-    return _hash(pattern.model_dump(mode="json", exclude={"description": True, **money}))
+    facts = pattern.model_dump(mode="json", exclude={"description": True, **money})
+    # What is in a profile counts, not where it lies.
+    own = [one.cluster for one in pattern.hosted.values() if one.cluster.profile is not None]
+    return _hash([facts, [cluster_profile(cluster).model_dump(mode="json") for cluster in own]])
 
 
 def demand_key(scenario: Scenario) -> str:

@@ -8,14 +8,17 @@ from concurrent.futures import Future
 
 import pytest
 
+from simulator.compliance.registry import registry_ids
 from simulator.errors import ScenarioError, SimulatorError, TraceError
 from simulator.experiment import errand
 from simulator.experiment.clusters import _opened, on_cluster
 from simulator.experiment.errand import Call, WorkerFault, differences, identity, moved, named_files, packed
 from simulator.experiment.workers import Workers, spread
+from simulator.performance.profile import read_profile
 from simulator.results import run
 from simulator.scenario.loading import load_scenario
 from simulator.study.axes import grid, parse_axes
+from simulator.study.capacity import capacity_advice
 from simulator.study.sweep import configurations, sweep
 
 RECORDED = """
@@ -91,15 +94,7 @@ def test_a_run_elsewhere_needs_no_file_of_here_and_is_the_same(scenario_file, tm
     facts = trace.stat()
     store.mkdir()
 
-    class Away(Bytes):
-        def submit(self, payload, contents):
-            trace.rename(trace.with_suffix(".away"))
-            try:
-                return super().submit(payload, contents)
-            finally:
-                trace.with_suffix(".away").rename(trace)
-
-    cluster = Away()
+    cluster = Away(scenario_file.parent)
     assert run(scenario, jobs=Workers(cluster, 1.0), folder=store).to_json() == here
     assert trace.stat().st_mtime_ns == facts.st_mtime_ns
     # Two patterns twice, and the cluster at both ends of its band.
@@ -109,6 +104,63 @@ def test_a_run_elsewhere_needs_no_file_of_here_and_is_the_same(scenario_file, tm
     assert run(scenario, jobs=Workers(cluster, 1.0), folder=store).to_json() == here
     assert len(cluster.calls) == 6
     assert str(tmp_path).encode() not in b"".join(one.read_bytes() for one in store.glob("*.json"))
+
+
+class Away(Bytes):
+    """A worker to whom nothing of the client's folder is there."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def submit(self, payload, contents):
+        away = self.folder.with_name("away")
+        self.folder.rename(away)
+        try:
+            return super().submit(payload, contents)
+        finally:
+            away.rename(self.folder)
+
+
+def own_files(folder):
+    """A scenario with a step-time profile and a register of models of its own."""
+    profile = read_profile("llama-3.1-8b-bf16-l40s-x1")
+    (folder / "p.json").write_text(profile.model_dump_json())
+    (folder / "r.yaml").write_text(f"extends: {registry_ids()[0]}\nid: mine\ndate: 2026-11-01\n")
+    cluster = "hosting_patterns.l40s.cluster"
+    files = {f"{cluster}.profile": str(folder / "p.json"), "compliance.registry": str(folder / "r.yaml")}
+    return files | {f"{cluster}.quantisation": "bf16", "workloads.notes.phi": False}
+
+
+SURVIVES = {
+    "constraints.survives": ["replica", "api"],
+    "workloads.notes.objectives": {"ttft": "2s", "end_to_end": "60s"},
+}
+
+
+@pytest.mark.parametrize("settings", [own_files, lambda _: SURVIVES], ids=["own files", "losses"])
+def test_every_question_has_the_same_answer_elsewhere(scenario_file, tmp_path, settings):
+    """Runs and what simulates beyond them, sweeps, advice about capacity: none needs a file of the client's."""
+    scenario = load_scenario(scenario_file, settings=settings(scenario_file.parent))
+    points = [{"experiment.seed": seed} for seed in (1, 2)]
+
+    def sweep_table(jobs, store):
+        given = configurations(scenario_file, points, settings=settings(scenario_file.parent))
+        return sweep(given, jobs=jobs, store=store).to_json()
+
+    questions = {
+        "run": lambda jobs, store: run(scenario, jobs=jobs, folder=store).to_json(),
+        "sweep": sweep_table,
+        "capacity": lambda jobs, store: [one.document() for one in capacity_advice(scenario, jobs=jobs, store=store)],
+    }
+    for name, ask in questions.items():
+        cluster = Away(scenario_file.parent)
+        there, here = tmp_path / f"{name} there", tmp_path / f"{name} here"
+        there.mkdir()
+        here.mkdir()
+        assert ask(Workers(cluster, 1.0), there) == ask(1, here), name
+        assert cluster.calls
+        assert {file.name for file in there.glob("*-*")} == {file.name for file in here.glob("*-*")}
 
 
 def test_every_simulation_of_a_sweep_is_handed_out_once(scenario_file, tmp_path):

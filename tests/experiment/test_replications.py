@@ -14,6 +14,7 @@ from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.tables import Tables
+from simulator.performance.profile import cluster_profile
 from tests.experiment.small import small
 
 CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}
@@ -42,6 +43,23 @@ def test_patterns_that_differ_in_money_share_a_simulation():
 def test_what_determines_a_simulation(setting, shared):
     found = representatives(small(setting), ["rented", "bought"])
     assert (found["bought"] == "rented") is shared
+
+
+def test_a_profile_of_ones_own_counts_by_its_content(tmp_path):
+    base = small()
+    content = cluster_profile(base.hosting_patterns["rented"].cluster)
+    for name, profile in {"a": content, "b": content, "slow": content.scaled(1.5)}.items():
+        (tmp_path / f"{name}.json").write_text(profile.model_dump_json())
+
+    def shared(first, second):
+        keys = {"rented": first, "bought": second}
+        given = {
+            f"hosting_patterns.{key}.cluster.profile": str(tmp_path / f"{name}.json") for key, name in keys.items()
+        }
+        return representatives(small(given), ["rented", "bought"])["bought"] == "rented"
+
+    assert shared("a", "b")
+    assert not shared("a", "slow")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Clusters as they are reached; real Dask stands in `tests/study/test_sweep.py`.
+
+Ray is too large to be installed for this: what stands for it here has the calls that are used, and was held against
+Ray 2.60 (a sweep with its workers killed, nothing or something else at the address).
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from simulator.errors import SimulatorError
+from simulator.experiment import clusters
+from simulator.experiment.clusters import on_cluster
+from simulator.results import run
+from tests.experiment.small import small
+
+#: Empty settings of HTTP/2, with which a gRPC server begins.
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+class Killed(Exception):
+    """Stands for what Ray raises when a worker died too often."""
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    """What stands for Ray."""
+    module, pool = ModuleType("ray"), ThreadPoolExecutor(2)
+    module.__spec__ = ModuleSpec("ray", None)
+    module.opened, module.cpus = [], 2.0
+    module.is_initialized = lambda: False
+    module.init = lambda **options: module.opened.append(options)
+    module.shutdown = lambda: module.opened.append("shut")
+    module.put = lambda content: content
+    module.cluster_resources = lambda: {"CPU": module.cpus} if module.cpus else {}
+
+    def remote(**options):
+        module.opened.append(options)
+        called = lambda function: lambda *words: SimpleNamespace(future=lambda: pool.submit(function, *words))  # noqa: E731
+        return lambda function: SimpleNamespace(remote=called(module.wrap(function)))
+
+    module.remote, module.wrap = remote, lambda function: function
+    names = "WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "RaySystemError", "ObjectLostError"
+    module.exceptions = SimpleNamespace(**{name: type(name, (Killed,), {}) for name in names})
+    monkeypatch.setitem(sys.modules, "ray", module)
+    yield module
+    pool.shutdown()
+
+
+@contextmanager
+def listening(answer):
+    """A port at which each caller gets these bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            while True:
+                try:
+                    there, _ = server.accept()
+                except OSError:
+                    return
+                with there:
+                    there.recv(64)
+                    there.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_ray_gives_the_same_answer(ray):
+    scenario = small({"experiment.replications": 2})
+    with listening(SETTINGS) as address, on_cluster("ray", address) as workers:
+        assert run(scenario, jobs=workers).to_json() == run(scenario).to_json()
+    assert ray.opened[0]["address"] == address
+    assert ray.opened[1] == {"max_retries": clusters.RETRIES}
+    assert ray.opened[-1] == "shut"
+
+
+def test_ray_that_loses_its_workers_is_said_so(ray):
+    def dies(*_):
+        raise ray.exceptions.WorkerCrashedError
+
+    ray.wrap = lambda _: dies
+    said = pytest.raises(SimulatorError, match="4 workers died at the same simulation")
+    with listening(SETTINGS) as address, on_cluster("ray", address) as workers, said:
+        run(small(), jobs=workers)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad request\r\n", b"", b"+PONG\r\n"])
+def test_whatever_is_no_ray_is_told_at_once(ray, answer):
+    said = pytest.raises(SimulatorError, match="something else listens there")
+    with listening(answer) as address, said, on_cluster("ray", address):
+        pass
+    assert not ray.opened
+
+
+def test_nothing_at_an_address_is_told_at_once(ray):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(SimulatorError, match="no Ray cluster answers"), on_cluster("ray", f"127.0.0.1:{port}"):
+        pass
+
+
+def test_what_is_missing_to_reach_a_cluster_is_said(monkeypatch):
+    monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
+    for kind, package in (("dask", "distributed"), ("ray", "ray")):
+        with pytest.raises(SimulatorError, match=f"needs {package}: pip install"), on_cluster(kind, "x"):
+            pass
