@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from heapq import heappush
+
 import simpy
+from simpy.events import NORMAL
 
 
 class Clock(simpy.Environment):
@@ -16,6 +19,13 @@ class Clock(simpy.Environment):
         """It is this late; no event was due before."""
         assert self._now <= now_s <= self.peek()
         self._now = now_s
+
+    def at(self, at_s: float) -> simpy.Event:
+        """An event at a moment to come, to the last bit; a timeout from now would round it."""
+        event = simpy.Event(self)
+        event._ok, event._value = True, None
+        heappush(self._queue, (at_s, NORMAL, next(self._eid), event))
+        return event
 
     def stop(self) -> None:
         """Nothing of what is still due will happen: who waits for it is let go, and all they hold."""

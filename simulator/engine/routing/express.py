@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numba import float64, int64
 
+from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.api.ordinary import answered
 from simulator.engine.record import Reason
 from simulator.engine.routing.choice import choose, serves
-from simulator.engine.routing.state import BY_LOAD, BY_RULE, BY_TIME, IN_ORDER, ROUTER, RULE, WHYS, RouterState
+from simulator.engine.routing.state import BY_LOAD, BY_RULE, BY_TIME, HEDGED, IN_ORDER, ROUTER, RULE, WHYS, RouterState
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
-from simulator.engine.vllm.dispatch import least_loaded, send
+from simulator.engine.vllm.dispatch import least_loaded, send, silent
 from simulator.engine.vllm.forecast import note
 from simulator.engine.vllm.state import NONE, UNLIMITED
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.engine.api.batch_api import BatchBackend
-    from simulator.engine.api.metered_api import ApiBackend
     from simulator.engine.site import Site
     from simulator.engine.vllm.fleet import Fleet
     from simulator.engine.vllm.forecast import Forecast
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 _PRIORITIES: Final = (1, 2, 3)
 
-#: Why `forward` came back: no more to do before the moment; the next request is for the gateway; a cluster is.
-REACHED, GATEWAY, CLUSTER = range(3)
+#: Why `forward` came back: no more to do before the moment; the next request is for the gateway; a cluster is; or the
+#: first that is hedged.
+REACHED, GATEWAY, CLUSTER, HEDGE = range(4)
 
 _CAPACITY, _FAULT = int(Reason.CAPACITY), int(Reason.FAULT)
 
@@ -48,7 +49,7 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
 
     Returns:
         REACHED; GATEWAY when the next one is out of the ordinary, and it is its time; CLUSTER when `router.backend` has
-        lost something, or somebody there may have waited too long.
+        lost something, or somebody there may have waited too long; HEDGE when the first that is noted has had no token.
     """
     router = g.router[0]
     while router.next_arrival < end:
@@ -56,6 +57,8 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         # As a process that sleeps until then would wake.
         delay_s = 0.0 if router.awake else g.arrival_s[row] - router.now_s
         now_s = router.now_s + delay_s if delay_s > 0.0 else router.now_s
+        if _lacks_a_token(g, now_s, until_s):
+            return HEDGE
         if now_s >= until_s:
             return REACHED
         router.now_s = now_s
@@ -78,6 +81,10 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
             note(g.forecasts[number], row)
         unwatched = cluster.fleet[0].watch_s == inf
         send(cluster, least_loaded(cluster, now_s), row, now_s, now_s)
+        if g.hedges[g.workload[row], g.priority[row]]:
+            place = (router.first_hedged + router.hedged) % HEDGED
+            g.hedged[place], g.hedged_s[place] = row, now_s + router.hedge_after_s
+            router.hedged += 1
         if cluster.fleet[0].losses or (unwatched and cluster.fleet[0].watch_s < inf):
             router.backend = number
             return CLUSTER
@@ -100,12 +107,25 @@ def _watch_s(g: RouterState) -> float:
 
 
 @compiled
+def _lacks_a_token(g: RouterState, now_s: float, until_s: float) -> bool:
+    """Whether one that is due by now has none, or may have none after the next event; forgets those that have."""
+    router = g.router[0]
+    while router.hedged and g.hedged_s[router.first_hedged] <= now_s:
+        row, due_s = g.hedged[router.first_hedged], g.hedged_s[router.first_hedged]
+        if due_s >= until_s or silent(g.clusters[g.target[row]], row, due_s):
+            return True
+        router.first_hedged = (router.first_hedged + 1) % HEDGED
+        router.hedged -= 1
+    return False
+
+
+@compiled
 def _takes(g: RouterState, number: int, row: int, now_s: float) -> bool:
     """Whether a backend takes a request without further ado; an API has answered it then."""
     router = g.router[0]
     if number >= router.clusters:
         return bool(answered(g.apis[number - router.clusters], row, now_s))
-    if g.clusters[number].fleet[0].free_slot == NONE:
+    if g.clusters[number].fleet[0].free_slot == NONE or router.hedged == HEDGED:
         return False
     if router.policy == BY_TIME and g.forecasts[number].forecast[0].sent == g.forecasts[number].forecast[0].room:
         return False
@@ -157,6 +177,12 @@ class Express:
         router["policy"], router["by_price"] = POLICIES[routing.kind], routing.kind == "cost_aware"
         router["clusters"], router["rules"] = len(fleets), len(rules)
         router["sheds_from"] = routing.shed_from_priority if routing.when_full == "shed" else UNLIMITED
+        hedges = np.zeros((len(site.may_use), 1 + len(_PRIORITIES)), np.bool_)
+        if routing.hedge is not None:
+            router["hedge_after_s"] = routing.hedge.after
+            rivals = {number for number, api in enumerate(apis, len(fleets)) if isinstance(api, ApiBackend)}
+            for workload, may_use in enumerate(site.may_use):
+                hedges[workload, routing.hedge.priorities] = not rivals.isdisjoint(may_use)
         expected_s = [inf] * len(fleets) + [api.usual_ttft_s for api in apis]
         self.passed_over = passed_over = site.ledger.column(np.bool_)
         site.ledger.follow(lambda rows: passed_over.__setitem__(rows, False))
@@ -177,13 +203,18 @@ class Express:
             expected_s=np.array(expected_s, np.float64),
             prompt_usd=np.array([prompt for prompt, _ in usd], np.float64),
             output_usd=np.array([output for _, output in usd], np.float64),
+            hedges=hedges,
+            hedged=np.zeros(HEDGED, np.int64),
+            hedged_s=np.zeros(HEDGED),
             passed_over=passed_over,
             **_conditions(site, rules),
             **{name: getattr(site.table, name) for name in asked},
             **{name: getattr(site.log, name) for name in ("target", "decision", "failover")},
         )
         self._next, self._now, self._awake = router["next_arrival"], router["now_s"], router["awake"]
-        self._backend = router["backend"]
+        self._backend, self._hedged, self._first_hedged = (
+            router[name] for name in ("backend", "hedged", "first_hedged")
+        )
 
     def forward(self, row: int, end: int, whys: dict[str, int], awake: bool) -> tuple[int, int]:
         """Send on the requests from one row to before another, up to the next event, and bring the clock there.
@@ -208,6 +239,24 @@ class Express:
         why = self._forward(self._state, end, env.peek())
         env.bring_to(self._now.item(0))
         return self._next.item(0), why
+
+    def pop_hedged(self) -> tuple[int, float]:
+        """Forget the first that is hedged: its row, and when that is due."""
+        place = self._first_hedged.item(0)
+        self._first_hedged[0] = (place + 1) % HEDGED
+        self._hedged[0] -= 1
+        return self._state.hedged.item(place), self._state.hedged_s.item(place)
+
+    @property
+    def hedged(self) -> int:
+        """How many are."""
+        return int(self._hedged.item(0))
+
+    @property
+    def first_pending(self) -> int:
+        """The first row that is hedged, past all for none."""
+        places = (self._first_hedged.item(0) + np.arange(self.hedged)) % HEDGED
+        return int(self._state.hedged[places].min(initial=UNLIMITED))
 
     @property
     def backend(self) -> int:

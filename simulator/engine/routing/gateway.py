@@ -14,7 +14,7 @@ from simulator.engine.operations.operations import carry_out
 from simulator.engine.operations.uptime import Uptime
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.routing.breaker import Breaker
-from simulator.engine.routing.express import CLUSTER, GATEWAY, Express
+from simulator.engine.routing.express import CLUSTER, GATEWAY, HEDGE, Express
 from simulator.engine.routing.hedge import Hedges
 from simulator.engine.routing.policies import FORECASTING, POLICIES, Decision, prices_usd
 from simulator.engine.vllm.forecast import Forecast
@@ -79,7 +79,7 @@ class Gateway:
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
         usd = prices_usd(site)
-        express = None if one_by_one or self._hedges else Express(site, self._fleets, apis, self._forecasts, usd)
+        express = None if one_by_one else Express(site, self._fleets, apis, self._forecasts, usd)
         self._express = express
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
@@ -120,6 +120,7 @@ class Gateway:
         pending += [forecast.first_pending(now_s) for forecast in self._forecasts]
         pending += [breaker.first_pending for breaker in self._breakers]
         pending += [] if self._hedges is None else [self._hedges.first_pending]
+        pending += [] if self._express is None else [self._express.first_pending]
         return min(pending, default=self._site.ledger.known)
 
     def forward(self, row: int, end: int, awake: bool) -> tuple[int, bool]:
@@ -133,13 +134,27 @@ class Gateway:
         Returns:
             The first that was not sent, and whether it arrives now.
         """
-        why = CLUSTER
-        while why == CLUSTER and self._express is not None and all(breaker.is_closed for breaker in self._breakers):
-            row, why = self._express.forward(row, end, self._whys, awake)
-            awake = False
+        express, why = self._express, CLUSTER
+        while express and why in (CLUSTER, HEDGE) and all(breaker.is_closed for breaker in self._breakers):
+            first = row
+            row, why = express.forward(row, end, self._whys, awake)
+            awake = awake and row == first
             if why == CLUSTER:
-                self._clusters[self._express.backend].look()
+                self._clusters[express.backend].look()
+            elif why == HEDGE:
+                self._watch_hedged()
+        # Who comes later need not meet the express again.
+        while express and express.hedged and (row == end or why in (CLUSTER, HEDGE)):
+            self._watch_hedged()
         return row, why == GATEWAY
+
+    def _watch_hedged(self) -> None:
+        """Have an event for the first request that is hedged."""
+        assert self._express is not None
+        assert self._hedges is not None
+        row, due_s = self._express.pop_hedged()
+        arrival, cluster = Arrival.of(self._site.table, row), self._clusters[self._site.log.target.item(row)]
+        self._hedges.watch_at(due_s, arrival, cluster, self._site.may_use[arrival.workload])
 
     def take(self, arrival: Arrival) -> None:
         """Send a request that has just arrived."""

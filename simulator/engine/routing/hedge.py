@@ -53,11 +53,19 @@ class Hedges:
 
     def watch(self, arrival: Arrival, cluster: SharedCluster, allowed: Sequence[int]) -> None:
         """A request was sent to a cluster; see whether it needs a rival."""
-        api = next((self._apis[number] for number in allowed if number in self._apis), None)
+        api = self._rival(allowed)
         if api is None or arrival.priority not in self._config.priorities:
             return
         timer = self._site.env.timeout(self._config.after)
         timer.callbacks.append(lambda _: self._send(arrival, cluster, api))
+
+    def watch_at(self, due_s: float, arrival: Arrival, cluster: SharedCluster, allowed: Sequence[int]) -> None:
+        """See then whether a request needs the rival that it may have."""
+        if (api := self._rival(allowed)) is not None:
+            self._site.env.at(due_s).callbacks.append(lambda _: self._send(arrival, cluster, api))
+
+    def _rival(self, allowed: Sequence[int]) -> ApiBackend | None:
+        return next((self._apis[number] for number in allowed if number in self._apis), None)
 
     @property
     def first_pending(self) -> int:

@@ -20,7 +20,15 @@ IN_ORDER, BY_LOAD, BY_TIME, BY_RULE = range(4)
 #: Its policy, whether the cheapest in time comes first, how many clusters and rules there are, and from which priority
 #: on it sheds; how far it has come: the next request to send, the time, whether it arrives then, and the cluster that
 #: must be looked at.
-ROUTER = record_of(i8="policy clusters rules sheds_from next_arrival backend", f8="now_s", b1="by_price awake")
+#: And the requests that are hedged when they have had no token `hedge_after_s` after they were sent: so many, from that
+#: place of a ring on.
+ROUTER = record_of(
+    i8="policy clusters rules sheds_from next_arrival backend hedged first_hedged",
+    f8="now_s hedge_after_s",
+    b1="by_price awake",
+)
+#: How many of them it notes.
+HEDGED = 1024
 #: What a rule asks of a request.
 RULE = record_of(i8="prompt_at_least prompt_below most_at_least most_below", b1="while_room")
 
@@ -45,6 +53,8 @@ class RouterState(Records):
         ttft_limit_s: By workload, the time to first token its users accept.
         expected_s: By backend, the time to first token to expect of an API.
         prompt_usd, output_usd: By backend, the price of a million tokens.
+        hedges: By workload and priority, whether its requests are hedged.
+        hedged, hedged_s: The rows of those that are noted, and when that is due.
         rules: `RULE`, in order.
         rule_priorities: By rule and priority, whether it is for it.
         rule_targets: By rule and workload, the backends it may use, the preferred first, then NONE.
@@ -65,6 +75,9 @@ class RouterState(Records):
         "whys": (_I8, 1),
         "order": (_I8, 1),
         **dict.fromkeys(("keys", "ttft_limit_s", "expected_s", "prompt_usd", "output_usd"), (_F8, 1)),
+        "hedges": (_B1, 2),
+        "hedged": (_I8, 1),
+        "hedged_s": (_F8, 1),
         "rules": (RULE, 1),
         "rule_priorities": (_B1, 2),
         "rule_targets": (_I8, 3),

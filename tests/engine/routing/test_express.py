@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from simulator.engine import simulation
 from simulator.engine.record import RequestLog
 from simulator.engine.routing.gateway import Gateway
+from simulator.engine.routing.hedge import Hedges
 from simulator.engine.simulation import simulate
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
-from tests.engine.demand import COSTS, api, cluster, plan, poisson, table
+from tests.engine.demand import COSTS, api, cluster, hybrid, plan, poisson, table
 
 HORIZON_S = 150.0
 
@@ -200,6 +201,20 @@ def test_the_gateway_sees_what_is_out_of_the_ordinary_alone(monkeypatch, routing
 def test_an_api_that_refuses_nothing_answers_without_the_gateway(monkeypatch, limits):
     pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(limits=limits)})
     assert seen_by_the_gateway(monkeypatch, pattern, demand(5, 2.0)) == 1
+
+
+def test_what_answers_in_time_for_its_hedge_passes_the_gateway(monkeypatch):
+    """Where no one waits two seconds for a token, hedges are events for those alone that the end finds under way."""
+    events, watch_at = [], Hedges.watch_at
+
+    def watched(hedges, *arguments):
+        events.append(arguments)
+        watch_at(hedges, *arguments)
+
+    monkeypatch.setattr(Hedges, "watch_at", watched)
+    requests = demand(5, 1.0)
+    assert seen_by_the_gateway(monkeypatch, hybrid({"hedge": {"after": "2s"}}, replicas=2), requests) == 1
+    assert len(events) < 10 < len(requests) / 10
 
 
 def test_of_what_an_api_refuses_the_gateway_sees_each(monkeypatch):
