@@ -87,8 +87,9 @@ class _Dask:
         # As the result of a task, it is made again where the worker that has it is lost.
         return self._client.submit(bytes, content, pure=False)
 
-    def submit(self, payload: bytes, contents: Sequence[Any]) -> Future[bytes]:
-        there, here = self._client.submit(_opened, payload, *contents, pure=False), Future[bytes]()
+    def submit(self, payload: bytes, contents: Sequence[Any], *, urgent: bool) -> Future[bytes]:
+        there = self._client.submit(_opened, payload, *contents, pure=False, priority=int(urgent))
+        here = Future[bytes]()
 
         def follow(done: Any) -> None:  # noqa: ANN401 - the same Dask future
             # Given up meanwhile where it is no longer open.
@@ -145,7 +146,7 @@ class _Ray:
     def share(self, content: bytes) -> Any:  # noqa: ANN401 - an object of Ray's
         return self._ray.put(content)
 
-    def submit(self, payload: bytes, contents: Sequence[Any]) -> Future[bytes]:
+    def submit(self, payload: bytes, contents: Sequence[Any], *, urgent: bool) -> Future[bytes]:  # noqa: ARG002 - cannot
         found: Future[bytes] = self._run.remote(payload, *contents).future()
         return found
 

@@ -55,7 +55,7 @@ class Bytes:
     def share(self, content):
         return content
 
-    def submit(self, payload, contents):
+    def submit(self, payload, contents, *, urgent):
         answer = Future()
         if self.there:
             self.before()
@@ -113,11 +113,11 @@ class Away(Bytes):
         super().__init__()
         self.folder = folder
 
-    def submit(self, payload, contents):
+    def submit(self, payload, contents, *, urgent):
         away = self.folder.with_name("away")
         self.folder.rename(away)
         try:
-            return super().submit(payload, contents)
+            return super().submit(payload, contents, urgent=urgent)
         finally:
             away.rename(self.folder)
 
@@ -189,9 +189,9 @@ def test_another_package_on_a_worker_is_refused_by_name(scenario_file, monkeypat
     def back():
         monkeypatch.setattr(errand, "identity", asked)
 
-    def submit(payload, contents):
+    def submit(payload, contents, *, urgent):
         try:
-            return Bytes.submit(cluster, payload, contents)
+            return Bytes.submit(cluster, payload, contents, urgent=urgent)
         finally:
             back()
 
