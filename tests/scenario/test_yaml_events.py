@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,28 @@ def test_a_megabyte_takes_few_steps(tmp_path, monkeypatch):
     document = read_document(place)
     assert document.data["w5999"] == {"volume": {"requests_per_month": 5999}, "tokens": [1, 2.5, True, None, "text"]}
     assert document.origins["w5999", "tokens", 4] == (str(place), 6000)
+
+
+@pytest.mark.parametrize("by_pipe", [False, True])
+def test_a_file_of_the_greatest_size_is_read_to_its_last_byte_and_none_beyond(tmp_path, monkeypatch, by_pipe):
+    """What a pipe holds, no directory says: one byte more than is allowed is asked for, and refused if it comes."""
+    monkeypatch.setattr(yaml_source, "LARGEST_BYTES", 40)
+
+    def read(text):
+        path = tmp_path / "scenario.yaml"
+        path.write_text(text, encoding="utf-8")
+        if not by_pipe:
+            return read_document(path).data
+        reads, writes = os.pipe()
+        os.write(writes, text.encode())
+        os.close(writes)
+        try:
+            return read_document(Path(f"/dev/fd/{reads}")).data
+        finally:
+            os.close(reads)
+
+    whole = f"name: {'x' * 34}"
+    assert len(whole) == 40
+    assert read(whole) == {"name": "x" * 34}
+    with pytest.raises(ScenarioError, match="may not exceed"):
+        read(f"{whole}y")
