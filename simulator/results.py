@@ -353,7 +353,7 @@ def _cluster_requests_per_s(cluster: Cluster, runs: Sequence[RunSummary]) -> flo
     done = max(1, sum(run.total.outcomes["completed"] for run in runs))
     return cluster.replicas * saturated_requests_per_s(
         plan.step_time,
-        kv_tokens=(plan.num_gpu_blocks - 1) * engine.block_size,
+        kv_tokens=plan.kv_tokens(engine.block_size, _tokens(runs)),
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
         prompt_tokens=max(1.0, sum(run.total.prompt_tokens for run in runs) / done),

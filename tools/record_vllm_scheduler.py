@@ -29,10 +29,18 @@ import vllm
 from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
 from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import get_hash_fn_by_name
-from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash, resolve_kv_cache_block_sizes
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
-from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
+from vllm.v1.kv_cache_interface import (
+    ChunkedLocalAttentionSpec,
+    FullAttentionSpec,
+    KVCacheConfig,
+    KVCacheGroupSpec,
+    KVCacheSpec,
+    MambaSpec,
+    SlidingWindowSpec,
+)
 from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
@@ -62,19 +70,40 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
     cache_config.num_gpu_blocks = config["num_gpu_blocks"]
     whole = VllmConfig(model_config=model_config, scheduler_config=scheduler_config, cache_config=cache_config)
     whole.scheduler_config.async_scheduling = config["async_scheduling"]
-    spec = FullAttentionSpec(block_size=config["block_size"], num_kv_heads=2, head_size=64, dtype=torch.bfloat16)
+    groups = config.get("groups") or [{"kind": "full", "block_size": config["block_size"]}]
     kv = KVCacheConfig(
-        num_blocks=config["num_gpu_blocks"], kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]
+        num_blocks=config["num_gpu_blocks"],
+        kv_cache_tensors=[],
+        kv_cache_groups=[
+            KVCacheGroupSpec([f"layer.{number}"], spec_of(group, config["max_model_len"]))
+            for number, group in enumerate(groups)
+        ],
     )
+    block_size, hash_block_size = resolve_kv_cache_block_sizes(kv, whole)
     kind = AsyncScheduler if config["async_scheduling"] else Scheduler
     return kind(
         vllm_config=whole,
         kv_cache_config=kv,
         structured_output_manager=StructuredOutputManager(whole),
-        block_size=config["block_size"],
-        hash_block_size=config["block_size"],
+        block_size=block_size,
+        hash_block_size=hash_block_size,
         log_stats=True,
     )
+
+
+def spec_of(group: dict[str, Any], max_model_len: int) -> KVCacheSpec:
+    """What the layers of a group keep."""
+    common = {
+        "block_size": group["block_size"], "num_kv_heads": 2, "head_size": 64, "dtype": torch.bfloat16
+    }  # fmt: skip
+    if group["kind"] == "window":
+        return SlidingWindowSpec(**common, sliding_window=group["span"])
+    if group["kind"] == "chunk":
+        return ChunkedLocalAttentionSpec(**common, attention_chunk_size=group["span"])
+    if group["kind"] == "state":
+        # Without prefix caching a state is kept once, for requests of any length.
+        return MambaSpec(block_size=max_model_len, shapes=((64,),), dtypes=(torch.bfloat16,))
+    return FullAttentionSpec(**common)
 
 
 def prompt_ids(index: int, entry: dict[str, Any]) -> list[int]:
@@ -274,6 +303,45 @@ def random_case(rng: random.Random) -> dict[str, Any]:
     return {"config": config, "step_time": step_time, "inputs": inputs}
 
 
+def with_groups(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The same workload for a model whose layers keep different things."""
+    config = dict(case["config"])
+    size, longest = config["block_size"], config["max_model_len"]
+
+    def group(kind: str) -> dict[str, Any]:
+        made: dict[str, Any] = {"kind": kind, "block_size": size}
+        if kind == "window":
+            made["span"] = rng.choice([2, size, size + 1, 2 * size, 3 * size - 5, 128, longest // 3])
+        if kind == "chunk":
+            made["span"] = size * rng.randint(1, 6)
+        if kind != "state" and not config["prefix_caching"]:
+            made["block_size"] *= rng.choice([1, 1, 2])
+        return made
+
+    kinds = ["window", "chunk"] if config["prefix_caching"] else ["window", "window", "chunk", "state"]
+    groups = [group("full")] * rng.choice([0, 1, 1, 1, 2])
+    for _ in range(1 if groups else 2):
+        groups += [group(rng.choice(kinds))] * rng.choice([1, 1, 2, 5])
+        if rng.random() < 0.7:
+            break
+    if all(one["kind"] == "state" for one in groups):
+        groups.append(group("full"))
+    if len(groups) == 1:
+        config["block_size"] = groups[0]["block_size"]
+    config["groups"] = groups
+    # One request of the greatest length must fit, as vLLM asks at its start.
+    batches = 2 if config["async_scheduling"] else 1
+    in_flight = batches * config["max_num_batched_tokens"]
+    least = sum(
+        spec_of(one, longest).max_admission_blocks_per_request(in_flight, longest)
+        if one["kind"] in ("window", "chunk")
+        else (1 if one["kind"] == "state" else -(-longest // one["block_size"]))
+        for one in groups
+    )
+    config["num_gpu_blocks"] = least + 1 + rng.choice([0, 1, 5, least // 2, 2 * least, 6 * least])
+    return case | {"config": config}
+
+
 def with_levels(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """The same workload with prefixes that begin with others: a tree, of which requests share any beginning."""
     tree: dict[int, list[tuple[int, int]]] = {}
@@ -371,6 +439,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--aborts", action="store_true", help="let clients give up")
     parser.add_argument("--levels", action="store_true", help="let prefixes begin with one another")
+    parser.add_argument("--groups", action="store_true", help="let layers keep different things")
     parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
@@ -388,6 +457,11 @@ def main() -> None:
             cases = {
                 f"levels_{seed:04d}": with_levels(random_case(random.Random(seed)), random.Random(seed))
                 for seed in seeds
+            }
+        if arguments.groups:
+            cases = {
+                name.replace("random", "groups"): with_groups(case, random.Random(seed))
+                for (name, case), seed in zip(cases.items(), seeds, strict=True)
             }
         if arguments.nasty:
             cases |= nasty_cases()

@@ -17,6 +17,7 @@ from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.engine.vllm.sequence import Sequence
 from simulator.engine.vllm.stepwise import StepReport, StepwiseReplica
+from simulator.performance.kv_groups import KvGroup
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
 from simulator.trace.nesting import Nesting
@@ -55,7 +56,8 @@ class Conformity:
         differing_steps: Numbers of the steps in which the step-by-step replica did something else.
         differing_requests: Requests whose times, cache hits or preemptions differ in the step-by-step replica.
         coalesced_requests: Those that differ in the coalesced replica.
-        coalesced_steps: Steps the coalesced replica took.
+        coalesced_steps: Steps the coalesced replica took; none where it does not do what was recorded: prefixes cached
+            by group.
         first: What the first difference is.
     """
 
@@ -63,21 +65,22 @@ class Conformity:
     differing_steps: list[int]
     differing_requests: list[int]
     coalesced_requests: list[int]
-    coalesced_steps: int
+    coalesced_steps: int | None
     first: str | None
 
     @property
     def agrees(self) -> bool:
         """Whether nothing differs."""
         by_step = not self.differing_steps and not self.differing_requests
-        return by_step and not self.coalesced_requests and self.coalesced_steps == self.steps
+        return by_step and not self.coalesced_requests and self.coalesced_steps in {None, self.steps}
 
 
 def conform(recording: Recording) -> Conformity:
     """Replay a recorded run step by step and coalesced, and compare."""
     reports: list[StepReport] = []
     slow = _step_by_step(recording, reports)
-    fast, fast_steps = _coalesced(recording)
+    by_group = bool(recording.config.groups)
+    fast, fast_steps = (slow, None) if by_group and recording.config.prefix_caching else _coalesced(recording)
     differing = [
         number
         for number, (theirs, ours) in enumerate(zip(recording.steps, reports, strict=False))
@@ -135,6 +138,12 @@ def _settings(recording: Recording) -> EngineSettings:
     return EngineSettings.model_construct(**(EngineSettings().model_dump() | known))
 
 
+def _groups(recording: Recording) -> tuple[KvGroup, ...]:
+    return tuple(
+        KvGroup(one.kind, one.block_size, one.span, 1 if one.kind == "state" else 0) for one in recording.config.groups
+    )
+
+
 def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate]:
     """Replay through the step-by-step replica."""
     config = recording.config
@@ -163,6 +172,7 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
         on_abort,
         on_step,
         config.overhead,
+        _groups(recording),
     )
     sequences = _sequences(recording)
 
@@ -217,7 +227,7 @@ def _coalesced(recording: Recording) -> tuple[list[_Fate | None], int]:
         step_time, launch_s = replace(step_time, base_s=step_time.base_s + launch_s), 0.0
     order = sorted(range(len(recording.inputs)), key=lambda index: recording.inputs[index].arrival)
     ledger = Ledger(_table([recording.inputs[index] for index in order]))
-    plan = ReplicaPlan(step_time, config.num_gpu_blocks, launch_s=launch_s)
+    plan = ReplicaPlan(step_time, config.num_gpu_blocks, launch_s=launch_s, groups=_groups(recording))
     fleet = Fleet(_settings(recording), plan, ledger, replicas=1, horizon_s=1.0)
     aborts = sorted(
         (entry.abort, row)

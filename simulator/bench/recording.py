@@ -25,6 +25,20 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+class Group(_Part):
+    """Layers that share a block table: what they keep, in blocks of how many tokens, over which window or chunk."""
+
+    kind: Literal["full", "window", "chunk", "state"]
+    block_size: Annotated[int, Field(gt=0, le=10**6)]
+    span: Annotated[int, Field(gt=1, le=_MOST)] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_span(self) -> Self:
+        if (self.kind in {"window", "chunk"}) != (self.span is not None):
+            raise ValueError("a window or a chunk has a span, and nothing else")
+        return self
+
+
 class Config(_Part):
     """Settings of the recorded scheduler, under vLLM's names."""
 
@@ -42,6 +56,8 @@ class Config(_Part):
     async_scheduling: bool = False
     overhead: Seconds = 0.0
     """Host seconds between scheduling a step and its start; no longer than a step."""
+    groups: list[Group] = []
+    """Of KV cache; one that keeps everything when there are none."""
 
 
 class StepTime(_Part):
@@ -111,7 +127,9 @@ class Recording(_Part):
         named |= {request for step in self.steps for request in (*(item[0] for item in step.items), *step.preempted)}
         if unknown := named - set(range(len(self.inputs))):
             raise ValueError(f"request {min(unknown)} is none of the {len(self.inputs)} inputs")
-        most = min(self.config.max_model_len, (self.config.num_gpu_blocks - 1) * self.config.block_size)
+        most = self.config.max_model_len
+        if not self.config.groups:
+            most = min(most, (self.config.num_gpu_blocks - 1) * self.config.block_size)
         for number, entry in enumerate(self.inputs):
             if entry.prompt_len + entry.output_len > most:
                 needed = entry.prompt_len + entry.output_len

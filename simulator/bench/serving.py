@@ -139,7 +139,9 @@ def serve_capped(settings: EngineSettings, plan: ReplicaPlan, table: RequestTabl
         lost[index] = sequence.preemptions
         answered[index].succeed()
 
-    replica = StepwiseReplica(env, settings, plan.num_gpu_blocks, plan.step_time, on_finish, lambda *_: None)
+    replica = StepwiseReplica(
+        env, settings, plan.num_gpu_blocks, plan.step_time, on_finish, lambda *_: None, groups=plan.groups
+    )
     numbers = iter(range(size))
 
     def client() -> simpy.events.ProcessGenerator:

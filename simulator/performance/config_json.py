@@ -108,6 +108,11 @@ def from_config(config: Mapping[str, Any], name: str) -> tuple[ModelShape | None
         return None, faults or [_first(error)]
     checkpoint = read_checkpoint(config, int(found.get("layers") or 1))
     faults += checkpoint.faults
+    if found.get("experts", 1) == 1 and _experts_alone(config):
+        faults.append("quantization_config: mxfp4 is for experts, and this model has none")
+    heads, kv_heads = found.get("heads", 1), found.get("kv_heads", 1)
+    if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads and heads % kv_heads:
+        faults.append(f"num_key_value_heads: {kv_heads} do not divide {heads} heads")
     encoder = read_encoder(config, found, faults) if wrapped else None
     if faults:
         return None, faults
@@ -120,6 +125,12 @@ def from_config(config: Mapping[str, Any], name: str) -> tuple[ModelShape | None
         return ModelShape(**found), []
     except ValidationError as error:
         return None, [_first(error)]
+
+
+def _experts_alone(config: Mapping[str, Any]) -> bool:
+    """Whether its format leaves all but experts as they are (`Mxfp4Config`)."""
+    said = config.get("quantization_config")
+    return isinstance(said, dict) and str(said.get("quant_method", "")).lower() == "mxfp4"
 
 
 def _first(error: ValidationError) -> str:

@@ -49,6 +49,18 @@ class KvGroup:
             return _ceil(min(self.span + in_flight, tokens), self.block_size)
         return _ceil(tokens, self.block_size)
 
+    def table(self, tokens: int) -> int:
+        """Blocks of a table of so many tokens, those included that a window has left behind."""
+        return self.state_blocks if self.state_blocks and tokens else _ceil(tokens, self.block_size)
+
+    def gone(self, tokens: int) -> int:
+        """Leading blocks that no token needs which comes after so many (`get_num_skipped_tokens`)."""
+        if self.kind == "window" and self.span:
+            return max(0, tokens - self.span + 1) // self.block_size
+        if self.kind == "chunk" and self.span:
+            return tokens // self.span * self.span // self.block_size
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class KvPlan:

@@ -109,9 +109,11 @@ class KvCapacity:
         kv_bytes_per_token: Bytes of one token on one GPU, while no window has closed behind it.
         block_size: Tokens per block.
         num_gpu_blocks: KV blocks for the scheduler, the null block included; 0 when the weights do not fit. Where
-            layers keep different things, as many as hold in any case: see `_uniform_blocks`.
+            layers keep different things and it does not count by group, as many as hold in any case: see
+            `_uniform_blocks`.
         max_model_len: Longest request.
         plan: How the memory is cut.
+        by_group: Whether the scheduler counts the blocks of each group of layers, which keep different things.
         pool_blocks: Blocks of the pool, as vLLM counts them.
         max_num_seqs: Most sequences.
         version: Of vLLM.
@@ -128,6 +130,7 @@ class KvCapacity:
     num_gpu_blocks: int
     max_model_len: int
     plan: KvPlan
+    by_group: bool
     pool_blocks: int
     max_num_seqs: int
     version: Version
@@ -140,7 +143,9 @@ class KvCapacity:
 
     @property
     def tokens(self) -> int:
-        """Tokens of context that fit at once."""
+        """Tokens of context that fit at once; counted by group, in requests of the greatest length."""
+        if self.by_group:
+            return int(self.requests * self.max_model_len)
         return max(0, self.num_gpu_blocks - 1) * self.block_size
 
     @property
@@ -170,8 +175,8 @@ class KvCapacity:
         if not self.plan.uniform:
             return (
                 f"{left}{self.pool_blocks:,} blocks shared by {len(self.plan.groups)} groups of layers, "
-                f"{self.requests:.1f} requests of {self.max_model_len:,} tokens; {self.tokens:,} tokens in any case"
-            )
+                f"{self.requests:.1f} requests of {self.max_model_len:,} tokens"
+            ) + ("" if self.by_group else f"; {self.tokens:,} tokens in any case")
         return (
             f"{left}/ {self.kv_bytes_per_token / 1024:.0f} KiB per token = {self.tokens:,} tokens "
             f"({self.num_gpu_blocks:,} blocks of {self.block_size})"
@@ -273,6 +278,7 @@ def measure_capacity(
     if engine.kv_cache_memory is not None:
         free_gib = engine.kv_cache_memory / GIB
     pool = engine.num_gpu_blocks or kv_blocks(free_gib, plan.bytes_per_block)
+    by_group = not plan.uniform and not engine.prefix_caching
     return KvCapacity(
         gpu=served.gpu,
         memory_gib=memory_gib,
@@ -281,9 +287,10 @@ def measure_capacity(
         reserve=needed,
         kv_bytes_per_token=model.kv_bytes_per_token(gpus, number_bytes),
         block_size=engine.block_size,
-        num_gpu_blocks=pool if plan.uniform else _uniform_blocks(plan, pool, engine),
+        num_gpu_blocks=pool if plan.uniform or by_group else _uniform_blocks(plan, pool, engine),
         max_model_len=engine.max_model_len,
         plan=plan,
+        by_group=by_group,
         pool_blocks=pool,
         max_num_seqs=engine.max_num_seqs,
         version=engine.version,
@@ -301,8 +308,8 @@ def kv_number_bytes(model: ModelShape, engine: EngineSettings) -> int:
 def _uniform_blocks(plan: KvPlan, pool: int, engine: EngineSettings) -> int:
     """Blocks of the same size for all tokens, so many that what they hold fits whatever the lengths of requests.
 
-    The scheduler counts one kind of block. Every seat is given its states, and a window is taken never to close:
-    cautious by at most the share of layers that have one.
+    Where prefixes are cached, the scheduler counts one kind of block. Every seat is given its states, and a window is
+    taken never to close: cautious by at most the share of layers that have one.
     """
     states = sum(group.state_blocks for group in plan.groups)
     per_token = sum(1 / group.block_size for group in plan.groups if not group.state_blocks)
@@ -329,7 +336,11 @@ def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:
                 f"{capacity.reserve.gib:.1f} GiB = {free_gib:.1f} GiB"
             )
     states = sum(group.state_blocks for group in capacity.plan.groups)
-    if states and capacity.tokens < engine.max_model_len <= capacity.requests * engine.max_model_len:
+    if (
+        states
+        and not capacity.by_group
+        and capacity.tokens < engine.max_model_len <= capacity.requests * engine.max_model_len
+    ):
         most = (capacity.pool_blocks - 1 - capacity.plan.request_blocks(engine.max_model_len)) // states
         raise InfeasibleCluster(
             f"{served.id} does not fit: each sequence keeps {states} blocks of states, and {engine.max_num_seqs:,} of "

@@ -140,8 +140,10 @@ _Found = tuple["Quantisation", int | None] | str
 
 def _four_bits(said: Mapping[str, Any]) -> _Found:
     bits = said.get("bits", said.get("w_bit", 4))
+    if said.get("dynamic"):
+        return "dynamic, rules of its own for some modules, is not modelled"
     if bits != 4:
-        return f"weights of {bits} bits with activations of 16 are not modelled; 4 bits are"
+        return f"weights of {bits!r} bits with activations of 16 are not modelled; 4 bits are"
     group = said.get("group_size", said.get("q_group_size", 128))
     return "w4a16", _group(group)
 
@@ -154,6 +156,12 @@ def _compressed(said: Mapping[str, Any]) -> _Found:
     groups = said.get("config_groups")
     if not isinstance(groups, dict) or not groups:
         return "compressed-tensors without config_groups"
+    sparse = said.get("sparsity_config")
+    if isinstance(sparse, dict) and sparse.get("format") not in {None, "dense"}:
+        return f"sparsity_config: {sparse['format']} is not modelled"
+    targets = [group.get("targets") for group in groups.values() if isinstance(group, dict)]
+    if all(isinstance(some, list) and "Linear" not in some for some in targets):
+        return f"config_groups: targets {targets[0]} are not modelled; Linear is"
     found = {_scheme(group) for group in groups.values()}
     if len(found) > 1:
         return f"layers in several formats ({', '.join(sorted(map(str, found)))}) are not modelled"

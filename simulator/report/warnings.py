@@ -128,12 +128,13 @@ def _of_memory(cluster: Cluster) -> list[str]:
     found = []
     if capacity.requests < FEW_REQUESTS:
         found.append(f"KV blocks hold {capacity.requests:.1f} requests of max_model_len at once. {capacity.explain()}")
-    if not capacity.plan.uniform:
+    if not capacity.plan.uniform and not capacity.by_group:
         states = any(group.kind == "state" for group in capacity.plan.groups)
         kept = "a state for every seat" if states else "every token in layers with a window"
         found.append(
             f"the scheduler counts {kept}: {capacity.tokens:,} KV tokens, where vLLM holds {capacity.requests:.1f} "
-            f"requests of {cluster.engine.max_model_len:,}; a wait for KV blocks may be shorter than is told"
+            f"requests of {cluster.engine.max_model_len:,}; a wait for KV blocks may be shorter than is told. With "
+            "prefix_caching: false it counts what each group of layers keeps"
         )
     return found
 

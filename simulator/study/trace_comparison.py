@@ -103,7 +103,7 @@ def reference_patterns(demand: Observed) -> dict[str, Any]:
     plan, engine, table = replica_plan(cluster), cluster.engine, demand.table
     capacity = saturated_requests_per_s(
         plan.step_time,
-        kv_tokens=(plan.num_gpu_blocks - 1) * engine.block_size,
+        kv_tokens=plan.kv_tokens(engine.block_size, float((table.prompt_tokens + table.output_tokens).mean())),
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
         prompt_tokens=float(table.prompt_tokens.mean()),

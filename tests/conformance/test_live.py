@@ -59,3 +59,19 @@ def test_no_step_differs(oracle, model, counts, seed, nested, gives_up):
     assert found.differing_steps == [], found.first
     assert found.differing_requests == []
     assert found.agrees
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32), caches=st.booleans(), gives_up=st.booleans())
+def test_no_step_differs_with_groups_of_layers(oracle, model, counts, seed, caches, gives_up):
+    """Prefixes are cached by group in the step-by-step replica alone."""
+    case = oracle.random_case(random.Random(seed))
+    case["config"]["prefix_caching"] = caches
+    case = oracle.with_groups(case, random.Random(seed))
+    if gives_up:
+        case = oracle.with_aborts(case, random.Random(seed))
+    found = conform(Recording.model_validate(oracle.Run(case, model).play()))
+    counts["steps"] += found.steps
+    counts["cases"] += 1
+    assert found.differing_steps == [], found.first
+    assert found.agrees

@@ -253,7 +253,6 @@ FP8_KV = {"num_bits": 8, "type": "float", "strategy": "tensor"}
         (compressed({"num_bits": 4, "type": "float", "group_size": 16}, INT4), "nvfp4", 16),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": FP8_KV}, "nvfp4", 8),
         ({"quant_method": "modelopt", "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}, "fp8", 8),
-        ({"quant_method": "mxfp4"}, "mxfp4", 16),
     ],
 )
 def test_formats(said, expected, kv_bits):
@@ -274,6 +273,17 @@ def test_formats(said, expected, kv_bits):
         ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, "'MIXED_PRECISION' is not modelled"),
         (compressed(INT4, kv_cache_scheme={"num_bits": 4, "type": "int"}), "a KV cache of 4 bits (int)"),
         ("awq", "is not a mapping"),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:.*down_proj.*": {}}}, "dynamic, rules of its own"),
+        ({"quant_method": "gptq", "bits": "4"}, "weights of '4' bits"),
+        ({"quant_method": "mxfp4"}, "mxfp4 is for experts, and this model has none"),
+        (compressed(INT4, sparsity_config={"format": "sparse-24-bitmask"}), "sparsity_config: sparse-24-bitmask"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"a": {"targets": ["re:.*experts.*"], "weights": INT4}},
+            },
+            "targets ['re:.*experts.*'] are not modelled",
+        ),
         (
             {
                 "quant_method": "compressed-tensors",
@@ -318,6 +328,8 @@ def test_a_wish_against_the_checkpoint_is_refused():
         ({"use_sliding_window": True, "sliding_window": 4096}, "use_sliding_window"),
         ({"layer_types": ["sliding_attention"] * 32, "sliding_window": "long"}, "sliding_window: 'long'"),
         ({"hidden_size": True}, "hidden_size: True"),
+        ({"num_key_value_heads": 7}, "num_key_value_heads: 7 do not divide 32 heads"),
+        ({"num_key_value_heads": 64}, "num_key_value_heads: 64 do not divide 32 heads"),
     ],
 )
 def test_what_is_not_understood_is_refused(change, reason, tmp_path):

@@ -133,3 +133,18 @@ def test_padding_gives_groups_of_the_larger_kind():
     plan = kv_plan(model, 1, 2, 16, 2048, (0, 33))
     assert len(plan.groups) == 2
     assert plan.bytes_per_block == 13 * 16 * 2 * 8 * 64 * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu"), [("gpt-oss-20b", "h100-80gb"), ("gemma-3-27b", "h100-80gb"), ("qwen3.5-27b", "h200")]
+)
+def test_without_prefix_caching_the_scheduler_has_the_whole_pool(name, gpu):
+    server = Server(name, gpu, 1, "mxfp4" if name.startswith("gpt") else "bf16")
+    engine = EngineSettings(max_model_len=65_536, max_num_seqs=64, prefix_caching=False).on(gpu)
+    by_group = kv_capacity(server, engine)
+    assert by_group.by_group
+    assert by_group.num_gpu_blocks == by_group.pool_blocks
+    assert by_group.tokens == int(by_group.requests * 65_536)
+    one_kind = kv_capacity(server, engine.model_copy(update={"prefix_caching": True}))
+    assert not one_kind.by_group
+    assert one_kind.tokens < by_group.tokens

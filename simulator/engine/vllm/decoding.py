@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.engine.vllm import kv_groups
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.state import DECODING, DRAINING
 
@@ -22,7 +23,10 @@ def join_decoding(s: State, r: int, slot: int) -> None:
     sequence.place = DECODING
     sequence.end_clock = rep.clock + sequence.total_tokens - sequence.computed_tokens
     rep.decode_kv_tokens += sequence.computed_tokens
-    s.boundaries[r, _residue(s, slot)] += 1
+    if s.settings[0].kinds:
+        kv_groups.join_clock(s, r, slot)
+    else:
+        s.boundaries[r, _residue(s, slot)] += 1
     rep.decoding += 1
     _rise(s, r, rep.decoding - 1, slot)
 
@@ -32,7 +36,10 @@ def leave_decoding(s: State, r: int, slot: int) -> None:
     """It ends, stalls or is driven out."""
     rep, sequence = s.replicas[r], s.sequences[slot]
     rep.decode_kv_tokens -= sequence.total_tokens - (sequence.end_clock - rep.clock)
-    s.boundaries[r, _residue(s, slot)] -= 1
+    if s.settings[0].kinds:
+        kv_groups.leave_clock(s, r, slot)
+    else:
+        s.boundaries[r, _residue(s, slot)] -= 1
     rep.decoding -= 1
     place, last = sequence.heap_place, s.seats[r, rep.decoding].ends
     if last != slot:

@@ -16,6 +16,7 @@ from simulator.engine.record import Reason
 from simulator.engine.vllm.compiled import compiled, entry, is_kept, machine_code
 from simulator.engine.vllm.kv_cache import take
 from simulator.engine.vllm.kv_copies import keep_by_block
+from simulator.engine.vllm.kv_groups import most_blocks
 from simulator.engine.vllm.replica import catch_up, close_replica, give_up, submit
 from simulator.engine.vllm.stamps import dismiss, enlist, stamp
 from simulator.engine.vllm.state import NONE, State
@@ -113,7 +114,8 @@ def restart(s: State, r: int) -> None:
     """Open a closed replica whose requests are all gone; nothing it had cached is left."""
     catch_up(s, r, inf)
     rep = s.replicas[r]
-    take(s, r, rep.free)
+    if not s.settings[0].kinds:
+        take(s, r, rep.free)
     rep.free = rep.unhashed = s.settings[0].blocks
     rep.front_end_free_s = 0.0
     rep.closed = False
@@ -220,7 +222,7 @@ def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float
     settings, rep = s.settings[0], s.replicas[r]
     if settings.max_in_flight >= 0:
         return bool(s.fleet[0].in_flight < share * settings.max_in_flight)
-    left = share * (settings.blocks * settings.block_size) - rep.reserved_tokens
+    left = share * (settings.blocks * (1 if settings.kinds else settings.block_size)) - rep.reserved_tokens
     return bool(rep.load < share * settings.max_num_seqs and _reservation(s, prompt_tokens, max_tokens) <= left)
 
 
@@ -276,6 +278,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.cached_tokens = -1
     sequence.chain = sequence.resumable = NONE
     sequence.finishing = False
+    sequence.settled_tokens = sequence.flying_tokens = 0
     if s.prefix[index] >= 0 and settings.prefix_caching:
         sequence.chain = s.prefix[index] * settings.replicas + r
         sequence.shared_blocks = min(int(s.prefix_tokens[index]), prompt) // settings.block_size
@@ -304,7 +307,9 @@ def least_loaded(s: State, now_s: float) -> int:
 
 @compiled
 def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
-    return int(min(prompt_tokens + max_tokens, s.settings[0].max_model_len))
+    """Tokens of its own, or the blocks that they hold of groups."""
+    tokens = min(prompt_tokens + max_tokens, s.settings[0].max_model_len)
+    return most_blocks(s, tokens) if s.settings[0].kinds else int(tokens)
 
 
 @compiled

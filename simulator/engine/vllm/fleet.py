@@ -11,6 +11,7 @@ from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, state
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
+from simulator.engine.vllm.plan import copy_settings, count_kinds
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
 
@@ -66,7 +67,7 @@ class Fleet:
     ) -> None:
         self._name = name
         settings = np.zeros(1, state.SETTINGS)
-        _copy_settings(settings[0], engine, plan)
+        copy_settings(settings[0], engine, plan)
         settings[0].horizon_s = horizon_s
         settings[0].timeout_s = inf if timeout_s is None else timeout_s
         settings[0].overflows = overflows
@@ -273,21 +274,6 @@ class Fleet:
         self.state.replace("sequences", sequences)
 
 
-def _copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401
-    for name in (
-        "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len", "long_prefill_token_threshold",
-        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling", "serial_front_end",
-    ):  # fmt: skip
-        setattr(settings, name, getattr(engine, name))
-    settings.by_priority = engine.policy == "priority"
-    settings.queue_limit = UNLIMITED if engine.queue_limit is None else engine.queue_limit
-    for name in ("frontend_base_s", "frontend_per_prompt_token_s", "output_s", "launch_s"):
-        setattr(settings, name, getattr(plan, name))
-    # One of vLLM's blocks is the null block, which nobody gets.
-    settings.blocks = plan.num_gpu_blocks - 1
-    settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
-
-
 def _empty(
     settings: NDArray[Any],
     engine: EngineSettings,
@@ -312,7 +298,9 @@ def _empty(
         replicas=_replicas(replicas, blocks),
         sequences=np.zeros(0, state.SEQUENCE),
         seats=seats,
-        boundaries=np.zeros((replicas, engine.block_size), np.int64),
+        kinds=count_kinds(settings[0], engine, plan),
+        boundaries=np.zeros((replicas, settings[0].period), np.int64),
+        vacancies=np.zeros((replicas, settings[0].period), np.int64),
         queues=_no_queues((replicas, 1)),
         chains=_no_chains((0,)),
         # A prefix that starts to be kept block by block needs one more for a moment.
@@ -350,6 +338,7 @@ def _replicas(count: int, blocks: int) -> NDArray[Any]:
     made["oldest_run"] = made["newest_run"] = NONE
     made["free"] = made["unhashed"] = blocks
     made["hour_ends_s"] = INTERVAL_S
+    made["leaves_clock"] = UNLIMITED
     made["due_s"] = inf
     made["idle"] = True
     return made

@@ -111,7 +111,7 @@ def ttft_s(f: ForecastState, row: int, now_s: float) -> float:
     settings, rep = s.settings[0], s.replicas[r]
     prompt, most = int(s.prompt_tokens[row]), int(s.max_tokens[row])
     running, waiting = int(rep.running), int(rep.waiting + rep.inbox)
-    kv_tokens = int((settings.blocks - rep.free) * settings.block_size)
+    kv_tokens = int(rep.decode_kv_tokens if settings.kinds else (settings.blocks - rep.free) * settings.block_size)
     decode_s = s.batches[running].decode_s + s.batches[running].decode_per_kv_token_s * kv_tokens if running else 0.0
     prompt_s = _mixed_s(f, max(0, running - 1), kv_tokens, prompt)
     queue_s = waiting * prompt_s

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm import kv_copies
+from simulator.engine.vllm import kv_copies, kv_groups
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.kv_runs import dequeue, enqueue, forget, link_lowest, new_run, unlink
 from simulator.engine.vllm.state import NONE
@@ -71,6 +71,10 @@ def blocks_short(s: State, slot: int, hit: int, tokens: int) -> int:
 def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int) -> None:
     """Give a waiting sequence its reused blocks and new ones up to `tokens`."""
     sequence = s.sequences[slot]
+    if s.settings[0].kinds:
+        s.replicas[r].free -= kv_groups.table_blocks(s, tokens)
+        sequence.settled_tokens = 0
+        return
     shared = 0
     if sequence.chain != NONE:
         shared = min(hit, cached_blocks(s, slot))
@@ -116,6 +120,9 @@ def computed(s: State, r: int, slot: int, tokens: int) -> None:
 @compiled
 def release(s: State, r: int, slot: int, tokens: int, hashed_tokens: int, resumable: bool) -> None:
     """Free all blocks of a sequence that holds `tokens`, of which `hashed_tokens` fill reusable blocks."""
+    if s.settings[0].kinds:
+        kv_groups.release_tables(s, r, slot, tokens)
+        return
     rep, sequence, size = s.replicas[r], s.sequences[slot], s.settings[0].block_size
     held = -(-tokens // size)
     shared = sequence.held_shared

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import lcm
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from simulator.engine.vllm import state
+from simulator.engine.vllm.kv_groups import CHUNK, FULL, STATE, WINDOW
+from simulator.engine.vllm.state import UNLIMITED
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.performance.kv_groups import KvGroup
     from simulator.performance.profile import PerformanceProfile
     from simulator.performance.step_time import StepTimeModel
     from simulator.scenario.patterns import Cluster, EngineSettings
+
+_KEEPS: Final = {"full": FULL, "latent": FULL, "window": WINDOW, "chunk": CHUNK, "state": STATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,7 @@ class ReplicaPlan:
         output_s: Delay from the end of a step to the client.
         launch_s: Host time between scheduling a step and its start, which under asynchronous scheduling hides
             behind the step before; no longer than a step. A synchronous engine pays it in its step time.
+        groups: What its groups of layers keep, where not all keep everything in blocks of one size.
     """
 
     step_time: StepTimeModel
@@ -35,6 +48,15 @@ class ReplicaPlan:
     frontend_per_prompt_token_s: float = 0.0
     output_s: float = 0.0
     launch_s: float = 0.0
+    groups: tuple[KvGroup, ...] = ()
+
+    def kv_tokens(self, block_size: int, request_tokens: float) -> int:
+        """Tokens that the KV blocks hold at once, in requests of so many each."""
+        blocks = self.num_gpu_blocks - 1
+        if not self.groups:
+            return blocks * block_size
+        tokens = max(1, round(request_tokens))
+        return blocks * tokens // sum(group.blocks(tokens, 1) for group in self.groups)
 
     def front_end_s(self, prompt_tokens: int) -> float:
         """How long a prompt takes to the engine core."""
@@ -47,7 +69,7 @@ def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
     Raises:
         InfeasibleCluster: The model does not fit the GPUs; the message shows the arithmetic.
     """
-    overhead = profile.overhead
+    overhead, capacity = profile.overhead, kv_capacity(profile, engine)
     return ReplicaPlan(
         step_time=ProfiledStepTime(
             profile,
@@ -56,11 +78,47 @@ def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
             enforce_eager=engine.enforce_eager,
             v0_engine=engine.is_v0,
         ),
-        num_gpu_blocks=kv_capacity(profile, engine).num_gpu_blocks,
+        num_gpu_blocks=capacity.num_gpu_blocks,
         frontend_base_s=overhead.frontend_base_s,
         frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
         output_s=overhead.output_s,
+        groups=capacity.plan.groups if capacity.by_group else (),
     )
+
+
+def copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> None:  # noqa: ANN401
+    """Fill in what `SETTINGS` have of vLLM's settings and of a replica."""
+    for name in (
+        "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len", "long_prefill_token_threshold",
+        "prefix_caching", "chunked_prefill", "reserve_full_isl", "async_scheduling", "serial_front_end",
+    ):  # fmt: skip
+        setattr(settings, name, getattr(engine, name))
+    settings.by_priority = engine.policy == "priority"
+    settings.queue_limit = UNLIMITED if engine.queue_limit is None else engine.queue_limit
+    for name in ("frontend_base_s", "frontend_per_prompt_token_s", "output_s", "launch_s"):
+        setattr(settings, name, getattr(plan, name))
+    # One of vLLM's blocks is the null block, which nobody gets.
+    settings.blocks = plan.num_gpu_blocks - 1
+    settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
+
+
+def count_kinds(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> NDArray[Any]:  # noqa: ANN401
+    """Groups of layers that keep the same, counted together (`KIND`), and what `SETTINGS` say of them."""
+    counts = Counter(plan.groups)
+    if counts and engine.prefix_caching:
+        raise AssertionError("prefixes are not cached by group")
+    settings.kinds, settings.lag = len(counts), int(engine.async_scheduling)
+    settings.period = (
+        lcm(*(kind.block_size for kind in counts if not kind.state_blocks)) if counts else engine.block_size
+    )
+    settings.forgets = any(kind.span for kind in counts)
+    in_flight = engine.max_num_batched_tokens * (2 if engine.async_scheduling else 1)
+    made = np.zeros(len(counts), state.KIND)
+    for row, (kind, groups) in zip(made, counts.items(), strict=True):
+        most = kind.blocks(engine.max_model_len, in_flight)
+        row["keeps"], row["block_size"], row["groups"] = _KEEPS[kind.kind], kind.block_size, groups
+        row["span"], row["most"] = kind.span or 0, most
+    return made
 
 
 def replica_plan(cluster: Cluster) -> ReplicaPlan:

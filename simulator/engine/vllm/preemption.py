@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm import waiting
+from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import join_decoding, leave_decoding
 from simulator.engine.vllm.kv_cache import computed, release, take
@@ -70,7 +70,11 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
     """
     rep, sequence, size = s.replicas[r], s.sequences[slot], s.settings[0].block_size
     done = computed_tokens(s, r, slot)
-    need = -(-(done + tokens) // size) - -(-done // size)
+    if s.settings[0].kinds:
+        kv_groups.settle(s, r, slot, kv_groups.settled_now(s, r, slot))
+        need = kv_groups.table_blocks(s, done + tokens) - kv_groups.table_blocks(s, done)
+    else:
+        need = -(-(done + tokens) // size) - -(-done // size)
     returned = 0
     while need > rep.free:
         victim = _victim(s, r)
@@ -79,7 +83,10 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
         _preempt(s, r, victim)
         if victim == slot:
             return int(following), int(returned), True
-    take(s, r, need)
+    if s.settings[0].kinds:
+        rep.free -= need
+    else:
+        take(s, r, need)
     computed(s, r, slot, done + tokens)
     return int(sequence.next), int(returned), False
 
@@ -106,6 +113,7 @@ def _commit_in_order(s: State, r: int) -> None:
     while slot != NONE:
         if sequences[slot].place == DECODING and sequences[slot].granted_tokens == 0:
             leave_decoding(s, r, slot)
+            sequences[slot].flying_tokens = 0
         slot = sequences[slot].next
     tick(s, r, rep.decoding)
     rejoining = rep.clock
@@ -116,6 +124,7 @@ def _commit_in_order(s: State, r: int) -> None:
         if sequences[slot].granted_tokens:
             prompt_computed(s, r, slot, sequences[slot].granted_tokens)
         else:
+            sequences[slot].flying_tokens = 0
             join_prefilling(s, r, slot)
     slot = rep.first_running
     while slot != NONE:

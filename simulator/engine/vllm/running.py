@@ -117,6 +117,7 @@ def prompt_computed(s: State, r: int, slot: int, tokens: int) -> None:
     """Account for a chunk; at the end of the prompt the sequence starts to decode, or is done."""
     rep, sequence, settings = s.replicas[r], s.sequences[slot], s.settings[0]
     done = sequence.computed_tokens
+    sequence.flying_tokens = tokens if settings.async_scheduling else 0
     if tokens == 1 and done >= sequence.prompt_tokens:
         # The last token to recompute after a preemption is a decode like any other.
         rep.step_decodes += 1

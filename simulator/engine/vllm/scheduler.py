@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm import waiting
+from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended, steps_within
 from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
@@ -40,6 +40,8 @@ def quiet_steps(s: State, r: int) -> int:
     rep = s.replicas[r]
     if rep.prefilling or not rep.decoding:
         return 0
+    if s.settings[0].kinds:
+        return _quiet_steps_of_groups(s, r)
     if rep.waiting and _admissible(s, r):
         return 0
     steps = next_end(s, r) - rep.clock
@@ -51,12 +53,29 @@ def quiet_steps(s: State, r: int) -> int:
 
 
 @compiled
+def _quiet_steps_of_groups(s: State, r: int) -> int:
+    """Likewise; a window may free blocks in between, for which the head of the queue waits."""
+    rep = s.replicas[r]
+    kv_groups.look_behind(s, r)
+    needed = UNLIMITED
+    budget = s.settings[0].max_num_batched_tokens - rep.decoding
+    if rep.waiting and rep.running < s.settings[0].max_num_seqs and budget > 0:
+        needed = _needed(s, r, waiting.head(s, r), 0, budget)
+        if needed <= rep.free:
+            return 0
+    return kv_groups.quiet_ticks(s, r, next_end(s, r) - rep.clock, needed)
+
+
+@compiled
 def advance(s: State, r: int, steps: int) -> None:
     """Take `steps` quiet steps."""
     rep = s.replicas[r]
-    blocks = decode_blocks(s, r, steps)
-    if blocks:
-        take(s, r, blocks)
+    if s.settings[0].kinds:
+        kv_groups.pass_ticks(s, r, steps)
+    else:
+        blocks = decode_blocks(s, r, steps)
+        if blocks:
+            take(s, r, blocks)
     rep.clock += steps
     rep.decode_kv_tokens += steps * rep.decoding
 
@@ -68,9 +87,13 @@ def schedule(s: State, r: int, now_s: float) -> None:
     rep.step_decodes = rep.step_kv_tokens = rep.step_preempted = 0
     rep.step_chunks = rep.step_chunk_tokens = rep.step_chunk_context = 0
     rep.step_chunk_s = s.settings[0].prefill_fixed_s
+    if s.settings[0].kinds:
+        kv_groups.look_behind(s, r)
     budget = _advance_running(s, r)
     if budget == NONE:
         budget = advance_in_order(s, r)
+    if s.settings[0].kinds:
+        kv_groups.look_behind(s, r)
     while rep.decoding and next_end(s, r) <= rep.clock:
         finish_step(s, r, pop_ended(s, r))
     if not rep.step_preempted and rep.waiting:
@@ -109,9 +132,10 @@ def abort(s: State, r: int, slot: int) -> int:
 @compiled
 def _advance_running(s: State, r: int) -> int:
     """Give every running sequence its tokens; NONE when they compete for the budget or for blocks."""
-    rep, size = s.replicas[r], s.settings[0].block_size
+    rep, size, kinds = s.replicas[r], s.settings[0].block_size, s.settings[0].kinds
     budget = s.settings[0].max_num_batched_tokens - rep.decoding
-    need = s.boundaries[r, rep.clock % size]
+    period = s.settings[0].period
+    need = s.boundaries[r, rep.clock % period]
     chunks = rep.prefilling
     wanted = 0
     for position in range(chunks):
@@ -125,10 +149,19 @@ def _advance_running(s: State, r: int) -> int:
         done = s.sequences[slot].computed_tokens
         tokens = chunk_tokens(s, r, slot, done, UNLIMITED)
         tokens = s.sequences[slot].granted_tokens = budget if wanted > budget else tokens
-        need += -(-(done + tokens) // size) - -(-done // size)
+        if kinds:
+            need += kv_groups.table_blocks(s, done + tokens) - kv_groups.table_blocks(s, done)
+        else:
+            need += -(-(done + tokens) // size) - -(-done // size)
+    # Nobody waits for what another one leaves behind in this very step.
     if need > rep.free:
         return NONE
-    if need:
+    if kinds:
+        rep.free += s.vacancies[r, rep.clock % period] - need
+        for position in range(chunks):
+            slot = s.seats[r, position].prefilling
+            kv_groups.settle(s, r, slot, kv_groups.settled_now(s, r, slot))
+    elif need:
         take(s, r, need)
     tick(s, r, rep.decoding)
     rep.prefilling = 0
@@ -147,15 +180,23 @@ def _fitting(s: State, r: int, slot: int, budget: int) -> int:
 
     vLLM asks for room for the whole known sequence, though it takes only the first chunk's blocks.
     """
-    rep, settings = s.replicas[r], s.settings[0]
     hit = hit_blocks(s, slot)
+    return NONE if _needed(s, r, slot, hit, budget) > s.replicas[r].free else hit
+
+
+@compiled
+def _needed(s: State, r: int, slot: int, hit: int, budget: int) -> int:
+    """Free blocks without which a waiting sequence is not admitted; UNLIMITED where its prompt may not be cut."""
+    settings = s.settings[0]
     cached = hit * settings.block_size
     chunk = chunk_tokens(s, r, slot, cached, UNLIMITED)
     if chunk > budget and not settings.chunked_prefill:
-        return NONE
+        return UNLIMITED
+    spare = settings.watermark_blocks if s.replicas[r].running else 0
+    if settings.kinds:
+        return int(kv_groups.blocks_needed(s, slot, min(chunk, budget)) + spare)
     tokens = s.sequences[slot].known_tokens if settings.reserve_full_isl else cached + min(chunk, budget)
-    needed = blocks_short(s, slot, hit, tokens) + (settings.watermark_blocks if rep.running else 0)
-    return NONE if needed > rep.free else hit
+    return int(blocks_short(s, slot, hit, tokens) + spare)
 
 
 @compiled

@@ -33,11 +33,11 @@ def record_of(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight backend blocks replicas ranks hours losses""",
+        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
-        serial_front_end""",
+        serial_front_end forgets""",
 )
 
 #: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
@@ -54,12 +54,14 @@ FLEET = record_of(
 #: stale while it decodes: `end_clock` is the decode clock at which its last token is scheduled. `shared_blocks` are
 #: the leading full blocks that belong to a shared prefix, `held_shared` those of them it holds. `resumable` are its
 #: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
+#: For groups (`kv_groups`): tokens settled when it was scheduled, those of its last chunk in flight, when it began to
+#: decode and next leaves blocks behind.
 SEQUENCE = record_of(
     f8="ready_s deadline_s scheduled_s first_token_s end_s",
     i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
         reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
         next previous next_active previous_active next_holder previous_holder next_finishing next_sampled next_abort
-        place""",
+        place settled_tokens flying_tokens joined_clock leaves_clock young_place""",
     b1="active finishing",
 )
 
@@ -71,6 +73,7 @@ REPLICA = record_of(
         inbox first_abort last_abort first_finishing last_finishing
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
+        young leaves_clock
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s",
     b1="idle closed empty_in_flight",
@@ -80,8 +83,11 @@ REPLICA = record_of(
 LEVELS = record_of(f8="busy_s sequence_s waiting_s kv_block_s")
 #: By number of sequences: what a step of decodes alone takes, and what they and their attention add to a mixed one.
 BATCH = record_of(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s")
-#: Three lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order.
-SEAT = record_of(i8="free ends prefilling")
+#: Lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order, young ones.
+SEAT = record_of(i8="free ends prefilling young")
+#: Groups of layers that keep the same (`kv_groups`): what, over how many tokens, how many there are, and how many
+#: blocks a request holds of one at most.
+KIND = record_of(i8="keeps block_size span groups most")
 #: One waiting queue of a replica, for requests of one priority.
 QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
@@ -100,7 +106,9 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "replicas": (REPLICA, 1),
     "sequences": (SEQUENCE, 1),
     "seats": (SEAT, 2),
+    "kinds": (KIND, 1),
     "boundaries": (np.dtype(np.int64), 2),
+    "vacancies": (np.dtype(np.int64), 2),
     "queues": (QUEUE, 2),
     "chains": (CHAIN, 1),
     "runs": (RUN, 1),
@@ -168,7 +176,9 @@ class State(Records):
         replicas: `REPLICA` by number.
         sequences: `SEQUENCE` by slot.
         seats: `SEAT` by replica and position.
-        boundaries: By replica and decode clock modulo the block size: decoding sequences that need a block then.
+        kinds: `KIND` by number; none where all layers keep everything in blocks of one size.
+        boundaries: By replica and decode clock modulo the block size: blocks that decoding sequences need then.
+        vacancies: Likewise, blocks that their windows leave behind.
         queues: `QUEUE` by replica: its inbox, then one for each rank of priority.
         chains: `CHAIN` by prefix and replica.
         runs: `RUN` of all replicas.

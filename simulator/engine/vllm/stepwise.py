@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING
+
+from simulator.engine.vllm.block_tables import BlockTables, Hit, Tables
+from simulator.performance.kv_groups import KvGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
@@ -22,65 +26,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Block:
-    """One KV block: its content's identity once it is full and known, and how many sequences use it."""
-
-    content: Hashable = None
-    users: int = 0
-
-
-class BlockPool:
-    """vLLM's block pool: a free queue, and a look-up from content to blocks."""
-
-    def __init__(self, blocks: int) -> None:
-        self.blocks = blocks
-        self.free: deque[Block] = deque(Block() for _ in range(blocks))
-        self.cached: dict[Hashable, list[Block]] = {}
-
-    def find(self, content: Hashable) -> Block | None:
-        """A block that holds this content, in use or free."""
-        found = self.cached.get(content)
-        return found[0] if found else None
-
-    def take(self) -> Block:
-        """The next free block, its old content forgotten."""
-        block = self.free.popleft()
-        if block.content is not None:
-            self.cached[block.content].remove(block)
-            block.content = None
-        block.users = 1
-        return block
-
-    def reuse(self, block: Block) -> None:
-        """One more user of a cached block."""
-        if block.users == 0:
-            self.free.remove(block)
-        block.users += 1
-
-    def remember(self, block: Block, content: Hashable) -> None:
-        """The block is full and its content known."""
-        if block.content is None:
-            block.content = content
-            self.cached.setdefault(content, []).append(block)
-
-    def release(self, blocks: list[Block]) -> None:
-        """Free a sequence's blocks, tail first."""
-        for block in reversed(blocks):
-            block.users -= 1
-            if block.users == 0:
-                if block.content is None:
-                    self.free.appendleft(block)
-                else:
-                    self.free.append(block)
-
-
-@dataclass(slots=True, eq=False)
 class _Request:
     sequence: Sequence
     computed: int = 0
     sampled: int = 0
     returned: int = 0
-    blocks: list[Block] = field(default_factory=list)
+    in_flight: int = 0
+    tables: Tables = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -125,6 +77,7 @@ class StepReport:
 class _Step:
     end_s: float
     sampled: list[_Request]
+    tokens: dict[_Request, int]
 
 
 def _last_in_line(request: _Request) -> tuple[int, float]:
@@ -134,7 +87,7 @@ def _last_in_line(request: _Request) -> tuple[int, float]:
 class StepwiseReplica:
     """Behaves as a replica of a `Fleet`, but as a SimPy process that wakes at every step, and without levels.
 
-    `on_step` is called with what each step did.
+    `on_step` is called with what each step did; `groups` say what layers keep, where not all keep everything.
     """
 
     def __init__(
@@ -147,8 +100,12 @@ class StepwiseReplica:
         on_abort: Callable[[Sequence, int], None],
         on_step: Callable[[StepReport], None] | None = None,
         launch_s: float = 0.0,
+        groups: tuple[KvGroup, ...] = (),
     ) -> None:
-        self.pool = BlockPool(num_gpu_blocks - 1)
+        groups = groups or (KvGroup("full", settings.block_size),)
+        in_flight = settings.max_num_batched_tokens * (2 if settings.async_scheduling else 1)
+        self._blocks = BlockTables(num_gpu_blocks - 1, groups, in_flight, settings.max_model_len)
+        self.pool = self._blocks.pool
         self.steps = 0
         self.preemptions = 0
         self._env = env
@@ -202,7 +159,7 @@ class StepwiseReplica:
                     yield self._news
                 continue
             if self._running or self._waiting:
-                duration_s, sampled = self._schedule()
+                duration_s, sampled, tokens = self._schedule()
                 start_s = max(env.now + self._launch_s, gpu_free_s)
                 gpu_free_s = start_s + duration_s
                 if duration_s and self._on_step is not None:
@@ -210,7 +167,7 @@ class StepwiseReplica:
                 for request in sampled:
                     if isnan(request.sequence.first_token_s):
                         request.sequence.first_token_s = gpu_free_s
-                in_flight.append(_Step(gpu_free_s, sampled))
+                in_flight.append(_Step(gpu_free_s, sampled, tokens))
                 if duration_s and len(in_flight) < depth and in_flight[0].end_s > env.now:
                     yield env.timeout(self._launch_s)
                     continue
@@ -247,13 +204,14 @@ class StepwiseReplica:
             for request in queue:
                 if request.sequence is sequence:
                     queue.remove(request)
-                    self.pool.release(request.blocks)
+                    self._blocks.release(request.tables)
                     self._on_abort(sequence, request.computed)
-                    request.blocks = []
                     request.returned = -(1 << 30)
                     return
 
     def _take_out(self, step: _Step) -> None:
+        for request, tokens in step.tokens.items():
+            request.in_flight -= tokens
         for request in step.sampled:
             request.returned += 1
             if request.computed:
@@ -261,7 +219,7 @@ class StepwiseReplica:
             if request.returned == request.sequence.output_tokens:
                 if request in self._running:
                     self._running.remove(request)
-                    self.pool.release(request.blocks)
+                    self._blocks.release(request.tables)
                 else:
                     self._waiting.remove(request)
                 self._on_finish(request.sequence, step.end_s)
@@ -274,19 +232,17 @@ class StepwiseReplica:
 
     def _remember(self, request: _Request, tokens: int) -> None:
         if self._settings.prefix_caching:
-            for block in range(tokens // self._settings.block_size):
-                self.pool.remember(request.blocks[block], self._content(request, block))
+            self._blocks.remember(request.tables, partial(self._content, request), tokens)
 
     def _allocate(self, request: _Request, tokens: int) -> bool:
-        need = -(-(request.computed + tokens) // self._settings.block_size) - len(request.blocks)
-        if need > len(self.pool.free):
+        self._blocks.leave_behind(request.tables, max(0, request.computed - request.in_flight))
+        if not self._blocks.extend(request.tables, request.computed + tokens):
             return False
-        request.blocks += [self.pool.take() for _ in range(need)]
         known = request.sequence.prompt_tokens + request.returned
         self._remember(request, min(request.computed + tokens, known))
         return True
 
-    def _schedule(self) -> tuple[float, list[_Request]]:
+    def _schedule(self) -> tuple[float, list[_Request], dict[_Request, int]]:
         scheduled: dict[_Request, int] = {}
         self._preempted = []
         budget = self._settings.max_num_batched_tokens
@@ -294,7 +250,7 @@ class StepwiseReplica:
         if not preempted:
             self._schedule_waiting(scheduled, budget)
         if not scheduled:
-            return 0.0, []
+            return 0.0, [], {}
         self.steps += 1
         self._items = [(request.sequence.index, tokens, request.computed) for request, tokens in scheduled.items()]
         decodes = kv_tokens = 0
@@ -307,10 +263,11 @@ class StepwiseReplica:
             else:
                 chunks.append((tokens, request.computed))
             request.computed += tokens
+            request.in_flight += tokens
             if request.computed == request.tokens:
                 request.sampled += 1
                 sampled.append(request)
-        return self._step_time.step_s(decodes, kv_tokens, chunks), sampled
+        return self._step_time.step_s(decodes, kv_tokens, chunks), sampled, scheduled
 
     def _limit(self, wanted: int, budget: int) -> int:
         threshold = self._settings.long_prefill_token_threshold
@@ -352,36 +309,27 @@ class StepwiseReplica:
         self.preemptions += 1
         self._preempted.append(victim.sequence.index)
         victim.sequence.preemptions += 1
-        self.pool.release(victim.blocks)
-        victim.blocks = []
+        self._blocks.release(victim.tables)
         victim.computed = 0
         self._queue(victim, front=True)
 
     def _schedule_waiting(self, scheduled: dict[_Request, int], budget: int) -> None:
-        size = self._settings.block_size
         while self._waiting and budget > 0 and len(self._running) < self._settings.max_num_seqs:
             request = self._waiting[0]
-            hits: list[Block] = []
-            while (
-                self._settings.prefix_caching
-                and len(hits) < (request.tokens - 1) // size
-                and (block := self.pool.find(self._content(request, len(hits)))) is not None
-            ):
-                hits.append(block)
-            tokens = self._limit(request.tokens - len(hits) * size, 1 << 30)
+            hit = self._hit(request)
+            tokens = self._limit(request.tokens - hit.tokens, 1 << 30)
             if tokens > budget and not self._settings.chunked_prefill:
                 return
             tokens = min(tokens, budget)
-            whole = request.tokens if self._settings.reserve_full_isl else len(hits) * size + tokens
-            idle_hits = sum(block.users == 0 for block in hits)
+            need = self._blocks.short(hit, hit.tokens + tokens, capped=False)
+            if self._settings.reserve_full_isl:
+                need = max(need, self._blocks.short(hit, request.tokens, capped=True))
             spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0
-            if -(-whole // size) - len(hits) + idle_hits + spare > len(self.pool.free):
+            if need + spare > len(self.pool.free):
                 return
             self._waiting.pop(0)
-            for block in hits:
-                self.pool.reuse(block)
-            request.blocks = hits
-            request.computed = len(hits) * size
+            request.tables = self._blocks.reuse(hit)
+            request.computed = hit.tokens
             if request.sequence.cached_tokens < 0:
                 request.sequence.cached_tokens = request.computed
                 request.sequence.scheduled_s = self._env.now
@@ -389,3 +337,8 @@ class StepwiseReplica:
             self._running.append(request)
             scheduled[request] = tokens
             budget -= tokens
+
+    def _hit(self, request: _Request) -> Hit:
+        if not self._settings.prefix_caching:
+            return Hit(self._blocks.none(), 0)
+        return self._blocks.hit(partial(self._content, request), request.tokens - 1)

@@ -17,6 +17,7 @@ from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.engine.vllm.sequence import Sequence
 from simulator.engine.vllm.stepwise import StepwiseReplica
+from simulator.performance.kv_groups import KvGroup
 from simulator.performance.profile import read_profile
 from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
@@ -116,7 +117,7 @@ class Fate:
     lost: Reason = Reason.NONE
 
 
-def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0):
+def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=()):
     arrival_s = np.cumsum([ask.gap_s for ask in asks])
     size = len(asks)
     table = RequestTable(
@@ -131,7 +132,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
         priority=np.array([ask.priority for ask in asks], np.int8),
         nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
     )
-    plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s)
+    plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s, groups=groups)
     ledger = Ledger(table)
     log = ledger.log
     fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
@@ -157,7 +158,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
     return fates, level.steps, level.preemptions, fleet.free_blocks[0]
 
 
-def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0):
+def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=()):
     env = simpy.Environment()
     free_s = 0.0
     fates = [Fate() for _ in asks]
@@ -173,7 +174,7 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
     def on_abort(sequence, tokens):
         fates[sequence.index].wasted_tokens += tokens
 
-    replica = StepwiseReplica(env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s)
+    replica = StepwiseReplica(env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s, groups=groups)
 
     def abort(sequence, after_s, reason):
         yield env.timeout(after_s)
@@ -232,6 +233,41 @@ def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
     blocks, engine_settings = engine
     launch_s = launch_s if engine_settings.async_scheduling else 0.0
     compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)
+
+
+@st.composite
+def mixed_groups(draw):
+    """What the groups of a model keep: a tuple of (kind, block sizes, span)."""
+    made = []
+    for kind in draw(st.lists(st.sampled_from(["full", "window", "window", "chunk", "state"]), min_size=1, max_size=3)):
+        span = draw(st.integers(2, 40)) if kind == "window" else draw(st.integers(1, 5)) * 8
+        made += [(kind, draw(st.sampled_from([1, 1, 2])), span)] * draw(st.sampled_from([1, 1, 2, 5]))
+    return made if any(kind != "state" for kind, _, _ in made) else [*made, ("full", 1, None)]
+
+
+@settings(max_examples=150)
+@given(
+    asks=st.lists(asks, min_size=1, max_size=25),
+    engine=engines,
+    mixed=mixed_groups(),
+    spare=st.sampled_from([0, 0, 1, 7, 40]),
+    timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
+)
+def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare, timeout_s):
+    engine_settings = engine[1].model_copy(update={"prefix_caching": False})
+    groups = tuple(
+        KvGroup(
+            kind,
+            engine_settings.block_size * sizes,
+            span if kind in {"window", "chunk"} else None,
+            1 if kind == "state" else 0,
+        )
+        for kind, sizes, span in mixed
+    )
+    in_flight = engine_settings.max_num_batched_tokens * (2 if engine_settings.async_scheduling else 1)
+    # One request of the greatest length fits, as vLLM asks at its start.
+    blocks = sum(group.blocks(MAX_MODEL_LEN, in_flight) for group in groups) + 1 + spare
+    compare(asks, engine_settings, blocks, STEP_TIMES["linear"], 0.0, timeout_s, 0.0, groups)
 
 
 @settings(max_examples=60)
