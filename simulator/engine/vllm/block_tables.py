@@ -166,7 +166,8 @@ class BlockTables:
         tables = self.none()
         for number, (group, table) in enumerate(zip(self._groups, hit.tables, strict=True)):
             behind = group.gone(hit.tokens)
-            tables[number] = [None] * min(behind, len(table)) + table[behind:]
+            tables[number] += [None] * min(behind, len(table))
+            tables[number] += table[behind:]
             for block in table[behind:]:
                 if block is not None:
                     self.pool.reuse(block)
