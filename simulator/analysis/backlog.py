@@ -139,21 +139,26 @@ class BacklogTally:
         """Count all that happens before a moment."""
         if until <= self._now:
             return
+        # All but sorted, as they come: a stable sort merges what is in order.
+        self._starts.sort(kind="stable")
         (arrivals, self._arrivals), (starts, self._starts) = (
-            (times[times < until], times[times >= until]) for times in (self._arrivals, self._starts)
+            np.split(times, np.searchsorted(times, [until])) for times in (self._arrivals, self._starts)
         )
-        edges = self._edges[(self._edges > self._now) & (self._edges < until)]
-        moments, inverse = np.unique(np.concatenate([[self._now], edges, arrivals, starts]), return_inverse=True)
-        came, went = inverse[1 + len(edges) : 1 + len(edges) + len(arrivals)], inverse[1 + len(edges) + len(arrivals) :]
-        began = np.bincount(went, minlength=len(moments))
-        levels = self._level + np.cumsum(np.bincount(came, minlength=len(moments)) - began)
+        edges = self._edges[:-1][(self._edges[:-1] > self._now) & (self._edges[:-1] < until)]
+        moments = np.concatenate([[self._now], edges, arrivals, starts])
+        moments.sort(kind="stable")
+        moments = moments[np.append(True, moments[1:] != moments[:-1])]
+        came, went = (np.searchsorted(times, moments, side="right") for times in (arrivals, starts))
+        levels = self._level + came - went
         before = np.concatenate([[self._level], levels[:-1]])
-        block = np.searchsorted(self._edges[:-1], moments, side="right")
         lasted = np.diff(moments, append=until)
-        self._arrived += np.bincount(block[came], minlength=len(self._arrived))
-        np.add.at(self._started, block, np.where(before > 0, began, 0))
-        np.add.at(self._waited, block, np.where(levels > 0, lasted, 0))
-        np.minimum.at(self._least, block, levels)
+        # A block begins with its edge.
+        first = np.append(0, np.searchsorted(moments, edges))
+        which = np.searchsorted(self._edges[:-1], self._now, side="right") + np.arange(len(first))
+        self._arrived[which] += np.add.reduceat(np.diff(came, prepend=0), first)
+        self._started[which] += np.add.reduceat(np.where(before > 0, np.diff(went, prepend=0), 0), first)
+        self._waited[which] += np.add.reduceat(np.where(levels > 0, lasted, 0), first)
+        self._least[which] = np.minimum(self._least[which], np.minimum.reduceat(levels, first))
         self._now, self._level = until, int(levels[-1])
 
 

@@ -74,12 +74,12 @@ class Costing:
         """Replicas as configured."""
         return sum(one.cluster.replicas for one in self.pattern.hosted.values())
 
-    @property
+    @cached_property
     def grows(self) -> bool:
         """Whether more volume means more replicas: nothing else can take what does not fit."""
         return bool(self.pattern.hosted) and not self.pattern.metered
 
-    @property
+    @cached_property
     def proportional(self) -> bool:
         """Whether all that depends on the volume does so in proportion: tokens alone."""
         return not self.pattern.hosted and all(api.paid_by_the_token for api in self.pattern.metered.values())
@@ -125,7 +125,7 @@ class Costing:
         found = [self.tokens_per_month, *(self.capacity_tokens_per_month / hours[chosen]).tolist()]
         return [place for place in found if place < most]
 
-    @property
+    @cached_property
     def unit(self) -> int:
         """Replicas added at once: one of a single cluster, one more of everything where there are several."""
         return 1 if len(self.pattern.hosted) == 1 else self.replicas
