@@ -52,7 +52,8 @@ def places(rooms: Iterable[str]) -> list[MutationSpec]:
 def tests_of(module: Path) -> list[str]:
     """The test file that mirrors a module, and those that import it; those of its room where there are none."""
     *package, name = module.with_suffix("").parts
-    imports = re.compile(rf"from {re.escape('.'.join(package))}(\.{name} import|\simport [^\n]*\b{name}\b)")
+    within = r" import" if name == "__init__" else rf"(\.{name} import|\simport [^\n]*\b{name}\b)"
+    imports = re.compile(rf"from {re.escape('.'.join(package))}{within}")
     tests = sorted(Path("tests").rglob("test_*.py"))
     mirrored = Path("tests", *module.parts[1:-1], f"test_{module.name}")
     near = [path for path in tests if path == mirrored or imports.search(path.read_text(encoding="utf-8"))]

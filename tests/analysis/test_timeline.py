@@ -80,6 +80,11 @@ def test_law_every_request_is_in_the_interval_of_its_arrival(drawn):
     }.items():
         counts = Counter((row[1], int(row[0] // 300.0)) for row in which)
         assert getattr(found, name).tolist() == [[counts[load, at] for at in range(6)] for load in range(2)], name
+    # Of parts of a run each is there once.
+    twice = found + found
+    for name in ("arrived", "completed", "lost", "failed_over"):
+        assert (getattr(twice, name) == 2 * getattr(found, name)).all(), name
+    assert np.array_equal(twice.ttft_p99_s, found.ttft_p99_s, equal_nan=True)
     for load in range(2):
         for at in range(6):
             mine = [

@@ -277,3 +277,15 @@ def test_at_an_end_of_the_band_requests_take_what_they_took_there():
     factors = np.array([[0.8], [0.894], [1.0], [1.2]])
     kept = Candidate(slow, None, [doubt]).keeps(Factors.of([doubt], factors))
     assert kept.tolist() == [True, False, False, False]
+
+
+def test_longer_steps_cost_more_in_proportion_to_the_volume():
+    """A hundred dollars more of power where steps are 1.2 times as long: two hundred at twice the volume."""
+    one = result("rented", 700.0)
+    ends = [BandEnd(factor, {}, [], [], cost_more_usd={"power": more}) for factor, more in ((0.8, -50.0), (1.2, 100.0))]
+    one = replace(one, step_time_band=StepTimeBandResult("estimated", "", *ends))
+    doubt = Driver(STEP_TIME, "steps", (), 0.8, 1.2, "assumed", "")
+    volume, steps = np.array([1.0, 2.0, 1.0, 2.0, 0.5]), np.array([1.0, 1.2, 1.2, 1.0, 0.8])
+    ones = np.ones(5)
+    costs = Candidate(one, None, [doubt]).costs(Factors(ones[:, None], ones, volume, steps))
+    assert costs - costs[0] == pytest.approx([0.0, 200.0, 100.0, 0.0, -25.0])

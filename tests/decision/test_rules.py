@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from simulator.cost.prices import load_price_book
 from simulator.decision.rules import advice, contradictions
@@ -174,3 +175,34 @@ def test_the_routing_function_advises_as_it_routes():
         facts = WorkloadFacts.model_validate({"tokens_per_month": volume, "variation": variation, "latency": "2s"})
         assert said.answers == [kind]
         assert decide(facts, table)[0] == ("api" if kind == "metered_api" else kind)
+
+
+@pytest.mark.parametrize(
+    ("second", "text", "ends"),
+    [
+        ({"at_least": 0.3}, "says nothing", (0.2, 0.3)),
+        ({"at_least": 0.1}, "says both metered api and self hosted", (0.1, 0.2)),
+    ],
+)
+def test_a_gap_or_an_overlap_is_found_however_narrow(second, text, ends):
+    """A tenth of a variation, in which alone a value shows it."""
+    rules = [
+        {"when": {"variation": limits}, "answers": [answer], "text": "t"}
+        for limits, answer in (({"below": 0.2}, "metered_api"), (second, "self_hosted"))
+    ]
+    narrow = RuleTable.model_validate({"title": "t", "source": "s", "rules": rules})
+    (found,) = contradictions({"narrow": narrow}, {"variation": 0.15})
+    assert text in found.text
+    assert (found.at_least, found.below, found.here) == (*ends, ends[0] == 0.1)
+
+
+def test_a_range_may_be_one_value_and_none_that_is_empty():
+    """Two numbers as a file has them, which are one number and no one object."""
+    assert Range(at_least=float("0.25"), at_most=float("0.250")).ends == (0.25, 0.25)
+    for empty in (
+        {"at_least": 0.25, "below": 0.25},
+        {"above": 0.25, "at_most": 0.25},
+        {"at_least": 0.3, "at_most": 0.2},
+    ):
+        with pytest.raises(ValidationError, match="must be less than"):
+            Range(**empty)

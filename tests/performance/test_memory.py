@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,3 +203,18 @@ def test_no_room_means_no_blocks():
 def test_kv_bytes_per_token_of_a_70b():
     """80 layers x 8 heads x 128 x keys and values x 2 bytes = 320 KiB."""
     assert read_profile("llama-3.3-70b-bf16-a100-80gb-x4").model.kv_bytes_per_token(1) == 320 * 1024
+
+
+def test_the_memory_of_a_gpu_is_what_its_source_says():
+    """Within the figures it quotes, or that of the board it is said to be like, or 0.99 of what nvidia-smi reports."""
+    like = {"as the SXM board": "a100-80gb", "as L40S": "l40s"}
+    for name, gpu in GPUS.items():
+        quoted = re.search(r"\((\d[\d.]*) (?:to|, and) (\d[\d.]*)", gpu.source)
+        reported = re.search(r"([\d,]+) MiB", gpu.source)
+        same = next((GPUS[other] for words, other in like.items() if words in gpu.source), None)
+        if quoted:
+            assert float(quoted[1]) <= gpu.memory_gib <= float(quoted[2]), name
+        elif reported:
+            assert gpu.memory_gib == pytest.approx(0.99 * int(reported[1].replace(",", "")) / 1024, rel=0.006), name
+        elif same:
+            assert gpu.memory_gib == same.memory_gib, name

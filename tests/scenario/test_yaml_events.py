@@ -115,3 +115,12 @@ def test_a_file_of_the_greatest_size_is_read_to_its_last_byte_and_none_beyond(tm
     assert read(whole) == {"name": "x" * 34}
     with pytest.raises(ScenarioError, match="may not exceed"):
         read(f"{whole}y")
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a: }\n", 1), ("a: 1\nb: c: d\n", 2)])
+def test_what_is_no_yaml_is_told_with_its_line(tmp_path, text, line):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match="is not valid YAML") as error:
+        read_document(path)
+    assert [fault.line for fault in error.value.faults] == [line]
