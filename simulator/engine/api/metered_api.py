@@ -155,13 +155,16 @@ class ApiBackend:
         one.delay_s, one.timeout_s, one.streamed = api.network_delay, api.retries.timeout, api.retries.streamed
         one.tier_tokens, one.tier_slowdown = (inf, 1.0) if tier is None else (tier.tokens_per_month, tier.slowdown)
         one.caches, one.slowdown, one.changes_s = self._cache is not None, 1.0, -inf
-        limits = []
+        limits, bucket = [], []
         if isinstance(self._admission, RateLimiter):
             one.ordinary, one.burndown, limits = True, self._admission.burndown, [self._admission.limits]
+        elif isinstance(self._admission, LeakyBucket):
+            one.ordinary, one.provisioned, bucket = True, True, [self._admission.state]
         drawn = {"ttft_s": self._latency.ttft_s, "token_s": self._latency.token_s}
         return ApiState(
             api=about,
             limits=limits,
+            bucket=bucket,
             volume=self._latency.volume,
             luck=self._luck,
             spare=self._spare,

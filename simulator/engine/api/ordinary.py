@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from simulator.engine.api.latency import MONTH_S
+from simulator.engine.api.leaky_bucket import BucketState, utilisation
 from simulator.engine.api.rate_limit import Limits, settle, take, wait_s
 from simulator.engine.record import Outcome
 from simulator.engine.vllm.compiled import compiled
@@ -23,7 +24,7 @@ API = record_of(
     i8="backend context_tokens",
     f8="""error_share scarce delay_s timeout_s burndown tier_tokens tier_slowdown
         fault_share slowdown changes_s outage_s""",
-    b1="ordinary streamed caches spills",
+    b1="ordinary provisioned streamed caches spills",
 )
 
 #: Columns of the `RequestTable`, and those of the `RequestLog` that an answer is written to.
@@ -41,7 +42,7 @@ class ApiState(Records):
 
     Attributes:
         api: One `API`.
-        limits: One `Limits`.
+        limits, bucket: What it is admitted by, one of the two.
         volume: The month, and tokens of its calls; see `Latency`.
         ttft_s, token_s, luck, spare: By request, what was drawn for its first call.
         Besides `ASKED` and `STAMPED`.
@@ -50,6 +51,7 @@ class ApiState(Records):
     arrays: ClassVar[dict[str, tuple[Any, int]]] = {
         "api": (API, 1),
         "limits": (Limits, 1),
+        "bucket": (BucketState, 1),
         "volume": (np.dtype("i8"), 1),
         **dict.fromkeys(("ttft_s", "token_s", "luck", "spare"), (_F8, 1)),
         **dict.fromkeys(ASKED, (_I4, 1)),
@@ -62,18 +64,33 @@ class ApiState(Records):
 
 
 @compiled
+def admits(a: ApiState, now_s: float, tokens: int) -> bool:
+    """Whether an ordinary API would admit a request of so many tokens now."""
+    if a.api[0].provisioned:
+        return bool(utilisation(a.bucket[0], now_s) < 1.0)
+    return bool(wait_s(a.limits[0], now_s, tokens) == 0.0)
+
+
+@compiled
+def _can_note(a: ApiState) -> bool:
+    """Whether there is room to note one more that is not settled."""
+    if a.api[0].provisioned:
+        return bool(a.bucket[0].limiter[0].open < a.bucket[0].limiter[0].room)
+    return bool(a.limits[0].limiter[0].open < a.limits[0].limiter[0].room)
+
+
+@compiled
 def answered(a: ApiState, row: int, now_s: float) -> bool:
     """Make the first call of a request; whether it was an ordinary one, or else nothing has changed."""
     api = a.api[0]
     if not api.ordinary or now_s >= api.changes_s:
         return False
-    limits = a.limits[0]
     prompt, most, output = int(a.prompt_tokens[row]), int(a.max_tokens[row]), int(a.output_tokens[row])
     if prompt + most > api.context_tokens or (api.caches and a.prefix_id[row] >= 0):
         return False
     if a.spare[row] < api.scarce or a.luck[row] < max(api.error_share, api.fault_share):
         return False
-    if limits.limiter[0].open == limits.limiter[0].room or wait_s(limits, now_s, prompt + most) > 0.0:
+    if not (_can_note(a) and admits(a, now_s, prompt + most)):
         return False
     month = int(now_s // MONTH_S)
     volume = prompt + output + (int(a.volume[1]) if month == a.volume[0] else 0)
@@ -84,9 +101,14 @@ def answered(a: ApiState, row: int, now_s: float) -> bool:
         return False
     if api.outage_s < last_s:
         return False
-    take(limits, now_s, prompt + most)
-    if api.burndown:
-        settle(limits, last_s, prompt + api.burndown * output - prompt - most)
+    if api.provisioned:
+        bucket = a.bucket[0].bucket[0]
+        bucket.level += prompt + bucket.output_ratio * most
+        settle(a.bucket[0], last_s, bucket.output_ratio * (output - most))
+    else:
+        take(a.limits[0], now_s, prompt + most)
+        if api.burndown:
+            settle(a.limits[0], last_s, prompt + api.burndown * output - prompt - most)
     a.volume[0], a.volume[1] = month, volume
     a.backend[row] = api.backend
     a.enqueued_s[row] = a.scheduled_s[row] = now_s

@@ -127,7 +127,7 @@ def wait_s(s: Limits, now_s: float, tokens: int) -> float:
     limiter = s.limiter[0]
     while limiter.open and s.open[0].end_s <= now_s:
         _correct(s)
-        _pop(s)
+        pop(s)
     longest_s = 0.0
     for number in range(limiter.meters):
         meter = s.meters[number]
@@ -151,7 +151,7 @@ def take(s: Limits, now_s: float, tokens: int) -> None:
 
 
 @entry
-def settle(s: Limits, end_s: float, units: float) -> None:
+def settle(s: Records, end_s: float, units: float) -> None:
     """See `Limits`; there is room to note it."""
     limiter = s.limiter[0]
     place = limiter.open
@@ -233,7 +233,7 @@ def _correct(s: Limits) -> None:
 
 
 @compiled
-def _pop(s: Limits) -> None:
+def pop(s: Records) -> None:
     """Take out the first that is open."""
     s.limiter[0].open -= 1
     size, place = s.limiter[0].open, 0
@@ -249,7 +249,7 @@ def _pop(s: Limits) -> None:
 
 
 @compiled
-def _before(s: Limits, one: int, other: int) -> bool:
+def _before(s: Records, one: int, other: int) -> bool:
     a, b = s.open[one], s.open[other]
     if a.end_s != b.end_s:
         return bool(a.end_s < b.end_s)
@@ -257,14 +257,14 @@ def _before(s: Limits, one: int, other: int) -> bool:
 
 
 @compiled
-def _swap(s: Limits, one: int, other: int) -> None:
+def _swap(s: Records, one: int, other: int) -> None:
     end_s, admitted_s, units = s.open[one].end_s, s.open[one].admitted_s, s.open[one].units
     _put(s, one, s.open[other].end_s, s.open[other].admitted_s, s.open[other].units)
     _put(s, other, end_s, admitted_s, units)
 
 
 @compiled
-def _put(s: Limits, place: int, end_s: float, admitted_s: float, units: float) -> None:
+def _put(s: Records, place: int, end_s: float, admitted_s: float, units: float) -> None:
     one = s.open[place]
     one.end_s, one.admitted_s, one.units = end_s, admitted_s, units
 

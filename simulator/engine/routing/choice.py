@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf, isnan
 
-from simulator.engine.api.rate_limit import wait_s
+from simulator.engine.api.ordinary import admits
 from simulator.engine.routing.state import (
     BY_LOAD,
     BY_RULE,
@@ -66,7 +66,7 @@ def _room(g: RouterState, number: int, row: int, now_s: float) -> int:
     api = g.apis[number - clusters]
     if not api.api[0].ordinary:
         return NONE
-    if wait_s(api.limits[0], now_s, prompt_tokens + max_tokens) == 0.0:
+    if admits(api, now_s, prompt_tokens + max_tokens):
         return 1
     return NONE if api.api[0].spills else 0
 

@@ -197,9 +197,18 @@ def test_the_gateway_sees_what_is_out_of_the_ordinary_alone(monkeypatch, routing
     assert 1 <= seen_by_the_gateway(monkeypatch, pattern, requests) <= 5 < len(requests) / 20
 
 
-@pytest.mark.parametrize("limits", [{}, {"tokens_per_minute": 10**6}, {"requests_per_minute": 600, "settles": True}])
-def test_an_api_that_refuses_nothing_answers_without_the_gateway(monkeypatch, limits):
-    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(limits=limits)})
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"limits": {"tokens_per_minute": 10**6}},
+        {"limits": {"requests_per_minute": 600, "settles": True}},
+        {"model": "azure/gpt-4.1", "deployment": {"kind": "provisioned", "units": 1000}},
+    ],
+    ids=["no limits", "tokens", "settled requests", "units"],
+)
+def test_an_api_that_refuses_nothing_answers_without_the_gateway(monkeypatch, given):
+    pattern = ApiPattern.model_validate({"kind": "metered_api", "api": api(**given)})
     assert seen_by_the_gateway(monkeypatch, pattern, demand(5, 2.0)) == 1
 
 
