@@ -73,3 +73,16 @@ def test_what_several_patterns_have_in_common_is_said_once():
     assert links[0].startswith("self_hosted_rental, self_hosted_on_premises, hybrid: ")
     (alone,) = [text for text in warnings_about(scenario, ["hybrid"]) if "interconnect is not stated" in text]
     assert alone.startswith("hybrid: ")
+
+
+def test_how_the_blocks_of_layers_that_keep_different_things_are_counted_is_said_where_it_is_cautious():
+    cluster = "hosting_patterns.rented.cluster"
+    one = {
+        f"{cluster}.model": "gpt-oss-120b", f"{cluster}.gpu": "h100-80gb", f"{cluster}.quantisation": "mxfp4",
+        f"{cluster}.tensor_parallel": 1, f"{cluster}.engine": {"max_num_seqs": 128, "max_model_len": 8192},
+    }  # fmt: skip
+    (said,) = [line for line in warnings_about(small(one), ["rented"]) if "the scheduler counts" in line]
+    assert "every token in layers with a window" in said
+    assert "With prefix_caching: false it counts what each group of layers keeps" in said
+    by_group = small(one | {f"{cluster}.engine": {"max_num_seqs": 128, "max_model_len": 8192, "prefix_caching": False}})
+    assert not [line for line in warnings_about(by_group, ["rented"]) if "the scheduler counts" in line]

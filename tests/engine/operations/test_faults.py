@@ -15,6 +15,7 @@ from simulator.engine.operations.conditions import Conditions, Episode
 from simulator.engine.operations.faults import timetable
 from simulator.engine.record import Outcome, Reason
 from simulator.engine.vllm.fleet import Fleet
+from simulator.performance.kv_groups import KvGroup
 from simulator.scenario.fault_sources import FaultSource
 from simulator.scenario.moments import after_start_s
 from simulator.scenario.patterns import EngineSettings
@@ -228,19 +229,20 @@ def test_what_is_not_broken_is_as_without_faults(replicas):
 @given(
     seed=st.integers(0, 2**32),
     fail_s=st.floats(0.1, 60),
-    blocks=st.integers(110, 400),
+    blocks=st.integers(160, 400),
     caching=st.booleans(),
+    groups=st.sampled_from([(), (), (KvGroup("full", 16), KvGroup("window", 16, 128))]),
 )
-def test_blocks_of_a_replica_that_failed_are_free_again(seed, fail_s, blocks, caching):
+def test_blocks_of_a_replica_that_failed_are_free_again(seed, fail_s, blocks, caching, groups):
     rng = np.random.default_rng(seed)
     arrival_s = poisson(rng, 2.0, 60.0)
     size = len(arrival_s)
     prompts, outputs = rng.integers(1, 900, size), rng.integers(1, 200, size)
     requests = table(arrival_s, prompts, outputs, prefix=int(rng.integers(0, 300)))
-    engine = EngineSettings(max_num_seqs=6, max_model_len=1200, prefix_caching=caching)
+    engine = EngineSettings(max_num_seqs=6, max_model_len=1200, prefix_caching=caching and not groups)
     ledger = Ledger(requests)
     log = ledger.log
-    fleet = Fleet(engine, plan(blocks=blocks), ledger, replicas=2, horizon_s=1000.0)
+    fleet = Fleet(engine, plan(blocks=blocks, groups=groups), ledger, replicas=2, horizon_s=1000.0)
     lost = set()
     for row, at_s in enumerate(arrival_s):
         if fail_s is not None and at_s >= fail_s:
