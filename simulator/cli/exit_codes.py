@@ -6,7 +6,7 @@ from typing import Final
 
 #: A gate or an objective failed.
 FAILED: Final = 1
-#: Bad input or usage.
+#: Bad input or usage, or a machine that has not what it takes: memory, room, permissions, open files.
 BAD_INPUT: Final = 2
 #: It cannot be told.
 INCONCLUSIVE: Final = 3

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import traceback
+from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -130,18 +131,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimulatorError as error:
         typer.echo(_said(error), err=True)
         code = BAD_INPUT
-    except (OSError, MemoryError) as error:
-        if isinstance(error, OSError) and error.errno not in _OF_THE_MACHINE:
-            code = _internal_fault(error)
-        else:
-            typer.echo(f"the machine has not what this takes: {str(error) or 'not enough memory'}", err=True)
-            code = BAD_INPUT
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         code = INTERRUPTED
     except Exception as error:
-        code = _internal_fault(error)
+        if (missing := _missing(error)) is not None:
+            typer.echo(f"the machine has not what this takes: {missing}", err=True)
+            code = BAD_INPUT
+        else:
+            code = _internal_fault(error)
     sys.exit(code)
+
+
+def _missing(error: BaseException) -> str | None:
+    """What the machine lacks for it; None where it is a fault of ours."""
+    if isinstance(error, OSError):
+        return str(error) if error.errno in _OF_THE_MACHINE else None
+    if isinstance(error, BrokenExecutor):
+        return "a process of its own was killed, most often for want of memory"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            # Libraries wrap it in errors of their own.
+            return str(cause) or "not enough memory"
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _said(error: SimulatorError) -> str:

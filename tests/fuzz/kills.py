@@ -11,12 +11,15 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from simulator.experiment.store import not_replaceable, open_place
+from simulator.files import private_folder, replace_folder
 from tests.fuzz.command import run
 from tests.fuzz.faults import plain, words
 from tests.fuzz.harness import PLACE
@@ -118,6 +121,54 @@ def at_once(at, out, draw, count, kills, longest_s, beside=()):
     ]
 
 
+def crowd(whole, out, draw, count, kills, times):
+    """So many processes that do nothing but replace one run, so many times each; some are killed meanwhile.
+
+    Args:
+        whole: A run, which each of them puts there again.
+        out: Folder of the place.
+        draw: Of the moments.
+        count: Processes.
+        kills: How many of them are killed.
+        times: How often each replaces the run.
+
+    Returns:
+        What those said that nobody killed and that failed.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    children = []
+    for number in range(count):
+        if not (child := os.fork()):
+            code = 99
+            try:
+                code = _replace(whole, out, times if number >= kills else 10**9)
+            finally:
+                os._exit(code)
+        children.append(child)
+    for child in children[:kills]:
+        time.sleep(draw.expovariate(200))
+        os.kill(child, signal.SIGKILL)
+    codes = {child: end(child) for child in children}
+    return [said(out, child) or f"exit {code}" for child, code in codes.items() if code not in (0, -9)]
+
+
+def _replace(whole, out, times):
+    try:
+        for _ in range(times):
+            place = open_place(out / "run")
+            with private_folder(out, "run") as folder:
+                shutil.copytree(whole, folder / "whole")
+                (folder / "replaced").mkdir()
+                reason = not_replaceable(place)
+                assert reason is None, reason
+                replace_folder(folder / "whole", place, folder / "replaced")
+    except BaseException:
+        (out.parent / f"said-{os.getpid()}").write_text(traceback.format_exc())
+        return 1
+    return 0
+
+
 def main():
     """Print the tables; exit 1 where a run was not as it is undisturbed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,6 +194,14 @@ def main():
         print(
             "\n| ten at once | of which killed | others that failed | same bytes after |\n|---|---|---|---|", flush=True
         )
+        broken = [
+            one
+            for number in range(given.times)
+            for one in crowd(at / "run", out, Random(f"{given.seed} {number}"), 10, number % 8, 10)
+        ]
+        print(f"| {given.times} times, nothing but replacing one run, 10 times each | up to 7 | {len(broken)} | |")
+        print(*broken, sep="\n", file=sys.stderr, flush=True)
+        failed += len(broken)
         wanted, longest_s = alone(at, out, "api")
         for kills, beside in ((0, ()), (3, ()), (9, ()), (5, BESIDE)):
             rounds, broken, same = max(1, given.times // 10), [], 0

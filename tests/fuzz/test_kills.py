@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.fuzz.faults import plain
-from tests.fuzz.kills import BESIDE, ENGINES, alone, at_once, finish, once
+from tests.fuzz.kills import BESIDE, ENGINES, alone, at_once, crowd, finish, once
 from tests.fuzz.readers import prepare
 
 pytestmark = [
@@ -40,3 +40,9 @@ def test_of_ten_processes_at_one_place_none_fails_after_its_work(sound, tmp_path
         assert finish(sound, tmp_path / "out", "api") == wanted
     else:
         assert plain(tmp_path / "out") == wanted
+
+
+def test_of_a_crowd_that_replaces_one_run_none_fails(sound, tmp_path):
+    failed = [crowd(sound / "run", tmp_path / "out", Random(number), 10, number % 8, 5) for number in range(8)]
+    assert failed == [[]] * 8
+    assert plain(tmp_path / "out").keys() == {f"run/{file.name}" for file in (sound / "run").iterdir()}

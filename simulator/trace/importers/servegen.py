@@ -129,7 +129,7 @@ def _lengths(path: Path) -> list[tuple[float, dict[str, tuple[NDArray[np.int64],
         windows = [
             (float(start), {name: _distribution(one[name]) for name in _M_LARGE}) for start, one in content.items()
         ]
-    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, OSError, MemoryError):
+    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, OSError):
         expected = "expected, by start of a window, the shares of input_tokens and output_tokens by length"
         raise TraceError(f"{beside}: {expected}") from None
     return sorted(windows, key=lambda window: window[0]) or None
