@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 #: Between two times.
 _AGAIN_S: Final = 0.05
+_heard: Final = threading.Event()
 _ASKED: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextmanager
 def listening() -> Iterator[None]:
     """Raise KeyboardInterrupt in the block where the process is asked to stop; signals that it ignores stay ignored."""
+    _heard.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,7 +43,13 @@ def listening() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def was_asked() -> bool:
+    """Whether the last block was asked to stop: a library may have made an error of its own of it."""
+    return _heard.is_set()
+
+
 def _stop(*_: object) -> None:
+    _heard.set()
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _again)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)

@@ -27,7 +27,7 @@ from simulator.cli.explain import explain
 from simulator.cli.export import export
 from simulator.cli.gate import check, compare
 from simulator.cli.init import init
-from simulator.cli.interruption import listening
+from simulator.cli.interruption import listening, was_asked
 from simulator.cli.merge import merge as merge_sweeps
 from simulator.cli.plan import plan
 from simulator.cli.prices import prices
@@ -135,7 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         typer.echo("interrupted", err=True)
         code = INTERRUPTED
     except Exception as error:
-        if (missing := _missing(error)) is not None:
+        if was_asked():
+            typer.echo("interrupted", err=True)
+            code = INTERRUPTED
+        elif (missing := _missing(error)) is not None:
             typer.echo(f"the machine has not what this takes: {missing}", err=True)
             code = BAD_INPUT
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -64,3 +65,21 @@ def test_anything_else_is(monkeypatch, error):
     ended = run("validate", SMALL)
     assert ended.code == 70
     assert "this is a fault of the simulator" in ended.said
+
+
+@pytest.mark.needs("signals")
+def test_an_interruption_that_a_library_makes_an_error_of_is_one(monkeypatch):
+    """As llvmlite does when it comes while the engine is compiled."""
+
+    def swallowed(*_, **__):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("no compiled object yet")
+
+    monkeypatch.setattr("simulator.scenario.loading.read_with_bases", swallowed)
+    assert run("validate", SMALL)[::2] == (130, "interrupted\n")
+    monkeypatch.setattr("simulator.scenario.loading.read_with_bases", lambda *_, **__: raised(RuntimeError()))
+    assert run("validate", SMALL).code == 70
