@@ -15,6 +15,8 @@ from tests.parts import PARTS
 # are drawn each time, so that a failure there is a failure here; elsewhere new ones, and a failure prints its blob.
 settings.register_profile("local", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+# `--hypothesis-profile night`: five times as many, where nobody waits for them.
+settings.register_profile("night", parent=settings.get_profile("local"), max_examples=500)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 

@@ -86,9 +86,10 @@ def test_broken_logs(tmp_path, monkeypatch, capsys, caplog, sample, real):
     base = originals(sample, real)
     outcomes = {"imported": 0, "refused": 0}
 
-    # Whatever else is raised fails the test by itself.
+    # Whatever else is raised fails the test by itself. Two thousand a format in a night.
     @settings(
-        max_examples=2000, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+        max_examples=4 * settings.default.max_examples, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(
         st.integers(0, len(base) - 1), st.lists(EDIT, min_size=1, max_size=4), st.booleans(),
