@@ -159,6 +159,15 @@ def test_labels_are_escaped():
     ]
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\\n\r{},= ')))
+def test_law_a_label_is_read_as_it_was(value):
+    """By the rules of OpenMetrics: a backslash stands before a backslash, a quote or the n of a new line."""
+    (_, sample, _) = lines([Family("m", "gauge", value, [Series("", {"a": value}, np.array([1.5]))])], np.array([1.0]))
+    quoted = re.fullmatch(r'm\{a="((?:[^"\\\n]|\\["\\n])*)"\} 1\.5 1\.000\n', sample)
+    assert quoted is not None
+    assert re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], quoted[1]) == value
+
+
 def test_what_cannot_be_exported_is_refused(run, tmp_path, capsys):
     with pytest.raises(RunStoreError, match="no hosting pattern none; it has api, rented"):
         openmetrics(run, interval_s=60.0, patterns=["none"])

@@ -52,12 +52,25 @@ COMMANDS = {
     "compare": "compare {at}/run {at}/baseline.json --markdown {out}/c.md",
     "check": "check {at}/run --baseline {at}/baseline.json --markdown {out}/c.md --junit {out}/j.xml",
     "audit": "audit N47 --simulate {root}/scenarios --store {out}/store --jobs 1",
+    "trace inspect": "trace inspect {at}/t.csv --plot {out}/t.html",
     "trace cut": "trace cut {at}/t.csv {out}/t.csv --to 100s",
     "trace merge": "trace merge {at}/t.csv {at}/p.parquet --output {out}/t.parquet",
     "trace shift": "trace shift {at}/t.csv {out}/t.csv --by 5s",
     "trace fit": "trace fit {at}/t.csv --output {out}/w.yaml",
     "profile plot": "profile plot llama-3.1-8b-bf16-l40s-x1 --output {out}/p.html",
     "runs prune": "runs prune --in {out} --all",
+}
+#: Options and arguments that name what is written.
+WRITES = {"--output", "--store", "--plot", "--junit", "target"}
+#: What is not tried, though it writes: why.
+NOT_TRIED = {
+    "merge": "needs the shards of a sweep, whose files `sweep` writes the same way",
+    "bench measure": "needs an engine",
+    "bench replay": "needs a server",
+    "bench fit-overhead": "needs a replay of one",
+    "bench validate": "needs measurements that take minutes to simulate",
+    "profile import": "needs kernel tables",
+    "profile build": "needs kernel tables",
 }
 #: What makes no output but text: it may say other than done of what it found.
 JUDGES = {"plan", "rollout", "capacity", "break-even", "compare", "check", "audit"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.faults import KINDS, inject, operations
-from tests.fuzz.readers import prepare
+from tests.fuzz.command import _COMMAND
+from tests.fuzz.faults import COMMANDS, KINDS, NOT_TRIED, WRITES, inject, operations
+from tests.fuzz.readers import TRACE, prepare
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,38 @@ def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     prepare(folder)
     return folder
+
+
+def commands(group=_COMMAND, name=()):
+    for one, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*name, one))
+        else:
+            yield " ".join((*name, one)), command
+
+
+def test_every_command_that_writes_is_tried_or_says_why_not():
+    writers = {
+        (name, option)
+        for name, command in commands()
+        for option in WRITES & {option for parameter in command.params for option in parameter.opts}
+    }
+    given = [(f"{words} ", (*words.split(), "target")) for words in COMMANDS.values()]
+    tried = {
+        (name, option)
+        for name, option in writers
+        if any(words.startswith(f"{name} ") and option in parts for words, parts in given)
+    }
+    assert len(tried) > 20
+    assert {name for name, _ in writers - tried} == set(NOT_TRIED)
+
+
+def test_law_a_drawing_of_a_trace_is_whole_or_absent(tmp_path):
+    (tmp_path / "at").mkdir()
+    (tmp_path / "at" / "t.csv").write_text(TRACE)
+    seen, wanted = operations(tmp_path / "at", tmp_path / "out", "trace inspect")
+    for number, at in enumerate(range(len(seen))):
+        assert inject(tmp_path / "at", tmp_path / "out", "trace inspect", KINDS[number % 3], at, wanted) is None
 
 
 @pytest.mark.slow

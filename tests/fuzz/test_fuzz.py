@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulator.trace.importers import TITLES
 from tests.fuzz.command import run
 from tests.fuzz.harness import fuzz
 from tests.fuzz.readers import READERS, prepare
@@ -14,6 +15,10 @@ def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     prepare(folder)
     return folder
+
+
+def test_every_log_format_has_a_reader_here():
+    assert {f"log, {name}" for name in TITLES} <= {reader.name for reader in READERS}
 
 
 @pytest.mark.slow
