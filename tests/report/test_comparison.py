@@ -39,8 +39,9 @@ def test_without_a_policy_nothing_is_judged():
 def test_what_holds_for_several_patterns_is_said_once():
     comparison = compare(side(), side(VARIANTS["volume"]))
     text = printed(comparison, check(comparison, read_policy(None)))
-    assert text.count("requests_arrived") == 1
+    assert text.count("requests_arrived") == 2
     assert "failed: api, rented, bought, hybrid: requests_arrived" in text
+    assert "failed: api notes, rented notes, bought notes, hybrid notes: requests_arrived" in text
 
 
 def test_markdown_begins_with_its_marker_and_escapes():
