@@ -2,11 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from simulator.decision.confidence import confidence
 from simulator.decision.screening import Screening
-from simulator.decision.tornado import changes
+from simulator.decision.tornado import _price_flip, changes
 from simulator.results import run
 from simulator.workload.demand import demands
 from tests.decision.test_verdict import result
@@ -143,3 +144,21 @@ def test_nothing_recommended_has_no_tornado():
     found = run(small({"constraints.monthly_cost_at_most": "0.01 USD/month"}), replications=1, tables=False)
     assert (found.decision.tornado, found.decision.confidence) == (None, None)
     assert found.document()["decision"]["tornado"] is None
+
+
+@pytest.mark.parametrize(
+    ("others", "flip"),
+    [
+        # 0.6 times 10 and 90 are 96, and so are 0.6 times 60 and 60: a cheaper price favours who pays more of it.
+        ({"b": [60.0, 60.0]}, (0.6, "b")),
+        # 1.75 times 10 and 90 are 107.50, and so are 1.75 times 0 and 107.50.
+        ({"b": [0.0, 107.5]}, (1.75, "b")),
+        # Of two the nearer one, by its factor: 0.6 is farther from 1 than 1.5.
+        ({"b": [60.0, 60.0], "c": [0.0, 105.0]}, (1.5, "c")),
+        ({"b": [10.0, 95.0]}, (None, "")),
+    ],
+)
+def test_a_price_flips_the_choice_where_two_bills_meet_above_or_below_what_it_is(others, flip):
+    amounts = {name: np.array(usd) for name, usd in {"a": [10.0, 90.0], **others}.items()}
+    factor, name = _price_flip("a", amounts, 0)
+    assert (factor and round(factor, 9), name) == flip
