@@ -44,7 +44,7 @@ def model(oracle, tmp_path_factory):
     return str(folder)
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
 def test_no_step_differs(oracle, model, counts, seed, nested, gives_up):
     case = oracle.random_case(random.Random(seed))

@@ -114,4 +114,4 @@ def test_broken_logs(tmp_path, monkeypatch, capsys, caplog, sample, real):
     printed = capsys.readouterr()
     assert CANARY not in printed.out + printed.err + caplog.text
     # Both ends are reached, so that neither is never tested.
-    assert min(outcomes.values()) > 20, outcomes
+    assert min(outcomes.values()) > 0, outcomes
