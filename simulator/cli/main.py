@@ -190,14 +190,17 @@ class _Output(io.FileIO):
 
 
 def _prepare() -> None:
-    """Let the readers of our output go when they like."""
+    """Let the readers of our output go when they like, have none, or know fewer characters than we do."""
     for name in ("stdout", "stderr"):
         given = getattr(sys, name)
+        if given is None:  # closed before we began
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
         # Not what a test or a notebook has put in its place.
         if given is not None and given is getattr(sys, f"__{name}__"):
             raw = _Output(given.fileno(), "wb", closefd=False)
             given.flush()
+            # Escapes of this form are right in JSON, too.
             stream = io.TextIOWrapper(
-                io.BufferedWriter(raw), given.encoding, given.errors, line_buffering=given.line_buffering
+                io.BufferedWriter(raw), given.encoding, "backslashreplace", line_buffering=given.line_buffering
             )
             setattr(sys, name, stream)
