@@ -84,7 +84,7 @@ def at_one_moment(at, requests=100_000):
     rows = "5.0,notes,600,200\n" * requests
     (at / "t.csv").write_text(f"arrival_s,workload,prompt_tokens,output_tokens\n{rows}")
     document = scenario("api", "rented")
-    document["workloads"] = {"recorded": {"trace": {"file": "t.csv"}}}
+    document["workloads"] = {"recorded": {"trace": {"file": "t.csv", "repeat": False}}}
     return document
 
 
