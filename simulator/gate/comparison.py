@@ -218,9 +218,9 @@ def _renamed(base: ResultFile, new: ResultFile, name: str) -> str | None:
     """A pattern that only the new result has and that asks what this one did."""
     if base.scenario is None or new.scenario is None:
         return None
-    was = base.scenario.hosting_patterns[name]
-    there = new.scenario.hosting_patterns
-    return next((one for one in new.patterns if one not in base.patterns and there.get(one) == was), None)
+    was, there = base.scenario.hosting_patterns.get(name), new.scenario.hosting_patterns
+    names = [one for one in new.patterns if one not in base.patterns and one in there]
+    return next((one for one in names if there[one] == was), None)
 
 
 def _metrics(base: ResultFile, new: ResultFile, *, paired: bool, by_chance: bool) -> Iterator[MetricChange]:

@@ -306,3 +306,11 @@ def test_a_renamed_pattern_is_recognised():
 
     missing = compare(side(), edited(renamed)).missing
     assert missing == {"hybrid": "it is no longer in the result; 'mixed' is what it was: renamed?"}
+
+
+def test_a_pattern_that_a_result_has_and_its_question_has_not_is_just_gone():
+    def misnamed(plain):
+        next(one for one in plain["patterns"] if one["name"] == "hybrid")["name"] = "\0"
+
+    assert compare(edited(misnamed), side()).missing == {"\0": "it is no longer in the result"}
+    assert compare(side(), edited(misnamed)).missing == {"hybrid": "it is no longer in the result"}
