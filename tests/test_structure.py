@@ -152,6 +152,7 @@ WRITERS = {
     "experiment/errand.py",  # a folder for files that came from afar
     "experiment/tables.py",  # likewise
     "engine/vllm/compiled.py",  # the cache of compiled code
+    "cli/main.py",  # to nowhere, where nobody listens
 }
 
 
