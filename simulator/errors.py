@@ -23,6 +23,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or all of them."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none'}"
+
+
 class SimulatorError(Exception):
     """Base of every deliberate error; its text is fit to show to a user as it stands."""
 
@@ -92,10 +99,7 @@ class UnknownName(SimulatorError, KeyError):
         super().__init__(what, name, self.known)
 
     def __str__(self) -> str:
-        names = [str(one) for one in self.known]
-        close = get_close_matches(str(self.name), names, n=1)
-        allowed = f"did you mean '{close[0]}'?" if close else f"expected one of {', '.join(names) or 'none'}"
-        return f"no {self.what} '{self.name}'; {allowed}"
+        return f"no {self.what} '{self.name}'; {nearest(str(self.name), map(str, self.known))}"
 
 
 class RunStoreError(SimulatorError):

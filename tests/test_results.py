@@ -101,13 +101,13 @@ def test_a_file_and_one_name_are_enough(results):
     ("ask", "said"),
     [
         (lambda found: found.pattern("apy"), "no hosting pattern 'apy'; did you mean 'api'?"),
-        (lambda found: found.plot.latency("nope"), "no workload 'nope'; expected one of clinical_documentation"),
+        (lambda found: found.plot.latency("nope"), "no workload 'nope'; expected one of: clinical_documentation"),
         (lambda found: found.plot.latency(metric="e2e"), "no metric 'e2e'; did you mean 'e2e_s'?"),
-        (lambda found: found.plot.week("api"), "no hosting pattern with a cluster 'api'; expected one of self_hosted"),
-        (lambda found: found.plot.over_time("week"), "expected one of self_hosted"),
+        (lambda found: found.plot.week("api"), "no hosting pattern with a cluster 'api'; expected one of: self_hosted"),
+        (lambda found: found.plot.over_time("week"), "expected one of: self_hosted"),
         (lambda found: found.plot.failovers("hybrid"), "no hosting pattern that was simulated 'hybrid'"),
-        (lambda found: found.plot.timeline("x"), "expected one of api, self_hosted"),
-        (lambda found: found.plot.loss("api", 3), "no loss of 'api' '3'; expected one of none"),
+        (lambda found: found.plot.timeline("x"), "expected one of: api, self_hosted"),
+        (lambda found: found.plot.loss("api", 3), "no loss of 'api' '3'; expected one of: none"),
         (lambda found: found.tables.requests("hybrid"), "no hosting pattern that was simulated 'hybrid'"),
     ],
 )

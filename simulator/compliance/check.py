@@ -9,9 +9,8 @@ from simulator.compliance.backends import allowed_backends, objections, reachabl
 from simulator.compliance.case import geography
 from simulator.compliance.data_flow import HopResult, data_flow, not_de_identified, unstated
 from simulator.compliance.registry import load_registry
-from simulator.errors import ScenarioError
+from simulator.errors import ScenarioError, nearest
 from simulator.scenario.compliance import Placement
-from simulator.scenario.merging import nearest
 from simulator.scenario.patterns import api_key, cluster_key
 
 if TYPE_CHECKING:

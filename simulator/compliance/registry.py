@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, nearest
 from simulator.scenario.base import Config, Name
 from simulator.scenario.compliance import Day, Days, Geography, Modality
 from simulator.scenario.faults import faults_of
-from simulator.scenario.merging import merge, nearest
+from simulator.scenario.merging import merge
 from simulator.scenario.yaml_source import read_document
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, nearest
 from simulator.gate.metrics import METRICS, shown
 from simulator.gate.words import cause_of_change
-from simulator.scenario.merging import nearest
 
 if TYPE_CHECKING:
     from simulator.analysis.output_analysis import Estimate

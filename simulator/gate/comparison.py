@@ -7,12 +7,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.analysis.output_analysis import Estimate, difference, estimate, paired_difference
-from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.errors import Fault, RunStoreError, ScenarioError, nearest
 from simulator.gate.attribution import Attribution, Billed, attribute
 from simulator.gate.consistency import contradictions
 from simulator.gate.inputs import input_changes
 from simulator.gate.metrics import METRICS, missed_change, missed_interval
-from simulator.scenario.merging import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -9,11 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from simulator.errors import ScenarioError
+from simulator.errors import ScenarioError, nearest
 from simulator.gate.metrics import METRICS, Direction
 from simulator.scenario.base import Config, FieldError, PositiveInt, Share
 from simulator.scenario.faults import faults_of, in_file_order
-from simulator.scenario.merging import nearest
 from simulator.scenario.yaml_source import read_document
 
 Severity = Literal["fail", "warn"]

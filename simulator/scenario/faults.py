@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from simulator.errors import Fault
+from simulator.errors import Fault, nearest
 from simulator.scenario.base import FieldError
-from simulator.scenario.merging import nearest
 from simulator.scenario.yaml_source import dotted
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, nearest
 from simulator.scenario.loading import read_merged
-from simulator.scenario.merging import apply_settings, nearest
+from simulator.scenario.merging import apply_settings
 from simulator.scenario.schema import Scenario
 
 if TYPE_CHECKING:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, nearest
 from simulator.scenario.bought_gpus import prices_kept
 from simulator.scenario.yaml_source import Document, Key, dotted, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 #: Mappings whose keys the scenario chooses; a new name there is a new entry, not a slip.
@@ -108,13 +107,6 @@ def apply_overrides(document: Document, names: Sequence[str]) -> None:
             }
             merge(document, Document(blocks[name], origins))
     _forget(document, ("overrides",))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or all of them."""
-    names = list(known)
-    close = get_close_matches(name, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none'}"
 
 
 def _contradictions(name: str, block: dict[str, Any], chosen: dict[Key, tuple[str, Any]]) -> list[Fault]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.errors import ScenarioError
+from simulator.errors import ScenarioError, nearest
 from simulator.scenario.loading import load_scenario
-from simulator.scenario.merging import apply_overrides, apply_settings, merge, nearest
+from simulator.scenario.merging import apply_overrides, apply_settings, merge
 from simulator.scenario.yaml_source import Document
 from tests.scenario.valid import VALID
 
