@@ -191,7 +191,7 @@ class BlockTables:
         return True
 
     def remember(self, tables: Tables, content: Callable[[int], Hashable], tokens: int) -> None:
-        """Make the full blocks of so many tokens findable: from the front, so that those before a known one are known."""
+        """Make the full blocks of so many tokens findable; those before a known one are known."""
         for number, (group, table) in enumerate(zip(self._groups, tables, strict=True)):
             first = full = max(0, min(tokens // group.block_size, len(table)))
             while first and (one := table[first - 1]) is not None and one.content is None:
