@@ -25,6 +25,8 @@ MEASUREMENTS = ROOT.parent / "shared" / "validation" / "vllm_measurements.csv"
 START_UPS = MEASUREMENTS.with_name("kv_reports.csv")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+LIBREOFFICE = shutil.which("soffice") or shutil.which("libreoffice")
+
 
 def no_modules(*names: str) -> str | None:
     """Which of these modules cannot be imported."""
@@ -74,6 +76,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "kernel tables": lambda: no_modules("aiconfigurator_core"),
     "litellm": no_litellm,
     "Chromium": no_chromium,
+    "LibreOffice": lambda: None if LIBREOFFICE else "no soffice on the path",
     "Prometheus": lambda: no_commands("prometheus", "promtool"),
     "vLLM": lambda: no_modules("vllm"),
     "compiled engine": no_compiler,

@@ -29,7 +29,7 @@ def repository(tmp_path):
     places = [
         *(
             folder / ".venv" / "bin" / name
-            for name in ("pip", "pytest", "ruff", "mypy", "bandit", "simulator", "python")
+            for name in ("pip", "pytest", "soffice", "ruff", "mypy", "bandit", "simulator", "python")
         )
     ]
     places += [folder / ".venv" / "bin" / "python3", folder / ".venv" / "oracle" / "bin" / "python"]

@@ -13,18 +13,26 @@ def report(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to.", show_default="RUN/report.html")
     ] = None,
+    xlsx: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a workbook there instead: the bills as formulas.", show_default=False),
+    ] = None,
     rollout_file: Annotated[
         Path | None,
         typer.Option("--rollout", metavar="FILE", help="What 'simulator rollout --json' printed, to go into it."),
     ] = None,
 ) -> None:
-    """Write a run as one HTML file that opens offline.
+    """Write a run as one HTML file that opens offline, or as a workbook for a controller.
 
-    Example: simulator report runs/ci_small --output report.html
+    Example: simulator report runs/ci_small --xlsx bill.xlsx
     """
     from simulator.experiment.runs import reading
     from simulator.report.page import write_page
+    from simulator.report.workbook import write_workbook
 
     with reading(kept):
-        written = write_page(kept, output, rollout_file)
-    typer.echo(f"wrote {written}", err=True)
+        written = [] if xlsx is None else [write_workbook(kept, xlsx)]
+        if xlsx is None or output or rollout_file:
+            written.append(write_page(kept, output, rollout_file))
+    for file in written:
+        typer.echo(f"wrote {file}", err=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from simulator.cost import tco
-from simulator.cost.lines import BillLine, total
+from simulator.cost.lines import SIMULATED, BillLine, Factor, share_of, total
 from simulator.cost.prices import PriceBook, Rates
 from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
@@ -90,13 +90,20 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
             usd = tco.to_decimal(tco.exact(price.usd_per_million) * tokens / 1_000_000 * scale)
             times = "" if hours == month_hours else f" × {month_hours} h / {hours:g} h"
             basis = f"{tokens:,} tokens × {price}{times}; {rates.source}"
-            lines.append(BillLine(f"api_{key}{kind}", f"API, {label}{words}", usd, basis))
+            factors = (
+                Factor(f"{label}{words} a month", tokens * scale, "tokens", SIMULATED),
+                Factor(f"price of {label}{words}", price.usd_per_million, "USD/1M tokens", rates.source),
+            )
+            name = f"API, {label}{words}"
+            lines.append(BillLine(f"api_{key}{kind}", name, usd, basis, "{0} / 1000000 * {1}", factors))
     yield from lines
     if api.costs.prompt_iteration > 1.0:
         more = tco.exact(api.costs.prompt_iteration) - 1
         usd = total(lines)
         basis = f"{float(more):g} × {usd:,.2f} USD of tokens; scenario"
-        yield BillLine("api_prompt_iteration", "API, work on prompts", tco.to_decimal(tco.exact(usd) * more), basis)
+        iterated = tco.to_decimal(tco.exact(usd) * more)
+        factors = share_of(lines, float(more), "as much again")
+        yield BillLine("api_prompt_iteration", "API, work on prompts", iterated, basis, "{0} * {1}", factors)
 
 
 def _by_kind(rates: Rates, use: ApiUse) -> Iterator[tuple[str, str, int, TokenPrice]]:
@@ -113,7 +120,12 @@ def _unit_line(deployment: Provisioned, model: str, book: PriceBook, month_hours
     unit_hour, source = unit_price(deployment, model, book)
     usd = tco.rental_usd(unit_hour, month_hours, deployment.units)
     basis = f"{deployment.units} units × {unit_hour} USD/h × {month_hours} h, used or not; {source}"
-    return BillLine("provisioned_units", "API, provisioned units", usd, basis)
+    factors = (
+        Factor("units", deployment.units),
+        Factor("price of a unit", unit_hour, "USD/h", source),
+        Factor("hours of the month", month_hours, "h"),
+    )
+    return BillLine("provisioned_units", "API, provisioned units", usd, basis, "{0} * {1} * {2}", factors)
 
 
 def _reserved_line(deployment: Reserved) -> BillLine:
@@ -122,6 +134,12 @@ def _reserved_line(deployment: Reserved) -> BillLine:
     prices = deployment.input_price, deployment.output_price
     usd = sum((tco.exact(price) * count / 1_000 for price, count in zip(prices, tokens, strict=True)), Fraction(0))
     basis = " + ".join(f"{count:,} / 1,000 × {price} USD" for price, count in zip(prices, tokens, strict=True))
-    return BillLine(
-        "reserved_tokens", "API, reserved tokens a minute", tco.to_decimal(usd), f"{basis}, used or not; scenario"
+    factors = (
+        Factor("prompt tokens a minute", tokens[0], "tokens"),
+        Factor("price of 1,000 prompt tokens a minute", prices[0], "USD/month"),
+        Factor("output tokens a minute", tokens[1], "tokens"),
+        Factor("price of 1,000 output tokens a minute", prices[1], "USD/month"),
     )
+    basis, formula = f"{basis}, used or not; scenario", "{0} / 1000 * {1} + {2} / 1000 * {3}"
+    label = "API, reserved tokens a minute"
+    return BillLine("reserved_tokens", label, tco.to_decimal(usd), basis, formula, factors)

@@ -6,7 +6,7 @@ by the clock, whatever was measured: an idle GPU costs its rent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -14,8 +14,17 @@ from typing import Final
 
 from simulator.cost import tco
 from simulator.cost.api_lines import api_lines
-from simulator.cost.cluster_lines import CAPITAL, cluster_lines
-from simulator.cost.lines import BillLine, compliance_line, one_off_lines, running_lines, total, vat_lines
+from simulator.cost.cluster_lines import CAPITAL, cluster_lines, hardware_price
+from simulator.cost.lines import (
+    BillLine,
+    Factor,
+    compliance_line,
+    one_off_lines,
+    running_lines,
+    share_of,
+    total,
+    vat_lines,
+)
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import MeteredApi
@@ -99,25 +108,58 @@ def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_h
     beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours), book))
     beside += compliance_line(api.costs, [*lines, *beside])
     beside += vat_lines(book.vat, [*lines, *beside])
-    return [*lines, *(_of_the_api(line) for line in beside)]
+    own = {line.key for line in lines}
+    return [*lines, *(_of_the_api(line, own) for line in beside)]
 
 
-def _of_the_api(line: BillLine) -> BillLine:
-    """A line that a cluster may have too, told apart."""
-    return replace(line, key=f"api_{line.key}", label=f"API, {line.label[0].lower()}{line.label[1:]}")
+def _of_the_api(line: BillLine, own: Container[str] = ()) -> BillLine:
+    """A line that a cluster may have too, told apart from it; those that only an API has are called their own names."""
+    label = f"API, {line.label[0].lower()}{line.label[1:]}"
+    factors = _refer(line.factors, lambda key: key if key in own else f"api_{key}")
+    return replace(line, key=f"api_{line.key}", label=label, factors=factors)
+
+
+def _refer(factors: tuple[Factor, ...], name: Callable[[str], str]) -> tuple[Factor, ...]:
+    """The same factors where the lines they add up go by other names."""
+    if not any(factor.lines for factor in factors):
+        return factors
+    return tuple(replace(factor, lines=tuple(map(name, factor.lines))) for factor in factors)
 
 
 def _named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[BillLine]:
     """The lines of one backend; where there are several of its kind, its name tells them apart."""
     for line in lines:
-        yield line if alone else replace(line, key=f"{name}.{line.key}", label=f"{name}: {line.label}")
+        if alone:
+            yield line
+            continue
+        factors = _refer(line.factors, lambda key: f"{name}.{key}")
+        yield replace(line, key=f"{name}.{line.key}", label=f"{name}: {line.label}", factors=factors)
 
 
 def upfront_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
     """Price of bought hardware and the tax on it, due before the first month; zero for rent and API."""
-    found = (one.bought for one in pattern.hosted.values())
-    price = sum((bought.price_usd for bought in found if bought is not None), Decimal(0))
-    return tco.to_decimal(tco.exact(price) * (1 + tco.exact(vat)))
+    return upfront_bill(pattern, vat).total_usd
+
+
+def upfront_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:
+    """The same, line by line."""
+    lines: list[BillLine] = []
+    for name, one in pattern.hosted.items():
+        lines += _named(name, _hardware(one, vat), alone=len(pattern.hosted) == 1)
+    return Bill(tuple(lines))
+
+
+def _hardware(one: HostedCluster, vat: float) -> list[BillLine]:
+    bought = one.bought
+    if bought is None:
+        return []
+    price = hardware_price(one.cluster, bought)
+    lines = [BillLine("hardware", "Hardware", bought.price_usd, "scenario", "{0}", (price,))]
+    if vat:
+        usd = tco.to_decimal(tco.exact(bought.price_usd) * tco.exact(vat))
+        basis = f"{vat:.3g} of {bought.price_usd:,.2f} USD; scenario"
+        lines.append(BillLine("hardware_vat", "VAT on hardware", usd, basis, "{0} * {1}", share_of(lines, vat, "VAT")))
+    return lines
 
 
 def one_off_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:

@@ -8,14 +8,17 @@ from fractions import Fraction
 from typing import Final
 
 from simulator.cost import tco
-from simulator.cost.lines import BillLine
+from simulator.cost.lines import SIMULATED, BillLine, Factor
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ClusterUse
-from simulator.scenario.costs import ClusterCosts, ModelUpdates, Power, Purchase, Rental
+from simulator.scenario.costs import Bought, ClusterCosts, ModelUpdates, Power, Purchase, Rental
 from simulator.scenario.patterns import Cluster
 
 #: Lines that pay for a purchase over time: not to be counted beside its price.
 CAPITAL: Final = frozenset({"purchase", "purchase_vat", "financing"})
+
+#: Interest of a month on average: price {0}, residual {1}, months {2} and a yearly rate {3}, see `tco.interest_usd`.
+_ANNUITY: Final = "({0} - {1} / (1 + {3} / 12) ^ {2}) * {3} / 12 / (1 - 1 / (1 + {3} / 12) ^ {2}) - ({0} - {1}) / {2}"
 
 
 def cluster_lines(
@@ -42,24 +45,44 @@ def _rental_lines(
     full = always = f"{count} × {hourly_usd} USD/h × {month_hours} h, {per}"
     every_hour = tco.exact(tco.rental_usd(hourly_usd, month_hours, count))
     usd = every_hour * tco.exact(paid_share)
+    what, _, source = per.partition("; ")
+    owed = clocked = [
+        Factor(f"rented, {what}", count),
+        Factor("price of an hour", hourly_usd, "USD/h", source),
+        Factor("hours of the month", month_hours, "h"),
+    ]
     if paid_share < 1:
         full += f"; {paid_share:.3g} of the time, as replicas come and go"
+        clocked = [*owed, Factor("share of the time, as replicas come and go", paid_share, "", SIMULATED)]
     spot = Fraction(0) if rental.spot is None else tco.exact(rental.spot.share)
     if spot < 1:
         # What is committed is owed for every hour of the term, used or not.
         rest, basis = (usd, full) if rental.commitment is None else (every_hour, always)
         rest *= 1 - spot
+        factors = clocked if rental.commitment is None else owed
+        off = []
         if spot:
             basis += f"; {float(1 - spot):.3g} of the hours"
+            off.append(Factor("share of the hours at the spot price", float(spot)))
         if rental.commitment is not None:
             discount, months = rental.commitment.discount, rental.commitment.months
             rest *= 1 - tco.exact(discount)
             basis += f"; {discount:.3g} off for {months} months, {float(rest * months):,.2f} USD in all"
-        yield BillLine("rental", "GPU rental", tco.to_decimal(rest), basis)
+            off.append(Factor(f"discount, committed for {months} months", discount))
+        formula = " * ".join([_places(0, len(factors)), *(f"(1 - {{{len(factors) + at}}})" for at in range(len(off)))])
+        yield BillLine("rental", "GPU rental", tco.to_decimal(rest), basis, formula, (*factors, *off))
     if rental.spot is not None and spot:
         basis = f"{full}; {rental.spot.share:.3g} of the hours, {rental.spot.discount:.3g} off for spot capacity"
         cheap = usd * spot * (1 - tco.exact(rental.spot.discount))
-        yield BillLine("rental_spot", "GPU rental, spot", tco.to_decimal(cheap), basis)
+        factors = [*clocked, Factor("share of the hours at the spot price", rental.spot.share)]
+        formula = f"{_places(0, len(factors))} * (1 - {{{len(factors)}}})"
+        factors.append(Factor("discount of spot capacity", rental.spot.discount))
+        yield BillLine("rental_spot", "GPU rental, spot", tco.to_decimal(cheap), basis, formula, tuple(factors))
+
+
+def _places(first: int, beyond: int) -> str:
+    """The product of these factors, as a formula."""
+    return " * ".join(f"{{{at}}}" for at in range(first, beyond))
 
 
 def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal, int, str]:
@@ -75,21 +98,31 @@ def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal,
 
 
 def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
-    price_usd, residual_usd = purchase.whole(cluster.replicas, cluster.tensor_parallel)
+    bought = purchase.whole(cluster.replicas, cluster.tensor_parallel)
+    price_usd, residual_usd = bought
     months, gpus = purchase.amortisation, cluster.replicas * cluster.tensor_parallel
     usd = tco.amortised_usd(price_usd, months, residual_usd)
     less = f" less {residual_usd:,} USD residual" if residual_usd else ""
-    yield BillLine(
-        "purchase", "Hardware, written off", usd, f"{price_usd:,} USD for {gpus} GPUs{less} / {months} months; scenario"
-    )
+    basis = f"{price_usd:,} USD for {gpus} GPUs{less} / {months} months; scenario"
+    price = hardware_price(cluster, bought)
+    factors = (price, Factor("residual value", residual_usd, "USD"), Factor("written off over", months, "months"))
+    yield BillLine("purchase", "Hardware, written off", usd, basis, "({0} - {1}) / {2}", factors)
     if purchase.interest:
         usd = tco.interest_usd(price_usd, months, purchase.interest, residual_usd)
         basis = f"{price_usd:,} USD at {purchase.interest:.3g} a year over {months} months, mean of the term; scenario"
-        yield BillLine("financing", "Interest", usd, basis)
+        rate = Factor("interest a year", purchase.interest)
+        yield BillLine("financing", "Interest", usd, basis, _ANNUITY, (*factors, rate))
     if purchase.support:
         usd = tco.to_decimal(tco.exact(price_usd) * tco.exact(purchase.support) / 12)
         basis = f"{purchase.support:.3g} of {price_usd:,} USD a year; scenario"
-        yield BillLine("support", "Support contract", usd, basis)
+        share = Factor("support a year", purchase.support)
+        yield BillLine("support", "Support contract", usd, basis, "{0} * {1} / 12", (price, share))
+
+
+def hardware_price(cluster: Cluster, bought: Bought) -> Factor:
+    """What is paid for a cluster, taxes left out."""
+    gpus = cluster.replicas * cluster.tensor_parallel
+    return Factor(f"price of {gpus} GPUs and what holds them", bought.price_usd, "USD")
 
 
 def _power_line(power: Power, cluster: Cluster, busy_fraction: float, month_hours: Decimal) -> BillLine:
@@ -100,14 +133,33 @@ def _power_line(power: Power, cluster: Cluster, busy_fraction: float, month_hour
         f"{cluster.replicas} × ({cluster.tensor_parallel} GPUs of {power.gpu_idle_w:g} W idle and "
         f"{power.gpu_busy_w:g} W busy, {busy_fraction:.1%} of the time, {power.host_w:g} W host); scenario"
     )
-    return BillLine("power", "Electricity", usd, basis)
+    factors = (
+        *_power_factors(power, cluster),
+        Factor("GPUs busy", busy_fraction, "of the time", SIMULATED),
+        Factor("PUE", power.pue),
+        Factor("hours of the month", month_hours, "h"),
+        Factor("price of electricity", power.price, "USD/kWh"),
+    )
+    formula = "{0} * ({1} * ({2} + ({3} - {2}) * {5}) + {4}) / 1000 * {6} * {7} * {8}"
+    return BillLine("power", "Electricity", usd, basis, formula, factors)
 
 
 def _colocation_line(power: Power, cluster: Cluster, usd_per_kw_month: Decimal) -> BillLine:
     rated_w = _power_w(power, cluster, 1.0)
     usd = tco.colocation_usd(rated_w, usd_per_kw_month)
     basis = f"{float(rated_w) / 1000:,.2f} kW rated × {usd_per_kw_month} USD/kW-month; scenario"
-    return BillLine("colocation", "Colocation", usd, basis)
+    factors = (*_power_factors(power, cluster), Factor("price of floor space", usd_per_kw_month, "USD/kW-month"))
+    return BillLine("colocation", "Colocation", usd, basis, "{0} * ({1} * {3} + {4}) / 1000 * {5}", factors)
+
+
+def _power_factors(power: Power, cluster: Cluster) -> tuple[Factor, ...]:
+    return (
+        Factor("replicas", cluster.replicas),
+        Factor("GPUs of a replica", cluster.tensor_parallel),
+        Factor("idle GPU", power.gpu_idle_w, "W"),
+        Factor("busy GPU", power.gpu_busy_w, "W"),
+        Factor("host", power.host_w, "W"),
+    )
 
 
 def _power_w(power: Power, cluster: Cluster, busy_fraction: float) -> Fraction:
@@ -127,4 +179,10 @@ def _updates_line(updates: ModelUpdates) -> BillLine:
         f"{updates.engineer_weeks:g} weeks of {updates.salary:,} USD/year / 52 × {updates.loading:g} loading, "
         f"every {updates.every_months:g} months; scenario"
     )
-    return BillLine("model_updates", "Model updates", usd, basis)
+    factors = (
+        Factor("weeks of work", updates.engineer_weeks, "weeks"),
+        Factor("salary", updates.salary, "USD/year"),
+        Factor("loading", updates.loading),
+        Factor("every", updates.every_months, "months"),
+    )
+    return BillLine("model_updates", "Model updates", usd, basis, "{0} * {1} / 52 * {2} / {3}", factors)

@@ -9,14 +9,12 @@ from typing import Final
 
 from simulator.cost import tco
 from simulator.cost.bill import Bill
-from simulator.cost.lines import UNTAXED, BillLine, total
+from simulator.cost.lines import AHEAD, UNTAXED, BillLine, Factor, backend_of, total
 from simulator.scenario.rollout import Escalation
 
 _SALARIES: Final = frozenset({"staff", "on_call", "model_updates"})
 #: Lines of an API that it shares with clusters: none of them is its tokens.
 _BESIDE: Final = frozenset({"storage", "network", "monitoring", "egress", "compliance", "vat"}) | _SALARIES
-#: What is bought of an API ahead, whatever is served.
-_AHEAD: Final = frozenset({"provisioned_units", "reserved_tokens"})
 
 
 def escalated(bill: Bill, yearly: Escalation, years: Fraction) -> Bill:
@@ -29,8 +27,8 @@ def escalated(bill: Bill, yearly: Escalation, years: Fraction) -> Bill:
         for kind, change in (("salaries", yearly.salaries), ("energy", yearly.energy), ("api", yearly.api))
     }
     lines: list[BillLine] = []
-    for backend in dict.fromkeys(map(_backend, bill.lines)):
-        lines += _of_backend([line for line in bill.lines if _backend(line) == backend], factors)
+    for backend in dict.fromkeys(map(backend_of, bill.lines)):
+        lines += _of_backend([line for line in bill.lines if backend_of(line) == backend], factors)
     order = [line.key for line in bill.lines]
     return Bill(tuple(sorted(lines, key=lambda line: order.index(line.key))))
 
@@ -59,13 +57,12 @@ def _times(line: BillLine, factor: Fraction) -> BillLine:
     if factor == 1:
         return line
     basis = f"{line.basis}; {float(factor):.4g} times as dear by then"
-    return replace(line, usd=tco.to_decimal(tco.exact(line.usd) * factor), basis=basis)
-
-
-def _backend(line: BillLine) -> str:
-    """What tells a backend's lines from another's: its name, and whether it is an API."""
-    name, _, key = line.key.rpartition(".")
-    return f"{name}.{key.startswith('api_') or key in _AHEAD}"
+    dearer = replace(line, usd=tco.to_decimal(tco.exact(line.usd) * factor), basis=basis)
+    if any(one.lines for one in line.factors):
+        # The lines it is a share of have become dearer themselves.
+        return dearer
+    formula = f"({line.formula}) * {{{len(line.factors)}}}"
+    return replace(dearer, formula=formula, factors=(*line.factors, Factor("as dear by then", factor)))
 
 
 def _name(line: BillLine) -> str:
@@ -81,4 +78,4 @@ def _kind(line: BillLine) -> str:
         return "energy"
     if key.removeprefix("api_").startswith("service_"):
         return "api"
-    return "api" if (key.startswith("api_") and _name(line) == key) or key in _AHEAD else ""
+    return "api" if (key.startswith("api_") and _name(line) == key) or key in AHEAD else ""

@@ -91,17 +91,15 @@ class _Dask:
         there = self._client.submit(_opened, payload, *contents, pure=False, priority=int(urgent))
         here = Future[bytes]()
 
-        async def follow() -> None:
+        def follow(done: Any) -> None:  # noqa: ANN401 - the same Dask future
             # Given up meanwhile where it is no longer open.
             with suppress(InvalidStateError):
                 try:
-                    here.set_result(await there)
+                    here.set_result(done.result())
                 except BaseException as error:
                     here.set_exception(error)
 
-        # Where the client listens, and ends with it. A callback of Dask's has a thread, which would wait for ever for a
-        # loop that is gone.
-        self._client.loop.add_callback(follow)  # type: ignore[union-attr]
+        there.add_done_callback(follow)  # type: ignore[no-untyped-call]
         # A future that nobody holds is given up by Dask.
         here.add_done_callback(lambda _: there.release())  # type: ignore[no-untyped-call]
         return here

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.parts import CHROMIUM
-from tests.report.test_page import kept  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("Chromium")]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -22,7 +21,7 @@ def browser():
 
 
 @pytest.fixture(params=[(375, "light"), (375, "dark"), (1440, "light"), (1440, "dark")], ids=str)
-def page(request, browser, kept):  # noqa: F811
+def page(request, browser, kept):
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     shown = context.new_page()

@@ -2,13 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import redirect_stdout
 from html.parser import HTMLParser
-from io import StringIO
 
-import pytest
-
-from simulator.cli.main import main
 from simulator.decision.words import kept_share, percent, seconds, usd
 from simulator.report.page import write_page
 from simulator.report.page_tables import cents, count
@@ -47,16 +42,6 @@ def at(document, path):
     for step in path.split("."):
         document = document[int(step)] if isinstance(document, list) else document[step]
     return document
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    target = tmp_path_factory.mktemp("page") / "run"
-    arguments = ["run", "scenarios/ci_small.yaml", "--quiet", "--jobs", "1", "--report", "--output", str(target)]
-    with redirect_stdout(StringIO()), pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 0
-    return target
 
 
 def test_every_number_is_that_of_the_document(kept):
