@@ -45,9 +45,13 @@ def test_what_a_page_links_to_is_there(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
-def test_the_commands_of_a_page_work(page, tmp_path):
+def test_the_commands_of_a_page_work(page, tmp_path, tmp_path_factory):
     for folder in ("scenarios", "traces"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    # What other pages have simulated is known; it appears there whole.
+    known, store = tmp_path_factory.getbasetemp().parent / "stores-of-pages", tmp_path / "runs" / "store"
+    for one in known.glob("*.md"):
+        shutil.copytree(one, store, dirs_exist_ok=True)
     shutil.copy(ROOT / "scenario.schema.json", tmp_path)
     for name, content in FILE.findall(page.read_text(encoding="utf-8")):
         (tmp_path / name).write_text(content, encoding="utf-8")
@@ -67,3 +71,7 @@ def test_the_commands_of_a_page_work(page, tmp_path):
             timeout=PATIENCE_S,
         )
         assert done.returncode == meant, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    if store.is_dir():
+        known.mkdir(exist_ok=True)
+        shutil.copytree(store, known / f"{page.name}.draft")
+        (known / f"{page.name}.draft").rename(known / page.name)

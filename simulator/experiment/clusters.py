@@ -91,15 +91,17 @@ class _Dask:
         there = self._client.submit(_opened, payload, *contents, pure=False, priority=int(urgent))
         here = Future[bytes]()
 
-        def follow(done: Any) -> None:  # noqa: ANN401 - the same Dask future
+        async def follow() -> None:
             # Given up meanwhile where it is no longer open.
             with suppress(InvalidStateError):
                 try:
-                    here.set_result(done.result())
+                    here.set_result(await there)
                 except BaseException as error:
                     here.set_exception(error)
 
-        there.add_done_callback(follow)  # type: ignore[no-untyped-call]
+        # Where the client listens, and ends with it. A callback of Dask's has a thread, which would wait for ever for a
+        # loop that is gone.
+        self._client.loop.add_callback(follow)  # type: ignore[union-attr]
         # A future that nobody holds is given up by Dask.
         here.add_done_callback(lambda _: there.release())  # type: ignore[no-untyped-call]
         return here

@@ -9,15 +9,17 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from distributed import LocalCluster
 
 from simulator.errors import SimulatorError
-from simulator.experiment import clusters
+from simulator.experiment import clusters, workers
 from simulator.experiment.clusters import on_cluster
 from simulator.results import run
 from tests.experiment.small import small
@@ -77,8 +79,8 @@ def listening(answer):
 
 def test_ray_gives_the_same_answer(ray):
     scenario = small({"experiment.replications": 2})
-    with listening(SETTINGS) as address, on_cluster("ray", address) as workers:
-        assert run(scenario, jobs=workers).to_json() == run(scenario).to_json()
+    with listening(SETTINGS) as address, on_cluster("ray", address) as there:
+        assert run(scenario, jobs=there).to_json() == run(scenario).to_json()
     assert ray.opened[0]["address"] == address
     assert ray.opened[1] == {"max_retries": clusters.RETRIES}
     assert ray.opened[-1] == "shut"
@@ -90,8 +92,8 @@ def test_ray_that_loses_its_workers_is_said_so(ray):
 
     ray.wrap = lambda _: dies
     said = pytest.raises(SimulatorError, match="4 workers died at the same simulation")
-    with listening(SETTINGS) as address, on_cluster("ray", address) as workers, said:
-        run(small(), jobs=workers)
+    with listening(SETTINGS) as address, on_cluster("ray", address) as there, said:
+        run(small(), jobs=there)
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad request\r\n", b"", b"+PONG\r\n"])
@@ -114,3 +116,25 @@ def test_what_is_missing_to_reach_a_cluster_is_said(monkeypatch):
     for kind, package in (("dask", "distributed"), ("ray", "ray")):
         with pytest.raises(SimulatorError, match=f"needs {package}: pip install"), on_cluster(kind, "x"):
             pass
+
+
+@pytest.mark.slow
+def test_what_is_given_up_leaves_no_thread_behind(monkeypatch):
+    """One that still waited for Dask once its client is closed would keep the command from ever ending."""
+    close = clusters._Dask.close
+
+    def closes_late(self):
+        # A scheduler that hears of what was given up before its client is gone.
+        time.sleep(0.5)
+        close(self)
+
+    monkeypatch.setattr(clusters._Dask, "close", closes_late)
+    monkeypatch.setattr(workers, "_LOOK_S", 0.01)
+    before = set(threading.enumerate())
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as dask:
+        gives_up = pytest.raises(SimulatorError, match="has had no worker for 0 s")
+        with on_cluster("dask", dask.scheduler_address, wait_s=0.0) as nobody, gives_up:
+            run(small({"experiment.replications": 20}), jobs=nobody)
+    left = {one.name for one in set(threading.enumerate()) - before}
+    # Dask has it joined at the end of the process, whether it still waits or not.
+    assert not [name for name in left if name.startswith("Dask-Callback")]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from simulator.units import WEEK_S
 from simulator.workload.fit import fit_workload
@@ -84,12 +87,14 @@ def test_two_weeks_of_one_process_differ_by_chance_nineteen_times_in_twenty():
 @pytest.mark.parametrize(("name", "volume", "changes", "documented"), COVERED, ids=[row[0] for row in COVERED])
 def test_the_documented_share_of_pairs_is_within_chance(name, volume, changes, documented):
     changes = changes | {"volume": {"requests_per_month": volume}}
-    weeks = [agreement(recorded(2 * k, **changes), recorded(2 * k + 1, **changes)) for k in range(200)]
-    pairs = [agreement(recorded(2 * k, 2, **changes), recorded(2 * k + 1, 2, **changes)) for k in range(200)]
-    models = [agreement(recorded(2 * k + 1, **changes), modelled(2 * k, **changes)) for k in range(100)]
-    found = tuple(float(np.mean([one.within for one in kind])) for kind in (weeks, pairs, models))
-    # Two standard errors of 200 pairs or 100 where the share is 95 %.
-    assert found == pytest.approx(documented, abs=0.035)
+    # What is documented was found with all; where somebody waits, a part of them is seen to agree.
+    count = 200 if settings.get_current_profile_name() == "night" else 60
+    weeks = [agreement(recorded(2 * k, **changes), recorded(2 * k + 1, **changes)) for k in range(count)]
+    pairs = [agreement(recorded(2 * k, 2, **changes), recorded(2 * k + 1, 2, **changes)) for k in range(count)]
+    models = [agreement(recorded(2 * k + 1, **changes), modelled(2 * k, **changes)) for k in range(count // 2)]
+    for kind, share in zip((weeks, pairs, models), documented, strict=True):
+        # Two standard errors, as if each share were nine in ten.
+        assert np.mean([one.within for one in kind]) == pytest.approx(share, abs=0.6 / sqrt(len(kind)))
     assert f"| {name} | " + " | ".join(f"{share:.0%}".replace("%", " %") for share in documented) + " |" in DOCUMENT
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -58,10 +58,9 @@ class BlockPool:
         block.users += 1
 
     def remember(self, block: Block, content: Hashable) -> None:
-        """The block is full and its content known."""
-        if block.content is None:
-            block.content = content
-            self.cached.setdefault(content, []).append(block)
+        """The block is full and its content known from now on."""
+        block.content = content
+        self.cached.setdefault(content, []).append(block)
 
     def release(self, blocks: Sequence[Block | None]) -> None:
         """Free blocks, tail first."""
@@ -192,11 +191,13 @@ class BlockTables:
         return True
 
     def remember(self, tables: Tables, content: Callable[[int], Hashable], tokens: int) -> None:
-        """Make the full blocks of so many tokens findable."""
+        """Make the full blocks of so many tokens findable; those before a known one are known."""
         for number, (group, table) in enumerate(zip(self._groups, tables, strict=True)):
-            for block, one in enumerate(table[: tokens // group.block_size]):
-                if one is not None:
-                    self.pool.remember(one, (number, content(block)))
+            first = full = max(0, min(tokens // group.block_size, len(table)))
+            while first and (one := table[first - 1]) is not None and one.content is None:
+                first -= 1
+            for block in range(first, full):
+                self.pool.remember(cast("Block", table[block]), (number, content(block)))
 
     def release(self, tables: Tables) -> None:
         """Free all blocks of a request, group after group, each tail first."""
