@@ -18,21 +18,20 @@ from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
 from simulator.engine.vllm.plan import replica_plan
-from simulator.errors import Fault, ScenarioError, UnknownName
+from simulator.errors import UnknownName
 from simulator.experiment import checkpoint
-from simulator.experiment.checks import check_patterns
+from simulator.experiment.checks import as_scenario, check_patterns
 from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.losses import losses, yearly_availability
 from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
-from simulator.experiment.summary import summary_rows
+from simulator.experiment.summary import Tabular, summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
-from simulator.scenario.loading import load_scenario
-from simulator.scenario.schema import Scenario
+from simulator.scenario.narrowing import named_patterns
 from simulator.version import package_version
 from simulator.workload.demand import demands
 from simulator.workload.replay import trace_checksums
@@ -52,10 +51,11 @@ if TYPE_CHECKING:
     from simulator.experiment.workers import Jobs
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
+    from simulator.scenario.schema import Scenario
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Results:
+class Results(Tabular):
     """The answer to a scenario; attributes mirror the published JSON document.
 
     Attributes:
@@ -151,10 +151,6 @@ class Results:
         chosen = self.decision.recommended or "nothing"
         return f"<Results of {self.scenario.name}: {patterns}; replications: {self.replications}; recommends {chosen}>"
 
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
-
 
 def _price_keys(scenario: Scenario) -> Iterator[str]:
     """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
@@ -213,7 +209,7 @@ def _pattern_document(result: PatternResult) -> dict[str, Any]:
 def run(
     scenario: Scenario | str | PathLike[str],
     *,
-    patterns: Sequence[str] | None = None,
+    patterns: str | Sequence[str] | None = None,
     replications: int | None = None,
     jobs: Jobs = 1,
     folder: str | PathLike[str] | None = None,
@@ -240,8 +236,7 @@ def run(
         ScenarioError: The scenario cannot be simulated, has no such pattern, or no model of it fits its GPUs.
         ValueError: Fewer than one replication or process.
     """
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario)
+    scenario = as_scenario(scenario)
     count = scenario.experiment.replications if replications is None else replications
     if count < 1 or (isinstance(jobs, int) and jobs < 1):
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
@@ -332,15 +327,9 @@ def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[P
     return folder, Tables({name: folder / file for name, file in files.items()}, shared=shared)
 
 
-def _chosen(scenario: Scenario, patterns: Sequence[str] | None) -> dict[str, HostingPattern]:
+def _chosen(scenario: Scenario, patterns: str | Sequence[str] | None) -> dict[str, HostingPattern]:
     """Patterns of these names, in the scenario's order."""
-    known = scenario.hosting_patterns
-    names = [patterns] if isinstance(patterns, str) else patterns or ()
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
-        raise ScenarioError([Fault("patterns", 0, name, expected) for name in unknown])
-    return {name: pattern for name, pattern in known.items() if not names or name in names}
+    return {name: scenario.hosting_patterns[name] for name in named_patterns(scenario, patterns)}
 
 
 def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:

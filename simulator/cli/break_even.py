@@ -50,7 +50,7 @@ def break_even(
     from simulator.experiment.checks import load_checked
     from simulator.report.currency import Shown
     from simulator.scenario.yaml_source import parse_settings
-    from simulator.study.headroom import break_evens
+    from simulator.study.headroom import break_even as simulate
 
     scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
     console = Console(stderr=True)
@@ -59,7 +59,7 @@ def break_even(
             status.stop()
         kept = open_store(store)
         with working(executor, address, wait, jobs) as workers:
-            found = break_evens(
+            found = simulate(
                 scenario,
                 jobs=workers,
                 store=kept.folder,

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Store, Wait, working
-from simulator.errors import Fault, ScenarioError
 
 
 def capacity(
@@ -42,28 +41,19 @@ def capacity(
     """
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
-    from simulator.experiment.pattern_result import document
     from simulator.scenario.yaml_source import parse_settings
-    from simulator.study.capacity import capacity_advice
-    from simulator.version import package_version
+    from simulator.study.capacity import capacity as advise
 
     scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
-    known = scenario.hosting_patterns
-    if unknown := [name for name in pattern or () if name not in known]:
-        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
-        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
     kept = open_store(store)
     with working(executor, address, wait, jobs) as workers:
-        found = capacity_advice(scenario, patterns=pattern, replications=replications, jobs=workers, store=kept.folder)
+        found = advise(scenario, patterns=pattern, replications=replications, jobs=workers, store=kept.folder)
     bound_store(kept)
     if as_json:
-        about = {"name": scenario.name, "sha256": scenario.sha256}
-        head = {"schema_version": 1, "simulator_version": package_version(), "scenario": about}
-        rows = [document(one.document()) for one in found]
-        typer.echo(json.dumps({**head, "patterns": rows}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
         return
     from simulator.report.capacity import render
     from simulator.report.currency import Shown
 
     shown = Shown.of(scenario.prices)
-    shown.console(None if sys.stdout.isatty() else 120).print(render(shown.amounts(found)))
+    shown.console(None if sys.stdout.isatty() else 120).print(render(shown.amounts([*found.patterns])))

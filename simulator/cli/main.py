@@ -112,7 +112,18 @@ for command in _COMMANDS:
 
 
 #: Arguments of the library, and the options that give them.
-_OPTIONS: Final = {"patterns": "--pattern"}
+_OPTIONS: Final = {
+    "patterns": "--pattern",
+    "workload": "--workload",
+    "over": "--over",
+    "gpus": "--gpu",
+    "tensor_parallel": "--tensor-parallel",
+    "quantisations": "--quantisation",
+    "leases": "--lease",
+    "deployments": "--deployment",
+    "policy": "--policy",
+    "allow_different": "--allow-different",
+}
 #: What a disk or a process may lack; not a fault of ours.
 _OF_THE_MACHINE = {
     getattr(errno, name, errno.ENOSPC)

@@ -24,12 +24,10 @@ from simulator.cli.options import (
     Wait,
     working,
 )
-from simulator.errors import Fault, ScenarioError
 from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from simulator.report.currency import Shown
-    from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate
     from simulator.study.plan import Plan
 
@@ -104,40 +102,21 @@ def plan(
 
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.checks import load_checked
-    from simulator.performance.profile import available_profiles, read_profile
     from simulator.report.currency import Shown
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study.candidates import Space
     from simulator.study.plan import plan as search
 
-    gpus = tuple(sorted({read_profile(name).gpu for name in available_profiles()})) if gpu else ()
-    allowed = (
-        ("--gpu", gpu or [], gpus),
-        ("--deployment", deployment or [], ("own", "standard", "priority", "flex", "provisioned", "reserved", "batch")),
-        ("--tensor-parallel", tensor_parallel or [], (1, 2, 4, 8)),
-        ("--quantisation", quantisation or [], _FORMATS),
-        ("--lease", lease or [], ("on_demand", "reserved", "spot", "serverless")),
-    )
-    faults = [
-        Fault(option, 0, str(value), f"expected one of {', '.join(map(str, known))}")
-        for option, values, known in allowed
-        for value in values
-        if value not in known
-    ]
-    if faults:
-        raise ScenarioError(faults)
     scenario = load_checked(file, overrides=overrides or (), settings=parse_settings(settings or ()), must_fit=False)
-    scenario = _narrowed(scenario, workload)
-    patterns = pattern or _variable(scenario)
     space = Space(
-        gpus=tuple(dict.fromkeys(gpu or _own_gpus(scenario, patterns))),
-        tensor_parallel=tuple(dict.fromkeys(tensor_parallel or (1, 2, 4))),  # type: ignore[arg-type]
-        quantisations=tuple(dict.fromkeys(quantisation or _FORMATS)),  # type: ignore[arg-type]
+        gpus=gpu or (),
+        tensor_parallel=tensor_parallel or (1, 2, 4),  # type: ignore[arg-type]
+        quantisations=quantisation or _FORMATS,  # type: ignore[arg-type]
         most_replicas=most_replicas,
-        max_in_flight=tuple(dict.fromkeys(in_flight or (None,))),
-        api_models=tuple(dict.fromkeys(api_model or ())),
-        leases=tuple(dict.fromkeys(lease or ("on_demand", "reserved"))),
-        deployments=tuple(dict.fromkeys(deployment or ("own", "priority", "batch"))),
+        max_in_flight=in_flight or (None,),
+        api_models=api_model or (),
+        leases=lease or ("on_demand", "reserved"),
+        deployments=deployment or ("own", "priority", "batch"),
         mixes=not no_mixes,
     )
     stderr = Console(stderr=True)
@@ -148,49 +127,20 @@ def plan(
         with working(executor, address, wait, jobs) as workers:
             found = search(
                 scenario,
-                patterns,
+                pattern,
                 space,
-                replications=scenario.experiment.replications,
+                workload=workload,
                 jobs=workers,
                 store=kept.folder,
                 on_simulated=lambda one: status.update(f"simulated {one.label}"),
             )
     bound_store(kept)
     if plot is not None:
-        from simulator.study.figures import plan_figure
-
-        title = f"{scenario.name}: {', '.join(patterns)}, {found.simulations} configurations simulated"
-        write_whole(plot, plan_figure(found, title).to_html(include_plotlyjs=True, div_id="plan"))
+        write_whole(plot, found.plot().to_html(include_plotlyjs=True, div_id="plan"))
         typer.echo(f"wrote {plot}", err=True)
     _tell_plan(found, Shown.of(scenario.prices), as_json=as_json)
     if found.best is None:
         raise typer.Exit(INCONCLUSIVE if found.doubt else FAILED)
-
-
-def _variable(scenario: Scenario) -> list[str]:
-    """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
-    from simulator.study.api_candidates import can_vary
-
-    known = scenario.hosting_patterns
-    return [name for name, one in known.items() if can_vary(one)] or list(known)
-
-
-def _own_gpus(scenario: Scenario, patterns: list[str]) -> list[str]:
-    """GPU types that the clusters of these patterns have; a name that is no pattern's is refused later."""
-    known = [scenario.hosting_patterns[name] for name in patterns if name in scenario.hosting_patterns]
-    return [one.cluster.gpu for pattern in known for one in pattern.hosted.values()]
-
-
-def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
-    """The scenario with one workload alone, where one is named."""
-    from simulator.scenario.narrowing import with_workload
-
-    if workload is None:
-        return scenario
-    if workload not in scenario.workloads:
-        expected = f"no such workload; expected one of {', '.join(scenario.workloads)}"
-        raise ScenarioError([Fault("--workload", 0, workload, expected)])
-    return with_workload(scenario, workload)
 
 
 def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:

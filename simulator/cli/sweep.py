@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Overrides, Quiet, Store, Wait, working
-from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.errors import RunStoreError
 from simulator.files import make_folder, writing_whole
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def sweep(
     from simulator.cli.counting import counting
     from simulator.cli.running import bound_store, open_store
     from simulator.experiment.errand import identity
+    from simulator.scenario.narrowing import named_patterns
     from simulator.scenario.yaml_source import parse_settings
     from simulator.study import axes as spaces
     from simulator.study.sweep import answered, configurations
@@ -76,10 +77,7 @@ def sweep(
     fixed = parse_settings(settings or ())
     given = configurations(file, chosen, overrides=overrides or (), settings=fixed, numbers=numbers)
     scenario = given[0].scenario
-    known = scenario.hosting_patterns
-    if unknown := [name for name in pattern or () if name not in known]:
-        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
-        raise ScenarioError([Fault("--pattern", 0, name, expected) for name in unknown])
+    named_patterns(scenario, pattern)
     what = {
         "schema_version": 1,
         "scenario": {"name": scenario.name, "sha256": [one.sha256 for one in given]},

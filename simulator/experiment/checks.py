@@ -73,6 +73,15 @@ def load_checked(
     return checked(read_merged(path, overrides=overrides, settings=settings), must_fit=must_fit)
 
 
+def as_scenario(given: Scenario | str | PathLike[str]) -> Scenario:
+    """A scenario as it is; the one of a file, checked, though its models need not fit their GPUs: that is an answer.
+
+    Raises:
+        ScenarioError: Everything that is wrong with the file.
+    """
+    return given if isinstance(given, Scenario) else load_checked(given, must_fit=False)
+
+
 def checked(document: Document, *, must_fit: bool = True) -> Scenario:
     """The same for what has been read and merged.
 

@@ -1,4 +1,4 @@
-"""A result as tidy rows: a hosting pattern and a workload in each."""
+"""A result as tidy rows, and how an answer shows itself in a notebook."""
 
 from __future__ import annotations
 
@@ -10,8 +10,24 @@ from simulator.analysis.waits import QUANTILES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pandas as pd
+
     from simulator.experiment.counts import Requests
     from simulator.experiment.pattern_result import Latency, PatternResult
+
+
+class Tabular:
+    """An answer that a notebook shows as its tidy table; how a person prints it is short."""
+
+    __slots__ = ()
+
+    def summary(self) -> pd.DataFrame:
+        """The answer as a tidy table."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return str(self.summary().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
 
 
 def summary_rows(results: Iterable[PatternResult]) -> list[dict[str, Any]]:
@@ -21,7 +37,7 @@ def summary_rows(results: Iterable[PatternResult]) -> list[dict[str, Any]]:
         if result.requests is None or result.monthly_cost_usd is None:
             continue
         whole = {
-            **_with_ends("monthly_cost_usd", result.monthly_cost_usd.mean, result.monthly_cost_usd.ci95),
+            **with_ends("monthly_cost_usd", result.monthly_cost_usd.mean, result.monthly_cost_usd.ci95),
             "busy_fraction": (result.utilisation or {}).get("busy_fraction"),
             "saturation": result.saturation,
         }
@@ -41,10 +57,11 @@ def _row(pattern: str, workload: str, requests: Requests, latency: dict[str, Lat
     for metric, found in latency.items():
         for name in ("mean", *QUANTILES):
             row[f"{metric}_{name}"] = getattr(found, name) if found else None
-        row |= _with_ends(f"{metric}_p99", row[f"{metric}_p99"], found.ci95 if found else None)
+        row |= with_ends(f"{metric}_p99", row[f"{metric}_p99"], found.ci95 if found else None)
     return row
 
 
-def _with_ends(name: str, value: float | None, ci95: tuple[float, float] | None) -> dict[str, float | None]:
+def with_ends(name: str, value: float | None, ci95: tuple[float, float] | None) -> dict[str, float | None]:
+    """A figure under its name, and the ends of its 95 % interval beside it; None where there is none."""
     low, high = ci95 or (None, None)
     return {name: value, f"{name}_low": low, f"{name}_high": high}

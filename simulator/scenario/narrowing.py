@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simulator.errors import Fault, ScenarioError
 from simulator.scenario.routing import Rules
 from simulator.scenario.rule_table import unreachable
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.rule_table import RoutingRule
     from simulator.scenario.schema import Scenario
+
+
+def named_patterns(scenario: Scenario, names: str | Collection[str] | None) -> list[str]:
+    """The hosting patterns of these names in the scenario's order; one name is one pattern, none are all.
+
+    Raises:
+        ScenarioError: There is no such pattern.
+    """
+    known = scenario.hosting_patterns
+    asked = [names] if isinstance(names, str) else [*(names or known)]
+    if unknown := [name for name in asked if name not in known]:
+        expected = f"no such hosting pattern; expected one of {', '.join(known)}"
+        raise ScenarioError([Fault("patterns", 0, name, expected) for name in unknown])
+    return [name for name in known if name in asked]
 
 
 def with_patterns(

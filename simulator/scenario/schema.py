@@ -136,6 +136,11 @@ class Scenario(Config):
         return deepcopy(self._document.data)
 
     @property
+    def merged(self) -> Document:
+        """The same with where each value stands, to set others in it."""
+        return deepcopy(self._document)
+
+    @property
     def sha256(self) -> str:
         """Hash of `resolved`."""
         canonical = json.dumps(

@@ -13,7 +13,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.scenario.yaml_source import parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Sampling = Literal["latin", "sobol"]
 #: More configurations than this are a slip, not a question.
@@ -27,7 +27,7 @@ class Axis:
     """One setting and what it becomes.
 
     Attributes:
-        path: Dotted path of the setting, as for `--set`.
+        path: Dotted path of the setting.
         values: What it becomes, one after the other; empty for an interval.
         low: Lower end of an interval.
         high: Upper end of an interval.
@@ -55,16 +55,30 @@ def parse_axes(texts: Sequence[str]) -> list[Axis]:
     Raises:
         ScenarioError: Every text that is none, and every path given twice.
     """
+    split = [(text, *text.partition("=")[::2]) for text in texts]
+    return _axes([(text, path, given.strip()) for text, path, given in split])
+
+
+def axes_of(over: Mapping[str, Sequence[Any] | str]) -> list[Axis]:
+    """Axes by path: values one after the other, or a text such as `1:8:4` or `0.5:2`.
+
+    Raises:
+        ScenarioError: Every one that is none.
+    """
+    return _axes([(path, path, given) for path, given in over.items()])
+
+
+def _axes(given: Sequence[tuple[str, str, Sequence[Any] | str]]) -> list[Axis]:
+    """Axes of what they are called in an error, their paths and their values."""
     axes, faults = [], []
-    for text in texts:
-        path, _, given = text.partition("=")
+    for name, path, values in given:
         try:
-            axes.append(_parse(path, given.strip()))
+            axes.append(_parse(path, values) if isinstance(values, str) else _listed(path, values))
         except (ValueError, ScenarioError) as error:
             message = error.faults[0].message if isinstance(error, ScenarioError) else str(error)
-            faults.append(Fault("--over", 0, text, message))
+            faults.append(Fault("over", 0, name, message))
     paths = [axis.path for axis in axes]
-    faults += [Fault("--over", 0, path, "is given twice") for path in dict.fromkeys(paths) if paths.count(path) > 1]
+    faults += [Fault("over", 0, path, "is given twice") for path in dict.fromkeys(paths) if paths.count(path) > 1]
     if faults:
         raise ScenarioError(faults)
     return axes
@@ -75,10 +89,7 @@ def _parse(path: str, given: str) -> Axis:
         raise ValueError("expected PATH=VALUES, such as hosting_patterns.hybrid.cluster.replicas=1,2,4")
     found = _INTERVAL.fullmatch(given)
     if found is None:
-        values = parse_value(f"[{given}]", path)
-        if len({repr(value) for value in values}) < len(values):
-            raise ValueError("names a value twice")
-        return Axis(path, tuple(values))
+        return _listed(path, parse_value(f"[{given}]", path))
     low, high, count = float(found[1]), float(found[2]), found[3]
     whole = found[1].lstrip("-").isdecimal() and found[2].lstrip("-").isdecimal()
     if not low < high:
@@ -92,6 +103,16 @@ def _parse(path: str, given: str) -> Axis:
     return Axis(path, tuple(int(value) if whole else value for value in spaced))
 
 
+def _listed(path: str, given: Sequence[Any]) -> Axis:
+    # What a scenario file could not hold, such as the numbers of numpy, is held by none.
+    values = [value.item() if isinstance(value, np.generic) else value for value in given]
+    if not values:
+        raise ValueError("names no value")
+    if len({repr(value) for value in values}) < len(values):
+        raise ValueError("names a value twice")
+    return Axis(path, tuple(values))
+
+
 def grid(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """Every combination; the last axis turns fastest.
 
@@ -99,7 +120,7 @@ def grid(axes: Sequence[Axis]) -> list[dict[str, Any]]:
         ScenarioError: An axis is an interval, or there are too many.
     """
     open_ended = [
-        Fault("--over", 0, axis.path, "is an interval; say how many values, LOW:HIGH:COUNT, or draw with --sample")
+        Fault("over", 0, axis.path, "is an interval; say how many values, LOW:HIGH:COUNT, or draw a sample")
         for axis in axes
         if not axis.values
     ]
@@ -140,4 +161,4 @@ def sample(axes: Sequence[Axis], points: int, method: Sampling, seed: int) -> li
 
 def _check(count: int) -> None:
     if count > MOST:
-        raise ScenarioError([Fault("--over", 0, "", f"{count:,} configurations are too many: {MOST:,} at most")])
+        raise ScenarioError([Fault("over", 0, "", f"{count:,} configurations are too many: {MOST:,} at most")])

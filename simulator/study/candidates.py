@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
-from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
+from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import sent_to, with_length
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
+from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.scenario.costs import Rental
 from simulator.scenario.fault_sources import Outage
 from simulator.scenario.patterns import HybridPattern, SelfHostedPattern
@@ -36,7 +36,7 @@ class Space:
     """What may be chosen.
 
     Attributes:
-        gpus: GPU types.
+        gpus: GPU types; those of the patterns when empty.
         tensor_parallel: Among how many GPUs a replica is split.
         quantisations: Weight formats.
         most_replicas: Largest number of replicas.
@@ -47,15 +47,53 @@ class Space:
         mixes: Whether workloads may also be divided between the best cluster and an API.
     """
 
-    gpus: tuple[str, ...] = ()
-    tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = (1, 2, 4)
-    quantisations: tuple[Quantisation, ...] = ("bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4")
+    gpus: Sequence[str] = ()
+    tensor_parallel: Sequence[Literal[1, 2, 4, 8]] = (1, 2, 4)
+    quantisations: Sequence[Quantisation] = ("bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4")
     most_replicas: int = 8
-    max_in_flight: tuple[int | None, ...] = (None,)
-    api_models: tuple[str, ...] = ()
-    leases: tuple[str, ...] = ("on_demand", "reserved")
-    deployments: tuple[str, ...] = ()
+    max_in_flight: Sequence[int | None] = (None,)
+    api_models: Sequence[str] = ()
+    leases: Sequence[str] = ("on_demand", "reserved")
+    deployments: Sequence[str] = ()
     mixes: bool = True
+
+    def checked(self) -> Space:
+        """The same with each value once, a single one taken as a list of it.
+
+        Raises:
+            ScenarioError: Every value that nothing is known of.
+        """
+        found: dict[str, Any] = {
+            one.name: _several(getattr(self, one.name)) for one in fields(self) if one.name not in _SINGLE
+        }
+        known: dict[str, Sequence[object]] = dict(_KNOWN)
+        if found["gpus"]:
+            known["gpus"] = sorted({read_profile(name).gpu for name in available_profiles()})
+        faults = [
+            Fault(name, 0, str(value), f"expected one of {', '.join(map(str, known[name]))}")
+            for name, values in found.items()
+            for value in values
+            if name in known and value not in known[name]
+        ]
+        if self.most_replicas < 1:
+            faults.append(Fault("most_replicas", 0, str(self.most_replicas), "expected 1 or more"))
+        if faults:
+            raise ScenarioError(faults)
+        return replace(self, **found)
+
+
+#: Of a space, what is one value.
+_SINGLE: Final = ("most_replicas", "mixes")
+_KNOWN: Final[dict[str, Sequence[object]]] = {
+    "tensor_parallel": (1, 2, 4, 8),
+    "quantisations": ("bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4"),
+    "leases": ("on_demand", "reserved", "spot", "serverless"),
+    "deployments": ("own", "standard", "priority", "flex", "provisioned", "reserved", "batch"),
+}
+
+
+def _several(given: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a value or some
+    return tuple(dict.fromkeys([given] if given is None or isinstance(given, (str, int)) else given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ less, simulated with the same requests.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import backend_bills
@@ -16,15 +17,20 @@ from simulator.decision.retirement import unavailable
 from simulator.decision.screening import cost_of, falls_short
 from simulator.decision.thresholds import contradictions, judged
 from simulator.decision.words import percent, usd
-from simulator.experiment.checks import check_patterns
+from simulator.experiment.checks import as_scenario, check_patterns
 from simulator.experiment.model_length import with_model_lengths
+from simulator.experiment.pattern_result import document
 from simulator.experiment.replications import replicate
+from simulator.experiment.summary import Tabular
 from simulator.results import run
-from simulator.scenario.narrowing import with_patterns
+from simulator.scenario.narrowing import named_patterns, with_patterns
+from simulator.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from os import PathLike
+
+    import pandas as pd
 
     from simulator.analysis.metrics import RunSummary
     from simulator.decision.thresholds import RuleResult
@@ -110,6 +116,60 @@ class CapacityAdvice:
     def document(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Capacity(Tabular):
+    """The answer.
+
+    Attributes:
+        scenario: The question.
+        patterns: Advice about each pattern that has a cluster and can be simulated.
+    """
+
+    scenario: Scenario
+    patterns: tuple[CapacityAdvice, ...]
+
+    def summary(self) -> pd.DataFrame:
+        """One row per hosting pattern and option: replicas of its clusters together, cost, waits, what it misses."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"pattern": one.name}
+            | asdict(option)
+            | {"replicas": sum(option.replicas.values()), "recommended": option.label == one.recommended}
+            for one in self.patterns
+            for option in one.options
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The published JSON document as plain data."""
+        about = {"name": self.scenario.name, "sha256": self.scenario.sha256}
+        head = {"schema_version": 1, "simulator_version": package_version(), "scenario": about}
+        return head | {"patterns": [document(one.document()) for one in self.patterns]}
+
+    def __repr__(self) -> str:
+        said = "; ".join(f"{one.name}: {one.recommended or 'no choice'}" for one in self.patterns)
+        return f"<Capacity of {self.scenario.name}: {said or 'no cluster'}>"
+
+
+def capacity(
+    scenario: Scenario | str | PathLike[str],
+    *,
+    patterns: str | Sequence[str] | None = None,
+    replications: int | None = None,
+    jobs: Jobs = 1,
+    store: str | PathLike[str] | None = None,
+) -> Capacity:
+    """Whether the clusters of a scenario are of the right size; see `capacity_advice` for its arguments.
+
+    Raises:
+        ScenarioError: The scenario cannot be simulated, has no such pattern, or none of these can be simulated.
+    """
+    scenario = as_scenario(scenario)
+    names, place = named_patterns(scenario, patterns), None if store is None else Path(store)
+    found = capacity_advice(scenario, patterns=names, replications=replications, jobs=jobs, store=place)
+    return Capacity(scenario, tuple(found))
 
 
 def capacity_advice(

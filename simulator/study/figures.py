@@ -22,7 +22,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Fig
     """Cost, p99 and use against every setting that was varied: a row for each figure, a column for each setting.
 
     Args:
-        frame: From `simulator.study.sweep.sweep`.
+        frame: From `simulator.study.sweep.tabulate`.
         axes: Settings that were varied.
         title: Heading.
     """

@@ -7,6 +7,7 @@ their bills say that they cost as much as an API.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.decision.chance import untold
@@ -14,7 +15,9 @@ from simulator.decision.cost_curve import cost_curve
 from simulator.decision.costing import costings_of, hourly_shape, with_replicas
 from simulator.decision.crossings import crossings
 from simulator.decision.screening import missed, screen
+from simulator.experiment.checks import as_scenario
 from simulator.experiment.pattern_result import document
+from simulator.experiment.summary import Tabular
 from simulator.results import run
 from simulator.scenario.scaling import scaled
 from simulator.study.meetings import Meeting, meeting
@@ -22,7 +25,10 @@ from simulator.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from os import PathLike
+
+    import pandas as pd
+    import plotly.graph_objects as go
 
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
@@ -58,8 +64,8 @@ class Headroom:
     missed: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class BreakEvens:
+@dataclass(frozen=True, slots=True, repr=False)
+class BreakEvens(Tabular):
     """The answer.
 
     Attributes:
@@ -73,6 +79,37 @@ class BreakEvens:
     headroom: list[Headroom]
     meetings: list[Meeting]
     cost_curve: CostCurve
+
+    def summary(self) -> pd.DataFrame:
+        """One row per cluster and API: the volume at which they cost the same, both costs there, and the headroom.
+
+        `headroom_tokens_per_month` is what the cluster serves at every objective, `capacity_share` the share of its
+        capacity that this is.
+        """
+        import pandas as pd
+
+        room = {one.pattern: one for one in self.headroom}
+        rows = []
+        for row in self.meetings:
+            own = room.get(row.cluster)
+            serves = {
+                "headroom_tokens_per_month": own and own.tokens_per_month,
+                "capacity_share": own and own.capacity_share,
+            }
+            rows.append(asdict(row) | serves)
+        return pd.DataFrame(rows)
+
+    def plot(self) -> go.Figure | None:
+        """What a month costs at other volumes, with the break-evens; None where nothing could be compared."""
+        from simulator.plots.cost import by_volume
+        from simulator.plots.style import colours_of
+
+        found = self.document()
+        drawn = {"decision": {"cost_curve": found["cost_curve"], "break_even": found["meetings"]}}
+        return by_volume(drawn, colours_of([one.name for one in self.results.patterns]))
+
+    def __repr__(self) -> str:
+        return f"<BreakEvens of {self.results.scenario.name}: {'; '.join(row.text for row in self.meetings) or 'none'}>"
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data."""
@@ -90,17 +127,17 @@ class BreakEvens:
         return dict(document(plain))
 
 
-def break_evens(
-    scenario: Scenario,
+def break_even(
+    scenario: Scenario | str | PathLike[str],
     *,
     jobs: Jobs = 1,
-    store: Path | None = None,
+    store: str | PathLike[str] | None = None,
     on_simulated: Callable[[str], None] = lambda _: None,
 ) -> BreakEvens:
     """Find what each self-hosted pattern can serve, and simulate every break-even.
 
     Args:
-        scenario: The scenario.
+        scenario: The scenario, or the file it stands in.
         jobs: Processes, or a cluster.
         store: Where finished simulations are kept, and found again.
         on_simulated: Called with a few words before each simulation.
@@ -108,8 +145,10 @@ def break_evens(
     Raises:
         ScenarioError: The scenario cannot be simulated, or its volume cannot be scaled.
     """
+    scenario = as_scenario(scenario)
+    folder = None if store is None else Path(store)
     on_simulated("the scenario's own volume")
-    results = run(scenario, jobs=jobs, folder=store, tables=False, band=False, outlook=False)
+    results = run(scenario, jobs=jobs, folder=folder, tables=False, band=False, outlook=False)
 
     def at(factor: float, *names: str, larger: float = 1.0) -> dict[str, PatternResult]:
         on_simulated(f"{', '.join(names)} at {factor:.3g} times the volume")
@@ -119,7 +158,7 @@ def break_evens(
         }
         other = scaled(scenario.model_copy(update={"hosting_patterns": grown}), factor)
         found = run(
-            other, patterns=names, replications=1, jobs=jobs, folder=store, tables=False, band=False, outlook=False
+            other, patterns=names, replications=1, jobs=jobs, folder=folder, tables=False, band=False, outlook=False
         )
         return {one.name: one for one in found.patterns}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
@@ -19,33 +20,39 @@ from simulator.decision.chance import undecided
 from simulator.decision.retirement import retirements, unavailable
 from simulator.decision.screening import falls_short, over_budget
 from simulator.errors import Fault, ScenarioError
+from simulator.experiment.checks import as_scenario
+from simulator.experiment.summary import Tabular, with_ends
 from simulator.results import run
-from simulator.scenario.narrowing import divided, with_patterns
+from simulator.scenario.narrowing import divided, named_patterns, with_patterns, with_workload
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series, can_vary
-from simulator.study.candidates import cluster_series
+from simulator.study.candidates import Space, cluster_series
 from simulator.study.mixes import mix_series
 from simulator.workload.volume import month_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from os import PathLike
+
+    import pandas as pd
+    import plotly.graph_objects as go
 
     from simulator.cost.prices import PriceBook
     from simulator.decision.chance import Undecided
     from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
-    from simulator.study.candidates import Candidate, Series, Space
+    from simulator.study.candidates import Candidate, Series
 
 #: Patterns that a mix takes a part of each from: a cluster, an API.
 _KINDS = ("self_hosted", "metered_api")
 
 
-@dataclass(slots=True)
-class Plan:
+@dataclass(slots=True, repr=False)
+class Plan(Tabular):
     """The answer.
 
     Attributes:
+        scenario: The question.
         best: The cheapest candidate that meets every objective; None where none does, or nobody can tell.
         doubt: What these replications cannot tell.
         simulated: Every candidate that was simulated, cheapest first.
@@ -54,6 +61,7 @@ class Plan:
         simulations: How many candidates were simulated.
     """
 
+    scenario: Scenario
     best: Candidate | None = None
     doubt: Undecided | None = None
     simulated: list[Candidate] = field(default_factory=list)
@@ -65,6 +73,31 @@ class Plan:
         """How many candidates were simulated."""
         return len(self.simulated)
 
+    def summary(self) -> pd.DataFrame:
+        """One row per candidate that was simulated, cheapest first: its cost and p99 with their 95 % intervals.
+
+        `refused` says why it will not do, `on_frontier` that no cheaper one has a lower p99.
+        """
+        import pandas as pd
+
+        frontier = {one.label for one in self.frontier()}
+        return pd.DataFrame(
+            {"candidate": one.label, "basis": one.basis, "offer": one.offer, "chosen": one is self.best}
+            | _ends(one)
+            | {"on_frontier": one.label in frontier, "refused": one.refused}
+            for one in self.simulated
+        )
+
+    def plot(self) -> go.Figure:
+        """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
+        from simulator.study.figures import plan_figure
+
+        return plan_figure(self, f"{self.scenario.name}: {self.simulations} configurations simulated")
+
+    def __repr__(self) -> str:
+        best = self.best.label if self.best else "no choice"
+        return f"<Plan of {self.scenario.name}: {best}; {self.simulations} simulated>"
+
     def frontier(self) -> list[Candidate]:
         """Those than which no cheaper one has a lower p99, cheapest first."""
         found: list[Candidate] = []
@@ -74,39 +107,58 @@ class Plan:
         return found
 
 
+def _ends(one: Candidate) -> dict[str, float | None]:
+    """Cost and p99 of a candidate with the ends of their intervals."""
+    cost = one.result.monthly_cost_usd if one.result else None
+    wait = one.result.latency.get("e2e_s") if one.result else None
+    return with_ends("monthly_cost_usd", one.cost_usd, cost.ci95 if cost else None) | with_ends(
+        "e2e_s_p99", one.e2e_p99_s, wait.ci95 if wait else None
+    )
+
+
 def plan(
-    scenario: Scenario,
-    names: Sequence[str],
-    space: Space,
+    scenario: Scenario | str | PathLike[str],
+    patterns: str | Sequence[str] | None = None,
+    space: Space | None = None,
     *,
-    replications: int,
+    workload: str | None = None,
+    replications: int | None = None,
     jobs: Jobs = 1,
-    store: Path | None = None,
+    store: str | PathLike[str] | None = None,
     on_simulated: Callable[[Candidate], None] = lambda _: None,
 ) -> Plan:
     """Find the cheapest configuration of some hosting patterns that meets every objective.
 
     Args:
-        scenario: The question; its other patterns do not matter.
-        names: The patterns to vary; of a metered API the model and its deployment vary.
-        space: What may be chosen.
-        replications: Repetitions of each simulation.
+        scenario: The question, or the file it stands in; its other patterns do not matter.
+        patterns: The patterns to vary, or one; of a metered API the model and its deployment vary. All with at most one
+            cluster and one API when absent.
+        space: What may be chosen; the patterns' own GPU types in every split and format when absent.
+        workload: Plan for this one alone; all together when absent.
+        replications: Repetitions of each simulation; the scenario's when absent.
         jobs: Processes, or a cluster.
         store: Where finished simulations are kept, and found again.
         on_simulated: Called after each simulation.
 
     Raises:
-        ScenarioError: There is no such pattern, or the scenario cannot be simulated.
+        ScenarioError: There is no such pattern, workload or choice, or the scenario cannot be simulated.
     """
-    answer, budget = Plan(), scenario.constraints.monthly_cost_at_most
+    scenario = _narrowed(as_scenario(scenario), workload)
+    names = named_patterns(scenario, patterns) if patterns else _variable(scenario)
+    space = (space or Space()).checked()
+    if not space.gpus:
+        space = replace(space, gpus=_own_gpus(scenario, names))
+    place = None if store is None else Path(store)
+    count = scenario.experiment.replications if replications is None else replications
+    answer, budget = Plan(scenario), scenario.constraints.monthly_cost_at_most
 
     def simulate(series: Series, one: Candidate) -> bool:
         """Whether it meets every objective, as measured; whether it surely does is asked in the end."""
         results = run(
             _alone(scenario, series, one),
-            replications=replications,
+            replications=count,
             jobs=jobs,
-            folder=store,
+            folder=place,
             tables=False,
             band=False,
             outlook=False,
@@ -152,6 +204,28 @@ def plan(
     return answer
 
 
+def _variable(scenario: Scenario) -> list[str]:
+    """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
+    known = scenario.hosting_patterns
+    return [name for name, one in known.items() if can_vary(one)] or list(known)
+
+
+def _own_gpus(scenario: Scenario, names: Sequence[str]) -> tuple[str, ...]:
+    """GPU types that the clusters of these patterns have."""
+    hosted = (one for name in names for one in scenario.hosting_patterns[name].hosted.values())
+    return tuple(dict.fromkeys(one.cluster.gpu for one in hosted))
+
+
+def _narrowed(scenario: Scenario, workload: str | None) -> Scenario:
+    """The scenario with one workload alone, where one is named."""
+    if workload is None:
+        return scenario
+    if workload not in scenario.workloads:
+        expected = f"no such workload; expected one of {', '.join(scenario.workloads)}"
+        raise ScenarioError([Fault("workload", 0, workload, expected)])
+    return with_workload(scenario, workload)
+
+
 def _alone(scenario: Scenario, series: Series, one: Candidate) -> Scenario:
     """The question with this candidate as its only pattern."""
     if series.beside is None:
@@ -186,13 +260,10 @@ def _series(scenario: Scenario, names: Sequence[str], space: Space) -> tuple[lis
     found: list[Series] = []
     refused: dict[str, str] = {}
     for name in names:
-        base = scenario.hosting_patterns.get(name)
-        if base is None:
-            known = ", ".join(scenario.hosting_patterns)
-            raise ScenarioError([Fault("--pattern", 0, name, f"no such hosting pattern; expected one of {known}")])
+        base = scenario.hosting_patterns[name]
         if not can_vary(base):
             message = "has several clusters or APIs; a plan varies patterns with at most one of each"
-            raise ScenarioError([Fault("--pattern", 0, name, message)])
+            raise ScenarioError([Fault("patterns", 0, name, message)])
         if isinstance(base, ApiPattern):
             made, not_made = api_series(name, base, space, scenario, book, month)
         else:

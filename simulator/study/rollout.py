@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import monthly_bill
@@ -15,8 +16,9 @@ from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
-from simulator.experiment.checks import check_patterns
+from simulator.experiment.checks import as_scenario, check_patterns
 from simulator.experiment.pattern_result import document
+from simulator.experiment.summary import Tabular
 from simulator.results import run
 from simulator.scenario.horizon import Horizon
 from simulator.scenario.scaling import scaled
@@ -29,7 +31,7 @@ from simulator.version import package_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from decimal import Decimal
-    from pathlib import Path
+    from os import PathLike
 
     import pandas as pd
     import plotly.graph_objects as go
@@ -60,8 +62,8 @@ class Variant:
     course: Course
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class RolloutResult(Tabular):
     """The answer.
 
     Attributes:
@@ -80,7 +82,7 @@ class RolloutResult:
     actual: Variant | None
     warnings: list[str]
 
-    def frame(self) -> pd.DataFrame:
+    def summary(self) -> pd.DataFrame:
         """One row per month and hosting pattern, of the projection and of what is actual, tidy."""
         import pandas as pd
 
@@ -100,9 +102,9 @@ class RolloutResult:
 
         return rollout_cash(self.document())
 
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return str(self.frame().to_html(index=False, float_format=lambda value: f"{value:,.4g}"))
+    def __repr__(self) -> str:
+        months, name = len(self.projection.months), self.scenario.name
+        return f"<RolloutResult of {name}: {months} months, {len(self.projection.months[0].patterns)} hosting patterns>"
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data."""
@@ -123,17 +125,17 @@ class RolloutResult:
 
 
 def rollout(
-    scenario: Scenario,
+    scenario: Scenario | str | PathLike[str],
     *,
     replications: int = 1,
     jobs: Jobs = 1,
-    store: Path | None = None,
+    store: str | PathLike[str] | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> RolloutResult:
     """Simulate every month of a scenario's rollout with every pattern of its phases.
 
     Args:
-        scenario: The scenario; its `rollout` says what to do.
+        scenario: The scenario, or the file it stands in; its `rollout` says what to do.
         replications: Of each month.
         jobs: Processes, or a cluster; the result does not depend on it.
         store: Where finished simulations are kept, and found when only prices changed.
@@ -142,7 +144,8 @@ def rollout(
     Raises:
         ScenarioError: The scenario has no rollout, or cannot be simulated, or its volume cannot be scaled.
     """
-    plan = scenario.rollout
+    scenario = as_scenario(scenario)
+    place, plan = None if store is None else Path(store), scenario.rollout
     if plan is None:
         file, _ = scenario.origin()
         raise ScenarioError([Fault(file, 0, "rollout", "missing: it says how use grows and when the pattern changes")])
@@ -151,7 +154,7 @@ def rollout(
     curves = [adoption_curve(one, plan.months) for one in (plan.adoption, plan.actual) if one is not None]
     questions = [[_question(scenario, plan, number, share) for number, share in _numbered(curve)] for curve in curves]
     flat = [question for row in questions for question in row]
-    known = dict(zip(map(_key, flat), _answers(flat, names, replications, jobs, store, on_done), strict=True))
+    known = dict(zip(map(_key, flat), _answers(flat, names, replications, jobs, place, on_done), strict=True))
     variants = [
         _variant(scenario, plan, curve, [known[_key(question)] for question in row])
         for curve, row in zip(curves, questions, strict=True)

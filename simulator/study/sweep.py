@@ -6,28 +6,34 @@ import pickle
 import zlib
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, NothingFits, RunStoreError, ScenarioError
 from simulator.experiment.checks import checked
+from simulator.experiment.summary import Tabular
 from simulator.files import make_folder
 from simulator.results import run
 from simulator.scenario.loading import read_merged
 from simulator.scenario.merging import apply_settings
+from simulator.scenario.narrowing import named_patterns
+from simulator.scenario.schema import Scenario
+from simulator.study.axes import axes_of, grid
+from simulator.study.axes import sample as draw
 from simulator.study.questions import Question, answers
 from simulator.study.sweep_table import Layout, Row, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
-    from pathlib import Path
 
     import pandas as pd
+    import plotly.graph_objects as go
 
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.workers import Jobs
     from simulator.results import Results
-    from simulator.scenario.schema import Scenario
+    from simulator.study.axes import Sampling
 
 #: Faults of so many configurations are shown; the rest are likely the same.
 _SHOWN = 20
@@ -56,8 +62,79 @@ class Configuration:
         return found
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Sweep(Tabular):
+    """The answer.
+
+    Attributes:
+        name: Of the scenario.
+        over: Settings that varied, by dotted path.
+        frame: See `tabulate`.
+    """
+
+    name: str
+    over: tuple[str, ...]
+    frame: pd.DataFrame
+
+    def summary(self) -> pd.DataFrame:
+        """One row per configuration, pattern, workload and metric, with its 95 % interval; see `tabulate`."""
+        return self.frame
+
+    def plot(self) -> go.Figure:
+        """Cost, p99 and use against every setting that was varied."""
+        from simulator.study.figures import sweep_figure
+
+        return sweep_figure(self.frame, self.over, f"{self.name}: {self.configurations} configurations")
+
+    @property
+    def configurations(self) -> int:
+        """How many there are."""
+        return int(self.frame["configuration"].nunique())
+
+    def __repr__(self) -> str:
+        return f"<Sweep of {self.name}: {self.configurations} configurations over {', '.join(self.over)}>"
+
+
+def sweep(
+    scenario: Scenario | str | PathLike[str],
+    over: Mapping[str, Sequence[Any] | str],
+    *,
+    sample: Sampling | None = None,
+    points: int = 64,
+    seed: int = 1,
+    patterns: str | Sequence[str] | None = None,
+    jobs: Jobs = 1,
+    store: str | PathLike[str] | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> Sweep:
+    """Simulate a scenario under many settings.
+
+    Args:
+        scenario: The scenario, or the file it stands in.
+        over: What varies, by dotted path: values one after the other, `"1:8:4"` for evenly spaced ones, or with
+            `sample` an interval such as `"0.5:2"`.
+        sample: Draw points that fill the space instead of taking all combinations.
+        points: How many to draw.
+        seed: Of the drawn points; the scenario has its own.
+        patterns: Hosting patterns to compare, or one; all when absent.
+        jobs: Processes, or a cluster; the result does not depend on it.
+        store: Where finished simulations are kept, and found again.
+        on_done: Called after each configuration.
+
+    Raises:
+        ScenarioError: Everything that is wrong with any of them, each fault once.
+    """
+    axes = axes_of(over)
+    chosen = draw(axes, points, sample, seed) if sample else grid(axes)
+    given = configurations(scenario, chosen)
+    asked = given[0].scenario
+    names = named_patterns(asked, patterns) if patterns else None
+    place = None if store is None else Path(store)
+    return Sweep(asked.name, tuple(over), tabulate(given, patterns=names, store=place, jobs=jobs, on_done=on_done))
+
+
 def configurations(
-    path: str | PathLike[str],
+    path: Scenario | str | PathLike[str],
     points: Sequence[dict[str, Any]],
     *,
     overrides: Sequence[str] = (),
@@ -67,7 +144,7 @@ def configurations(
     """The scenarios of all points, checked; a model that does not fit its GPUs is an answer, not a fault.
 
     Args:
-        path: The scenario file.
+        path: The scenario, or its file.
         points: What each of them sets.
         overrides: Named overrides of the file for all of them.
         settings: What all of them set.
@@ -76,7 +153,11 @@ def configurations(
     Raises:
         ScenarioError: Everything that is wrong with any of them, each fault once.
     """
-    base = read_merged(path, overrides=overrides, settings=settings)
+    if isinstance(path, Scenario):
+        base = path.merged
+        apply_settings(base, settings or {})
+    else:
+        base = read_merged(path, overrides=overrides, settings=settings)
     found: list[Configuration] = []
     faults: list[Fault] = []
     for number in numbers or range(len(points)):
@@ -91,12 +172,12 @@ def configurations(
     if faults:
         several = list(dict.fromkeys(faults))
         more = len(several) - _SHOWN
-        cut = [Fault("--over", 0, "", f"and {more} more faults")] if more > 0 else []
+        cut = [Fault("over", 0, "", f"and {more} more faults")] if more > 0 else []
         raise ScenarioError([*several[:_SHOWN], *cut])
     return found
 
 
-def sweep(
+def tabulate(
     given: Sequence[Configuration],
     *,
     patterns: Sequence[str] | None = None,
@@ -129,7 +210,7 @@ def sweep(
 def answered(
     given: Sequence[Configuration], *, patterns: Sequence[str] | None, store: Path | None, jobs: Jobs
 ) -> Iterator[tuple[int, list[Row]]]:
-    """Number and rows of each configuration, as they come; see `sweep`."""
+    """Number and rows of each configuration, as they come; see `tabulate`."""
     if store is not None:
         make_folder(store, RunStoreError)
     settings = {one.number: {path: plain(value) for path, value in one.settings.items()} for one in given}

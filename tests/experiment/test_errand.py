@@ -19,7 +19,7 @@ from simulator.results import run
 from simulator.scenario.loading import load_scenario
 from simulator.study.axes import grid, parse_axes
 from simulator.study.capacity import capacity_advice
-from simulator.study.sweep import configurations, sweep
+from simulator.study.sweep import configurations, tabulate
 
 RECORDED = """
 name: recorded
@@ -146,7 +146,7 @@ def test_every_question_has_the_same_answer_elsewhere(scenario_file, tmp_path, s
 
     def sweep_table(jobs, store):
         given = configurations(scenario_file, points, settings=settings(scenario_file.parent))
-        return sweep(given, jobs=jobs, store=store).to_json()
+        return tabulate(given, jobs=jobs, store=store).to_json()
 
     questions = {
         "run": lambda jobs, store: run(scenario, jobs=jobs, folder=store).to_json(),
@@ -170,12 +170,12 @@ def test_every_simulation_of_a_sweep_is_handed_out_once(scenario_file, tmp_path)
     ]
     given = configurations(scenario_file, grid(parse_axes(over)))
     cluster, store = Bytes(), tmp_path / "store"
-    table = sweep(given, jobs=Workers(cluster, 1.0), store=store)
-    assert table.equals(sweep(given))
+    table = tabulate(given, jobs=Workers(cluster, 1.0), store=store)
+    assert table.equals(tabulate(given))
     # An API and a cluster of one or two replicas, twice each; and an answer for each of four configurations.
     assert len(list(store.glob("*.json"))) == 6
     assert len(cluster.calls) == 6 + 4
-    assert sweep(given, jobs=Workers(cluster, 1.0), store=store).equals(table)
+    assert tabulate(given, jobs=Workers(cluster, 1.0), store=store).equals(table)
     assert len(cluster.calls) == 6 + 4 + 4
 
 
@@ -215,7 +215,7 @@ def test_a_trace_that_is_gone_stops_a_sweep_and_is_no_answer(scenario_file, tmp_
     scenario_file.with_name("t.csv").unlink()
     for jobs in (1, Workers(Bytes(), 1.0)):
         with pytest.raises(SimulatorError, match=r"t\.csv: cannot be read"):
-            sweep(given, jobs=jobs, store=tmp_path)
+            tabulate(given, jobs=jobs, store=tmp_path)
 
 
 def faulty(scenario, folder, what):

@@ -6,7 +6,7 @@ import pytest
 
 from simulator.results import run
 from simulator.scenario.scaling import scaled
-from simulator.study.headroom import PRECISION, break_evens
+from simulator.study.headroom import PRECISION, break_even
 from simulator.study.meetings import CLOSE
 from tests.cli.command import run as command
 from tests.experiment.small import small
@@ -29,7 +29,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(store):
-    return break_evens(small(GIVEN), store=store)
+    return break_even(small(GIVEN), store=store)
 
 
 def missed(factor):
@@ -92,7 +92,7 @@ SITES = {
 
 @pytest.mark.parametrize("site", SITES)
 def test_law_no_row_says_undercuts_beside_costs_that_do_not(site, tmp_path):
-    answer = break_evens(small(GIVEN | SITES[site]), store=tmp_path)
+    answer = break_even(small(GIVEN | SITES[site]), store=tmp_path)
     assert answer.meetings
     for row in answer.meetings:
         if "never" in row.text:
@@ -111,7 +111,7 @@ def test_a_replica_is_added_for_every_headroom(found):
 
 
 def test_a_cluster_that_never_meets_its_objectives_has_no_headroom(tmp_path):
-    found = break_evens(small(GIVEN | {"workloads.notes.objectives": {"ttft": "1ms"}}), store=tmp_path)
+    found = break_even(small(GIVEN | {"workloads.notes.objectives": {"ttft": "1ms"}}), store=tmp_path)
     (room,) = found.headroom
     assert (room.tokens_per_month, room.capacity_share) == (None, None)
     assert "notes" in room.missed

@@ -97,7 +97,7 @@ def test_actual_adoption_stands_beside_the_projection(store):
 
 
 def test_a_notebook_gets_a_row_for_each_month_and_pattern(found):
-    frame = found.frame()
+    frame = found.summary()
     assert len(frame) == 5 * 2
     assert list(frame["month"]) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     month = found.projection.months[2]

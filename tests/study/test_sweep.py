@@ -15,7 +15,7 @@ import pytest
 
 from simulator.errors import ScenarioError
 from simulator.study.axes import grid, parse_axes
-from simulator.study.sweep import configurations, sweep
+from simulator.study.sweep import configurations, tabulate
 from tests.parts import ROOT
 from tests.waiting import PATIENCE_S, until
 
@@ -31,7 +31,7 @@ def given(over=OVER, settings=SHORT):
 
 @pytest.fixture(scope="module")
 def table():
-    return sweep(given())
+    return tabulate(given())
 
 
 def test_the_table_is_tidy(table):
@@ -49,16 +49,16 @@ def test_the_table_is_tidy(table):
 
 def test_more_processes_change_nothing_and_the_store_saves_all_simulation(table, tmp_path, monkeypatch):
     store = tmp_path / "store"
-    pd.testing.assert_frame_equal(sweep(given(), jobs=2, store=store), table)
+    pd.testing.assert_frame_equal(tabulate(given(), jobs=2, store=store), table)
 
     def refuse(*_, **__):
         raise AssertionError("simulates again")
 
     monkeypatch.setattr("simulator.experiment.replications.simulate", refuse)
-    pd.testing.assert_frame_equal(sweep(given(), store=store), table)
+    pd.testing.assert_frame_equal(tabulate(given(), store=store), table)
     # Neither does another price need a simulation.
     dearer = given(over=["hosting_patterns.hybrid.costs.staff.0.share=10 %,20 %"], settings=SHORT | CHEAPER)
-    costs = sweep(dearer, patterns=["hybrid"], store=store)
+    costs = tabulate(dearer, patterns=["hybrid"], store=store)
     costs = costs[costs["metric"] == "monthly_cost_usd"]["value"]
     assert costs.iloc[1] > costs.iloc[0]
 
@@ -73,7 +73,7 @@ def test_all_faults_of_all_configurations_are_reported_once():
 
 def test_a_model_that_does_not_fit_is_an_answer():
     over = ["hosting_patterns.self_hosted.cluster.engine.gpu_memory_utilisation=0.92,0.27"]
-    found = sweep(given(over=over), patterns=["self_hosted"])
+    found = tabulate(given(over=over), patterns=["self_hosted"])
     feasible = found[found["metric"] == "feasible"].set_index("configuration")
     assert feasible["value"].tolist() == [1.0, 0.0]
     assert "one request of max_model_len" in feasible["note"][1]

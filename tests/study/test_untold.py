@@ -12,7 +12,7 @@ from simulator.cli.exit_codes import INCONCLUSIVE
 from simulator.results import run
 from simulator.study.axes import grid, parse_axes
 from simulator.study.capacity import capacity_advice
-from simulator.study.sweep import configurations, sweep
+from simulator.study.sweep import configurations, tabulate
 from tests.cli.command import run as command
 from tests.experiment.small import small
 
@@ -68,7 +68,7 @@ def test_a_limit_that_is_kept_as_measured_and_no_better_is_not_told(near):
 
 
 def test_a_sweep_has_no_number_where_there_is_no_answer(near, file):
-    frame = sweep(configurations(file(near), grid(parse_axes([f"{REPLICAS}=1"]))))
+    frame = tabulate(configurations(file(near), grid(parse_axes([f"{REPLICAS}=1"]))))
     whole = frame[frame["workload"] == "all"].set_index(["pattern", "metric"])["value"]
     assert np.isnan(whole["api", "objectives_met"])
     assert np.isnan(whole["api", "chosen"])
