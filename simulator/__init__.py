@@ -26,10 +26,19 @@ from simulator.errors import (
 
 if TYPE_CHECKING:
     from simulator.experiment.clusters import on_cluster
+    from simulator.export.kept_run import open_run
+    from simulator.gate.check import check
+    from simulator.gate.comparison import compare
+    from simulator.report.page import write_report
     from simulator.results import Results, run
     from simulator.scenario.loading import load_scenario
     from simulator.scenario.schema import Scenario
+    from simulator.study.candidates import Space
+    from simulator.study.capacity import capacity
+    from simulator.study.headroom import break_even
+    from simulator.study.plan import plan
     from simulator.study.rollout import rollout
+    from simulator.study.sweep import sweep
 
 __all__ = [
     "InfeasibleCluster",
@@ -39,23 +48,41 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "SimulatorError",
+    "Space",
     "TraceError",
     "UnknownName",
     "__version__",
+    "break_even",
+    "capacity",
+    "check",
+    "compare",
     "load_scenario",
     "on_cluster",
+    "open_run",
+    "plan",
     "rollout",
     "run",
+    "sweep",
+    "write_report",
 ]
 
 # Imported when first used, so that `import simulator` costs nothing.
 _WHERE = {
     "Results": "simulator.results",
     "Scenario": "simulator.scenario.schema",
+    "Space": "simulator.study.candidates",
+    "break_even": "simulator.study.headroom",
+    "capacity": "simulator.study.capacity",
+    "check": "simulator.gate.check",
+    "compare": "simulator.gate.comparison",
     "load_scenario": "simulator.scenario.loading",
     "on_cluster": "simulator.experiment.clusters",
+    "open_run": "simulator.export.kept_run",
+    "plan": "simulator.study.plan",
     "rollout": "simulator.study.rollout",
     "run": "simulator.results",
+    "sweep": "simulator.study.sweep",
+    "write_report": "simulator.report.page",
 }
 
 

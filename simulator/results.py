@@ -22,11 +22,13 @@ from simulator.errors import UnknownName
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import as_scenario, check_patterns
 from simulator.experiment.drawn import Drawn, drawn
+from simulator.experiment.keeping import keep
 from simulator.experiment.losses import losses, yearly_availability
 from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
+from simulator.experiment.store import open_place
 from simulator.experiment.summary import Tabular, summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
 from simulator.performance.capacity import saturated_requests_per_s
@@ -116,6 +118,23 @@ class Results(Tabular):
         }
         return dict(document(plain))
 
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Keep it as a run directory, which `simulator.open_run` reads and `simulator.write_report` makes a page of.
+
+        Returns:
+            The directory.
+
+        Raises:
+            RunStoreError: Something other than a run is there, or it cannot be written.
+        """
+        place = open_place(Path(folder))
+        self.keep(place)
+        return place
+
+    def keep(self, place: Path, more: Callable[[Path], object] | None = None) -> None:
+        """The same at a place that `open_place` has seen; `more` writes what else is to be in it."""
+        keep(place, self.scenario, self.document(), self.to_json(), self.tables, more)
+
     def to_json(self) -> bytes:
         """The document as bytes, identical for the same scenario, seed and version."""
         return json.dumps(self.document(), indent=2, ensure_ascii=False).encode() + b"\n"
@@ -127,7 +146,7 @@ class Results(Tabular):
         """
         import pandas as pd
 
-        return pd.DataFrame(summary_rows(self.patterns))
+        return pd.DataFrame(summary_rows(map(_pattern_document, self.patterns)))
 
     @property
     def requests(self) -> pd.DataFrame:

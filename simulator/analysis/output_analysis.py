@@ -29,6 +29,11 @@ class Estimate:
     high: float | None
 
     @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends of the interval, where there is one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
     def half_width(self) -> float | None:
         """Half the interval."""
         return None if self.high is None else self.high - self.mean

@@ -61,7 +61,7 @@ def check(
     Example: simulator check runs/candidate --baseline scenarios/baselines/ci_small.json --markdown comment.md
     """
     from simulator.files import write_whole
-    from simulator.gate.check import check as judge
+    from simulator.gate.check import judge
     from simulator.gate.policy import read_policy
     from simulator.report.junit import junit as as_junit
 
@@ -76,9 +76,8 @@ def check(
 
 def _compared(base: Path, new: Path, allow: list[str] | None) -> Comparison:
     from simulator.gate.comparison import compare as side_by_side
-    from simulator.gate.result_file import read_result
 
-    return side_by_side(read_result(base), read_result(new), allow=allow or ())
+    return side_by_side(base, new, allow_different=allow or ())
 
 
 def _show(comparison: Comparison, judged: Check | None, markdown: Path | None, *, as_json: bool) -> None:

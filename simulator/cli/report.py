@@ -27,12 +27,12 @@ def report(
     Example: simulator report runs/ci_small --xlsx bill.xlsx
     """
     from simulator.experiment.runs import reading
-    from simulator.report.page import write_page
+    from simulator.report.page import write_report
     from simulator.report.workbook import write_workbook
 
     with reading(kept):
         written = [] if xlsx is None else [write_workbook(kept, xlsx)]
-        if xlsx is None or output or rollout_file:
-            written.append(write_page(kept, output, rollout_file))
+    if xlsx is None or output or rollout_file:
+        written.append(write_report(kept, output, rollout=rollout_file))
     for file in written:
         typer.echo(f"wrote {file}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,10 @@ from simulator.errors import RunStoreError, SimulationGone
 from simulator.experiment import checkpoint
 from simulator.experiment.eviction import StoreInUse, most_bytes
 from simulator.experiment.model_length import with_model_lengths
-from simulator.experiment.store import manifest, open_place, write_run
+from simulator.experiment.store import open_place
 from simulator.files import make_folder
-from simulator.performance.profile import profiles_of
 from simulator.results import Results, run
 from simulator.study.precision import run_until
-from simulator.workload.calendar import ClinicalCalendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,23 +90,7 @@ class KeptRun:
         Raises:
             RunStoreError: The place cannot be written.
         """
-        calendar = ClinicalCalendar(self.scenario.horizon)
-        shared = results.tables.shared
-        profiles = profiles_of(self.scenario.hosting_patterns[name] for name in shared)
-        inputs = {
-            "profiles": {
-                profile.id: {
-                    "sha256": hashlib.sha256(profile.model_dump_json().encode()).hexdigest(),
-                    "label": profile.label,
-                    "provenance": profile.provenance,
-                }
-                for profile in profiles
-            },
-            "holidays": {str(day): name for day, name in calendar.holidays.items()},
-            "same_simulation": {name: other for name, other in shared.items() if name != other},
-        }
-        made_by = manifest(self.scenario, results.document(), inputs)
-        write_run(self.target, self.scenario, results.to_json(), made_by, results.tables.kept, more)
+        results.keep(self.target, more)
 
 
 def run_and_keep(kept: KeptRun, simulate: Callable[[], Results], more: Callable[[Path], object] | None) -> Results:

@@ -92,7 +92,7 @@ def figures(run: KeptRun) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for pattern in run.summary["patterns"]:
+    for pattern in run.published["patterns"]:
         for workload, part in {"all": pattern, **pattern["workloads"]}.items():
             rows += [
                 {"pattern": pattern["name"], "workload": workload, "figure": name, "value": value}
@@ -131,7 +131,7 @@ def costs(run: KeptRun) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"pattern": pattern["name"], "line": line, "usd_a_month": usd, "basis": pattern["cost_basis"].get(line, "")}
-            for pattern in run.summary["patterns"]
+            for pattern in run.published["patterns"]
             for line, usd in pattern["cost_lines_usd"].items()
         ],
         columns=["pattern", "line", "usd_a_month", "basis"],

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from simulator.errors import Fault, ScenarioError, nearest
+from simulator.experiment.summary import Tabular
+from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS, shown
+from simulator.gate.policy import Policy, read_policy
 from simulator.gate.words import cause_of_change
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+
     from simulator.analysis.output_analysis import Estimate
     from simulator.gate.comparison import Comparison, MetricChange
     from simulator.gate.metrics import Metric
-    from simulator.gate.policy import Policy, Rule
+    from simulator.gate.policy import Rule
+    from simulator.gate.result_file import Source
 
 Outcome = Literal["passed", "warned", "inconclusive", "failed"]
 
@@ -59,8 +70,8 @@ class Finding:
         return f"{self.place}: {self.text}" if self.place else self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+@dataclass(frozen=True, slots=True, repr=False)
+class Check(Tabular):
     """What the gate says.
 
     Attributes:
@@ -76,6 +87,16 @@ class Check:
         """For a shell."""
         return EXIT[self.outcome]
 
+    def summary(self) -> pd.DataFrame:
+        """One row per finding, worst first: rule, hosting pattern, workload, outcome, message, cause."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(one) for one in self.having("failed", "inconclusive", "warned", "passed")])
+
+    def __repr__(self) -> str:
+        counts = Counter(one.outcome for one in self.findings)
+        return f"<Check: {self.outcome}; {', '.join(f'{count} {name}' for name, count in counts.items())}>"
+
     def having(self, *outcomes: Outcome) -> list[Finding]:
         """Findings of these outcomes, worst first."""
         order: list[Outcome] = ["failed", "inconclusive", "warned", "passed"]
@@ -83,7 +104,30 @@ class Check:
         return sorted(found, key=lambda finding: order.index(finding.outcome))
 
 
-def check(comparison: Comparison, policy: Policy) -> Check:
+def check(
+    result: Source,
+    baseline: Source,
+    *,
+    policy: Policy | str | PathLike[str] | None = None,
+    allow_different: str | Collection[str] = (),
+) -> Check:
+    """Judge a result against a baseline, as a gate does.
+
+    Args:
+        result: What is judged; see `simulator.gate.result_file.as_result`.
+        baseline: What it is judged against.
+        policy: What may change, or its file; the shipped one when absent.
+        allow_different: See `simulator.compare`.
+
+    Raises:
+        RunStoreError: One is no result or contradicts itself, or they answer different questions.
+        ScenarioError: Everything that is wrong with the policy.
+    """
+    rules = policy if isinstance(policy, Policy) else read_policy(None if policy is None else Path(policy))
+    return judge(compare(baseline, result, allow_different=allow_different), rules)
+
+
+def judge(comparison: Comparison, policy: Policy) -> Check:
     """Judge a comparison.
 
     Raises:
@@ -108,7 +152,7 @@ def _refuse_unknown(comparison: Comparison, policy: Policy) -> None:
     patterns = dict.fromkeys(name for side in sides for name in side.patterns)
     workloads = dict.fromkeys(load for side in sides for one in side.patterns.values() for load in one.workloads)
     faults = [
-        Fault("--policy", 0, f"rules.{number}.{key}", f"neither result has '{name}'; {nearest(name, known)}")
+        Fault("policy", 0, f"rules.{number}.{key}", f"neither result has '{name}'; {nearest(name, known)}")
         for number, rule in enumerate(policy.rules)
         for key, names, known in (("patterns", rule.patterns, patterns), ("workloads", rule.workloads, workloads))
         for name in names or ()

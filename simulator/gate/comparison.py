@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.analysis.output_analysis import Estimate, difference, estimate, paired_difference
 from simulator.errors import Fault, RunStoreError, ScenarioError, nearest
+from simulator.experiment.summary import Tabular, with_ends
 from simulator.gate.attribution import Attribution, Billed, attribute
 from simulator.gate.consistency import contradictions
 from simulator.gate.inputs import input_changes
 from simulator.gate.metrics import METRICS, missed_change, missed_interval
+from simulator.gate.result_file import as_result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    import pandas as pd
+
     from simulator.gate.inputs import InputChange
     from simulator.gate.metrics import Metric
-    from simulator.gate.result_file import Figures, ResultFile
+    from simulator.gate.result_file import Figures, ResultFile, Source
 
 #: What may differ only when that is said: a different question has a different answer.
 DIFFERENCES: Final = ("scenario", "horizon", "month", "currency")
@@ -76,8 +80,8 @@ class CostChange:
     attribution: Attribution | None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Tabular):
     """Two results.
 
     Attributes:
@@ -104,6 +108,21 @@ class Comparison:
     costs: list[CostChange]
     metrics: list[MetricChange]
 
+    def summary(self) -> pd.DataFrame:
+        """One row per hosting pattern, workload and figure: before, after, and the change with its 95 % interval."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"pattern": one.pattern, "workload": one.workload, "metric": one.metric, "base": one.base, "new": one.new}
+            | with_ends("change", *((one.change.mean, one.change.ends) if one.change else (None, None)))
+            | {"relative": one.relative}
+            for one in self.metrics
+        )
+
+    def __repr__(self) -> str:
+        moved = sum(one.moved for one in self.metrics)
+        return f"<Comparison of {self.base.path} and {self.new.path}: {moved} of {len(self.metrics)} figures moved>"
+
     def changes_of(self, pattern: str) -> list[InputChange]:
         """What can have changed what this pattern does or costs."""
         texts = _texts(self.new, pattern) | _texts(self.base, pattern)
@@ -116,18 +135,20 @@ class Comparison:
         ]
 
 
-def compare(base: ResultFile, new: ResultFile, *, allow: Collection[str] = ()) -> Comparison:
+def compare(base: Source, new: Source, *, allow_different: str | Collection[str] = ()) -> Comparison:
     """Compare two results.
 
     Args:
-        base: Before.
+        base: Before; see `simulator.gate.result_file.as_result`.
         new: After.
-        allow: Which of `DIFFERENCES` may differ.
+        allow_different: Which of `DIFFERENCES` may differ.
 
     Raises:
-        RunStoreError: They answer different questions, or one contradicts itself.
-        ScenarioError: `allow` names something else.
+        RunStoreError: One is no result or contradicts itself, or they answer different questions.
+        ScenarioError: `allow_different` names something else.
     """
+    base, new = as_result(base), as_result(new)
+    allow = [allow_different] if isinstance(allow_different, str) else allow_different
     if wrong := [*contradictions(base), *contradictions(new)]:
         raise RunStoreError("\n".join(wrong))
     _refuse(base, new, allow)
@@ -156,7 +177,7 @@ def compare(base: ResultFile, new: ResultFile, *, allow: Collection[str] = ()) -
 
 def _refuse(base: ResultFile, new: ResultFile, allow: Collection[str]) -> None:
     if unknown := [name for name in allow if name not in DIFFERENCES]:
-        raise ScenarioError([Fault("--allow-different", 0, name, nearest(name, DIFFERENCES)) for name in unknown])
+        raise ScenarioError([Fault("allow_different", 0, name, nearest(name, DIFFERENCES)) for name in unknown])
     known = base.result.inputs is not None and new.result.inputs is not None
     before, after = (_question(side, with_horizon=known) for side in (base, new))
     faults = [

@@ -6,9 +6,12 @@ Only what a comparison reads is looked at, so that results of later versions wit
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -20,14 +23,16 @@ from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.schema import Scenario
 from simulator.scenario.yaml_source import Document, read_document
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from simulator.scenario.schema import Scenario
-
-
 #: More than any run has, and less than a float can hold.
 Count = Annotated[int, Field(ge=0, le=2**63)]
+
+
+class Documented(Protocol):
+    """What has a published JSON document."""
+
+    def document(self) -> dict[str, Any]:
+        """The document as plain data."""
+        ...
 
 
 class _Part(BaseModel):
@@ -219,6 +224,32 @@ class ResultFile:
             return None if found is None else TypeAdapter(Usage).validate_python(found)
         except ValidationError:
             return None
+
+
+#: A result in any of its forms, see `as_result`.
+Source = ResultFile | Documented | Mapping[str, Any] | str | PathLike[str]
+
+
+def as_result(given: Source) -> ResultFile:
+    """A result in any of its forms.
+
+    Args:
+        given: A JSON document of `simulator run --json` or a run directory by its path; the document itself; or what
+            has one, such as `simulator.Results`.
+
+    Raises:
+        RunStoreError: It cannot be read, or is no result; names every key that is wrong.
+    """
+    if isinstance(given, ResultFile):
+        return given
+    if isinstance(given, (str, PathLike)):
+        return read_result(Path(given))
+    name, data = ("document", given) if isinstance(given, Mapping) else (repr(given), given.document())
+    try:
+        return ResultFile(name, Result.model_validate(data))
+    except ValidationError as error:
+        faults = faults_of(error, Document(dict(data), {(): (name, 0)}), Result)
+        raise RunStoreError("\n".join(map(str, in_file_order(faults)))) from None
 
 
 def read_result(path: Path) -> ResultFile:

@@ -10,6 +10,9 @@ import json
 import re
 from functools import cache
 from importlib import resources
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -17,8 +20,9 @@ from markupsafe import Markup, escape
 
 from simulator.decision.words import sentence
 from simulator.errors import RunStoreError
-from simulator.experiment.runs import read_manifest, read_summary
+from simulator.experiment.runs import read_manifest, read_summary, reading
 from simulator.experiment.tables import Tables
+from simulator.export.kept_run import KeptRun
 from simulator.files import write_whole
 from simulator.plots import Plots
 from simulator.reading import read_json
@@ -31,8 +35,8 @@ from simulator.scenario.loading import load_scenario
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
+    from simulator.results import Results
     from simulator.scenario.schema import Scenario
 
 _SECTIONS: Final = {
@@ -51,6 +55,40 @@ _SECTIONS: Final = {
 
 #: Stands for the scenario while the page is made.
 _SCENARIO = "the scenario as it was written goes here"
+
+
+def write_report(
+    run: Results | KeptRun | str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    *,
+    rollout: str | PathLike[str] | None = None,
+) -> Path:
+    """Write a result as one HTML file that opens offline.
+
+    Args:
+        run: The result, or the directory of a run.
+        output: The file; `report.html` in the directory when absent.
+        rollout: What `simulator rollout --json` printed, to go into the report.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunStoreError: There is no run, it was kept by an earlier version, or what is given as a rollout is none.
+        SimulatorError: The file cannot be written.
+        ValueError: A result that lies in no directory needs to be told a file.
+    """
+    target, more = (None if one is None else Path(one) for one in (output, rollout))
+    if isinstance(run, (str, PathLike)):
+        place = Path(run)
+        with reading(place):
+            return write_page(place, target, more)
+    if isinstance(run, KeptRun):
+        return write_report(run.path, output, rollout=rollout)
+    if target is None:
+        raise ValueError("a result that was not saved lies in no directory: say where its report goes")
+    with TemporaryDirectory() as folder:
+        return write_page(run.save(Path(folder) / run.scenario.name), target, more)
 
 
 def write_page(run: Path, target: Path | None = None, rollout: Path | None = None) -> Path:

@@ -161,7 +161,7 @@ def test_what_was_put_into_a_run_while_it_was_simulated_stays(there, monkeypatch
         def __init__(self):
             (there / "run" / "thesis.txt").write_text("years of work")
 
-    monkeypatch.setattr("simulator.cli.running.manifest", lambda *_: Late())
+    monkeypatch.setattr("simulator.experiment.keeping.manifest", lambda *_: Late())
     with pytest.raises(RunStoreError, match="thesis.txt"):
         kept(there / "run", small(ONE), ["hybrid"], there / "store")
     assert (there / "run" / "thesis.txt").read_text() == "years of work"

@@ -109,7 +109,7 @@ def test_law_counts_are_those_of_the_requests(last, run, pattern):
     ("metric", "name"), [("e2e_p99_s", "e2e_request_latency_seconds"), ("ttft_p99_s", "time_to_first_token_seconds")]
 )
 def test_the_p99_of_the_buckets_is_ours(last, run, pattern, metric, name):
-    found = next(one for one in run.summary["patterns"] if one["name"] == pattern)
+    found = next(one for one in run.published["patterns"] if one["name"] == pattern)
     ours = found["by_replication"]["all"][metric][0]
     assert quantile(0.99, buckets(last, name, hosting_pattern=pattern)) == pytest.approx(ours, rel=0.05)
 

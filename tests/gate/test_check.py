@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 import simulator
 from simulator.analysis.output_analysis import Estimate
 from simulator.errors import ScenarioError
-from simulator.gate.check import _place, _worse, check
+from simulator.gate.check import _place, _worse, judge
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS
 from simulator.gate.policy import Policy, Rule, policy_schema, read_policy
@@ -31,7 +31,7 @@ CAUSES = {
 
 
 def judged(new, policy=None, base=None):
-    return check(compare(base or side(), new), policy or read_policy(None))
+    return judge(compare(base or side(), new), policy or read_policy(None))
 
 
 def rule(**settings):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.analysis.output_analysis import Estimate, difference, paired_difference
 from simulator.errors import RunStoreError, ScenarioError
-from simulator.gate.check import check
+from simulator.gate.check import judge
 from simulator.gate.comparison import MetricChange, compare
 from simulator.gate.inputs import cause_of
 from simulator.gate.policy import read_policy
@@ -76,9 +76,9 @@ def test_other_questions_are_refused_unless_told(tmp_path):
         compare(side(), read_result(path))
     assert len(str(refused.value).splitlines()) == 3
     assert "--allow-different scenario" in str(refused.value)
-    assert compare(side(), read_result(path), allow=["scenario", "month", "currency"]).metrics
+    assert compare(side(), read_result(path), allow_different=["scenario", "month", "currency"]).metrics
     with pytest.raises(ScenarioError, match="did you mean 'horizon'"):
-        compare(side(), side(), allow=["horizn"])
+        compare(side(), side(), allow_different=["horizn"])
 
 
 def test_a_result_without_inputs_is_compared_without_causes(tmp_path):
@@ -89,7 +89,7 @@ def test_a_result_without_inputs_is_compared_without_causes(tmp_path):
     found = compare(side(), read_result(path))
     assert "does not carry its inputs" in found.notes[0]
     assert found.costs[0].attribution is None
-    assert check(found, read_policy(None)).exit_code == 1
+    assert judge(found, read_policy(None)).exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_every_fault_of_a_result_is_told_with_its_line(tmp_path):
 
 def test_the_document_is_valid_and_the_same_again():
     comparison = compare(side(), side(VARIANTS["volume"]))
-    judged = check(comparison, read_policy(None))
+    judged = judge(comparison, read_policy(None))
     schema = json.loads(gate_schema())
     jsonschema.Draft202012Validator.check_schema(schema)
     for document in (gate_document(comparison), gate_document(comparison, judged)):

@@ -7,7 +7,7 @@ import json
 import pytest
 from scipy import stats
 
-from simulator.gate.check import check
+from simulator.gate.check import judge
 from simulator.gate.comparison import compare
 from simulator.gate.policy import read_policy
 from simulator.gate.published import gate_document
@@ -18,7 +18,7 @@ TWO_LINES = {"hosting_patterns.rented.costs.monitoring": "300 USD/month"}
 
 def published(base, new, policy=None):
     comparison = compare(base, new)
-    return json.loads(gate_document(comparison, check(comparison, read_policy(None)) if policy else None))
+    return json.loads(gate_document(comparison, judge(comparison, read_policy(None)) if policy else None))
 
 
 def test_a_bill_that_moved_is_shown_with_the_lines_that_did():

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 
-from simulator.gate.check import Check, Finding, check
+from simulator.gate.check import Check, Finding, judge
 from simulator.gate.comparison import compare
 from simulator.gate.policy import read_policy
 from simulator.report.comparison import MARKER, markdown, print_comparison
@@ -23,7 +23,7 @@ def printed(comparison, judged=None):
 
 def test_the_first_line_says_it_and_the_cause_is_one_line():
     comparison = compare(side(), side(VARIANTS["replica"]))
-    lines = printed(comparison, check(comparison, read_policy(None))).splitlines()
+    lines = printed(comparison, judge(comparison, read_policy(None))).splitlines()
     assert lines[0].startswith("small: the gate failed (")
     assert sum("failed: rented: monthly_cost_usd 730 USD → 1,460 USD" in line for line in lines) == 1
     assert any("cause: capacity +730 USD (hosting_patterns.rented.cluster.replicas 1 → 2)" in line for line in lines)
@@ -38,7 +38,7 @@ def test_without_a_policy_nothing_is_judged():
 
 def test_what_holds_for_several_patterns_is_said_once():
     comparison = compare(side(), side(VARIANTS["volume"]))
-    text = printed(comparison, check(comparison, read_policy(None)))
+    text = printed(comparison, judge(comparison, read_policy(None)))
     assert text.count("requests_arrived") == 2
     assert "failed: api, rented, bought, hybrid: requests_arrived" in text
     assert "failed: api notes, rented notes, bought notes, hybrid notes: requests_arrived" in text
@@ -56,16 +56,16 @@ def test_markdown_begins_with_its_marker_and_escapes():
 
 def test_markdown_of_no_change_says_so():
     comparison = compare(side(), side())
-    assert "No figure moved." in markdown(comparison, check(comparison, read_policy(None)))
+    assert "No figure moved." in markdown(comparison, judge(comparison, read_policy(None)))
 
 
 def test_junit_has_a_case_for_each_finding():
     comparison = compare(side(), side(VARIANTS["replica"]))
-    judged = check(comparison, read_policy(None))
+    judged = judge(comparison, read_policy(None))
     suite = ElementTree.fromstring(junit(judged, "small"))[0]
     assert len(suite) == int(suite.get("tests")) == len(judged.findings)
     assert len(suite.findall("testcase/failure")) == int(suite.get("failures")) == len(judged.having("failed"))
-    unknown = check(compare(side(None, 1), side(None, 1)), read_policy(None))
+    unknown = judge(compare(side(None, 1), side(None, 1)), read_policy(None))
     suite = ElementTree.fromstring(junit(unknown, "small"))[0]
     assert len(suite.findall("testcase/error")) == int(suite.get("errors")) == len(unknown.having("inconclusive")) > 0
 

@@ -1,0 +1,175 @@
+"""The package as Python users meet it: every question has a function, every answer a tidy table."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import simulator
+from simulator.cli.main import main
+from simulator.errors import RunStoreError, ScenarioError, UnknownName
+from tests.parts import ROOT
+
+FILE = ROOT / "scenarios" / "ci_small.yaml"
+REPLICAS = "hosting_patterns.self_hosted.cluster.replicas"
+SETTINGS = {"horizon.duration": "1d", "experiment.replications": 2}
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return simulator.load_scenario(FILE, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def results(scenario, store):
+    return simulator.run(scenario, patterns=["api", "self_hosted"], folder=store, band=False, outlook=False)
+
+
+def printed(capsys, *words):
+    with pytest.raises(SystemExit):
+        main([str(word) for word in words])
+    return json.loads(capsys.readouterr().out)
+
+
+def options(settings=SETTINGS):
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+
+
+def short(answer):
+    """Every answer says what it is in a line, and shows its table in a notebook."""
+    assert len(repr(answer)) < 200
+    assert "<table" in answer._repr_html_()
+    return answer.summary()
+
+
+def test_a_sweep_is_that_of_the_command(scenario, store, tmp_path, capsys):
+    found = simulator.sweep(scenario, {REPLICAS: np.array([1, 2])}, patterns="self_hosted", store=store)
+    rows = short(found)
+    told = printed(
+        capsys, "sweep", FILE, *options(), "--over", f"{REPLICAS}=1,2", "--pattern", "self_hosted", "--store", store,
+        "--output", tmp_path / "kept", "--json", "--quiet", "--jobs", 1,
+    )  # fmt: skip
+    assert json.loads(rows.to_json(orient="records")) == told
+    cost = rows[(rows["metric"] == "monthly_cost_usd")].set_index(REPLICAS)["value"]
+    assert cost[2] > cost[1]
+    # Cost, p99 and use of one hosting pattern.
+    assert len(found.plot().data) == 3
+
+
+def test_a_plan_is_that_of_the_command(scenario, store, capsys):
+    space = simulator.Space(gpus="l40s", tensor_parallel=[1], quantisations=["w4a16", "bf16"], most_replicas=2)
+    found = simulator.plan(scenario, "self_hosted", space, store=store)
+    rows = short(found)
+    told = printed(
+        capsys, "plan", FILE, *options(), "--pattern", "self_hosted", "--gpu", "l40s", "--tensor-parallel", 1,
+        "--quantisation", "w4a16", "--quantisation", "bf16", "--most-replicas", 2, "--store", store, "--json",
+    )  # fmt: skip
+    assert list(rows["candidate"]) == [row["label"] for row in told["simulated"]]
+    assert list(rows[rows["chosen"]]["candidate"]) == ([told["best"]] if told["best"] else [])
+    assert (rows["monthly_cost_usd_low"] <= rows["monthly_cost_usd"]).all()
+    assert found.plot().data
+
+
+def test_capacity_is_that_of_the_command(scenario, store, capsys):
+    found = simulator.capacity(scenario, patterns="self_hosted", store=store)
+    rows = short(found)
+    told = printed(
+        capsys, "capacity", FILE, *options(), "--pattern", "self_hosted", "--store", store, "--json", "--jobs", 1
+    )
+    assert found.document() == told
+    assert list(rows["replicas"]) == [1, 2]
+    assert rows["more_usd"][1] == pytest.approx(rows["monthly_cost_usd"][1] - rows["monthly_cost_usd"][0])
+
+
+@pytest.mark.slow
+def test_break_evens_are_those_of_the_command(store, capsys):
+    settings = {"horizon.duration": "8h", "experiment.replications": 1, "hosting_patterns.hybrid": None}
+    found = simulator.break_even(simulator.load_scenario(FILE, settings=settings), store=store)
+    rows = short(found)
+    words = options({key: "null" if value is None else value for key, value in settings.items()})
+    assert found.document() == printed(capsys, "break-even", FILE, *words, "--store", store, "--json", "--jobs", 1)
+    assert list(rows[["cluster", "api"]].iloc[0]) == ["self_hosted", "api"]
+    assert found.plot().data
+
+
+def test_a_run_is_kept_opened_and_shown(results, tmp_path):
+    place = results.save(tmp_path / "kept")
+    opened = simulator.open_run(place)
+    pd.testing.assert_frame_equal(opened.summary(), results.summary(), rtol=1e-8)
+    pd.testing.assert_frame_equal(opened.requests, results.requests, check_dtype=False, check_categorical=False)
+    pd.testing.assert_frame_equal(opened.levels, results.levels, check_dtype=False, check_categorical=False)
+    assert opened.document() == json.loads(results.to_json())
+    assert opened.recommended == results.decision.recommended
+    assert opened.pattern("api")["requests"]["arrived"] == results.pattern("api").requests.arrived
+    assert opened.plot.cost() == results.plot.cost()
+    assert len(short(pickle.loads(pickle.dumps(opened)))) == len(results.summary())
+    with pytest.raises(UnknownName, match="did you mean 'api'"):
+        opened.pattern("apy")
+    with pytest.raises(RunStoreError, match="not a run directory"):
+        simulator.open_run(tmp_path)
+    assert simulator.write_report(opened).read_text() == simulator.write_report(place, tmp_path / "o.html").read_text()
+    with pytest.raises(ValueError, match="say where"):
+        simulator.write_report(results)
+    assert "ci_small" in simulator.write_report(results, tmp_path / "page.html").read_text()
+
+
+def test_results_are_compared_and_judged_in_any_form(results, scenario, store, tmp_path, capsys):
+    compute = {"hosting_patterns.self_hosted.costs.compute": {"kind": "rental", "gpu_hour": "9 USD/h"}}
+    dearer = scenario.with_overrides(compute)
+    other = simulator.run(dearer, patterns=["api", "self_hosted"], folder=store, band=False, outlook=False)
+    kept = tmp_path / "other.json"
+    kept.write_bytes(other.to_json())
+    place = results.save(tmp_path / "kept")
+    found = simulator.compare(results, kept)
+    rows = short(found).set_index(["pattern", "workload", "metric"])
+    cost = rows.loc[("self_hosted", "all", "monthly_cost_usd")]
+    means = [one.pattern("self_hosted").monthly_cost_usd.mean for one in (results, other)]
+    assert cost["change"] == pytest.approx(means[1] - means[0])
+    assert cost["change_low"] <= cost["change"] <= cost["change_high"]
+    judged = simulator.check(other, place)
+    assert judged.outcome == "failed"
+    assert "failed" in short(judged)["outcome"].tolist()
+    with pytest.raises(SystemExit) as stop:
+        main(["check", str(kept), "--baseline", str(place)])
+    capsys.readouterr()
+    assert stop.value.code == judged.exit_code
+    assert simulator.check(results.document(), results).outcome != "failed"
+    broken = results.document()
+    del broken["seed"]
+    with pytest.raises(RunStoreError, match="document: seed: is missing"):
+        simulator.compare(results, broken)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda given: simulator.plan(given, "clod"), "patterns: clod: no such hosting pattern"),
+        (lambda given: simulator.plan(given, workload="clod"), "workload: clod: no such workload"),
+        (lambda given: simulator.plan(given, space=simulator.Space(gpus=["l40"])), "gpus: l40: expected one of"),
+        (
+            lambda given: simulator.plan(given, space=simulator.Space(leases=["spott"])),
+            "leases: spott: expected one of",
+        ),
+        (lambda given: simulator.plan(given, space=simulator.Space(most_replicas=0)), "most_replicas: 0: expected 1"),
+        (lambda given: simulator.capacity(given, patterns=["api", "clod"]), "patterns: clod: no such"),
+        (lambda given: simulator.sweep(given, {"experiment.seed": []}), "over: experiment.seed: names no value"),
+        (lambda given: simulator.sweep(given, {"experiment.seed": "1:0:3"}), "over: experiment.seed: the interval"),
+        (lambda given: simulator.sweep(given, {"experiment.seed": [1]}, patterns="x"), "patterns: x: no such"),
+        (simulator.rollout, "rollout: missing"),
+        (lambda given: simulator.compare("a", "b", allow_different="horizn"), "a: cannot be read"),
+    ],
+)
+def test_misuse_is_answered_in_python(scenario, ask, said):
+    with pytest.raises((ScenarioError, RunStoreError)) as fault:
+        ask(scenario)
+    assert said in str(fault.value)
+    assert "--" not in str(fault.value)
