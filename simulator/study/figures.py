@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from simulator.study.plan import Plan
+    from simulator.study.candidates import Candidate
 
 #: Metrics drawn, with their axis.
 SHOWN: Final = {"monthly_cost_usd": "USD a month", "e2e_s_p99": "end to end p99, s", "busy_fraction": "GPUs busy"}
@@ -60,27 +60,28 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Fig
     return panels.update_layout(title=title, height=900, template="plotly_white", legend=legend)
 
 
-def plan_figure(found: Plan, title: str) -> go.Figure:
+def plan_figure(
+    simulated: Sequence[Candidate], frontier: Sequence[Candidate], best: Candidate | None, title: str
+) -> go.Figure:
     """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    frontier = found.frontier()
     figure.add_scatter(
         x=[one.cost_usd for one in frontier], y=[one.e2e_p99_s for one in frontier], mode="lines", name="frontier",
         line={"color": "#999999", "dash": "dot", "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
     kinds = (("meets every objective", COLOURS[0], True), ("misses an objective", COLOURS[1], False))
     for label, colour, meets in kinds:
-        some = [one for one in found.simulated if (one.refused is None) is meets and one.e2e_p99_s is not None]
+        some = [one for one in simulated if (one.refused is None) is meets and one.e2e_p99_s is not None]
         figure.add_scatter(
             x=[one.cost_usd for one in some], y=[one.e2e_p99_s for one in some], mode="markers", name=label,
             text=[f"{one.label}<br>{one.refused or ''}" for one in some], hovertemplate="%{text}<extra></extra>",
             marker={"color": colour, "size": 10, "symbol": "circle" if meets else "x"},
         )  # fmt: skip
-    if found.best is not None:
+    if best is not None:
         figure.add_scatter(
-            x=[found.best.cost_usd], y=[found.best.e2e_p99_s], mode="markers", name=f"choice: {found.best.label}",
+            x=[best.cost_usd], y=[best.e2e_p99_s], mode="markers", name=f"choice: {best.label}",
             marker={"color": "rgba(0,0,0,0)", "size": 20, "line": {"color": "#000000", "width": 2}},
         )  # fmt: skip
     figure.update_xaxes(title="USD a month", rangemode="tozero")

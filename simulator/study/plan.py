@@ -92,7 +92,8 @@ class Plan(Tabular):
         """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
         from simulator.study.figures import plan_figure
 
-        return plan_figure(self, f"{self.scenario.name}: {self.simulations} configurations simulated")
+        title = f"{self.scenario.name}: {self.simulations} configurations simulated"
+        return plan_figure(self.simulated, self.frontier(), self.best, title)
 
     def __repr__(self) -> str:
         best = self.best.label if self.best else "no choice"
