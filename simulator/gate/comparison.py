@@ -121,7 +121,8 @@ class Comparison(Tabular):
 
     def __repr__(self) -> str:
         moved = sum(one.moved for one in self.metrics)
-        return f"<Comparison of {self.base.path} and {self.new.path}: {moved} of {len(self.metrics)} figures moved>"
+        name = self.new.result.scenario.name
+        return f"<Comparison of two results of {name}: {moved} of {len(self.metrics)} figures moved>"
 
     def changes_of(self, pattern: str) -> list[InputChange]:
         """What can have changed what this pattern does or costs."""

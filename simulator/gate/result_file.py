@@ -244,7 +244,7 @@ def as_result(given: Source) -> ResultFile:
         return given
     if isinstance(given, (str, PathLike)):
         return read_result(Path(given))
-    name, data = ("document", given) if isinstance(given, Mapping) else (repr(given), given.document())
+    name, data = ("document", given) if isinstance(given, Mapping) else (type(given).__name__, given.document())
     try:
         return ResultFile(name, Result.model_validate(data))
     except ValidationError as error:
