@@ -18,6 +18,7 @@ The library raises; only `simulator.cli.main` exits. All of them mean "bad input
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,8 +27,55 @@ from difflib import get_close_matches
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, or all of them."""
     names = list(known)
-    close = get_close_matches(name, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none'}"
+    return meant(name, names) or f"expected one of: {', '.join(names) or 'none'}"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that was probably meant; empty where none is near.
+
+    >>> meant("H100", ["a100-80gb", "h100-80gb"]), meant("tpu", ["a100-80gb"])
+    ("did you mean 'h100-80gb'?", '')
+    """
+    close = [f"'{one}'" for one in close_names(name, known)]
+    *others, last = close or [""]
+    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if close else ""
+
+
+def close_names(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Known names that were probably meant, nearest first; case and signs count for nothing.
+
+    A name with its tail left off stands for up to three.
+
+    Beside those that look alike: those that contain the name, or are in it, or share a part with a digit, as
+    `nvidia-h100` does with `h100-80gb`.
+    """
+    names = list(dict.fromkeys(known))
+    plain = {one: _plain(one) for one in names}
+    wanted = _plain(name)
+    if not wanted:
+        return []
+    # A whole name with its tail left off, `h200`, is nearer than one that differs in a letter, `b200`.
+    found = [one for one in names if len(wanted) > 2 and plain[one].startswith(wanted)]
+    if found:
+        exact = [one for one in found if plain[one] == wanted]
+        return (exact or found)[: max(most, 3)]
+    alike = get_close_matches(wanted, list(dict.fromkeys(plain.values())), n=most, cutoff=cutoff)
+    found = [one for match in alike for one in names if plain[one] == match]
+    if not found and len(wanted) > 2:
+        found = [one for one in names if wanted in plain[one] or (len(plain[one]) > 2 and plain[one] in wanted)]
+    if not found:
+        parts = {part for part in _parts(name) if len(part) > 2 and any(sign.isdigit() for sign in part)}
+        shared = {one: len(parts & _parts(one)) for one in names}
+        found = sorted((one for one in names if shared[one]), key=lambda one: -shared[one])
+    return found[:most]
+
+
+def _plain(name: str) -> str:
+    return "".join(sign for sign in name.lower() if sign.isalnum())
+
+
+def _parts(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9.]+", name.lower()))
 
 
 class SimulatorError(Exception):

@@ -32,11 +32,26 @@ _MAX_USD: Final = Decimal("1e10")
 _NUMBER: Final = r"([0-9]+(?:_[0-9]{3})*(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 _DURATION: Final = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|h|d|w)\s*")
 _MONEY: Final = re.compile(rf"\s*{_NUMBER}\s*([A-Z]{{3}})(?:\s*/\s*(.+?))?\s*")
+_ROUGH_NUMBER: Final = re.compile(rf"{_NUMBER}\s*(?:([kKM])\b)?")
+_ROUGH_UNITS: Final = {"k": 1000, "K": 1000, "M": 1_000_000}
 _PERCENT: Final = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 
 
 def _plain(number: str) -> str:
     return number.replace(",", "").replace("_", "")
+
+
+def number_in(text: str) -> str:
+    """The plain number that was probably meant by `48mo`, `180k` or `$2,400`; nothing where there is none.
+
+    >>> number_in("48mo"), number_in("180k"), number_in("$2,400.50"), number_in("1.5M"), number_in("many")
+    ('48', '180000', '2400.5', '1500000', '')
+    """
+    match = _ROUGH_NUMBER.search(text)
+    if match is None:
+        return ""
+    number = Decimal(_plain(match[1])) * _ROUGH_UNITS.get(match[2], 1)
+    return f"{number.normalize():f}"
 
 
 def parse_duration_s(value: object) -> float:
@@ -120,7 +135,9 @@ def _parse_money(value: object, per: dict[str, Decimal] | None, example: str, ra
         raise ValueError(f"an amount of money needs its unit, such as '{example}'")
     match = _MONEY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"expected an amount such as '{example}'")
+        rough = number_in(value) if isinstance(value, str) and "-" not in value else ""
+        amount_of = f"{rough} {example.partition(' ')[2]}" if rough else example
+        raise ValueError(f"expected an amount such as '{amount_of}'")
     unit = " ".join((match[3] or "").split())
     if per is None:
         if unit:

@@ -34,7 +34,7 @@ ROOMS = [
     {"trace"},
     {"scenario"},
     {"files", "reading", "streams", "units"},
-    {"errors", "version"},
+    {"errors", "version", "wording"},
 ]
 # The same inside the engine: its files, and its four wings.
 WINGS = [

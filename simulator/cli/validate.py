@@ -11,6 +11,7 @@ import typer
 from simulator.cli.exit_codes import BAD_INPUT
 from simulator.cli.options import AsJson, Overrides, Settings, load
 from simulator.errors import Fault, ScenarioError
+from simulator.wording import counted
 
 
 def validate(
@@ -57,15 +58,19 @@ def _checked(path: Path, overrides: list[str] | None, settings: list[str] | None
     Raises:
         ScenarioError: Everything that is wrong.
     """
+    from simulator.experiment.checks import expected_refusals
     from simulator.report.warnings import too_long
 
     if (kind := _other_kind(path)) is not None:
         return kind, []
     scenario = load(path, overrides, settings)
+    refused = [f"{name} is refused, as expected: {'; '.join(why)}" for name, why in expected_refusals(scenario).items()]
     for name in () if overrides else scenario.override_names:
         load(path, [name], settings)
-    counts = f"{len(scenario.workloads)} workloads, {len(scenario.hosting_patterns)} hosting patterns"
-    return counts, too_long(scenario, scenario.hosting_patterns)
+    counts = (
+        f"{counted(len(scenario.workloads), 'workload')}, {counted(len(scenario.hosting_patterns), 'hosting pattern')}"
+    )
+    return "; ".join((counts, *refused)), too_long(scenario, scenario.hosting_patterns)
 
 
 def _other_kind(path: Path) -> str | None:
@@ -85,8 +90,7 @@ def _other_kind(path: Path) -> str | None:
     keys = set(document.data)
     if isinstance(document.data.get("rules"), list) and not keys & (set(Scenario.model_fields) - {"rules"}):
         policy = read_policy(path)
-        count = len(policy.rules)
-        return f"a policy of the gate with {count} {'rule' if count == 1 else 'rules'}"
+        return f"a policy of the gate with {counted(len(policy.rules), 'rule')}"
     known = set(Scenario.model_fields)
     needed = {name for name, field in Scenario.model_fields.items() if field.is_required()}
     # Without a name and something else, and without a key that nobody knows, which a whole one would be told of.

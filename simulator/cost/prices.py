@@ -12,7 +12,6 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from simulator.errors import PriceNotFound
+from simulator.errors import PriceNotFound, close_names
 from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
 from simulator.units import TokenPrice
 
@@ -331,7 +330,7 @@ class PriceBook(Config):
 
 
 def _nearest(key: str, known: Collection[str]) -> str:
-    close = get_close_matches(key, known, n=3, cutoff=0.5)
+    close = close_names(key, known, most=3, cutoff=0.5)
     if close:
         return f"did you mean {', '.join(close)}?"
     few = len(known) <= _FEW

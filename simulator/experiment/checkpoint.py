@@ -51,7 +51,7 @@ def simulation_key(pattern: HostingPattern) -> str:
         "clusters": {"__all__": {"costs": True, "cluster": {"placement", "profile"}}},
         "apis": {"__all__": api},
     }
-    facts = pattern.model_dump(mode="json", exclude={"description": True, **money})
+    facts = pattern.model_dump(mode="json", exclude={"description": True, "refused_on_purpose": True, **money})
     # What is in a profile counts, not where it lies.
     own = [one.cluster for one in pattern.hosted.values() if one.cluster.profile is not None]
     return _hash([facts, [cluster_profile(cluster).model_dump(mode="json") for cluster in own]])

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from simulator.compliance.check import refusals, unusable
-from simulator.cost.checks import price_faults
-from simulator.cost.overrides import override_faults, scenario_book
-from simulator.cost.prices import price_book_ids
+from simulator.compliance.check import refusals
 from simulator.errors import Fault, InfeasibleCluster, NothingFits, ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import with_model_lengths
+from simulator.experiment.names import fault_at, faults_of_names, unusable_compliance
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import available_profiles, cluster_profile, read_profile
-from simulator.performance.provisioned import unit_faults
-from simulator.scenario.apis import Provisioned
+from simulator.performance.profile import cluster_profile
 from simulator.scenario.faults import in_file_order
 from simulator.scenario.loading import read_merged, sound_parts
-from simulator.scenario.patterns import api_key, cluster_key
-from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
-from simulator.scenario.rule_table import gaps, unreachable
+from simulator.scenario.mending import with_kinds
+from simulator.scenario.patterns import PATTERN_KINDS, cluster_key
 from simulator.scenario.schema import Scenario
-from simulator.scenario.workloads import RecordedWorkload
-from simulator.scenario.yaml_source import dotted
-from simulator.workload.profiles import unknown_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from simulator.compliance.check import Refusal
-    from simulator.scenario.patterns import Cluster
+    from simulator.scenario.loading import SoundParts
     from simulator.scenario.schema import Scenario
     from simulator.scenario.yaml_source import Document
 
 
 Misfits = dict[str, tuple[tuple[str, ...], str]]
+
+#: Parts of a pattern that decide neither whether a model fits nor who may see what: others are judged without them.
+_HARMLESS: Final = {
+    "costs", "compute", "api", "apis", "limits", "ttft", "output_tokens_per_s", "retries", "description", "median",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +86,25 @@ def checked(document: Document, *, must_fit: bool = True) -> Scenario:
         ScenarioError: Everything that is wrong, each with file, line and key.
     """
     faults: list[Fault] = []
+    parts = None
     try:
         scenario = Scenario.from_document(document)
     except ScenarioError as error:
-        scenario = sound_parts(document)
         faults += error.faults
-    faults += _faults(scenario)
+        if (meant := with_kinds(document, PATTERN_KINDS)) is not None:
+            document = meant
+            try:
+                Scenario.from_document(document)
+            except ScenarioError as below:
+                faults += below.faults
+        parts = sound_parts(document)
+        scenario = parts.scenario
+    known = {(fault.file, fault.key) for fault in faults}
+    faults += [fault for fault in faults_of_names(scenario, parts) if (fault.file, fault.key) not in known]
     if not faults:
         scenario = with_model_lengths(scenario)
     if must_fit:
-        faults += [*_misfit_faults(scenario, _misfits(scenario)), *_compliance_faults(scenario, _refused(scenario))]
+        faults += _refusal_faults(scenario, parts, whole=not faults)
     _raise(faults)
     return scenario
 
@@ -109,10 +115,35 @@ def check(scenario: Scenario) -> None:
     Raises:
         ScenarioError: Everything that is wrong, each with the file and line of its key.
     """
-    faults = _faults(scenario)
+    faults = faults_of_names(scenario)
     scenario = scenario if faults else with_model_lengths(scenario)
-    faults += _misfit_faults(scenario, _misfits(scenario))
-    _raise([*faults, *_compliance_faults(scenario, _refused(scenario))])
+    _raise([*faults, *_refusal_faults(scenario, None, whole=not faults)])
+
+
+def expected_refusals(scenario: Scenario) -> dict[str, list[str]]:
+    """Why each pattern that is refused on purpose is refused; without a `compliance` section too."""
+    marked = [name for name, pattern in scenario.hosting_patterns.items() if pattern.refused_on_purpose]
+    return {name: found.reasons for name, found in unfit(scenario, marked).items()} if marked else {}
+
+
+def _refusal_faults(scenario: Scenario, parts: SoundParts | None, *, whole: bool) -> list[Fault]:
+    """Patterns that do not fit or may not see the prompts and should, and, where all else is sound, the reverse."""
+    mended = parts.patterns if parts else {}
+    loads = {key for keys in parts.workloads.values() for key in keys} if parts else set()
+    judged = [
+        name
+        for name in scenario.hosting_patterns
+        if mended.get(name, set()) <= _HARMLESS and not loads & {"phi", "data_protection"}
+    ]
+    misfits, refused = _barred(scenario, judged)
+    wanted = {name for name, pattern in scenario.hosting_patterns.items() if pattern.refused_on_purpose}
+    faults = _misfit_faults(scenario, {name: found for name, found in misfits.items() if name not in wanted})
+    faults += _compliance_faults(scenario, {name: found for name, found in refused.items() if name not in wanted})
+    message = "it fits its GPUs and may see the prompts, so nothing refuses it any more; take the key out"
+    return faults + [
+        fault_at(scenario, message, "hosting_patterns", name, "refused_on_purpose")
+        for name in sorted(wanted - {*misfits, *refused} if whole else ())
+    ]
 
 
 def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]:
@@ -125,7 +156,7 @@ def check_patterns(scenario: Scenario, names: Sequence[str]) -> dict[str, Unfit]
         NothingFits: No pattern is left.
         ScenarioError: Everything else that is wrong.
     """
-    _raise(_faults(scenario))
+    _raise(faults_of_names(scenario))
     scenario = with_model_lengths(scenario)
     misfits, refused = _barred(scenario, names)
     if len(misfits) == len(names):
@@ -155,20 +186,6 @@ def _raise(faults: list[Fault], kind: type[ScenarioError] = ScenarioError) -> No
         raise kind(in_file_order(faults))
 
 
-def _faults(scenario: Scenario) -> list[Fault]:
-    return [
-        *_holiday_faults(scenario),
-        *_profile_faults(scenario),
-        *_trace_faults(scenario),
-        *_engine_faults(scenario),
-        *_unit_faults(scenario),
-        *_price_faults(scenario),
-        *_unusable_compliance(scenario),
-        *_rollout_faults(scenario),
-        *_routing_faults(scenario),
-    ]
-
-
 def _misfits(scenario: Scenario) -> Misfits:
     """By pattern, the key of a cluster whose model does not fit its GPUs, and why."""
     found: Misfits = {}
@@ -185,7 +202,7 @@ def _misfits(scenario: Scenario) -> Misfits:
 
 def _refused(scenario: Scenario) -> dict[str, list[Refusal]]:
     """By pattern, why it may not see what it would get; nothing where that cannot be said."""
-    if not scenario.horizon or _unusable_compliance(scenario):
+    if not scenario.horizon or unusable_compliance(scenario):
         return {}
     found = {name: refusals(scenario, name) for name in scenario.hosting_patterns}
     return {name: reasons for name, reasons in found.items() if reasons}
@@ -195,174 +212,8 @@ def _compliance_faults(scenario: Scenario, refused: Mapping[str, Sequence[Refusa
     """Without a `compliance` section nothing is a fault: the pattern is shown as not allowed, as it always was."""
     if scenario.compliance is None:
         return []
-    return [_fault(scenario, message, *key) for found in refused.values() for key, message in found]
-
-
-def _unusable_compliance(scenario: Scenario) -> list[Fault]:
-    wrong, faults = unusable(scenario)
-    return [*(_fault(scenario, message, *key) for key, message in wrong), *faults]
+    return [fault_at(scenario, message, *key) for found in refused.values() for key, message in found]
 
 
 def _misfit_faults(scenario: Scenario, misfits: Misfits) -> list[Fault]:
-    return [_fault(scenario, message, *key) for key, message in misfits.values()]
-
-
-def _fault(scenario: Scenario, message: str, *key: str | int) -> Fault:
-    file, line = scenario.origin(*key)
-    return Fault(file, line, dotted(key), message)
-
-
-def _holiday_faults(scenario: Scenario) -> list[Fault]:
-    place = scenario.horizon.holidays if scenario.horizon else None
-    if place is None:
-        return []
-    import holidays
-
-    country, _, subdivision = place.partition("-")
-    try:
-        holidays.country_holidays(country, subdiv=subdivision or None)
-    except NotImplementedError:
-        message = f"unknown country or subdivision '{place}'; expected such as US, GB-ENG or DE-BY"
-        return [_fault(scenario, message, "horizon", "holidays")]
-    return []
-
-
-def _profile_faults(scenario: Scenario) -> list[Fault]:
-    faults = []
-    for name, workload in scenario.workloads.items():
-        key = ("workloads", name, "profile")
-        if isinstance(workload, RecordedWorkload):
-            continue
-        if not isinstance(workload.profile, str):
-            rows = workload.profile
-            if len(rows) != 7 or not any(any(row) for row in rows):
-                faults.append(_fault(scenario, "expected seven rows of 24 weights, not all zero", *key))
-        elif message := unknown_profile(workload.profile):
-            faults.append(_fault(scenario, message, *key))
-    return faults
-
-
-def _trace_faults(scenario: Scenario) -> list[Fault]:
-    if not any(isinstance(workload, RecordedWorkload) for workload in scenario.workloads.values()):
-        return []
-    from simulator.workload.replay import replay_faults
-
-    return [
-        _fault(scenario, message, "workloads", name, "trace", key)
-        for name, workload in scenario.workloads.items()
-        if isinstance(workload, RecordedWorkload)
-        for key, message in replay_faults(workload)
-    ]
-
-
-def _engine_faults(scenario: Scenario) -> list[Fault]:
-    faults = []
-    for name, pattern in scenario.hosting_patterns.items():
-        for cluster, one in pattern.hosted.items():
-            key = ("hosting_patterns", name, *cluster_key(pattern, cluster))
-            faults += [_fault(scenario, message, *key, *where) for where, message in cluster_faults(one.cluster)]
-    return faults
-
-
-def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
-    """What is wrong with the words of a cluster, as (key within it, message)."""
-    engine = cluster.engine
-    faults: list[tuple[tuple[str, ...], str]] = []
-    if engine.max_num_batched_tokens < engine.max_num_seqs:
-        message = f"{engine.max_num_batched_tokens} is less than max_num_seqs {engine.max_num_seqs}; vLLM refuses that"
-        faults.append((("engine", "max_num_batched_tokens"), message))
-    try:
-        cluster_profile(cluster)
-    except ProfileNotFound as error:
-        faults += _unknown_names(cluster) or [((), str(error))]
-    except ProfileError as error:
-        key = "interconnect" if "interconnect" in str(error) else "profile"
-        faults += [((key,), message) for message in str(error).splitlines()]
-    return faults
-
-
-def _unknown_names(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
-    faults: list[tuple[tuple[str, ...], str]] = []
-    known = [read_profile(name) for name in available_profiles()]
-    models, gpus = sorted({p.model.name for p in known}), sorted({p.gpu for p in known})
-    if cluster.model not in models:
-        faults.append((("model",), f"no profile for '{cluster.model}'; expected one of {', '.join(models)}"))
-    if cluster.gpu not in gpus:
-        faults.append((("gpu",), f"unknown GPU '{cluster.gpu}'; expected one of {', '.join(gpus)}"))
-    return faults
-
-
-def _unit_faults(scenario: Scenario) -> list[Fault]:
-    return [
-        _fault(scenario, message, "hosting_patterns", name, *api_key(pattern, api_name), "deployment", key)
-        for name, pattern in scenario.hosting_patterns.items()
-        for api_name, api in pattern.metered.items()
-        if isinstance(api.deployment, Provisioned)
-        for key, message in unit_faults(api.deployment, api.model)
-    ]
-
-
-def _rollout_faults(scenario: Scenario) -> list[Fault]:
-    known = ", ".join(scenario.hosting_patterns)
-    return [
-        _fault(
-            scenario,
-            f"no hosting pattern '{phase.pattern}'; expected one of {known}",
-            "rollout",
-            "phases",
-            at,
-            "pattern",
-        )
-        for at, phase in enumerate(scenario.rollout.phases if scenario.rollout else ())
-        if phase.pattern not in scenario.hosting_patterns
-    ]
-
-
-def _price_faults(scenario: Scenario) -> list[Fault]:
-    if scenario.prices.book not in price_book_ids():
-        message = f"no price book '{scenario.prices.book}'; expected one of {', '.join(price_book_ids())}"
-        return [_fault(scenario, message, "prices", "book")]
-    if wrong := override_faults(scenario.prices):
-        return [_fault(scenario, message, "prices", "overrides", *key) for key, message in wrong]
-    book = scenario_book(scenario.prices, None if scenario.horizon is None else scenario.horizon.start_local.date())
-    return [
-        _fault(scenario, message, "hosting_patterns", name, *key.split("."))
-        for name, pattern in scenario.hosting_patterns.items()
-        for key, message in price_faults(pattern, book)
-    ]
-
-
-def _routing_faults(scenario: Scenario) -> list[Fault]:
-    known = ", ".join(scenario.workloads)
-    faults = []
-    for name, pattern in scenario.hosting_patterns.items():
-        routing, key = pattern.routing, ("hosting_patterns", name, "routing")
-        faults += [
-            _fault(scenario, f"no workload '{workload}'; expected one of {known}", *key, *within)
-            for within, workload in routing.workloads()
-            if workload not in scenario.workloads
-        ]
-        if isinstance(routing, Rules):
-            faults += _rule_faults(scenario, routing, *key, "rules")
-        if isinstance(routing, (SeedAsWritten, SeedCorrected)) and (unsaid := routing.unsaid(scenario.workloads)):
-            wanted = (
-                "facts are"
-                if routing.router == "hosting_pattern"
-                else "whether experimental, production or sporadic is"
-            )
-            faults.append(_fault(scenario, f"{wanted} missing for {', '.join(unsaid)}", *key, "router"))
-    return faults
-
-
-def _rule_faults(scenario: Scenario, routing: Rules, *key: str) -> list[Fault]:
-    workloads = list(scenario.workloads)
-    faults = []
-    if missed := gaps(routing.rules, workloads):
-        message = (
-            f"no rule is for {missed[0]} ({len(missed)} such kinds of request); end with a rule without conditions"
-        )
-        faults.append(_fault(scenario, message, *key))
-    for rule in unreachable(routing.rules, workloads):
-        message = f"rule '{rule.name}' never decides: earlier rules are for all of its requests"
-        faults.append(_fault(scenario, message, *key, routing.rules.index(rule)))
-    return faults
+    return [fault_at(scenario, message, *key) for key, message in misfits.values()]

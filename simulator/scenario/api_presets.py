@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from simulator.errors import close_names
 
 #: What a kind of deployment has no use for.
 _VOID = {
@@ -54,7 +55,7 @@ def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
         return settings
     known = api_presets()
     if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+        near = close_names(name, known, most=3, cutoff=0.4) or list(known)
         raise ValueError(f"there is no preset '{name}'; expected such as {', '.join(near)}")
     deployment = settings.get("deployment")
     kind = deployment.get("kind") if isinstance(deployment, dict) else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from simulator.errors import Fault, nearest
+from simulator.errors import Fault, meant, nearest
 from simulator.scenario.base import FieldError
 from simulator.scenario.yaml_source import dotted
+from simulator.units import number_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,7 +106,9 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
             return f"needs 'kind', one of: {', '.join(_tags(expected))}"
         case "union_tag_invalid":
             tag = given.get("kind") if isinstance(given, dict) else given
-            return f"unknown kind {_show(tag)}; expected one of: {', '.join(_tags(expected))}"
+            hint = meant(tag, _tags(expected)) if isinstance(tag, str) else ""
+            known = f"xpected one of: {', '.join(_tags(expected))}"
+            return f"unknown kind {_show(tag)}; {f'{hint} E' if hint else 'e'}{known}"
         case "string_pattern_mismatch":
             return f"{_show(given)} is not a name; use lower-case letters, digits and underscores, a letter first"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -115,8 +117,11 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
             message = "expected a list, such as [a, b]"
         case "literal_error" if isinstance(given, str):
             choices = [choice for bare in _bare(expected) for choice in get_args(bare) if isinstance(choice, str)]
-            close = get_close_matches(given.lower(), choices, n=1)
-            message += f"; did you mean '{close[0]}'?" if close else ""
+            hint = meant(given, choices)
+            message += f"; {hint}" if hint else ""
+        case "int_type" | "int_parsing" | "float_type" if isinstance(given, str) and (example := number_in(given)):
+            whole = "a whole number" if kind != "float_type" else "a valid number"
+            message = f"expected {whole} without a unit, such as {example}"
     if given is None:
         return f"is empty: {message}, or leave the key out"
     if isinstance(given, str) and given.lower() in _YAML_11_BOOLEANS and ("bool" in kind or "true, false" in message):

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from simulator.scenario.schema import Scenario
+from simulator.scenario.short_forms import SHORT_FORMS
 
 _LOADER_KEYS = {
     "extends": {"type": "string", "description": "Scenario file this one changes."},
@@ -39,7 +40,43 @@ def scenario_schema() -> str:
         "$defs": {**kinds, "PartialScenario": partial, "Scenario": whole},
     }
     _as_written(schema)
+    for _, example, places in SHORT_FORMS:
+        for place in places:
+            _allow(schema, place.split("."), example)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _allow(schema: dict[str, Any], path: list[str], example: str | int) -> None:
+    """Let a text or a number stand where a path leads, besides what may stand there."""
+    *parents, last = path
+    holders = [schema["$defs"]["Scenario"]]
+    for step in parents:
+        holders = [below for holder in holders for below in _below(schema, holder, step)]
+    short = {"type": "string" if isinstance(example, str) else "number", "examples": [example]}
+    for holder in holders:
+        known = holder.get("items") if last == "[]" else holder.get("properties", {}).get(last)
+        if known is None or short in known.get("anyOf", ()):
+            continue
+        kept = {key: known.pop(key) for key in ("description", "default", "title") if key in known}
+        several = known.pop("anyOf", None) or [dict(known)]
+        known.clear()
+        known |= {"anyOf": [short, *several], **kept}
+
+
+def _below(schema: dict[str, Any], holder: dict[str, Any], step: str) -> list[dict[str, Any]]:
+    """What stands below a key, in each of its forms; a star is any name or place."""
+    if step == "*":
+        found = [*holder.get("patternProperties", {}).values(), holder.get("additionalProperties"), holder.get("items")]
+    else:
+        found = [holder.get("properties", {}).get(step)]
+    return [form for one in found if isinstance(one, dict) for form in _forms(schema, one)]
+
+
+def _forms(schema: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]:
+    if "$ref" in part:
+        return _forms(schema, schema["$defs"][part["$ref"].rpartition("/")[2]])
+    several = part.get("anyOf") or part.get("oneOf")
+    return [form for one in several for form in _forms(schema, one)] if several else [part]
 
 
 def _as_written(schema: Any) -> None:  # noqa: ANN401 - JSON is anything

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices, rates_of
 from simulator.scenario.horizon import Horizon
+from simulator.scenario.mending import mended
 from simulator.scenario.merging import apply_overrides, apply_settings, read_with_bases
 from simulator.scenario.patterns import HostingPattern
 from simulator.scenario.schema import Constraints, Scenario
@@ -101,25 +103,39 @@ def _place(holder: object, key: str, file: str) -> None:
         holder[key] = os.path.normpath(Path(file).parent / holder[key])
 
 
-def sound_parts(document: Document) -> Scenario:
-    """The parts that are valid by themselves, for checks despite faults elsewhere.
+@dataclass(frozen=True, slots=True)
+class SoundParts:
+    """What of a scenario can be checked despite faults elsewhere.
 
-    The result is no valid scenario: it has a horizon or None, and whatever workloads, hosting patterns and prices
-    are sound.
+    Attributes:
+        scenario: No valid one: it has a horizon or None, and whatever workloads, hosting patterns and prices are sound,
+            or are without what is wrong in them.
+        workloads: By name, the keys on the way to what was taken out of it or put into it.
+        patterns: The same of hosting patterns.
     """
+
+    scenario: Scenario
+    workloads: dict[str, set[str]] = field(default_factory=dict)
+    patterns: dict[str, set[str]] = field(default_factory=dict)
+
+
+def sound_parts(document: Document) -> SoundParts:
+    """The parts that are valid by themselves, or would be without what is wrong in them."""
     data = document.data
     rates = rates_of(data)
+    workloads, touched = mended(data.get("workloads"), AnyWorkload)
+    patterns, changed = mended(data.get("hosting_patterns"), HostingPattern, rates)
     parts = {
         "horizon": _sound({"": data.get("horizon")}, Horizon).get(""),
-        "workloads": _sound(data.get("workloads"), AnyWorkload),
-        "hosting_patterns": _sound(data.get("hosting_patterns"), HostingPattern, rates),
+        "workloads": workloads,
+        "hosting_patterns": patterns,
         "prices": _sound({"": data.get("prices")}, Prices).get("", Prices()),
         "compliance": _sound({"": data.get("compliance")}, Compliance).get(""),
         "constraints": _sound({"": data.get("constraints")}, Constraints, rates).get("", Constraints()),
     }
     sound = Scenario.model_construct(**parts)
     sound._document = document
-    return sound
+    return SoundParts(sound, touched, changed)
 
 
 def _sound(entries: object, kind: Any, rates: Rates | None = None) -> dict[str, Any]:  # noqa: ANN401 - a type annotation is anything

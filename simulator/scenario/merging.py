@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError, nearest
 from simulator.scenario.bought_gpus import prices_kept
+from simulator.scenario.short_forms import written_out
 from simulator.scenario.yaml_source import Document, Key, dotted, read_document
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def read_with_bases(path: Path, chain: tuple[Path, ...] = ()) -> Document:
         ScenarioError: See `read_document`; also a cycle, or a base that does not exist.
     """
     document = read_document(path)
+    written_out(document.data)
     if "extends" not in document.data:
         return document
     base = document.data.pop("extends")
@@ -136,6 +138,7 @@ def apply_settings(document: Document, settings: Mapping[str, Any]) -> None:
                 _set(document, path, value)
             except LookupError as error:
                 document.faults.append(Fault("--set", 0, path, str(error.args[0])))
+            written_out(document.data)
 
 
 def _set(document: Document, path: str, value: Any) -> None:  # noqa: ANN401 - a YAML value is anything

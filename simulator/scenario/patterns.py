@@ -202,6 +202,9 @@ class HostedCluster(Config):
 class _Pattern(Config):
     description: str = ""
     """One line for the report."""
+    refused_on_purpose: bool = False
+    """Whether it stands here to be seen refused, as its model does not fit its GPUs or it may not see the prompts:
+    `simulator validate` takes that for what it should be, and finds fault when it is no longer refused."""
     routing: Routing = Overflow()
     """Which request goes where."""
     faults: list[FaultSource] = Field(default_factory=list)
@@ -330,6 +333,7 @@ class HybridPattern(_Hosting, _Metering):
     kind: Literal["hybrid"]
 
 
+PATTERN_KINDS: Final = ("metered_api", "self_hosted", "hybrid")
 HostingPattern = Annotated[ApiPattern | SelfHostedPattern | HybridPattern, Field(discriminator="kind")]
 
 

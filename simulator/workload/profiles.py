@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from simulator.errors import Fault, ScenarioError
+from simulator.errors import Fault, ScenarioError, meant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +42,9 @@ def unknown_profile(name: str) -> str | None:
     """What is wrong with a profile name, or None."""
     if name in _shipped():
         return None
-    nearest = get_close_matches(name, profile_names(), n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-    return f"unknown profile '{name}'; expected one of {', '.join(profile_names())}, or seven rows of 24 weights{hint}"
+    hint = meant(name, profile_names())
+    expected = f"xpected one of {', '.join(profile_names())}, or seven rows of 24 weights"
+    return f"unknown profile '{name}'; {hint}{' E' if hint else 'e'}{expected}"
 
 
 def hour_of_week(profile: str | list[list[float]]) -> NDArray[np.float64]:

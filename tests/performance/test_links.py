@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator.bench.serving import request_table, serve
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
-from simulator.experiment.checks import cluster_faults
+from simulator.experiment.names import cluster_faults
 from simulator.performance.links import LINKS, all_reduce_s, messages, own_link, table_name
 from simulator.performance.profile import cluster_profile, linked, read_profile
 from simulator.report.warnings import warnings_about

@@ -30,7 +30,7 @@ BROKEN = [
         22,
         "expected keys and values, found a list",
     ),
-    ("unknown kind", "kind: metered_api", "kind: metered", 12, "expected one of: metered_api, self_hosted, hybrid"),
+    ("unknown kind", "kind: metered_api", "kind: metered", 12, "Expected one of: metered_api, self_hosted, hybrid"),
     ("unknown deployment", "api: {", "api: {deployment: {kind: cheap}, ", 14, "expected one of: standard, "),
     (
         "burn-down of outputs nobody counts",
@@ -160,7 +160,7 @@ BROKEN = [
     ("month and start", "month: 2026-04", "month: 2026-04, start: 2026-04-01", 2, "give a month, or a start"),
     ("end before start", "month: 2026-04", "start: 2026-04-10, end: 2026-04-01", 2, "must end after it starts"),
     ("date that does not exist", "month: 2026-04", "start: 2026-02-30, duration: 7d", 2, "expected a date"),
-    ("unknown gpu", "gpu: a100-80gb", "gpu: a100", 19, "unknown GPU 'a100'; expected one of a100-40gb"),
+    ("unknown gpu", "gpu: a100-80gb", "gpu: a100", 19, "unknown GPU 'a100'; did you mean 'a100-40gb'"),
     ("unknown model", "model: llama-3.3-70b\n", "model: llama-9\n", 18, "no profile for 'llama-9'"),
     ("unknown api model", "bedrock/llama-3.3-70b", "bedrock/llama-3.3-70", 14, "bedrock/llama-3.3-70b"),
     (
