@@ -19,8 +19,8 @@ Written by `simulator schema --markdown` from the same models that read a scenar
 
 Durations, rates and money are text with their unit (`28d`, `2.38 USD/h`, `10 USD/1M tokens`) and refused without.
 Unknown keys are errors. `kind` says which of several forms a part has. Where a part may also be a text or a number,
-that stands for the part in its plainest form: `8000` for `{kind: constant, tokens: 8000}`, `900ms` for `{median: 900ms}`,
-`least_loaded` for `{kind: least_loaded}`.
+that stands for the part in its plainest form: `8000` for `{kind: constant, tokens: 8000}`, `900ms` for
+`{median: 900ms}`, `least_loaded` for `{kind: least_loaded}`.
 """
 
 
