@@ -284,6 +284,17 @@ def _run(
 def _run_open(
     experiment: Experiment, settings: EngineSettings, plan: ReplicaPlan, rng: np.random.Generator
 ) -> list[dict[str, float]]:
+    table, rows = open_load(experiment, rng)
+    cap = max(stage.concurrency for stage in experiment.stages)
+    served = serve_capped(settings, plan, table, cap) if cap else serve(settings, plan, table)
+    return [served.of(mine).metrics() for mine in rows]
+
+
+def open_load(experiment: Experiment, rng: np.random.Generator) -> tuple[RequestTable, list[slice]]:
+    """What arrives in an experiment of kind `open` or `even`, and which of it by stage.
+
+    Requests count for the stage in which they were due: a capped client may send some of them in the next.
+    """
     stages = experiment.stages
     if stages[0].continues:
         stages = (replace(stages[0], duration_s=WARM_UP_S), *stages)
@@ -292,13 +303,9 @@ def _run_open(
         start_s + _arrivals(stage, experiment.kind == "even", rng)
         for start_s, stage in zip(starts_s, stages, strict=False)
     ]
-    table = load(experiment, arrivals, rng)
-    cap = max(stage.concurrency for stage in stages)
-    served = serve_capped(settings, plan, table, cap) if cap else serve(settings, plan, table)
-    # By when they were due: a capped client may have sent some of them in the next stage.
     ends = np.cumsum([len(times) for times in arrivals])
     rows = [slice(end - len(times), end) for end, times in zip(ends.tolist(), arrivals, strict=True)]
-    return [served.of(mine).metrics() for mine in rows[-len(experiment.stages) :]]
+    return load(experiment, arrivals, rng), rows[-len(experiment.stages) :]
 
 
 def _arrivals(stage: Stage, even: bool, rng: np.random.Generator) -> NDArray[np.float64]:

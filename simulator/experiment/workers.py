@@ -186,6 +186,7 @@ class _Futures:
 @contextmanager
 def _processes(jobs: int, folder: Path | None) -> Iterator[Pool]:
     from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     if not is_compiled():
         # Or each process would.
@@ -195,6 +196,12 @@ def _processes(jobs: int, folder: Path | None) -> Iterator[Pool]:
         yield _Futures(
             lambda call: executor.submit(call.function, call.scenario, folder, *call.arguments), window=4 * jobs
         )
+    except TerminatedWorkerError:
+        executor.shutdown(wait=True, kill_workers=True)
+        raise SimulatorError(
+            f"one of {jobs} processes was killed; too little memory is likely, and fewer processes need less. What was "
+            "simulated is kept, and the same command goes on from there"
+        ) from None
     except BaseException:
         executor.shutdown(wait=True, kill_workers=True)
         raise
