@@ -97,6 +97,8 @@ class Site:
             may_leave=may_leave,
             backend=number,
             name=name,
+            balancing=cluster.balancing,
+            rng=stream(self.seed, self.replication, f"balancing/{name}"),
         )
 
     def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend | BatchBackend:

@@ -17,6 +17,7 @@ from simulator.performance.links import LINKS, in_words, own_link
 from simulator.performance.memory import FEW_REQUESTS, kv_capacity
 from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
+from simulator.scenario.balancing import LOAD_BLIND, TITLES
 from simulator.workload.request_tokens import RARE, share_refused
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     for name, pattern in patterns.items():
         for one in pattern.hosted.values():
             of_memory = [*_longer_than_the_model(one.cluster), *_of_memory(one.cluster)]
-            for message in (*_beyond(one.cluster), *of_memory, *_unsaid(one.cluster)):
+            for message in (*_beyond(one.cluster), *of_memory, *_unsaid(one.cluster), *_balanced(one.cluster)):
                 shared.setdefault(message, {})[name] = None
     found += [f"{', '.join(named)}: {message}" for message, named in shared.items()]
     return list(dict.fromkeys([*found, *too_long(scenario, patterns)]))
@@ -150,6 +151,18 @@ def _unsaid(cluster: Cluster) -> list[str]:
         f"interconnect is not stated: {cluster.tensor_parallel} x {cluster.gpu} are taken to talk over "
         f"{in_words(link)}; a slower link makes each step longer"
     ]
+
+
+def _balanced(cluster: Cluster) -> list[str]:
+    """How requests are spread over replicas, which decides how long a tail is at high load."""
+    if cluster.replicas == 1:
+        return []
+    kind = cluster.balancing.kind
+    said = "" if "balancing" in cluster.model_fields_set else ", which nobody states"
+    found = f"{cluster.replicas} replicas share requests by balancing {kind}{said}: {TITLES[kind]}"
+    if kind in LOAD_BLIND:
+        return [f"{found}; a replica may queue while another idles"]
+    return [f"{found}; at random, as a Kubernetes service does, waits at high load would be several times as long"]
 
 
 def _beyond(cluster: Cluster) -> list[str]:

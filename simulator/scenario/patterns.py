@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from simulator.scenario.apis import LognormalDelay, MeteredApi, spillover_fault
 from simulator.scenario.autoscaling import Autoscaling
+from simulator.scenario.balancing import Balancing
 from simulator.scenario.base import (
     Config,
     FieldError,
@@ -154,6 +155,8 @@ class Cluster(Config):
     """Makes every engine step this much longer: how sure is the answer if the profile is off?"""
     replicas: Annotated[int, Field(gt=0, le=1024)] = 1
     """Number of replicas."""
+    balancing: Balancing = Balancing()
+    """Which of them gets a request."""
     engine: EngineSettings = EngineSettings()
     """vLLM settings."""
     autoscaling: Autoscaling | None = None

@@ -86,3 +86,18 @@ def test_how_the_blocks_of_layers_that_keep_different_things_are_counted_is_said
     assert "With prefix_caching: false it counts what each group of layers keeps" in said
     by_group = small(one | {f"{cluster}.engine": {"max_num_seqs": 128, "max_model_len": 8192, "prefix_caching": False}})
     assert not [line for line in warnings_about(by_group, ["rented"]) if "the scheduler counts" in line]
+
+
+def test_how_replicas_share_requests_is_said_for_each_cluster_with_several():
+    cluster = "hosting_patterns.rented.cluster"
+
+    def said(changes):
+        return [line for line in warnings_about(small(changes), ["rented"]) if "share requests" in line]
+
+    assert said({}) == []
+    (line,) = said({f"{cluster}.replicas": 3})
+    assert line.startswith("rented: 3 replicas share requests by balancing ")
+    assert ", which nobody states: " in line
+    (line,) = said({f"{cluster}.replicas": 2, f"{cluster}.balancing": {"kind": "random"}})
+    assert line.startswith("rented: 2 replicas share requests by balancing random: at random (a Kubernetes service")
+    assert line.endswith("a replica may queue while another idles")

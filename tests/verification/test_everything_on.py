@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from simulator.analysis.metrics import summarise
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.engine.simulation import simulate
+from simulator.scenario.balancing import Kind
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from tests.engine.demand import COSTS, api, cluster, plan, poisson, table
 from tests.engine.test_parts import cut, in_parts
@@ -67,6 +69,7 @@ def clusters(draw):
     replicas = draw(st.integers(1, 3))
     config = {"replicas": replicas, "engine": draw(engines), "start_up": draw(start_up)}
     config["request_timeout"] = draw(st.one_of(st.none(), durations))
+    config["balancing"] = draw(st.sampled_from([None, *({"kind": kind} for kind in get_args(Kind))]))
     config["autoscaling"] = draw(st.one_of(st.none(), autoscaling(replicas)))
     return {"cluster": cluster(**{key: value for key, value in config.items() if value is not None}), "costs": COSTS}
 

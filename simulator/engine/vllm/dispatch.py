@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numba import float64, int64
 
 from simulator.engine.record import Reason
+from simulator.engine.vllm.balancing import count_sent, look_at, pick, publish
 from simulator.engine.vllm.compiled import compiled, entry, is_kept, machine_code
 from simulator.engine.vllm.kv_cache import take
 from simulator.engine.vllm.kv_copies import keep_by_block
@@ -67,14 +68,14 @@ def offer(s: State, index: int, now_s: float, since_s: float) -> int:
         return LOST
     if fleet.free_slot == NONE:
         return FULL
-    send(s, least_loaded(s, now_s), index, now_s, since_s)
+    send(s, pick(s, now_s), index, now_s, since_s)
     return REACHED
 
 
 @entry
 def room(s: State, index: int, now_s: float, share: float) -> bool:
     """Whether a request could start now if only this share of the cluster were to be used."""
-    r = least_loaded(s, now_s)
+    r = pick(s, now_s)
     return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
 
 
@@ -94,6 +95,7 @@ def fail(s: State, r: int, now_s: float) -> int:
     Returns:
         REACHED; LOST when `losses` must be emptied first.
     """
+    publish(s, now_s)
     catch_up(s, r, now_s)
     s.replicas[r].closed = True
     slot = s.fleet[0].first_active
@@ -118,6 +120,8 @@ def restart(s: State, r: int) -> None:
         take(s, r, rep.free)
     rep.free = rep.unhashed = s.settings[0].blocks
     rep.front_end_free_s = 0.0
+    rep.told_waiting = rep.told_running = 0
+    rep.told_usage = 0.0
     rep.closed = False
 
 
@@ -133,6 +137,7 @@ def branch(s: State, number: int) -> None:
 @entry
 def look(s: State, now_s: float) -> int:
     """Bring all replicas up to now; how many requests wait in them."""
+    publish(s, now_s)
     waiting = 0
     for r in range(s.settings[0].replicas):
         catch_up(s, r, now_s)
@@ -160,6 +165,7 @@ def silent(s: State, index: int, now_s: float) -> bool:
     while slot != NONE:
         sequence = s.sequences[slot]
         if sequence.index == index:
+            publish(s, now_s)
             catch_up(s, sequence.replica, now_s)
             return bool(sequence.active and not sequence.first_token_s + s.settings[0].output_s <= now_s)
         slot = sequence.next_active
@@ -212,7 +218,7 @@ def direct(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @compiled
 def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float) -> bool:
-    """Whether a request could start now on the least loaded replica without waiting for another to end.
+    """Whether a request could start now on the replica it would go to without waiting for another to end.
 
     Without a limit on requests in flight, room means that the prompt and `max_tokens` of everything sent to it fit
     its KV blocks, and that `max_num_seqs` is not reached. Of either limit only a share may be used.
@@ -230,7 +236,7 @@ def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float
 def _route(s: State, index: int, now_s: float) -> None:
     """Send a request to the cluster while it has room, where it may go elsewhere."""
     prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
-    r = least_loaded(s, now_s)
+    r = pick(s, now_s)
     overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
     if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
         _lose(s, index, now_s, _CAPACITY, False)
@@ -246,6 +252,7 @@ def send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     if r == NONE:
         _lose(s, index, now_s, _FAULT, True)
         return
+    count_sent(s, r)
     rep = s.replicas[r]
     if s.prompt_tokens[index] >= s.settings[0].max_model_len:
         _lose(s, index, now_s, _TOO_LONG, True)
@@ -289,23 +296,6 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
 
 
 @compiled
-def least_loaded(s: State, now_s: float) -> int:
-    """The open replica with the fewest requests, or NONE."""
-    # What arrives at one moment is there before the engines look.
-    passed = now_s > s.fleet[0].seen_s
-    s.fleet[0].seen_s = now_s
-    least = NONE
-    for r in range(s.settings[0].replicas):
-        rep = s.replicas[r]
-        # Most have nothing to catch up with; asking here spares a call.
-        if passed and (rep.due_s <= now_s or rep.first_finishing != NONE):
-            catch_up(s, r, now_s)
-        if not rep.closed and (least == NONE or rep.load < s.replicas[least].load):
-            least = r
-    return least
-
-
-@compiled
 def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
     """Tokens of its own, or the blocks that they hold of groups."""
     tokens = min(prompt_tokens + max_tokens, s.settings[0].max_model_len)
@@ -316,7 +306,7 @@ def _reservation(s: State, prompt_tokens: int, max_tokens: int) -> int:
 def _expire(s: State, now_s: float) -> None:
     """The oldest deadline: all are equally long, so watching for one at a time is enough."""
     fleet = s.fleet[0]
-    least_loaded(s, now_s)
+    look_at(s, now_s)
     while fleet.first_active != NONE and fleet.losses < s.settings[0].losses:
         slot = fleet.first_active
         if s.sequences[slot].deadline_s > now_s:

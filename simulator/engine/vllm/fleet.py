@@ -9,11 +9,13 @@ import numpy as np
 
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, state
+from simulator.engine.vllm.balancing import set_balancing
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.plan import copy_settings, count_kinds
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
+from simulator.scenario.balancing import Balancing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +50,8 @@ class Fleet:
         may_leave: By workload, whether its requests may be turned away; all may when absent.
         backend: Index of the cluster in the log.
         name: Of the cluster.
+        balancing: Which replica gets a request; as a scenario has it that does not say, when absent.
+        rng: For what is balanced at random.
     """
 
     def __init__(
@@ -64,6 +68,8 @@ class Fleet:
         may_leave: Sequence[bool] | None = None,
         backend: int = 0,
         name: str = "cluster",
+        balancing: Balancing | None = None,
+        rng: np.random.Generator | None = None,
     ) -> None:
         self._name = name
         settings = np.zeros(1, state.SETTINGS)
@@ -78,6 +84,9 @@ class Fleet:
         self._prefixes = PrefixNumbers()
         #: What compiled code works on.
         self.state = _empty(settings, engine, plan, ledger, leave, replicas)
+        set_balancing(
+            self.state.settings[0], self.state.fleet[0], balancing or Balancing(), rng or np.random.default_rng(0)
+        )
         self._add_slots(_SLOTS)
         ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.

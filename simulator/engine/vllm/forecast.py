@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numba import float64, int64
 
+from simulator.engine.vllm.balancing import pick
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
-from simulator.engine.vllm.dispatch import has_room, least_loaded, look
+from simulator.engine.vllm.dispatch import has_room, look
 from simulator.engine.vllm.state import NONE, UNLIMITED, Records, State, record_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def ttft_s(f: ForecastState, row: int, now_s: float) -> float:
     """See `Forecast`; NaN for a prompt of which the time of a step is not known."""
     s = f.cluster[0]
     look(s, now_s)
-    r = least_loaded(s, now_s)
+    r = pick(s, now_s)
     if r == NONE:
         return inf
     learn(f, now_s)

@@ -171,15 +171,22 @@ def look_behind(s: State, r: int) -> None:
 @compiled
 def pass_ticks(s: State, r: int, steps: int) -> None:
     """Take and free the blocks of so many quiet steps from the clock on."""
-    rep, period = s.replicas[r], s.settings[0].period
-    first = rep.clock % period
+    s.replicas[r].free += freed(s, r, steps)
+
+
+@compiled
+def freed(s: State, r: int, steps: int) -> int:
+    """How many more blocks than now are free after so many quiet steps from the clock on."""
+    period, more = s.settings[0].period, 0
+    first = s.replicas[r].clock % period
     rounds, rest = steps // period, steps % period
     if rounds:
         for tick in range(period):
-            rep.free += rounds * (s.vacancies[r, tick] - s.boundaries[r, tick])
+            more += rounds * (s.vacancies[r, tick] - s.boundaries[r, tick])
     for tick in range(first, first + rest):
         at = tick if tick < period else tick - period
-        rep.free += s.vacancies[r, at] - s.boundaries[r, at]
+        more += s.vacancies[r, at] - s.boundaries[r, at]
+    return int(more)
 
 
 @compiled

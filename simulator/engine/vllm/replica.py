@@ -15,9 +15,9 @@ from __future__ import annotations
 from math import ceil, inf, isnan, sqrt
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm import waiting
+from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
-from simulator.engine.vllm.decoding import next_end, pop_ended
+from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended
 from simulator.engine.vllm.monitor import busy, hold, waited
 from simulator.engine.vllm.scheduler import abort, advance, complete, quiet_steps, schedule
 from simulator.engine.vllm.stamps import aborted, finished
@@ -68,6 +68,15 @@ def close_replica(s: State, r: int, horizon_s: float) -> None:
         busy(s, r, rep.start_s, horizon_s)
         rep.steps += _step_at(s, r, horizon_s)
     hold(s, r, horizon_s, rep.held_running, rep.held_waiting, float(rep.held_blocks))
+
+
+@compiled
+def used_blocks(s: State, r: int, at_s: float) -> int:
+    """KV blocks in use at a moment up to which it has caught up."""
+    rep = s.replicas[r]
+    steps = min(rep.planned, _step_at(s, r, at_s)) if rep.planned else 0
+    gained = kv_groups.freed(s, r, steps) if s.settings[0].kinds else -decode_blocks(s, r, steps)
+    return int(s.settings[0].blocks - rep.free - gained)
 
 
 @compiled

@@ -33,18 +33,20 @@ def record_of(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag""",
+        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
-        prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s""",
+        prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
         serial_front_end forgets""",
 )
 
 #: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
-#: have been looked at, and when somebody may have waited too long.
+#: have been looked at, and when somebody may have waited too long. For its balancer: whose turn it is, what the next
+#: random numbers are made of, and when replicas publish their counts next.
 FLEET = record_of(
-    i8="next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions",
-    f8="seen_s watch_s",
+    i8="""next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions
+        turn draw_1 draw_2""",
+    f8="seen_s watch_s publication_s",
 )
 
 #: A request in the cluster. `index` is its row, NONE in a free slot.
@@ -66,7 +68,8 @@ SEQUENCE = record_of(
 )
 
 #: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
-#: takes no new requests.
+#: takes no new requests. `told`: what a balancer knows of it from the last publication, and from
+#: what it has sent since.
 REPLICA = record_of(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
@@ -74,8 +77,9 @@ REPLICA = record_of(
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         young leaves_clock
-        step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted""",
-    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s",
+        step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
+        told_waiting told_running""",
+    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage",
     b1="idle closed empty_in_flight",
 )
 

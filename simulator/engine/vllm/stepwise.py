@@ -129,6 +129,16 @@ class StepwiseReplica:
         """Requests taken and not admitted to the running batch."""
         return len(self._waiting) + len(self._inbox)
 
+    @property
+    def queued(self) -> int:
+        """Requests in the engine core's own queue."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests in the running batch."""
+        return len(self._running)
+
     def submit(self, sequence: Sequence) -> None:
         """Take a request that reaches the engine core at `sequence.ready_s`, now or later."""
         self._inbox.append(sequence)

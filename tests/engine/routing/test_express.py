@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -15,6 +16,7 @@ from simulator.engine.record import RequestLog
 from simulator.engine.routing.gateway import Gateway
 from simulator.engine.routing.hedge import Hedges
 from simulator.engine.simulation import simulate
+from simulator.scenario.balancing import Kind
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from tests.engine.demand import COSTS, api, cluster, hybrid, plan, poisson, table
 
@@ -38,7 +40,11 @@ clusters = st.builds(
     lambda engine, replicas, rest: cluster(engine=engine, replicas=replicas, **rest),
     engines,
     st.integers(1, 3),
-    maybe(request_timeout=seconds, autoscaling=scaling),
+    maybe(
+        request_timeout=seconds,
+        autoscaling=scaling,
+        balancing=st.sampled_from(get_args(Kind)).map(lambda kind: {"kind": kind}),
+    ),
 )
 rates = maybe(
     tokens_per_minute=st.integers(2_000, 100_000), requests_per_minute=st.integers(6, 300), settles=st.just(True),

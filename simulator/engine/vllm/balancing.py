@@ -1,0 +1,203 @@
+"""Which replica of a cluster gets a request.
+
+Looking changes nothing: `pick` says the same until `count_sent` is told that the request went there, so a router may
+ask beforehand what it would find. Random numbers are the cluster's own, and a call's do not depend on who looked.
+"""
+
+from __future__ import annotations
+
+from math import floor, inf
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.engine.vllm.compiled import compiled
+from simulator.engine.vllm.replica import catch_up, used_blocks
+from simulator.engine.vllm.state import NONE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from simulator.engine.vllm.state import State
+    from simulator.scenario.balancing import Balancing, Kind
+
+SHORTEST_QUEUE, LEAST_REQUESTS, TWO_CHOICES, ROUND_ROBIN, RANDOM, VLLM = range(6)
+#: The number of each kind of balancing.
+KINDS: Final[dict[Kind, int]] = {
+    "shortest_queue": SHORTEST_QUEUE,
+    "least_requests": LEAST_REQUESTS,
+    "two_choices": TWO_CHOICES,
+    "round_robin": ROUND_ROBIN,
+    "random": RANDOM,
+    "vllm": VLLM,
+}
+
+#: L'Ecuyer's combined generator, period 2^61 (Communications of the ACM 31(6), 1988): products stay below 2^63, so
+#: that compiled and plain code draw the same.
+_MODULUS_1, _FACTOR_1 = 2147483563, 40014
+_MODULUS_2, _FACTOR_2 = 2147483399, 40692
+
+
+def set_balancing(settings: Any, fleet: Any, balancing: Balancing, rng: np.random.Generator) -> None:  # noqa: ANN401
+    """Fill in what `SETTINGS` and `FLEET` have of it."""
+    settings.balancing = KINDS[balancing.kind]
+    settings.publication_s = balancing.published_every_s
+    fleet.publication_s = 0.0 if settings.publication_s else inf
+    fleet.draw_1, fleet.draw_2 = rng.integers(1, [_MODULUS_1, _MODULUS_2]).tolist()
+
+
+@compiled
+def look_at(s: State, now_s: float) -> None:
+    """Bring all replicas up to now, past what they publish on the way."""
+    fleet = s.fleet[0]
+    publish(s, now_s)
+    # What arrives at one moment is there before the engines look.
+    passed = now_s > fleet.seen_s
+    fleet.seen_s = now_s
+    if not passed:
+        return
+    for r in range(s.settings[0].replicas):
+        rep = s.replicas[r]
+        # Most have nothing to catch up with; asking here spares a call.
+        if rep.due_s <= now_s or rep.first_finishing != NONE:
+            catch_up(s, r, now_s)
+
+
+@compiled
+def pick(s: State, now_s: float) -> int:
+    """The open replica that a request sent now would go to, or NONE."""
+    look_at(s, now_s)
+    kind = s.settings[0].balancing
+    if kind == SHORTEST_QUEUE:
+        return _shortest(s)
+    if kind == VLLM:
+        return _lowest_score(s)
+    if kind == ROUND_ROBIN:
+        return _from(s, s.fleet[0].turn)
+    if kind == LEAST_REQUESTS:
+        return _any_of_the_least(s)
+    return _at_random(s, kind == TWO_CHOICES)
+
+
+@compiled
+def count_sent(s: State, r: int) -> None:
+    """A request has been sent to this replica."""
+    settings, fleet = s.settings[0], s.fleet[0]
+    kind = settings.balancing
+    if kind == ROUND_ROBIN:
+        fleet.turn = r + 1
+    elif kind == VLLM:
+        s.replicas[r].told_waiting += 1
+        fleet.turn = (fleet.turn + 1) % settings.replicas
+    elif kind != SHORTEST_QUEUE:
+        fleet.draw_1, fleet.draw_2 = _following(fleet.draw_1, fleet.draw_2)
+        if kind == TWO_CHOICES:
+            fleet.draw_1, fleet.draw_2 = _following(fleet.draw_1, fleet.draw_2)
+
+
+@compiled
+def publish(s: State, now_s: float) -> None:
+    """Note what the replicas counted when they were last due to tell, before they are brought up to now."""
+    fleet, every_s = s.fleet[0], s.settings[0].publication_s
+    if not fleet.publication_s <= now_s < inf:
+        return
+    number = floor(now_s / every_s)
+    at_s = min(now_s, number * every_s)
+    for r in range(s.settings[0].replicas):
+        rep = s.replicas[r]
+        catch_up(s, r, at_s)
+        rep.told_waiting, rep.told_running = rep.waiting, rep.running
+        rep.told_usage = used_blocks(s, r, at_s) / s.settings[0].blocks
+    fleet.publication_s = (number + 1) * every_s
+
+
+@compiled
+def _shortest(s: State) -> int:
+    least = NONE
+    for r in range(s.settings[0].replicas):
+        rep = s.replicas[r]
+        if not rep.closed and (least == NONE or rep.load < s.replicas[least].load):
+            least = r
+    return least
+
+
+@compiled
+def _any_of_the_least(s: State) -> int:
+    least = _shortest(s)
+    if least == NONE:
+        return NONE
+    load, ties = s.replicas[least].load, 0
+    for r in range(least, s.settings[0].replicas):
+        ties += not s.replicas[r].closed and s.replicas[r].load == load
+    left = int(_uniform(s.fleet[0].draw_1, s.fleet[0].draw_2) * ties)
+    for r in range(least, s.settings[0].replicas):
+        if not s.replicas[r].closed and s.replicas[r].load == load:
+            if left == 0:
+                return r
+            left -= 1
+    return least
+
+
+@compiled
+def _at_random(s: State, of_two: bool) -> int:
+    """One that is open, or the less loaded of two; of equal ones the one drawn first."""
+    fleet, count = s.fleet[0], 0
+    for r in range(s.settings[0].replicas):
+        count += not s.replicas[r].closed
+    if count == 0:
+        return NONE
+    first = int(_uniform(fleet.draw_1, fleet.draw_2) * count)
+    found = _nth(s, first)
+    if not of_two or count == 1:
+        return found
+    draw_1, draw_2 = _following(fleet.draw_1, fleet.draw_2)
+    second = int(_uniform(draw_1, draw_2) * (count - 1))
+    other = _nth(s, second + (second >= first))
+    return other if s.replicas[other].load < s.replicas[found].load else found
+
+
+@compiled
+def _nth(s: State, place: int) -> int:
+    """The open replica at this place among the open ones."""
+    for r in range(s.settings[0].replicas):
+        if not s.replicas[r].closed:
+            if place == 0:
+                return r
+            place -= 1
+    return NONE
+
+
+@compiled
+def _from(s: State, first: int) -> int:
+    """The first open replica from this one on, round and round."""
+    replicas = s.settings[0].replicas
+    for step in range(replicas):
+        r = int((first + step) % replicas)
+        if not s.replicas[r].closed:
+            return r
+    return NONE
+
+
+@compiled
+def _lowest_score(s: State) -> int:
+    """See vLLM 0.33, `v1/engine/core_client.py`, `DPLBAsyncMPClient.get_core_engine_for_request`."""
+    replicas, found, lowest = s.settings[0].replicas, NONE, inf
+    for step in range(replicas):
+        r = (s.fleet[0].turn + step) % replicas
+        rep = s.replicas[r]
+        if rep.closed:
+            continue
+        score = float(max(rep.load, rep.told_waiting + rep.told_running))
+        score += rep.told_waiting * 6.0 * max(0.0, rep.told_usage - 0.5)
+        if score < lowest:
+            found, lowest = r, score
+    return int(found)
+
+
+@compiled
+def _uniform(draw_1: int, draw_2: int) -> float:
+    """From 0 to below 1."""
+    return ((draw_1 - draw_2) % (_MODULUS_1 - 1)) / (_MODULUS_1 - 1)
+
+
+@compiled
+def _following(draw_1: int, draw_2: int) -> tuple[int, int]:
+    return draw_1 * _FACTOR_1 % _MODULUS_1, draw_2 * _FACTOR_2 % _MODULUS_2

@@ -1,0 +1,103 @@
+"""The reference balancer: the rules of `balancing`, over stepwise replicas, in the words of those who have one.
+
+It counts what it sent by itself, as a proxy does; what replicas publish, a process of the simulation writes down.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import simpy
+
+    from simulator.engine.vllm.stepwise import StepwiseReplica
+    from simulator.scenario.balancing import Balancing
+
+
+class StepwiseBalancer:
+    """Chooses among replicas.
+
+    Args:
+        env: Simulation environment.
+        balancing: How.
+        replicas: Among which.
+        seeds: Two numbers that its random numbers start from.
+
+    Attributes:
+        is_open: By replica, whether it takes requests.
+        in_flight: By replica, requests sent there that nobody has an answer to yet, nor waits no longer for.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        balancing: Balancing,
+        replicas: Sequence[StepwiseReplica],
+        seeds: tuple[int, int],
+    ) -> None:
+        self.is_open = [True] * len(replicas)
+        self.in_flight = [0] * len(replicas)
+        self._env = env
+        self._kind = balancing.kind
+        self._replicas = replicas
+        self._first, self._second = seeds
+        self._turn = 0
+        self._waiting, self._running = [0] * len(replicas), [0] * len(replicas)
+        self._usage = [0.0] * len(replicas)
+        if balancing.published_every_s:
+            env.process(self._listen(balancing.published_every_s))
+
+    def choose(self) -> int | None:
+        """The replica of the next request, which is sent there; None without an open one."""
+        count = len(self._replicas)
+        ready = [number for number in range(count) if self.is_open[number]]
+        if not ready:
+            return None
+        chosen = self._choose(ready)
+        self.in_flight[chosen] += 1
+        self._waiting[chosen] += 1
+        return chosen
+
+    def _choose(self, ready: list[int]) -> int:
+        count = len(self._replicas)
+        fewest = [one for one in ready if self.in_flight[one] == min(self.in_flight[one] for one in ready)]
+        if self._kind == "shortest_queue":
+            return fewest[0]
+        if self._kind == "least_requests":
+            return fewest[self._below(len(fewest))]
+        if self._kind == "random":
+            return ready[self._below(len(ready))]
+        if self._kind == "two_choices":
+            place = self._below(len(ready))
+            one = ready.pop(place)
+            other = ready[self._below(max(1, len(ready)))] if ready else one
+            return other if self.in_flight[other] < self.in_flight[one] else one
+        in_turn = sorted(ready, key=lambda one: (one - self._turn) % count)
+        if self._kind == "round_robin":
+            self._turn = in_turn[0] + 1
+            return in_turn[0]
+        self._turn = (self._turn + 1) % count
+        return min(in_turn, key=self._score)
+
+    def _score(self, one: int) -> float:
+        known = max(self.in_flight[one], self._waiting[one] + self._running[one])
+        return known + self._waiting[one] * 6.0 * max(0.0, self._usage[one] - 0.5)
+
+    def _below(self, count: int) -> int:
+        """A random number below this one."""
+        found = int(Fraction((self._first - self._second) % 2147483562, 2147483562) * count)
+        self._first = self._first * 40014 % 2147483563
+        self._second = self._second * 40692 % 2147483399
+        return found
+
+    def _listen(self, every_s: float) -> Generator[simpy.Event, object, None]:
+        number = 0
+        while True:
+            for one, replica in enumerate(self._replicas):
+                self._waiting[one], self._running[one] = replica.queued, replica.running
+                self._usage[one] = 1.0 - len(replica.pool.free) / replica.pool.blocks
+            number += 1
+            yield self._env.timeout(number * every_s - self._env.now)

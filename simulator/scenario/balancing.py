@@ -1,0 +1,54 @@
+"""What a scenario says about the load balancer before the replicas of a cluster."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Self
+
+from pydantic import model_validator
+
+from simulator.scenario.base import Config, FieldError, Seconds
+
+Kind = Literal["shortest_queue", "least_requests", "two_choices", "round_robin", "random", "vllm"]
+
+#: What each kind is, in a few words for people who have one.
+TITLES: Final[dict[Kind, str]] = {
+    "shortest_queue": "an ideal balancer: exact counts, ties to the first replica",
+    "least_requests": "fewest requests in flight, ties at random (nginx `least_conn`, HAProxy `leastconn`)",
+    "two_choices": "the less loaded of two at random (Envoy, Istio, Ray Serve)",
+    "round_robin": "in turn (nginx, vLLM production stack)",
+    "random": "at random (a Kubernetes service, LiteLLM)",
+    "vllm": "vLLM's own data-parallel balancer",
+}
+#: Those that do not heed how much a replica has to do.
+LOAD_BLIND: Final[frozenset[Kind]] = frozenset({"round_robin", "random"})
+#: Those that go by counts that the replicas publish (vLLM 0.33, `v1/engine/coordinator.py`: every 100 ms at most).
+_PUBLISHED_S: Final[dict[Kind, float]] = {"vllm": 0.1}
+
+
+class Balancing(Config):
+    """Which of its replicas a cluster gives a request; only those that serve are ever asked."""
+
+    kind: Kind = "shortest_queue"
+    """`shortest_queue`: the replica with the fewest requests, known exactly and at once, of several the first; nobody
+    has that. `least_requests`: likewise, of several one at random (nginx `least_conn`, as in vLLM's documentation, or
+    HAProxy `leastconn`, with all requests through one proxy). `two_choices`: of two at random the one with fewer
+    requests (Envoy and Istio, Ray Serve). `round_robin`: one after the other (nginx, the router of vLLM's production
+    stack). `random`: a Kubernetes service, with a connection for each request, or LiteLLM's `simple-shuffle`. `vllm`:
+    what `vllm serve --data-parallel-size` does (0.33, one API server): the lowest of requests in flight, or waiting and
+    running as last published where that is more, plus six times those waiting for each share of KV blocks in use
+    beyond a half; where equal, in turn."""
+    published_every: Seconds | None = None
+    """How old what replicas tell of themselves can be; 100 ms, as there, when absent. For kind `vllm` alone."""
+
+    @property
+    def published_every_s(self) -> float:
+        """Seconds between two publications of what replicas count; 0 where nothing is published."""
+        if self.published_every is not None:
+            return self.published_every
+        return _PUBLISHED_S.get(self.kind, 0.0)
+
+    @model_validator(mode="after")
+    def _publishes_what_is_read(self) -> Self:
+        if self.published_every is not None and self.kind not in _PUBLISHED_S:
+            raise FieldError(("published_every",), f"{self.kind} reads nothing that is published")
+        return self
