@@ -61,10 +61,11 @@ def _sound(text: str, answers: Answers) -> str:
     import tempfile
 
     from simulator.experiment.checks import load_checked
+    from simulator.files import write_whole
 
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "scenario.yaml"
-        draft.write_text(text, encoding="utf-8")
+        write_whole(draft, text)
         try:
             load_checked(draft)
         except ScenarioError as error:
