@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Space
     from simulator.study.capacity import capacity
+    from simulator.study.catalogue import prices, profiles
     from simulator.study.headroom import break_even
     from simulator.study.plan import plan
     from simulator.study.rollout import rollout
     from simulator.study.sweep import sweep
+    from simulator.study.traces import convert_trace, fit_trace, read_trace, synthesise
 
 __all__ = [
     "InfeasibleCluster",
@@ -56,13 +58,19 @@ __all__ = [
     "capacity",
     "check",
     "compare",
+    "convert_trace",
+    "fit_trace",
     "load_scenario",
     "on_cluster",
     "open_run",
     "plan",
+    "prices",
+    "profiles",
+    "read_trace",
     "rollout",
     "run",
     "sweep",
+    "synthesise",
     "write_report",
 ]
 
@@ -75,13 +83,19 @@ _WHERE = {
     "capacity": "simulator.study.capacity",
     "check": "simulator.gate.check",
     "compare": "simulator.gate.comparison",
+    "convert_trace": "simulator.study.traces",
+    "fit_trace": "simulator.study.traces",
     "load_scenario": "simulator.scenario.loading",
     "on_cluster": "simulator.experiment.clusters",
     "open_run": "simulator.export.kept_run",
     "plan": "simulator.study.plan",
+    "prices": "simulator.study.catalogue",
+    "profiles": "simulator.study.catalogue",
+    "read_trace": "simulator.study.traces",
     "rollout": "simulator.study.rollout",
     "run": "simulator.results",
     "sweep": "simulator.study.sweep",
+    "synthesise": "simulator.study.traces",
     "write_report": "simulator.report.page",
 }
 

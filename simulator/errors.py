@@ -87,7 +87,7 @@ class Fault:
     """One thing wrong with one place in a file.
 
     Attributes:
-        file: Path as the user gave it, or `--set` for an override.
+        file: Path as the user gave it, or the argument that gave it, such as `settings`.
         line: 1-based line, 0 when the file as a whole is at fault.
         key: Dotted key path, empty for the file as a whole.
         message: What is wrong, the offending value and what is allowed.

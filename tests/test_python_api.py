@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -173,3 +174,88 @@ def test_misuse_is_answered_in_python(scenario, ask, said):
         ask(scenario)
     assert said in str(fault.value)
     assert "--" not in str(fault.value)
+
+
+TRACE = ROOT / "traces" / "clinic_week.csv"
+
+
+def test_a_trace_is_read_fitted_and_drawn(tmp_path, capsys):
+    trace = simulator.read_trace(TRACE)
+    rows = short(trace).set_index("workload")
+    assert trace.statistics == {
+        key: printed(capsys, "trace", "inspect", TRACE, "--json")[key] for key in trace.statistics
+    }
+    own = trace.requests[trace.requests["workload"] == rows.index[0]]
+    assert rows["prompt_tokens_mean"].iloc[0] == pytest.approx(own["prompt_tokens"].mean())
+    assert len(trace.plot().data) == 3 * len(rows)
+    fitted = simulator.fit_trace(trace)
+    assert set(short(fitted)["workload"]) == set(rows.index)
+    with pytest.raises(SystemExit):
+        main(["trace", "fit", str(TRACE)])
+    assert capsys.readouterr().out == fitted.text
+    drawn = simulator.synthesise(fitted.save(tmp_path / "fitted.yaml"), duration="2d", seed=3)
+    written = simulator.synthesise(tmp_path / "fitted.yaml", tmp_path / "two.parquet", duration="2d", seed=3)
+    pd.testing.assert_frame_equal(drawn.requests, written.requests)
+    pd.testing.assert_frame_equal(drawn.requests, simulator.read_trace(tmp_path / "two.parquet").requests)
+    assert len(drawn) == written.header.rows > 0
+
+
+def test_what_a_scenario_draws_is_what_it_simulates(scenario, results):
+    drawn = simulator.synthesise(scenario).requests
+    assert drawn["arrival_s"].to_numpy() == pytest.approx(results.tables.requests("api")["arrival_s"].to_numpy())
+
+
+def test_a_log_is_imported(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("when,in,out,who\n" + "".join(f"2026-11-30T08:00:{n:02d}Z,{100 + n},20,a\n" for n in range(30)))
+    columns = {"time": "when", "prompt_tokens": "in", "output_tokens": "out"}
+    found = simulator.convert_trace("csv", log, tmp_path / "t.parquet", columns=columns, where={"who": "a"})
+    assert short(found).set_index("what")["count"]["imported"] == 30
+    assert found.trace().requests["prompt_tokens"].tolist() == list(range(100, 130))
+
+
+def test_profiles_and_prices_are_tables():
+    found = simulator.profiles(model="llama", gpu="l40s")
+    assert short(found)["gpu"].str.contains("l40s").all()
+    assert len(simulator.profiles().found) > len(found.found) > 0
+    listed = simulator.prices("llama", kind="api", on=date(2026, 11, 30))
+    rows = short(listed)
+    assert (rows["kind"] == "api").all()
+    assert rows["key"].tolist() == list(listed.found)
+    assert rows["stale"].tolist() == [(date(2026, 11, 30) - day).days > 90 for day in rows["captured_on"]]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said", "optioned"),
+    [
+        ({"kind": "csvv"}, "`kind`: expected one of", "--format: expected"),
+        ({"columns": {"user": "x"}}, "`columns` user: expected", "--column user: expected"),
+        ({"units": {"time": "min"}}, "`units` time: expected one of s, ms", "--unit time: expected"),
+        ({"zone": "Mars/One"}, "`zone` Mars/One: expected an IANA name", "--zone Mars/One"),
+        ({"time_format": "soon"}, "`time_format` soon: expected directives", "--time-format soon"),
+        ({"labels": {"a": "b"}}, "`label_by` and `labels` go together", "--label-by and --label go"),
+        ({"where": {"nope": "x"}}, "`where` nope: expected one of", "--where nope"),
+        ({"tolerate": 2.0}, "`tolerate` is a share", None),
+    ],
+)
+def test_a_wrong_argument_of_an_import_is_called_by_its_name_and_by_its_option(tmp_path, capsys, ask, said, optioned):
+    log = tmp_path / "log.csv"
+    log.write_text("time,prompt_tokens,output_tokens\n2026-11-30T08:00:00Z,10,20\n")
+    given = {"kind": "csv"} | ask
+    with pytest.raises(simulator.TraceError) as fault:
+        simulator.convert_trace(given.pop("kind"), log, tmp_path / "t.csv", **given)
+    assert said in str(fault.value)
+    assert "--" not in str(fault.value)
+    if optioned is None:
+        return
+    options = {"columns": "column", "units": "unit", "labels": "label"}
+    words = ["trace", "convert", str(log), str(tmp_path / "t.csv"), "--format", ask.get("kind", "csv")]
+    for key, value in ask.items():
+        for one in (
+            () if key == "kind" else [value] if isinstance(value, str) else [f"{k}={v}" for k, v in value.items()]
+        ):
+            words += [f"--{options.get(key, key).replace('_', '-')}", one]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert optioned in capsys.readouterr().err

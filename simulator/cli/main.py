@@ -11,8 +11,7 @@ import os
 import sys
 import traceback
 from concurrent.futures import BrokenExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +28,7 @@ from simulator.cli.gate import check, compare
 from simulator.cli.init import init
 from simulator.cli.interruption import listening, was_asked
 from simulator.cli.merge import merge as merge_sweeps
+from simulator.cli.options import said
 from simulator.cli.plan import plan
 from simulator.cli.prices import prices
 from simulator.cli.profile import profile
@@ -44,7 +44,7 @@ from simulator.cli.trace_import import FORMATS, convert, detect
 from simulator.cli.trace_model import compare as compare_traces
 from simulator.cli.trace_model import fit, synthesise
 from simulator.cli.validate import validate
-from simulator.errors import ScenarioError, SimulatorError
+from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,19 +111,6 @@ for command in _COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 
 
-#: Arguments of the library, and the options that give them.
-_OPTIONS: Final = {
-    "patterns": "--pattern",
-    "workload": "--workload",
-    "over": "--over",
-    "gpus": "--gpu",
-    "tensor_parallel": "--tensor-parallel",
-    "quantisations": "--quantisation",
-    "leases": "--lease",
-    "deployments": "--deployment",
-    "policy": "--policy",
-    "allow_different": "--allow-different",
-}
 #: What a disk or a process may lack; not a fault of ours.
 _OF_THE_MACHINE = {
     getattr(errno, name, errno.ENOSPC)
@@ -140,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
     except SimulatorError as error:
-        typer.echo(_said(error), err=True)
+        typer.echo(said(error), err=True)
         code = BAD_INPUT
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
@@ -170,14 +157,6 @@ def _missing(error: BaseException) -> str | None:
             return str(cause) or "not enough memory"
         cause = cause.__cause__ or cause.__context__
     return None
-
-
-def _said(error: SimulatorError) -> str:
-    """Its text, with an argument of the library called by the option that gave it."""
-    if not isinstance(error, ScenarioError):
-        return str(error)
-    faults = (replace(one, file=_OPTIONS.get(one.file, one.file)) if one.line == 0 else one for one in error.faults)
-    return "\n".join(map(str, faults))
 
 
 def _internal_fault(error: Exception) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from simulator.errors import SimulatorError
+from simulator.errors import Fault, ScenarioError, SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +44,57 @@ Wait = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for the first worker of a cluster.")
 ]
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulations are kept for reuse.")]
+
+
+#: Arguments of the library, and the options that give them.
+_OPTIONS: Final = {
+    "address": "--address",
+    "allow_different": "--allow-different",
+    "columns": "--column",
+    "deployments": "--deployment",
+    "executor": "--executor",
+    "gpus": "--gpu",
+    "kind": "--format",
+    "label_by": "--label-by",
+    "labels": "--label",
+    "leases": "--lease",
+    "over": "--over",
+    "overrides": "--override",
+    "patterns": "--pattern",
+    "policy": "--policy",
+    "quantisations": "--quantisation",
+    "records": "--records",
+    "settings": "--set",
+    "smallest": "--smallest",
+    "tensor_parallel": "--tensor-parallel",
+    "time_format": "--time-format",
+    "tolerate": "--tolerate",
+    "units": "--unit",
+    "where": "--where",
+    "workload": "--workload",
+    "workloads": "--workload",
+    "zone": "--zone",
+}
+_ARGUMENT: Final = re.compile(rf"`({'|'.join(_OPTIONS)})`")
+
+
+def said(error: SimulatorError | Fault) -> str:
+    """Its text, with an argument of the library called by the option that gives it.
+
+    An argument is the place of a fault without a line, or stands in backquotes.
+    """
+    if isinstance(error, ScenarioError):
+        return "\n".join(map(said, error.faults))
+    if isinstance(error, Fault):
+        argument, space, rest = error.file.partition(" ")
+        option = _OPTIONS.get(argument) if error.line == 0 else None
+        return str(replace(error, file=f"{option}{space}{rest}") if option else error)
+    return optioned(str(error))
+
+
+def optioned(text: str) -> str:
+    """The same of any text."""
+    return _ARGUMENT.sub(lambda found: _OPTIONS[found[1]], text)
 
 
 @contextmanager

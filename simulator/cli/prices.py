@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from simulator.cli.options import AsJson
 from simulator.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
-    from simulator.cost.prices import Entry, LongPrompts, PriceBook
+    from simulator.cost.prices import Entry, PriceBook
 
 prices = typer.Typer(
     help="The price book: list it, look at entries with their sources, compare two.", no_args_is_help=True
@@ -23,23 +22,6 @@ prices = typer.Typer(
 BookId = Annotated[
     str | None, typer.Option("--book", help="Id of a shipped book, or a file.", show_default="the latest")
 ]
-
-_KINDS = {
-    "api": "api_prices",
-    "gpu": "gpu_offers",
-    "unit": "provisioned_units",
-    "service": "services",
-    "reference": "references",
-}
-
-
-def _book(name: str | None) -> PriceBook:
-    from simulator.cost.prices import load_price_book, price_book_ids, read_price_book
-
-    if name is None:
-        return load_price_book(price_book_ids()[-1])
-    path = Path(name)
-    return read_price_book(path) if path.suffix == ".json" else load_price_book(name)
 
 
 def _day(text: str | None) -> date:
@@ -71,20 +53,14 @@ def list_prices(
 
     Example: simulator prices list llama --kind api
     """
-    if kind is not None and kind not in _KINDS:
-        raise ScenarioError([Fault("--kind", 0, kind, f"expected one of {', '.join(_KINDS)}")])
-    day, found = _day(on), _book(book)
-    wanted = getattr(found, _KINDS[kind]) if kind else found.entries()
-    gone = found.api_prices.keys() - found.on_sale().keys()
-    shown = {
-        key: entry
-        for key, entry in wanted.items()
-        if containing.lower() in f"{key} {getattr(entry, 'model', '')} {getattr(entry, 'gpu', '')}".lower()
-        and (not old or entry.stale(day))
-        and (retired or key not in gone)
-    }
+    from simulator.study.catalogue import in_short, plain
+    from simulator.study.catalogue import prices as listed
+
+    day = _day(on)
+    answer = listed(containing, kind=kind, stale=old, retired=retired, on=day, book=book)
+    found, shown = answer.book, answer.found
     if as_json:
-        rows = [{"key": key, "stale": entry.stale(day)} | _plain(entry) for key, entry in shown.items()]
+        rows = [{"key": key, "stale": entry.stale(day)} | plain(entry) for key, entry in shown.items()]
         typer.echo(json.dumps({"schema_version": 1, "price_book": _name(found), "prices": rows}, indent=2))
         return
     from rich.console import Console
@@ -93,7 +69,7 @@ def list_prices(
     grid = Table("key", "price", "basis", "captured", "retires")
     for key, entry in shown.items():
         aged = f"{entry.captured_on}{' *' if entry.stale(day) else ''}"
-        grid.add_row(key, _in_short(entry), entry.basis, aged, str(getattr(entry, "retires_on", None) or ""))
+        grid.add_row(key, in_short(entry), entry.basis, aged, str(getattr(entry, "retires_on", None) or ""))
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
     typer.echo(f"{len(shown)} prices of book {found.id} ({found.date}); * more than 90 days before {day}")
 
@@ -108,10 +84,12 @@ def show(
 
     Example: simulator prices show azure/gpt-4.1 aws/p4de.24xlarge
     """
-    found = _book(book)
+    from simulator.study.catalogue import plain, price_book
+
+    found = price_book(book)
     shown = {key: found.entry(key) for key in keys}
     if as_json:
-        rows = [{"key": key} | _plain(entry) for key, entry in shown.items()]
+        rows = [{"key": key} | plain(entry) for key, entry in shown.items()]
         typer.echo(json.dumps({"schema_version": 1, "price_book": _name(found), "prices": rows}, indent=2))
         return
     from rich.console import Console
@@ -120,7 +98,7 @@ def show(
     console = Console(width=None if sys.stdout.isatty() else 120)
     for key, entry in shown.items():
         grid = Table(title=key, title_justify="left", show_header=False)
-        for name, value in {**_plain(entry), **_derived(entry)}.items():
+        for name, value in {**plain(entry), **_derived(entry)}.items():
             parts = value if isinstance(value, dict) else {"": value}
             for part, price in parts.items():
                 grid.add_row(f"{name} {part}".strip(), str(price))
@@ -137,7 +115,9 @@ def diff(
 
     Example: simulator prices diff 2026-11 my-prices.json
     """
-    before, after = _book(old), _book(new)
+    from simulator.study.catalogue import price_book
+
+    before, after = price_book(old), price_book(new)
     changes = _changes(before, after)
     if as_json:
         names = {"old": _name(before), "new": _name(after)}
@@ -156,7 +136,9 @@ def diff(
 
 def _changes(before: PriceBook, after: PriceBook) -> list[dict[str, Any]]:
     """Every field that differs, by key; an entry that is in one book only is one change."""
-    old, new = ({key: _plain(entry) for key, entry in book.entries().items()} for book in (before, after))
+    from simulator.study.catalogue import plain
+
+    old, new = ({key: plain(entry) for key, entry in book.entries().items()} for book in (before, after))
     changes = []
     for key in dict.fromkeys([*old, *new]):
         if key not in old or key not in new:
@@ -174,33 +156,14 @@ def _changes(before: PriceBook, after: PriceBook) -> list[dict[str, Any]]:
 
 
 def _short(book: PriceBook, key: str) -> str | None:
+    from simulator.study.catalogue import in_short
+
     entry = book.entries().get(key)
-    return None if entry is None else _in_short(entry)
+    return None if entry is None else in_short(entry)
 
 
 def _name(book: PriceBook) -> dict[str, str]:
     return {"id": book.id, "date": str(book.date), "sha256": book.sha256}
-
-
-def _plain(entry: Entry | LongPrompts) -> dict[str, Any]:
-    """What is set of an entry, prices as text with their unit."""
-    from simulator.cost.prices import LongPrompts
-    from simulator.units import TokenPrice
-
-    plain: dict[str, Any] = {}
-    for name in type(entry).model_fields:
-        value = getattr(entry, name)
-        if value is None or value == "":
-            continue
-        if isinstance(value, TokenPrice):
-            plain[name] = str(value)
-        elif isinstance(value, LongPrompts):
-            plain[name] = _plain(value)
-        elif name in {"instance_hour", "unit_hour", "audio_hour"}:
-            plain[name] = f"{value} USD/h"
-        else:
-            plain[name] = value if isinstance(value, (int, str)) else str(value)
-    return plain
 
 
 def _derived(entry: Entry) -> dict[str, str]:
@@ -215,18 +178,3 @@ def _derived(entry: Entry) -> dict[str, str]:
         month = entry.instance_hour * MONTH_HOURS
         return {"a GPU": f"{entry.gpu_hour_usd:.4g} USD/h", "a month of 730 h": f"{month:,.2f} USD an instance"}
     return {}
-
-
-def _in_short(entry: Entry) -> str:
-    from simulator.cost.prices import ApiPrice, GpuOffer, ServicePrice, UnitPrice
-
-    if isinstance(entry, ApiPrice):
-        cached = f", {entry.cached_prompt.usd_per_million:f} cached" if entry.cached_prompt else ""
-        return f"{entry.prompt.usd_per_million:f} in{cached}, {entry.output.usd_per_million:f} out USD/1M tokens"
-    if isinstance(entry, GpuOffer):
-        return f"{entry.instance_hour} USD/h for {entry.gpus_per_instance} {entry.gpu}, {entry.kind}"
-    if isinstance(entry, UnitPrice):
-        return f"{entry.unit_hour} USD/h a unit"
-    if isinstance(entry, ServicePrice):
-        return str(entry.tokens) if entry.tokens else f"{entry.audio_hour} USD/h of audio"
-    return entry.low if entry.low == entry.high else f"{entry.low} to {entry.high}"

@@ -35,12 +35,9 @@ def list_profiles(
 
     Example: simulator profile list --gpu l40s --model gpt-oss
     """
-    from simulator.performance.profile import available_profiles, read_profile
+    from simulator.study.catalogue import profiles
 
-    found = [read_profile(name) for name in available_profiles()]
-    wanted = (model or "").lower()
-    found = [p for p in found if any(wanted in name.lower() for name in (p.model.name, *p.model.hf_names))]
-    found = [p for p in found if (gpu or "") in p.gpu and quantisation in {None, p.quantisation}]
+    found = profiles(model=model, gpu=gpu, quantisation=quantisation).found
     keys = ("id", "gpu", "tensor_parallel", "quantisation", "variant", "label")
     if as_json:
         rows = [{"model": p.model.name, **{key: getattr(p, key) for key in keys}, "basis": p.basis} for p in found]

@@ -69,16 +69,13 @@ def inspect(
 
     Example: simulator trace inspect traces/clinic_week.csv --plot week.html
     """
-    from simulator.report.traces import figure, summary
-    from simulator.trace.canonical import read_trace
-    from simulator.trace.editing import header_of
-    from simulator.trace.statistics import statistics
+    from simulator.report.traces import summary
+    from simulator.study.traces import read_trace
 
-    header = header_of(file)
-    found = statistics(read_trace(file), header)
+    asked = read_trace(file)
+    header, found = asked.header, asked.statistics
     if plot is not None:
-        html = figure(found, header.source).to_html(include_plotlyjs=True, div_id="trace")
-        write_whole(plot, html)
+        write_whole(plot, asked.plot().to_html(include_plotlyjs=True, div_id="trace"))
         typer.echo(f"wrote {plot}", err=True)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "trace": str(file), "header": asdict(header)} | found, indent=2))

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simulator.cli.exit_codes import BAD_INPUT
-from simulator.cli.options import AsJson
+from simulator.cli.options import AsJson, optioned, said
 from simulator.errors import TraceError
 from simulator.trace.importers import TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from simulator.trace.header import TraceHeader
-    from simulator.trace.importers.context import Context
+    from simulator.study.traces import Imported
 
 Target = Annotated[Path, typer.Argument(help="Trace to write, .csv or .parquet.", show_default=False)]
 
@@ -83,31 +82,33 @@ def convert(
 
     Example: simulator trace convert --format azure-llm-2023 AzureLLMInferenceTrace_conv.csv conv.parquet
     """
-    from simulator.trace.importers import find_format
-    from simulator.trace.importers.context import Context, Labels
-    from simulator.trace.importers.convert import Wish
-    from simulator.trace.importers.convert import convert as run
-    from simulator.trace.importers.mapping import Columns, LogMapping, read_mapping
+    from simulator.study.traces import convert_trace
 
-    found = find_format(kind)
-    known = LogMapping(columns=Columns()) if mapping is None else read_mapping(mapping)
-    names = known.labels | _pairs("--label", label)
-    context = Context(
-        labels=Labels(workload or known.workload or "requests", label_by or ("label" if known.labels else None), names),
-        zone=_zone(zone or known.zone or "UTC"),
-        time_form=_time_form(time_format or known.time_format),
-        columns=known.names() | {field: (name,) for field, name in _pairs("--column", column).items()},
-        units=known.units.model_dump(exclude_none=True) | _units(unit),
-        where=known.wanted() | _where(where),
-        records=records or known.records,
-        apart=tuple(known.apart),
-        seed=seed,
-        sessions=sessions,
-    )
-    wish = Wish(tolerate, keep_dates, origin or known.source, licence or known.licence, smallest)
     with _counter("rows", quiet=quiet) as on_rows:
-        header = run(found, source, target, context, wish, on_rows)
-    _tell(target, header, context, as_json=as_json, quiet=quiet)
+        found = convert_trace(
+            kind,
+            source,
+            target,
+            tolerate=tolerate,
+            mapping=mapping,
+            columns=_pairs("--column", column),
+            where=_where(where),
+            units=_pairs("--unit", unit),
+            records=records,
+            zone=zone,
+            time_format=time_format,
+            workload=workload,
+            label_by=label_by,
+            labels=_pairs("--label", label),
+            sessions=sessions,
+            keep_dates=keep_dates,
+            origin=origin,
+            licence=licence,
+            smallest=smallest,
+            seed=seed,
+            on_rows=on_rows,
+        )
+    _tell(found, as_json=as_json, quiet=quiet)
 
 
 def detect(
@@ -128,8 +129,8 @@ def detect(
         try:
             found = run(path)
         except TraceError as error:
-            faults.append(str(error))
-            logs.append({"file": str(path), "formats": [], "fault": str(error)})
+            faults.append(said(error))
+            logs.append({"file": str(path), "formats": [], "fault": said(error)})
             continue
         logs.append({"file": str(path), "formats": [asdict(one) for one in found]})
         if not as_json:
@@ -151,16 +152,6 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return {left.strip(): right.strip() for left, _, right in pairs}
 
 
-def _units(given: list[str] | None) -> dict[str, str]:
-    from simulator.trace.importers.context import UNITS
-
-    units = _pairs("--unit", given)
-    for field, unit in units.items():
-        if field in UNITS and unit not in UNITS[field]:
-            raise typer.BadParameter(f"{field}: expected one of {', '.join(UNITS[field])}", param_hint="--unit")
-    return units
-
-
 def _where(given: list[str] | None) -> dict[str, tuple[str, ...]]:
     """Patterns by column; several of one column are alternatives, and `COLUMN!=VALUE` forbids one."""
     found: dict[str, tuple[str, ...]] = {}
@@ -171,33 +162,6 @@ def _where(given: list[str] | None) -> dict[str, tuple[str, ...]]:
         name = column.removesuffix("!").strip()
         found[name] = (*found.get(name, ()), f"{'!' * column.endswith('!')}{value.strip()}")
     return found
-
-
-def _time_form(form: str | None) -> str | None:
-    """A form that `strptime` knows."""
-    from datetime import UTC, datetime
-
-    if form is None:
-        return None
-    try:
-        datetime.strptime(datetime(2026, 11, 16, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 - only tried
-        known = "%" in form
-    except ValueError as error:
-        # `%Z` may not read again what it writes; a bad directive is what is looked for.
-        known = "bad directive" not in str(error) and "stray %" not in str(error)
-    if not known:
-        raise typer.BadParameter("expected directives of strptime, such as %Y-%m-%d", param_hint="--time-format")
-    return form
-
-
-def _zone(name: str) -> Any:  # noqa: ANN401 - zoneinfo loads when it is used
-    from zoneinfo import ZoneInfo
-
-    from simulator.trace.header import known_zone
-
-    if not known_zone(name):
-        raise typer.BadParameter("expected an IANA name such as Europe/Berlin", param_hint="--zone")
-    return ZoneInfo(name)
 
 
 @contextmanager
@@ -214,24 +178,24 @@ def _counter(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.update(task, completed=count)
 
 
-def _tell(target: Path, header: TraceHeader, context: Context, *, as_json: bool, quiet: bool) -> None:
-    tally = context.tally
+def _tell(found: Imported, *, as_json: bool, quiet: bool) -> None:
+    header, rows = found.header, found.rows
     if as_json:
-        document = {"schema_version": 1, "trace": str(target), "header": asdict(header), "rows": tally.as_dict()}
+        document = {"schema_version": 1, "trace": str(found.path), "header": asdict(header), "rows": rows}
         typer.echo(json.dumps(document, indent=2))
         return
-    typer.echo(f"{target}: {header.rows:,} requests of {tally.rows:,} rows, {header.span_s:,.0f} s")
+    typer.echo(f"{found.path}: {header.rows:,} requests of {rows['rows']:,} rows, {header.span_s:,.0f} s")
     if quiet:
         return
-    for reason, count in tally.left_out.items():
-        typer.echo(f"left out {count:,}: {reason}", err=True)
-    if tally.duplicates:
-        typer.echo(f"left out {tally.duplicates:,}: a duplicate", err=True)
-    if tally.unnamed:
-        typer.echo(f"not named: {tally.unnamed:,} requests of workloads with too few (--smallest)", err=True)
-    if tally.disordered:
-        typer.echo(f"sorted: {tally.disordered:,} rows began before the row ahead of them", err=True)
-    for fault in tally.faults():
-        typer.echo(f"tolerated: {fault}", err=True)
+    for reason, count in rows["left_out"].items():
+        typer.echo(f"left out {count:,}: {optioned(reason)}", err=True)
+    if rows["duplicates"]:
+        typer.echo(f"left out {rows['duplicates']:,}: a duplicate", err=True)
+    if rows["unnamed"]:
+        typer.echo(f"not named: {rows['unnamed']:,} requests of workloads with too few (--smallest)", err=True)
+    if rows["disordered"]:
+        typer.echo(f"sorted: {rows['disordered']:,} rows began before the row ahead of them", err=True)
+    for fault in found.tolerated:
+        typer.echo(f"tolerated: {optioned(fault)}", err=True)
     for sentence in header.assumed:
         typer.echo(f"assumed: {sentence}", err=True)

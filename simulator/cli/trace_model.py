@@ -12,13 +12,10 @@ import typer
 
 from simulator.cli.options import AsJson, Jobs
 from simulator.errors import TraceError
-from simulator.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.scenario.schema import Scenario
-    from simulator.trace.header import TraceHeader
     from simulator.workload.goodness import Observed
 
 TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A .csv or .parquet trace.", show_default=False)]
@@ -39,35 +36,14 @@ def fit(
 
     Example: simulator trace fit traces/clinic_week.csv -o clinic.yaml
     """
-    from simulator.scenario.fragment import fragment_text
-    from simulator.trace.canonical import read_trace
-    from simulator.trace.header import read_header
-    from simulator.workload.fit import fit_workload, only_workloads
-    from simulator.workload.replay import in_week
+    from simulator.study.traces import fit_trace
 
-    table, header = read_trace(file), read_header(file)
-    names = _known(file, table.workloads, only)
-    if not len(table):
-        raise TraceError(f"{file}: holds no request to learn from")
-    begins_s = header.week_offset_s if header else None
-    if begins is not None:
-        begins_s = in_week(begins)
-    # Without a header, one mean gap after the last request.
-    span_s = header.span_s if header else float(table.arrival_s[-1]) * (1.0 + 1.0 / len(table)) + 1e-3
-    heading = [
-        f"Learned by `simulator trace fit` from {len(table):,} requests in {span_s / 86_400:.4g} days.",
-        f"Source: {header.source if header else 'unknown, the trace has no header'}",
-        f"Trace SHA-256: {header.sha256 if header else 'unknown'}",
-        *(f"Of that trace: {sentence}." for sentence in (header.assumed if header else ())),
-        "Every figure is measured on that trace unless a note says otherwise.",
-    ]
-    learned = {name: fit_workload(only_workloads(table, [name]), span_s, begins_s) for name in names}
-    text = fragment_text(heading, {name: (one.workload, one.notes) for name, one in learned.items()})
+    found = fit_trace(file, workloads=only, begins=begins)
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(found.text, nl=False)
         return
-    write_whole(output, text)
-    for name, one in learned.items():
+    found.save(output)
+    for name, one in found.learned.items():
         for note in one.notes:
             typer.echo(f"{name}: {note}", err=True)
     typer.echo(f"wrote {output}; now: simulator trace synthesise {output} synthetic.parquet", err=True)
@@ -105,53 +81,25 @@ def synthesise(
     """
     if months is not None and duration is not None:
         raise typer.BadParameter("give this or --duration", param_hint="--months")
-    from dataclasses import replace
-
-    import numpy as np
-
-    from simulator.scenario.fragment import load_demand
     from simulator.scenario.yaml_source import parse_settings
-    from simulator.trace.canonical import write_chunks
-    from simulator.workload.synthesis import synthesise_parts
+    from simulator.study.traces import synthesise as draw
 
-    given = parse_settings(settings or []) | ({} if seed is None else {"experiment.seed": seed})
-    scenario = load_demand(
+    header = draw(
         file,
+        target,
+        months=months,
+        duration=duration,
         start=start,
-        duration=f"{months * 730:.6f}h" if months is not None else duration,
         time_zone=time_zone,
         workloads=only or (),
         overrides=overrides or (),
-        settings=given,
-    )
-    parts = (table for table, _ in synthesise_parts(scenario, replication))
-    if coarse:
-        parts = (replace(table, arrival_s=np.floor(table.arrival_s * 1024.0) / 1024.0) for table in parts)
-    header = write_chunks(parts, target, _header(scenario, file, replication, licence))
-    typer.echo(f"{target}: {header.rows:,} requests in {header.span_s / 86_400:.4g} days", err=True)
-
-
-def _header(scenario: Scenario, file: Path, replication: int, licence: str) -> TraceHeader:
-    from simulator.scenario.workloads import RecordedWorkload
-    from simulator.trace.canonical import all_columns
-    from simulator.trace.header import TraceHeader
-    from simulator.units import DAY_S
-    from simulator.workload.prefixes import is_nested
-
-    first = scenario.horizon.start_local
-    replayed = any(isinstance(load, RecordedWorkload) for load in scenario.workloads.values())
-    return TraceHeader(
-        source=f"simulator trace synthesise {file.name}, seed {scenario.experiment.seed}, replication {replication}",
+        settings=parse_settings(settings or []),
+        seed=seed,
+        replication=replication,
+        coarse=coarse,
         licence=licence,
-        span_s=scenario.horizon.duration_s,
-        rows=0,
-        columns=all_columns(nested=any(map(is_nested, scenario.workloads.values()))),
-        sha256="",
-        time_zone=scenario.horizon.time_zone,
-        week_offset_s=first.weekday() * DAY_S,
-        start_date=first.date().isoformat(),
-        deidentified=() if replayed else ("Drawn from a model: no request is anybody's.",),
-    )
+    ).header
+    typer.echo(f"{target}: {header.rows:,} requests in {header.span_s / 86_400:.4g} days", err=True)
 
 
 def compare(
@@ -218,6 +166,7 @@ def compare(
 
 
 def _observed(file: Path, only: Sequence[str] | None) -> Observed:
+    from simulator.study.traces import known_workloads
     from simulator.trace.canonical import read_trace
     from simulator.trace.header import read_header
     from simulator.workload.fit import only_workloads
@@ -226,17 +175,10 @@ def _observed(file: Path, only: Sequence[str] | None) -> Observed:
     table, header = read_trace(file), read_header(file)
     if header is None:
         raise TraceError(f"{file}: has no header that says how long it lasts")
-    table = only_workloads(table, _known(file, table.workloads, only))
+    table = only_workloads(table, known_workloads(str(file), table.workloads, only))
     if not len(table):
         raise TraceError(f"{file}: holds no request to compare")
     return Observed(table, header.span_s, header.week_offset_s)
-
-
-def _known(file: Path, names: Sequence[str], only: Sequence[str] | None) -> Sequence[str]:
-    unknown = [name for name in only or () if name not in names]
-    if unknown:
-        raise TraceError(f"{file}: no workload {', '.join(unknown)}; it has {', '.join(names)}")
-    return only or names
 
 
 def _patterns(file: Path, names: Sequence[str] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from simulator.cli.exit_codes import BAD_INPUT
-from simulator.cli.options import AsJson, Overrides, Settings, load
+from simulator.cli.options import AsJson, Overrides, Settings, load, said
 from simulator.errors import Fault, ScenarioError
 from simulator.wording import counted
 
@@ -31,14 +31,14 @@ def validate(
     warnings: dict[str, list[str]] = {}
     for path in files:
         try:
-            said, found = _checked(path, overrides, settings)
+            kind, found = _checked(path, overrides, settings)
         except ScenarioError as error:
             faults += error.faults
             continue
         if found:
             warnings[str(path)] = found
         if not as_json:
-            typer.echo(f"{path}: ok ({said})")
+            typer.echo(f"{path}: ok ({kind})")
             for warning in found:
                 typer.echo(f"{path}: take care: {warning}", err=True)
     if as_json:
@@ -47,7 +47,7 @@ def validate(
         typer.echo(json.dumps(document | ({"warnings": warnings} if warnings else {}), indent=2))
     else:
         for fault in faults:
-            typer.echo(str(fault), err=True)
+            typer.echo(said(fault), err=True)
     if faults:
         raise typer.Exit(BAD_INPUT)
 

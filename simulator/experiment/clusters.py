@@ -55,11 +55,11 @@ def on_cluster(executor: Literal["dask", "ray"], address: str | None, *, wait_s:
     package = {"dask": "distributed", "ray": "ray"}[executor]
     if importlib.util.find_spec(package) is None:
         raise SimulatorError(
-            f"--executor {executor} needs {package}: pip install 'llm-hosting-simulator[{executor}]', here and on "
+            f"`executor` {executor} needs {package}: pip install 'llm-hosting-simulator[{executor}]', here and on "
             "every worker"
         )
     if address is None:
-        raise SimulatorError(f"--executor {executor} needs --address, such as {_EXAMPLES[executor]}")
+        raise SimulatorError(f"`executor` {executor} needs `address`, such as {_EXAMPLES[executor]}")
     cluster: _Dask | _Ray = _Dask(address) if executor == "dask" else _Ray(address)
     try:
         yield Workers(cluster, wait_s)
@@ -77,7 +77,7 @@ class _Dask:
         try:
             self._client = Client(address, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
-            raise SimulatorError(f"--address {address}: no Dask scheduler answers: {error}") from None
+            raise SimulatorError(f"`address` {address}: no Dask scheduler answers: {error}") from None
         # What goes wrong is said by us, once.
         for name in [*logging.root.manager.loggerDict]:
             if name.partition(".")[0] in ("distributed", "tornado"):
@@ -192,7 +192,7 @@ def _see_that_it_answers(address: str) -> None:
 
 
 def _no_ray(address: str, why: str) -> SimulatorError:
-    return SimulatorError(f"--address {address}: no Ray cluster answers: {why}")
+    return SimulatorError(f"`address` {address}: no Ray cluster answers: {why}")
 
 
 def _killed(times: int) -> SimulatorError:
@@ -201,7 +201,7 @@ def _killed(times: int) -> SimulatorError:
 
 
 def _gone(address: str) -> SimulatorError:
-    said = f"--address {address}: the cluster is gone; what was simulated is kept"
+    said = f"`address` {address}: the cluster is gone; what was simulated is kept"
     return SimulatorError(f"{said}, and the same command goes on from there")
 
 

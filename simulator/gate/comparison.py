@@ -183,7 +183,7 @@ def _refuse(base: ResultFile, new: ResultFile, allow: Collection[str]) -> None:
     before, after = (_question(side, with_horizon=known) for side in (base, new))
     faults = [
         f"cannot be compared: {name} is {before[name]} in {base.path} and {after[name]} in {new.path}; "
-        f"--allow-different {name} compares them all the same"
+        f"`allow_different` {name} compares them all the same"
         for name in DIFFERENCES
         if before[name] != after[name] and name not in allow
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, ScenarioError, nearest
@@ -38,7 +39,7 @@ _WIDE = 100
 
 
 def load_demand(
-    path: Path,
+    path: Path | Document,
     *,
     start: str | None = None,
     duration: str | None = None,
@@ -50,7 +51,7 @@ def load_demand(
     """The demand of a scenario or of a fragment.
 
     Args:
-        path: YAML file with at least `workloads:`.
+        path: YAML file with at least `workloads:`, or what was read of one.
         start: Day to begin on, instead of the file's horizon; a fragment without one begins on Monday, 1 March 2027.
         duration: How long, such as `4w`, instead of the file's horizon; a fragment without one lasts 730 hours.
         time_zone: Of the hours of the week, instead of the file's.
@@ -61,7 +62,7 @@ def load_demand(
     Raises:
         ScenarioError: Everything that is wrong.
     """
-    document = read_merged(path, overrides=overrides)
+    document = read_merged(path, overrides=overrides) if isinstance(path, PathLike) else path
     _keep_only(document, workloads)
     for name, value in _STAND_IN.items():
         document.data.setdefault(name, value)
@@ -126,7 +127,7 @@ def _keep_only(document: Document, names: Sequence[str]) -> None:
     known = document.data.get("workloads")
     if not names or not isinstance(known, dict):
         return
-    unknown = [Fault("--workload", 0, name, f"no such workload; {nearest(name, known)}") for name in names
+    unknown = [Fault("workload", 0, name, f"no such workload; {nearest(name, known)}") for name in names
                if name not in known]  # fmt: skip
     if unknown:
         raise ScenarioError(unknown)

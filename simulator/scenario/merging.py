@@ -97,7 +97,7 @@ def apply_overrides(document: Document, names: Sequence[str]) -> None:
     for name in names:
         if name not in blocks:
             message = f"the scenario has no such override; {nearest(name, blocks)}"
-            document.faults.append(Fault("--override", 0, name, message))
+            document.faults.append(Fault("overrides", 0, name, message))
         elif not isinstance(blocks[name], dict):
             file, line = document.origin(("overrides", name))
             document.faults.append(Fault(file, line, f"overrides.{name}", "expected keys and values"))
@@ -117,7 +117,7 @@ def _contradictions(name: str, block: dict[str, Any], chosen: dict[Key, tuple[st
         other, earlier = chosen.setdefault(leaf, (name, value))
         if earlier != value:
             message = f"'{other}' and '{name}' both set it, to {earlier!r} and {value!r}"
-            faults.append(Fault("--override", 0, dotted(leaf), message))
+            faults.append(Fault("overrides", 0, dotted(leaf), message))
     return faults
 
 
@@ -137,7 +137,7 @@ def apply_settings(document: Document, settings: Mapping[str, Any]) -> None:
             try:
                 _set(document, path, value)
             except LookupError as error:
-                document.faults.append(Fault("--set", 0, path, str(error.args[0])))
+                document.faults.append(Fault("settings", 0, path, str(error.args[0])))
             written_out(document.data)
 
 
@@ -155,7 +155,7 @@ def _set(document: Document, path: str, value: Any) -> None:  # noqa: ANN401 - a
         target.pop(step, None)
     else:
         target[step] = deepcopy(value)
-        document.origins[(*key, step)] = (f"--set {path}", 0)
+        document.origins[(*key, step)] = (f"settings {path}", 0)
 
 
 def _step(target: Any, part: str, key: list[str | int] | None) -> str | int:  # noqa: ANN401 - a YAML value is anything

@@ -131,8 +131,8 @@ def values_of(path: Path, scenario: Scenario, overrides: Sequence[str]) -> Itera
             yield Value(key, value, "default", "", meaning)
             continue
         file, line = scenario.origin(*key)
-        if file.startswith("--set "):
-            yield Value(key, raw, "set", file, meaning)
+        if file.startswith("settings "):
+            yield Value(key, raw, "set", file.replace("settings", "--set", 1), meaning)
             continue
         places = [stage.origin(key) if _at(stage.data, key) is not _ABSENT else None for stage in stages]
         changed = [name for name, before, after in zip(overrides, places, places[1:], strict=False) if before != after]

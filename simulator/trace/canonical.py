@@ -81,7 +81,7 @@ def write_chunks(
         nonlocal rows
         for chunk in chunks:
             rows += len(chunk)
-            yield _as_frame(chunk, header.columns)
+            yield as_frame(chunk, header.columns)
 
     with writing_whole(path, fault=TraceError) as file:
         write(frames(), file, header.columns)
@@ -143,7 +143,7 @@ def first_rows(path: Path, count: int) -> pd.DataFrame:
     for chunk in read_chunks(path):
         if rows < count or not parts:
             nested = header is not None and NESTED in header.columns
-            parts.append(_as_frame(chunk, all_columns(nested=nested)).head(count - rows))
+            parts.append(as_frame(chunk, all_columns(nested=nested)).head(count - rows))
             rows += len(parts[-1])
     return pd.concat(parts, ignore_index=True)
 
@@ -174,7 +174,8 @@ def _unreadable() -> tuple[type[Exception], ...]:
     return (ValueError, OSError, pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError)
 
 
-def _as_frame(table: RequestTable, columns: tuple[str, ...]) -> pd.DataFrame:
+def as_frame(table: RequestTable, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Requests as a table with these columns of a trace."""
     import pandas as pd
 
     names = np.array(table.workloads, dtype=object)

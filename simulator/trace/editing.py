@@ -66,7 +66,7 @@ def cut(path: Path, target: Path, *, start_s: float, end_s: float | None, worklo
             table = as_table(rows, chunk.workloads)
             yield replace(table, arrival_s=chunk.arrival_s[keep] - start_s).nested(chunk.nesting)
         if unknown := [name for name in workloads if name not in seen]:
-            raise TraceError(f"--workload {unknown[0]}: expected one of {', '.join(sorted(seen))}")
+            raise TraceError(f"`workloads` {unknown[0]}: expected one of {', '.join(sorted(seen))}")
 
     return write_chunks(parts(), target, replace(moved(whole, start_s), span_s=end_s - start_s))
 
@@ -81,7 +81,7 @@ def merge(paths: Sequence[Path], target: Path) -> TraceHeader:
     zones = {header.time_zone for header in headers}
     if len(zones) > 1:
         raise TraceError(
-            f"their time zones differ ({', '.join(str(zone) for zone in zones)}): import them with one --zone"
+            f"their time zones differ ({', '.join(str(zone) for zone in zones)}): import them with one `zone`"
         )
     offsets = [header.week_offset_s for header in headers]
     placed = [offset for offset in offsets if offset is not None]

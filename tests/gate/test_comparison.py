@@ -75,7 +75,7 @@ def test_other_questions_are_refused_unless_told(tmp_path):
     with pytest.raises(RunStoreError) as refused:
         compare(side(), read_result(path))
     assert len(str(refused.value).splitlines()) == 3
-    assert "--allow-different scenario" in str(refused.value)
+    assert "`allow_different` scenario" in str(refused.value)
     assert compare(side(), read_result(path), allow_different=["scenario", "month", "currency"]).metrics
     with pytest.raises(ScenarioError, match="did you mean 'horizon'"):
         compare(side(), side(), allow_different=["horizn"])

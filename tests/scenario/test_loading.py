@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_not_also_empty(file):
 
 def test_two_overrides_that_disagree(file):
     text = VALID + "overrides: {a: {experiment: {seed: 1}}, b: {experiment: {seed: 2}}}\n"
-    with pytest.raises(ScenarioError, match=r"^--override: experiment\.seed: 'a' and 'b' both set it, to 1 and 2"):
+    with pytest.raises(ScenarioError, match=r"^overrides: experiment\.seed: 'a' and 'b' both set it, to 1 and 2"):
         load_scenario(file(text), overrides=["a", "b"])
     with pytest.raises(ScenarioError, match="no such override; did you mean 'a'"):
         load_scenario(file(text), overrides=["aa"])
@@ -78,7 +78,7 @@ def test_two_overrides_that_disagree(file):
 @pytest.mark.parametrize(
     ("path", "value", "phrase"),
     [
-        ("experiment.sed", 1, "--set experiment.sed: experiment.sed: unknown key; did you mean 'seed'?"),
+        ("experiment.sed", 1, "settings experiment.sed: experiment.sed: unknown key; did you mean 'seed'?"),
         ("experiment.replications.deeper", 1, "leads nowhere"),
         ("experiment..seed", 1, "leads nowhere"),
         ("workloads.nots.priority", 1, "there is no workload 'nots'; did you mean 'notes'?"),
@@ -162,7 +162,7 @@ def test_every_value_remembers_where_it_was_written(file):
     assert scenario.origin("name") == (str(path), 2)
     assert scenario.origin("experiment", "seed") == (str(path), 6)
     assert scenario.origin("workloads", "notes", "days", 2) == (str(base), 7)
-    assert scenario.origin("horizon", "month") == ("--set horizon.month", 0)
+    assert scenario.origin("horizon", "month") == ("settings horizon.month", 0)
     assert scenario.override_names == ("more",)
 
 

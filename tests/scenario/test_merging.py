@@ -153,7 +153,7 @@ def test_a_setting_reaches_into_mappings_and_lists():
     data = {"list": [{"a": 1}, {"a": 2}], "workloads": {"notes": {"x": 1}}}
     found = settings(data, list__1__a=5, new__deep__key=3, workloads__notes__x=None)
     assert found.data == {"list": [{"a": 1}, {"a": 5}], "workloads": {"notes": {}}, "new": {"deep": {"key": 3}}}
-    assert found.origins["list", 1, "a"] == ("--set list.1.a", 0)
+    assert found.origins["list", 1, "a"] == ("settings list.1.a", 0)
     assert ("workloads", "notes", "x") not in found.origins
     # What stood below a key that is set is nowhere any more.
     section = Document({"a": {"b": 1}}, {(): ("f", 0), ("a",): ("f", 1), ("a", "b"): ("f", 2)})

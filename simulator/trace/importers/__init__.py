@@ -58,6 +58,6 @@ def find_format(name: str) -> Format:
         TraceError: There is none.
     """
     if name not in TITLES:
-        raise TraceError(f"--format: expected one of {', '.join(TITLES)}")
+        raise TraceError(f"`kind`: expected one of {', '.join(TITLES)}")
     formats: tuple[Format, ...] = import_module(f"simulator.trace.importers.{TITLES[name][1]}").FORMATS
     return next(known for known in formats if known.name == name)

@@ -161,7 +161,7 @@ def _end(context: Context) -> Iterator[Rows]:
     if missing := [_PLAIN[kind] for kind in METRICS if kind not in context.metrics] if context.kept else []:
         raise TraceError(
             f"nothing counts {' or '.join(missing)}: put requests, prompt tokens and generated tokens on one chart, or "
-            "import the files of three as a folder (--column names a metric that is called otherwise)"
+            "import the files of three as a folder (`columns` names a metric that is called otherwise)"
         )
     intervals = sorted(context.kept.values(), key=lambda one: (one.deployment, one.start_ns, one.length_ns))
     context.tally.regroup(0, len(intervals))

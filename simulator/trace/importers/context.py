@@ -55,7 +55,7 @@ class Labels:
                     "a workload's name has lower-case letters, underscores and fewer than five digits, 64 at most"
                 )
         if bool(self.names) != (self.by is not None):
-            raise TraceError("--label-by and --label go together: the first names the field, the second its values")
+            raise TraceError("`label_by` and `labels` go together: the first names the field, the second its values")
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def label_field(labels: Labels, allowed: Iterable[str]) -> str | None:
         TraceError: It has no such field.
     """
     if labels.by is not None and labels.by not in allowed:
-        raise TraceError(f"--label-by: expected one of {', '.join(allowed) or 'nothing: it has no such field'}")
+        raise TraceError(f"`label_by`: expected one of {', '.join(allowed) or 'nothing: it has no such field'}")
     return labels.by
 
 
@@ -191,13 +191,13 @@ def check_wishes(context: Context, kind: Format) -> None:
     """
     names = ", ".join(kind.columns) or "nothing: this format has its own"
     unknown = sorted(context.columns.keys() - set(kind.columns))
-    faults = [f"--column {name}: expected one of {names}" for name in unknown]
+    faults = [f"`columns` {name}: expected one of {names}" for name in unknown]
     faults += [
-        f"--unit {name}: expected one of {', '.join(UNITS)}" for name in sorted(context.units.keys() - UNITS.keys())
+        f"`units` {name}: expected one of {', '.join(UNITS)}" for name in sorted(context.units.keys() - UNITS.keys())
     ]
     faults += [
         f"{option}: only csv, json and azure-diagnostics can be told so; this format knows"
-        for option, given in (("--unit", context.units), ("--records", context.records))
+        for option, given in (("`units`", context.units), ("`records`", context.records))
         if given and not kind.free
     ]
     if faults:

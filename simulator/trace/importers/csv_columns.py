@@ -73,7 +73,7 @@ def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
     )
     if "arrival_s" in own:
         if "time" in own:
-            raise TraceError("--column: either time, a moment, or arrival_s, seconds from a zero of the log's own")
+            raise TraceError("`columns`: either time, a moment, or arrival_s, seconds from a zero of the log's own")
         context.own_zero = True
         unit_s = UNITS_S[context.units.get("arrival_s", "s")]
         table = replace(table, fields=fields | {"time": fields["arrival_s"]}, unit_s=unit_s)
@@ -92,7 +92,7 @@ def _duration_unit_s(context: Context) -> float:
         }
         unit = found.pop() if len(found) == 1 else None
     if unit is None:
-        raise TraceError("--unit: say what duration is counted in: --unit duration=s, ms, us or ns")
+        raise TraceError("`units`: say what duration is counted in: `units` duration=s, ms, us or ns")
     return UNITS_S[unit]
 
 

@@ -109,8 +109,8 @@ def detect(path: Path) -> list[Found]:
             nearest = max(nearest, (share, name, lacks), key=lambda one: one[0])
     if not found:
         near = f"; nearest is {nearest[1]}, but there is no {nearest[2]}" if nearest[0] >= 0.5 else ""
-        raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with --column where times "
-                         "and tokens stand")  # fmt: skip
+        raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with `columns` where "
+                         "times and tokens stand")  # fmt: skip
     return sorted(found, key=lambda one: -len(one.signs))
 
 

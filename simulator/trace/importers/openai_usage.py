@@ -91,7 +91,7 @@ def _left_out(records: Records, label: str | None) -> list[str | None]:
         if columns["object"][at] not in (None, _GENERATIONS) and "usage" in str(columns["object"][at]):
             reasons.append("usage that is no generation: embeddings, images, speech, moderation, storage")
         elif label != "batch" and str(columns["batch"][at]).lower() == "true":
-            reasons.append("batches, which wait for no one (--label-by batch takes them in)")
+            reasons.append("batches, which wait for no one (`label_by` batch takes them in)")
         elif all(is_absent(one) for one in counts):
             reasons.append("an interval without requests")
         elif requests > 0 and prompt >= requests and (is_absent(counts[2]) or 0 <= output < requests):

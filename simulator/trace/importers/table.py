@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 REQUIRED: Final = ("time", "prompt_tokens", "output_tokens")
 _ODD_SHARE: Final = 0.25
-_NO_MOMENT: Final = "time: not a moment between 2000 and 2100 (--time-format says how others are written)"
+_NO_MOMENT: Final = "time: not a moment between 2000 and 2100 (`time_format` says how others are written)"
 _NOT_AS_SAID: Final = (
-    "time: neither as --time-format says, nor ISO 8601, nor a count since 1970; or not from 2000 to 2100"
+    "time: neither as `time_format` says, nor ISO 8601, nor a count since 1970; or not from 2000 to 2100"
 )
 
 
@@ -86,7 +86,7 @@ class Table:
         unknown = [path for path in paths.values() if self.unpacked is not None and path not in self.unpacked]
         if unknown:
             names = ", ".join(self.unpacked or ())
-            raise TraceError("\n".join(f"--where {path}: expected one of {names}" for path in unknown))
+            raise TraceError("\n".join(f"`where` {path}: expected one of {names}" for path in unknown))
         fields = {field: self.fields.get(path, (path,)) for field, path in paths.items()}
         return replace(
             self,

@@ -93,7 +93,7 @@ class Tally:
         if wrong > tolerated_share * self.rows:
             share = f"{wrong:,} of {self.rows:,} rows are wrong, {tolerated_share:.4g} of them are tolerated"
             raise TraceError(
-                "\n".join([*self.faults(), *self.nowhere(), f"nothing was imported: {share} (--tolerate)"])
+                "\n".join([*self.faults(), *self.nowhere(), f"nothing was imported: {share} (`tolerate`)"])
             )
 
     def faults(self) -> list[str]:

@@ -42,7 +42,7 @@ def wanted(patterns: tuple[str, ...]) -> Callable[[Any], str | None]:
         good = (not keep or any(fnmatchcase(text, one) for one in keep)) and not any(
             fnmatchcase(text, one) for one in drop
         )
-        return None if good else "not wanted (--where)"
+        return None if good else "not wanted (`where`)"
 
     return reason
 
