@@ -137,5 +137,5 @@ def _show(given: object) -> str:
 
 
 def in_file_order(faults: Iterable[Fault]) -> list[Fault]:
-    """Every fault once, by file and line."""
-    return sorted(set(faults), key=lambda fault: (fault.file, fault.line, fault.key, fault.message))
+    """Every fault once, by file and line; those of no line, such as of an argument, first."""
+    return sorted(set(faults), key=lambda one: (one.line > 0, one.file, one.line, one.key, one.message))

@@ -275,7 +275,7 @@ def test_a_worker_without_the_package_can_say_so(scenario_file):
 
 @pytest.mark.parametrize(
     ("executor", "address", "said"),
-    [("dask", None, "--address"), ("dask", "tcp://127.0.0.1:1", "no Dask"), ("dask", "http://x", "no Dask")],
+    [("dask", None, "`address`"), ("dask", "tcp://127.0.0.1:1", "no Dask"), ("dask", "http://x", "no Dask")],
 )
 def test_a_cluster_that_is_not_there_is_said_so(executor, address, said, monkeypatch):
     monkeypatch.setattr("simulator.experiment.clusters.PATIENCE_S", 0.5)
