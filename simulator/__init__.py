@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from simulator.study.capacity import capacity
     from simulator.study.catalogue import prices, profiles
     from simulator.study.headroom import break_even
+    from simulator.study.imported import convert_trace
     from simulator.study.plan import plan
     from simulator.study.rollout import rollout
     from simulator.study.sweep import sweep
-    from simulator.study.traces import convert_trace, fit_trace, read_trace, synthesise
+    from simulator.study.traces import fit_trace, read_trace, synthesise
 
 __all__ = [
     "InfeasibleCluster",
@@ -83,7 +84,7 @@ _WHERE = {
     "capacity": "simulator.study.capacity",
     "check": "simulator.gate.check",
     "compare": "simulator.gate.comparison",
-    "convert_trace": "simulator.study.traces",
+    "convert_trace": "simulator.study.imported",
     "fit_trace": "simulator.study.traces",
     "load_scenario": "simulator.scenario.loading",
     "on_cluster": "simulator.experiment.clusters",

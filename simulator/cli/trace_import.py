@@ -18,7 +18,7 @@ from simulator.trace.importers import TITLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from simulator.study.traces import Imported
+    from simulator.study.imported import Imported
 
 Target = Annotated[Path, typer.Argument(help="Trace to write, .csv or .parquet.", show_default=False)]
 
@@ -82,7 +82,7 @@ def convert(
 
     Example: simulator trace convert --format azure-llm-2023 AzureLLMInferenceTrace_conv.csv conv.parquet
     """
-    from simulator.study.traces import convert_trace
+    from simulator.study.imported import convert_trace
 
     with _counter("rows", quiet=quiet) as on_rows:
         found = convert_trace(
