@@ -161,7 +161,7 @@ def _balanced(cluster: Cluster) -> list[str]:
     said = "" if "balancing" in cluster.model_fields_set else ", which nobody states"
     found = f"{cluster.replicas} replicas share requests by balancing {kind}{said}: {TITLES[kind]}"
     if kind in LOAD_BLIND:
-        return [f"{found}; a replica may queue while another idles"]
+        return [f"{found}; one may queue while another idles, unless a proxy counts requests (least_requests)"]
     return [f"{found}; at random, as a Kubernetes service does, waits at high load would be several times as long"]
 
 

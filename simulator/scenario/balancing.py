@@ -28,7 +28,7 @@ _PUBLISHED_S: Final[dict[Kind, float]] = {"vllm": 0.1}
 class Balancing(Config):
     """Which of its replicas a cluster gives a request; only those that serve are ever asked."""
 
-    kind: Kind = "shortest_queue"
+    kind: Kind = "random"
     """`shortest_queue`: the replica with the fewest requests, known exactly and at once, of several the first; nobody
     has that. `least_requests`: likewise, of several one at random (nginx `least_conn`, as in vLLM's documentation, or
     HAProxy `leastconn`, with all requests through one proxy). `two_choices`: of two at random the one with fewer

@@ -52,7 +52,9 @@ def poisson(rng, rate_per_s, horizon_s):
 
 def cluster(**changes):
     engine = changes.pop("engine", {})
-    return {"model": "llama-3.3-70b", "gpu": "a100-80gb", "engine": engine, **changes}
+    # The ideal one, whose replicas are told apart by hand.
+    balancing = {"kind": "shortest_queue"}
+    return {"model": "llama-3.3-70b", "gpu": "a100-80gb", "engine": engine, "balancing": balancing, **changes}
 
 
 def api(**changes):

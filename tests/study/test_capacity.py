@@ -95,6 +95,10 @@ def test_a_cluster_that_is_too_small_needs_another_and_one_too_large_one_less():
         "hosting_patterns.rented.cluster.engine": {"max_num_seqs": 1},
         "workloads.notes.objectives": {"end_to_end": "8s", "share": 0.99},
     }
+    # One at a time: who draws the busy one of two waits for it, though the other idles.
+    (drawn,) = capacity_advice(small(slow), patterns=["rented"], replications=1)
+    assert drawn.recommended is None
+    slow["hosting_patterns.rented.cluster.balancing"] = {"kind": "least_requests"}
     (tight,) = capacity_advice(small(slow), patterns=["rented"], replications=1)
     assert tight.options[0].falls_short is not None
     assert tight.recommended == "cluster: 2 replicas"
