@@ -108,6 +108,7 @@ class Results(Tabular):
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
             | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
             "demand": {name: asdict(one) for name, one in self.demand.items()},
+            **_budget(self.scenario),
             "patterns": [_pattern_document(result) for result in self.patterns],
             "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
             "decision": self.decision.document(),
@@ -193,6 +194,12 @@ def _traces(scenario: Scenario) -> dict[str, Any]:
     """Checksums of what is replayed: the scenario's own hash knows only the names of the files."""
     checksums = trace_checksums(scenario)
     return {"traces": checksums} if checksums else {}
+
+
+def _budget(scenario: Scenario) -> dict[str, Any]:
+    """What may be spent; nothing where the scenario does not say."""
+    most = scenario.constraints.monthly_cost_at_most
+    return {} if most is None else {"budget_usd_per_month": float(most)}
 
 
 def _shown_in(results: Results) -> dict[str, Any]:

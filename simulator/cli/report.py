@@ -17,22 +17,32 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="Write a workbook there instead: the bills as formulas.", show_default=False),
     ] = None,
+    pdf: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a PDF there instead, two pages for a board and an annex, by an installed Chromium.",
+            show_default=False,
+        ),
+    ] = None,
     rollout_file: Annotated[
         Path | None,
         typer.Option("--rollout", metavar="FILE", help="What 'simulator rollout --json' printed, to go into it."),
     ] = None,
 ) -> None:
-    """Write a run as one HTML file that opens offline, or as a workbook for a controller.
+    """Write a run as one HTML file that opens offline, as a PDF for a board, or as a workbook for a controller.
 
-    Example: simulator report runs/ci_small --xlsx bill.xlsx
+    Example: simulator report runs/ci_small --pdf board.pdf --xlsx bill.xlsx
     """
     from simulator.experiment.runs import reading
-    from simulator.report.page import write_report
+    from simulator.report.page import write_pdf, write_report
     from simulator.report.workbook import write_workbook
 
     with reading(kept):
         written = [] if xlsx is None else [write_workbook(kept, xlsx)]
-    if xlsx is None or output or rollout_file:
+        if pdf is not None:
+            written.append(write_pdf(kept, pdf, rollout_file))
+    if output or not written:
         written.append(write_report(kept, output, rollout=rollout_file))
     for file in written:
         typer.echo(f"wrote {file}", err=True)

@@ -149,6 +149,27 @@ def upfront_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:
     return Bill(tuple(lines))
 
 
+@dataclass(frozen=True, slots=True)
+class Cash:
+    """What is really paid: nothing is written off, and no interest is owed on what was paid at once.
+
+    Attributes:
+        before_usd: Before the first month: hardware, and all else that is paid once.
+        first_year_usd: That, and twelve months of everything but `CAPITAL`.
+        three_years_usd: The same after 36 months; what the hardware still fetches is not taken off.
+    """
+
+    before_usd: float
+    first_year_usd: float
+    three_years_usd: float
+
+
+def cash_of(pattern: HostingPattern, bill: Bill, vat: float = 0.0) -> Cash:
+    """What a pattern of this monthly bill takes."""
+    before = upfront_usd(pattern, vat) + one_off_bill(pattern, vat).total_usd
+    return Cash(*(float(before + months * bill.running_usd) for months in (0, 12, 36)))
+
+
 def _hardware(one: HostedCluster, vat: float) -> list[BillLine]:
     bought = one.bought
     if bought is None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: The curve reaches at least this far, in tokens a month, with so many points between.
 REACH_TOKENS: Final = 2_000_000_000
 _POINTS: Final = 40
+#: How much farther than its last break-even it reaches.
+_BEYOND: Final = 1.15
 BASIS: Final = (
     "derived: the bill of the simulated tokens, scaled; a replica is added where the busiest hour of the expected "
     "demand exceeds what a full batch serves"
@@ -71,22 +73,25 @@ class CostCurve:
     cheapest: list[Cheapest]
 
 
-def cost_curve(costings: Mapping[str, Costing], choosable: Sequence[str], basis: str = BASIS) -> CostCurve:
-    """Cost of every pattern from nothing to two billion tokens a month, or twice today's volume.
+def cost_curve(
+    costings: Mapping[str, Costing], choosable: Sequence[str], basis: str = BASIS, meets: Sequence[float] = ()
+) -> CostCurve:
+    """Cost of every pattern from nothing to two billion tokens a month, twice today's volume, or beyond all of `meets`.
 
     Args:
         costings: By pattern.
         choosable: Patterns that may be chosen; only these can be the cheapest.
         basis: How what the clusters can serve came about.
+        meets: Volumes that are to be on it, each with a point of its own: where patterns cost the same.
     """
     today = max((one.tokens_per_month for one in costings.values()), default=0.0)
-    most = max(float(REACH_TOKENS), 2.0 * today)
-    series = [_series(name, one, most) for name, one in costings.items()]
+    most = max(float(REACH_TOKENS), 2.0 * today, *(_BEYOND * volume for volume in meets))
+    series = [_series(name, one, most, meets) for name, one in costings.items()]
     return CostCurve(basis, round(today), series, cheapest([one for one in series if one.pattern in choosable]))
 
 
-def _series(name: str, costing: Costing, most: float) -> Series:
-    grid = (most * number / _POINTS for number in range(_POINTS + 1))
+def _series(name: str, costing: Costing, most: float, meets: Sequence[float]) -> Series:
+    grid = (*(most * number / _POINTS for number in range(_POINTS + 1)), *meets)
     points = [(volume, costing.replicas_at(volume)) for volume in grid]
     for number, volume in enumerate(costing.steps(most)):
         before = costing.replicas + number * costing.unit

@@ -50,11 +50,12 @@ def with_outlook(
     costings = {result.name: costings[result.name] for result in allowed if result.name in costings}
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)
+    meets = [row.tokens_per_month for row in decision.break_even if row.tokens_per_month]
     found = tornado(scenario, screening, costings, curve, demand)
     return replace(
         decision,
         break_even_by_model=crossings_by_model(scenario, allowed, book, costings),
-        cost_curve=curve,
+        cost_curve=cost_curve(costings, choosable, meets=meets) if meets else curve,
         tornado=found,
         confidence=confidence(scenario, screening, each, costings, demand, busy),
         what_would_change_it=[*(changes(found) if found else ()), *decision.what_would_change_it],

@@ -11,7 +11,7 @@ from simulator.analysis.output_analysis import estimate
 from simulator.analysis.saturation import drifts, saturation_of, turned_away
 from simulator.analysis.waits import METRICS, QUANTILES
 from simulator.cost.allocation import allocate
-from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
+from simulator.cost.bill import Bill, Cash, cash_of, monthly_bill, one_off_bill, usd_per_million_tokens
 from simulator.cost.tco import exact, usd_per_million
 from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import Usage, pooled
@@ -117,6 +117,7 @@ class PatternResult:
 
     Attributes:
         saturation: stable, backlogged or overloaded; see `simulator.analysis.saturation.saturation_of`.
+        cash: What is really paid, and when; None where the pattern was not priced.
         drift: Where the queue of all workloads together is going.
         turned_away: Share of the requests that were refused for want of room, or gave up waiting.
         usage: What the bill charges for: a month for each replication, all as one long run, enough to price it again.
@@ -139,6 +140,7 @@ class PatternResult:
     monthly_cost_usd: Interval | None = None
     cost_lines_usd: dict[str, float] = field(default_factory=dict)
     one_off_usd: dict[str, float] = field(default_factory=dict)
+    cash: Cash | None = None
     usd_per_million_tokens: float | None = None
     unit_costs: UnitCosts | None = None
     utilisation: dict[str, float | None] | None = None
@@ -240,6 +242,7 @@ def pattern_result(
         monthly_cost_usd=_interval([float(bill.total_usd) for bill in bills]),
         cost_lines_usd={line.key: float(shown.usd(line.key)) for line in shown.lines},
         one_off_usd={line.key: float(line.usd) for line in one_off_bill(pattern, book.vat).rounded().lines},
+        cash=cash_of(pattern, mean_bill, book.vat),
         usd_per_million_tokens=None if per_million is None else float(per_million),
         unit_costs=unit_costs(pattern, usage, book, month_hours, patients=patients, capacity_share=capacity_fraction),
         utilisation=_utilisation(runs, capacity_fraction),

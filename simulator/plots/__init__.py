@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import UnknownName
-from simulator.plots import cost, decision, demand, latency, levels, timeline
+from simulator.plots import cost, decision, demand, latency, levels, limits, timeline
 from simulator.plots.style import colours_of
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class Plots:
         if workload is not None:
             _check("workload", workload, self.scenario.workloads)
         return latency.distribution(self.scenario, self.tables, self.simulated, self.colours, workload, metric)
+
+    def limits(self) -> go.Figure | None:
+        """How much of each promised time is taken, by hosting pattern; None where nothing is promised."""
+        return limits.taken(self.document, latency.sharing(self.tables, self.simulated), self.colours)
 
     def week(self, pattern: str | None = None) -> go.Figure:
         """How busy a pattern's GPUs are, by local hour of the week; the first one with a cluster when absent."""

@@ -41,6 +41,12 @@ def breakdown(document: Mapping[str, Any]) -> go.Figure:
             marker={"color": COLOURS[number % len(COLOURS)], "opacity": 1.0 if number < len(COLOURS) else 0.6},
             hovertemplate="%{y}<br>%{fullData.name}: %{x:,.2f} USD<extra></extra>",
         )
+    most = document.get("budget_usd_per_month")
+    if most is not None and names:
+        line = {"color": GREY, "dash": "dash", "width": 1.5}
+        bars.add_scatter(
+            x=[most] * 2, y=[names[0], names[-1]], mode="lines", name="budget", line=line, hoverinfo="name"
+        )
     return bars.update_layout(barmode="stack", bargap=0.35)
 
 
@@ -65,13 +71,21 @@ def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> go.Fig
     lines = {
         one["pattern"]: (np.array(one["tokens_per_month"]) / 1e6, one["monthly_cost_usd"]) for one in curve["series"]
     }
-    for number, (name, (volumes, costs)) in enumerate(lines.items()):
+    under: list[str] = []
+    for name, (volumes, costs) in lines.items():
+        # What costs as much as a line before it is dashed over it, so that both are seen.
+        hidden = sum(_alike(lines[name], lines[other]) for other in under)
+        under.append(name)
         drawn.add_scatter(
             x=volumes.tolist(),
             y=costs,
             mode="lines",
             name=name,
-            line={"color": colours[name], "width": max(1.5, 4.0 - 0.6 * number)},
+            line={
+                "color": colours[name],
+                "width": 4.5 if not hidden else max(1.5, 3.5 - hidden),
+                "dash": "solid" if not hidden else f"{8 + 4 * hidden}px,{8 + 4 * hidden}px",
+            },
             hovertemplate="%{x:,.0f} million tokens: %{y:,.0f} USD<extra>%{fullData.name}</extra>",
         )
     reach = max(max(volumes) for volumes, _ in lines.values())
@@ -86,7 +100,18 @@ def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> go.Fig
             hovertemplate="%{text}<extra></extra>",
             marker={"color": GREY, "size": 10, "symbol": "diamond", "line": {"color": "#ffffff", "width": 1.5}},
         )
+    budget = document.get("budget_usd_per_month")
+    if budget is not None:
+        level = {"color": GREY, "dash": "dot", "width": 1.5}
+        drawn.add_scatter(x=[0.0, reach], y=[budget] * 2, mode="lines", name="budget", line=level, hoverinfo="name")
     today, most = curve["today_tokens_per_month"] / 1e6, max(max(costs) for _, costs in lines.values())
     line = {"color": GREY, "dash": "dash", "width": 1.2}
     drawn.add_scatter(x=[today] * 2, y=[0.0, most], mode="lines", name="today's volume", line=line, hoverinfo="name")
     return drawn
+
+
+def _alike(one: tuple[Any, list[float]], other: tuple[Any, list[float]]) -> bool:
+    """Whether two lines are nowhere farther from each other than a fiftieth of the figure's height."""
+    places = np.union1d(one[0], other[0])
+    first, second = (np.interp(places, *line) for line in (one, other))
+    return bool(np.max(np.abs(first - second)) <= max(*one[1], *other[1]) / 50.0)

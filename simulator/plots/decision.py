@@ -18,8 +18,8 @@ _DASHES: Final = {"projection": "solid", "actual": "dot"}
 def tornado(document: Mapping[str, Any]) -> go.Figure | None:
     """A bar for each assumption that matters, from one end of its range to the other.
 
-    It shows what the cheapest alternative costs beyond the choice. Left of zero, or at a cross, another pattern should
-    be chosen.
+    It shows what the cheapest alternative costs beyond the choice, with what is assumed at either end. Left of zero, or
+    at a cross, another pattern should be chosen: the one that stands beside the cross.
 
     Args:
         document: The published JSON document.
@@ -47,23 +47,39 @@ def tornado(document: Mapping[str, Any]) -> go.Figure | None:
             orientation="h",
             name=f"at the {end} end",
             marker={"color": colour},
-            text=[f"{bar[end]:,.4g} {bar['unit']}: choose {bar[f'recommended_{end}'] or 'none'}" for bar in bars],
-            textposition="none",
-            hovertemplate="%{y} at %{text}<extra></extra>",
+            text=["" if margin is None else _value(bar, end) for bar, margin in zip(bars, margins, strict=True)],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y} at %{text}: %{x:,.0f} USD<extra></extra>",
         )
-        gone = [at for at, bar in enumerate(bars) if bar[f"recommended_{end}"] != choice]
+        gone = [bar for bar in bars if bar[f"recommended_{end}"] != choice]
         if gone:
             drawn.add_scatter(
-                x=[0.0] * len(gone),
-                y=[names[at] for at in gone],
-                mode="markers",
+                x=[_cross(bar, end) for bar in gone],
+                y=[names[bars.index(bar)] for bar in gone],
+                mode="markers+text",
                 name=f"another choice at the {end} end",
-                text=[f"{bars[at]['text'] or bars[at]['factor']}" for at in gone],
-                hovertemplate="%{text}<extra></extra>",
+                text=[f"{_value(bar, end)}: {bar[f'recommended_{end}'] or 'nothing'}" for bar in gone],
+                textposition="middle right",
+                hovertemplate="%{y} at %{text}<extra></extra>",
                 marker={"color": colour, "symbol": "x", "size": 10},
             )
     drawn.add_vline(x=base, line={"color": GREY, "width": 1})
     return drawn.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1.2}).update_layout(barmode="overlay")
+
+
+def _cross(bar: Mapping[str, Any], end: str) -> float:
+    """Where the cross stands: at the margin, and at nothing where the choice is out altogether."""
+    margin = bar[f"margin_{end}_usd"]
+    return 0.0 if margin is None else float(margin)
+
+
+def _value(bar: Mapping[str, Any], end: str) -> str:
+    """What the assumption is there, as short as it can be."""
+    value, unit = bar[end], bar["unit"]
+    if unit == "s":
+        return f"{value:.3g} s"
+    return f"× {value:.3g}" if unit.startswith("times") else f"{value / 1e6:,.0f}M tokens"
 
 
 def _moves(bar: Mapping[str, Any], margin_usd: float, choice: str) -> bool:

@@ -52,7 +52,7 @@ def distribution(
         y={"title": "share of requests", "tickformat": ".0%", "range": [0.0, 1.03]},
     )
     # Each line is thinner than the one before it: both are seen where they coincide.
-    for number, (pattern, names) in enumerate(_sharing(tables, patterns).items()):
+    for number, (pattern, names) in enumerate(sharing(tables, patterns).items()):
         found, arrived = [], 0
         for part in tables.row_groups(pattern=pattern, columns=_COLUMNS):
             rows = part.to_pandas()
@@ -82,7 +82,7 @@ def distribution(
     return drawn
 
 
-def _sharing(tables: Tables, patterns: Sequence[str]) -> dict[str, list[str]]:
+def sharing(tables: Tables, patterns: Sequence[str]) -> dict[str, list[str]]:
     """By simulated pattern, all that share it."""
     found: dict[str, list[str]] = {}
     for name in patterns:

@@ -26,8 +26,9 @@ from simulator.export.kept_run import KeptRun
 from simulator.files import write_whole
 from simulator.plots import Plots
 from simulator.reading import read_json
-from simulator.report import page_figures, page_tables
+from simulator.report import page_board, page_figures, page_headlines, page_tables
 from simulator.report.currency import Shown
+from simulator.report.pdf import pdf_of
 from simulator.report.show import Show
 from simulator.report.warnings import warnings_about
 from simulator.scenario.loading import load_scenario
@@ -103,8 +104,42 @@ def write_page(run: Path, target: Path | None = None, rollout: Path | None = Non
         The file written.
 
     Raises:
-        RunStoreError: There is no run, it was kept by an earlier version, or what is given as a rollout is none.
+        RunStoreError: See `page_of`.
         SimulatorError: The file cannot be written.
+    """
+    written = target or run / "report.html"
+    write_whole(written, page_of(run, rollout))
+    return written
+
+
+def write_pdf(run: Path, target: Path, rollout: Path | None = None) -> Path:
+    """Write the same as PDF: two pages for a board, and the rest as their annex.
+
+    Args:
+        run: The directory.
+        target: The file.
+        rollout: See `write_page`.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunStoreError: See `page_of`.
+        SimulatorError: No browser prints it, or the file cannot be written.
+    """
+    write_whole(target, pdf_of(page_of(run, rollout)))
+    return target
+
+
+def page_of(run: Path, rollout: Path | None = None) -> str:
+    """The report of a run directory.
+
+    Args:
+        run: The directory.
+        rollout: See `write_page`.
+
+    Raises:
+        RunStoreError: There is no run, it was kept by an earlier version, or what is given as a rollout is none.
     """
     document, manifest = read_summary(run), read_manifest(run)
     if "inputs" not in document:
@@ -118,10 +153,7 @@ def write_page(run: Path, target: Path | None = None, rollout: Path | None = Non
     grown = None if rollout is None else shown.amounts(_rollout(rollout))
     page = shown.labelled(render_page(document, plots, manifest, shown.amounts(doubts), grown))
     # As it was written: its amounts are not converted.
-    page = page.replace(_SCENARIO, str(escape(_yaml(scenario.resolved))))
-    written = target or run / "report.html"
-    write_whole(written, page)
-    return written
+    return page.replace(_SCENARIO, str(escape(_yaml(scenario.resolved))))
 
 
 def _rollout(file: Path) -> dict[str, Any]:
@@ -163,6 +195,7 @@ def render_page(
     groups = page_figures.groups(figures)
     names = [row["name"] for row in document["patterns"]]
     rows = page_tables.comparison(document, show)
+    doubts = [*_drawn(document), *document["decision"]["take_care"], *warnings]
     context = {
         "title": scenario.description or scenario.name,
         "document": document,
@@ -171,7 +204,9 @@ def render_page(
         "first": next((at for at, row in enumerate(document["patterns"]) if row["requests"]), 0),
         "sections": [(key, label) for key, label in _SECTIONS.items() if _there(key, document, groups)],
         "tiles": page_tables.tiles(document, show),
-        "warnings": [*_drawn(document), *document["decision"]["take_care"], *warnings],
+        "headlines": page_headlines.headlines(document, show),
+        "warnings": doubts,
+        "board": page_board.board(document, show, figures, doubts, manifest),
         "rows": rows,
         "rollout": None if rollout is None else page_tables.rollout(rollout),
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),

@@ -46,12 +46,20 @@ def _figures(plots: Plots) -> Iterator[tuple[str, dict[str, Any] | None]]:
         yield "volume", _facts("change", volume, "Cost against volume", note, label)
     moved = plots.tornado()
     if moved is not None:
-        note = "USD a month by which the choice is cheaper, each assumption moved by itself; a cross: another choice"
+        note = (
+            "USD a month by which the choice is cheaper, each assumption moved by itself to both ends of its range; "
+            "a cross: at that end the pattern beside it is the choice"
+        )
         label = (
             "How the lead of the recommended pattern changes with each assumption; the list above names the changes."
         )
         yield "tornado", _facts("change", moved, "What would change it", note, label)
     yield "cost", _facts("cost", plots.cost(), "USD a month by line of the bill", "", "The bills below say the same.")
+    limits = plots.limits()
+    if limits is not None:
+        note = "dashed: as long as promised; a cross: never within it"
+        label = "Time taken of the time promised, by workload and hosting pattern."
+        yield "limits", _facts("wait", limits, "Time taken of the time promised", note, label)
     for name, workload in plots.scenario.workloads.items():
         metric = "e2e_s" if workload.objectives is None or workload.objectives.end_to_end else "ttft_s"
         for one in ("ttft_s", "e2e_s") if workload.objectives and workload.objectives.ttft else (metric,):

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.experiment.model_length import model_lengths
+from simulator.report.page_headlines import subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,14 +74,15 @@ def interval(path: str, key: str, how: Callable[[float], str], show: Show) -> Ma
 
 
 def tiles(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
-    """The few numbers that go with the verdict."""
+    """The few numbers that go with the verdict: of what is chosen, or of what comes nearest."""
     decision = document["decision"]
     names = [row["name"] for row in document["patterns"]]
-    if decision["recommended"] is None:
+    at = subject(document)
+    if at is None:
         return []
-    at = names.index(decision["recommended"])
     row = document["patterns"][at]
     tokens = row["tokens"]["prompt"] + row["tokens"]["output"]
+    grows = row["saturation"] == "overloaded"
     found = [
         {
             "label": "a month",
@@ -89,8 +91,8 @@ def tiles(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
         },
         {
             "label": "99 % of answers are whole within",
-            "value": interval(f"patterns.{at}.latency.e2e_s", "p99", seconds, show),
-            "note": "seconds, all workloads together",
+            "value": "grows" if grows else interval(f"patterns.{at}.latency.e2e_s", "p99", seconds, show),
+            "note": "the queue does not drain" if grows else "seconds, all workloads together",
         },
         {
             "label": "per million tokens",

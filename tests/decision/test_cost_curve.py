@@ -215,6 +215,15 @@ def test_only_what_may_be_chosen_is_the_cheapest():
     assert curve.series[1].tokens_per_month[-1] == 2_000_000_000
 
 
+@pytest.mark.parametrize("meets", [5_000_000_000.0, 1_234_567_890.0])
+def test_it_reaches_beyond_each_volume_it_is_asked_for(meets):
+    """With the bill of just that volume there, not one read off between two points."""
+    one = costing("rented")
+    series = cost_curve({"rented": one}, ["rented"], meets=[meets]).series[0]
+    assert max(series.tokens_per_month) >= max(2_000_000_000, 1.1 * meets)
+    assert series.monthly_cost_usd[series.tokens_per_month.index(round(meets))] == float(one.bill_at(meets).total_usd)
+
+
 @pytest.mark.parametrize("iteration", [1, 2.5])
 def test_the_break_even_of_the_curve_is_that_of_the_formula(iteration):
     """Where no replica is added, the line of a cluster and that of an API with costs of its own cross where the formula

@@ -59,3 +59,27 @@ def test_a_legend_hides_and_shows_a_line_by_keyboard(page):
     assert button.get_attribute("aria-pressed") == "false"
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("paper", [(816, 1056), (794, 1123)], ids=["letter", "A4"])
+def test_a_board_gets_two_pages_with_nothing_cut_off(browser, kept, paper):
+    """Printed: each leaf holds what is on it, is no higher than either paper, and no figure is wider."""
+    context = browser.new_context(viewport={"width": paper[0], "height": paper[1]}, offline=True)
+    shown = context.new_page()
+    shown.goto(f"file://{kept / 'report.html'}")
+    shown.wait_for_selector("html[data-drawn=true]", state="attached")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    leaves = shown.evaluate(
+        "[...document.querySelectorAll('.leaf')].map((one) => [one.scrollHeight - one.clientHeight, one.offsetHeight])"
+    )
+    assert len(leaves) == 2
+    millimetre = 96 / 25.4
+    for over, height in leaves:
+        assert over <= 1
+        assert height <= (279.4 - 24) * millimetre
+    widest = shown.evaluate("Math.max(...[...document.querySelectorAll('.canvas')].map((one) => one.scrollWidth))")
+    assert widest <= (210 - 24) * millimetre
+    pages = shown.pdf(prefer_css_page_size=True).count(b"/Type /Page\n")
+    assert 4 < pages < 20
+    context.close()

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 from simulator.decision.words import kept_share, percent, seconds, usd
 from simulator.report.page import write_page
+from simulator.report.page_headlines import unit_usd
 from simulator.report.page_tables import cents, count
 from tests.cli.command import run
 
@@ -48,7 +49,7 @@ def test_every_number_is_that_of_the_document(kept):
     page = Page((kept / "report.html").read_text("utf-8"))
     document = json.loads((kept / "summary.json").read_text("utf-8"))
     forms = {"share_met": kept_share, "busy_fraction": percent, "capacity_fraction": percent}
-    forms |= {"api_share": percent, "p99": seconds}
+    forms |= {"api_share": percent, "p99": seconds, "usd_per_unit": unit_usd}
     assert len(page.numbers) > 40
     for path, value, text in page.numbers:
         assert value == at(document, path), path

@@ -44,19 +44,35 @@
     canvas.after(list);
   };
 
+  // What is printed for a board is white, whatever the screen is, and as wide as paper.
+  const canvases = [...document.querySelectorAll(".canvas")];
+  const printing = () => document.documentElement.classList.contains("printing");
+  const sized = (canvas, layout) => {
+    const small = { ...layout, font: { ...layout.font, size: 10 } };
+    if (canvas.dataset.height) return { ...small, height: Number(canvas.dataset.height) };
+    if (!printing()) return { ...layout, width: undefined, autosize: true };
+    const most = canvas.closest(".grid") ? 210 : 270;
+    return { ...small, width: canvas.clientWidth, height: Math.min(layout.height, most) };
+  };
+
   const draw = (isDark) =>
-    Promise.all(Object.entries(figures).map(([name, figure]) => {
-      const canvas = document.getElementById(`plot-${name}`);
-      return Plotly.react(canvas, figure.data, coloured(figure.layout, isDark), config);
+    Promise.all(canvases.map((canvas) => {
+      const figure = figures[canvas.dataset.figure];
+      const layout = coloured(sized(canvas, figure.layout), isDark && !canvas.dataset.height);
+      return Plotly.react(canvas, figure.data, layout, config);
     }));
 
-  for (const [name, figure] of Object.entries(figures)) legend(document.getElementById(`plot-${name}`), figure.data);
+  for (const canvas of canvases) legend(canvas, figures[canvas.dataset.figure].data);
   draw(dark.matches).then(() => { document.documentElement.dataset.drawn = "true"; });
   dark.addEventListener("change", () => draw(dark.matches));
 
   addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((one) => { one.open = true; });
-    draw(false).then(() => document.querySelectorAll(".canvas").forEach((canvas) => Plotly.Plots.resize(canvas)));
+    document.documentElement.classList.add("printing");
+    draw(false);
   });
-  addEventListener("afterprint", () => draw(dark.matches));
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    draw(dark.matches);
+  });
 })();
