@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.errors import SimulatorError
+from simulator.files import write_whole
 
 #: Names of browsers that print without a window, and where macOS keeps them.
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
@@ -55,7 +56,7 @@ def pdf_of(page: str) -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source, target = folder / "report.html", folder / "report.pdf"
-        source.write_text(page, encoding="utf-8")
+        write_whole(source, page, durable=False)
         flags = [*_FLAGS, f"--user-data-dir={folder / 'profile'}", f"--print-to-pdf={target}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             # Chromium's sandbox is not for the superuser, who is root in most containers.
