@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from simulator.scenario.base import Config, FieldError, Seconds
 
-Kind = Literal["shortest_queue", "least_requests", "two_choices", "round_robin", "random", "vllm"]
+Kind = Literal[
+    "shortest_queue", "least_requests", "two_choices", "round_robin", "random", "vllm", "sticky", "prefix_hash"
+]
 
 #: What each kind is, in a few words for people who have one.
 TITLES: Final[dict[Kind, str]] = {
@@ -18,9 +20,11 @@ TITLES: Final[dict[Kind, str]] = {
     "round_robin": "in turn (nginx, vLLM production stack)",
     "random": "at random (a Kubernetes service, LiteLLM)",
     "vllm": "vLLM's own data-parallel balancer",
+    "sticky": "a conversation or shared prompt always to the same replica (session affinity)",
+    "prefix_hash": "by the beginning of the prompt, unless that replica has too much (KubeAI)",
 }
 #: Those that do not heed how much a replica has to do.
-LOAD_BLIND: Final[frozenset[Kind]] = frozenset({"round_robin", "random"})
+LOAD_BLIND: Final[frozenset[Kind]] = frozenset({"round_robin", "random", "sticky"})
 #: Those that go by counts that the replicas publish (vLLM 0.33, `v1/engine/coordinator.py`: every 100 ms at most).
 _PUBLISHED_S: Final[dict[Kind, float]] = {"vllm": 0.1}
 
@@ -36,9 +40,17 @@ class Balancing(Config):
     stack). `random`: a Kubernetes service, with a connection for each request, or LiteLLM's `simple-shuffle`. `vllm`:
     what `vllm serve --data-parallel-size` does (0.33, one API server): the lowest of requests in flight, or waiting and
     running as last published where that is more, plus six times those waiting for each share of KV blocks in use
-    beyond a half; where equal, in turn."""
+    beyond a half; where equal, in turn. `sticky`: the same replica for the same conversation, or for the same shared
+    prefix where there are no turns, by consistent hashing (session affinity of nginx or of the router of vLLM's
+    production stack). `prefix_hash`: likewise by the first of nested prefixes, but the next replica on the ring where
+    one would exceed `load_factor` (KubeAI's `PrefixHash`, HAProxy's `hash-balance-factor`). Requests without a shared
+    prefix go anywhere, at random."""
     published_every: Seconds | None = None
     """How old what replicas tell of themselves can be; 100 ms, as there, when absent. For kind `vllm` alone."""
+
+    load_factor: Annotated[float, Field(ge=1, le=100)] = 1.25
+    """For `prefix_hash`: most requests of a replica, relative to the mean with the new one, rounded up (Mirrokni,
+    Thorup and Zadimoghaddam, SODA 2018; 125 % is KubeAI's default)."""
 
     @property
     def published_every_s(self) -> float:
@@ -48,7 +60,9 @@ class Balancing(Config):
         return _PUBLISHED_S.get(self.kind, 0.0)
 
     @model_validator(mode="after")
-    def _publishes_what_is_read(self) -> Self:
+    def _says_what_is_heeded(self) -> Self:
         if self.published_every is not None and self.kind not in _PUBLISHED_S:
             raise FieldError(("published_every",), f"{self.kind} reads nothing that is published")
+        if "load_factor" in self.model_fields_set and self.kind != "prefix_hash":
+            raise FieldError(("load_factor",), f"{self.kind} heeds no such limit")
         return self

@@ -23,7 +23,7 @@ from simulator.engine.routing.state import (
     WHYS,
     RouterState,
 )
-from simulator.engine.vllm.balancing import pick
+from simulator.engine.vllm.balancing import any_serves, pick
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.dispatch import has_room, look
 from simulator.engine.vllm.forecast import ttft_s
@@ -54,7 +54,7 @@ def choose(g: RouterState, row: int, now_s: float) -> tuple[int, int, int]:
 @compiled
 def serves(g: RouterState, number: int, now_s: float) -> bool:
     """Whether a backend takes requests."""
-    return bool(number >= g.router[0].clusters or g.keeps[number] or pick(g.clusters[number], now_s) != NONE)
+    return bool(number >= g.router[0].clusters or g.keeps[number] or any_serves(g.clusters[number], now_s))
 
 
 @compiled
@@ -63,7 +63,7 @@ def _room(g: RouterState, number: int, row: int, now_s: float) -> int:
     clusters, prompt_tokens, max_tokens = g.router[0].clusters, int(g.prompt_tokens[row]), int(g.max_tokens[row])
     if number < clusters:
         cluster, share = g.clusters[number], g.shares[g.priority[row]]
-        return int(has_room(cluster, pick(cluster, now_s), prompt_tokens, max_tokens, share))
+        return int(has_room(cluster, pick(cluster, row, now_s), prompt_tokens, max_tokens, share))
     api = g.apis[number - clusters]
     if not api.api[0].ordinary:
         return NONE

@@ -18,7 +18,7 @@ from simulator.engine.api.ordinary import answered
 from simulator.engine.record import Reason
 from simulator.engine.routing.choice import choose, serves
 from simulator.engine.routing.state import BY_LOAD, BY_RULE, BY_TIME, HEDGED, IN_ORDER, ROUTER, RULE, WHYS, RouterState
-from simulator.engine.vllm.balancing import pick
+from simulator.engine.vllm.balancing import any_serves, pick
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
 from simulator.engine.vllm.dispatch import send, silent
 from simulator.engine.vllm.forecast import note
@@ -81,7 +81,7 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         if router.policy == BY_TIME:
             note(g.forecasts[number], row)
         unwatched = cluster.fleet[0].watch_s == inf
-        send(cluster, pick(cluster, now_s), row, now_s, now_s)
+        send(cluster, pick(cluster, row, now_s), row, now_s, now_s)
         if g.hedges[g.workload[row], g.priority[row]]:
             place = (router.first_hedged + router.hedged) % HEDGED
             g.hedged[place], g.hedged_s[place] = row, now_s + router.hedge_after_s
@@ -130,7 +130,7 @@ def _takes(g: RouterState, number: int, row: int, now_s: float) -> bool:
         return False
     if router.policy == BY_TIME and g.forecasts[number].forecast[0].sent == g.forecasts[number].forecast[0].room:
         return False
-    return bool(not g.keeps[number] or pick(g.clusters[number], now_s) != NONE)
+    return bool(not g.keeps[number] or any_serves(g.clusters[number], now_s))
 
 
 #: How each kind of routing goes about it.

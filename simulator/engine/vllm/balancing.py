@@ -6,7 +6,7 @@ ask beforehand what it would find. Random numbers are the cluster's own, and a c
 
 from __future__ import annotations
 
-from math import floor, inf
+from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.engine.vllm.compiled import compiled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
     from simulator.scenario.balancing import Balancing, Kind
 
-SHORTEST_QUEUE, LEAST_REQUESTS, TWO_CHOICES, ROUND_ROBIN, RANDOM, VLLM = range(6)
+SHORTEST_QUEUE, LEAST_REQUESTS, TWO_CHOICES, ROUND_ROBIN, RANDOM, VLLM, STICKY, PREFIX_HASH = range(8)
 #: The number of each kind of balancing.
 KINDS: Final[dict[Kind, int]] = {
     "shortest_queue": SHORTEST_QUEUE,
@@ -28,6 +28,8 @@ KINDS: Final[dict[Kind, int]] = {
     "round_robin": ROUND_ROBIN,
     "random": RANDOM,
     "vllm": VLLM,
+    "sticky": STICKY,
+    "prefix_hash": PREFIX_HASH,
 }
 
 #: L'Ecuyer's combined generator, period 2^61 (Communications of the ACM 31(6), 1988): products stay below 2^63, so
@@ -36,10 +38,15 @@ _MODULUS_1, _FACTOR_1 = 2147483563, 40014
 _MODULUS_2, _FACTOR_2 = 2147483399, 40692
 
 
+def follows_prefixes(settings: Any) -> bool:  # noqa: ANN401
+    """Whether it matters what prefix a request has."""
+    return bool(settings.balancing >= STICKY)
+
+
 def set_balancing(settings: Any, fleet: Any, balancing: Balancing, rng: np.random.Generator) -> None:  # noqa: ANN401
     """Fill in what `SETTINGS` and `FLEET` have of it."""
     settings.balancing = KINDS[balancing.kind]
-    settings.publication_s = balancing.published_every_s
+    settings.publication_s, settings.load_factor = balancing.published_every_s, balancing.load_factor
     fleet.publication_s = 0.0 if settings.publication_s else inf
     fleet.draw_1, fleet.draw_2 = rng.integers(1, [_MODULUS_1, _MODULUS_2]).tolist()
 
@@ -62,8 +69,8 @@ def look_at(s: State, now_s: float) -> None:
 
 
 @compiled
-def pick(s: State, now_s: float) -> int:
-    """The open replica that a request sent now would go to, or NONE."""
+def pick(s: State, index: int, now_s: float) -> int:
+    """The open replica that this request, sent now, would go to, or NONE."""
     look_at(s, now_s)
     kind = s.settings[0].balancing
     if kind == SHORTEST_QUEUE:
@@ -74,7 +81,16 @@ def pick(s: State, now_s: float) -> int:
         return _from(s, s.fleet[0].turn)
     if kind == LEAST_REQUESTS:
         return _any_of_the_least(s)
+    if kind >= STICKY and s.place[index] != NONE:
+        return _on_the_ring(s, s.place[index], kind == PREFIX_HASH)
     return _at_random(s, kind == TWO_CHOICES)
+
+
+@compiled
+def any_serves(s: State, now_s: float) -> bool:
+    """Whether a replica takes requests."""
+    look_at(s, now_s)
+    return _shortest(s) != NONE
 
 
 @compiled
@@ -190,6 +206,32 @@ def _lowest_score(s: State) -> int:
         if score < lowest:
             found, lowest = r, score
     return int(found)
+
+
+@compiled
+def _on_the_ring(s: State, place: int, bounded: bool) -> int:
+    """The first open replica from this place on that has not too much; one has less than the mean, so there is one."""
+    count = load = 0
+    for r in range(s.settings[0].replicas):
+        if not s.replicas[r].closed:
+            count += 1
+            load += s.replicas[r].load
+    if count == 0:
+        return NONE
+    most = ceil(s.settings[0].load_factor * (load + 1) / count) if bounded else load + 1
+    points = s.settings[0].points
+    low, high = 0, points
+    while low < high:
+        middle = (low + high) // 2
+        if s.ring_at[middle] < place:
+            low = middle + 1
+        else:
+            high = middle
+    for step in range(points):
+        r = int(s.ring_of[(low + step) % points])
+        if not s.replicas[r].closed and s.replicas[r].load < most:
+            return r
+    return _shortest(s)
 
 
 @compiled

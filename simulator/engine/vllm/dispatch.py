@@ -68,14 +68,14 @@ def offer(s: State, index: int, now_s: float, since_s: float) -> int:
         return LOST
     if fleet.free_slot == NONE:
         return FULL
-    send(s, pick(s, now_s), index, now_s, since_s)
+    send(s, pick(s, index, now_s), index, now_s, since_s)
     return REACHED
 
 
 @entry
 def room(s: State, index: int, now_s: float, share: float) -> bool:
     """Whether a request could start now if only this share of the cluster were to be used."""
-    r = pick(s, now_s)
+    r = pick(s, index, now_s)
     return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
 
 
@@ -236,7 +236,7 @@ def has_room(s: State, r: int, prompt_tokens: int, max_tokens: int, share: float
 def _route(s: State, index: int, now_s: float) -> None:
     """Send a request to the cluster while it has room, where it may go elsewhere."""
     prompt_tokens, max_tokens = int(s.prompt_tokens[index]), int(s.max_tokens[index])
-    r = pick(s, now_s)
+    r = pick(s, index, now_s)
     overflows = s.settings[0].overflows and s.may_leave[s.workload[index]]
     if overflows and not has_room(s, r, prompt_tokens, max_tokens, 1.0):
         _lose(s, index, now_s, _CAPACITY, False)

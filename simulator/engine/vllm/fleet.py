@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.engine.record import Loss, Reason, ReplicaLevels
-from simulator.engine.vllm import dispatch, state
-from simulator.engine.vllm.balancing import set_balancing
+from simulator.engine.vllm import dispatch, hash_ring, state
+from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_balancing
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.plan import copy_settings, count_kinds
@@ -87,6 +87,7 @@ class Fleet:
         set_balancing(
             self.state.settings[0], self.state.fleet[0], balancing or Balancing(), rng or np.random.default_rng(0)
         )
+        self._ring(ledger)
         self._add_slots(_SLOTS)
         ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.
@@ -249,6 +250,7 @@ class Fleet:
         s, table = self.state, self._table
         settings, replicas = s.settings[0], self.size
         s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
+        self._place(rows)
         self._forget_prefixes()
         s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
         nesting = self._nests.nesting
@@ -262,6 +264,24 @@ class Fleet:
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
         s.replace("copies", grown(s.copies, (replicas, seats, shared), np.zeros))
+
+    def _ring(self, ledger: Ledger) -> None:
+        """Room for where prefixes stand, if that matters."""
+        settings = self.state.settings[0]
+        if follows_prefixes(settings):
+            at, of = hash_ring.ring(self.size)
+            settings.points = len(at)
+            self.state.replace("ring_at", at)
+            self.state.replace("ring_of", of)
+            self.state.replace("place", ledger.column(np.int64))
+
+    def _place(self, rows: slice) -> None:
+        """Where the prefixes of some requests stand, if that matters."""
+        s, found = self.state, self._table.prefix_id[rows]
+        if follows_prefixes(s.settings[0]):
+            if s.settings[0].balancing == PREFIX_HASH:
+                found = hash_ring.outermost(found, self._nests.nesting)
+            s.place[rows] = hash_ring.places_of(found)
 
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
@@ -319,6 +339,7 @@ def _empty(
         dense_s=dense_s,
         levels=np.zeros((replicas, settings[0].hours), state.LEVELS),
         losses=np.zeros(_LOSSES, state.LOSS),
+        **{name: np.zeros(0, np.int64) for name in ("ring_at", "ring_of", "place")},
         may_leave=np.array(may_leave, np.bool_),
         rank=ledger.column(np.int16),
         prefix=ledger.column(np.int32),

@@ -105,7 +105,7 @@ def ttft_s(f: ForecastState, row: int, now_s: float) -> float:
     """See `Forecast`; NaN for a prompt of which the time of a step is not known."""
     s = f.cluster[0]
     look(s, now_s)
-    r = pick(s, now_s)
+    r = pick(s, row, now_s)
     if r == NONE:
         return inf
     learn(f, now_s)

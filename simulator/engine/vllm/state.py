@@ -33,9 +33,10 @@ def record_of(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing""",
+        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing points""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
-        prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s""",
+        prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s
+        load_factor""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
         serial_front_end forgets""",
 )
@@ -121,6 +122,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "dense_s": (np.dtype(np.float64), 1),
     "levels": (LEVELS, 2),
     "losses": (LOSS, 1),
+    **dict.fromkeys(("ring_at", "ring_of", "place"), (np.dtype(np.int64), 1)),
     "may_leave": (np.dtype(np.bool_), 1),
     **dict.fromkeys(("arrival_s", "enqueued_s", "scheduled_s", "first_token_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
@@ -191,6 +193,8 @@ class State(Records):
         dense_s: Seconds of the dense layers by tokens of a step.
         levels: `LEVELS` by replica and hour.
         losses: `LOSS`, as many as are noted before somebody must look.
+        ring_at, ring_of: Points of the ring of `hash_ring`, and whose they are; none where it does not matter.
+        place: By request, where its prefix stands on the ring, NONE without one; nothing where it does not matter.
         may_leave: By workload, whether its requests may overflow.
         arrival_s, workload, prompt_tokens, output_tokens, max_tokens, prefix_tokens: Columns of the `RequestTable`.
         prefix: By request, the number of its prefix from 0, -1 for none.

@@ -6,7 +6,12 @@ It counts what it sent by itself, as a proxy does; what replicas publish, a proc
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil, inf
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.engine.vllm.hash_ring import places_of, ring
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -45,18 +50,25 @@ class StepwiseBalancer:
         self._replicas = replicas
         self._first, self._second = seeds
         self._turn = 0
+        self._load_factor = balancing.load_factor
+        points = zip(*ring(len(replicas)), strict=True) if self._kind in ("sticky", "prefix_hash") else ()
+        self._ring = [(int(at), int(one)) for at, one in points]
         self._waiting, self._running = [0] * len(replicas), [0] * len(replicas)
         self._usage = [0.0] * len(replicas)
         if balancing.published_every_s:
             env.process(self._listen(balancing.published_every_s))
 
-    def choose(self) -> int | None:
-        """The replica of the next request, which is sent there; None without an open one."""
+    def choose(self, key: int | None = None) -> int | None:
+        """The replica of the next request, which is sent there; None without an open one.
+
+        Args:
+            key: The prefix that it goes by, None for none.
+        """
         count = len(self._replicas)
         ready = [number for number in range(count) if self.is_open[number]]
         if not ready:
             return None
-        chosen = self._choose(ready)
+        chosen = self._choose(ready) if key is None or not self._ring else self._follow(key)
         self.in_flight[chosen] += 1
         self._waiting[chosen] += 1
         return chosen
@@ -68,7 +80,7 @@ class StepwiseBalancer:
             return fewest[0]
         if self._kind == "least_requests":
             return fewest[self._below(len(fewest))]
-        if self._kind == "random":
+        if self._kind in ("random", "sticky", "prefix_hash"):
             return ready[self._below(len(ready))]
         if self._kind == "two_choices":
             place = self._below(len(ready))
@@ -81,6 +93,16 @@ class StepwiseBalancer:
             return in_turn[0]
         self._turn = (self._turn + 1) % count
         return min(in_turn, key=self._score)
+
+    def _follow(self, key: int) -> int:
+        """From the place of the prefix on, round the ring."""
+        place = int(places_of(np.array([key], np.int32))[0])
+        ready = [number for number, is_open in enumerate(self.is_open) if is_open]
+        mean = Fraction(sum(self.in_flight[one] for one in ready) + 1, len(ready))
+        most = ceil(Fraction(self._load_factor) * mean) if self._kind == "prefix_hash" else inf
+        onwards = sorted(self._ring, key=lambda point: (point[0] < place, point[0]))
+        self._below(1)
+        return next(one for _, one in onwards if self.is_open[one] and self.in_flight[one] + 1 <= most)
 
     def _score(self, one: int) -> float:
         known = max(self.in_flight[one], self._waiting[one] + self._running[one])

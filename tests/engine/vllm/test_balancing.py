@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import factorial, inf, log, nan
+from dataclasses import dataclass, replace
+from math import ceil, factorial, inf, log, nan
 from typing import get_args
 
 import numpy as np
@@ -26,11 +26,13 @@ from simulator.performance.kv_groups import KvGroup
 from simulator.performance.step_time import ConstantStepTime, LinearStepTime
 from simulator.scenario.balancing import TITLES, Balancing, Kind
 from simulator.scenario.patterns import EngineSettings
+from simulator.trace.nesting import Nesting
 from simulator.trace.request_table import RequestTable
 from tests.engine.demand import plan, poisson, self_hosted, table
 
 LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
 NAMES = get_args(Kind)
+NO_NESTING = Nesting.of(*np.zeros((3, 0), np.int32))
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def step_by_step(case):
     def arrive():
         for index, ask in enumerate(case.asks):
             yield env.timeout(ask.gap_s)
-            chosen = balancer.choose()
+            chosen = balancer.choose(None if ask.prefix < 0 else ask.prefix)
             if chosen is None:
                 lost[index] = Reason.FAULT
             elif case.engine.queue_limit is not None and replicas[chosen].waiting >= case.engine.queue_limit:
@@ -279,7 +281,7 @@ def shares(kind, replicas=4, busy=0.05):
     return work / work.sum()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind != "shortest_queue"])
+@pytest.mark.parametrize("kind", ["least_requests", "two_choices", "round_robin", "random", "vllm"])
 def test_at_low_load_no_replica_does_the_work_of_all(kind):
     """A quarter each, within four standard errors of exponential work; the ideal gives the first nearly all."""
     assert shares(kind) == pytest.approx(0.25, abs=4 * (0.25 * 2 / 20_000) ** 0.5)
@@ -302,6 +304,67 @@ def test_in_turn_is_exactly_even():
     assert [level.steps for level in record.levels] == [700, 700, 700]
 
 
+def sent(kind, prefixes, replicas=8, closed=(), nesting=NO_NESTING, **options):
+    """By request, the replica that it is sent to; all are sent at once, and none is answered."""
+    size = len(prefixes)
+    requests = replace(table(np.zeros(size), 64, 9, prefix=64), prefix_id=np.array(prefixes, np.int32), nesting=nesting)
+    fleet = Fleet(
+        EngineSettings(), plan(), Ledger(requests), replicas=replicas, horizon_s=10.0,
+        balancing=Balancing(kind=kind, **options), rng=np.random.default_rng(3),
+    )  # fmt: skip
+    for number in closed:
+        fleet.drain(number)
+    for row in range(size):
+        assert not list(fleet.offer(row, 0.0, 0.0))
+    slots = fleet.state.sequences[fleet.state.sequences["index"] >= 0]
+    return slots["replica"][np.argsort(slots["index"])]
+
+
+def test_who_is_sticky_stays_and_only_what_a_lost_replica_had_moves():
+    """5,000 prefixes on 8 replicas of 256 points: an eighth each within 4 standard errors of either cause."""
+    keys = np.arange(5000)
+    before, again = sent("sticky", keys), sent("sticky", keys[::-1])[::-1]
+    np.testing.assert_array_equal(before, again)
+    assert np.bincount(before) / 5000 == pytest.approx(1 / 8, rel=4 * (1 / 256 + 7 / 5000) ** 0.5)
+    after = sent("sticky", keys, closed=[5])
+    moved = before != after
+    np.testing.assert_array_equal(moved, before == 5)
+    # They go to all others, not to one.
+    assert len(np.unique(after[moved])) == 7
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(1, 6), st.sampled_from([1.0, 1.25, 2.0]))
+def test_no_replica_gets_more_than_the_bound(prefixes, replicas, factor):
+    loads = np.zeros(replicas, int)
+    for number, chosen in enumerate(sent("prefix_hash", prefixes, replicas, load_factor=factor), 1):
+        loads[chosen] += 1
+        assert loads[chosen] <= ceil(factor * number / replicas)
+
+
+def test_nested_prefixes_go_by_the_first_or_by_the_conversation():
+    """A hospital's prompt (0), two departments' after it (1, 2), patients after those (10 to 109)."""
+    patients = np.arange(10, 110)
+    inner, outer = np.concatenate([[1, 2], patients]), np.concatenate([[0, 0], 1 + patients % 2])
+    nesting = Nesting.of(inner, outer, np.full(len(inner), 16))
+    assert len(np.unique(sent("prefix_hash", patients, nesting=nesting, load_factor=100))) == 1
+    assert len(np.unique(sent("sticky", patients, nesting=nesting))) == 8
+
+
+def test_prefixes_that_stay_are_found_in_the_cache():
+    """16 prompts and 4 replicas, one request at a time: each replica must compute all of them, or its own."""
+    arrival_s = np.arange(800) * 10.0
+    prefix_id = np.random.default_rng(2).integers(0, 16, 800).astype(np.int32)
+    requests = replace(table(arrival_s, 1600, 20, prefix=1504), prefix_id=prefix_id)
+
+    def computed(kind):
+        pattern = self_hosted(replicas=4, balancing={"kind": kind})
+        log = simulate(pattern, requests, horizon_s=9000.0, seed=1, replication=0, plan=plan(blocks=8000)).log
+        return int((log.cached_tokens == 0).sum())
+
+    assert computed("sticky") == 16
+    assert computed("random") == 64
+
+
 def test_another_seed_is_another_draw_and_moves_nothing_else():
     first, again = waits_s("random", 3, 0.5, 2000)[0], waits_s("random", 3, 0.5, 2000)[0]
     np.testing.assert_array_equal(first, again)
@@ -311,3 +374,5 @@ def test_only_what_is_read_can_be_published():
     with pytest.raises(ValidationError, match="random reads nothing that is published"):
         Balancing(kind="random", published_every="1s")
     assert Balancing(kind="vllm").published_every_s == 0.1
+    with pytest.raises(ValidationError, match="sticky heeds no such limit"):
+        Balancing(kind="sticky", load_factor=2)
