@@ -27,6 +27,7 @@ from simulator.errors import (
 if TYPE_CHECKING:
     from simulator.experiment.clusters import on_cluster
     from simulator.export.kept_run import open_run
+    from simulator.extensions import using
     from simulator.gate.check import check
     from simulator.gate.comparison import compare
     from simulator.report.page import write_report
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from simulator.study.catalogue import prices, profiles
     from simulator.study.headroom import break_even
     from simulator.study.imported import convert_trace
+    from simulator.study.laws import assert_laws
     from simulator.study.plan import plan
     from simulator.study.rollout import rollout
     from simulator.study.sweep import sweep
@@ -55,6 +57,7 @@ __all__ = [
     "TraceError",
     "UnknownName",
     "__version__",
+    "assert_laws",
     "break_even",
     "capacity",
     "check",
@@ -72,6 +75,7 @@ __all__ = [
     "run",
     "sweep",
     "synthesise",
+    "using",
     "write_report",
 ]
 
@@ -80,6 +84,7 @@ _WHERE = {
     "Results": "simulator.results",
     "Scenario": "simulator.scenario.schema",
     "Space": "simulator.study.candidates",
+    "assert_laws": "simulator.study.laws",
     "break_even": "simulator.study.headroom",
     "capacity": "simulator.study.capacity",
     "check": "simulator.gate.check",
@@ -97,6 +102,7 @@ _WHERE = {
     "run": "simulator.results",
     "sweep": "simulator.study.sweep",
     "synthesise": "simulator.study.traces",
+    "using": "simulator.extensions",
     "write_report": "simulator.report.page",
 }
 

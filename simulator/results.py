@@ -31,6 +31,7 @@ from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.store import open_place
 from simulator.experiment.summary import Tabular, summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
+from simulator.extensions import using
 from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
 from simulator.scenario.narrowing import named_patterns
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from simulator.experiment.checks import Unfit
     from simulator.experiment.losses import Loss
     from simulator.experiment.workers import Jobs
+    from simulator.extensions import Extensions
     from simulator.plots import Plots
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -243,6 +245,7 @@ def run(
     band: bool = True,
     outlook: bool = True,
     progress: Callable[[float], None] | None = None,
+    extensions: Extensions | None = None,
 ) -> Results:
     """Simulate, price and judge a scenario.
 
@@ -257,12 +260,31 @@ def run(
         band: Whether clusters are also simulated at both ends of their profile's band.
         outlook: Whether the decision also says what other volumes would cost.
         progress: Called now and then with the share of the work done.
+        extensions: Routers, arrival processes and lengths of one's own, by group and name; see `simulator.using`.
 
     Raises:
         ScenarioError: The scenario cannot be simulated, has no such pattern, or no model of it fits its GPUs.
         ValueError: Fewer than one replication or process.
     """
-    scenario = as_scenario(scenario)
+    with using(**(extensions or {})):
+        return _run(
+            as_scenario(scenario), patterns, replications, jobs, folder, tables=tables, band=band, outlook=outlook,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _run(
+    scenario: Scenario,
+    patterns: str | Sequence[str] | None,
+    replications: int | None,
+    jobs: Jobs,
+    folder: str | PathLike[str] | None,
+    *,
+    tables: bool,
+    band: bool,
+    outlook: bool,
+    progress: Callable[[float], None] | None,
+) -> Results:
     count = scenario.experiment.replications if replications is None else replications
     if count < 1 or (isinstance(jobs, int) and jobs < 1):
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")

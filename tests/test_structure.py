@@ -33,7 +33,7 @@ ROOMS = [
     {"performance", "workload"},
     {"trace"},
     {"scenario"},
-    {"files", "reading", "streams", "units"},
+    {"extensions", "files", "reading", "streams", "units"},
     {"errors", "version", "wording"},
 ]
 # The same inside the engine: its files, and its four wings.

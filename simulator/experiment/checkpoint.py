@@ -22,8 +22,10 @@ from pydantic import TypeAdapter
 from simulator.analysis.metrics import RunSummary
 from simulator.compliance.backends import allowed_backends
 from simulator.errors import RunStoreError
+from simulator.extensions import mark
 from simulator.files import file_sha256, write_whole
 from simulator.performance.profile import cluster_profile
+from simulator.scenario.customs import customs
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
 
@@ -77,7 +79,8 @@ def demand_key(scenario: Scenario) -> str:
     for name, checksum in trace_checksums(scenario).items():
         # What is in a trace counts, not where it lies.
         facts["workloads"][name]["trace"]["file"] = checksum
-    return _hash([package_version(), _sources(), facts])
+    own = [mark(group, one.name) for _, group, one in customs(scenario)]
+    return _hash([package_version(), _sources(), facts, *own])
 
 
 def file_name(scenario: Scenario, pattern: str, replication: int) -> str:

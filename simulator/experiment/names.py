@@ -9,9 +9,11 @@ from simulator.cost.checks import price_faults
 from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, ProfileError, ProfileNotFound, meant
+from simulator.extensions import fault
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.performance.provisioned import unit_faults
 from simulator.scenario.apis import Provisioned
+from simulator.scenario.customs import customs
 from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
 from simulator.scenario.rule_table import gaps, unreachable
@@ -42,6 +44,7 @@ def faults_of_names(scenario: Scenario, parts: SoundParts | None = None) -> list
         *unusable_compliance(scenario),
         *_rollout_faults(scenario),
         *_routing_faults(scenario),
+        *_extension_faults(scenario),
     ]
 
 
@@ -185,6 +188,19 @@ def _price_faults(scenario: Scenario, mended: Mapping[str, set[str]]) -> list[Fa
         for key, message in price_faults(pattern, book)
         if not {"model", "offer", "price", "deployment"} & mended.get(name, set())
     ]
+
+
+def _extension_faults(scenario: Scenario) -> list[Fault]:
+    """Names of what is one's own that nothing goes by, and options that it does not take."""
+    return [
+        fault_at(scenario, message, *key, "name")
+        for key, group, one in customs(scenario)
+        if (message := fault(group, one.name, one.options, _GIVEN[group]))
+    ]
+
+
+#: Arguments that come before the options.
+_GIVEN: Final = {"routers": 1, "arrivals": 4, "lengths": 1}
 
 
 def _routing_faults(scenario: Scenario) -> list[Fault]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from simulator.engine.simulation import is_compiled, prepare
 from simulator.errors import SimulatorError
 from simulator.experiment.errand import claim, named_files, packed, parcel, unpacked
+from simulator.extensions import refuse_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,6 +122,8 @@ def pool(jobs: Jobs, folder: Path | None) -> Iterator[Pool]:
 
     What is in flight when the block fails is given up; what was answered is kept.
     """
+    if jobs != 1:
+        refuse_elsewhere()
     if isinstance(jobs, Workers):
         with _remote(jobs, folder) as found:
             yield found

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.base import Config, Factor, FieldError, PositiveTokens, Seconds, Share
+from simulator.scenario.base import Config, Custom, Factor, FieldError, PositiveTokens, Seconds, Share
 from simulator.units import DAY_S
 
 Month = Literal["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -90,7 +90,13 @@ class AtOnceArrivals(Config):
     kind: Literal["at_once"]
 
 
-Arrivals = Annotated[PoissonArrivals | BatchArrivals | OnOffArrivals | AtOnceArrivals, Field(discriminator="kind")]
+class CustomArrivals(Custom):
+    """An arrival process of one's own, out of the group `simulator.arrivals`."""
+
+
+Arrivals = Annotated[
+    PoissonArrivals | BatchArrivals | OnOffArrivals | AtOnceArrivals | CustomArrivals, Field(discriminator="kind")
+]
 
 
 class Clients(Config):

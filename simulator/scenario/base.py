@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -126,3 +126,13 @@ Tokens = Annotated[int, Field(ge=0, le=10**7)]
 PositiveTokens = Annotated[int, Field(gt=0, le=10**7)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e12)]
 Factor = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Custom(Config):
+    """Something of one's own, by the name that an entry point or `simulator.run` gives it."""
+
+    kind: Literal["custom"]
+    name: Name
+    """Its name; `docs/extending.md` says what it must be."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Its keyword arguments."""

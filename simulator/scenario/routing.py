@@ -184,6 +184,16 @@ class Rules(_Routing):
                 yield ("rules", number, "when", "workloads"), workload
 
 
+class CustomRouting(_Routing):
+    """A router of one's own, out of the group `simulator.routers`."""
+
+    kind: Literal["custom"]
+    name: Name
+    """Its name; `docs/extending.md` says what it must be."""
+    options: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Its keyword arguments."""
+
+
 class _Document(_Routing):
     router: Router
     """Which of the document's three routers."""
@@ -297,7 +307,15 @@ def _with_kind(value: Any) -> Any:  # noqa: ANN401 - what a file holds
 
 
 Routing = Annotated[
-    Overflow | LeastLoaded | PriorityAware | SloAware | CostAware | Rules | SeedAsWritten | SeedCorrected,
+    Overflow
+    | LeastLoaded
+    | PriorityAware
+    | SloAware
+    | CostAware
+    | Rules
+    | CustomRouting
+    | SeedAsWritten
+    | SeedCorrected,
     Field(discriminator="kind"),
     BeforeValidator(_with_kind),
 ]

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from simulator.scenario.arrivals import Arrivals, Clients, Departments, PoissonArrivals, RateVariation, Trend, Turns
 from simulator.scenario.base import (
     Config,
+    Custom,
     Factor,
     FieldError,
     Name,
@@ -103,7 +104,11 @@ class Empirical(Config):
         return self
 
 
-Lengths = Annotated[Constant | Lognormal | Empirical, Field(discriminator="kind")]
+class CustomLengths(Custom):
+    """A length distribution of one's own, out of the group `simulator.lengths`."""
+
+
+Lengths = Annotated[Constant | Lognormal | Empirical | CustomLengths, Field(discriminator="kind")]
 
 
 class SharedPrefix(Config):

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.scenario.arrivals import AtOnceArrivals, BatchArrivals, OnOffArrivals, PoissonArrivals
+from simulator.errors import SimulatorError
+from simulator.extensions import find
+from simulator.scenario.arrivals import AtOnceArrivals, BatchArrivals, CustomArrivals, OnOffArrivals, PoissonArrivals
 from simulator.units import HOUR_S, MINUTE_S
 from simulator.workload.batches import draw_batches
 from simulator.workload.trains import draw_trains
@@ -107,11 +109,26 @@ def _at_once(
         yield np.zeros(0 if number else round(float(expected.sum())))
 
 
+def _custom(
+    expected: NDArray[np.float64], cells: Cells, arrivals: CustomArrivals, rng: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """What the process of that name draws for each stretch; it may run on into the next one, as a burst may."""
+    draw = find("arrivals", arrivals.name)
+    for rows, stretch in cells.stretches():
+        found = np.array(draw(expected[rows], stretch.start_s, stretch.length_s, rng, **arrivals.options), np.float64)
+        if found.ndim != 1 or not np.isfinite(found).all() or (found < stretch.start_s[0]).any():
+            raise SimulatorError(
+                f"the arrival process '{arrivals.name}' must give moments, in seconds, from {stretch.start_s[0]:g} on"
+            )
+        yield found
+
+
 _DRAW: dict[type, Callable[..., Iterator[NDArray[np.float64]]]] = {
     PoissonArrivals: _poisson,
     BatchArrivals: draw_batches,
     OnOffArrivals: draw_trains,
     AtOnceArrivals: _at_once,
+    CustomArrivals: _custom,
 }
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from math import erf, exp, log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.scenario.workloads import Constant, Lognormal
+from simulator.errors import SimulatorError
+from simulator.extensions import find, mark
+from simulator.scenario.workloads import Constant, CustomLengths, Empirical, Lognormal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.scenario.workloads import Empirical, SyntheticWorkload
+    from simulator.scenario.workloads import SyntheticWorkload
 
-    Lengths = Constant | Lognormal | Empirical
+    Lengths = Constant | Lognormal | Empirical | CustomLengths
 
 
 #: Tokens up to which the mean of rounded lengths is a sum, and no limit.
 _SUMMED, _NO_LIMIT = 32, np.iinfo(np.int32).max
+#: Shares at which a distribution of one's own is looked at for its mean.
+_GRID = 20_000
 
 
 def _location(lengths: Lognormal) -> float:
@@ -48,8 +54,31 @@ def _rounded_mean(m: float, s: float, cut: int) -> float:
     return 1.0 + above + beyond
 
 
+def _quantiles(lengths: CustomLengths, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tokens that these shares of all requests have no more of."""
+    found = np.asarray(find("lengths", lengths.name)(shares, **lengths.options), np.float64)
+    if found.shape != shares.shape or not np.isfinite(found).all():
+        raise SimulatorError(f"the length distribution '{lengths.name}' must give a number of tokens for each share")
+    return found
+
+
+@lru_cache(maxsize=64)
+def _tabled(name: str, options: str, mark: str) -> Empirical:  # noqa: ARG001 - tells it from another of that name
+    """The same at evenly spaced shares, which says what its mean is, and how much lies above."""
+    shares = (np.arange(_GRID) + 0.5) / _GRID
+    lengths = CustomLengths(kind="custom", name=name, options=json.loads(options))
+    values = np.clip(np.rint(_quantiles(lengths, shares)), 1, _NO_LIMIT).astype(np.int64)
+    return Empirical(kind="empirical", values=values.tolist())
+
+
+def _on_a_grid(lengths: CustomLengths) -> Empirical:
+    return _tabled(lengths.name, json.dumps(dict(lengths.options), default=list), mark("lengths", lengths.name))
+
+
 def share_above(lengths: Lengths, tokens: float) -> float:
     """Probability of more tokens than these."""
+    if isinstance(lengths, CustomLengths):
+        return share_above(_on_a_grid(lengths), tokens)
     if isinstance(lengths, Constant):
         return float(lengths.tokens > tokens)
     if isinstance(lengths, Lognormal):
@@ -72,6 +101,8 @@ def mean_tokens(lengths: Lengths, at_most: int | None = None, *, spread: float =
         spread: Log standard deviation of an independent lognormal factor of mean 1 on all of them, before the cut. A
             lognormal times a lognormal is one: the means of the logarithms add up, and so do their variances.
     """
+    if isinstance(lengths, CustomLengths):
+        return mean_tokens(_on_a_grid(lengths), at_most, spread=spread)
     limit = at_most or _NO_LIMIT
     shift = -0.5 * spread * spread
     if isinstance(lengths, Lognormal):
@@ -90,6 +121,10 @@ def _from_normal(
     """Token counts whose ranks are those of standard normal draws, times a factor each, rounded, then cut."""
     if isinstance(lengths, Lognormal):
         tokens, at_most = np.exp(_location(lengths) + lengths.sigma * normal), min(lengths.at_most, at_most)
+    elif isinstance(lengths, CustomLengths):
+        from scipy.special import ndtr
+
+        tokens = _quantiles(lengths, ndtr(normal))
     else:
         tokens = _ranked(lengths, normal)
     if factor is not None:

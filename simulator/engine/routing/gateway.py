@@ -14,6 +14,7 @@ from simulator.engine.operations.operations import carry_out
 from simulator.engine.operations.uptime import Uptime
 from simulator.engine.record import Loss, Reason, write_loss
 from simulator.engine.routing.breaker import Breaker
+from simulator.engine.routing.custom import Custom
 from simulator.engine.routing.express import CLUSTER, GATEWAY, HEDGE, Express
 from simulator.engine.routing.hedge import Hedges
 from simulator.engine.routing.policies import FORECASTING, POLICIES, Decision, prices_usd
@@ -67,7 +68,10 @@ class Gateway:
         self._breakers = self._make_breakers(self._routing.breaker)
         rivals = {number: api for number, api in enumerate(apis, len(plans)) if isinstance(api, ApiBackend)}
         self._hedges = None if self._routing.hedge is None else Hedges(self._routing.hedge, site, rivals, self._beaten)
-        self._policy = POLICIES[self._routing.kind](site, self._backends, self._clusters)
+        # Compiled code cannot ask a router of one's own.
+        own = self._routing.kind == "custom"
+        made = Custom if own else POLICIES[self._routing.kind]
+        self._policy = made(site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
         carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
         for number, (name, one) in enumerate(site.pattern.hosted.items()):
@@ -79,7 +83,7 @@ class Gateway:
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
         usd = prices_usd(site)
-        express = None if one_by_one else Express(site, self._fleets, apis, self._forecasts, usd)
+        express = None if one_by_one or own else Express(site, self._fleets, apis, self._forecasts, usd)
         self._express = express
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:

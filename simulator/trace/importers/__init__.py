@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from simulator import extensions
 from simulator.errors import TraceError
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def find_format(name: str) -> Format:
         TraceError: There is none.
     """
     if name not in TITLES:
+        if name in extensions.known("log_formats"):
+            own: Format = extensions.find("log_formats", name)
+            return own
         raise TraceError(f"`kind`: expected one of {', '.join(TITLES)}")
     formats: tuple[Format, ...] = import_module(f"simulator.trace.importers.{TITLES[name][1]}").FORMATS
     return next(known for known in formats if known.name == name)
