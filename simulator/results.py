@@ -17,7 +17,6 @@ from simulator.decision.costing import costings_of
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
-from simulator.engine.vllm.plan import replica_plan
 from simulator.errors import UnknownName
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import as_scenario, check_patterns
@@ -28,11 +27,11 @@ from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
 from simulator.experiment.replications import replicate, representatives
+from simulator.experiment.served import mean_tokens, requests_per_s
 from simulator.experiment.store import open_place
 from simulator.experiment.summary import Tabular, summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
 from simulator.extensions import using
-from simulator.performance.capacity import saturated_requests_per_s
 from simulator.scenario.apis import Provisioned
 from simulator.scenario.narrowing import named_patterns
 from simulator.version import package_version
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from simulator.experiment.workers import Jobs
     from simulator.extensions import Extensions
     from simulator.plots import Plots
-    from simulator.scenario.patterns import Cluster, HostingPattern
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 
@@ -302,9 +301,7 @@ def _run(
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     month, demand = Decimal(str(month_hours(scenario))), demands(scenario)
     capacity = {
-        name: _requests_per_s(pattern, runs[name])
-        for name, pattern in chosen.items()
-        if name in runs and pattern.hosted
+        name: requests_per_s(pattern, runs[name]) for name, pattern in chosen.items() if name in runs and pattern.hosted
     }
 
     lost = losses(scenario, simulated, jobs=jobs, folder=place)
@@ -335,7 +332,7 @@ def _run(
         return monthly_bill(pattern, monthly_usages(pattern, [one], demand, month)[0], book, month)
 
     results = [add_band(result, scenario, runs, bill_of) for result in priced(slice(None))]
-    monthly = {name: round(rate * float(month) * 3600.0 * _tokens(runs[name])) for name, rate in capacity.items()}
+    monthly = {name: round(rate * float(month) * 3600.0 * mean_tokens(runs[name])) for name, rate in capacity.items()}
     screening = screen(scenario, results, book)
     costings = costings_of(scenario, results, book, month, monthly)
     decision = decide(scenario, results, book, costings, screening)
@@ -378,28 +375,3 @@ def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[P
 def _chosen(scenario: Scenario, patterns: str | Sequence[str] | None) -> dict[str, HostingPattern]:
     """Patterns of these names, in the scenario's order."""
     return {name: scenario.hosting_patterns[name] for name in named_patterns(scenario, patterns)}
-
-
-def _requests_per_s(pattern: HostingPattern, runs: Sequence[RunSummary]) -> float:
-    """What a pattern's clusters could serve of the mix it was given."""
-    return sum(_cluster_requests_per_s(one.cluster, runs) for one in pattern.hosted.values())
-
-
-def _cluster_requests_per_s(cluster: Cluster, runs: Sequence[RunSummary]) -> float:
-    engine, plan = cluster.engine, replica_plan(cluster)
-    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
-    return cluster.replicas * saturated_requests_per_s(
-        plan.step_time,
-        kv_tokens=plan.kv_tokens(engine.block_size, _tokens(runs)),
-        max_num_seqs=engine.max_num_seqs,
-        max_num_batched_tokens=engine.max_num_batched_tokens,
-        prompt_tokens=max(1.0, sum(run.total.prompt_tokens for run in runs) / done),
-        cached_tokens=sum(run.total.cached_prompt_tokens for run in runs) / done,
-        output_tokens=max(1.0, sum(run.total.output_tokens for run in runs) / done),
-    )
-
-
-def _tokens(runs: Sequence[RunSummary]) -> float:
-    """Mean prompt and output tokens of a request."""
-    done = max(1, sum(run.total.outcomes["completed"] for run in runs))
-    return sum(run.total.prompt_tokens + run.total.output_tokens for run in runs) / done
