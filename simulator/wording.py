@@ -44,6 +44,22 @@ def counted(number: float, noun: str, several: str | None = None) -> str:
     return f"{shown} {noun if shown == '1' else several or plural(noun)}"
 
 
+def elapsed(value_s: float) -> str:
+    """How long something takes, in the unit in which it is easily grasped.
+
+    >>> elapsed(1.516), elapsed(90.0), elapsed(599.0), elapsed(30_057.0), elapsed(84_791.0), elapsed(700_000.0)
+    ('1.52 s', '90.0 s', '9.98 min', '8.35 h', '23.6 h', '8.10 d')
+    """
+    for least_s, size_s, unit in ((259_200.0, 86_400.0, "d"), (3600.0, 3600.0, "h"), (300.0, 60.0, "min")):
+        if value_s >= least_s:
+            return f"{_three_digits(value_s / size_s)} {unit}"
+    return f"{value_s:.2f} s" if value_s < 10.0 else f"{value_s:.1f} s"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
 def is_or_are(number: float) -> str:
     """The verb after so many.
 

@@ -10,6 +10,7 @@ from simulator.bench.replay_check import measured, simulated
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError, TraceError
 from simulator.performance.profile import Basis, StepTimeBand
+from simulator.wording import article
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def fit_overhead(
     band = StepTimeBand(
         low=round(max(0.1, min(known.low, low)), 3),
         high=round(max(known.high, high), 3),
-        source=f"{known.source}; and 95 of 100 requests of a {source}",
+        source=f"{known.source}; and 95 of 100 requests of {article(source)}",
     )
     return profile.model_copy(update={"overhead": changed, "step_time_band": band})
 

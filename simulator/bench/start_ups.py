@@ -299,7 +299,7 @@ def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
         *(
             [
                 f"Of {found['with_tokens']} with tokens: median ratio {found['median_ratio']:.3f}, median error "
-                f"{errors[0]:.1%}, worst {errors[1]:.1%}."
+                f"{100 * errors[0]:.1f} %, worst {100 * errors[1]:.1f} %."
             ]
             if found["with_tokens"]
             else []

@@ -152,7 +152,7 @@ def peak(
     for row in rows:
         typer.echo(
             f"{row['units']:>6,} units serve {row['tokens_per_minute']:>9,} a minute: enough in "
-            f"{row['minutes_within']:.2%} of the minutes and for {row['load_within']:.2%} of the load"
+            f"{100 * row['minutes_within']:.2f} % of the minutes and for {100 * row['load_within']:.2f} % of the load"
         )
 
 

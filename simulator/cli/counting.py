@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LINE_S: Final = 60.0
+_FIRST_S: Final = 20.0
 #: What is left is judged by the pace of so long.
 _PACE_S: Final = 600.0
 
@@ -44,6 +46,32 @@ class Log:
         self._said_s = now_s
         yet = left(self.done - before, now_s - since_s, self.total - self.done)
         self._say(f"{self.done:,} of {self.total:,} {self.what}, {yet}")
+
+
+@contextmanager
+def speaking(say: Callable[[float], None], wait: Callable[[float], bool] | None = None) -> Iterator[None]:
+    """Say something now and then while a block runs, for a log in which nobody sees a bar.
+
+    Args:
+        say: Gets how long it has lasted, in seconds: after twenty of them, then every minute.
+        wait: Waits so many seconds, and says whether the block has ended meanwhile.
+    """
+    over = threading.Event()
+    pause = wait or over.wait
+
+    def talk() -> None:
+        lasted_s, pause_s = 0.0, _FIRST_S
+        while not pause(pause_s):
+            lasted_s, pause_s = lasted_s + pause_s, _LINE_S
+            say(lasted_s)
+
+    talker = threading.Thread(target=talk, daemon=True)
+    talker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        talker.join()
 
 
 def left(done: int, took_s: float, more: int) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from simulator.cli.options import AsJson
 from simulator.errors import Fault, ScenarioError
+from simulator.wording import counted, elapsed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +31,10 @@ def explain(
     only: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only what stands below this key, with what each key means.")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also the values that are defaults.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a scenario means before it runs: every value and where it was set, sources, warnings, size of the run.
+    """Show what a scenario means before it runs: its size, what deserves doubt, what was set where, and its sources.
 
     Example: simulator explain scenarios/ci_small.yaml --set experiment.seed=7 --only experiment
     """
@@ -69,13 +71,17 @@ def explain(
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 160)
-    _print_values(console, values, with_meaning=only is not None)
+    if only is None:
+        console.print(_sentence(size), markup=False, highlight=False)
+        for warning in warnings:
+            console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
+    shown = [value for value in values if everything or only is not None or value.origin != "default"]
+    _print_values(console, shown, with_meaning=only is not None)
+    if defaults := len(values) - len(shown):
+        console.print(f"and {counted(defaults, 'default')}: --all", style="dim", markup=False, highlight=False)
     _print_sources(console, sources)
     if only is None:
         console.print(render(routing))
-        for warning in warnings:
-            console.print(f"Take care: {warning}", style="yellow", markup=False, highlight=False)
-        console.print(_sentence(size), markup=False, highlight=False)
 
 
 def _print_values(console: Console, values: list[Value], *, with_meaning: bool) -> None:
@@ -116,10 +122,10 @@ def _short(value: Any) -> str:  # noqa: ANN401 - a scenario value is anything
 
 
 def _sentence(size: Size) -> str:
-    seconds = size.processor_s
-    lasts = "a second" if seconds < 1.5 else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    lasts = "a second" if size.processor_s < 1.5 else elapsed(round(size.processor_s))
     alike = "" if size.simulated == size.patterns else f" ({size.simulated} that differ in more than money)"
     return (
-        f"The run: {size.patterns} hosting patterns{alike}, {size.replications} replications of about "
-        f"{size.requests:,} requests; {size.simulations} simulations, about {lasts} of processor time."
+        f"The run: {counted(size.patterns, 'hosting pattern')}{alike}, {counted(size.replications, 'replication')} of "
+        f"about {counted(size.requests, 'request')}; {counted(size.simulations, 'simulation')}, about {lasts} of "
+        "processor time."
     )

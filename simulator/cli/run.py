@@ -24,6 +24,7 @@ from simulator.cli.options import (
     load,
     working,
 )
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,11 @@ def run(
     ] = None,
     store: Store = Path("runs/store"),
     with_report: Annotated[bool, typer.Option("--report", help="Also write report.html into the run.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="All tables, definitions, reasons and doubts.")] = False,
+    rules_of_thumb: Annotated[
+        bool,
+        typer.Option("--rules-of-thumb", help="All, and what the source article's rules of thumb say otherwise."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,20 +99,21 @@ def run(
     if as_json:
         sys.stdout.buffer.write(results.to_json())
     else:
-        _print(results, scenario)
+        _print(results, scenario, full=full or rules_of_thumb, with_rules_of_thumb=rules_of_thumb)
     if until is not None:
+        from simulator.decision.words import percent
         from simulator.study.precision import half_width
 
         wide = half_width(results)
         reached = "within" if wide <= until else "NOT within"
-        typer.echo(
-            f"{results.replications} replications: ± {wide:.1%}, {reached} the ± {until:.1%} asked for", err=True
-        )
+        count = counted(results.replications, "replication")
+        typer.echo(f"{count}: ± {percent(wide)}, {reached} the ± {percent(until)} asked for", err=True)
     if not quiet:
         typer.echo(f"kept in {kept.target}", err=True)
 
 
-def _print(results: Results, scenario: Scenario) -> None:
+def _print(results: Results, scenario: Scenario, *, full: bool, with_rules_of_thumb: bool) -> None:
+    from simulator.report.brief import brief
     from simulator.report.console import render
     from simulator.report.currency import Shown
     from simulator.report.warnings import warnings_about
@@ -115,6 +122,8 @@ def _print(results: Results, scenario: Scenario) -> None:
     # A pipe has no width of its own; the tables need this much.
     console = shown.console(None if sys.stdout.isatty() else 120)
     names = [result.name for result in results.patterns]
-    console.print(render(shown.amounts(results), shown.amounts(warnings_about(scenario, names))))
+    found, warnings = shown.amounts(results), shown.amounts(warnings_about(scenario, names))
+    page = render(found, warnings, with_rules_of_thumb=with_rules_of_thumb) if full else brief(found, warnings)
+    console.print(page)
     if shown.rate:
         console.print(shown.rate, style="dim", highlight=False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import typer
+
+from simulator.cli.counting import speaking
+from simulator.decision.words import percent
 from simulator.engine.simulation import is_compiled
 from simulator.errors import RunStoreError, SimulationGone
 from simulator.experiment import checkpoint
@@ -17,12 +21,24 @@ from simulator.experiment.store import open_place
 from simulator.files import make_folder
 from simulator.results import Results, run
 from simulator.study.precision import run_until
+from simulator.wording import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from simulator.experiment.workers import Jobs
     from simulator.scenario.schema import Scenario
+
+
+def _told(name: str, lasted_s: float, share: float) -> str:
+    """A line of a log about a run under way.
+
+    >>> _told("clinic", 80.0, 0.25), _told("clinic", 140.0, 1.0)
+    ('simulating clinic: 25.0 % after 80.0 s', 'clinic is simulated, and weighed up: 140.0 s')
+    """
+    if share >= 1.0:
+        return f"{name} is simulated, and weighed up: {elapsed(lasted_s)}"
+    return f"simulating {name}: {percent(share)} after {elapsed(lasted_s)}"
 
 
 def run_with_progress(
@@ -34,7 +50,7 @@ def run_with_progress(
     until: float | None = None,
     quiet: bool,
 ) -> Results:
-    """`run`, or `run_until` intervals are so narrow, with a bar on standard error, where that is a terminal."""
+    """`run`, or `run_until` intervals are so narrow, with a bar on standard error, or now and then a line of a log."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -42,7 +58,20 @@ def run_with_progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"),
     )  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    silent = quiet or not console.is_terminal
+    done = [0.0]
+
+    def say(lasted_s: float) -> None:
+        typer.echo(_told(scenario.name, lasted_s, done[0]), err=True)
+
+    def advance(share: float) -> None:
+        done[0] = share
+        bar.update(task, completed=share, description=simulating if share else first)
+
+    with ExitStack() as opened:
+        bar = opened.enter_context(Progress(*columns, console=console, transient=True, disable=silent))
+        if silent and not quiet:
+            opened.enter_context(speaking(say))
         simulating = f"simulating {scenario.name}"
         first = simulating if is_compiled() else "compiling the engine, once for this version of it"
         task = bar.add_task(first, total=1.0)
@@ -52,7 +81,7 @@ def run_with_progress(
             patterns=patterns,
             jobs=jobs,
             folder=store,
-            progress=lambda share: bar.update(task, completed=share, description=simulating if share else first),
+            progress=advance,
         )
 
 

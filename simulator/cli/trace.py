@@ -14,6 +14,7 @@ from simulator.cli.exit_codes import BAD_INPUT
 from simulator.cli.options import AsJson
 from simulator.errors import TraceError
 from simulator.files import write_whole
+from simulator.wording import counted
 
 trace = typer.Typer(help="Recorded demand: import logs, look at traces and change them.", no_args_is_help=True)
 
@@ -49,7 +50,7 @@ def validate(
             typer.echo(fault, err=True)
         if not faults:
             about = f"{header.span_s:,.0f} s" if header else "no header beside it"
-            typer.echo(f"{path}: ok ({count:,} requests, {len(workloads)} workloads, {about})")
+            typer.echo(f"{path}: ok ({counted(count, 'request')}, {counted(len(workloads), 'workload')}, {about})")
     ok = all(row["ok"] for row in rows)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "ok": ok, "traces": rows}, indent=2))

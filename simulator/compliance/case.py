@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.compliance.registry import in_force, unknown_model
 from simulator.scenario.compliance import DataProtection
+from simulator.wording import article, counted, is_or_are
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,9 +145,12 @@ def _retention(case: Case) -> Iterator[Finding]:
         return
     kept = case.model.keeps_prompts_days if case.model else None
     if kept is None:
-        yield _MODEL, f"it is not known how long it keeps prompts; at most {limit} days are allowed"
+        yield (
+            _MODEL,
+            f"it is not known how long it keeps prompts; at most {counted(limit, 'day')} {is_or_are(limit)} allowed",
+        )
     elif kept > limit:
-        yield _MODEL, f"it may keep prompts {kept} days; at most {limit} are allowed"
+        yield _MODEL, f"it may keep prompts {counted(kept, 'day')}; at most {limit} {is_or_are(limit)} allowed"
 
 
 def _registered(case: Case) -> Iterator[Finding]:
@@ -155,7 +159,10 @@ def _registered(case: Case) -> Iterator[Finding]:
         yield key, unknown_model(case.registry, case.key)
     elif case.hosted != (model.deployment == "self_hosted"):
         here = "a cluster" if case.hosted else "an API"
-        yield key, f"the registry has it as a {model.deployment} deployment of {model.provider}, here it is {here}"
+        yield (
+            key,
+            f"the registry has it as {article(model.deployment)} deployment of {model.provider}, here it is {here}",
+        )
     elif case.scope not in (None, model.deployment):
         yield ("deployment", "scope"), f"its units are {case.scope}, and the registry has it as {model.deployment}"
 

@@ -12,6 +12,7 @@ from simulator.compliance.registry import load_registry
 from simulator.errors import ScenarioError, nearest
 from simulator.scenario.compliance import Placement
 from simulator.scenario.patterns import api_key, cluster_key
+from simulator.wording import counted, is_or_are
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -82,7 +83,7 @@ class Assessment:
         if self.registry is None:
             return "not assessed: the scenario has no section 'compliance'"
         count = len(self.not_assessed)
-        unsaid = f"{count} points are not stated" if count else "every point is stated"
+        unsaid = f"{counted(count, 'point')} {is_or_are(count)} not stated" if count else "every point is stated"
         return f"registry {self.registry['id']} of {self.registry['date']}; {unsaid}; engineering, not legal advice"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from simulator.compliance.case import agreement_missing, geography
 from simulator.scenario.compliance import DataProtection, HopKind
+from simulator.wording import counted, is_or_are
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,8 +104,8 @@ def _objections(
                 yield f"requests of {name} must stay in {' or '.join(protection.residency)}, and {said}"
         limit = protection.kept_at_most_days
         if limit is not None and (hop.keeps_days is None or hop.keeps_days > limit):
-            kept = "it is not said how long" if hop.keeps_days is None else f"{hop.keeps_days} days"
-            yield f"it keeps content of {name} ({kept}); at most {limit} days are allowed"
+            kept = "it is not said how long" if hop.keeps_days is None else counted(hop.keeps_days, "day")
+            yield f"it keeps content of {name} ({kept}); at most {counted(limit, 'day')} {is_or_are(limit)} allowed"
     if sees and (missing := agreement_missing(section, hop.provider, first)):
         yield f"it sees protected health information of {', '.join(sees)}, and {missing}"
 

@@ -14,6 +14,7 @@ from simulator.cost.usage import ApiUse
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned, Reserved
 from simulator.units import TokenPrice
+from simulator.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _by_kind(rates: Rates, use: ApiUse) -> Iterator[tuple[str, str, int, TokenPr
 def _unit_line(deployment: Provisioned, model: str, book: PriceBook, month_hours: Decimal) -> BillLine:
     unit_hour, source = unit_price(deployment, model, book)
     usd = tco.rental_usd(unit_hour, month_hours, deployment.units)
-    basis = f"{deployment.units} units × {unit_hour} USD/h × {month_hours} h, used or not; {source}"
+    basis = f"{counted(deployment.units, 'unit')} × {unit_hour} USD/h × {month_hours} h, used or not; {source}"
     factors = (
         Factor("units", deployment.units),
         Factor("price of a unit", unit_hour, "USD/h", source),

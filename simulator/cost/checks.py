@@ -13,6 +13,7 @@ from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned
 from simulator.scenario.costs import Purchase, Rental, Service
 from simulator.scenario.patterns import Cluster, HostingPattern, api_key, costs_key
+from simulator.wording import article, counted
 
 
 def price_faults(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, str]]:
@@ -51,12 +52,13 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
         if offer.gpu != cluster.gpu:
             warnings.append((key, f"the offer is for {offer.gpu}, the cluster runs on {cluster.gpu}"))
         if offer.kind in {"reserved", "spot"} and (rental.commitment or rental.spot):
-            warnings.append((key, f"the price is already a {offer.kind} one, and is discounted again"))
+            warnings.append((key, f"the price is already {article(offer.kind)} one, and is discounted again"))
     for name, one in pattern.hosted.items():
         compute, gpus = one.costs.compute, one.cluster.replicas * one.cluster.tensor_parallel
         if isinstance(compute, Purchase) and (compute.for_gpus or gpus) != gpus:
             doubt = (
-                f"the price is for {compute.for_gpus} GPUs, the cluster has {gpus}: taken in proportion; gpu_each and "
+                f"the price is for {counted(compute.for_gpus or gpus, 'GPU')}, the cluster has {gpus}: taken in "
+                "proportion; gpu_each and "
                 "chassis_each say what one costs"
             )
             warnings.append((".".join((*costs_key(pattern, name), "compute")), doubt))

@@ -13,6 +13,7 @@ from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ClusterUse
 from simulator.scenario.costs import Bought, ClusterCosts, ModelUpdates, Power, Purchase, Rental
 from simulator.scenario.patterns import Cluster
+from simulator.wording import counted
 
 #: Lines that pay for a purchase over time: not to be counted beside its price.
 CAPITAL: Final = frozenset({"purchase", "purchase_vat", "financing"})
@@ -93,7 +94,7 @@ def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal,
     if rental.replica_hour is not None:
         return rental.replica_hour, cluster.replicas, "per replica; scenario"
     offer = book.gpu_offer(str(rental.offer))
-    per = f"per instance of {offer.gpus_per_instance} GPUs, {gpus} needed; {rental.offer}, {offer.source}"
+    per = f"per instance of {counted(offer.gpus_per_instance, 'GPU')}, {gpus} needed; {rental.offer}, {offer.source}"
     return offer.instance_hour, offer.instances(gpus), per
 
 
@@ -103,7 +104,7 @@ def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
     months, gpus = purchase.amortisation, cluster.replicas * cluster.tensor_parallel
     usd = tco.amortised_usd(price_usd, months, residual_usd)
     less = f" less {residual_usd:,} USD residual" if residual_usd else ""
-    basis = f"{price_usd:,} USD for {gpus} GPUs{less} / {months} months; scenario"
+    basis = f"{price_usd:,} USD for {counted(gpus, 'GPU')}{less} / {counted(months, 'month')}; scenario"
     price = hardware_price(cluster, bought)
     factors = (price, Factor("residual value", residual_usd, "USD"), Factor("written off over", months, "months"))
     yield BillLine("purchase", "Hardware, written off", usd, basis, "({0} - {1}) / {2}", factors)
@@ -122,7 +123,9 @@ def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
 def hardware_price(cluster: Cluster, bought: Bought) -> Factor:
     """What is paid for a cluster, taxes left out."""
     gpus = cluster.replicas * cluster.tensor_parallel
-    return Factor(f"price of {gpus} GPUs and what holds them", bought.price_usd, "USD")
+    return Factor(
+        f"price of {counted(gpus, 'GPU')} and what holds {'it' if gpus == 1 else 'them'}", bought.price_usd, "USD"
+    )
 
 
 def _power_line(power: Power, cluster: Cluster, busy_fraction: float, month_hours: Decimal) -> BillLine:
@@ -130,8 +133,8 @@ def _power_line(power: Power, cluster: Cluster, busy_fraction: float, month_hour
     usd = tco.energy_usd(watts, month_hours, power.price, power.pue)
     basis = (
         f"{float(watts):,.0f} W × PUE {power.pue:g} × {month_hours} h × {power.price} USD/kWh; "
-        f"{cluster.replicas} × ({cluster.tensor_parallel} GPUs of {power.gpu_idle_w:g} W idle and "
-        f"{power.gpu_busy_w:g} W busy, {busy_fraction:.1%} of the time, {power.host_w:g} W host); scenario"
+        f"{cluster.replicas} × ({counted(cluster.tensor_parallel, 'GPU')} of {power.gpu_idle_w:g} W idle and "
+        f"{power.gpu_busy_w:g} W busy, {100 * busy_fraction:.1f} % of the time, {power.host_w:g} W host); scenario"
     )
     factors = (
         *_power_factors(power, cluster),

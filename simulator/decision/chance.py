@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.analysis.output_analysis import fewest, student
 from simulator.decision.words import duration, kept_share, share_range, usd
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def _text(
     first = next((one for one in rivals if one.met_as_measured), None)
     choice = f"as measured, {first.name} would be the choice" if first else "as measured, none of them does"
     prices = ", ".join(f"{one.name} {usd(one.cost_usd)}" for one in rivals)
-    start = f"cannot tell with {count} replication{'s' if count != 1 else ''}"
+    start = f"cannot tell with {counted(count, 'replication')}"
     settles = "a longer horizon would tell" if _too_short(open_ones) else would_tell(enough)
     return f"{start} {' nor '.join(parts)}; {choice}; USD a month: {prices}; {settles}"
 

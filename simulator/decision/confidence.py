@@ -16,6 +16,7 @@ from simulator.decision.ranges import (
     volume_range,
 )
 from simulator.decision.words import percent
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,7 +106,7 @@ def confidence(
     shares = win_shares(found, given, scenario)
     kept = shares.pop(winner, 0.0)
     is_choice = "is" if screening.winner else "would be, as measured,"
-    text = f"{winner} {is_choice} the choice in {won} of {len(alone)} replications"
+    text = f"{winner} {is_choice} the choice in {won} of {counted(len(alone), 'replication')}"
     able = [one for one in screening.left["objectives"] if one is best or one.met_as_measured]
     if len(able) < 2 and not shares:
         text += "; there is no alternative that plausible prices, volumes or speeds could favour"

@@ -13,6 +13,7 @@ from simulator.decision.undercut import Bills, Range, nearest, undercuts
 from simulator.decision.words import percent, usd, volume
 from simulator.scenario.apis import Standard
 from simulator.scenario.patterns import ApiPattern
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,7 +251,7 @@ def _told(own: _Side, api: _Side, ranges: Sequence[Range], most: int) -> str:
         return text
     replicas = costing.replicas_at(first)
     if replicas > costing.replicas:
-        return f"{text}, with {replicas} replicas"
+        return f"{text}, with {counted(replicas, 'replica')}"
     return f"{text}, {percent(first / costing.capacity_tokens_per_month)} of what it could serve"
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.decision.bar import HALF, TWICE, Bar, margin_usd, winner
 from simulator.decision.screening import cost_of
-from simulator.decision.words import usd
+from simulator.decision.words import duration, usd
+from simulator.units import HOUR_S
+from simulator.wording import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,13 +51,13 @@ def limit_bars(scenario: Scenario, best: PatternResult, offered: Sequence[Patter
 
         low, high = costs(HALF * limit_s), costs(TWICE * limit_s)
         about = f"{workload} wants its {_quantile(best, workload)} of {_WORDS[metric]} below"
-        flips = [(ours_s, f"{best.name} is out once {about} {ours_s:.2f} s instead of {limit_s:g} s")]
+        flips = [(ours_s, f"{best.name} is out once {about} {_time(ours_s)} instead of {_limit(limit_s)}")]
         for one in offered:
             theirs_s = _reached_s(one, workload, metric)
             if cost_of(one) < cost_of(best) and theirs_s is not None and theirs_s > limit_s:
                 less = f"{usd(cost_of(best) - cost_of(one))} USD a month less"
                 if _meets(one, limits | {(workload, metric): theirs_s}):
-                    text = f"{one.name} would do, for {less}, if {about} {theirs_s:.2f} s instead of {limit_s:g} s"
+                    text = f"{one.name} would do, for {less}, if {about} {_time(theirs_s)} instead of {_limit(limit_s)}"
                     flips.append((theirs_s, text))
         flips_at, text = min(flips, key=lambda flip: (abs(log(flip[0] / limit_s)), flip))
         yield Bar(
@@ -89,7 +91,7 @@ def near_misses(screening: Screening) -> list[str]:
         if one.name in kept or one.saturation == "overloaded" or cost_of(one) >= cost_of(best) or not near:
             continue
         wants = " and ".join(
-            f"{workload} had {reached_s:.2f} s instead of {limit_s:g} s for its {_WORDS[metric]}"
+            f"{workload} had {_time(reached_s or 0.0)} instead of {_limit(limit_s)} for its {_WORDS[metric]}"
             for workload, metric, limit_s, reached_s in missed
         )
         found.append(f"{one.name} would do for {usd(cost_of(best) - cost_of(one))} USD less if {wants}")
@@ -171,3 +173,11 @@ def _missed(result: PatternResult) -> Iterator[tuple[str, str, float, float | No
         for limit in load.objective.limits if load.objective else ():
             if load.objective and limit.share < load.objective.target_share:
                 yield name, limit.metric, limit.limit_s, limit.reached_s
+
+
+def _time(value_s: float) -> str:
+    return elapsed(value_s) if value_s >= HOUR_S else f"{value_s:.2f} s"
+
+
+def _limit(limit_s: float) -> str:
+    return duration(limit_s) if limit_s >= HOUR_S else f"{limit_s:g} s"

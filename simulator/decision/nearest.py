@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.decision.screening import lost_share
 from simulator.decision.staffing import shortages
-from simulator.decision.words import duration, seconds, usd
+from simulator.decision.words import duration, usd
 from simulator.experiment.model_length import longer_requests
+from simulator.wording import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,8 +131,8 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
             slow = slow or found.p50 > limit or (early and found.p99 > limit)
             quantile = _QUANTILES.get(round(objectives.share, 4))
             if quantile and getattr(found, quantile) > limit:
-                shown = seconds(getattr(found, quantile))
-                yield f"{shown} s {label} instead of {duration(limit)} for {name}"
+                shown = elapsed(getattr(found, quantile))
+                yield f"{shown} {label} instead of {duration(limit)} for {name}"
         if slow:
             yield "a faster GPU, a wider split or a smaller model" if hosted else "a faster model or deployment"
         else:

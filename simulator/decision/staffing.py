@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simulator.decision.rules import STAFFING
 from simulator.scenario.rules import shipped_tables
 from simulator.scenario.team import SKILLS
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from simulator.scenario.patterns import HostingPattern
@@ -50,7 +51,7 @@ def shortages(team: Team | None, pattern: HostingPattern) -> list[Shortage]:
         rules = shipped_tables()[STAFFING].matching({"ml_engineers": have})
         if not any(pattern.kind in rule.answers for rule in rules):
             thumb = "; ".join(rule.text for rule in rules)
-            reason = f"by a rule of thumb {have:g} ML engineer{'' if have == 1 else 's'} cannot run it ({thumb})"
+            reason = f"by a rule of thumb {counted(have, 'ML engineer')} cannot run it ({thumb})"
             found.append(Shortage(reason, "more engineers, or costs.staff that says how few it takes"))
     missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]
     if missing and pattern.hosted:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from simulator.decision.words import duration, percent, seconds
+from simulator.decision.words import duration, percent
 from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
 from simulator.scenario.workloads import SyntheticWorkload
+from simulator.wording import elapsed
 from simulator.workload.lengths import share_above
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Ma
             for limit in _limits(one.cluster, wanted, objectives, prompt, output):
                 in_time = limit.share_in_time()
                 if in_time < objectives.share:
-                    alone = f"{prompt:,} + {output:,} tokens takes {seconds(limit.takes_s(limit.mean_tokens))} s alone"
+                    alone = f"{prompt:,} + {output:,} tokens takes {elapsed(limit.takes_s(limit.mean_tokens))} alone"
                     reached = f"{percent(in_time)} of them could be within {duration(limit.limit_s)}"
                     return (
                         f"{result.name} is too slow for {name} even with nothing else to do: the {limit.what} of a "

@@ -5,7 +5,10 @@ from __future__ import annotations
 from math import floor
 from typing import TYPE_CHECKING
 
+from simulator.wording import elapsed
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from decimal import Decimal
 
 
@@ -58,11 +61,13 @@ def share_range(ends: tuple[float, float]) -> str:
 
 
 def seconds(value: float) -> str:
-    """A latency to three digits or so, without its unit.
+    """A latency to three digits or so, without its unit; from an hour on in hours, with it.
 
-    >>> seconds(1.5160), seconds(23.517), seconds(4200.4)
-    ('1.52', '23.5', '4,200')
+    >>> seconds(1.5160), seconds(23.517), seconds(3200.4), seconds(84_791.0)
+    ('1.52', '23.5', '3,200', '23.6 h')
     """
+    if value >= 3600.0:
+        return elapsed(value)
     return f"{value:.2f}" if value < 10.0 else f"{value:.1f}" if value < 1000.0 else f"{value:,.0f}"
 
 
@@ -78,12 +83,16 @@ def duration(value_s: float) -> str:
     return f"{value_s:g} s"
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, names: Collection[str] = ()) -> str:
     """A clause as a sentence: a capital, unless it starts with a name, and a full stop.
 
-    >>> sentence("no hosting pattern is allowed"), sentence("api_llama costs least")
-    ('No hosting pattern is allowed.', 'api_llama costs least.')
+    >>> sentence("no hosting pattern is allowed"), sentence("api_llama costs least"), sentence("api is out", ["api"])
+    ('No hosting pattern is allowed.', 'api_llama costs least.', 'api is out.')
+
+    Args:
+        text: The clause.
+        names: Names that look like words; they stay as they are.
     """
     first = text.split(" ", 1)[0]
-    start = text if not first.isalpha() else text[:1].upper() + text[1:]
+    start = text if not first.isalpha() or first in names else text[:1].upper() + text[1:]
     return start if start.endswith((".", "?", "!")) else f"{start}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from simulator.wording import counted, is_or_are
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -91,7 +93,8 @@ def cannot_tell(runs: Sequence[RunSummary], demand: Mapping[str, Demand], month_
         if not counts[name]:
             reasons.append(f"nothing arrived for {name} in the {hours:,.4g} h that were measured")
         elif counts[name] < min(_FEWEST, one.billed):
-            reasons.append(f"{counts[name]} requests of {name} are too few to tell from, which takes {_FEWEST}")
+            few = f"{counted(counts[name], 'request')} of {name} {is_or_are(counts[name])} too few to tell from"
+            reasons.append(f"{few}, which takes {_FEWEST}")
         elif one.expected / hours < _QUIETEST * one.billed / month_hours:
             share = one.expected / hours * month_hours / one.billed
             reasons.append(f"{name} asks {share:.2g} times as much in the hours measured as in the month on average")

@@ -14,6 +14,7 @@ from simulator.gate.consistency import contradictions
 from simulator.gate.inputs import input_changes
 from simulator.gate.metrics import METRICS, missed_change, missed_interval
 from simulator.gate.result_file import as_result
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -197,7 +198,7 @@ def _question(side: ResultFile, *, with_horizon: bool) -> dict[str, object]:
     asked = ", ".join(f"{key} {value}" for key, value in horizon.items()) if isinstance(horizon, dict) else ""
     return {
         "scenario": f"'{result.scenario.name}'",
-        "horizon": f"{result.horizon_days:g} days ({asked})" if asked else f"{result.horizon_days:g} days",
+        "horizon": f"{counted(result.horizon_days, 'day')} ({asked})" if asked else counted(result.horizon_days, "day"),
         "month": f"{result.month_hours:g} h",
         "currency": result.currency,
     }
@@ -213,8 +214,8 @@ def _notes(base: ResultFile, new: ResultFile) -> list[str]:
     elif base.result.replications != new.result.replications:
         few = min(base.result.replications, new.result.replications)
         notes.append(
-            f"{base.result.replications} replications before, {new.result.replications} now: changes are those of the "
-            f"first {few}, which drew the same random numbers"
+            f"{counted(base.result.replications, 'replication')} before, {new.result.replications} now: "
+            f"changes are those of the first {few}, which drew the same random numbers"
         )
     if base.result.simulator_version != new.result.simulator_version:
         notes.append(f"simulator {base.result.simulator_version} before, {new.result.simulator_version} now")

@@ -19,6 +19,7 @@ from simulator.performance.kernel_rows import experts
 from simulator.performance.kernel_tables import KernelTimes, head_parts
 from simulator.performance.kernel_wishes import SYSTEMS, check_package
 from simulator.performance.weight_formats import weight_bytes
+from simulator.wording import article
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ class ComposedTimes:
         self, model: ModelShape, gpu: str, tensor_parallel: int, quantisation: str, *, fitted: bool = True
     ) -> None:
         if strange := sorted({one.kind for one in model.kv_layers} & {"state", "latent"}):
-            raise ProfileError(f"{model.name}: the kernel tables are not read for layers with a {strange[0]}")
+            raise ProfileError(f"{model.name}: the kernel tables are not read for layers with {article(strange[0])}")
         if gpu not in SYSTEMS:
             raise ProfileError(f"gpu: no kernel timings for '{gpu}'")
         check_package()

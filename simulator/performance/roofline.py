@@ -71,7 +71,7 @@ class RooflineTimes:
         self._dense_bytes += 2.0 * (model.matrix_parameters - in_format)
         self.notes = [
             f"a roofline: {sheet.bandwidth_gb_s:,} GB/s and {sheet.tflops:g} TFLOPS ({sheet.source}), of which kernels "
-            f"reach {READS:.0%} and {ARITHMETIC:.0%}",
+            f"reach {100 * READS:.0f} % and {100 * ARITHMETIC:.0f} %",
             *([why] if why else []),
         ]
 

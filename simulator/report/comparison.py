@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.gate.metrics import METRICS, shown
 from simulator.gate.words import cause_of_change, listed
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,7 +138,7 @@ def markdown(comparison: Comparison, judged: Check | None = None) -> str:
         lines += ["No figure moved.", ""]
     base, new = comparison.base.result, comparison.new.result
     lines.append(
-        f"<sub>{new.replications} replications, seed {new.seed}, price book {_plain(new.price_book.id)}, "
+        f"<sub>{counted(new.replications, 'replication')}, seed {new.seed}, price book {_plain(new.price_book.id)}, "
         f"simulator {_plain(new.simulator_version)}; baseline {base.scenario.sha256[:12]}, "
         f"now {new.scenario.sha256[:12]}</sub>"
     )

@@ -14,13 +14,14 @@ from simulator.decision.words import duration, kept_share, percent, seconds, sha
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
 from simulator.report.unit_costs import unit_costs
+from simulator.wording import article, counted, elapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
-    from simulator.experiment.pattern_result import Interval, Latency, PatternResult
+    from simulator.experiment.pattern_result import Interval, PatternResult
     from simulator.results import Results
     from simulator.scenario.workloads import Objectives
 
@@ -28,16 +29,30 @@ _SATURATION = {"stable": "green", "backlogged": "yellow", "overloaded": "red"}
 _WORKLOADS_SIDE_BY_SIDE = 5
 #: How an answer about an objective is shown.
 ANSWERS = {"met": ("✓", ""), "missed": ("✗", "red"), "cannot_tell": ("?", "yellow")}
+#: What stands behind step times, in words.
+_PROFILE_LABELS = {
+    "derived": "step times are put together from kernels timed on this GPU, not from steps of an engine on it",
+    "estimated": "step times are put together from kernels of which some were not timed on this GPU but inferred",
+    "measured": "step times are those of an engine's steps on this GPU",
+}
 #: With fewer requests a replication, its p99 is near its largest value, and below the p99 of many months.
 _FEW_REQUESTS = 1000
 
 
-def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
-    """Everything `simulator run` shows; made for 100 columns and more."""
+def render(results: Results, warnings: Sequence[str] = (), *, with_rules_of_thumb: bool = False) -> RenderableType:
+    """Everything `simulator run --full` shows; made for 100 columns and more.
+
+    Args:
+        results: What was found.
+        warnings: What else deserves care.
+        with_rules_of_thumb: Whether to show what the source article's rules of thumb say otherwise.
+    """
     decision = results.decision
     advice = [decision.capacity_advice] if decision.capacity_advice else []
     return Group(
-        _heading(results),
+        verdict(results),
+        Text(),
+        Padding(heading(results), (0, 0, 1, 0)),
         _costs(results),
         _waits(results),
         *_objectives(results),
@@ -49,25 +64,26 @@ def render(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         *_bullets("Reasons", decision.reasons[1:], "cyan"),
         *_bullets("Capacity", advice, "cyan"),
         *_bullets("What would change it", decision.what_would_change_it, "cyan"),
-        *_bullets("Rules of thumb that say otherwise", otherwise(decision), "dim"),
+        *_bullets("Rules of thumb that say otherwise", otherwise(decision) if with_rules_of_thumb else [], "dim"),
         *_bullets("How sure the verdict is", how_sure(decision), "yellow"),
-        _verdict(results),
+        verdict(results),
     )
 
 
-def _heading(results: Results) -> RenderableType:
+def heading(results: Results) -> RenderableType:
+    """What was asked, and how often."""
     scenario, count = results.scenario, results.replications
     begin = scenario.horizon.start_local
     days = scenario.horizon.duration_s / 86_400.0
     arrived = next((result.requests.arrived for result in results.patterns if result.requests), 0)
     facts = (
-        f"{days:g} day{'s' if days != 1 else ''} from {begin:%A} {begin.day} {begin:%B %Y}",
-        f"{arrived:,} requests",
-        f"{count} replication{'s' if count != 1 else ''}",
+        f"{counted(days, 'day')} from {begin:%A} {begin.day} {begin:%B %Y}",
+        counted(arrived, "request"),
+        "1 replication: no interval" if count == 1 else counted(count, "replication"),
         f"seed {scenario.experiment.seed}",
     )
     title = Text.assemble((scenario.name, "bold"), f"  {scenario.description}" if scenario.description else "")
-    return Padding(Group(title, Text(" · ".join(facts), "dim")), (0, 0, 1, 0))
+    return Group(title, Text(" · ".join(facts), "dim"))
 
 
 def _costs(results: Results) -> RenderableType:
@@ -75,6 +91,7 @@ def _costs(results: Results) -> RenderableType:
         (
             "hosting pattern",
             "USD\na month",
+            "\n±",
             "USD per\n1M tokens",
             "GPUs\nbusy",
             "share of capacity,\ntokens a month",
@@ -84,12 +101,13 @@ def _costs(results: Results) -> RenderableType:
     )
     for result in results.patterns:
         if result.requests is None:
-            table.add_row(_name(result, results), Text("not feasible", "red"))
+            table.add_row(marked(result, results), Text("not feasible", "red"))
             continue
         use = result.utilisation or {}
         table.add_row(
-            _name(result, results),
-            _money(result.monthly_cost_usd),
+            marked(result, results),
+            NONE if result.monthly_cost_usd is None else usd(result.monthly_cost_usd.mean),
+            half_usd(result.monthly_cost_usd) if result.monthly_cost_usd else "",
             NONE if result.usd_per_million_tokens is None else f"{result.usd_per_million_tokens:,.2f}",
             _share(use.get("busy_fraction")),
             _capacity(use.get("capacity_fraction"), results.capacity_tokens_per_month.get(result.name)),
@@ -102,7 +120,18 @@ def _costs(results: Results) -> RenderableType:
 
 def _waits(results: Results) -> RenderableType:
     table = table_of(
-        ("hosting pattern", "TTFT\np50", "\np95", "\np99", "end to end\np50", "\np95", "\np99", "completed")
+        (
+            "hosting pattern",
+            "TTFT\np50",
+            "\np95",
+            "\np99",
+            "\n±",
+            "end to end\np50",
+            "\np95",
+            "\np99",
+            "\n±",
+            "completed",
+        )
     )
     for result in results.patterns:
         if result.requests is None:
@@ -110,12 +139,13 @@ def _waits(results: Results) -> RenderableType:
         cells: list[str | Text] = []
         for metric in ("ttft_s", "e2e_s"):
             latency = result.latency.get(metric)
-            cells += [NONE] * 3 if latency is None else [seconds(latency.p50), seconds(latency.p95)]
+            cells += [NONE] * 4 if latency is None else [seconds(latency.p50), seconds(latency.p95)]
             if latency is not None:
-                cells.append(Text("grows", "red") if result.saturation == "overloaded" else _p99(latency))
+                grows = result.saturation == "overloaded"
+                cells += [Text("grows", "red"), ""] if grows else [seconds(latency.p99), half_of(latency.ci95, seconds)]
         arrived = result.requests.arrived
         cells.append(kept_share(result.requests.completed / arrived) if arrived else NONE)
-        table.add_row(_name(result, results), *cells)
+        table.add_row(marked(result, results), *cells)
     return section("What users wait", "seconds, all workloads together", table)
 
 
@@ -129,7 +159,7 @@ def _objectives(results: Results) -> list[RenderableType]:
         table = table_of(("hosting pattern", *(f"{_broken(name)}\n[dim]{_limits(wanted[name])}[/]" for name in shown)))
         for result in results.patterns:
             if result.requests is not None:
-                table.add_row(_name(result, results), *(_content(result, name) for name in shown))
+                table.add_row(marked(result, results), *(_content(result, name) for name in shown))
         sections.append(section("What was promised", "share of requests within each limit", table))
     return sections
 
@@ -162,12 +192,18 @@ def _limits(objectives: Objectives) -> str:
 
 
 def _definitions(results: Results) -> RenderableType:
-    lines = ["±: half the 95 % interval over replications. p50, p95, p99: values observed, mean over replications."]
+    if results.replications > 1:
+        lines = ["±: half the 95 % interval over replications. p50, p95, p99: values observed, mean over replications."]
+    else:
+        lines = ["One replication: no figure has an interval; --replications 5 gives them."]
     if any(result.utilisation for result in results.patterns):
         lines += [
             "GPUs busy: share of the time in which a step executes, however small its batch (busy_fraction).",
-            "share of capacity: requests served over those a full batch could serve of this mix (capacity_fraction).",
+            "share of capacity: requests served over those the same GPUs could serve of this mix, were each "
+            "batch full (capacity_fraction).",
         ]
+    labels = {result.step_time_band.label for result in results.patterns if result.step_time_band}
+    lines += [f"{label}: {_PROFILE_LABELS[label]}." for label in sorted(labels & {*_PROFILE_LABELS})]
     if any(load.objective for result in results.patterns for load in result.workloads.values()):
         lines.append(
             "✓ met, ✗ missed, ? cannot be told: the 99 % interval of the share, shown below it, holds what is wanted."
@@ -195,13 +231,13 @@ def _doubts(results: Results) -> list[str]:
         if band is None:
             continue
         waits = [
-            f"{workload} {seconds(low)} to {seconds(high)}"
+            f"{workload} {elapsed(low)} to {elapsed(high)}"
             for workload, low in band.low.e2e_p99_s.items()
             if low is not None and (high := band.high.e2e_p99_s[workload]) is not None
         ]
         line = (
-            f"steps {band.low.factor:.2f} to {band.high.factor:.2f} times as long ({band.label} profile) would make "
-            f"the end-to-end p99, in seconds: {', '.join(waits)}"
+            f"steps {band.low.factor:.2f} to {band.high.factor:.2f} times as long (how far "
+            f"{article(band.label)} profile may be off) would make the end-to-end p99: {', '.join(waits)}"
         )
         found.setdefault(line, []).append(result.name)
     return [f"{', '.join(names)}: {line}" for line, names in found.items()]
@@ -216,7 +252,8 @@ def _bullets(title: str, lines: Sequence[str], style: str) -> list[RenderableTyp
     return [Text(title, f"bold {style}"), Padding(table, (0, 0, 1, 0))]
 
 
-def _verdict(results: Results) -> RenderableType:
+def verdict(results: Results) -> RenderableType:
+    """What to choose, in a sentence."""
     decision = results.decision
     text = Text.assemble(("Verdict: ", "bold"), decision.reasons[0], ".")
     if decision.recommended:
@@ -224,17 +261,23 @@ def _verdict(results: Results) -> RenderableType:
     return text
 
 
-def _name(result: PatternResult, results: Results) -> Text:
+def marked(result: PatternResult, results: Results) -> Text:
+    """A pattern's name, with a mark on the chosen one."""
     chosen = result.name == results.decision.recommended
     return Text(f"▸ {result.name}" if chosen else f"  {result.name}", "bold green" if chosen else "")
 
 
-def _money(interval: Interval | None) -> str | Text:
-    if interval is None:
-        return NONE
-    half = (interval.ci95[1] - interval.ci95[0]) / 2.0 if interval.ci95 else 0.0
-    shown = f"{half:,.0f}" if interval.mean >= 99.995 else f"{half:,.2f}"
-    return usd(interval.mean) + (f" ± {shown}" if shown.strip("0.") else "")
+def half_of(ci95: tuple[float, float] | None, shown: Callable[[float], str]) -> str:
+    """Half of an interval, as the figures beside it are shown; empty without one, or where it rounds to nothing."""
+    if ci95 is None:
+        return ""
+    text = shown((ci95[1] - ci95[0]) / 2.0)
+    return text if text.strip("0.") else ""
+
+
+def half_usd(interval: Interval) -> str:
+    """Half of an interval of a cost, in whole dollars where the cost is shown in these."""
+    return half_of(interval.ci95, lambda half: f"{half:,.0f}" if interval.mean >= 99.995 else f"{half:,.2f}")
 
 
 def _share(value: float | None) -> str | Text:
@@ -245,9 +288,3 @@ def _capacity(share: float | None, tokens_per_month: int | None) -> str | Text:
     if share is None or tokens_per_month is None:
         return NONE
     return f"{percent(share)} of {tokens_per_month / 1e6:,.0f}M"
-
-
-def _p99(latency: Latency) -> str:
-    if latency.ci95 is None:
-        return seconds(latency.p99)
-    return f"{seconds(latency.p99)} ± {seconds((latency.ci95[1] - latency.ci95[0]) / 2.0)}"

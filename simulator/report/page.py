@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -32,6 +32,7 @@ from simulator.report.pdf import pdf_of
 from simulator.report.show import Show
 from simulator.report.warnings import warnings_about
 from simulator.scenario.loading import load_scenario
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,6 +225,7 @@ def render_page(
         "groups": groups,
         "figures_json": _json({name: one["plotly"] for name, one in figures.items()}),
         "show": show,
+        "sentence": partial(sentence, names={*names, *scenario.workloads}),
     }
     return _template().render(context)
 
@@ -251,7 +253,7 @@ def _there(section: str, document: Mapping[str, Any], groups: Mapping[str, list[
 def _period(scenario: Scenario) -> str:
     begin: datetime = scenario.horizon.start_local
     days = scenario.horizon.duration_s / 86_400.0
-    return f"{days:.4g} days from {begin:%A} {begin.day} {begin:%B %Y}"
+    return f"{counted(float(f'{days:.4g}'), 'day')} from {begin:%A} {begin.day} {begin:%B %Y}"
 
 
 def _yaml(resolved: Any) -> str:  # noqa: ANN401 - YAML is anything

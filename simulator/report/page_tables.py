@@ -9,6 +9,7 @@ from markupsafe import Markup
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.experiment.model_length import model_lengths
 from simulator.report.page_headlines import subject
+from simulator.wording import counted, elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +107,7 @@ def tiles(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
     sure = decision.get("confidence")
     if sure and sure["draws"]:
         share = percent(sure["share_won"])
-        won = f"{sure['replications_won']} of {sure['replications']} replications"
+        won = f"{sure['replications_won']} of {counted(sure['replications'], 'replication')}"
         note = f"of {sure['draws']:,} plausible prices, volumes and speeds, and in {won}"
         found.append({"label": "stays the choice at", "value": share, "note": note})
     other = decision["runner_up"]
@@ -185,7 +186,7 @@ def doubts(document: Mapping[str, Any], names: Sequence[str]) -> list[str]:
             continue
         low, high = band["low"], band["high"]
         waits = [
-            f"{workload} {seconds(least)} to {seconds(high['e2e_p99_s'][workload])} s"
+            f"{workload} {elapsed(least)} to {elapsed(high['e2e_p99_s'][workload])}"
             for workload, least in low["e2e_p99_s"].items()
             if least is not None and high["e2e_p99_s"][workload] is not None
         ]

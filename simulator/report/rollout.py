@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.decision.words import percent, usd
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +78,7 @@ def _strategies(variant: Variant) -> RenderableType:
     ends = [*range(_MILESTONES, count, _MILESTONES), count]
     table = _table(("", *(f"month {end}" for end in ends), "objectives"))
     for one in variant.course.strategies:
-        missed = f"missed in {len(one.missed_months)} months" if one.missed_months else "met"
+        missed = f"missed in {counted(len(one.missed_months), 'month')}" if one.missed_months else "met"
         by_month = zip(variant.months, one.patterns, strict=True)
         if not one.missed_months and all(month.patterns[name].e2e_p99_s is None for month, name in by_month):
             missed = "nothing arrived"
@@ -90,7 +91,9 @@ def _strategies(variant: Variant) -> RenderableType:
 def _curve(curve: Curve) -> str:
     facts = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in curve.parameters.items())
     fit = (
-        "" if curve.residual is None else f", fitted to {len(curve.observed)} points, {100 * curve.residual:.2g} % off"
+        ""
+        if curve.residual is None
+        else f", fitted to {counted(len(curve.observed), 'point')}, {100 * curve.residual:.2g} % off"
     )
     return f"{curve.kind}{': ' if facts else ''}{facts}{fit}"
 
@@ -101,7 +104,7 @@ def _gap(projection: Variant, actual: Variant) -> str:
     share = served / expected if expected else 0.0
     return (
         f"Projection against actual: {percent(share)} of the projected tokens, for {usd(real)} USD instead of "
-        f"{usd(planned)} USD over {len(actual.months)} months"
+        f"{usd(planned)} USD over {counted(len(actual.months), 'month')}"
     )
 
 

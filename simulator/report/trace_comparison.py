@@ -34,8 +34,8 @@ def render_comparison(first: str, second: str, goodness: Goodness, outcomes: Seq
     else:
         verdict = "within chance" if hours.within else "more than chance"
         console.print(
-            f"hour of week: {hours.distance:.1%} of the requests would have to move, {verdict} "
-            f"({hours.chance:.1%}), over {hours.hours} hours"
+            f"hour of week: {100 * hours.distance:.1f} % of the requests would have to move, {verdict} "
+            f"({100 * hours.chance:.1f} %), over {hours.hours} hours"
         )
     distances = ", ".join(f"{name} {value:.3f}" for name, value in goodness.distances.items())
     console.print(f"Kolmogorov-Smirnov distances: {distances}")
@@ -70,7 +70,7 @@ def _outcomes(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _share(difference: float | None) -> str:
-    return "–" if difference is None else f"{difference:+.1%}"
+    return "–" if difference is None else f"{100 * difference:+.1f} %"
 
 
 def _time(seconds: float) -> str:

@@ -29,7 +29,7 @@ def summary(found: dict[str, Any]) -> RenderableType:
         for kind in ("prompt_tokens", "output_tokens"):
             quantiles = [f"{one[kind][key]:,.0f}" for key in ("mean", "p50", "p90", "p95", "p99")]
             first = kind == "prompt_tokens"
-            ends = (_number(one["log_correlation_of_lengths"]), f"{one['prefix_share_of_prompt_tokens']:.1%}")
+            ends = (_number(one["log_correlation_of_lengths"]), f"{100 * one['prefix_share_of_prompt_tokens']:.1f} %")
             lengths.add_row(*((name, f"{one['requests']:,}") if first else ("", "")), kind.split("_")[0], *quantiles,
                             *(ends if first else ()))  # fmt: skip
     bursts = Table("", *found["index_of_dispersion"], "5min", "all")

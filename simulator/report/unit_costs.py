@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.cost.unit_costs import SHARES
 from simulator.report.layout import NONE, section, table_of
+from simulator.wording import article
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def _tokens(priced: Sequence[PatternResult]) -> RenderableType:
 
 def _requests(priced: Sequence[PatternResult], workloads: Sequence[str]) -> RenderableType:
     first = priced[0].workloads
-    heads = (f"{name}\na {cost.unit}" for name in workloads if (cost := first[name].cost) is not None)
+    heads = (f"{name}\n{article(cost.unit)}" for name in workloads if (cost := first[name].cost) is not None)
     table = table_of(("hosting pattern", *heads))
     for one in priced:
         costs = [one.workloads[name].cost for name in workloads]

@@ -84,7 +84,7 @@ def _comparison(sheet: Sheet, scenario: Scenario, document: Mapping[str, Any], c
     sheet.columns(28, 9, *[13] * 16)
     sheet.line(scenario.description or scenario.name, look=looks.title)
     for reason in decision["reasons"]:
-        sheet.line(sentence(reason), look=looks.plain)
+        sheet.line(sentence(reason, [*scenario.hosting_patterns]), look=looks.plain)
     rate = None
     if shown.code != "USD":
         sheet.line(f"US dollars of one {shown.code}, {shown.on}, {shown.source}", look=looks.plain)

@@ -22,6 +22,7 @@ from simulator.scenario.base import (
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
+from simulator.wording import article
 
 
 class LognormalSpeed(Config):
@@ -301,7 +302,7 @@ class MeteredApi(Config):
     def _what_applies_is_there(self) -> Self:
         kind = self.deployment.kind
         if kind in ("provisioned", "reserved", "batch") and self.limits != RateLimits():
-            raise FieldError(("limits",), f"do not apply to a {kind} deployment; leave them out")
+            raise FieldError(("limits",), f"do not apply to {article(kind)} deployment; leave them out")
         for name in ("ttft", "output_tokens_per_s"):
             if kind != "batch" and getattr(self, name) is None:
                 raise FieldError((name,), "is missing")

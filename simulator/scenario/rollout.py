@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, Share, Usd, YearlyChange
+from simulator.wording import article
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
 
@@ -86,7 +87,9 @@ class FittedAdoption(Config):
         need = (2 if self.curve == "logistic" else 1) + (self.ceiling is None)
         if len(self.observed) < need:
             known = "with" if self.ceiling is not None else "without"
-            raise FieldError(("observed",), f"a {self.curve} curve {known} a ceiling takes at least {need} points")
+            raise FieldError(
+                ("observed",), f"{article(self.curve)} curve {known} a ceiling takes at least {need} points"
+            )
         return self
 
 

@@ -23,6 +23,7 @@ from simulator.scenario.rules import RuleTable
 from simulator.scenario.team import Team
 from simulator.scenario.workloads import AnyWorkload
 from simulator.scenario.yaml_source import Document
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,7 @@ class Scenario(Config):
         return Scenario.from_document(document)
 
     def __repr__(self) -> str:
-        counts = f"{len(self.workloads)} workloads, {len(self.hosting_patterns)} hosting patterns"
+        counts = f"{counted(len(self.workloads), 'workload')}, {counted(len(self.hosting_patterns), 'hosting pattern')}"
         return f"<Scenario {self.name}: {counts}; {self.sha256[:12]}>"
 
     __str__ = __repr__

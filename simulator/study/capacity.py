@@ -25,6 +25,7 @@ from simulator.experiment.summary import Tabular
 from simulator.results import run
 from simulator.scenario.narrowing import named_patterns, with_patterns
 from simulator.version import package_version
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -222,7 +223,7 @@ def _neighbours(pattern: HostingPattern) -> dict[str, HostingPattern]:
             if count < least:
                 continue
             other = grown(one, count / one.cluster.replicas)
-            label = f"{name}: {count} replica{'s' if count != 1 else ''}"
+            label = f"{name}: {counted(count, 'replica')}"
             clusters = getattr(pattern, "clusters", None)
             changes: dict[str, object] = {"cluster": other.cluster, "costs": other.costs}
             if clusters is not None:

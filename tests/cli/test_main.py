@@ -156,7 +156,7 @@ def test_a_kept_run_holds_every_request(tmp_path, capfdbinary):
 
 
 def test_tables_name_every_pattern_and_the_verdict(tmp_path, capfdbinary):
-    code, out, _ = command(["run", SMALL, "-q", "--output", str(tmp_path / "kept")], capfdbinary)
+    code, out, _ = command(["run", SMALL, "-q", "--full", "--output", str(tmp_path / "kept")], capfdbinary)
     assert code == 0
     text = out.decode()
     for phrase in ("self_hosted", "hybrid", "What it costs", "What users wait", "Verdict: api", "of capacity:"):

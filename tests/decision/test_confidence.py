@@ -59,7 +59,7 @@ def test_with_a_rival_so_many_draws_are_won():
     cheap, dear = result("rented", 10), result("bought", 1000)
     found = told(passing(cheap, dear), passing(cheap, dear))
     assert (found.draws, found.share_won, found.others) == (1024, 1.0, {})
-    assert found.text.startswith("rented is the choice in 1 of 1 replications and at 100 % of 1,024 plausible comb")
+    assert found.text.startswith("rented is the choice in 1 of 1 replication and at 100 % of 1,024 plausible comb")
     assert [one.id for one in found.drawn] == [one.id for one in unsure(small(), [cheap, dear], {}, demands(small()))]
 
 

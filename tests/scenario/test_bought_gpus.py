@@ -65,7 +65,7 @@ def test_it_is_said_that_a_price_was_taken_in_proportion():
     (key, doubt), *_ = price_warnings(bought({REPLICAS: 4}), BOOK, BOOK.date)
     assert (key, doubt.split(";")[0]) == (
         "costs.compute",
-        "the price is for 1 GPUs, the cluster has 4: taken in proportion",
+        "the price is for 1 GPU, the cluster has 4: taken in proportion",
     )
     assert price_warnings(bought({COMPUTE: EACH, REPLICAS: 4}), BOOK, BOOK.date) == []
 

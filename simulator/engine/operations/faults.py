@@ -24,6 +24,7 @@ from simulator.scenario.fault_sources import (
     SpotInterruption,
 )
 from simulator.streams import stream
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -144,7 +145,7 @@ class _Maker:
     def _episodes(self, source: Outage | NetworkLoss, name: str, backends: list[int]) -> None:
         rng = self.stream(name)
         error_share, slowdown = (source.error_share, source.slowdown) if isinstance(source, Outage) else (1.0, 1.0)
-        what = "down" if error_share == 1.0 else f"{error_share:.0%} of calls fail, {slowdown:g} times as slow"
+        what = "down" if error_share == 1.0 else f"{100 * error_share:.0f} % of calls fail, {slowdown:g} times as slow"
 
         def befall(start_s: float) -> float:
             end_s = start_s + _draw(source.duration, rng)
@@ -178,7 +179,7 @@ class _Maker:
         for replica in replicas:
             back_s = repaired_s + _draw(cluster.start_up, rng)
             self._down(Downtime(number, replica, start_s, start_s, back_s, f"{source.scope} failure"))
-        what = f"{len(replicas)} of {cluster.replicas} replicas"
+        what = f"{len(replicas)} of {counted(cluster.replicas, 'replica')}"
         self.made.incidents.append(Incident(start_s, repaired_s, f"{source.scope} failure", source.cluster, what))
         return repaired_s
 
@@ -203,7 +204,7 @@ class _Maker:
         lost_s = start_s + source.notice
         back_s = lost_s + _draw(source.replacement, rng)
         self._down(Downtime(number, replica, start_s, lost_s, back_s, source.kind, paid=False))
-        what = f"1 of {cluster.replicas} replicas"
+        what = f"1 of {counted(cluster.replicas, 'replica')}"
         self.made.incidents.append(Incident(start_s, back_s, source.kind, source.cluster, what))
         return back_s
 

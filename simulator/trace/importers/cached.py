@@ -79,8 +79,8 @@ class CachedDemand:
         share = self.kept_tokens / self.given_tokens if self.given_tokens else 1.0
         return (
             f"of the {self.given_tokens:,} prompt tokens that a prompt cache gave by the log, the prefixes of this "
-            f"trace keep {share:.1%}: prompts of a workload are taken to share their beginnings, as far as each found "
-            "some"
+            f"trace keep {100 * share:.1f} %: prompts of a workload are taken to share their beginnings, as far as "
+            "each found some"
         )
 
     def assign(self, rows: Rows) -> Rows:

@@ -51,7 +51,8 @@ class Paths:
     def told(self) -> str:
         """What became of the sharing, for the header."""
         share = self.kept_blocks / self.shared_blocks if self.shared_blocks else 1.0
-        return f"of the blocks that an unlimited cache would have reused, the prefixes of this trace keep {share:.1%}"
+        kept = f"{100 * share:.1f} %"
+        return f"of the blocks that an unlimited cache would have reused, the prefixes of this trace keep {kept}"
 
     def _place(self, names: object) -> tuple[int, int]:
         if not isinstance(names, list) or not names or not all(isinstance(name, (int, str)) for name in names):
