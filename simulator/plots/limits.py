@@ -53,7 +53,7 @@ def taken(
             y=labels,
             mode="markers",
             name=", ".join(sharing[pattern]),
-            text=["never within it" if ratio is None else f"{ratio:.1%} of the limit" for ratio in found],
+            text=["never within it" if ratio is None else f"{100 * ratio:.1f} % of the limit" for ratio in found],
             hovertemplate="%{y}: %{text}<extra>%{fullData.name}</extra>",
             marker={
                 "color": colours[pattern],
