@@ -137,3 +137,10 @@ def test_the_page_has_every_column(results, kind):
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     ]
     assert told == list(getattr(results, kind))
+
+
+def test_a_latency_that_nothing_has_is_said(results):
+    found = results.pattern("api")
+    assert found.latency_of("e2e_s") is found.latency["e2e_s"]
+    with pytest.raises(UnknownName, match="no latency 'e2e'; did you mean 'e2e_s'"):
+        found.latency_of("e2e")

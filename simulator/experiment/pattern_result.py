@@ -15,6 +15,7 @@ from simulator.cost.bill import Bill, Cash, cash_of, monthly_bill, one_off_bill,
 from simulator.cost.tco import exact, usd_per_million
 from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import Usage, pooled
+from simulator.errors import UnknownName
 from simulator.experiment.by_replication import by_replication
 from simulator.experiment.counts import Requests, Tokens, mean_of, mean_requests, sum_requests, sum_tokens
 from simulator.experiment.decisions import DecisionResult, decision_results
@@ -161,6 +162,17 @@ class PatternResult:
     losses: list[Loss] = field(default_factory=list)
     yearly_availability: dict[str, float] = field(default_factory=dict)
     cannot_tell: str | None = None
+
+    def latency_of(self, metric: str) -> Latency:
+        """What was waited: `ttft_s`, `itl_s` or `e2e_s`.
+
+        Raises:
+            UnknownName: There is no such figure, or no request that has one was answered.
+        """
+        found = self.latency.get(metric)
+        if found is None:
+            raise UnknownName("latency", metric, [name for name, one in self.latency.items() if one])
+        return found
 
     @property
     def cost_usd(self) -> float:

@@ -1,0 +1,54 @@
+"""The Python that the pages and the notebooks show: it runs, and a strict type checker has nothing against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.parts import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "python.md", ROOT / "docs" / "extending.md"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def blocks(page):
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+
+
+def code(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.slow
+def test_what_the_page_on_extending_shows_works(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    scope = {}
+    exec(compile(blocks(PAGES[-1]), PAGES[-1].name, "exec"), scope)
+    # A request of 700 tokens at most to the cluster, and of more to the API.
+    longest = scope["results"].requests.groupby("target", observed=True)["prompt_tokens"].max()
+    assert longest["cluster"] <= 700 < longest["bedrock/llama-3.3-70b"]
+    assert scope["drawn"].summary()["prompt_tokens_mean"].iloc[0] == pytest.approx(300.0, rel=0.08)  # 200 × 3 / 2
+    assert scope["priced"].cost_lines_usd["monitoring"] == 120.0
+    assert scope["priced"].one_off_usd["interface_work"] == 40_000.0
+
+
+@pytest.mark.slow
+def test_a_strict_type_checker_has_nothing_against_it(tmp_path):
+    for page in PAGES:
+        (tmp_path / f"page_{page.stem.lower()}.py").write_text(blocks(page), encoding="utf-8")
+    for notebook in NOTEBOOKS:
+        (tmp_path / f"notebook_{notebook.stem}.py").write_text(code(notebook), encoding="utf-8")
+    config = tmp_path / "mypy.ini"
+    config.write_text("[mypy]\nstrict = true\nignore_missing_imports = true\nplugins = pydantic.mypy\n")
+    files = sorted(str(path) for path in tmp_path.glob("*.py"))
+    kept = ROOT / ".mypy_cache" / "pages"
+    words = [sys.executable, "-m", "mypy", "--config-file", str(config), "--cache-dir", str(kept), *files]
+    here = os.environ | {"MYPYPATH": str(ROOT)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=here)
+    assert done.returncode == 0, done.stdout
