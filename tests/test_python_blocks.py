@@ -34,8 +34,8 @@ def test_what_the_page_on_extending_shows_works(monkeypatch):
     longest = scope["results"].requests.groupby("target", observed=True)["prompt_tokens"].max()
     assert longest["cluster"] <= 700 < longest["bedrock/llama-3.3-70b"]
     assert scope["drawn"].summary()["prompt_tokens_mean"].iloc[0] == pytest.approx(300.0, rel=0.08)  # 200 × 3 / 2
-    assert scope["priced"].cost_lines_usd["monitoring"] == 120.0
-    assert scope["priced"].one_off_usd["interface_work"] == 40_000.0
+    assert scope["priced"].cost_lines_usd["api_monitoring"] == 120.0
+    assert scope["priced"].one_off_usd["api_interface_work"] == 40_000.0
 
 
 @pytest.mark.slow
