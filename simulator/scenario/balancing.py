@@ -9,7 +9,15 @@ from pydantic import Field, model_validator
 from simulator.scenario.base import Config, FieldError, Seconds
 
 Kind = Literal[
-    "shortest_queue", "least_requests", "two_choices", "round_robin", "random", "vllm", "sticky", "prefix_hash"
+    "shortest_queue",
+    "least_requests",
+    "two_choices",
+    "round_robin",
+    "random",
+    "vllm",
+    "cache_aware",
+    "sticky",
+    "prefix_hash",
 ]
 
 #: What each kind is, in a few words for people who have one.
@@ -20,13 +28,15 @@ TITLES: Final[dict[Kind, str]] = {
     "round_robin": "in turn (nginx, vLLM production stack)",
     "random": "at random (a Kubernetes service, LiteLLM)",
     "vllm": "vLLM's own data-parallel balancer",
+    "cache_aware": "the best score of queue, KV blocks and expected prefix, as last published (llm-d)",
     "sticky": "a conversation or shared prompt always to the same replica (session affinity)",
     "prefix_hash": "by the beginning of the prompt, unless that replica has too much (KubeAI)",
 }
 #: Those that do not heed how much a replica has to do.
 LOAD_BLIND: Final[frozenset[Kind]] = frozenset({"round_robin", "random", "sticky"})
-#: Those that go by counts that the replicas publish (vLLM 0.33, `v1/engine/coordinator.py`: every 100 ms at most).
-_PUBLISHED_S: Final[dict[Kind, float]] = {"vllm": 0.1}
+#: Those that go by counts that the replicas publish (vLLM 0.33, `v1/engine/coordinator.py`: every 100 ms at most;
+#: the endpoint picker of the Gateway API Inference Extension reads metrics every 50 ms).
+_PUBLISHED_S: Final[dict[Kind, float]] = {"vllm": 0.1, "cache_aware": 0.05}
 
 
 class Balancing(Config):
@@ -44,9 +54,13 @@ class Balancing(Config):
     prefix where there are no turns, by consistent hashing (session affinity of nginx or of the router of vLLM's
     production stack). `prefix_hash`: likewise by the first of nested prefixes, but the next replica on the ring where
     one would exceed `load_factor` (KubeAI's `PrefixHash`, HAProxy's `hash-balance-factor`). Requests without a shared
-    prefix go anywhere, at random."""
+    prefix go anywhere, at random. `cache_aware`: the highest sum of 2 for the shortest queue and 2 for free KV blocks,
+    both as last published, and 3 for the share of the prompt that was sent there before, as long as its KV blocks
+    should hold it (the scorers of the endpoint picker of llm-d and the Gateway API Inference Extension; weights
+    assumed)."""
     published_every: Seconds | None = None
-    """How old what replicas tell of themselves can be; 100 ms, as there, when absent. For kind `vllm` alone."""
+    """How old what replicas tell of themselves can be, for the kinds that read it; 100 ms for `vllm` and 50 ms for
+    `cache_aware` when absent."""
 
     load_factor: Annotated[float, Field(ge=1, le=100)] = 1.25
     """For `prefix_hash`: most requests of a replica, relative to the mean with the new one, rounded up (Mirrokni,

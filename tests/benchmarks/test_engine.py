@@ -142,6 +142,10 @@ def patterns_at_the_speed_of_a_queue():
     careful = {"breaker": {"failures": 3}, "timeout": "60s"}
     return {
         "one cluster, no router": self_hosted(),
+        "four replicas, the ideal balancer": self_hosted(replicas=4),
+        "four replicas, at random": self_hosted(replicas=4, balancing={"kind": "random"}),
+        "four replicas, vLLM's balancer": self_hosted(replicas=4, balancing={"kind": "vllm"}),
+        "four replicas, by cache and queue": self_hosted(replicas=4, balancing={"kind": "cache_aware"}),
         "a metered API": metered(),
         "overflow": several({}),
         "priority_aware": several({"kind": "priority_aware"}),

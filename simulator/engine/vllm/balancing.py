@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
     from simulator.scenario.balancing import Balancing, Kind
 
-SHORTEST_QUEUE, LEAST_REQUESTS, TWO_CHOICES, ROUND_ROBIN, RANDOM, VLLM, STICKY, PREFIX_HASH = range(8)
+SHORTEST_QUEUE, LEAST_REQUESTS, TWO_CHOICES, ROUND_ROBIN, RANDOM, VLLM, CACHE_AWARE, STICKY, PREFIX_HASH = range(9)
 #: The number of each kind of balancing.
 KINDS: Final[dict[Kind, int]] = {
     "shortest_queue": SHORTEST_QUEUE,
@@ -28,6 +28,7 @@ KINDS: Final[dict[Kind, int]] = {
     "round_robin": ROUND_ROBIN,
     "random": RANDOM,
     "vllm": VLLM,
+    "cache_aware": CACHE_AWARE,
     "sticky": STICKY,
     "prefix_hash": PREFIX_HASH,
 }
@@ -81,6 +82,8 @@ def pick(s: State, index: int, now_s: float) -> int:
         return _from(s, s.fleet[0].turn)
     if kind == LEAST_REQUESTS:
         return _any_of_the_least(s)
+    if kind == CACHE_AWARE:
+        return _best(s, index)
     if kind >= STICKY and s.place[index] != NONE:
         return _on_the_ring(s, s.place[index], kind == PREFIX_HASH)
     return _at_random(s, kind == TWO_CHOICES)
@@ -94,7 +97,7 @@ def any_serves(s: State, now_s: float) -> bool:
 
 
 @compiled
-def count_sent(s: State, r: int) -> None:
+def count_sent(s: State, index: int, r: int) -> None:
     """A request has been sent to this replica."""
     settings, fleet = s.settings[0], s.fleet[0]
     kind = settings.balancing
@@ -103,6 +106,9 @@ def count_sent(s: State, r: int) -> None:
     elif kind == VLLM:
         s.replicas[r].told_waiting += 1
         fleet.turn = (fleet.turn + 1) % settings.replicas
+    elif kind == CACHE_AWARE:
+        _remember(s, index, r)
+        fleet.draw_1, fleet.draw_2 = _following(fleet.draw_1, fleet.draw_2)
     elif kind != SHORTEST_QUEUE:
         fleet.draw_1, fleet.draw_2 = _following(fleet.draw_1, fleet.draw_2)
         if kind == TWO_CHOICES:
@@ -206,6 +212,75 @@ def _lowest_score(s: State) -> int:
         if score < lowest:
             found, lowest = r, score
     return int(found)
+
+
+@compiled
+def _best(s: State, index: int) -> int:
+    """The open replica with the highest score, of several one at random."""
+    shortest = longest = NONE
+    for r in range(s.settings[0].replicas):
+        rep = s.replicas[r]
+        if not rep.closed:
+            longest = max(longest, rep.told_waiting)
+            shortest = rep.told_waiting if shortest == NONE else min(shortest, rep.told_waiting)
+    found, best, ties = NONE, -inf, 0
+    for r in range(s.settings[0].replicas):
+        if not s.replicas[r].closed:
+            score = _score(s, index, r, shortest, longest)
+            if score > best:
+                found, best, ties = r, score, 0
+            ties += score == best
+    left = int(_uniform(s.fleet[0].draw_1, s.fleet[0].draw_2) * ties)
+    for r in range(max(found, 0), s.settings[0].replicas):
+        if left and r > found and not s.replicas[r].closed and _score(s, index, r, shortest, longest) == best:
+            found = r
+            left -= 1
+    return int(found)
+
+
+@compiled
+def _score(s: State, index: int, r: int, shortest: int, longest: int) -> float:
+    rep, queue = s.replicas[r], 1.0
+    if longest > shortest:
+        queue = (longest - rep.told_waiting) / (longest - shortest)
+    known = _expected_tokens(s, index, r) / s.prompt_tokens[index]
+    return float(2.0 * queue + 2.0 * (1.0 - rep.told_usage) + 3.0 * known)
+
+
+@compiled
+def _expected_tokens(s: State, index: int, r: int) -> int:
+    """Leading tokens of a prompt that were sent to a replica while its KV blocks would still hold them."""
+    settings = s.settings[0]
+    if s.prefix[index] < 0:
+        return 0
+    tokens = min(int(s.prefix_tokens[index]), int(s.prompt_tokens[index]))
+    number = s.prefix[index] * settings.replicas + r
+    while number != NONE:
+        chain = s.chains[number]
+        if chain.sent_at != NONE and s.replicas[r].sent_tokens - chain.sent_at <= settings.blocks * settings.block_size:
+            return tokens
+        tokens = min(tokens, chain.start * settings.block_size)
+        number = chain.outer
+    return 0
+
+
+@compiled
+def _remember(s: State, index: int, r: int) -> None:
+    """What a request begins with is taken to be there from now on."""
+    rep = s.replicas[r]
+    rep.sent_tokens += s.prompt_tokens[index]
+    number = s.prefix[index] * s.settings[0].replicas + r if s.prefix[index] >= 0 else NONE
+    while number != NONE:
+        s.chains[number].sent_at = rep.sent_tokens
+        number = s.chains[number].outer
+
+
+@compiled
+def forget_sent(s: State, r: int) -> None:
+    """A replica starts anew: nothing that was sent there is in its cache."""
+    s.replicas[r].told_waiting = s.replicas[r].told_running = 0
+    s.replicas[r].told_usage = 0.0
+    s.replicas[r].sent_tokens += s.settings[0].blocks * s.settings[0].block_size + 1
 
 
 @compiled

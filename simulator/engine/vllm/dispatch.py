@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numba import float64, int64
 
 from simulator.engine.record import Reason
-from simulator.engine.vllm.balancing import count_sent, look_at, pick, publish
+from simulator.engine.vllm.balancing import count_sent, forget_sent, look_at, pick, publish
 from simulator.engine.vllm.compiled import compiled, entry, is_kept, machine_code
 from simulator.engine.vllm.kv_cache import take
 from simulator.engine.vllm.kv_copies import keep_by_block
@@ -120,8 +120,7 @@ def restart(s: State, r: int) -> None:
         take(s, r, rep.free)
     rep.free = rep.unhashed = s.settings[0].blocks
     rep.front_end_free_s = 0.0
-    rep.told_waiting = rep.told_running = 0
-    rep.told_usage = 0.0
+    forget_sent(s, r)
     rep.closed = False
 
 
@@ -252,7 +251,7 @@ def send(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     if r == NONE:
         _lose(s, index, now_s, _FAULT, True)
         return
-    count_sent(s, r)
+    count_sent(s, index, r)
     rep = s.replicas[r]
     if s.prompt_tokens[index] >= s.settings[0].max_model_len:
         _lose(s, index, now_s, _TOO_LONG, True)

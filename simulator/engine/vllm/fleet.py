@@ -286,9 +286,15 @@ class Fleet:
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
         chains = self.state.chains.reshape(-1, self.size)
-        kept = kept_prefixes(chains, self.state.sequences)
+        kept = kept_prefixes(chains, self.state.sequences) | self._expected(chains)
         chains[~kept] = _no_chains(())
         self._prefixes.forget(np.flatnonzero(~kept).tolist())
+
+    def _expected(self, chains: NDArray[Any]) -> NDArray[np.bool_]:
+        """By number, whether a balancer takes a prefix to be in a replica."""
+        settings, since = self.state.settings[0], self.state.replicas["sent_tokens"] - chains["sent_at"]
+        found = (chains["sent_at"] != NONE) & (since <= settings.blocks * settings.block_size)
+        return np.asarray(found.any(axis=1))
 
     def _add_slots(self, count: int) -> None:
         old, fleet = self.state.sequences, self.state.fleet[0]
@@ -356,7 +362,7 @@ def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
     made = np.zeros(shape, state.CHAIN)
-    made["first_run"] = made["first_holder"] = made["outer"] = NONE
+    made["first_run"] = made["first_holder"] = made["outer"] = made["sent_at"] = NONE
     return made
 
 

@@ -79,7 +79,7 @@ REPLICA = record_of(
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         young leaves_clock
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
-        told_waiting told_running""",
+        told_waiting told_running sent_tokens""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage",
     b1="idle closed empty_in_flight",
 )
@@ -96,8 +96,9 @@ KIND = record_of(i8="keeps block_size span groups most")
 #: One waiting queue of a replica, for requests of one priority.
 QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
-#: One that begins with another prefix (`outer`) has the blocks from `start` on for itself.
-CHAIN = record_of(i8="cached first_run first_holder outer start", b1="by_block")
+#: One that begins with another prefix (`outer`) has the blocks from `start` on for itself. `sent_at`: how many prompt
+#: tokens had been sent to the replica when it was sent there last.
+CHAIN = record_of(i8="cached first_run first_holder outer start sent_at", b1="by_block")
 #: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
 RUN = record_of(i8="low high chain owner users next previous next_of_chain previous_of_chain")
 #: A request the cluster did not serve: when, why, and whether it had been sent there at all.

@@ -30,6 +30,7 @@ class StepwiseBalancer:
         balancing: How.
         replicas: Among which.
         seeds: Two numbers that its random numbers start from.
+        holds_tokens: What the KV blocks of a replica hold.
 
     Attributes:
         is_open: By replica, whether it takes requests.
@@ -42,6 +43,7 @@ class StepwiseBalancer:
         balancing: Balancing,
         replicas: Sequence[StepwiseReplica],
         seeds: tuple[int, int],
+        holds_tokens: int = 0,
     ) -> None:
         self.is_open = [True] * len(replicas)
         self.in_flight = [0] * len(replicas)
@@ -50,6 +52,9 @@ class StepwiseBalancer:
         self._replicas = replicas
         self._first, self._second = seeds
         self._turn = 0
+        self._holds = holds_tokens
+        self._sent = [0] * len(replicas)
+        self._last_sent: dict[tuple[int, int | None], int] = {}
         self._load_factor = balancing.load_factor
         points = zip(*ring(len(replicas)), strict=True) if self._kind in ("sticky", "prefix_hash") else ()
         self._ring = [(int(at), int(one)) for at, one in points]
@@ -58,19 +63,29 @@ class StepwiseBalancer:
         if balancing.published_every_s:
             env.process(self._listen(balancing.published_every_s))
 
-    def choose(self, key: int | None = None) -> int | None:
+    def choose(self, key: int | None = None, prompt_tokens: int = 1, prefix_tokens: int = 0) -> int | None:
         """The replica of the next request, which is sent there; None without an open one.
 
         Args:
             key: The prefix that it goes by, None for none.
+            prompt_tokens: Length of its prompt.
+            prefix_tokens: How much of that is the prefix.
         """
         count = len(self._replicas)
         ready = [number for number in range(count) if self.is_open[number]]
         if not ready:
             return None
-        chosen = self._choose(ready) if key is None or not self._ring else self._follow(key)
+        if self._kind == "cache_aware":
+            share = prefix_tokens / prompt_tokens
+            chosen = self._best(ready, {one: share if self._has(one, key) else 0.0 for one in ready})
+            self._sent[chosen] += prompt_tokens
+            self._last_sent[chosen, key] = self._sent[chosen]
+        elif key is None or not self._ring:
+            chosen = self._choose(ready)
+        else:
+            chosen = self._follow(key)
         self.in_flight[chosen] += 1
-        self._waiting[chosen] += 1
+        self._waiting[chosen] += self._kind == "vllm"
         return chosen
 
     def _choose(self, ready: list[int]) -> int:
@@ -93,6 +108,21 @@ class StepwiseBalancer:
             return in_turn[0]
         self._turn = (self._turn + 1) % count
         return min(in_turn, key=self._score)
+
+    def _has(self, one: int, key: int | None) -> bool:
+        """Whether a prefix should still be in the cache of a replica."""
+        return key is not None and self._sent[one] - self._last_sent.get((one, key), -inf) <= self._holds
+
+    def _best(self, ready: list[int], known: dict[int, float]) -> int:
+        most, least = (of(self._waiting[one] for one in ready) for of in (max, min))
+        scores = {
+            one: 2.0 * ((most - self._waiting[one]) / (most - least) if most > least else 1.0)
+            + 2.0 * (1.0 - self._usage[one])
+            + 3.0 * known[one]
+            for one in ready
+        }
+        best = [one for one in ready if scores[one] == max(scores.values())]
+        return best[self._below(len(best))]
 
     def _follow(self, key: int) -> int:
         """From the place of the prefix on, round the ring."""
@@ -120,6 +150,6 @@ class StepwiseBalancer:
         while True:
             for one, replica in enumerate(self._replicas):
                 self._waiting[one], self._running[one] = replica.queued, replica.running
-                self._usage[one] = 1.0 - len(replica.pool.free) / replica.pool.blocks
+                self._usage[one] = (replica.pool.blocks - len(replica.pool.free)) / replica.pool.blocks
             number += 1
             yield self._env.timeout(number * every_s - self._env.now)

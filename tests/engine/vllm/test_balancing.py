@@ -71,7 +71,7 @@ asks = st.builds(
 @st.composite
 def cases(draw):
     kind = draw(st.sampled_from(NAMES))
-    every = draw(st.sampled_from([None, None, "30ms", "1s"])) if kind == "vllm" else None
+    every = draw(st.sampled_from([None, None, "30ms", "1s"])) if kind in ("vllm", "cache_aware") else None
     replicas = draw(st.integers(1, 5))
     groups = draw(st.sampled_from([(), (), (KvGroup("full", 16), KvGroup("window", 16, 24))]))
     engine = EngineSettings(
@@ -152,7 +152,7 @@ def step_by_step(case):
     made_of = case.blocks, LINEAR, on_finish, lambda *_: None
     replicas = [StepwiseReplica(env, case.engine, *made_of, groups=case.groups) for _ in range(case.replicas)]
     seeds = np.random.default_rng(7).integers(1, [2147483563, 2147483399]).tolist()
-    balancer = StepwiseBalancer(env, case.balancing, replicas, tuple(seeds))
+    balancer = StepwiseBalancer(env, case.balancing, replicas, tuple(seeds), (case.blocks - 1) * 16)
 
     def lose(sequence, reason):
         if sequence in where:
@@ -174,7 +174,7 @@ def step_by_step(case):
     def arrive():
         for index, ask in enumerate(case.asks):
             yield env.timeout(ask.gap_s)
-            chosen = balancer.choose(None if ask.prefix < 0 else ask.prefix)
+            chosen = balancer.choose(None if ask.prefix < 0 else ask.prefix, ask.prompt_tokens, ask.prompt_tokens)
             if chosen is None:
                 lost[index] = Reason.FAULT
             elif case.engine.queue_limit is not None and replicas[chosen].waiting >= case.engine.queue_limit:
@@ -217,13 +217,13 @@ ONE = {"max_num_seqs": 1, "async_scheduling": False, "prefix_caching": False}
 STEP_S, TOKENS = 0.01, 100
 
 
-def waits_s(kind, replicas, busy, requests=60_000):
+def waits_s(kind, replicas, busy, requests=60_000, **options):
     """Waits of Poisson arrivals with exponential service (mean 1 s) at replicas that are busy for this share."""
     rng = np.random.default_rng(11)
     horizon_s = requests / (replicas * busy)
     arrival_s = poisson(rng, replicas * busy, horizon_s)
     output = np.maximum(1, np.rint(rng.exponential(TOKENS, len(arrival_s)))).astype(np.int32)
-    pattern = self_hosted(replicas=replicas, balancing={"kind": kind}, engine=ONE)
+    pattern = self_hosted(replicas=replicas, balancing={"kind": kind, **options}, engine=ONE)
     demand = table(arrival_s, 1, np.minimum(output, 8000), max_tokens=8000)
     record = simulate(
         pattern, demand, horizon_s=2 * horizon_s, seed=5, replication=0, plan=plan(ConstantStepTime(STEP_S))
@@ -281,7 +281,7 @@ def shares(kind, replicas=4, busy=0.05):
     return work / work.sum()
 
 
-@pytest.mark.parametrize("kind", ["least_requests", "two_choices", "round_robin", "random", "vllm"])
+@pytest.mark.parametrize("kind", ["least_requests", "two_choices", "round_robin", "random", "vllm", "cache_aware"])
 def test_at_low_load_no_replica_does_the_work_of_all(kind):
     """A quarter each, within four standard errors of exponential work; the ideal gives the first nearly all."""
     assert shares(kind) == pytest.approx(0.25, abs=4 * (0.25 * 2 / 20_000) ** 0.5)
@@ -361,8 +361,17 @@ def test_prefixes_that_stay_are_found_in_the_cache():
         log = simulate(pattern, requests, horizon_s=9000.0, seed=1, replication=0, plan=plan(blocks=8000)).log
         return int((log.cached_tokens == 0).sum())
 
-    assert computed("sticky") == 16
+    assert computed("sticky") == computed("cache_aware") == 16
     assert computed("random") == 64
+
+
+def test_the_older_the_signals_the_longer_the_tail():
+    """All go to whoever was emptiest when it was last heard of."""
+    p99_s = [
+        np.percentile(waits_s("cache_aware", 4, 0.7, 20_000, published_every=every)[0], 99)
+        for every in ("10ms", "1s", "10s")
+    ]
+    assert p99_s[0] < 0.7 * p99_s[1] < 0.5 * p99_s[2]
 
 
 def test_another_seed_is_another_draw_and_moves_nothing_else():

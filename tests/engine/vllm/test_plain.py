@@ -22,6 +22,7 @@ PATTERNS = {
     "two replicas": (self_hosted(replicas=2, request_timeout="20s"), 400),
     "two choices": (self_hosted(replicas=3, balancing={"kind": "two_choices"}), 400),
     "vLLM's balancer": (self_hosted(replicas=3, balancing={"kind": "vllm"}), 100),
+    "scores": (self_hosted(replicas=3, balancing={"kind": "cache_aware"}), 100),
     "a ring": (self_hosted(replicas=3, balancing={"kind": "prefix_hash"}), 400),
     "hybrid": (hybrid({"kind": "slo_aware"}), 400),
     "the emptiest": (hybrid({"kind": "least_loaded"}, replicas=2), 400),
