@@ -243,6 +243,7 @@ def run(
     tables: bool = True,
     band: bool = True,
     outlook: bool = True,
+    volumes: bool = True,
     progress: Callable[[float], None] | None = None,
     extensions: Extensions | None = None,
 ) -> Results:
@@ -258,6 +259,7 @@ def run(
         tables: Whether requests and levels of each first replication are kept too.
         band: Whether clusters are also simulated at both ends of their profile's band.
         outlook: Whether the decision also says what other volumes would cost.
+        volumes: Whether that is also simulated where patterns could miss their limits at the greatest of them.
         progress: Called now and then with the share of the work done.
         extensions: Routers, arrival processes and lengths of one's own, by group and name; see `simulator.using`.
 
@@ -268,7 +270,7 @@ def run(
     with using(**(extensions or {})):
         return _run(
             as_scenario(scenario), patterns, replications, jobs, folder, tables=tables, band=band, outlook=outlook,
-            progress=progress,
+            volumes=volumes, progress=progress,
         )  # fmt: skip
 
 
@@ -282,6 +284,7 @@ def _run(
     tables: bool,
     band: bool,
     outlook: bool,
+    volumes: bool,
     progress: Callable[[float], None] | None,
 ) -> Results:
     count = scenario.experiment.replications if replications is None else replications
@@ -339,7 +342,7 @@ def _run(
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
         busy = {}
-        if asked := busier(scenario, screening, costings, demand):
+        if volumes and (asked := busier(scenario, screening, costings, demand)):
             more = replicate(asked.scenario, asked.names, replications=1, jobs=jobs, folder=place, tables=False)
             busy = volume_ends(asked, runs, more)
         decision = with_outlook(decision, scenario, screening, each, costings, book, demand, busy)

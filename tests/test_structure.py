@@ -21,6 +21,7 @@ PACKAGE = ROOT / "simulator"
 ROOMS = [
     {"__main__"},
     {"cli"},
+    {"studio"},
     {"__init__"},
     {"report"},
     {"study", "gate", "audit", "bench"},

@@ -37,6 +37,7 @@ from simulator.cli.rollout import rollout
 from simulator.cli.run import run
 from simulator.cli.runs import runs
 from simulator.cli.schema import schema
+from simulator.cli.studio import studio
 from simulator.cli.sweep import sweep
 from simulator.cli.trace import trace
 from simulator.cli.trace_edit import cut, merge, scale, shift
@@ -102,6 +103,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     plan,
     break_even,
     rollout,
+    studio,
     audit,
     compare,
     check,

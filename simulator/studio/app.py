@@ -1,0 +1,348 @@
+"""The page at work: what a change does, and what is shown once there is an answer to it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+
+from dash import ALL, Dash, Input, Output, State, ctx, html, no_update, set_props
+
+from simulator.errors import ScenarioError, SimulatorError
+from simulator.studio import page, view
+from simulator.studio.answer import answer, finest_kept
+from simulator.studio.controls import controls_of
+from simulator.studio.saving import save
+from simulator.studio.session import with_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from simulator.scenario.schema import Scenario
+    from simulator.studio.answer import Answer, Fineness
+    from simulator.studio.controls import Key
+    from simulator.studio.desk import Desk
+    from simulator.studio.session import Session
+
+_INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<meta name="color-scheme" content="light dark"><title>{%title%}</title>{%css%}</head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>"""
+
+
+@dataclass(slots=True)
+class Studio:
+    """What the page is about: one session, and who answers it.
+
+    Attributes:
+        session: The scenario and its changes.
+        desk: Who answers.
+        store: Where simulations are kept.
+        export: Keeps a run of a scenario with its report, and says where that is.
+        stamp: Counts the changes.
+        saved: Files that this page wrote, and may write again.
+        answered: Answers of variants that were looked up, by name and what is behind them.
+        lock: Held while the session changes.
+    """
+
+    session: Session
+    desk: Desk
+    store: Path
+    export: Callable[[Scenario], Path]
+    stamp: int = 0
+    saved: set[Path] = field(default_factory=set)
+    answered: dict[tuple[str, str, Fineness], Answer] = field(default_factory=dict)
+    lock: Any = field(default_factory=RLock)
+
+    def become(self, session: Session) -> int:
+        """Take the next state, and ask about it where it is another question; the number of the change."""
+        with self.lock:
+            asked = session.scenario.sha256 != self.session.scenario.sha256
+            self.session, self.stamp = session, self.stamp + 1
+            if asked:
+                self.desk.ask(session.scenario)
+            return self.stamp
+
+    def change(self, key: Key, text: str) -> tuple[int, Mapping[Key, str], list[Key]]:
+        """Change one value: number of the change, faults by key, and the keys that are no longer at fault."""
+        with self.lock:
+            before = self.session.faults
+            stamp = self.become(self.session.changed({key: text}))
+            now = self.session.faults
+            return stamp, now, [one for one in before if one not in now]
+
+    def variants(self) -> list[tuple[str, Answer | None, str]]:
+        """The file, every variant and what is in force: name, what is known, what was changed."""
+        with self.lock:
+            session = self.session
+        kept = {"as in the file": {}, **session.variants}
+        rows = [
+            (name, self._known(name, with_changes(session.base, changes)), _listed(changes))
+            for name, changes in kept.items()
+        ]
+        _, current, _, _ = self.desk.state
+        asked = current if current is not None and current.scenario is session.scenario else None
+        return [*rows, ("now", asked, _listed(session.changes))] if session.changes else rows
+
+    def _known(self, name: str, scenario: Scenario) -> Answer | None:
+        """What is known of a variant without simulating."""
+        fineness = finest_kept(scenario, self.store)
+        if fineness is None:
+            return None
+        key = name, scenario.sha256, fineness
+        if key not in self.answered:
+            with suppress(SimulatorError):
+                self.answered[key] = answer(scenario, fineness, self.store, outlook=False)
+        return self.answered.get(key)
+
+
+def _listed(changes: Mapping[Key, str]) -> str:
+    return "; ".join(f"{'.'.join(key)}: {text or 'none'}" for key, text in changes.items()) or "nothing"
+
+
+def build(studio: Studio, token: str) -> Dash:
+    """The page, below a path that only who was told it knows."""
+    app = Dash(
+        "simulator.studio",
+        url_base_pathname=f"/{token}/",
+        index_string=_INDEX,
+        title=f"{studio.session.scenario.name}: studio",
+        update_title="",
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        assets_folder=str(Path(__file__).with_name("assets")),
+        serve_locally=True,
+        suppress_callback_exceptions=True,
+        add_log_handler=False,
+    )
+    save_as = f"{studio.session.source.stem}_changed.yaml"
+
+    def layout() -> Any:  # noqa: ANN401 - a component
+        with studio.lock:
+            session = studio.session
+            return page.layout(session, controls_of(session.scenario), studio.stamp, save_as)
+
+    app.layout = layout
+    _on_controls(app, studio)
+    _on_tools(app, studio)
+    _on_keeping(app, studio)
+    _on_answers(app, studio)
+    return app
+
+
+def _on_controls(app: Dash, studio: Studio) -> None:
+    @app.callback(
+        Output("stamp", "data", allow_duplicate=True),
+        Input({"type": "control", "key": ALL}, "value"),
+        Input({"type": "slider", "key": ALL}, "value"),
+        prevent_initial_call=True,
+    )
+    def change(*_: object) -> Any:  # noqa: ANN401 - a value or no update
+        name = ctx.triggered_id
+        if name is None or len(ctx.triggered) != 1:
+            # Whole sets of controls come anew with the tools, and say nothing new.
+            return no_update
+        said = ctx.triggered[0]["value"]
+        text = "" if said is None else f"{said:.12g}" if isinstance(said, float) else str(said)
+        key = tuple(json.loads(name["key"]))
+        with studio.lock:
+            shown = {one.key: one.value for one in controls_of(studio.session.scenario)}
+            if studio.session.pending.get(key, shown.get(key)) == text:
+                return no_update
+            stamp, faults, mended = studio.change(key, text)
+        for one in mended:
+            set_props(page.control_id("fault", one), {"children": ""})
+        for one, message in faults.items():
+            set_props(page.control_id("fault", one), {"children": message})
+        twin = "control" if name["type"] == "slider" else "slider"
+        if name["type"] == "slider":
+            set_props(page.control_id(twin, key), {"value": text})
+        elif key not in faults and key[-2:-1] == ("volume",):
+            with suppress(ValueError):
+                set_props(page.control_id(twin, key), {"value": float(text)})
+        return stamp
+
+
+def _on_tools(app: Dash, studio: Studio) -> None:
+    @app.callback(
+        Output("controls", "children"),
+        Output("stamp", "data", allow_duplicate=True),
+        Input("undo", "n_clicks"),
+        Input("redo", "n_clicks"),
+        Input("reset", "n_clicks"),
+        Input({"type": "take", "name": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def tool(*_: object) -> Any:  # noqa: ANN401 - two values or no update
+        name = ctx.triggered_id
+        if name is None or not ctx.triggered[0]["value"]:
+            return no_update, no_update
+        with studio.lock:
+            session = studio.session
+            if isinstance(name, str):
+                moved = {"undo": session.undone, "redo": session.redone, "reset": session.reset}[name]()
+            else:
+                moved = session.taken(name["name"])
+            stamp = studio.become(moved)
+            return page.controls(controls_of(moved.scenario), moved), stamp
+
+
+def _on_keeping(app: Dash, studio: Studio) -> None:
+    @app.callback(
+        Output("said", "children"),
+        Output("stamp", "data", allow_duplicate=True),
+        Output("file", "data"),
+        Input("keep", "n_clicks"),
+        Input("save", "n_clicks"),
+        Input("export", "n_clicks"),
+        Input({"type": "drop", "name": ALL}, "n_clicks"),
+        State("variant-name", "value"),
+        State("save-as", "value"),
+        prevent_initial_call=True,
+    )
+    def keep(*values: object) -> Any:  # noqa: ANN401 - what is said, a stamp and a file
+        name, (variant, place) = ctx.triggered_id, values[-2:]
+        if name is None or not ctx.triggered[0]["value"]:
+            return no_update, no_update, no_update
+        with studio.lock:
+            session = studio.session
+        try:
+            if name == "save":
+                return _saved(studio, Path(str(place or "").strip() or "scenario_changed.yaml")), no_update, no_update
+            if name == "export":
+                report = studio.export(session.scenario)
+                return f"Wrote {report}", no_update, {"content": report.read_text("utf-8"), "filename": report.name}
+        except SimulatorError as error:
+            return str(error), no_update, no_update
+        if name == "keep":
+            called = str(variant or "").strip() or f"variant {len(session.variants) + 1}"
+            return f"Kept as {called}", studio.become(session.named(called)), no_update
+        return f"Dropped {name['name']}", studio.become(session.dropped(name["name"])), no_update
+
+
+def _saved(studio: Studio, target: Path) -> str:
+    with studio.lock:
+        if studio.session.pending:
+            raise (
+                ScenarioError([])
+                if not studio.session.faults
+                else SimulatorError("not saved: " + "; ".join(studio.session.faults.values()))
+            )
+        save(studio.session, target, again=target.resolve() in studio.saved)
+        studio.saved.add(target.resolve())
+    return f"Wrote {target}: simulator run {target}"
+
+
+def _on_answers(app: Dash, studio: Studio) -> None:
+    """A light look at the desk now and then; what takes longer follows only from news."""
+
+    @app.callback(
+        Output("shown", "data"),
+        Output("tick", "disabled"),
+        Input("stamp", "data"),
+        Input("tick", "n_intervals"),
+        State("shown", "data"),
+    )
+    def look(stamp: int, _: object, shown: object) -> Any:  # noqa: ANN401 - news, and whether there will be more
+        number, _, working, _ = studio.desk.state
+        news = [number, stamp, working]
+        return no_update if news == shown else news, not working
+
+    @app.callback(
+        *(Output(name, "children") for name in ("verdict", "comparison", "changes", "care", "variants", "kept")),
+        Output("verdict", "className"),
+        Output("answer", "className"),
+        *(Output(name, "disabled") for name in ("undo", "redo", "reset")),
+        Input("shown", "data"),
+    )
+    def show(_: object) -> Any:  # noqa: ANN401 - what is shown
+        _, found, working, fault = studio.desk.state
+        session = studio.session
+        idle = (not session.past and not session.pending, not session.future, not session.changes)
+        variants, kept = view.side_by_side(studio.variants()), _kept(session)
+        if found is None or fault:
+            said = [html.H2("Simulating" if working else "No answer"), html.P(fault or "The first answer comes soon.")]
+            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale", *idle
+        document = view.document_of(found)
+        parts = (
+            view.verdict(found, document, working=working),
+            view.comparison(found, document),
+            view.changes(found, document),
+            view.care(document),
+        )
+        stale = found.scenario.sha256 != session.scenario.sha256
+        return *parts, variants, kept, view.verdict_class(document), "stale" if stale else "", *idle
+
+    _on_figures(app, studio)
+
+
+def _kept(session: Session) -> list[Any]:
+    """Variants to go back to."""
+    return [
+        html.Div(
+            [
+                html.Span(name),
+                html.Button("Take", id={"type": "take", "name": name}, **view.aria(label=f"Take {name}")),
+                html.Button("Drop", id={"type": "drop", "name": name}, **view.aria(label=f"Drop {name}")),
+            ],
+            className="row variant",
+        )
+        for name in session.variants
+    ]
+
+
+def _on_figures(app: Dash, studio: Studio) -> None:
+    """Figures of money with every answer; those of time only where something was simulated."""
+
+    @app.callback(
+        Output("figure-cost", "figure"),
+        Output("figure-volume", "figure"),
+        Output("figure-tornado", "figure"),
+        Output("place-volume", "className"),
+        Output("place-tornado", "className"),
+        Input("shown", "data"),
+    )
+    def money(_: object) -> Any:  # noqa: ANN401 - figures
+        _, found, _, _ = studio.desk.state
+        if found is None:
+            return (no_update,) * 5
+        plots = found.results.plot
+        volume, moved = plots.cost_by_volume(), plots.tornado()
+        # Until other volumes are priced again, the last figures stand, faded.
+        return (
+            plots.cost(),
+            volume or no_update,
+            moved or no_update,
+            *("" if one else "stale" for one in (volume, moved)),
+        )
+
+    @app.callback(
+        Output("figure-wait", "figure"),
+        Output("figure-busy", "figure"),
+        Output("figure-time", "figure"),
+        Output("place-busy", "hidden"),
+        Output("place-time", "hidden"),
+        Input("shown", "data"),
+        *(Input(f"{name}-{choice}", "value") for name, *_, choice in page.FIGURES if choice),
+    )
+    def time(_: object, workload: str | None, pattern: str | None) -> Any:  # noqa: ANN401 - figures
+        return _of_time(studio, workload, pattern)
+
+
+def _of_time(studio: Studio, workload: str | None, pattern: str | None) -> tuple[Any, ...]:
+    _, found, _, _ = studio.desk.state
+    if found is None:
+        return (no_update,) * 5
+    plots, scenario = found.results.plot, found.scenario
+    name = workload if workload in scenario.workloads else next(iter(scenario.workloads))
+    limits = scenario.workloads[name].objectives
+    metric = "ttft_s" if limits is not None and limits.ttft is not None else "e2e_s"
+    hosted = [one for one in plots.simulated if scenario.hosting_patterns[one].hosted]
+    own = pattern if pattern in hosted else next(iter(hosted), None)
+    wait = plots.latency(name, metric)
+    if own is None:
+        return wait, no_update, no_update, True, True
+    return wait, plots.week(own), plots.over_time(own), False, False

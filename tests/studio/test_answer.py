@@ -1,0 +1,161 @@
+"""What is simulated, by counting; and that the answer is the one that `simulator run` gives."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from simulator.cli.main import main
+from simulator.experiment import replications
+from simulator.studio.answer import Fineness, answer, finenesses, finest_kept, missing
+from simulator.studio.desk import Desk
+from simulator.studio.saving import save
+from simulator.studio.session import Session
+from tests.parts import SCENARIOS
+
+RENT = ("prices", "overrides", "aws/g6e.xlarge", "instance_hour")
+SCANS = ("workloads", "radiology_anomaly", "volume", "scans_per_month")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A day of the smallest scenario, three replications."""
+    source = tmp_path / "small.yaml"
+    base = (SCENARIOS / "ci_small.yaml").resolve()
+    source.write_text(
+        f"extends: {base}\nhorizon: {{duration: 1d}}\nexperiment: {{replications: 3}}\n", encoding="utf-8"
+    )
+    return Session.opened(source)
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """Replications that were simulated, each by its number."""
+    found = []
+    own = replications._simulated
+
+    def counted(scenario, task, *rest):
+        found.append(task.replication)
+        return own(scenario, task, *rest)
+
+    monkeypatch.setattr(replications, "_simulated", counted)
+    return found
+
+
+@pytest.fixture
+def desk(tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    found = Desk(store)
+    yield found
+    found.close()
+
+
+def same_numbers(one, other):
+    """Of two documents: everything but what a first answer leaves to the look at other volumes."""
+    later = ("cost_curve", "tornado", "confidence", "break_even_by_model", "what_would_change_it")
+    plain = [
+        {**found, "decision": {k: v for k, v in found["decision"].items() if k not in later}} for found in (one, other)
+    ]
+    return plain[0] == plain[1]
+
+
+@pytest.mark.slow
+def test_a_price_simulates_nothing_and_the_answer_is_that_of_the_saved_file(
+    small, desk, simulated, tmp_path, capfdbinary
+):
+    desk.ask(small.scenario)
+    assert desk.wait()
+    _, whole, _, fault = desk.state
+    assert not fault
+    assert whole.fineness == Fineness(3, whole=True)
+    before = len(simulated)
+    dearer = small.changed({RENT: "9.87 USD/h"})
+    assert not dearer.faults
+    first = desk.ask(dearer.scenario)
+    assert desk.wait()
+    assert len(simulated) == before > 0
+    _, last, _, _ = desk.state
+    target = tmp_path / "dearer.yaml"
+    save(dearer, target)
+    with pytest.raises(SystemExit):
+        main(["run", str(target), "--json", "--quiet", "--jobs", "1", "--store", str(tmp_path / "store"),
+              "--output", str(tmp_path / "run")])  # fmt: skip
+    printed = capfdbinary.readouterr().out
+    assert last.results.to_json() == printed
+    assert first.fineness.replications == 3
+    assert same_numbers(first.results.document(), json.loads(printed))
+    cost = {row.name: row.monthly_cost_usd.mean for row in first.results.patterns}
+    assert cost["self_hosted"] != pytest.approx(
+        next(row.monthly_cost_usd.mean for row in whole.results.patterns if row.name == "self_hosted")
+    )
+
+
+def test_a_volume_needs_one_replication_before_its_first_answer(small, desk, simulated):
+    desk.ask(small.scenario)
+    assert desk.wait()
+    simulated.clear()
+    # The same question again is answered again.
+    desk.ask(small.scenario)
+    assert desk.wait()
+    assert not simulated
+    busier = small.changed({SCANS: "4500"})
+    patterns = len(missing(busier.scenario, Fineness(1), desk._store))
+    told = []
+    say = desk._say
+    desk._say = lambda found: (told.append((found.fineness, list(simulated))), say(found))
+    assert desk.ask(busier.scenario) is None
+    assert desk.wait()
+    fineness, behind = told[0]
+    assert fineness == Fineness(1)
+    assert behind == [0] * patterns
+    counts = [one.replications for one, _ in told]
+    assert counts == sorted(counts)
+    assert told[-1][0] == Fineness(3, whole=True)
+
+
+@pytest.mark.slow
+def test_what_is_asked_meanwhile_counts_and_the_rest_is_let_go(small, desk, simulated):
+    """The newest question is answered; of the older one no more is simulated than what was in hand."""
+    older, newer = small.changed({SCANS: "4400"}), small.changed({SCANS: "4600"})
+    own, asked = desk._simulated, []
+
+    def interrupted(number, scenario, fineness):
+        if not asked:
+            asked.append(fineness)
+            desk.ask(newer.scenario)
+        return own(number, scenario, fineness)
+
+    desk._simulated = interrupted
+    desk.ask(older.scenario)
+    assert desk.wait()
+    _, found, working, fault = desk.state
+    assert not working
+    assert not fault
+    assert found.scenario.sha256 == newer.scenario.sha256
+    assert found.fineness.whole
+    assert finest_kept(older.scenario, desk._store) is None
+
+
+def test_an_answer_is_as_fine_as_it_says(small, tmp_path):
+    assert list(finenesses(small.scenario)) == [Fineness(1), Fineness(2), Fineness(3), Fineness(3, whole=True)]
+    assert finest_kept(small.scenario, tmp_path) is None
+    answer(small.scenario, Fineness(2), tmp_path)
+    assert finest_kept(small.scenario, tmp_path) == Fineness(2)
+    assert {task.replication for _, task in missing(small.scenario, Fineness(3), tmp_path)} == {2}
+
+
+@pytest.mark.slow
+def test_a_question_nobody_can_answer_is_said_and_the_next_one_is_answered(small, desk):
+    too_many = small.changed({SCANS: "1e11"})
+    assert not too_many.faults
+    desk.ask(too_many.scenario)
+    assert desk.wait()
+    _, _, working, fault = desk.state
+    assert not working
+    assert "requests" in fault
+    desk.ask(small.scenario)
+    assert desk.wait()
+    assert desk.state[3] == ""
+    assert desk.state[1].fineness.whole

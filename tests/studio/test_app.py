@@ -1,0 +1,196 @@
+"""The page, in the library and in headless Chromium without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from simulator.scenario.loading import load_scenario
+from simulator.studio.app import Studio, build
+from simulator.studio.desk import Desk
+from simulator.studio.server import HOST, bound, new_token, serve
+from simulator.studio.session import Session
+from tests.cli.command import run
+from tests.parts import CHROMIUM, SCENARIOS
+from tests.report.test_browser import FLAGS
+
+TOKEN = "a-token"
+SCANS = '{"key":"[\\"workloads\\", \\"radiology_anomaly\\", \\"volume\\", \\"scans_per_month\\"]","type":"%s"}'
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A day of the smallest scenario; two replications."""
+    folder = tmp_path_factory.mktemp("studio")
+    source = folder / "small.yaml"
+    base = (SCENARIOS / "ci_small.yaml").resolve()
+    source.write_text(
+        f"extends: {base}\nhorizon: {{duration: 1d}}\nexperiment: {{replications: 2}}\n", encoding="utf-8"
+    )
+    session = Session.opened(source)
+    (folder / "store").mkdir()
+    desk = Desk(folder / "store")
+    yield Studio(session, desk, folder / "store", lambda scenario: folder / "report.html")
+    desk.close()
+
+
+def test_only_who_knows_the_path_and_asks_this_machine_is_answered(studio):
+    held = bound(0)
+    port = held.getsockname()[1]
+    app = build(studio, TOKEN)
+    server = serve(app, held)
+    client = app.server.test_client()
+    own = {"base_url": f"http://{HOST}:{port}"}
+    answered = client.get(f"/{TOKEN}/", **own)
+    assert answered.status_code == 200
+    assert "default-src 'self'" in answered.headers["Content-Security-Policy"]
+    assert client.get("/", **own).status_code == 404
+    assert client.get("/_dash-layout", **own).status_code == 404
+    assert client.get(f"/{TOKEN}/_dash-layout", **own).status_code == 200
+    assert client.get(f"/{TOKEN}/", base_url="http://elsewhere.example").status_code == 403
+    assert client.get(f"/{TOKEN}/", **own, headers={"Origin": "http://elsewhere.example"}).status_code == 403
+    page = answered.data.decode()
+    assert 'lang="en"' in page
+    assert "http://" not in page
+    assert "https://" not in page
+    server.server_close()
+    assert len({new_token() for _ in range(50)}) == 50
+
+
+def test_every_field_has_a_label_and_every_name_is_there_once(studio):
+    client = build(studio, TOKEN).server.test_client()
+    layout = json.loads(client.get(f"/{TOKEN}/_dash-layout").data)
+    names, labels, fields = [], [], []
+
+    def walk(part):
+        if isinstance(part, list):
+            for one in part:
+                walk(one)
+        elif isinstance(part, dict) and "props" in part:
+            props = part["props"]
+            name = props.get("id")
+            if name is not None:
+                names.append(name if isinstance(name, str) else json.dumps(name, sort_keys=True, separators=(",", ":")))
+            labels.extend([props["htmlFor"]] if part["type"] == "Label" else [])
+            fields.extend([names[-1]] if part["type"] == "Input" else [])
+            walk(props.get("children"))
+
+    walk(layout)
+    assert len(names) == len(set(names)) > 60
+    assert set(fields) <= set(labels)
+    assert set(labels) <= set(names)
+
+
+def test_a_port_that_is_taken_and_a_broken_file_are_said(tmp_path, capsys):
+    held = bound(0)
+    port = held.getsockname()[1]
+    code, out, err = run(["studio", "scenarios/ci_small.yaml", "--port", str(port), "--store", str(tmp_path)], capsys)
+    held.close()
+    assert code == 2
+    assert not out
+    assert f"--port {port}" in err
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: x\n", encoding="utf-8")
+    assert run(["studio", str(broken)], capsys)[0] == 2
+    assert run(["studio", str(tmp_path / "nothing.yaml")], capsys)[0] == 2
+    assert run(["studio", str(tmp_path)], capsys)[0] == 2
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "dash", None)
+    code, _, err = run(["studio", "scenarios/ci_small.yaml"], capsys)
+    assert code == 2
+    assert "pip install 'llm-hosting-simulator[studio]'" in err
+
+
+@pytest.fixture(scope="module")
+def address(studio):
+    server = serve(build(studio, TOKEN), bound(0))
+    studio.desk.ask(studio.session.scenario)
+    assert studio.desk.wait()
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://{HOST}:{server.server_port}/{TOKEN}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--proxy-server=http://127.0.0.1:1"])
+        yield started
+        started.close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("Chromium")
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_a_slider_moves_the_verdict_and_what_is_saved_is_what_is_shown(
+    width, scheme, browser, address, studio, tmp_path, monkeypatch
+):
+    from axe_playwright_python.sync_playwright import Axe
+
+    studio.become(studio.session.reset())
+    assert studio.desk.wait()
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    said, asked = [], []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    whole = '.behind:not(:has-text("refining"))'
+    page.wait_for_selector(whole)
+    before = page.inner_text("#verdict")
+
+    slider = page.locator(f"input[id='{SCANS % 'slider'}']")
+    slider.focus()
+    page.keyboard.press("PageUp")
+    page.locator("#variants tbody tr", has_text="now").wait_for()
+    assert studio.desk.wait()
+    page.wait_for_selector(whole)
+    assert page.inner_text("#verdict") != before
+    (text,) = studio.session.changes.values()
+    field = page.locator(f"input[id='{SCANS % 'control'}']")
+    assert field.input_value() == text
+    assert float(text) > 3000
+
+    good = page.inner_text("#verdict")
+    field.fill("many")
+    field.press("Enter")
+    fault = page.locator(f"div[id='{SCANS % 'fault'}']")
+    fault.get_by_text("--set workloads.radiology_anomaly.volume.scans_per_month").wait_for()
+    assert page.inner_text("#verdict") == good
+    field.fill(text)
+    field.press("Enter")
+    fault.get_by_text("--set").wait_for(state="hidden")
+
+    monkeypatch.chdir(tmp_path)
+    page.fill("#save-as", "changed.yaml")
+    page.keyboard.press("Enter")
+    page.click("#save")
+    page.get_by_text("Wrote changed.yaml").wait_for()
+    assert load_scenario(Path("changed.yaml")).sha256 == studio.session.scenario.sha256
+
+    page.reload()
+    page.wait_for_selector(whole)
+    assert page.inner_text("#verdict") == good
+    assert field.input_value() == text
+    page.click("#undo")
+    page.locator("#variants tbody tr", has_text="now").wait_for(state="detached")
+    page.wait_for_selector(whole)
+    assert not studio.session.changes
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["impact"]) for one in found if one["impact"] in ("serious", "critical")] == []
+    assert said == []
+    assert [url for url in asked if not url.startswith((address.rsplit(TOKEN, 1)[0], "data:", "blob:"))] == []
+    context.close()
