@@ -25,6 +25,7 @@ from simulator.errors import (
 )
 
 if TYPE_CHECKING:
+    from simulator import examples
     from simulator.experiment.clusters import on_cluster
     from simulator.export.kept_run import open_run
     from simulator.extensions import using
@@ -63,6 +64,7 @@ __all__ = [
     "check",
     "compare",
     "convert_trace",
+    "examples",
     "fit_trace",
     "load_scenario",
     "on_cluster",
@@ -81,6 +83,7 @@ __all__ = [
 
 # Imported when first used, so that `import simulator` costs nothing.
 _WHERE = {
+    "examples": "simulator.examples",
     "Results": "simulator.results",
     "Scenario": "simulator.scenario.schema",
     "Space": "simulator.study.candidates",
@@ -116,6 +119,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
         raise AttributeError(f"module 'simulator' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "examples":
+        return import_module("simulator.examples")
     return getattr(import_module(_WHERE[name]), name)
 
 

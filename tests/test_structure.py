@@ -33,7 +33,7 @@ ROOMS = [
     {"engine"},
     {"performance", "workload"},
     {"trace"},
-    {"scenario"},
+    {"examples", "scenario"},
     {"extensions", "files", "reading", "streams", "units"},
     {"errors", "version", "wording"},
 ]
