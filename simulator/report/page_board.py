@@ -73,7 +73,9 @@ def _rows(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
 
 def _cells(at: int, row: Mapping[str, Any], show: Show) -> list[Markup | str]:
     grows = row["saturation"] == "overloaded"
-    cash = [show(f"patterns.{at}.cash.{key}", usd) for key in ("first_year_usd", "three_years_usd")]
+    years = ("first_year_usd", "three_years_usd")
+    # A run that was kept before there was such a thing has none.
+    cash = [show(f"patterns.{at}.cash.{key}", usd) if row.get("cash") else "–" for key in years]
     answers = {load["objective"]["answer"] for load in row["workloads"].values() if load["objective"]}
     answer = next((one for one in ("missed", "cannot_tell", "met") if one in answers), None)
     busy = row["utilisation"] is not None

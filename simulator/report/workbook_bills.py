@@ -89,7 +89,7 @@ def _usage(plain: Mapping[str, Any]) -> Usage:
 
 
 def _api_use(plain: Mapping[str, Any]) -> ApiUse:
-    long = {int(above): _api_use(part) for above, part in plain["long"].items()}
+    long = {int(above): _api_use(part) for above, part in plain.get("long", {}).items()}
     return ApiUse(**{**plain, "long": long})
 
 

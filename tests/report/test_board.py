@@ -14,6 +14,7 @@ from simulator.report.page import write_page
 from simulator.report.page_headlines import headlines
 from simulator.report.show import Show
 from tests.cli.command import run
+from tests.parts import ROOT
 
 WORK = {"objective": None, "cost": {"unit": "appeal", "usd_per_unit": 0.0022, "monthly_usd": 9.0}}
 
@@ -114,6 +115,21 @@ def test_where_nothing_will_do_the_nearest_and_the_next_step_lead(kept, tmp_path
         in head
     )
     assert "2,484" in head
+
+
+def test_a_run_that_was_kept_before_there_was_cash_still_has_a_report(kept, tmp_path):
+    old = tmp_path / "run"
+    shutil.copytree(kept, old)
+    found = json.loads((old / "summary.json").read_text("utf-8"))
+    for row in found["patterns"]:
+        del row["cash"]
+    (old / "summary.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "In cash" not in write_page(old).read_text("utf-8")
+
+
+def test_the_readme_shows_the_first_page():
+    assert "(docs/board.png)" in (ROOT / "README.md").read_text("utf-8")
+    assert (ROOT / "docs" / "board.png").stat().st_size < 200_000
 
 
 def played(folder, script, monkeypatch):

@@ -25,6 +25,8 @@ def page(request, browser, kept):
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     shown = context.new_page()
+    # However busy the machine is.
+    shown.set_default_timeout(0)
     shown.said, shown.asked = [], []
     shown.on("console", lambda message: shown.said.append(message.text))
     shown.on("pageerror", lambda error: shown.said.append(str(error)))
@@ -66,6 +68,8 @@ def test_a_board_gets_two_pages_with_nothing_cut_off(browser, kept, paper):
     """Printed: each leaf holds what is on it, is no higher than either paper, and no figure is wider."""
     context = browser.new_context(viewport={"width": paper[0], "height": paper[1]}, offline=True)
     shown = context.new_page()
+    # However busy the machine is.
+    shown.set_default_timeout(0)
     shown.goto(f"file://{kept / 'report.html'}")
     shown.wait_for_selector("html[data-drawn=true]", state="attached")
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
