@@ -33,7 +33,7 @@ def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> floa
     """
     profile, engine = cluster_profile(cluster), cluster.engine
     step_time = ProfiledStepTime(profile, 1, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager)
-    whole_s = profile.overhead.frontend_base_s + profile.overhead.output_s
+    whole_s = cluster.network_delay + profile.overhead.frontend_base_s + profile.overhead.output_s
     whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens
     for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
         chunk = min(engine.max_num_batched_tokens, prompt_tokens - past)

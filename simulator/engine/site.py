@@ -97,6 +97,7 @@ class Site:
             may_leave=may_leave,
             backend=number,
             name=name,
+            network_delay_s=cluster.network_delay,
             balancing=cluster.balancing,
             rng=stream(self.seed, self.replication, f"balancing/{name}"),
         )

@@ -165,6 +165,9 @@ class Cluster(Config):
     """From starting a replica on a machine that is there until it serves: weights, compilation, graph capture."""
     request_timeout: Seconds | None = None
     """A request not finished after this long is given up (and failed over, in a hybrid pattern)."""
+    network_delay: Seconds = 0.0
+    """From users to the engine and back, beyond what the profile has of vLLM's own front end: network, TLS, gateways.
+    Half on the way there, half on the way back; it adds to the time to first token and to the end, never to a step."""
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
     site: Name | None = None

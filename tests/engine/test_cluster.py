@@ -34,6 +34,24 @@ def test_front_end_and_output_delays_are_added_once():
     assert log.last_token_s[0] == pytest.approx(10.0 + alone_s(600, 200) + 0.01 + 0.006 + 0.002)
 
 
+def test_the_way_to_a_cluster_and_back_is_added_once_and_to_no_step():
+    requests = table([10.0, 10.3, 40.0], [600, 100, 50], [200, 30, 1])
+    near, far = (run(self_hosted(network_delay=delay), requests) for delay in ("0s", "80ms"))
+    for name in ("first_token_s", "last_token_s"):
+        np.testing.assert_allclose(getattr(far.log, name) - getattr(near.log, name), 0.08, rtol=1e-9)
+    assert far.levels[0].busy_s.sum() == pytest.approx(near.levels[0].busy_s.sum())
+    assert far.levels[0].steps == near.levels[0].steps
+
+
+def test_a_front_end_that_is_busy_is_reached_while_it_is():
+    """Two of 5 ms each, 30 ms away: the second is ready 5 ms after the first, not 35."""
+    requests = table([10.0] * 2, 100, 1)
+    fast = plan(LinearStepTime(1e-6, 0.0, 0.0, 0.0), frontend_base_s=0.004, frontend_per_prompt_token_s=1e-5)
+    pattern = self_hosted(engine={"serial_front_end": True, "async_scheduling": False}, network_delay="60ms")
+    log = simulate(pattern, requests, horizon_s=100.0, seed=1, replication=0, plan=fast).log
+    np.testing.assert_allclose(log.first_token_s - 10.0, [0.065, 0.070], atol=1e-5)
+
+
 def test_an_arrival_waits_for_the_step_in_flight_and_under_async_for_the_next_too():
     waits = {}
     for asynchronous in (False, True):

@@ -275,7 +275,8 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.prompt_tokens = sequence.known_tokens = prompt
     sequence.total_tokens = prompt + output - 1
     sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
-    begins_s = max(now_s, s.replicas[r].front_end_free_s) if settings.serial_front_end else now_s
+    there_s = now_s + settings.network_s
+    begins_s = max(there_s, s.replicas[r].front_end_free_s) if settings.serial_front_end else there_s
     sequence.ready_s = begins_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
     s.replicas[r].front_end_free_s = sequence.ready_s
     sequence.deadline_s = since_s + settings.timeout_s

@@ -13,7 +13,7 @@ from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_b
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.plan import copy_settings, count_kinds
-from simulator.engine.vllm.prefix_numbers import PrefixNumbers, kept_prefixes, nest_prefixes
+from simulator.engine.vllm.prefix_numbers import PrefixNumbers, expected_prefixes, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
 from simulator.scenario.balancing import Balancing
 
@@ -50,6 +50,7 @@ class Fleet:
         may_leave: By workload, whether its requests may be turned away; all may when absent.
         backend: Index of the cluster in the log.
         name: Of the cluster.
+        network_delay_s: From users to the engine and back.
         balancing: Which replica gets a request; as a scenario has it that does not say, when absent.
         rng: For what is balanced at random.
     """
@@ -68,6 +69,7 @@ class Fleet:
         may_leave: Sequence[bool] | None = None,
         backend: int = 0,
         name: str = "cluster",
+        network_delay_s: float = 0.0,
         balancing: Balancing | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
@@ -77,6 +79,8 @@ class Fleet:
         settings[0].horizon_s = horizon_s
         settings[0].timeout_s = inf if timeout_s is None else timeout_s
         settings[0].overflows = overflows
+        settings[0].network_s = 0.5 * network_delay_s
+        settings[0].output_s += 0.5 * network_delay_s
         settings[0].backend = backend
         settings[0].max_in_flight = NONE if max_in_flight is None else max_in_flight
         leave = [True] * len(ledger.table.workloads) if may_leave is None else may_leave
@@ -286,15 +290,11 @@ class Fleet:
     def _forget_prefixes(self) -> None:
         """Prefixes of which no block is kept and that no request in the cluster has need no number."""
         chains = self.state.chains.reshape(-1, self.size)
-        kept = kept_prefixes(chains, self.state.sequences) | self._expected(chains)
+        settings, sent = self.state.settings[0], self.state.replicas["sent_tokens"]
+        kept = kept_prefixes(chains, self.state.sequences)
+        kept |= expected_prefixes(chains, sent, settings.blocks * settings.block_size)
         chains[~kept] = _no_chains(())
         self._prefixes.forget(np.flatnonzero(~kept).tolist())
-
-    def _expected(self, chains: NDArray[Any]) -> NDArray[np.bool_]:
-        """By number, whether a balancer takes a prefix to be in a replica."""
-        settings, since = self.state.settings[0], self.state.replicas["sent_tokens"] - chains["sent_at"]
-        found = (chains["sent_at"] != NONE) & (since <= settings.blocks * settings.block_size)
-        return np.asarray(found.any(axis=1))
 
     def _add_slots(self, count: int) -> None:
         old, fleet = self.state.sequences, self.state.fleet[0]

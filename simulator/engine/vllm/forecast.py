@@ -121,7 +121,8 @@ def ttft_s(f: ForecastState, row: int, now_s: float) -> float:
         # Before any answer the longest one that the client allows.
         mean_stay_s = most * decode_s if isnan(stay_s) else stay_s
         queue_s = max(queue_s, (waiting + 1) * mean_stay_s / max(1, running))
-    hosted_s = settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt + settings.output_s
+    there_s = settings.network_s + settings.frontend_base_s
+    hosted_s = there_s + settings.frontend_per_prompt_token_s * prompt + settings.output_s
     return float(hosted_s + decode_s + queue_s + prompt_s)
 
 

@@ -87,3 +87,15 @@ def kept_prefixes(chains: NDArray[Any], sequences: NDArray[Any]) -> NDArray[np.b
         if kept[outer].all():
             return kept
         kept[outer] = True
+
+
+def expected_prefixes(chains: NDArray[Any], sent_tokens: NDArray[np.int64], holds_tokens: int) -> NDArray[np.bool_]:
+    """By number, whether a balancer takes a prefix to be in a replica still.
+
+    Args:
+        chains: `CHAIN` by number and replica.
+        sent_tokens: By replica, of all prompts that were sent there.
+        holds_tokens: What the KV blocks of a replica hold.
+    """
+    found = (chains["sent_at"] != NONE) & (sent_tokens - chains["sent_at"] <= holds_tokens)
+    return np.asarray(found.any(axis=1))

@@ -36,7 +36,7 @@ SETTINGS = record_of(
         queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing points""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s
-        load_factor""",
+        load_factor network_s""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
         serial_front_end forgets""",
 )

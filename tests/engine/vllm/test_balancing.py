@@ -53,6 +53,7 @@ class Case:
     groups: tuple[KvGroup, ...]
     timeout_s: float | None
     closed: list[tuple[float, int, bool]]
+    network_delay_s: float
 
     @property
     def plan(self):
@@ -93,6 +94,7 @@ def cases(draw):
         groups,
         draw(st.sampled_from([None, None, 0.400043])),
         sorted(closed),
+        draw(st.sampled_from([0.0, 0.0, 0.08])),
     )
 
 
@@ -120,6 +122,7 @@ def compiled(case):
         replicas=case.replicas,
         horizon_s=1000.0,
         timeout_s=case.timeout_s,
+        network_delay_s=case.network_delay_s,
         balancing=case.balancing,
         rng=np.random.default_rng(7),
     )
@@ -146,9 +149,10 @@ def step_by_step(case):
 
     def on_finish(sequence, at_s):
         if not lost[sequence.index]:
-            tokens[sequence.index] = sequence.first_token_s, at_s
+            tokens[sequence.index] = sequence.first_token_s + back_s, at_s + back_s
             balancer.in_flight[where.pop(sequence)] -= 1
 
+    back_s = 0.5 * case.network_delay_s
     made_of = case.blocks, LINEAR, on_finish, lambda *_: None
     replicas = [StepwiseReplica(env, case.engine, *made_of, groups=case.groups) for _ in range(case.replicas)]
     seeds = np.random.default_rng(7).integers(1, [2147483563, 2147483399]).tolist()
@@ -181,7 +185,7 @@ def step_by_step(case):
                 lost[index] = Reason.CAPACITY
                 balancer.in_flight[chosen] -= 1
             else:
-                ready_s = env.now + 0.002 + 1e-5 * ask.prompt_tokens
+                ready_s = env.now + 0.5 * case.network_delay_s + 0.002 + 1e-5 * ask.prompt_tokens
                 sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, ready_s, 3)
                 if ask.prefix >= 0 and case.engine.prefix_caching:
                     sequence.prefix, sequence.shared_blocks = ask.prefix, ask.prompt_tokens // 16
