@@ -46,7 +46,7 @@ def list_runs(root: Root = Path("runs"), as_json: AsJson = False) -> None:
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
     typer.echo(
         f"{len(found)} runs; {stored / 1e6:.1f} MB of stored simulations, of at most {most_bytes() / 1e9:.3g} GB "
-        "('simulator runs prune' removes them)"
+        "('simulator runs prune' removes what nobody used for 30 days, --all everything)"
     )
 
 
