@@ -24,9 +24,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
+import numpy as np
 import torch
 import vllm
-from vllm.config import CacheConfig, ModelConfig, SchedulerConfig, VllmConfig
+from vllm.config import (
+    CacheConfig,
+    ModelConfig,
+    ParallelConfig,
+    SchedulerConfig,
+    SpeculativeConfig,
+    VllmConfig,
+)
 from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import get_hash_fn_by_name
 from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash, resolve_kv_cache_block_sizes
@@ -41,9 +49,11 @@ from vllm.v1.kv_cache_interface import (
     MambaSpec,
     SlidingWindowSpec,
 )
-from vllm.v1.outputs import ModelRunnerOutput
+from vllm.v1.outputs import DraftTokenIds, ModelRunnerOutput
 from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
+
+from simulator.engine.vllm.acceptance import accepted, streams
 
 MODEL = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2,
@@ -68,7 +78,16 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
     )
     cache_config = CacheConfig(block_size=config["block_size"], enable_prefix_caching=config["prefix_caching"])
     cache_config.num_gpu_blocks = config["num_gpu_blocks"]
-    whole = VllmConfig(model_config=model_config, scheduler_config=scheduler_config, cache_config=cache_config)
+    drafts = config.get("speculative")
+    whole = VllmConfig(
+        model_config=model_config,
+        scheduler_config=scheduler_config,
+        cache_config=cache_config,
+        speculative_config=None if drafts is None else drafting(drafts, model_config),
+    )
+    if drafts is not None:
+        # A drafter of its own would have to be loaded; the scheduler asks for nothing of it but its kind.
+        whole.speculative_config.method = drafts["method"]
     whole.scheduler_config.async_scheduling = config["async_scheduling"]
     groups = config.get("groups") or [{"kind": "full", "block_size": config["block_size"]}]
     kv = KVCacheConfig(
@@ -88,6 +107,17 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
         block_size=block_size,
         hash_block_size=hash_block_size,
         log_stats=True,
+    )
+
+
+def drafting(drafts: dict[str, Any], model_config: ModelConfig) -> SpeculativeConfig:
+    """Speculative decoding without a drafter to load."""
+    return SpeculativeConfig(
+        method="ngram",
+        num_speculative_tokens=drafts["num_speculative_tokens"],
+        prompt_lookup_max=2,
+        target_model_config=model_config,
+        target_parallel_config=ParallelConfig(),
     )
 
 
@@ -139,7 +169,18 @@ class Run:
         ]  # fmt: skip
         self.hasher = None
         if self.config["prefix_caching"]:
-            self.hasher = get_request_block_hasher(self.config["block_size"], get_hash_fn_by_name("sha256"))
+            self.hasher = get_request_block_hasher(
+                self.config["block_size"],
+                get_hash_fn_by_name("sha256"),
+                num_hash_lookahead_tokens=self.scheduler.num_hash_lookahead_tokens,
+            )
+        self.drafts = self.config.get("speculative") or {"num_speculative_tokens": 0, "acceptance_rates": []}
+        self.streams = streams(
+            np.array([entry["arrival"] for entry in inputs]),
+            np.array([entry["prompt_len"] for entry in inputs]),
+            np.array([entry["output_len"] for entry in inputs]),
+        ).tolist()
+        self.verified = [0] * len(inputs)
 
     def take_in(self) -> None:
         """Hand over what has arrived."""
@@ -178,8 +219,9 @@ class Run:
             start = request.num_computed_tokens - tokens
             items.append([int(key), tokens, start])
             context += start + tokens
-            if start >= request.num_prompt_tokens and tokens == 1:
+            if start >= request.num_prompt_tokens and tokens <= 1 + self.drafts["num_speculative_tokens"]:
                 decodes += 1
+                prefill += tokens - 1
             else:
                 prefill += tokens
         time = self.time
@@ -206,17 +248,17 @@ class Run:
         else:
             keys = [f"{index:06d}" for index, _, _ in step["items"]]
         sampled = []
-        for key, (_, tokens, start) in zip(keys, step["items"] if step else [], strict=True):
+        for key in keys:
             request = self.scheduler.requests.get(key)
             if request is None:
                 sampled.append([100 + int(key)])
                 continue
-            known = self.known[id(step)][key]
-            done = start + tokens >= known
-            sampled.append([100 + int(key)] if done else [])
+            done = self.samples[id(step)][key]
+            new = 1 + self.kept(output, key) if done else 0
+            sampled.append([100 + int(key)] * new)
             if done:
                 row = self.rows[int(key)]
-                row["token_times"].append(self.now)
+                row["token_times"] += [self.now] * min(new, request.max_tokens - len(row["token_times"]))
                 if row["ttft"] is None:
                     row["ttft"] = self.now - row["arrival"]
                 if len(row["token_times"]) == request.max_tokens:
@@ -225,10 +267,24 @@ class Run:
             req_ids=keys, req_id_to_index={key: n for n, key in enumerate(keys)}, sampled_token_ids=sampled
         )
         self.scheduler.update_from_output(output, result)
+        if step is not None and self.drafts["num_speculative_tokens"] and not self.config["async_scheduling"]:
+            drafted = [[7] * self.drafts["num_speculative_tokens"] for _ in keys]
+            self.scheduler.update_draft_token_ids(DraftTokenIds(keys, drafted))
+
+    def kept(self, output: Any, key: str) -> int:
+        """Drafts of a request that are accepted; those of one that has just been admitted are empty."""
+        tokens = output.scheduled_spec_decode_tokens.get(key, ())
+        admitted = {new.req_id for new in output.scheduled_new_reqs} | output.scheduled_cached_reqs.resumed_req_ids
+        if not tokens or key in admitted:
+            return 0
+        index = int(key)
+        self.verified[index] += 1
+        rates = self.drafts["acceptance_rates"]
+        return min(len(tokens), accepted(rates, self.streams[index], self.verified[index] - 1))
 
     def play(self) -> dict[str, Any]:
         """Run to the end."""
-        self.known: dict[int, dict[str, int]] = {}
+        self.samples: dict[int, dict[str, bool]] = {}
         depth = 2 if self.config["async_scheduling"] else 1
         queue: deque[tuple[Any, dict[str, Any] | None]] = deque()
         while True:
@@ -240,9 +296,8 @@ class Run:
             if self.scheduler.has_requests():
                 output, step = self.schedule()
                 if step is not None:
-                    self.known[id(step)] = {
-                        f"{index:06d}": self.tokens_known(f"{index:06d}") for index, _, _ in step["items"]
-                    }
+                    keys = [f"{index:06d}" for index, _, _ in step["items"]]
+                    self.samples[id(step)] = {key: not self.scheduler.requests[key].is_prefill_chunk for key in keys}
                 queue.append((output, step))
                 first = queue[0][1]
                 if step is not None and len(queue) < depth and first is not None and first["end"] > self.now:
@@ -256,16 +311,6 @@ class Run:
             "vllm_version": vllm.__version__, "config": self.config, "step_time": self.time,
             "inputs": self.case["inputs"], "steps": self.steps, "requests": self.rows,
         }  # fmt: skip
-
-    def tokens_known(self, key: str) -> int:
-        """Tokens a request must have computed before it samples: known ones and those in flight."""
-        request = self.scheduler.requests[key]
-        held = getattr(request, "num_output_placeholders", 0)
-        # The placeholder of this very step is already counted, if it samples.
-        samples = not request.is_prefill_chunk
-        if self.config["async_scheduling"]:
-            return request.num_tokens + held - (1 if samples else 0)
-        return request.num_tokens
 
 
 def random_case(rng: random.Random) -> dict[str, Any]:
@@ -339,6 +384,17 @@ def with_groups(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
         for one in groups
     )
     config["num_gpu_blocks"] = least + 1 + rng.choice([0, 1, 5, least // 2, 2 * least, 6 * least])
+    return case | {"config": config}
+
+
+def with_drafts(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The same workload with speculative decoding."""
+    tokens = rng.randint(1, 6)
+    rates = sorted((rng.choice([0.0, 1.0, rng.random(), rng.random()]) for _ in range(tokens)), reverse=True)
+    method = rng.choice(["ngram", "eagle3", "mtp", "draft_model"])
+    config = dict(case["config"])
+    config["speculative"] = {"method": method, "num_speculative_tokens": tokens, "acceptance_rates": rates}
+    config["max_num_batched_tokens"] = max(config["max_num_batched_tokens"], tokens + 2)
     return case | {"config": config}
 
 
@@ -440,6 +496,7 @@ def main() -> None:
     parser.add_argument("--aborts", action="store_true", help="let clients give up")
     parser.add_argument("--levels", action="store_true", help="let prefixes begin with one another")
     parser.add_argument("--groups", action="store_true", help="let layers keep different things")
+    parser.add_argument("--drafts", action="store_true", help="decode speculatively")
     parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
@@ -461,6 +518,11 @@ def main() -> None:
         if arguments.groups:
             cases = {
                 name.replace("random", "groups"): with_groups(case, random.Random(seed))
+                for (name, case), seed in zip(cases.items(), seeds, strict=True)
+            }
+        if arguments.drafts:
+            cases = {
+                name.replace("random", "drafts"): with_drafts(case, random.Random(seed))
                 for (name, case), seed in zip(cases.items(), seeds, strict=True)
             }
         if arguments.nasty:

@@ -13,6 +13,7 @@ import numpy as np
 import simpy
 
 from simulator.engine.ledger import Ledger
+from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.engine.vllm.sequence import Sequence
@@ -20,6 +21,7 @@ from simulator.engine.vllm.stepwise import StepReport, StepwiseReplica
 from simulator.performance.kv_groups import KvGroup
 from simulator.performance.step_time import LinearStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.scenario.speculation import SpeculativeDecoding
 from simulator.trace.nesting import Nesting
 from simulator.trace.request_table import RequestTable
 
@@ -135,7 +137,16 @@ def _same_time(theirs: float | None, ours: float, given_up_s: float | None) -> b
 
 def _settings(recording: Recording) -> EngineSettings:
     known = recording.config.model_dump(include=set(EngineSettings.model_fields))
+    known["speculative"] = _drafts(recording)
     return EngineSettings.model_construct(**(EngineSettings().model_dump() | known))
+
+
+def _drafts(recording: Recording) -> SpeculativeDecoding | None:
+    """Speculative decoding of a recorded run, whose step time has no drafter in it."""
+    drafts = recording.config.speculative
+    if drafts is None:
+        return None
+    return SpeculativeDecoding(**drafts.model_dump(), acceptance_source="recorded", draft_step_share=0.0)
 
 
 def _groups(recording: Recording) -> tuple[KvGroup, ...]:
@@ -208,13 +219,18 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
 
 def _sequences(recording: Recording) -> list[Sequence]:
     sequences = []
+    drafts = _drafts(recording)
+    lookahead = 0 if drafts is None else drafts.hash_lookahead_tokens
+    table = _table(recording.inputs)
+    drawn_from = streams(table.arrival_s, table.prompt_tokens, table.output_tokens).tolist()
     for index, entry in enumerate(recording.inputs):
         sequence = Sequence(index, entry.prompt_len, entry.output_len, entry.arrival, entry.priority)
+        sequence.stream = drawn_from[index]
         if entry.prefix_id is not None and recording.config.prefix_caching:
             sequence.prefix = entry.prefix_id
             size = recording.config.block_size
-            sequence.shared_blocks = min(entry.prefix_len, entry.prompt_len) // size
-            sequence.outer = tuple((identity, tokens // size) for identity, tokens in entry.outer)
+            sequence.shared_blocks = max(0, min(entry.prefix_len, entry.prompt_len) - lookahead) // size
+            sequence.outer = tuple((identity, (tokens - lookahead) // size) for identity, tokens in entry.outer)
         sequences.append(sequence)
     return sequences
 

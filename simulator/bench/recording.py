@@ -39,6 +39,14 @@ class Group(_Part):
         return self
 
 
+class Drafts(_Part):
+    """Speculative decoding: what was drafted, and the rates from which what was accepted is drawn."""
+
+    method: Literal["ngram", "eagle3", "mtp", "draft_model"]
+    num_speculative_tokens: Annotated[int, Field(gt=0, le=64)]
+    acceptance_rates: list[Annotated[float, Field(ge=0, le=1)]]
+
+
 class Config(_Part):
     """Settings of the recorded scheduler, under vLLM's names."""
 
@@ -58,6 +66,8 @@ class Config(_Part):
     """Host seconds between scheduling a step and its start; no longer than a step."""
     groups: list[Group] = []
     """Of KV cache; one that keeps everything when there are none."""
+    speculative: Drafts | None = None
+    """Speculative decoding; without when absent."""
 
 
 class StepTime(_Part):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import duration, percent
 from simulator.performance.profile import cluster_profile
-from simulator.performance.step_time import ProfiledStepTime
+from simulator.performance.step_time import ProfiledStepTime, verification_s
 from simulator.scenario.workloads import SyntheticWorkload
 from simulator.wording import elapsed
 from simulator.workload.lengths import share_above
@@ -26,13 +26,21 @@ _MOST_TOKENS: Final = 1 << 17
 def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> float:
     """End-to-end seconds of one request alone: its prompt in chunks of the token budget, then a step for each token.
 
-    The first token alone, where there is one output token. Nothing is found in the prefix cache.
+    With drafts a step for as many tokens as it brings in the mean. The first token alone, where there is one output
+    token. Nothing is found in the prefix cache.
 
     Raises:
         ProfileNotFound: See `cluster_profile`.
     """
     profile, engine = cluster_profile(cluster), cluster.engine
-    step_time = ProfiledStepTime(profile, 1, engine.max_num_batched_tokens, enforce_eager=engine.enforce_eager)
+    drafts = engine.speculative
+    step_time = ProfiledStepTime(
+        profile,
+        1,
+        engine.max_num_batched_tokens,
+        enforce_eager=engine.enforce_eager,
+        query_len=1 if drafts is None else 1 + drafts.num_speculative_tokens,
+    )
     whole_s = cluster.network_delay + profile.overhead.frontend_base_s + profile.overhead.output_s
     whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens
     for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
@@ -40,6 +48,9 @@ def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> floa
         whole_s += step_time.step_s(0, 0, [(chunk, past)])
     base_s, per_kv_token_s = step_time.decode(1)
     decodes = output_tokens - 1
+    if drafts is not None and decodes:
+        step_s, tokens_a_step = verification_s(step_time, drafts, 1, round(prompt_tokens + 0.5 * (decodes + 1)))
+        return whole_s + decodes / tokens_a_step * step_s
     # The context grows by one token from step to step.
     return whole_s + decodes * (base_s + per_kv_token_s * (prompt_tokens + 0.5 * (decodes + 1)))
 

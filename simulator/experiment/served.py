@@ -30,6 +30,7 @@ def _cluster_requests_per_s(cluster: Cluster, runs: Sequence[RunSummary]) -> flo
         prompt_tokens=max(1.0, sum(run.total.prompt_tokens for run in runs) / done),
         cached_tokens=sum(run.total.cached_prompt_tokens for run in runs) / done,
         output_tokens=max(1.0, sum(run.total.output_tokens for run in runs) / done),
+        drafts=engine.speculative,
     )
 
 

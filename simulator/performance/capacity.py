@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.performance.step_time import verification_s
+
 if TYPE_CHECKING:
     from simulator.performance.step_time import StepTimeModel
+    from simulator.scenario.speculation import SpeculativeDecoding
 
 
 def saturated_requests_per_s(
@@ -17,6 +20,7 @@ def saturated_requests_per_s(
     prompt_tokens: float,
     cached_tokens: float,
     output_tokens: float,
+    drafts: SpeculativeDecoding | None = None,
 ) -> float:
     """Requests per second of a replica that is never short of work.
 
@@ -32,16 +36,21 @@ def saturated_requests_per_s(
         prompt_tokens: Mean prompt length.
         cached_tokens: Of those, found in the prefix cache.
         output_tokens: Mean output length.
+        drafts: Speculative decoding, if any.
     """
     context = prompt_tokens + 0.5 * output_tokens
     batch = max(1, min(max_num_seqs, int(kv_tokens / (prompt_tokens + output_tokens))))
-    base_s, per_kv_token_s = step_time.decode(batch)
-    decode_s = base_s + per_kv_token_s * batch * context
-    chunk = max(1, max_num_batched_tokens - batch)
+    step_s, tokens_a_step = verification_s(step_time, drafts, batch, round(batch * context))
+    if drafts is None:
+        base_s, per_kv_token_s = step_time.decode(batch)
+        step_s = base_s + per_kv_token_s * batch * context
+    drafted = 0 if drafts is None else drafts.num_speculative_tokens
+    chunk = max(1, max_num_batched_tokens - batch * (1 + drafted))
     # The prompt takes the place of one decoding sequence: a step has no room for more than `max_num_seqs`.
     others = batch - 1
-    both_s = step_time.step_s(others, round(others * context), [(chunk, round(cached_tokens))])
-    alone_s = step_time.step_s(others, round(others * context), []) if others else 0.0
+    beside = others * drafted
+    both_s = step_time.step_s(others, round(others * context), [(chunk, round(cached_tokens))], beside)
+    alone_s = step_time.step_s(others, round(others * context), [], beside) if others else 0.0
     per_prompt_token_s = max(0.0, both_s - alone_s) / chunk
     prompt_s = per_prompt_token_s * (prompt_tokens - cached_tokens)
-    return batch / (output_tokens * decode_s + batch * prompt_s)
+    return batch / (output_tokens / tokens_a_step * step_s + batch * prompt_s)

@@ -84,16 +84,18 @@ class Reserve:
         peak_gib: Peak of the profiling run: sampling, or a forward pass.
         non_torch_gib: NCCL and others outside PyTorch.
         graphs_gib: CUDA graphs, where they are part of the budget.
+        drafter_gib: What drafts for speculative decoding.
     """
 
     peak_gib: float
     non_torch_gib: float
     graphs_gib: float
+    drafter_gib: float = 0.0
 
     @property
     def gib(self) -> float:
         """All of it."""
-        return self.peak_gib + self.non_torch_gib + self.graphs_gib
+        return self.peak_gib + self.non_torch_gib + self.graphs_gib + self.drafter_gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class KvCapacity:
         if self.stated and self.plan.uniform:
             return f"{self.gpu}: {self.tokens:,} tokens ({self.num_gpu_blocks:,} blocks of {self.block_size}) as stated"
         graphs = f", {self.reserve.graphs_gib:.1f} CUDA graphs" if self.reserve.graphs_gib else ""
+        graphs += f", {self.reserve.drafter_gib:.1f} drafter" if self.reserve.drafter_gib else ""
         left = (
             f"{self.gpu}: {self.memory_gib:.1f} GiB x {self.utilisation:.2f} - {self.weights_gib:.1f} GiB weights "
             f"- {self.reserve.gib:.1f} GiB ({self.reserve.peak_gib:.1f} peak of a profiling run, "
@@ -234,14 +237,15 @@ def reserve(
         sampling = 2 * tokens * model.vocab * copies + hidden
     else:
         sampling = seqs * model.vocab * sampling_bytes(version, flashinfer=flashinfer) + hidden
-    graphs_gib = 0.0
+    graphs_gib, drafts = 0.0, engine.speculative
     if version >= (0, 20) and not engine.enforce_eager:
-        sizes = capture_sizes(engine.max_num_seqs, tokens)
+        sizes = capture_sizes(engine.max_num_seqs, tokens, 1 if drafts is None else 1 + drafts.num_speculative_tokens)
         graphs = len(sizes) + sum(size <= engine.max_num_seqs for size in sizes)
         graphs_gib = FIRST_GRAPH_GIB + (graphs - 1) * model.layers * GRAPH_LAYER_GIB
     outside = NON_TORCH_GIB[max(n for n in NON_TORCH_GIB if n <= tensor_parallel)]
     peak_gib = max(forward, sampling, encoding) / GIB + WORKSPACE_GIB
-    return Reserve(peak_gib, outside + (CONTEXT_GIB if version < (0, 9) else 0.0), graphs_gib)
+    drafter_gib = 0.0 if drafts is None else (drafts.draft_memory or 0) / GIB
+    return Reserve(peak_gib, outside + (CONTEXT_GIB if version < (0, 9) else 0.0), graphs_gib, drafter_gib)
 
 
 def kv_blocks(kv_gib: float, bytes_per_block: int) -> int:
@@ -261,7 +265,8 @@ def measure_capacity(
         flashinfer: See `sampling_bytes`.
 
     Raises:
-        InfeasibleCluster: The memory of the GPU is not known, and neither blocks nor their memory are stated.
+        InfeasibleCluster: The memory of the GPU is not known, and neither blocks nor their memory are stated; or drafts
+            are to be verified by layers that keep different things.
     """
     gpu = GPUS.get(served.gpu)
     if gpu is None and engine.num_gpu_blocks is None and engine.kv_cache_memory is None:
@@ -272,6 +277,11 @@ def measure_capacity(
         model, gpus, number_bytes, engine.block_size, engine.max_num_batched_tokens, engine.version,
         prefix_caching=engine.prefix_caching,
     )  # fmt: skip
+    if engine.speculative is not None and not plan.uniform:
+        raise InfeasibleCluster(
+            f"{served.id}: its layers keep different things, for which speculative decoding is not modelled; leave out "
+            "engine.speculative"
+        )
     needed = reserve(model, gpus, engine, v0=v0, flashinfer=flashinfer)
     memory_gib = gpu.memory_gib if gpu else 0.0
     free_gib = memory_gib * engine.gpu_memory_utilisation - served.weights_gib_per_gpu - needed.gib

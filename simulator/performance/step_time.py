@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.performance.profile import Curve, PerformanceProfile
+    from simulator.scenario.speculation import SpeculativeDecoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class StepTimeTable:
         attention: By sequences: the same for the attention of decodes in a mixed step.
         per_step_s: By sequences: what a mixed step adds for them.
         dense_s: By tokens, from 0: the dense layers of a mixed step.
+        alone_s: By sequences: what their attention adds to a step of decodes alone, its context apart.
+        logits_s: By rows: the logits.
+        least_s: A step of decodes alone is no shorter.
         prefill_attention: `(a, b, c)`: chunks add a to their step, and each of q tokens after p b q + c q (p + q/2).
         per_prefill_token_s: For a model linear in everything (`LinearStepTime`); None for one of the form above.
     """
@@ -44,6 +48,9 @@ class StepTimeTable:
     attention: NDArray[np.float64]
     per_step_s: NDArray[np.float64]
     dense_s: NDArray[np.float64]
+    alone_s: NDArray[np.float64]
+    logits_s: NDArray[np.float64]
+    least_s: float = 0.0
     prefill_attention: tuple[float, float, float] = (0.0, 0.0, 0.0)
     per_prefill_token_s: float | None = None
 
@@ -59,13 +66,19 @@ class StepTimeModel(Protocol):
             context of all its sequences after the step.
         """
 
-    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+    def step_s(
+        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+    ) -> float:
         """Seconds of a step with these decodes and these prompt chunks.
+
+        A drafted token goes through the dense layers and to the logits as any other; attention reads the context of
+        its sequence once for all of them.
 
         Args:
             decode_sequences: Sequences that compute one token.
             decode_kv_tokens: Their context after the step.
             chunks: Prompt chunks, as (new tokens, tokens computed before).
+            drafts: Drafted tokens that they compute besides.
         """
 
     def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:
@@ -92,12 +105,14 @@ class LinearStepTime:
         """See `StepTimeModel.decode`."""
         return self.base_s + self.per_decode_request_s * sequences, self.per_kv_token_s
 
-    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+    def step_s(
+        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+    ) -> float:
         """See `StepTimeModel.step_s`."""
         base_s, per_kv_token_s = self.decode(decode_sequences)
         tokens = sum(new for new, _ in chunks)
         context = tokens + sum(before for _, before in chunks)
-        return base_s + self.per_prefill_token_s * tokens + per_kv_token_s * (decode_kv_tokens + context)
+        return base_s + self.per_prefill_token_s * (tokens + drafts) + per_kv_token_s * (decode_kv_tokens + context)
 
     def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:  # noqa: ARG002
         """See `StepTimeModel.table`."""
@@ -114,7 +129,13 @@ class ConstantStepTime:
         """See `StepTimeModel.decode`."""
         return self.seconds, 0.0
 
-    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:  # noqa: ARG002
+    def step_s(
+        self,
+        decode_sequences: int,  # noqa: ARG002
+        decode_kv_tokens: int,  # noqa: ARG002
+        chunks: Sequence[tuple[int, int]],  # noqa: ARG002
+        drafts: int = 0,  # noqa: ARG002
+    ) -> float:
         """See `StepTimeModel.step_s`."""
         return self.seconds
 
@@ -125,8 +146,15 @@ class ConstantStepTime:
 
 def _linear_table(model: StepTimeModel, max_num_seqs: int, per_prefill_token_s: float) -> StepTimeTable:
     decode = np.array([model.decode(n) for n in range(max_num_seqs + 1)])
+    nothing = np.zeros(len(decode))
     return StepTimeTable(
-        decode, np.zeros_like(decode), np.zeros(len(decode)), np.zeros(1), per_prefill_token_s=per_prefill_token_s
+        decode,
+        np.zeros_like(decode),
+        nothing,
+        np.zeros(1),
+        nothing,
+        np.zeros(1),
+        per_prefill_token_s=per_prefill_token_s,
     )
 
 
@@ -138,6 +166,26 @@ def interpolate(curve: Curve, at: float) -> float:
     return y[left] + (y[right] - y[left]) * (at - x[left]) / (x[right] - x[left])
 
 
+def verification_s(
+    model: StepTimeModel, drafts: SpeculativeDecoding | None, sequences: int, kv_tokens: int
+) -> tuple[float, float]:
+    """A step of decodes alone, the drafter's passes after it included, and the tokens it brings each in the mean.
+
+    Args:
+        model: Step time.
+        drafts: Speculative decoding; none for a step of one token each.
+        sequences: How many decode.
+        kv_tokens: Their context after the step.
+    """
+    base_s, per_kv_token_s = model.decode(sequences)
+    plain_s = base_s + per_kv_token_s * kv_tokens
+    if drafts is None:
+        return plain_s, 1.0
+    drafted = drafts.num_speculative_tokens
+    seconds = model.step_s(sequences, kv_tokens, [], sequences * drafted)
+    return seconds + drafts.step_share * (seconds + (drafted - 1) * plain_s), drafts.tokens_per_step
+
+
 class ProfiledStepTime:
     """Step time from a measured profile, padded to CUDA-graph sizes as vLLM does.
 
@@ -147,6 +195,7 @@ class ProfiledStepTime:
         max_num_batched_tokens: Token budget of a step.
         enforce_eager: Whether the server does without CUDA graphs, and so without padding.
         v0_engine: Whether it is vLLM before 0.8.
+        query_len: Tokens that a decoding sequence computes in a step, its drafts included.
     """
 
     def __init__(
@@ -157,9 +206,11 @@ class ProfiledStepTime:
         *,
         enforce_eager: bool = False,
         v0_engine: bool = False,
+        query_len: int = 1,
     ) -> None:
         self._profile = profile
-        self._sizes = [0] if enforce_eager else capture_sizes(max_num_seqs, max_num_batched_tokens)
+        self._query_len = query_len
+        self._sizes = [0] if enforce_eager else capture_sizes(max_num_seqs, max_num_batched_tokens, query_len)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
         batches = range(max_num_seqs + 1)
         overhead = profile.overhead
@@ -184,13 +235,19 @@ class ProfiledStepTime:
         """See `StepTimeModel.decode`."""
         return self._decode[sequences]
 
-    def step_s(self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]]) -> float:
+    def step_s(
+        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+    ) -> float:
         """See `StepTimeModel.step_s`."""
         if not chunks:
             base_s, per_kv_token_s = self._decode[decode_sequences]
+            if drafts:
+                base_s = self._verification_base_s(decode_sequences, drafts)
             return base_s + per_kv_token_s * decode_kv_tokens
         seconds, per_token_s, per_pair_s = self._profile.prefill_attention
-        tokens = decode_sequences
+        if drafts:
+            seconds += self._drafts_logits_s(decode_sequences + len(chunks), drafts)
+        tokens = decode_sequences + drafts
         for new, before in chunks:
             tokens += new
             seconds += new * (per_token_s + per_pair_s * (before + 0.5 * new))
@@ -210,8 +267,26 @@ class ProfiledStepTime:
             attention=np.array(self._attention[batches]),
             per_step_s=np.array(self._per_step[batches]),
             dense_s=np.array([self._dense_s(tokens) for tokens in range(max_num_batched_tokens + 1)]),
+            alone_s=np.array([base_s for base_s, _ in self._alone[batches]]),
+            logits_s=np.array([self._logits_s(rows) for rows in range(self._rows(max_num_batched_tokens) + 1)]),
+            least_s=self._least_s,
             prefill_attention=self._profile.prefill_attention,
         )
+
+    def _rows(self, max_num_batched_tokens: int) -> int:
+        """Rows of logits that a step has at most."""
+        return max_num_batched_tokens if self._query_len > 1 else 0
+
+    def _logits_s(self, rows: int) -> float:
+        return interpolate(self._profile.lm_head, rows)
+
+    def _drafts_logits_s(self, rows: int, drafts: int) -> float:
+        return self._logits_s(rows + drafts) - self._logits_s(rows)
+
+    def _verification_base_s(self, sequences: int, drafts: int) -> float:
+        """A step of decodes alone, each with some drafts."""
+        base_s = self._dense_s(sequences + drafts) + self._alone[sequences][0] + self._per_step[sequences]
+        return max(base_s + self._drafts_logits_s(sequences, drafts), self._least_s)
 
     def _dense_s(self, tokens: int) -> float:
         return interpolate(self._profile.dense, self._padded(tokens))

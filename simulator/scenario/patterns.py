@@ -25,6 +25,7 @@ from simulator.scenario.costs import Bought, ClusterCosts, Purchase
 from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.gpus import NEWEST, Version, batch_defaults
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
+from simulator.scenario.speculation import SpeculativeDecoding
 
 Quantisation = Literal["bf16", "fp8", "int8", "w4a16", "mxfp4", "nvfp4"]
 #: Longest request of a server that nobody tells how long its requests are.
@@ -82,6 +83,8 @@ class EngineSettings(Config):
     takes what the V0 engine took. 0.33 when absent."""
     queue_limit: PositiveInt | None = None
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
+    speculative: SpeculativeDecoding | None = None
+    """Speculative decoding; without when absent."""
 
     @property
     def version(self) -> Version:
@@ -130,6 +133,18 @@ class EngineSettings(Config):
             self.__dict__["max_num_batched_tokens"] = self.max_model_len
         if self.kv_cache_memory is not None and self.num_gpu_blocks is not None:
             raise ValueError("give either num_gpu_blocks or kv_cache_memory")
+        return self
+
+    @model_validator(mode="after")
+    def _verifies_what_is_drafted(self) -> Self:
+        if self.speculative is None:
+            return self
+        if self.version != NEWEST:
+            message = f"modelled as vLLM {'.'.join(map(str, NEWEST))} does it; vllm_version is {self.vllm_version}"
+            raise FieldError(("speculative",), message)
+        threshold = self.long_prefill_token_threshold
+        if fault := self.speculative.fault(self.max_num_batched_tokens, self.max_model_len, threshold):
+            raise FieldError(("speculative",), fault)
         return self
 
 

@@ -196,6 +196,9 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             made = ", ".join(f"{key} {value}" for key, value in profile.provenance.items() if key != "wheel_sha256")
             notes = (*profile.notes, f"step times within {band.low:g} to {band.high:g}: {band.source}")
             yield Source(f"hosting_patterns.{name}.{cluster}", profile.id, profile.label, made, notes)
+            if (drafts := one.cluster.engine.speculative) is not None:
+                what = f"{drafts.method}, {drafts.tokens_per_step:.2f} tokens a step"
+                yield Source(f"hosting_patterns.{name}.{cluster}", what, "stated", drafts.acceptance_source)
         named = list(_priced(pattern.model_dump(mode="json"), _entries(book)))
         for api, metered in pattern.metered.items():
             if isinstance(metered.deployment, Provisioned) and metered.deployment.unit_hour is None:

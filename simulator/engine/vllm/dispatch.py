@@ -286,9 +286,15 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.chain = sequence.resumable = NONE
     sequence.finishing = False
     sequence.settled_tokens = sequence.flying_tokens = 0
+    if settings.draft_tokens:
+        sequence.promised_tokens = sequence.drafted_tokens = sequence.stale_tokens = sequence.granted_tokens = 0
+        sequence.verifications = sequence.held_blocks = sequence.hashed_tokens = 0
+        sequence.partial = False
+        sequence.visit += 1
     if s.prefix[index] >= 0 and settings.prefix_caching:
         sequence.chain = s.prefix[index] * settings.replicas + r
-        sequence.shared_blocks = min(int(s.prefix_tokens[index]), prompt) // settings.block_size
+        sequence.shared_blocks = max(0, min(int(s.prefix_tokens[index]), prompt) - settings.hash_lookahead)
+        sequence.shared_blocks //= settings.block_size
     enlist(s, slot)
     submit(s, r, slot)
     if fleet.watch_s == inf:

@@ -9,10 +9,11 @@ import numpy as np
 
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, hash_ring, state
+from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_balancing
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
-from simulator.engine.vllm.plan import copy_settings, count_kinds
+from simulator.engine.vllm.plan import copy_settings, count_kinds, drafted, step_times
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, expected_prefixes, kept_prefixes, nest_prefixes
 from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
 from simulator.scenario.balancing import Balancing
@@ -255,6 +256,8 @@ class Fleet:
         settings, replicas = s.settings[0], self.size
         s.rank[rows] = table.priority[rows] - min(1, table.priority[rows].min(initial=1)) if settings.by_priority else 0
         self._place(rows)
+        if settings.draft_tokens:
+            s.stream[rows] = streams(table.arrival_s[rows], table.prompt_tokens[rows], table.output_tokens[rows])
         self._forget_prefixes()
         s.prefix[rows] = self._prefixes.of(table.prefix_id[rows])
         nesting = self._nests.nesting
@@ -263,7 +266,8 @@ class Fleet:
         s.replace("queues", grown(s.queues, (replicas, 1 + settings.ranks), _no_queues))
         s.replace("chains", grown(s.chains, (replicas * len(self._prefixes),), _no_chains))
         chains = s.chains.reshape(-1, replicas)
-        for number in nest_prefixes(chains, inner, outer, nesting.outer_tokens // settings.block_size):
+        outer_blocks = (nesting.outer_tokens - settings.hash_lookahead) // settings.block_size
+        for number in nest_prefixes(chains, inner, outer, outer_blocks):
             dispatch.branch(s, number)
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
@@ -326,7 +330,7 @@ def _empty(
     fleet["seen_s"], fleet["watch_s"] = -inf, inf
     seats = np.zeros((replicas, seqs), state.SEAT)
     seats["free"] = np.arange(seqs)
-    batches, dense_s = _step_time(settings, engine, plan)
+    batches, dense_s, logits_s = step_times(settings, engine, plan)
     return State(
         settings=settings,
         fleet=fleet,
@@ -334,6 +338,7 @@ def _empty(
         sequences=np.zeros(0, state.SEQUENCE),
         seats=seats,
         kinds=count_kinds(settings[0], engine, plan),
+        **drafted(engine, ledger, replicas),
         boundaries=np.zeros((replicas, settings[0].period), np.int64),
         vacancies=np.zeros((replicas, settings[0].period), np.int64),
         queues=_no_queues((replicas, 1)),
@@ -343,6 +348,7 @@ def _empty(
         copies=np.zeros((replicas, seqs, 0), np.int64),
         batches=batches,
         dense_s=dense_s,
+        logits_s=logits_s,
         levels=np.zeros((replicas, settings[0].hours), state.LEVELS),
         losses=np.zeros(_LOSSES, state.LOSS),
         **{name: np.zeros(0, np.int64) for name in ("ring_at", "ring_of", "place")},
@@ -378,19 +384,3 @@ def _replicas(count: int, blocks: int) -> NDArray[Any]:
     made["due_s"] = inf
     made["idle"] = True
     return made
-
-
-def _step_time(
-    settings: NDArray[Any], engine: EngineSettings, plan: ReplicaPlan
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    table = plan.step_time.table(engine.max_num_seqs, engine.max_num_batched_tokens)
-    batches = np.zeros(len(table.decode), state.BATCH)
-    batches["decode_s"], batches["decode_per_kv_token_s"] = table.decode.T
-    batches["attention_s"], batches["attention_per_kv_token_s"] = table.attention.T
-    batches["per_step_s"] = table.per_step_s
-    names = "prefill_fixed_s", "prefill_per_token_s", "prefill_per_pair_s"
-    for name, seconds in zip(names, table.prefill_attention, strict=True):
-        settings[name] = seconds
-    settings["linear"] = table.per_prefill_token_s is not None
-    settings["linear_per_prefill_token_s"] = table.per_prefill_token_s or 0.0
-    return batches, table.dense_s

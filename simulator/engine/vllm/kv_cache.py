@@ -68,8 +68,8 @@ def blocks_short(s: State, slot: int, hit: int, tokens: int) -> int:
 
 
 @compiled
-def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int) -> None:
-    """Give a waiting sequence its reused blocks and new ones up to `tokens`."""
+def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int, room: int) -> None:
+    """Give a waiting sequence, of which `tokens` are computed then, its reused blocks and new ones up to `room`."""
     sequence = s.sequences[slot]
     if s.settings[0].kinds:
         s.replicas[r].free -= kv_groups.table_blocks(s, tokens)
@@ -91,7 +91,7 @@ def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int) -> None:
             if run.low == run.high:
                 dequeue(s, r, number)
                 forget(s, number)
-    take(s, r, -(-tokens // s.settings[0].block_size) - hit)
+    take(s, r, -(-room // s.settings[0].block_size) - hit)
     computed(s, r, slot, tokens)
 
 

@@ -19,6 +19,7 @@ from simulator.performance.step_time import ProfiledStepTime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.engine.ledger import Ledger
     from simulator.performance.kv_groups import KvGroup
     from simulator.performance.profile import PerformanceProfile
     from simulator.performance.step_time import StepTimeModel
@@ -77,6 +78,7 @@ def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
             engine.max_num_batched_tokens,
             enforce_eager=engine.enforce_eager,
             v0_engine=engine.is_v0,
+            query_len=1 if engine.speculative is None else 1 + engine.speculative.num_speculative_tokens,
         ),
         num_gpu_blocks=capacity.num_gpu_blocks,
         frontend_base_s=overhead.frontend_base_s,
@@ -97,6 +99,10 @@ def copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> N
     settings.queue_limit = UNLIMITED if engine.queue_limit is None else engine.queue_limit
     for name in ("frontend_base_s", "frontend_per_prompt_token_s", "output_s", "launch_s"):
         setattr(settings, name, getattr(plan, name))
+    if (drafts := engine.speculative) is not None:
+        settings.draft_tokens, settings.draft_lookahead = drafts.num_speculative_tokens, drafts.lookahead_tokens
+        settings.draft_slots, settings.draft_share = drafts.slots, drafts.step_share
+        settings.hash_lookahead = drafts.hash_lookahead_tokens if engine.prefix_caching else 0
     # One of vLLM's blocks is the null block, which nobody gets.
     settings.blocks = plan.num_gpu_blocks - 1
     settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
@@ -107,6 +113,8 @@ def count_kinds(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> NDA
     counts = Counter(plan.groups)
     if counts and engine.prefix_caching:
         raise AssertionError("prefixes are not cached by group")
+    if counts and engine.speculative is not None:
+        raise AssertionError("drafts are not verified by group")
     settings.kinds, settings.lag = len(counts), int(engine.async_scheduling)
     settings.period = (
         lcm(*(kind.block_size for kind in counts if not kind.state_blocks)) if counts else engine.block_size
@@ -119,6 +127,36 @@ def count_kinds(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> NDA
         row["keeps"], row["block_size"], row["groups"] = _KEEPS[kind.kind], kind.block_size, groups
         row["span"], row["most"] = kind.span or 0, most
     return made
+
+
+def step_times(
+    settings: NDArray[Any], engine: EngineSettings, plan: ReplicaPlan
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """What a step takes: by sequences, the dense layers by tokens, the logits by rows; the rest in `SETTINGS`."""
+    table = plan.step_time.table(engine.max_num_seqs, engine.max_num_batched_tokens)
+    batches = np.zeros(len(table.decode), state.BATCH)
+    batches["decode_s"], batches["decode_per_kv_token_s"] = table.decode.T
+    batches["attention_s"], batches["attention_per_kv_token_s"] = table.attention.T
+    batches["per_step_s"], batches["alone_s"] = table.per_step_s, table.alone_s
+    settings["least_s"] = table.least_s
+    names = "prefill_fixed_s", "prefill_per_token_s", "prefill_per_pair_s"
+    for name, seconds in zip(names, table.prefill_attention, strict=True):
+        settings[name] = seconds
+    settings["linear"] = table.per_prefill_token_s is not None
+    settings["linear_per_prefill_token_s"] = table.per_prefill_token_s or 0.0
+    return batches, table.dense_s, table.logits_s
+
+
+def drafted(engine: EngineSettings, ledger: Ledger, replicas: int) -> dict[str, NDArray[Any]]:
+    """What speculative decoding needs; nothing where there is none."""
+    drafts = engine.speculative
+    seats = 0 if drafts is None else engine.max_num_seqs
+    return {
+        "acceptance": np.array([] if drafts is None else drafts.acceptance_rates, np.float64),
+        "stream": np.zeros(0, np.int64) if drafts is None else ledger.column(np.int64),
+        "launches": np.zeros((replicas, 2), state.LAUNCH),
+        "launched": np.zeros((replicas, 2 * seats), state.LAUNCHED),
+    }
 
 
 def replica_plan(cluster: Cluster) -> ReplicaPlan:

@@ -77,7 +77,7 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
         need = -(-(done + tokens) // size) - -(-done // size)
     returned = 0
     while need > rep.free:
-        victim = _victim(s, r)
+        victim = victim_of(s, r)
         following = sequence.next
         returned += s.sequences[victim].granted_tokens
         _preempt(s, r, victim)
@@ -92,7 +92,7 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
 
 
 @compiled
-def _victim(s: State, r: int) -> int:
+def victim_of(s: State, r: int) -> int:
     """The last to arrive of the least urgent; among equals vLLM takes the first in the running list, as `max` does."""
     rep, sequences = s.replicas[r], s.sequences
     victim = rep.last_running

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended
+from simulator.engine.vllm.drafts import depart, land, schedule_drafted
 from simulator.engine.vllm.monitor import busy, hold, waited
 from simulator.engine.vllm.scheduler import abort, advance, complete, quiet_steps, schedule
 from simulator.engine.vllm.stamps import aborted, finished
@@ -137,7 +138,10 @@ def _decide(s: State, r: int, now_s: float) -> float:
     if rep.planned:
         _commit(s, r)
     hold(s, r, now_s, rep.held_running, rep.held_waiting, 0.5 * (rep.held_blocks + blocks - rep.free))
-    _take_out(s, r, now_s)
+    if s.settings[0].draft_tokens:
+        land(s, r, now_s)
+    else:
+        _take_out(s, r, now_s)
     _take_in(s, r, now_s)
     due_s = _plan(s, r, now_s)
     rep.held_running, rep.held_waiting, rep.held_blocks = rep.running, rep.waiting, blocks - rep.free
@@ -231,7 +235,7 @@ def _plan(s: State, r: int, now_s: float) -> float:
     rep = s.replicas[r]
     start_s = max(now_s + s.settings[0].launch_s, rep.gpu_free_s)
     rep.idle = False
-    steps = quiet_steps(s, r)
+    steps = 0 if s.settings[0].draft_tokens else quiet_steps(s, r)
     if not steps:
         return _plan_one(s, r, now_s, start_s)
     # A last token in flight frees a seat and blocks at the next point, for which somebody may wait.
@@ -253,9 +257,14 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
     rep = s.replicas[r]
     behind_empty = rep.empty_in_flight
     rep.empty_in_flight = False
-    schedule(s, r, now_s)
+    if s.settings[0].draft_tokens:
+        schedule_drafted(s, r, now_s)
+    else:
+        schedule(s, r, now_s)
     if rep.step_decodes or rep.step_chunks:
         end_s = start_s + step_s(s, r)
+        if s.settings[0].draft_tokens:
+            depart(s, r, end_s)
         rep.gpu_free_s = end_s
         busy(s, r, start_s, end_s)
         rep.steps += 1

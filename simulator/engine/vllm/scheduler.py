@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended, steps_within
+from simulator.engine.vllm.drafts import drop
 from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
 from simulator.engine.vllm.preemption import advance_in_order
 from simulator.engine.vllm.running import (
@@ -28,7 +29,7 @@ from simulator.engine.vllm.running import (
     prompt_computed,
     tick,
 )
-from simulator.engine.vllm.state import DRAINING, INBOX, NONE, UNLIMITED, WAITING
+from simulator.engine.vllm.state import DRAINING, INBOX, NONE, UNLIMITED, VERIFYING, WAITING
 
 if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
@@ -116,6 +117,8 @@ def complete(s: State, r: int, slot: int) -> None:
 def abort(s: State, r: int, slot: int) -> int:
     """Drop a sequence wherever it is; returns the tokens computed for it."""
     place = s.sequences[slot].place
+    if place == VERIFYING:
+        return int(drop(s, r, slot))
     if place == INBOX:
         waiting.collect(s, r, slot)
         return 0
@@ -224,7 +227,7 @@ def _admit(s: State, r: int, budget: int, now_s: float) -> None:
         tokens = chunk_tokens(s, r, slot, cached, budget)
         waiting.leave(s, r, slot)
         join_running(s, r, slot)
-        admit_blocks(s, r, slot, hit, cached + tokens)
+        admit_blocks(s, r, slot, hit, cached + tokens, cached + tokens)
         if sequence.cached_tokens < 0:
             sequence.cached_tokens = cached
         if isnan(sequence.scheduled_s):

@@ -20,8 +20,9 @@ NONE = -1
 #: No limit on a count.
 UNLIMITED = 1 << 60
 
-#: Where a sequence is: not yet with the engine core, in the waiting queue, or running in one of three ways.
-INBOX, WAITING, PREFILLING, DECODING, DRAINING, GONE = range(6)
+#: Where a sequence is: not yet with the engine core, in the waiting queue, or running in one of three ways, or
+#: of one with drafts (`drafts`).
+INBOX, WAITING, PREFILLING, DECODING, DRAINING, GONE, VERIFYING = range(7)
 
 
 def record_of(**fields: str) -> np.dtype[Any]:
@@ -33,10 +34,11 @@ def record_of(**fields: str) -> np.dtype[Any]:
 #: vLLM's settings (`EngineSettings`), the delays of a `ReplicaPlan` and what a router asks for.
 SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
-        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing points""",
+        queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing points
+        draft_tokens draft_lookahead draft_slots hash_lookahead""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s
-        load_factor network_s""",
+        load_factor network_s least_s draft_share""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
         serial_front_end forgets""",
 )
@@ -59,13 +61,17 @@ FLEET = record_of(
 #: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
 #: For groups (`kv_groups`): tokens settled when it was scheduled, those of its last chunk in flight, when it began to
 #: decode and next leaves blocks behind.
+#: With drafts: tokens of steps in flight, sampled tokens promised by them, drafts to verify next, tokens of steps that
+#: were in flight when it was preempted, drafts verified so far, blocks held, tokens whose blocks have a hash, whether
+#: its prompt is computed in part, and how often its slot was used.
 SEQUENCE = record_of(
     f8="ready_s deadline_s scheduled_s first_token_s end_s",
     i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
         reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
         next previous next_active previous_active next_holder previous_holder next_finishing next_sampled next_abort
-        place settled_tokens flying_tokens joined_clock leaves_clock young_place""",
-    b1="active finishing",
+        place settled_tokens flying_tokens joined_clock leaves_clock young_place
+        promised_tokens drafted_tokens stale_tokens verifications held_blocks hashed_tokens visit""",
+    b1="active finishing partial",
 )
 
 #: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
@@ -79,7 +85,8 @@ REPLICA = record_of(
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
         young leaves_clock
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
-        told_waiting told_running sent_tokens""",
+        told_waiting told_running sent_tokens
+        step_rows step_samples step_samples_kv_tokens oldest_launch launches""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage",
     b1="idle closed empty_in_flight",
 )
@@ -87,12 +94,15 @@ REPLICA = record_of(
 #: Levels of a replica in one interval of the horizon, times seconds.
 LEVELS = record_of(f8="busy_s sequence_s waiting_s kv_block_s")
 #: By number of sequences: what a step of decodes alone takes, and what they and their attention add to a mixed one.
-BATCH = record_of(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s")
+BATCH = record_of(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s alone_s")
 #: Lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order, young ones.
 SEAT = record_of(i8="free ends prefilling young")
 #: Groups of layers that keep the same (`kv_groups`): what, over how many tokens, how many there are, and how many
 #: blocks a request holds of one at most.
 KIND = record_of(i8="keeps block_size span groups most")
+#: A step in flight with drafts, and what each of its sequences does in it.
+LAUNCH = record_of(f8="end_s", i8="items")
+LAUNCHED = record_of(i8="slot visit tokens drafts kind")
 #: One waiting queue of a replica, for requests of one priority.
 QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
@@ -121,6 +131,11 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "copies": (np.dtype(np.int64), 3),
     "batches": (BATCH, 1),
     "dense_s": (np.dtype(np.float64), 1),
+    "logits_s": (np.dtype(np.float64), 1),
+    "acceptance": (np.dtype(np.float64), 1),
+    "stream": (np.dtype(np.int64), 1),
+    "launches": (LAUNCH, 2),
+    "launched": (LAUNCHED, 2),
     "levels": (LEVELS, 2),
     "losses": (LOSS, 1),
     **dict.fromkeys(("ring_at", "ring_of", "place"), (np.dtype(np.int64), 1)),
@@ -192,6 +207,11 @@ class State(Records):
         copies: By replica, seat and block: the run it holds, of a prefix that is kept block by block.
         batches: `BATCH` by sequences.
         dense_s: Seconds of the dense layers by tokens of a step.
+        logits_s: Seconds of the logits by their rows, where drafts are verified.
+        acceptance: By position, the chance that a drafted token and those before it are accepted.
+        stream: By request, what its draws depend on (`acceptance`), where drafts are verified.
+        launches: `LAUNCH` by replica, two of them in turn.
+        launched: `LAUNCHED` by replica, of either launch as many as there are seats.
         levels: `LEVELS` by replica and hour.
         losses: `LOSS`, as many as are noted before somebody must look.
         ring_at, ring_of: Points of the ring of `hash_ring`, and whose they are; none where it does not matter.

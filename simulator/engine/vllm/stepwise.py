@@ -7,12 +7,14 @@ own hash, as vLLM 0.33 does. A `Fleet` must give the same times, preemptions and
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm.block_tables import BlockTables, Hit, Tables
+from simulator.engine.vllm.acceptance import accepted
+from simulator.engine.vllm.block_tables import BlockTables, Hit
+from simulator.engine.vllm.sequence import Item, Request, Step
 from simulator.performance.kv_groups import KvGroup
 
 if TYPE_CHECKING:
@@ -23,29 +25,6 @@ if TYPE_CHECKING:
     from simulator.engine.vllm.sequence import Sequence
     from simulator.performance.step_time import StepTimeModel
     from simulator.scenario.patterns import EngineSettings
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    sequence: Sequence
-    computed: int = 0
-    sampled: int = 0
-    returned: int = 0
-    in_flight: int = 0
-    tables: Tables = field(default_factory=list)
-
-    @property
-    def tokens(self) -> int:
-        """Prompt and sampled output, tokens in flight included."""
-        return self.sequence.prompt_tokens + self.sampled
-
-    @property
-    def done(self) -> bool:
-        return self.sampled >= self.sequence.output_tokens
-
-    @property
-    def wanted(self) -> int:
-        return 0 if self.done else self.tokens - self.computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +52,7 @@ class StepReport:
     used_blocks: int
 
 
-@dataclass(slots=True)
-class _Step:
-    end_s: float
-    sampled: list[_Request]
-    tokens: dict[_Request, int]
-
-
-def _last_in_line(request: _Request) -> tuple[int, float]:
+def _last_in_line(request: Request) -> tuple[int, float]:
     return request.sequence.priority, request.sequence.ready_s
 
 
@@ -117,10 +89,16 @@ class StepwiseReplica:
         self._launch_s = launch_s
         self._items: list[tuple[int, int, int]] = []
         self._preempted: list[int] = []
+        self._beside_part = False
+        drafts = settings.speculative
+        self._drafts = 0 if drafts is None else drafts.num_speculative_tokens
+        self._lookahead = 0 if drafts is None else drafts.lookahead_tokens
+        self._slots = 0 if drafts is None else drafts.slots
+        self._hashed = 0 if drafts is None or not settings.prefix_caching else drafts.hash_lookahead_tokens
         self._inbox: list[Sequence] = []
         self._aborts: list[Sequence] = []
-        self._waiting: list[_Request] = []
-        self._running: list[_Request] = []
+        self._waiting: list[Request] = []
+        self._running: list[Request] = []
         self._news = env.event()
         env.process(self._serve())
 
@@ -157,7 +135,7 @@ class StepwiseReplica:
     def _serve(self) -> Generator[simpy.Event, object, None]:
         env = self._env
         depth = 2 if self._settings.async_scheduling else 1
-        in_flight: deque[_Step] = deque()
+        in_flight: deque[Step] = deque()
         gpu_free_s = 0.0
         while True:
             self._take_in()
@@ -169,15 +147,15 @@ class StepwiseReplica:
                     yield self._news
                 continue
             if self._running or self._waiting:
-                duration_s, sampled, tokens = self._schedule()
+                duration_s, items = self._schedule()
                 start_s = max(env.now + self._launch_s, gpu_free_s)
                 gpu_free_s = start_s + duration_s
                 if duration_s and self._on_step is not None:
                     self._report(self._on_step, start_s, gpu_free_s)
-                for request in sampled:
-                    if isnan(request.sequence.first_token_s):
-                        request.sequence.first_token_s = gpu_free_s
-                in_flight.append(_Step(gpu_free_s, sampled, tokens))
+                for item in items:
+                    if item.samples and isnan(item.request.sequence.first_token_s):
+                        item.request.sequence.first_token_s = gpu_free_s
+                in_flight.append(Step(gpu_free_s, items))
                 if duration_s and len(in_flight) < depth and in_flight[0].end_s > env.now:
                     yield env.timeout(self._launch_s)
                     continue
@@ -195,12 +173,12 @@ class StepwiseReplica:
         # A timer that rounds down may fire a hair before the moment it was set for.
         now_s = self._env.now * (1 + 1e-15)
         while self._inbox and self._inbox[0].ready_s <= now_s:
-            self._queue(_Request(self._inbox.pop(0)), front=False)
+            self._queue(Request(self._inbox.pop(0)), front=False)
         for sequence in self._aborts:
             self._drop(sequence)
         self._aborts = []
 
-    def _queue(self, request: _Request, *, front: bool) -> None:
+    def _queue(self, request: Request, *, front: bool) -> None:
         self._waiting.insert(0 if front else len(self._waiting), request)
         if self._settings.policy == "priority":
             self._waiting.sort(key=lambda waiting: waiting.sequence)
@@ -216,17 +194,20 @@ class StepwiseReplica:
                     queue.remove(request)
                     self._blocks.release(request.tables)
                     self._on_abort(sequence, request.computed)
-                    request.returned = -(1 << 30)
+                    request.gone = True
                     return
 
-    def _take_out(self, step: _Step) -> None:
-        for request, tokens in step.tokens.items():
-            request.in_flight -= tokens
-        for request in step.sampled:
-            request.returned += 1
-            if request.computed:
-                self._remember(request, min(request.computed, request.sequence.prompt_tokens + request.returned - 1))
+    def _take_out(self, step: Step) -> None:
+        for item in step.items:
+            request = item.request
+            request.in_flight -= item.tokens
+            stale = request.stale > 0
+            request.stale -= item.tokens if stale else 0
+            if not item.samples or request.gone:
+                continue
+            self._take_tokens(item, stale)
             if request.returned == request.sequence.output_tokens:
+                request.gone = True
                 if request in self._running:
                     self._running.remove(request)
                     self._blocks.release(request.tables)
@@ -234,50 +215,99 @@ class StepwiseReplica:
                     self._waiting.remove(request)
                 self._on_finish(request.sequence, step.end_s)
 
-    def _content(self, request: _Request, block: int) -> Hashable:
+    def _take_tokens(self, item: Item, stale: bool) -> None:
+        """A request gets the tokens that a step sampled, and gives back what was rejected."""
+        request, kept = item.request, self._kept(item)
+        extra = max(0, request.returned + 1 + kept - request.sequence.output_tokens)
+        request.steps -= 1
+        request.returned += 1 + kept - extra
+        if not stale:
+            request.promised -= 1 + item.drafts
+            request.computed -= item.drafts - kept + extra
+            if not self._settings.async_scheduling:
+                request.drafts = self._drafts
+        if request.computed:
+            self._remember(request, min(request.computed - request.in_flight, request.known - 1))
+
+    def _kept(self, item: Item) -> int:
+        """Drafts that a step was right to verify."""
+        drafts = self._settings.speculative
+        if drafts is None or not item.drafts or item.padded:
+            return 0
+        request = item.request
+        request.verified += 1
+        return min(item.drafts, accepted(drafts.acceptance_rates, request.sequence.stream, request.verified - 1))
+
+    def _content(self, request: Request, block: int) -> Hashable:
         sequence = request.sequence
         if sequence.prefix is not None and block < sequence.shared_blocks:
             return next((one for one, blocks in sequence.outer if block < blocks), sequence.prefix), block
         return (sequence.index, block, "own")
 
-    def _remember(self, request: _Request, tokens: int) -> None:
+    def _remember(self, request: Request, tokens: int) -> None:
         if self._settings.prefix_caching:
+            tokens = min(tokens, request.known - self._hashed)
             self._blocks.remember(request.tables, partial(self._content, request), tokens)
 
-    def _allocate(self, request: _Request, tokens: int) -> bool:
+    def _allocate(self, request: Request, tokens: int) -> bool:
         self._blocks.leave_behind(request.tables, max(0, request.computed - request.in_flight))
-        if not self._blocks.extend(request.tables, request.computed + tokens):
+        if not self._blocks.extend(request.tables, self._room(request.computed + tokens)):
             return False
-        known = request.sequence.prompt_tokens + request.returned
-        self._remember(request, min(request.computed + tokens, known))
+        self._remember(request, min(request.computed + tokens, request.known))
         return True
 
-    def _schedule(self) -> tuple[float, list[_Request], dict[_Request, int]]:
-        scheduled: dict[_Request, int] = {}
+    def _room(self, tokens: int) -> int:
+        """Tokens for which there must be blocks when so many are computed."""
+        return min(tokens + self._lookahead, self._settings.max_model_len)
+
+    def _schedule(self) -> tuple[float, list[Item]]:
+        scheduled: dict[Request, int] = {}
+        padded: set[Request] = set()
         self._preempted = []
         budget = self._settings.max_num_batched_tokens
         budget, preempted = self._schedule_running(scheduled, budget)
         if not preempted:
-            self._schedule_waiting(scheduled, budget)
+            self._schedule_waiting(scheduled, budget, padded)
         if not scheduled:
-            return 0.0, [], {}
+            return 0.0, []
         self.steps += 1
         self._items = [(request.sequence.index, tokens, request.computed) for request, tokens in scheduled.items()]
-        decodes = kv_tokens = 0
+        items = [self._start(request, tokens, request in padded) for request, tokens in scheduled.items()]
+        return self._duration_s(items), items
+
+    def _start(self, request: Request, tokens: int, padded: bool) -> Item:
+        """A step computes these tokens of a request."""
+        before = request.computed
+        request.computed += tokens
+        request.in_flight += tokens
+        drafts = self._drafts if padded else min(request.drafts, max(0, request.computed - request.tokens))
+        request.drafts = 0
+        request.part = request.computed < request.tokens
+        samples = not request.part
+        if samples:
+            request.promised += 1 + drafts
+            request.steps += 1
+            if self._settings.async_scheduling:
+                request.drafts = self._drafts
+        return Item(request, tokens, before, drafts, samples, padded)
+
+    def _duration_s(self, items: list[Item]) -> float:
+        decodes = kv_tokens = rows = 0
         chunks = []
-        sampled = []
-        for request, tokens in scheduled.items():
-            if tokens == 1 and request.computed >= request.sequence.prompt_tokens:
+        for item in items:
+            if item.tokens <= 1 + self._drafts and item.before >= item.request.sequence.prompt_tokens:
                 decodes += 1
-                kv_tokens += request.computed + 1
+                rows += item.tokens
+                kv_tokens += item.before + item.tokens
             else:
-                chunks.append((tokens, request.computed))
-            request.computed += tokens
-            request.in_flight += tokens
-            if request.computed == request.tokens:
-                request.sampled += 1
-                sampled.append(request)
-        return self._step_time.step_s(decodes, kv_tokens, chunks), sampled, scheduled
+                chunks.append((item.tokens, item.before))
+        seconds = self._step_time.step_s(decodes, kv_tokens, chunks, rows - decodes)
+        sampling = [item.before + item.tokens for item in items if item.samples]
+        if self._settings.speculative is not None and sampling:
+            base_s, per_kv_token_s = self._step_time.decode(len(sampling))
+            further_s = (self._drafts - 1) * (base_s + per_kv_token_s * sum(sampling))
+            seconds += self._settings.speculative.step_share * (seconds + further_s)
+        return seconds
 
     def _limit(self, wanted: int, budget: int) -> int:
         threshold = self._settings.long_prefill_token_threshold
@@ -285,12 +315,15 @@ class StepwiseReplica:
             wanted = threshold
         return min(wanted, budget)
 
-    def _schedule_running(self, scheduled: dict[_Request, int], budget: int) -> tuple[int, bool]:
+    def _schedule_running(self, scheduled: dict[Request, int], budget: int) -> tuple[int, bool]:
         running, index, preempted = self._running, 0, False
-        while index < len(running) and budget > 0:
+        self._beside_part = False
+        while index < len(running) and budget > self._slots:
             request = running[index]
-            tokens = self._limit(request.wanted, budget)
-            if tokens == 0:
+            tokens = self._limit(request.wanted, budget - self._slots)
+            if self._drafts:
+                tokens = min(tokens, self._settings.max_model_len - request.computed - 1)
+            if tokens <= 0:
                 index += 1
                 continue
             while not self._allocate(request, tokens):
@@ -301,13 +334,14 @@ class StepwiseReplica:
                 del running[place]
                 if by_priority and place < index:
                     index -= 1
-                budget += scheduled.pop(victim, 0)
+                budget += scheduled.pop(victim) + self._slots if victim in scheduled else 0
                 self._preempt(victim)
                 if victim is request:
                     break
             else:
+                self._beside_part |= request.part
                 scheduled[request] = tokens
-                budget -= tokens
+                budget -= tokens + self._slots
                 index += 1
                 continue
             # It was its own victim: those behind it have more priority and may still fit; else it was the last.
@@ -315,23 +349,29 @@ class StepwiseReplica:
                 break
         return budget, preempted
 
-    def _preempt(self, victim: _Request) -> None:
+    def _preempt(self, victim: Request) -> None:
         self.preemptions += 1
         self._preempted.append(victim.sequence.index)
         victim.sequence.preemptions += 1
         self._blocks.release(victim.tables)
+        if self._drafts:
+            victim.promised = victim.drafts = 0
+            victim.stale = victim.in_flight
         victim.computed = 0
         self._queue(victim, front=True)
 
-    def _schedule_waiting(self, scheduled: dict[_Request, int], budget: int) -> None:
-        while self._waiting and budget > 0 and len(self._running) < self._settings.max_num_seqs:
+    def _schedule_waiting(self, scheduled: dict[Request, int], budget: int, padded: set[Request]) -> None:
+        beside = bool(scheduled)
+        while self._waiting and budget > self._slots and len(self._running) < self._settings.max_num_seqs:
             request = self._waiting[0]
             hit = self._hit(request)
-            tokens = self._limit(request.tokens - hit.tokens, 1 << 30)
-            if tokens > budget and not self._settings.chunked_prefill:
+            tokens, left = request.tokens - hit.tokens, budget - self._slots
+            pads = self._pads(tokens, hit.tokens, beside)
+            tokens = self._limit(tokens + self._drafts * pads, 1 << 30)
+            if tokens > left and (pads or not self._settings.chunked_prefill):
                 return
-            tokens = min(tokens, budget)
-            need = self._blocks.short(hit, hit.tokens + tokens, capped=False)
+            tokens = min(tokens, left)
+            need = self._blocks.short(hit, self._room(hit.tokens + tokens), capped=False)
             if self._settings.reserve_full_isl:
                 need = max(need, self._blocks.short(hit, request.tokens, capped=True))
             spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0
@@ -346,9 +386,15 @@ class StepwiseReplica:
             self._allocate(request, tokens)
             self._running.append(request)
             scheduled[request] = tokens
-            budget -= tokens
+            padded |= {request} if pads else set()
+            budget -= tokens + self._slots
 
-    def _hit(self, request: _Request) -> Hit:
+    def _pads(self, tokens: int, cached: int, beside: bool) -> bool:
+        """Whether a newcomer that decodes at once gets empty drafts, so that all sequences compute as many tokens."""
+        alike = bool(self._drafts) and tokens == 1 and not self._beside_part and (beside or cached > 0)
+        return alike and cached + self._drafts + 2 <= self._settings.max_model_len
+
+    def _hit(self, request: Request) -> Hit:
         if not self._settings.prefix_caching:
             return Hit(self._blocks.none(), 0)
         return self._blocks.hit(partial(self._content, request), request.tokens - 1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from simulator.engine.ledger import Ledger
 from simulator.engine.record import Outcome, Reason
+from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.engine.vllm.sequence import Sequence
@@ -161,6 +162,14 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
 def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=()):
     env = simpy.Environment()
     free_s = 0.0
+    drawn_from = streams(
+        np.cumsum([ask.gap_s for ask in asks]),
+        np.array([ask.prompt_tokens for ask in asks]),
+        np.array([ask.output_tokens for ask in asks]),
+    ).tolist()
+    drafts, lookahead = settings.speculative, 0
+    if drafts is not None and settings.prefix_caching:
+        lookahead = drafts.hash_lookahead_tokens
     fates = [Fate() for _ in asks]
 
     def on_finish(sequence, at_s):
@@ -193,11 +202,14 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
             begins_s = max(env.now, free_s) if settings.serial_front_end else env.now
             ready_s = free_s = begins_s + front_end_s + front_end_s / 50 * ask.prompt_tokens
             sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, ready_s, ask.priority)
+            sequence.stream = drawn_from[index]
             if ask.prefix >= 0 and settings.prefix_caching:
                 sequence.prefix = ask.prefix
                 size = settings.block_size
-                sequence.shared_blocks = min(ask.prefix_tokens, ask.prompt_tokens) // size
-                sequence.outer = tuple((one, tokens // size) for one, tokens in NESTED.get(ask.prefix, ()))
+                sequence.shared_blocks = (min(ask.prefix_tokens, ask.prompt_tokens) - lookahead) // size
+                sequence.outer = tuple(
+                    (one, (tokens - lookahead) // size) for one, tokens in NESTED.get(ask.prefix, ())
+                )
             replica.submit(sequence)
             if timeout_s is not None:
                 env.process(abort(sequence, timeout_s, Reason.TIMEOUT))
