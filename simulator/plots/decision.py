@@ -25,13 +25,15 @@ def tornado(document: Mapping[str, Any]) -> go.Figure | None:
         document: The published JSON document.
 
     Returns:
-        The figure; None where nothing is recommended, or there is no alternative.
+        The figure; None where nothing is recommended, there is no alternative, or nothing moves a dollar.
     """
     found = document["decision"].get("tornado")
     if not found or found["margin_usd"] is None:
         return None
     base, choice = found["margin_usd"], found["recommended"]
     bars = [bar for bar in found["bars"] if _moves(bar, base, choice)]
+    if not bars:
+        return None
     names = [bar["factor"].replace("_", " ").replace(".", ": ") for bar in bars]
     drawn = figure(
         height=90 + 30 * len(bars),

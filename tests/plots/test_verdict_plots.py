@@ -56,6 +56,11 @@ def test_bars_say_what_is_assumed_and_crosses_what_is_chosen_there():
     assert crosses == {"another choice at the low end": [0.0], "another choice at the high end": [-40.0]}
 
 
+def test_where_no_assumption_moves_a_dollar_there_is_no_picture():
+    bars = [bar("staff", "times what the scenario says", 0.96, 1.71, (0.4, -0.4))]
+    assert decision.tornado({"decision": {"tornado": {"recommended": "one", "margin_usd": 0.0, "bars": bars}}}) is None
+
+
 def test_a_promised_time_is_drawn_as_a_share_and_one_never_reached_is_crossed():
     def load(reached_s):
         return {"notes": {"objective": {"limits": [{"metric": "ttft_s", "limit_s": 2.0, "reached_s": reached_s}]}}}
