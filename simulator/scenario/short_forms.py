@@ -54,6 +54,7 @@ SHORT_FORMS: Final[tuple[tuple[Callable[[object], dict[str, Any]], str | int, tu
     (_median, "3min", _in_patterns(_CLUSTER, "start_up", "autoscaling.node_start")),
     (_median, "10min", ("hosting_patterns.*.faults.*.replacement",)),
     (_kind, "least_loaded", ("hosting_patterns.*.routing",)),
+    (_kind, "least_requests", _in_patterns(_CLUSTER, "balancing")),
     (_month, "2027-04", ("horizon",)),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from tests.experiment.small import small
 
 @pytest.mark.parametrize(("prompt", "output"), [(600, 1), (600, 200), (5000, 1), (5000, 900)])
 def test_a_request_alone_takes_what_the_engine_takes_for_it(prompt, output):
-    cluster = {"model": "llama-3.1-8b", "gpu": "l40s"}
+    cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "network_delay": "2s"}
     pattern = SelfHostedPattern.model_validate({"kind": "self_hosted", "cluster": cluster, "costs": COSTS})
     log = simulate(pattern, table([1.0], prompt, output), horizon_s=600.0, seed=1, replication=0).log
     assert unloaded_s(pattern.cluster, prompt, output) == pytest.approx(log.last_token_s[0] - 1.0, rel=0.02)

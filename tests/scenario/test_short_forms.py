@@ -44,7 +44,7 @@ hosting_patterns:
       a: {model: bedrock/llama-3.3-70b, deployment: {kind: flex}, ttft: 1s, output_tokens_per_s: {median: 9.5}}
     clusters:
       own:
-        cluster: {model: llama-3.1-8b, gpu: l40s, start_up: {median: 2min}}
+        cluster: {model: llama-3.1-8b, gpu: l40s, start_up: {median: 2min}, balancing: {kind: vllm}}
         costs: {compute: {kind: rental, gpu_hour: 1 USD/h}}
 """
 PAIRS = [
@@ -60,6 +60,7 @@ PAIRS = [
     ("deployment: {kind: flex}", "deployment: flex"),
     ("{median: 9.5}", "9.5"),
     ("start_up: {median: 2min}", "start_up: 2min"),
+    ("balancing: {kind: vllm}", "balancing: vllm"),
 ]
 
 
