@@ -46,7 +46,7 @@ def studio(
     desk = Desk(kept.folder, jobs or os.cpu_count() or 1)
     desk.ask(session.scenario)
     server = serve(build(Studio(session, desk, kept.folder, _export(kept.folder)), token), held)
-    address = f"http://{HOST}:{server.server_port}/{token}/"
+    address = f"http://{HOST}:{server.port}/{token}/"
     typer.echo(address)
     typer.echo("for this machine alone; Ctrl+C ends it", err=True)
     if open_browser:

@@ -151,7 +151,7 @@ def _objectives(row: Shape) -> list[Any]:
     if not open_ones:
         return ["✓ all met"]
     return [
-        html.Div(f"{_ANSWERS[one['answer']]} {name} {kept_share(one['share'])}", className=one["answer"])
+        html.Div(f"{_ANSWERS[one['answer']]} {name} {kept_share(_least(one))}", className=one["answer"])
         for name, one in open_ones
     ]
 

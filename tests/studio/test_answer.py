@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from plotly.utils import PlotlyJSONEncoder
 
 from simulator.cli.main import main
 from simulator.experiment import replications
+from simulator.studio import view
 from simulator.studio.answer import Fineness, answer, finenesses, finest_kept, missing
 from simulator.studio.desk import Desk
 from simulator.studio.saving import save
@@ -141,7 +143,15 @@ def test_what_is_asked_meanwhile_counts_and_the_rest_is_let_go(small, desk, simu
 def test_an_answer_is_as_fine_as_it_says(small, tmp_path):
     assert list(finenesses(small.scenario)) == [Fineness(1), Fineness(2), Fineness(3), Fineness(3, whole=True)]
     assert finest_kept(small.scenario, tmp_path) is None
-    answer(small.scenario, Fineness(2), tmp_path)
+    found = answer(small.scenario, Fineness(2), tmp_path)
+    document = view.document_of(found)
+    # Objectives that are missed, or cannot be told, are named with the least share within their limits.
+    row = next(row for row in document["patterns"] if row["requests"])
+    for said in ("missed", "cannot_tell"):
+        for load in row["workloads"].values():
+            load["objective"] |= {"answer": said, "limits": [{"share": 0.5}, {"share": 0.25}]}
+        shown = json.dumps(view.comparison(found, document), cls=PlotlyJSONEncoder)
+        assert "25.00 %" in shown
     assert finest_kept(small.scenario, tmp_path) == Fineness(2)
     assert {task.replication for _, task in missing(small.scenario, Fineness(3), tmp_path)} == {2}
 

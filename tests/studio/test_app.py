@@ -42,6 +42,7 @@ def test_only_who_knows_the_path_and_asks_this_machine_is_answered(studio):
     port = held.getsockname()[1]
     app = build(studio, TOKEN)
     server = serve(app, held)
+    assert server.port == port
     client = app.server.test_client()
     own = {"base_url": f"http://{HOST}:{port}"}
     answered = client.get(f"/{TOKEN}/", **own)
@@ -111,9 +112,9 @@ def address(studio):
     server = serve(build(studio, TOKEN), bound(0))
     studio.desk.ask(studio.session.scenario)
     assert studio.desk.wait()
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://{HOST}:{server.server_port}/{TOKEN}/"
+    yield f"http://{HOST}:{server.port}/{TOKEN}/"
     server.shutdown()
     thread.join()
     server.server_close()
