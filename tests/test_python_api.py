@@ -162,6 +162,8 @@ def test_results_are_compared_and_judged_in_any_form(results, scenario, store, t
         ),
         (lambda given: simulator.plan(given, space=simulator.Space(most_replicas=0)), "most_replicas: 0: expected 1"),
         (lambda given: simulator.capacity(given, patterns=["api", "clod"]), "patterns: clod: no such"),
+        (lambda given: simulator.sweep(given, {"experiment.seed": 7}), "over: experiment.seed: needs values, such as"),
+        (lambda _: simulator.prices(kind="gpus"), "kind: gpus: expected one of api, gpu"),
         (lambda given: simulator.sweep(given, {"experiment.seed": []}), "over: experiment.seed: names no value"),
         (lambda given: simulator.sweep(given, {"experiment.seed": "1:0:3"}), "over: experiment.seed: the interval"),
         (lambda given: simulator.sweep(given, {"experiment.seed": [1]}, patterns="x"), "patterns: x: no such"),
@@ -256,3 +258,24 @@ def test_a_wrong_argument_of_an_import_is_called_by_its_name_and_by_its_option(t
         main(words)
     assert stop.value.code == 2
     assert optioned in capsys.readouterr().err
+
+
+def test_a_day_and_the_numbers_of_numpy_are_settings(scenario):
+    moved = scenario.with_overrides({"horizon.start": date(2026, 4, 13), "experiment.seed": np.int64(7)})
+    written = scenario.with_overrides({"horizon.start": "2026-04-13", "experiment.seed": 7})
+    assert moved.horizon == written.horizon
+    assert moved.experiment == written.experiment
+
+
+def test_the_command_line_calls_the_same_fault_by_its_option(capsys):
+    for words, said in (
+        (["prices", "list", "--kind", "gpus"], "--kind: gpus: expected one of"),
+        (["plan", FILE, "--gpu", "l40"], "--gpu: l40: expected one of"),
+        (["plan", FILE, "--workload", "x"], "--workload: x: no such workload"),
+        (["capacity", FILE, "--pattern", "x"], "--pattern: x: no such hosting pattern"),
+        (["sweep", FILE, "--over", "experiment.seed=1:0:2"], "--over: experiment.seed=1:0:2: the interval"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err

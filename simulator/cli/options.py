@@ -87,7 +87,8 @@ def said(error: SimulatorError | Fault) -> str:
         return "\n".join(map(said, error.faults))
     if isinstance(error, Fault):
         argument, space, rest = error.file.partition(" ")
-        option = _OPTIONS.get(argument) if error.line == 0 else None
+        # Of prices; what kind of log it is stands in backquotes.
+        option = {**_OPTIONS, "kind": "--kind"}.get(argument) if error.line == 0 else None
         return str(replace(error, file=f"{option}{space}{rest}") if option else error)
     return optioned(str(error))
 

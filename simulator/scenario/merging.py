@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import Fault, ScenarioError, nearest
@@ -154,8 +155,16 @@ def _set(document: Document, path: str, value: Any) -> None:  # noqa: ANN401 - a
     if value is None and isinstance(target, dict):
         target.pop(step, None)
     else:
-        target[step] = deepcopy(value)
+        target[step] = _as_written(value)
         document.origins[(*key, step)] = (f"settings {path}", 0)
+
+
+def _as_written(value: Any) -> Any:  # noqa: ANN401 - a YAML value is anything
+    """A value as a file would have it: a day as text, a number of numpy as a number."""
+    if isinstance(value, date):
+        return value.isoformat()
+    is_scalar = hasattr(value, "dtype") and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else deepcopy(value)
 
 
 def _step(target: Any, part: str, key: list[str | int] | None) -> str | int:  # noqa: ANN401 - a YAML value is anything

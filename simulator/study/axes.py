@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,7 +14,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.scenario.yaml_source import parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Sampling = Literal["latin", "sobol"]
 #: More configurations than this are a slip, not a question.
@@ -104,6 +105,8 @@ def _parse(path: str, given: str) -> Axis:
 
 
 def _listed(path: str, given: Sequence[Any]) -> Axis:
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise ValueError("needs values, such as [1, 2, 4] or '1:8:4'")
     # What a scenario file could not hold, such as the numbers of numpy, is held by none.
     values = [value.item() if isinstance(value, np.generic) else value for value in given]
     if not values:
