@@ -99,6 +99,23 @@ def parse_share(value: object) -> float:
     return share
 
 
+def parse_multiple(value: object) -> float:
+    """A share that may exceed the whole, written `"250 %"` or 2.5, up to a thousandfold.
+
+    Raises:
+        ValueError: Negative, above a thousandfold, not finite, or not a number.
+    """
+    found = math.nan
+    if isinstance(value, str):
+        match = _PERCENT.fullmatch(value)
+        found = float(_plain(match[1])) / 100.0 if match else math.nan
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        found = float(value)
+    if not 0.0 <= found <= 1000.0:
+        raise ValueError("expected a share such as '25 %' or 0.25; '250 %' is two and a half times as much")
+    return found
+
+
 _MEMORY: Final = re.compile(rf"\s*{_NUMBER}\s*(B|[KMGT]i?B)\s*")
 _MEMORY_UNITS: Final = (
     {"B": 1}

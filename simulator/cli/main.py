@@ -45,6 +45,7 @@ from simulator.cli.trace_import import FORMATS, convert, detect
 from simulator.cli.trace_model import compare as compare_traces
 from simulator.cli.trace_model import fit, synthesise
 from simulator.cli.validate import validate
+from simulator.cli.when import when
 from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     break_even,
     rollout,
     studio,
+    when,
     audit,
     compare,
     check,

@@ -43,6 +43,7 @@ def faults_of_names(scenario: Scenario, parts: SoundParts | None = None) -> list
         *_price_faults(scenario, mended),
         *unusable_compliance(scenario),
         *_rollout_faults(scenario),
+        *_replica_faults(scenario),
         *_routing_faults(scenario),
         *_extension_faults(scenario),
     ]
@@ -173,6 +174,17 @@ def _rollout_faults(scenario: Scenario) -> list[Fault]:
         for at, phase in enumerate(scenario.rollout.phases if scenario.rollout else ())
         if phase.pattern not in scenario.hosting_patterns
     ]
+
+
+def _replica_faults(scenario: Scenario) -> list[Fault]:
+    """Phases that say how many replicas a pattern has that has not one cluster."""
+    faults = []
+    for at, phase in enumerate(scenario.rollout.phases if scenario.rollout else ()):
+        pattern = scenario.hosting_patterns.get(phase.pattern)
+        if phase.replicas is not None and pattern is not None and len(pattern.hosted) != 1:
+            message = f"{phase.pattern} has {len(pattern.hosted) or 'no'} clusters; expected a pattern with one"
+            faults.append(fault_at(scenario, message, "rollout", "phases", at, "replicas"))
+    return faults
 
 
 def _price_faults(scenario: Scenario, mended: Mapping[str, set[str]]) -> list[Fault]:

@@ -25,6 +25,7 @@ from simulator.units import (
     parse_change,
     parse_duration_s,
     parse_memory_bytes,
+    parse_multiple,
     parse_share,
     parse_token_price,
     parse_usd,
@@ -94,6 +95,11 @@ Share = Annotated[
     float,
     BeforeValidator(parse_share),
     Field(json_schema_extra={"type": ["number", "string"], "minimum": 0, "maximum": 1, "examples": ["25 %", 0.25]}),
+]
+Multiple = Annotated[
+    float,
+    BeforeValidator(parse_multiple),
+    Field(json_schema_extra={"type": ["number", "string"], "minimum": 0, "maximum": 1000, "examples": ["250 %", 2.5]}),
 ]
 MemoryBytes = Annotated[
     int,

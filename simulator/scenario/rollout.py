@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from simulator.scenario.base import Config, FieldError, Name, PositiveFloat, Share, Usd, YearlyChange
+from simulator.scenario.base import Config, FieldError, Multiple, Name, PositiveFloat, Usd, YearlyChange
 from simulator.wording import article
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
@@ -23,8 +23,8 @@ class Point(Config):
 
     month: Month
     """Month since the start, the first of which is 1."""
-    share: Share
-    """Share of the scenario's volume."""
+    share: Multiple
+    """Share of the scenario's volume; above 100 % it outgrows it."""
 
 
 Points = Annotated[list[Point], Field(min_length=1, max_length=120)]
@@ -69,6 +69,24 @@ class TableAdoption(Config):
     _in_order = field_validator("points")(_ascending)
 
 
+class ExponentialAdoption(Config):
+    """The same per cent more each month: first (1 + monthly growth) ** (month - 1), up to the ceiling."""
+
+    kind: Literal["exponential"]
+    first: Annotated[Multiple, Field(gt=0)]
+    """Share of the scenario's volume in month 1."""
+    monthly_growth: Annotated[Multiple, Field(gt=0, le=10)]
+    """How much more each month than in the one before, such as 20 %."""
+    ceiling: Annotated[Multiple, Field(gt=0)] | None = None
+    """Share at which it ends; none when absent, however far it goes."""
+
+    @model_validator(mode="after")
+    def _starts_below_its_ceiling(self) -> Self:
+        if self.ceiling is not None and self.ceiling < self.first:
+            raise FieldError(("ceiling",), "may not be less than first")
+        return self
+
+
 class FittedAdoption(Config):
     """A curve through what a site has seen so far, by least squares."""
 
@@ -94,7 +112,8 @@ class FittedAdoption(Config):
 
 
 Adoption = Annotated[
-    LogisticAdoption | SaturatingAdoption | TableAdoption | FittedAdoption, Field(discriminator="kind")
+    LogisticAdoption | SaturatingAdoption | ExponentialAdoption | TableAdoption | FittedAdoption,
+    Field(discriminator="kind"),
 ]
 
 
@@ -103,6 +122,9 @@ class Phase(Config):
 
     pattern: Name
     """Hosting pattern."""
+    replicas: Annotated[int, Field(gt=0, le=1024)] | None = None
+    """Replicas of its cluster in this phase, such as a node more than before; those of the pattern when absent. What is
+    bought is paid when it is added; the replicas that were there are not bought again."""
     from_month: Month | None = None
     """Month since the start; give this or one of the next three, except in the first phase."""
     from_date: str | None = None
@@ -120,6 +142,11 @@ class Phase(Config):
         if value is not None and not _MONTH.fullmatch(value):
             raise ValueError("expected a month such as 2027-04, from 1900 to 2099")
         return value
+
+    @property
+    def name(self) -> str:
+        """The pattern, and its replicas where the phase says how many."""
+        return self.pattern if self.replicas is None else f"{self.pattern}_x{self.replicas}"
 
     @property
     def conditions(self) -> list[str]:

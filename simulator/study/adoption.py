@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.scenario.rollout import FittedAdoption, LogisticAdoption, SaturatingAdoption
+from simulator.scenario.rollout import ExponentialAdoption, FittedAdoption, LogisticAdoption, SaturatingAdoption
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +44,11 @@ def adoption_curve(adoption: Adoption, months: int) -> Curve:
     if isinstance(adoption, SaturatingAdoption):
         both = adoption.ceiling, adoption.time_constant
         return Curve("saturating", _named("saturating", both), _saturating(at, *both).tolist())
+    if isinstance(adoption, ExponentialAdoption):
+        grown = adoption.first * (1.0 + adoption.monthly_growth) ** (at - 1.0)
+        most = np.inf if adoption.ceiling is None else adoption.ceiling
+        known_of = {"first": adoption.first, "monthly_growth": adoption.monthly_growth}
+        return Curve("exponential", known_of, np.minimum(grown, most).tolist())
     if isinstance(adoption, FittedAdoption):
         return _fitted(adoption, at)
     known = [(0, 0.0), *((point.month, point.share) for point in adoption.points)]

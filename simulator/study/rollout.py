@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.cost.bill import monthly_bill
 from simulator.cost.escalation import escalated
 from simulator.cost.overrides import scenario_book
+from simulator.decision.costing import with_replicas
 from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed
@@ -149,7 +150,8 @@ def rollout(
     if plan is None:
         file, _ = scenario.origin()
         raise ScenarioError([Fault(file, 0, "rollout", "missing: it says how use grows and when the pattern changes")])
-    names = list(dict.fromkeys(phase.pattern for phase in plan.phases))
+    scenario = with_sizes(scenario, plan)
+    names = list(dict.fromkeys(phase.name for phase in plan.phases))
     check_patterns(scenario, names)
     curves = [adoption_curve(one, plan.months) for one in (plan.adoption, plan.actual) if one is not None]
     questions = [[_question(scenario, plan, number, share) for number, share in _numbered(curve)] for curve in curves]
@@ -162,6 +164,26 @@ def rollout(
     book = scenario_book(scenario.prices)
     actual = variants[1] if len(variants) > 1 else None
     return RolloutResult(scenario, replications, book, variants[0], actual, _retiring(scenario, names, plan, book))
+
+
+def with_sizes(scenario: Scenario, plan: Rollout) -> Scenario:
+    """The scenario with a hosting pattern for each number of replicas that a phase names."""
+    sized = {
+        phase.name: with_replicas(
+            scenario.hosting_patterns[phase.pattern],
+            phase.replicas / next(iter(scenario.hosting_patterns[phase.pattern].hosted.values())).cluster.replicas,
+        )
+        for phase in plan.phases
+        if phase.replicas is not None
+    }
+    return scenario.model_copy(update={"hosting_patterns": {**scenario.hosting_patterns, **sized}})
+
+
+def upfront_of(scenario: Scenario, plan: Rollout) -> dict[str, float]:
+    """What the pattern of each phase takes before its first month."""
+    found = with_sizes(scenario, plan)
+    names = {phase.name for phase in plan.phases}
+    return {name: float(once_usd(found.hosting_patterns[name], scenario.prices.vat)) for name in sorted(names)}
 
 
 def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:
@@ -320,7 +342,4 @@ def _variant(scenario: Scenario, plan: Rollout, curve: Curve, answers: Sequence[
         )
         for (number, share), day, answer in zip(_numbered(curve), dates, answers, strict=True)
     ]
-    upfront = {
-        name: float(once_usd(scenario.hosting_patterns[name], scenario.prices.vat)) for name in months[0].patterns
-    }
-    return Variant(curve, months, course(plan, months, upfront))
+    return Variant(curve, months, course(plan, months, upfront_of(scenario, plan)))

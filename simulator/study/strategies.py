@@ -116,7 +116,7 @@ def course(plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float])
         upfront: What each pattern takes before its first month: hardware, and all else that is paid once.
     """
     begins = phase_months(plan, months)
-    path = _path(begins, len(months))
+    path = path_of(begins, len(months))
     steps = [_step(plan, months, upfront, begins, number) for number, _ in enumerate(plan.phases) if number > 0]
     return Course(_strategies(plan, months, upfront, begins), steps, _reviews(plan, months, path))
 
@@ -142,7 +142,7 @@ def _holds(phase: Phase, month: Month) -> bool:
     return phase.from_tokens_per_month is not None and month.tokens_per_month >= phase.from_tokens_per_month
 
 
-def _path(begins: Sequence[int | None], count: int) -> list[int]:
+def path_of(begins: Sequence[int | None], count: int) -> list[int]:
     """Index of the phase of each month."""
     known = [(begin, at) for at, begin in enumerate(begins) if begin is not None]
     return [max(at for begin, at in known if begin <= month) for month in range(1, count + 1)]
@@ -151,19 +151,19 @@ def _path(begins: Sequence[int | None], count: int) -> list[int]:
 def _strategies(
     plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float], begins: Sequence[int | None]
 ) -> list[Strategy]:
-    first = plan.phases[0].pattern
+    first = plan.phases[0].name
     found = [
-        _strategy("plan", "as planned", plan, _path(begins, len(months)), months, upfront),
+        _strategy("plan", "as planned", plan, path_of(begins, len(months)), months, upfront),
         _strategy("stay", f"stay with {first}", plan, [0] * len(months), months, upfront),
     ]
     if len(plan.phases) > 1:
         late = [begins[0], *(begin and begin + DELAY for begin in begins[1:])]
         text = f"as planned, every switch {DELAY} months later"
-        found.append(_strategy("switch_later", text, plan, _path(late, len(months)), months, upfront))
+        found.append(_strategy("switch_later", text, plan, path_of(late, len(months)), months, upfront))
     now: dict[str, int] = {}
     for at, phase in enumerate(plan.phases[1:], start=1):
-        if phase.pattern != first:
-            now.setdefault(phase.pattern, at)
+        if phase.name != first:
+            now.setdefault(phase.name, at)
     for pattern, at in now.items():
         name = "switch_now" if len(now) == 1 else f"switch_now_{pattern}"
         found.append(_strategy(name, f"{pattern} from the first month", plan, [at] * len(months), months, upfront))
@@ -173,57 +173,65 @@ def _strategies(
 def _strategy(
     name: str, text: str, plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]
 ) -> Strategy:
-    patterns = [plan.phases[at].pattern for at in path]
-    cash = _cash(plan, path, months, upfront)
+    patterns = [plan.phases[at].name for at in path]
+    cash = cash_of(plan, path, months, upfront)
     each = [(month.number, month.patterns[one]) for month, one in zip(months, patterns, strict=True)]
     missed = [number for number, one in each if one.missed]
     impossible = [number for number, one in each if not one.feasible]
     return Strategy(name, text, patterns, cash, list(accumulate(cash)), missed, impossible)
 
 
-def _cash(plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]) -> list[float]:
+def cash_of(plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]) -> list[float]:
     """What is paid in each month; hardware that was bought before is not bought again."""
-    cash, owned, before = [], set[str](), -1
+    cash: list[float] = []
+    owned: dict[str, float] = {}
+    before = -1
     for at, month in zip(path, months, strict=True):
         phase = plan.phases[at]
-        paid = month.patterns[phase.pattern].running_usd
+        paid = month.patterns[phase.name].running_usd
         if at != before:
-            paid += float(phase.one_off)
-        if phase.pattern not in owned:
-            paid += upfront[phase.pattern]
-            owned.add(phase.pattern)
+            paid += float(phase.one_off) + buy(phase, upfront, owned)
         cash.append(paid)
         before = at
     return cash
 
 
+def buy(phase: Phase, upfront: Mapping[str, float], owned: dict[str, float]) -> float:
+    """What is paid for a phase's hardware beyond what of the same pattern is there; it is there from then on."""
+    there = owned.get(phase.pattern, 0.0)
+    owned[phase.pattern] = max(there, upfront[phase.name])
+    return owned[phase.pattern] - there
+
+
 def _step(
     plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float], begins: Sequence[int | None], number: int
 ) -> Step:
-    before, phase, begin = plan.phases[number - 1].pattern, plan.phases[number], begins[number]
-    owned = {one.pattern for one in plan.phases[:number]}
-    price, condition = 0.0 if phase.pattern in owned else upfront[phase.pattern], _condition(phase)
+    before, phase, begin = plan.phases[number - 1].name, plan.phases[number], begins[number]
+    owned: dict[str, float] = {}
+    for one in plan.phases[:number]:
+        buy(one, upfront, owned)
+    price, condition = buy(phase, upfront, owned), _condition(phase)
     once = price + float(phase.one_off)
     if begin is None:
-        text = f"{before} to {phase.pattern}: never, {condition} is not reached in {len(months)} months"
-        return Step(None, None, before, phase.pattern, condition, price, float(phase.one_off), None, None, text)
+        text = f"{before} to {phase.name}: never, {condition} is not reached in {len(months)} months"
+        return Step(None, None, before, phase.name, condition, price, float(phase.one_off), None, None, text)
     after = months[begin - 1 :]
-    saved = [_saved_usd(month, before, phase.pattern) for month in after]
+    saved = [_saved_usd(month, before, phase.name) for month in after]
     cheaper = next((month.number for month, usd_saved in zip(after, saved, strict=True) if usd_saved > 0.0), None)
     balance = list(accumulate(saved))
     pays = next((month.number for month, sum_ in zip(after, balance, strict=True) if sum_ >= once), None)
-    same = before == phase.pattern
+    same = before == phase.name
     return Step(
         month=begin,
         date=months[begin - 1].date,
         before=before,
-        after=phase.pattern,
+        after=phase.name,
         condition=condition,
         upfront_usd=price,
         one_off_usd=float(phase.one_off),
         cheaper_from_month=None if same else cheaper,
         pays_in_month=None if same else pays,
-        text=_step_text(before, phase.pattern, begin, condition, balance[-1] - once, pays),
+        text=_step_text(before, phase.name, begin, condition, balance[-1] - once, pays),
     )
 
 
@@ -256,7 +264,7 @@ def _condition(phase: Phase) -> str:
 
 def _reviews(plan: Rollout, months: Sequence[Month], path: Sequence[int]) -> list[Review]:
     return [
-        _review(month, plan.phases[at].pattern)
+        _review(month, plan.phases[at].name)
         for month, at in zip(months, path, strict=True)
         if month.number % plan.review_every == 0
     ]

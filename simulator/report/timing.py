@@ -1,0 +1,68 @@
+"""When to take each step of a rollout, on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from simulator.decision.words import usd
+from simulator.report.layout import NONE, section, table_of
+from simulator.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from simulator.study.timing import BestStep, Timing
+
+
+def render(found: Timing) -> RenderableType:
+    """Everything `simulator when` shows."""
+    count = len(found.found.projection.months)
+    head = Text.assemble((found.found.scenario.name, "bold"), f"  {found.found.scenario.description}")
+    total = f"{usd(found.total_usd)} USD paid in {counted(count, 'month')}"
+    missed = (
+        f"; objectives are missed in {counted(len(found.missed_months), 'month')} even so"
+        if found.missed_months
+        else ""
+    )
+    lines: list[RenderableType] = [head, Text()]
+    lines += [Text(f"• {_said(step)}") for step in found.steps]
+    lines += [Text(), Text(f"At best: {total}{missed}.", "bold")]
+    if any(step.shifts for step in found.steps):
+        lines += [Text(), _shifts(found)]
+    lines += [Text(f"Take care: {warning}", "yellow") for warning in found.found.warnings]
+    return Group(*lines)
+
+
+def _said(step: BestStep) -> str:
+    more = _more(step.without_usd, step.without_missed_months)
+    if step.month is None:
+        return f"{step.phase}: better left out; at its best month it would be {more}"
+    if step.month == 1:
+        return f"{step.phase} from the first month, {step.date}; without it {more}"
+    because = f", as {step.before} will not do from then on ({step.because})" if step.because else ""
+    return f"{step.before} to {step.phase} in month {step.month}, {step.date}{because}; without it {more}"
+
+
+def _more(usd_more: float, missed: int) -> str:
+    text = f"{usd(abs(usd_more))} USD {'more' if usd_more >= 0 else 'less'}"
+    if missed:
+        text += f" and {counted(abs(missed), 'month')} {'more' if missed > 0 else 'fewer'} that miss their objectives"
+    return text
+
+
+def _shifts(found: Timing) -> RenderableType:
+    """What being early or late costs."""
+    shown = sorted({shift.months for step in found.steps for shift in step.shifts})
+    heads = [f"{counted(abs(at), 'month')}\n{'early' if at < 0 else 'late'}" for at in shown]
+    table = table_of(("step", *heads))
+    for step in found.steps:
+        cells = {
+            shift.months: usd(shift.extra_usd) + (" ✗" if shift.extra_missed_months > 0 else "")
+            for shift in step.shifts
+        }
+        if cells:
+            table.add_row(step.phase, *(cells.get(at, NONE) for at in shown))
+    return section("What it costs to be early or late", "USD more by the end; ✗ misses objectives", table)
