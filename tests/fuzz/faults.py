@@ -64,6 +64,7 @@ COMMANDS = {
 WRITES = {"--output", "--store", "--plot", "--junit", "target"}
 #: What is not tried, though it writes: why.
 NOT_TRIED = {
+    "studio": "serves a page until it is stopped",
     "when": "simulates the months as `rollout` does, and writes nothing else",
     "merge": "needs the shards of a sweep, whose files `sweep` writes the same way",
     "bench measure": "needs an engine",
