@@ -45,3 +45,14 @@ def test_what_is_written_is_read(suffix, tmp_path):
     path = tmp_path / f"again{suffix}"
     write_recording(recording, path)
     assert read_recording(path) == recording
+
+
+def test_every_way_of_drafting_is_among_them():
+    found = [one for one in map(read_recording, RECORDED) if one.config.speculative is not None]
+    assert {one.config.speculative.method for one in found} == {"ngram", "eagle3", "mtp", "draft_model"}
+    for name in ("async_scheduling", "prefix_caching"):
+        assert {getattr(one.config, name) for one in found} == {True, False}
+    assert sum(row.preemptions for one in found for row in one.requests) > 40
+    # Some steps verify more than one token of a request that has its prompt behind it.
+    for one in found:
+        assert any(n > 1 and done >= one.inputs[i].prompt_len for step in one.steps for i, n, done in step.items)
