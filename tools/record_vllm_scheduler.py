@@ -1,6 +1,6 @@
 """Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
 
-    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts | --levels] [--nasty]
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts | --levels] [--nasty] [--lora]
 
 Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
 nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
@@ -29,12 +29,14 @@ import torch
 import vllm
 from vllm.config import (
     CacheConfig,
+    LoRAConfig,
     ModelConfig,
     ParallelConfig,
     SchedulerConfig,
     SpeculativeConfig,
     VllmConfig,
 )
+from vllm.lora.request import LoRARequest
 from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import get_hash_fn_by_name
 from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash, resolve_kv_cache_block_sizes
@@ -84,6 +86,7 @@ def scheduler_for(config: dict[str, Any], model: str) -> Scheduler:
         scheduler_config=scheduler_config,
         cache_config=cache_config,
         speculative_config=None if drafts is None else drafting(drafts, model_config),
+        lora_config=None if config.get("max_loras") is None else LoRAConfig(max_loras=config["max_loras"]),
     )
     if drafts is not None:
         # A drafter of its own would have to be loaded; the scheduler asks for nothing of it but its kind.
@@ -134,6 +137,14 @@ def spec_of(group: dict[str, Any], max_model_len: int) -> KVCacheSpec:
         # Without prefix caching a state is kept once, for requests of any length.
         return MambaSpec(block_size=max_model_len, shapes=((64,),), dtypes=(torch.bfloat16,))
     return FullAttentionSpec(**common)
+
+
+def adapter_of(entry: dict[str, Any]) -> LoRARequest | None:
+    """The LoRA adapter of a request; vLLM numbers them from 1."""
+    if entry.get("adapter") is None:
+        return None
+    name = f"adapter-{entry['adapter']}"
+    return LoRARequest(lora_name=name, lora_int_id=1 + entry["adapter"], lora_path=f"/adapters/{name}")
 
 
 def prompt_ids(index: int, entry: dict[str, Any]) -> list[int]:
@@ -195,6 +206,7 @@ class Run:
                 arrival_time=entry["arrival"],
                 priority=entry.get("priority", 0),
                 block_hasher=self.hasher,
+                lora_request=adapter_of(entry),
             )
             self.scheduler.add_request(request)
         while self.aborts and self.case["inputs"][self.aborts[0]]["abort"] <= self.now:
@@ -420,6 +432,15 @@ def with_levels(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     return case | {"inputs": inputs, "config": case["config"] | {"prefix_caching": True}}
 
 
+def with_adapters(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The same workload with LoRA adapters, for too many of which there is a slot, or just enough."""
+    many = rng.choice([1, 2, 3, 6, 20])
+    own = rng.choice([0.5, 0.9, 1.0])
+    config = case["config"] | {"max_loras": rng.choice([1, 1, 2, 3, many])}
+    inputs = [entry | ({"adapter": rng.randrange(many)} if rng.random() < own else {}) for entry in case["inputs"]]
+    return case | {"config": config, "inputs": inputs}
+
+
 def with_aborts(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """The same workload with clients that give up: some while they wait, some while they read."""
     inputs = []
@@ -497,6 +518,7 @@ def main() -> None:
     parser.add_argument("--levels", action="store_true", help="let prefixes begin with one another")
     parser.add_argument("--groups", action="store_true", help="let layers keep different things")
     parser.add_argument("--drafts", action="store_true", help="decode speculatively")
+    parser.add_argument("--lora", action="store_true", help="give requests LoRA adapters")
     parser.add_argument("--nasty", action="store_true", help="record the hand-made cases too")
     arguments = parser.parse_args()
     arguments.target.mkdir(parents=True, exist_ok=True)
@@ -527,6 +549,8 @@ def main() -> None:
             }
         if arguments.nasty:
             cases |= nasty_cases()
+        if arguments.lora:
+            cases = {f"lora_{name}": with_adapters(case, random.Random(name)) for name, case in cases.items()}
         for name, case in cases.items():
             recorded = Run(case, model).play()
             path = arguments.target / f"{name}.json.gz"

@@ -16,10 +16,11 @@ from simulator.engine.ledger import Ledger
 from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import ReplicaPlan
-from simulator.engine.vllm.sequence import Sequence
-from simulator.engine.vllm.stepwise import StepReport, StepwiseReplica
+from simulator.engine.vllm.sequence import Sequence, StepReport
+from simulator.engine.vllm.stepwise import StepwiseReplica
 from simulator.performance.kv_groups import KvGroup
 from simulator.performance.step_time import LinearStepTime
+from simulator.scenario.lora import LoraSettings
 from simulator.scenario.patterns import EngineSettings
 from simulator.scenario.speculation import SpeculativeDecoding
 from simulator.trace.nesting import Nesting
@@ -138,6 +139,8 @@ def _same_time(theirs: float | None, ours: float, given_up_s: float | None) -> b
 def _settings(recording: Recording) -> EngineSettings:
     known = recording.config.model_dump(include=set(EngineSettings.model_fields))
     known["speculative"] = _drafts(recording)
+    if recording.config.max_loras is not None:
+        known["lora"] = LoraSettings(max_loras=recording.config.max_loras)
     return EngineSettings.model_construct(**(EngineSettings().model_dump() | known))
 
 
@@ -226,6 +229,7 @@ def _sequences(recording: Recording) -> list[Sequence]:
     for index, entry in enumerate(recording.inputs):
         sequence = Sequence(index, entry.prompt_len, entry.output_len, entry.arrival, entry.priority)
         sequence.stream = drawn_from[index]
+        sequence.adapter = entry.adapter
         if entry.prefix_id is not None and recording.config.prefix_caching:
             sequence.prefix = entry.prefix_id
             size = recording.config.block_size
@@ -244,7 +248,8 @@ def _coalesced(recording: Recording) -> tuple[list[_Fate | None], int]:
     order = sorted(range(len(recording.inputs)), key=lambda index: recording.inputs[index].arrival)
     ledger = Ledger(_table([recording.inputs[index] for index in order]))
     plan = ReplicaPlan(step_time, config.num_gpu_blocks, launch_s=launch_s, groups=_groups(recording))
-    fleet = Fleet(_settings(recording), plan, ledger, replicas=1, horizon_s=1.0)
+    adapters = [name if name in _adapters(recording.inputs) else None for name in ledger.table.workloads]
+    fleet = Fleet(_settings(recording), plan, ledger, replicas=1, horizon_s=1.0, adapters=adapters)
     aborts = sorted(
         (entry.abort, row)
         for row, entry in enumerate(recording.inputs[index] for index in order)
@@ -274,11 +279,12 @@ def _run(fleet: Fleet, end: int, until_s: float) -> None:
 def _table(inputs: list[Input]) -> RequestTable:
     prompts = np.array([entry.prompt_len for entry in inputs], np.int32)
     outputs = np.array([entry.output_len for entry in inputs], np.int32)
-    prefixes = [-1 if entry.prefix_id is None else entry.prefix_id for entry in inputs]
+    adapters = _adapters(inputs)
+    prefixes = [-1 if entry.prefix_id is None else _of_adapter(inputs, entry, entry.prefix_id) for entry in inputs]
     return RequestTable(
-        workloads=("recorded",),
+        workloads=("recorded", *adapters),
         arrival_s=np.array([entry.arrival for entry in inputs]),
-        workload=np.zeros(len(inputs), np.int16),
+        workload=np.array([_number(adapters, entry) for entry in inputs], np.int16),
         prompt_tokens=prompts,
         output_tokens=outputs,
         max_tokens=outputs,
@@ -289,12 +295,29 @@ def _table(inputs: list[Input]) -> RequestTable:
     )
 
 
+def _adapters(inputs: list[Input]) -> list[str]:
+    """The adapters of a recorded run, each of which stands for a workload."""
+    return [f"adapter_{one}" for one in sorted({entry.adapter for entry in inputs if entry.adapter is not None})]
+
+
+def _number(adapters: list[str], entry: Input) -> int:
+    """The workload that stands for the adapter of a request; 0 for none."""
+    return 0 if entry.adapter is None else 1 + adapters.index(f"adapter_{entry.adapter}")
+
+
+def _of_adapter(inputs: list[Input], entry: Input, prefix: int) -> int:
+    """A prefix as the adapter of a request computes it, which is another one for each adapter."""
+    adapters = _adapters(inputs)
+    return prefix * (1 + len(adapters)) + _number(adapters, entry)
+
+
 def _nesting(inputs: list[Input]) -> Nesting:
     """What the recorded prefixes begin with: each with the last before it."""
     found: dict[int, tuple[int, int]] = {}
     for entry in inputs:
         if entry.prefix_id is not None and entry.outer:
-            identities = [*(identity for identity, _ in entry.outer), entry.prefix_id]
-            found |= dict(zip(identities[1:], entry.outer, strict=True))
+            outer = [(_of_adapter(inputs, entry, identity), tokens) for identity, tokens in entry.outer]
+            identities = [*(identity for identity, _ in outer), _of_adapter(inputs, entry, entry.prefix_id)]
+            found |= dict(zip(identities[1:], outer, strict=True))
     outer_id, tokens = np.array([*found.values()], np.int32).reshape(-1, 2).T
     return Nesting.of(np.array([*found], np.int32), outer_id, tokens)

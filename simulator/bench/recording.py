@@ -64,6 +64,8 @@ class Config(_Part):
     async_scheduling: bool = False
     overhead: Seconds = 0.0
     """Host seconds between scheduling a step and its start; no longer than a step."""
+    max_loras: Annotated[int, Field(gt=0, le=10**4)] | None = None
+    """Most LoRA adapters whose requests run at once; none are served when absent."""
     groups: list[Group] = []
     """Of KV cache; one that keeps everything when there are none."""
     speculative: Drafts | None = None
@@ -90,6 +92,8 @@ class Input(_Part):
     prefix_len: Count = 0
     outer: list[tuple[int, Count]] = []
     """Prefixes that its prefix begins with, the shortest first: identity, and how many of its tokens."""
+    adapter: Annotated[int, Field(ge=0, le=10**4)] | None = None
+    """Its LoRA adapter."""
     abort: float | None = None
     """When its client gives up, if it has not been answered by then."""
 

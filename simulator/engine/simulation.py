@@ -80,6 +80,7 @@ def simulate(
     may_leave: Sequence[bool] | None = None,
     allowed_backends: Sequence[Sequence[bool]] | None = None,
     ttft_limit_s: Sequence[float] | None = None,
+    adapters: Sequence[str | None] | None = None,
     moments_s: Callable[[str], Sequence[float]] = after_start_s,
     plan: ReplicaPlan | None = None,
     clients: Sequence[ClientRule | None] | None = None,
@@ -99,6 +100,7 @@ def simulate(
         may_leave: By workload, whether its requests may go to an API; all may when absent.
         allowed_backends: By workload and backend (clusters, then APIs), whether it may use it; all it may when absent.
         ttft_limit_s: By workload, the time to first token its users accept, for routers that heed it; none when absent.
+        adapters: By workload, the LoRA adapter that answers its requests where a cluster does; none when absent.
         moments_s: When a moment of the scenario is, in seconds; by default only such as `+36h` are known.
         plan: Replaces the measured replica, for tests and what-if questions.
         clients: By workload, the clients that send its requests; None where they come by themselves. What is sent in
@@ -136,7 +138,8 @@ def simulate(
     ledger = Ledger(first, room if in_parts else None)
     del first  # where it was copied
     when = horizon_s, seed, replication
-    site = Site(Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits)
+    own = [None] * len(may_use) if adapters is None else adapters
+    site = Site(Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits, own)
 
     if clients is not None and any(clients):
         return _with_clients(site, clients, on_settled, on_progress)

@@ -42,6 +42,7 @@ class Site:
         faults: What breaks when.
         moments_s: When a moment of the scenario is, in seconds.
         permits: Whether a workload (by number) may be sent to a backend at all, preferred or not.
+        adapters: By workload, the LoRA adapter of its requests, if any.
         burnt: Gets the charges for calls that answered nobody.
     """
 
@@ -58,6 +59,7 @@ class Site:
     faults: Timetable
     moments_s: Callable[[str], Sequence[float]]
     permits: Callable[[int, int], bool]
+    adapters: Sequence[str | None]
     burnt: list[Charge] = field(default_factory=list)
 
     @property
@@ -95,6 +97,7 @@ class Site:
             overflows=overflows,
             max_in_flight=routing.in_flight_limit,
             may_leave=may_leave,
+            adapters=self.adapters if cluster.engine.lora is not None else None,
             backend=number,
             name=name,
             network_delay_s=cluster.network_delay,

@@ -10,6 +10,7 @@ from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, ProfileError, ProfileNotFound, meant
 from simulator.extensions import fault
+from simulator.performance.lora import unsupported
 from simulator.performance.profile import available_profiles, cluster_profile, read_profile
 from simulator.performance.provisioned import unit_faults
 from simulator.scenario.apis import Provisioned
@@ -46,6 +47,7 @@ def faults_of_names(scenario: Scenario, parts: SoundParts | None = None) -> list
         *_replica_faults(scenario),
         *_routing_faults(scenario),
         *_extension_faults(scenario),
+        *_adapter_faults(scenario),
     ]
 
 
@@ -124,7 +126,9 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
         message = f"{engine.max_num_batched_tokens} is less than max_num_seqs {engine.max_num_seqs}; vLLM refuses that"
         faults.append((("engine", "max_num_batched_tokens"), message))
     try:
-        cluster_profile(cluster)
+        profile = cluster_profile(cluster)
+        if engine.lora is not None and (why := unsupported(profile.model)):
+            faults.append((("engine", "lora"), why))
     except ProfileNotFound as error:
         faults += _unknown_names(cluster) or [((), str(error))]
     except ProfileError as error:
@@ -234,6 +238,28 @@ def _routing_faults(scenario: Scenario) -> list[Fault]:
                 else "whether experimental, production or sporadic is"
             )
             faults.append(fault_at(scenario, f"{wanted} missing for {', '.join(unsaid)}", *key, "router"))
+    return faults
+
+
+def _adapter_faults(scenario: Scenario) -> list[Fault]:
+    """Adapters sent to a cluster that has none, or not this one."""
+    faults = []
+    named = {name: load.adapter for name, load in scenario.workloads.items() if load.adapter is not None}
+    for name, pattern in scenario.hosting_patterns.items():
+        for workload, adapter in named.items():
+            routing = pattern.routing
+            sent = {*routing.order(workload, tuple(pattern.hosted), tuple(pattern.metered)), routing.degrade_to}
+            for cluster, one in pattern.hosted.items():
+                if cluster not in sent:
+                    continue
+                key = ("hosting_patterns", name, *cluster_key(pattern, cluster), "engine")
+                lora = one.cluster.engine.lora
+                if lora is None:
+                    message = f"{workload} needs adapter '{adapter}'; give this cluster `lora`"
+                    faults.append(fault_at(scenario, message, *key, "lora"))
+                elif lora.adapters is not None and adapter not in lora.adapters:
+                    message = f"no adapter '{adapter}', which {workload} needs; there are {', '.join(lora.adapters)}"
+                    faults.append(fault_at(scenario, message, *key, "lora", "adapters"))
     return faults
 
 

@@ -261,6 +261,7 @@ def _with_room(
             replication=task.replication,
             allowed_backends=[allowed[name] for name in scenario.workloads],
             ttft_limit_s=[_ttft_limit_s(scenario, name) for name in scenario.workloads],
+            adapters=[workload.adapter for workload in scenario.workloads.values()],
             moments_s=partial(moments_s, horizon=scenario.horizon),
             clients=[_clients(load) for load in scenario.workloads.values()],
             room=room,

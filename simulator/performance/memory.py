@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from simulator.errors import InfeasibleCluster
 from simulator.performance.cuda_graphs import capture_sizes
 from simulator.performance.kv_groups import KvPlan, kv_plan
+from simulator.performance.lora import slot_bytes
 from simulator.scenario.gpus import GPUS
 from simulator.units import GIB
 
@@ -85,17 +86,20 @@ class Reserve:
         non_torch_gib: NCCL and others outside PyTorch.
         graphs_gib: CUDA graphs, where they are part of the budget.
         drafter_gib: What drafts for speculative decoding.
+        adapters_gib: Slots of LoRA adapters.
     """
 
     peak_gib: float
     non_torch_gib: float
     graphs_gib: float
     drafter_gib: float = 0.0
+    adapters_gib: float = 0.0
 
     @property
     def gib(self) -> float:
         """All of it."""
-        return self.peak_gib + self.non_torch_gib + self.graphs_gib + self.drafter_gib
+        stands = self.graphs_gib + self.drafter_gib + self.adapters_gib
+        return self.peak_gib + self.non_torch_gib + stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,7 @@ class KvCapacity:
             return f"{self.gpu}: {self.tokens:,} tokens ({self.num_gpu_blocks:,} blocks of {self.block_size}) as stated"
         graphs = f", {self.reserve.graphs_gib:.1f} CUDA graphs" if self.reserve.graphs_gib else ""
         graphs += f", {self.reserve.drafter_gib:.1f} drafter" if self.reserve.drafter_gib else ""
+        graphs += f", {self.reserve.adapters_gib:.1f} LoRA adapters" if self.reserve.adapters_gib else ""
         left = (
             f"{self.gpu}: {self.memory_gib:.1f} GiB x {self.utilisation:.2f} - {self.weights_gib:.1f} GiB weights "
             f"- {self.reserve.gib:.1f} GiB ({self.reserve.peak_gib:.1f} peak of a profiling run, "
@@ -245,7 +250,10 @@ def reserve(
     outside = NON_TORCH_GIB[max(n for n in NON_TORCH_GIB if n <= tensor_parallel)]
     peak_gib = max(forward, sampling, encoding) / GIB + WORKSPACE_GIB
     drafter_gib = 0.0 if drafts is None else (drafts.draft_memory or 0) / GIB
-    return Reserve(peak_gib, outside + (CONTEXT_GIB if version < (0, 9) else 0.0), graphs_gib, drafter_gib)
+    lora = engine.lora
+    slots = 0 if lora is None else lora.max_loras * slot_bytes(model, tensor_parallel, lora.max_lora_rank)
+    outside += CONTEXT_GIB if version < (0, 9) else 0.0
+    return Reserve(peak_gib, outside, graphs_gib, drafter_gib, slots / GIB)
 
 
 def kv_blocks(kv_gib: float, bytes_per_block: int) -> int:

@@ -24,6 +24,7 @@ from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import Bought, ClusterCosts, Purchase
 from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.gpus import NEWEST, Version, batch_defaults
+from simulator.scenario.lora import LoraSettings
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 from simulator.scenario.speculation import SpeculativeDecoding
 
@@ -85,6 +86,8 @@ class EngineSettings(Config):
     """Requests that may wait at one replica before new ones are refused; unlimited when absent."""
     speculative: SpeculativeDecoding | None = None
     """Speculative decoding; without when absent."""
+    lora: LoraSettings | None = None
+    """LoRA adapters that it serves beside the model itself; none when absent."""
 
     @property
     def version(self) -> Version:
@@ -133,6 +136,10 @@ class EngineSettings(Config):
             self.__dict__["max_num_batched_tokens"] = self.max_model_len
         if self.kv_cache_memory is not None and self.num_gpu_blocks is not None:
             raise ValueError("give either num_gpu_blocks or kv_cache_memory")
+        if self.lora is not None and self.is_v0:
+            raise FieldError(("lora",), "adapters are modelled from vLLM 0.8 on")
+        if self.lora is not None and self.speculative is not None:
+            raise FieldError(("lora",), "adapters beside speculative decoding are not modelled; leave out one of them")
         return self
 
     @model_validator(mode="after")

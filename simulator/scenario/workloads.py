@@ -176,6 +176,9 @@ class Workload(Config):
     """What may happen to the content of its requests."""
     objectives: Objectives | None = None
     """What its users accept."""
+    adapter: Name | None = None
+    """LoRA adapter that answers its requests where a cluster does; clusters must have `engine.lora`. A metered API has
+    no adapters: it answers with the model and the price that it names, which must be those of its fine-tuned model."""
 
 
 class SyntheticWorkload(Workload):

@@ -16,6 +16,7 @@ from simulator.scenario.apis import FLEX_ASSUMED, Flex, Provisioned
 from simulator.scenario.loading import read_merged
 from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.workloads import SyntheticWorkload
+from simulator.study.adapter_sources import adapter_notes
 from simulator.units import (
     parse_duration_s,
     parse_usd,
@@ -211,6 +212,7 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             notes = (entry.note,) if entry.note else ()
             place = ".".join(("hosting_patterns", name, *key))
             yield Source(place, used, f"{entry.basis} price", f"{entry.source} ({entry.captured_on})", notes)
+    yield from (Source(*note) for note in adapter_notes(scenario))
 
 
 def _lengths(scenario: Scenario, name: str, book: PriceBook) -> Iterator[Source]:

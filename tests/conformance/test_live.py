@@ -90,3 +90,18 @@ def test_no_step_differs_with_speculative_decoding(oracle, model, counts, seed, 
     counts["cases"] += 1
     assert found.differing_steps == [], found.first
     assert found.agrees
+
+
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
+def test_no_step_differs_with_adapters(oracle, model, counts, seed, nested, gives_up):
+    case = oracle.with_adapters(oracle.random_case(random.Random(seed)), random.Random(seed))
+    if nested:
+        case = oracle.with_levels(case, random.Random(seed))
+    if gives_up:
+        case = oracle.with_aborts(case, random.Random(seed))
+    found = conform(Recording.model_validate(oracle.Run(case, model).play()))
+    counts["steps"] += found.steps
+    counts["cases"] += 1
+    assert found.differing_steps == [], found.first
+    assert found.agrees

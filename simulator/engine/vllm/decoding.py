@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.engine.vllm import kv_groups
+from simulator.engine.vllm import adapters, kv_groups
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.state import DECODING, DRAINING
 
@@ -27,6 +27,8 @@ def join_decoding(s: State, r: int, slot: int) -> None:
         kv_groups.join_clock(s, r, slot)
     else:
         s.boundaries[r, _residue(s, slot)] += 1
+    if s.settings[0].max_loras:
+        adapters.count_decoding(s, r, slot, 1)
     rep.decoding += 1
     _rise(s, r, rep.decoding - 1, slot)
 
@@ -40,6 +42,8 @@ def leave_decoding(s: State, r: int, slot: int) -> None:
         kv_groups.leave_clock(s, r, slot)
     else:
         s.boundaries[r, _residue(s, slot)] -= 1
+    if s.settings[0].max_loras:
+        adapters.count_decoding(s, r, slot, -1)
     rep.decoding -= 1
     place, last = sequence.heap_place, s.seats[r, rep.decoding].ends
     if last != slot:

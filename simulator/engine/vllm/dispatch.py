@@ -121,6 +121,9 @@ def restart(s: State, r: int) -> None:
     rep.free = rep.unhashed = s.settings[0].blocks
     rep.front_end_free_s = 0.0
     forget_sent(s, r)
+    rep.slot_loras = rep.host_loras = 0
+    for adapter in range(s.settings[0].loras):
+        s.loras[r, adapter].in_slot = s.loras[r, adapter].in_host = False
     rep.closed = False
 
 
@@ -272,6 +275,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.index = index
     sequence.replica = r
     sequence.rank = s.rank[index]
+    sequence.adapter = s.adapters[s.workload[index]]
     sequence.prompt_tokens = sequence.known_tokens = prompt
     sequence.total_tokens = prompt + output - 1
     sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))

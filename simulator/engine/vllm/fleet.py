@@ -10,6 +10,7 @@ import numpy as np
 from simulator.engine.record import Loss, Reason, ReplicaLevels
 from simulator.engine.vllm import dispatch, hash_ring, state
 from simulator.engine.vllm.acceptance import streams
+from simulator.engine.vllm.adapters import set_adapters
 from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_balancing
 from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
@@ -49,6 +50,7 @@ class Fleet:
         overflows: Whether requests are turned away when there is no room for them.
         max_in_flight: What room means; derived from the KV blocks when absent.
         may_leave: By workload, whether its requests may be turned away; all may when absent.
+        adapters: By workload, the LoRA adapter of its requests; none has one when absent.
         backend: Index of the cluster in the log.
         name: Of the cluster.
         network_delay_s: From users to the engine and back.
@@ -68,6 +70,7 @@ class Fleet:
         overflows: bool = False,
         max_in_flight: int | None = None,
         may_leave: Sequence[bool] | None = None,
+        adapters: Sequence[str | None] | None = None,
         backend: int = 0,
         name: str = "cluster",
         network_delay_s: float = 0.0,
@@ -93,6 +96,7 @@ class Fleet:
             self.state.settings[0], self.state.fleet[0], balancing or Balancing(), rng or np.random.default_rng(0)
         )
         self._ring(ledger)
+        set_adapters(self.state, adapters or [None] * len(leave))
         self._add_slots(_SLOTS)
         ledger.follow(self._expect)
         # Asked for at every arrival; a field of a record takes ten times as long to read.

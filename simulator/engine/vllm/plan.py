@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 from simulator.engine.vllm import state
 from simulator.engine.vllm.kv_groups import CHUNK, FULL, STATE, WINDOW
 from simulator.engine.vllm.state import UNLIMITED
+from simulator.performance.lora import FREE, LoraCost, lora_cost
 from simulator.performance.memory import kv_capacity
 from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
@@ -41,6 +42,7 @@ class ReplicaPlan:
         launch_s: Host time between scheduling a step and its start, which under asynchronous scheduling hides
             behind the step before; no longer than a step. A synchronous engine pays it in its step time.
         groups: What its groups of layers keep, where not all keep everything in blocks of one size.
+        lora: What LoRA adapters add to its steps.
     """
 
     step_time: StepTimeModel
@@ -50,6 +52,7 @@ class ReplicaPlan:
     output_s: float = 0.0
     launch_s: float = 0.0
     groups: tuple[KvGroup, ...] = ()
+    lora: LoraCost = FREE
 
     def kv_tokens(self, block_size: int, request_tokens: float) -> int:
         """Tokens that the KV blocks hold at once, in requests of so many each."""
@@ -85,6 +88,15 @@ def plan_of(profile: PerformanceProfile, engine: EngineSettings) -> ReplicaPlan:
         frontend_per_prompt_token_s=overhead.frontend_per_prompt_token_s,
         output_s=overhead.output_s,
         groups=capacity.plan.groups if capacity.by_group else (),
+        lora=FREE
+        if engine.lora is None
+        else lora_cost(
+            profile.model,
+            profile.gpu,
+            profile.tensor_parallel,
+            engine.lora,
+            eager_per_layer_s=overhead.eager_per_layer_s if engine.enforce_eager else 0.0,
+        ),
     )
 
 
@@ -106,6 +118,10 @@ def copy_settings(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> N
     # One of vLLM's blocks is the null block, which nobody gets.
     settings.blocks = plan.num_gpu_blocks - 1
     settings.watermark_blocks = int(engine.watermark * plan.num_gpu_blocks)
+    if engine.lora is not None:
+        settings.max_loras, settings.max_cpu_loras = engine.lora.max_loras, engine.lora.host_loras
+        for name in LoraCost.__slots__:
+            setattr(settings, f"lora_{name}", getattr(plan.lora, name))
 
 
 def count_kinds(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> NDArray[Any]:  # noqa: ANN401
@@ -167,4 +183,5 @@ def replica_plan(cluster: Cluster) -> ReplicaPlan:
         ProfileError: The cluster's own profile file is wrong.
         InfeasibleCluster: See `plan_of`.
     """
-    return plan_of(cluster_profile(cluster), cluster.engine)
+    plan = plan_of(cluster_profile(cluster), cluster.engine)
+    return plan if plan.lora is FREE else replace(plan, lora=plan.lora.scaled(cluster.step_time_factor))

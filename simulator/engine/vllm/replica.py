@@ -16,6 +16,7 @@ from math import ceil, inf, isnan, sqrt
 from typing import TYPE_CHECKING
 
 from simulator.engine.vllm import kv_groups, waiting
+from simulator.engine.vllm.adapters import decodes_s, step_added_s
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended
 from simulator.engine.vllm.drafts import depart, land, schedule_drafted
@@ -245,6 +246,8 @@ def _plan(s: State, r: int, now_s: float) -> float:
     rep.start_s = start_s
     rep.base_s = batch.decode_s + batch.decode_per_kv_token_s * rep.decode_kv_tokens
     rep.growth_s = batch.decode_per_kv_token_s * rep.decoding
+    if s.settings[0].max_loras:
+        rep.base_s += decodes_s(s, r)
     coming = waiting.next_in_inbox(s, r)
     if coming != NONE:
         steps = min(steps, _step_at(s, r, s.sequences[coming].ready_s))
@@ -263,6 +266,8 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
         schedule(s, r, now_s)
     if rep.step_decodes or rep.step_chunks:
         end_s = start_s + step_s(s, r)
+        if s.settings[0].max_loras:
+            end_s += step_added_s(s, r)
         if s.settings[0].draft_tokens:
             depart(s, r, end_s)
         rep.gpu_free_s = end_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
+from simulator.engine.vllm import adapters
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import join_decoding, leave_decoding
 from simulator.engine.vllm.state import DECODING, DRAINING, NONE, PREFILLING
@@ -28,6 +29,8 @@ def join_running(s: State, r: int, slot: int) -> None:
     else:
         s.sequences[rep.last_running].next = slot
     rep.last_running = slot
+    if s.settings[0].max_loras:
+        adapters.started(s, r, slot)
 
 
 @compiled
@@ -39,6 +42,8 @@ def leave_running(s: State, r: int, slot: int) -> None:
         leave_decoding(s, r, slot)
     elif sequence.place == PREFILLING:
         _leave_prefilling(s, r, slot)
+    if s.settings[0].max_loras:
+        adapters.stopped(s, r, slot)
     rep.running -= 1
     s.seats[r, rep.running].free = sequence.seat
     if sequence.previous == NONE:
@@ -110,6 +115,8 @@ def tick(s: State, r: int, decodes: int) -> None:
     rep.decode_kv_tokens += rep.decoding
     rep.step_decodes = decodes
     rep.step_kv_tokens = rep.decode_kv_tokens
+    if s.settings[0].max_loras:
+        adapters.begin_step(s, r)
 
 
 @compiled
@@ -118,6 +125,8 @@ def prompt_computed(s: State, r: int, slot: int, tokens: int) -> None:
     rep, sequence, settings = s.replicas[r], s.sequences[slot], s.settings[0]
     done = sequence.computed_tokens
     sequence.flying_tokens = tokens if settings.async_scheduling else 0
+    if settings.max_loras:
+        adapters.count_chunk(s, r, slot, tokens)
     if tokens == 1 and done >= sequence.prompt_tokens:
         # The last token to recompute after a preemption is a decode like any other.
         rep.step_decodes += 1

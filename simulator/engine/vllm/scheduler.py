@@ -60,8 +60,9 @@ def _quiet_steps_of_groups(s: State, r: int) -> int:
     kv_groups.look_behind(s, r)
     needed = UNLIMITED
     budget = s.settings[0].max_num_batched_tokens - rep.decoding
-    if rep.waiting and rep.running < s.settings[0].max_num_seqs and budget > 0:
-        needed = _needed(s, r, waiting.head(s, r), 0, budget)
+    slot = waiting.head(s, r) if rep.waiting else NONE
+    if slot != NONE and rep.running < s.settings[0].max_num_seqs and budget > 0:
+        needed = _needed(s, r, slot, 0, budget)
         if needed <= rep.free:
             return 0
     return kv_groups.quiet_ticks(s, r, next_end(s, r) - rep.clock, needed)
@@ -86,7 +87,7 @@ def schedule(s: State, r: int, now_s: float) -> None:
     """Make the next step by the full rules; the fields `step_*` of the replica say what it computes."""
     rep = s.replicas[r]
     rep.step_decodes = rep.step_kv_tokens = rep.step_preempted = 0
-    rep.step_chunks = rep.step_chunk_tokens = rep.step_chunk_context = 0
+    rep.step_chunks = rep.step_chunk_tokens = rep.step_chunk_context = rep.step_copies = rep.step_reads = 0
     rep.step_chunk_s = s.settings[0].prefill_fixed_s
     if s.settings[0].kinds:
         kv_groups.look_behind(s, r)

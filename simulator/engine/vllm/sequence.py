@@ -24,6 +24,7 @@ class Sequence:
         priority: Smaller goes first under the priority policy.
         prefix: Identity of the prefix it shares with others, if any.
         shared_blocks: Leading full blocks that belong to that prefix.
+        adapter: Its LoRA adapter, if any.
         outer: Prefixes that it begins with, the shortest first: identity, and how many leading full blocks are theirs.
         cached_tokens: Prompt tokens found in the cache at first admission, -1 before.
         preemptions: Times it lost its blocks.
@@ -40,6 +41,7 @@ class Sequence:
     prefix: Hashable = None
     shared_blocks: int = 0
     outer: tuple[tuple[Hashable, int], ...] = ()
+    adapter: Hashable = None
     cached_tokens: int = -1
     preemptions: int = 0
     stream: int = 0
@@ -117,3 +119,28 @@ class Step:
 
     end_s: float
     items: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step did, for comparison with a recorded one.
+
+    Attributes:
+        scheduled_s: When it was scheduled.
+        start_s: When the GPU began it.
+        end_s: When it ended.
+        items: (request, tokens, tokens computed before).
+        preempted: Requests that lost their blocks when it was scheduled.
+        running: Running requests after scheduling it.
+        waiting: Waiting requests after scheduling it.
+        used_blocks: KV blocks in use after scheduling it.
+    """
+
+    scheduled_s: float
+    start_s: float
+    end_s: float
+    items: list[tuple[int, int, int]]
+    preempted: list[int]
+    running: int
+    waiting: int
+    used_blocks: int

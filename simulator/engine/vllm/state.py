@@ -35,10 +35,11 @@ def record_of(**fields: str) -> np.dtype[Any]:
 SETTINGS = record_of(
     i8="""block_size max_num_seqs max_num_batched_tokens max_model_len long_prefill_token_threshold watermark_blocks
         queue_limit max_in_flight backend blocks replicas ranks hours losses kinds period lag balancing points
-        draft_tokens draft_lookahead draft_slots hash_lookahead""",
+        draft_tokens draft_lookahead draft_slots hash_lookahead max_loras max_cpu_loras loras""",
     f8="""frontend_base_s frontend_per_prompt_token_s output_s launch_s timeout_s horizon_s
         prefill_fixed_s prefill_per_token_s prefill_per_pair_s linear_per_prefill_token_s publication_s
-        load_factor network_s least_s draft_share""",
+        load_factor network_s least_s draft_share
+        lora_step_s lora_token_s lora_adapter_s lora_copy_s lora_read_s""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
         serial_front_end forgets""",
 )
@@ -69,7 +70,7 @@ SEQUENCE = record_of(
     i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
         reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
         next previous next_active previous_active next_holder previous_holder next_finishing next_sampled next_abort
-        place settled_tokens flying_tokens joined_clock leaves_clock young_place
+        place settled_tokens flying_tokens joined_clock leaves_clock young_place adapter
         promised_tokens drafted_tokens stale_tokens verifications held_blocks hashed_tokens visit""",
     b1="active finishing partial",
 )
@@ -86,7 +87,9 @@ REPLICA = record_of(
         young leaves_clock
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
         told_waiting told_running sent_tokens
-        step_rows step_samples step_samples_kv_tokens oldest_launch launches""",
+        step_rows step_samples step_samples_kv_tokens oldest_launch launches
+        running_loras decoding_loras slot_loras host_loras lora_decodes starts
+        step_loras step_lora_tokens step_copies step_reads""",
     f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage",
     b1="idle closed empty_in_flight",
 )
@@ -103,6 +106,9 @@ KIND = record_of(i8="keeps block_size span groups most")
 #: A step in flight with drafts, and what each of its sequences does in it.
 LAUNCH = record_of(f8="end_s", i8="items")
 LAUNCHED = record_of(i8="slot visit tokens drafts kind")
+#: A LoRA adapter in one replica (`adapters`): requests of it that run and decode, when the last was started, and where
+#: it is.
+LORA = record_of(i8="running decoding started", b1="in_slot in_host in_step")
 #: One waiting queue of a replica, for requests of one priority.
 QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
@@ -139,6 +145,8 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "levels": (LEVELS, 2),
     "losses": (LOSS, 1),
     **dict.fromkeys(("ring_at", "ring_of", "place"), (np.dtype(np.int64), 1)),
+    "loras": (LORA, 2),
+    "adapters": (np.dtype(np.int64), 1),
     "may_leave": (np.dtype(np.bool_), 1),
     **dict.fromkeys(("arrival_s", "enqueued_s", "scheduled_s", "first_token_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
@@ -213,6 +221,8 @@ class State(Records):
         launches: `LAUNCH` by replica, two of them in turn.
         launched: `LAUNCHED` by replica, of either launch as many as there are seats.
         levels: `LEVELS` by replica and hour.
+        loras: `LORA` by replica and number of the adapter.
+        adapters: By workload, the number of its adapter, -1 for none.
         losses: `LOSS`, as many as are noted before somebody must look.
         ring_at, ring_of: Points of the ring of `hash_ring`, and whose they are; none where it does not matter.
         place: By request, where its prefix stands on the ring, NONE without one; nothing where it does not matter.

@@ -7,15 +7,16 @@ own hash, as vLLM 0.33 does. A `Fleet` must give the same times, preemptions and
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING
 
 from simulator.engine.vllm.acceptance import accepted
 from simulator.engine.vllm.block_tables import BlockTables, Hit
-from simulator.engine.vllm.sequence import Item, Request, Step
+from simulator.engine.vllm.sequence import Item, Request, Step, StepReport
+from simulator.engine.vllm.stepwise_adapters import StepwiseAdapters
 from simulator.performance.kv_groups import KvGroup
+from simulator.performance.lora import FREE, LoraCost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
@@ -25,31 +26,6 @@ if TYPE_CHECKING:
     from simulator.engine.vllm.sequence import Sequence
     from simulator.performance.step_time import StepTimeModel
     from simulator.scenario.patterns import EngineSettings
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one step did, for comparison with a recorded one.
-
-    Attributes:
-        scheduled_s: When it was scheduled.
-        start_s: When the GPU began it.
-        end_s: When it ended.
-        items: (request, tokens, tokens computed before).
-        preempted: Requests that lost their blocks when it was scheduled.
-        running: Running requests after scheduling it.
-        waiting: Waiting requests after scheduling it.
-        used_blocks: KV blocks in use after scheduling it.
-    """
-
-    scheduled_s: float
-    start_s: float
-    end_s: float
-    items: list[tuple[int, int, int]]
-    preempted: list[int]
-    running: int
-    waiting: int
-    used_blocks: int
 
 
 def _last_in_line(request: Request) -> tuple[int, float]:
@@ -73,7 +49,9 @@ class StepwiseReplica:
         on_step: Callable[[StepReport], None] | None = None,
         launch_s: float = 0.0,
         groups: tuple[KvGroup, ...] = (),
+        lora: LoraCost = FREE,
     ) -> None:
+        self._adapters = StepwiseAdapters(settings.lora, lora)
         groups = groups or (KvGroup("full", settings.block_size),)
         in_flight = settings.max_num_batched_tokens * (2 if settings.async_scheduling else 1)
         self._blocks = BlockTables(num_gpu_blocks - 1, groups, in_flight, settings.max_model_len)
@@ -241,7 +219,8 @@ class StepwiseReplica:
     def _content(self, request: Request, block: int) -> Hashable:
         sequence = request.sequence
         if sequence.prefix is not None and block < sequence.shared_blocks:
-            return next((one for one, blocks in sequence.outer if block < blocks), sequence.prefix), block
+            prefix = next((one for one, blocks in sequence.outer if block < blocks), sequence.prefix)
+            return (prefix, sequence.adapter), block
         return (sequence.index, block, "own")
 
     def _remember(self, request: Request, tokens: int) -> None:
@@ -307,7 +286,7 @@ class StepwiseReplica:
             base_s, per_kv_token_s = self._step_time.decode(len(sampling))
             further_s = (self._drafts - 1) * (base_s + per_kv_token_s * sum(sampling))
             seconds += self._settings.speculative.step_share * (seconds + further_s)
-        return seconds
+        return seconds + self._adapters.step_s({item.request.sequence: item.tokens for item in items})
 
     def _limit(self, wanted: int, budget: int) -> int:
         threshold = self._settings.long_prefill_token_threshold
@@ -361,9 +340,15 @@ class StepwiseReplica:
         self._queue(victim, front=True)
 
     def _schedule_waiting(self, scheduled: dict[Request, int], budget: int, padded: set[Request]) -> None:
-        beside = bool(scheduled)
-        while self._waiting and budget > self._slots and len(self._running) < self._settings.max_num_seqs:
-            request = self._waiting[0]
+        beside, passed_over = bool(scheduled), 0
+        while budget > self._slots and len(self._running) < self._settings.max_num_seqs:
+            if passed_over == len(self._waiting):
+                return
+            request = self._waiting[passed_over]
+            running = [one.sequence for one in self._running]
+            if not self._adapters.may_start(request.sequence, running):
+                passed_over += 1
+                continue
             hit = self._hit(request)
             tokens, left = request.tokens - hit.tokens, budget - self._slots
             pads = self._pads(tokens, hit.tokens, beside)
@@ -377,7 +362,8 @@ class StepwiseReplica:
             spare = int(self._settings.watermark * (self.pool.blocks + 1)) if self._running else 0
             if need + spare > len(self.pool.free):
                 return
-            self._waiting.pop(0)
+            self._waiting.pop(passed_over)
+            self._adapters.start(request.sequence, running)
             request.tables = self._blocks.reuse(hit)
             request.computed = hit.tokens
             if request.sequence.cached_tokens < 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.engine.vllm.adapters import may_start
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.state import INBOX, NONE, WAITING
 
@@ -68,9 +69,12 @@ def push_back(s: State, r: int, slot: int) -> None:
 
 @compiled
 def head(s: State, r: int) -> int:
-    """The next sequence to admit, or NONE."""
+    """The next sequence to admit, or NONE: one whose adapter has no slot is passed over."""
     for rank in range(s.settings[0].ranks):
         first = s.queues[r, _WAITING + rank].first
+        if s.settings[0].max_loras:
+            while first != NONE and not may_start(s, r, first):
+                first = s.sequences[first].next
         if first != NONE:
             return int(first)
     return NONE

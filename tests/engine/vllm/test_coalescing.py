@@ -19,6 +19,7 @@ from simulator.engine.vllm.plan import ReplicaPlan
 from simulator.engine.vllm.sequence import Sequence
 from simulator.engine.vllm.stepwise import StepwiseReplica
 from simulator.performance.kv_groups import KvGroup
+from simulator.performance.lora import FREE
 from simulator.performance.profile import read_profile
 from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
@@ -56,6 +57,7 @@ class Ask:
     prefix: int
     prefix_tokens: int
     abort_after_s: float | None
+    adapter: str | None = None
 
 
 asks = st.builds(
@@ -118,25 +120,31 @@ class Fate:
     lost: Reason = Reason.NONE
 
 
-def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=()):
+def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=(), lora=FREE):
+    adapters = sorted({ask.adapter for ask in asks if ask.adapter is not None})
+    numbers = [0 if ask.adapter is None else 1 + adapters.index(ask.adapter) for ask in asks]
     arrival_s = np.cumsum([ask.gap_s for ask in asks])
     size = len(asks)
     table = RequestTable(
-        workloads=("asks",),
+        workloads=("asks", *adapters),
         arrival_s=arrival_s,
-        workload=np.zeros(size, np.int16),
+        workload=np.array(numbers, np.int16),
         prompt_tokens=np.array([ask.prompt_tokens for ask in asks], np.int32),
         output_tokens=np.array([ask.output_tokens for ask in asks], np.int32),
         max_tokens=np.full(size, MAX_MODEL_LEN, np.int32),
-        prefix_id=np.array([max(ask.prefix, -1) for ask in asks], np.int32),
+        prefix_id=np.array(
+            [ask.prefix + 10 * number if ask.prefix >= 0 else -1 for ask, number in zip(asks, numbers, strict=True)],
+            np.int32,
+        ),
         prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
         priority=np.array([ask.priority for ask in asks], np.int8),
         nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
     )
-    plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s, groups=groups)
+    plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s, groups=groups, lora=lora)
     ledger = Ledger(table)
     log = ledger.log
-    fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s)
+    own = [None, *adapters] if settings.lora is not None else None
+    fleet = Fleet(settings, plan, ledger, replicas=1, horizon_s=5000.0, timeout_s=timeout_s, adapters=own)
     losses = []
     cancels = sorted(
         (at_s + ask.abort_after_s, index)
@@ -159,7 +167,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
     return fates, level.steps, level.preemptions, fleet.free_blocks[0]
 
 
-def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=()):
+def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_end_s=0.0, groups=(), lora=FREE):
     env = simpy.Environment()
     free_s = 0.0
     drawn_from = streams(
@@ -183,7 +191,9 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
     def on_abort(sequence, tokens):
         fates[sequence.index].wasted_tokens += tokens
 
-    replica = StepwiseReplica(env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s, groups=groups)
+    replica = StepwiseReplica(
+        env, settings, blocks, step_time, on_finish, on_abort, launch_s=launch_s, groups=groups, lora=lora
+    )
 
     def abort(sequence, after_s, reason):
         yield env.timeout(after_s)
@@ -207,9 +217,9 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
                 sequence.prefix = ask.prefix
                 size = settings.block_size
                 sequence.shared_blocks = (min(ask.prefix_tokens, ask.prompt_tokens) - lookahead) // size
-                sequence.outer = tuple(
-                    (one, (tokens - lookahead) // size) for one, tokens in NESTED.get(ask.prefix, ())
-                )
+                nested = NESTED.get(ask.prefix, ()) if ask.adapter is None else ()
+                sequence.outer = tuple((one, (tokens - lookahead) // size) for one, tokens in nested)
+            sequence.adapter = ask.adapter
             replica.submit(sequence)
             if timeout_s is not None:
                 env.process(abort(sequence, timeout_s, Reason.TIMEOUT))
