@@ -19,11 +19,8 @@ workloads:
 hosting_patterns:
   own:
     kind: self_hosted
-    cluster:
-      model: MODEL
-      gpu: a100-80gb
-      engine: {ENGINE}
-    costs: {compute: {kind: rental, offer: azure/nc24ads-a100-v4}}
+    cluster: {gpu: h100-80gb, engine: {ENGINE}, model: MODEL}
+    costs: {compute: {kind: rental, offer: lambda/h100-80gb-x1}}
 """
 
 
@@ -43,7 +40,7 @@ def load(tmp_path, engine, model="llama-3.1-8b"):
         ("lora: {adapters: {radiology: 32}}", "llama-3.1-8b", "rank 32 is above max_lora_rank 16"),
         ("lora: {adapters: {cardiology: 8}}", "llama-3.1-8b", "no adapter 'radiology', which reports needs"),
         ("lora: {}, vllm_version: 0.7.2", "llama-3.1-8b", "from vLLM 0.8 on"),
-        ("lora: {}", "gpt-oss-20b", "dense text models"),
+        ("lora: {}", "gpt-oss-20b, quantisation: mxfp4", "dense text models"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, engine, model, said):
