@@ -5,8 +5,8 @@
 
 Both get the same requests at the same moments: `aisimulate predict` as a trace in Mooncake's format, in which a prompt
 that comes again has the same block hashes. Batch limits, block size and memory are the server's; everything else is
-its default, nothing is fitted. Taken are the open-load experiments without a cap for which it ships a model of the same
-shape and timings of the GPU, and from these the stages on which neither the server nor our simulation queues.
+its default, nothing is fitted. Taken are the open-load experiments in BF16 without a cap, of models whose shape fits a
+plain `config.json`, and from these the stages on which neither the server nor our simulation queues.
 """
 
 from __future__ import annotations
@@ -27,22 +27,17 @@ import numpy as np
 from simulator.bench.measurements import read_measurements
 from simulator.bench.serving import Served
 from simulator.bench.validate import SEED, compare_all, engine_settings, open_load
-from simulator.performance.architecture import stem
+from simulator.performance.architecture import known_model
 from simulator.streams import stream
 
 if TYPE_CHECKING:
     from simulator.bench.measurements import Experiment
+    from simulator.performance.architecture import ModelShape
     from simulator.trace.request_table import RequestTable
 
 GPUS = {"a100-80gb": "a100_sxm", "h100-80gb": "h100_sxm", "h200": "h200_sxm", "l40s": "l40s"}
-#: Names of ours without vendor and variant, to the model that it ships.
-MODELS = {
-    "llama-3.1-8b": "meta-llama/Meta-Llama-3.1-8B",
-    "llama-3.1-70b": "meta-llama/Meta-Llama-3.1-70B",
-    "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
-    "mixtral-8x22b": "mistralai/Mixtral-8x22B-v0.1",
-    "qwen3-32b": "Qwen/Qwen3-32B",
-}
+#: What a layer of these is made of stands in the few numbers of `config`.
+PLAIN = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 METRICS = ("ttft_mean_s", "itl_mean_s", "e2e_mean_s", "e2e_p99_s")
 BLOCK = 16
 
@@ -70,7 +65,27 @@ def mooncake(table: RequestTable) -> list[dict[str, Any]]:
     return lines
 
 
-def question(experiment: Experiment, model: str, trace: Path) -> dict[str, Any]:
+def config(shape: ModelShape) -> dict[str, Any]:
+    """A `config.json` of a known model, as it is told of one that it does not ship."""
+    kind = shape.architecture.removesuffix("ForCausalLM").lower()
+    experts = {"num_local_experts": shape.experts, "num_experts_per_tok": shape.experts_per_token}
+    return {
+        "architectures": [shape.architecture],
+        "model_type": kind,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "vocab_size": shape.vocab,
+        "max_position_embeddings": shape.context_tokens,
+        "tie_word_embeddings": shape.tied_embeddings,
+        "torch_dtype": "bfloat16",
+    } | (experts if shape.experts > 1 else {})
+
+
+def question(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """The configuration of `aisimulate predict`."""
     settings = engine_settings(experiment)
     blocks = settings.num_gpu_blocks
@@ -81,32 +96,27 @@ def question(experiment: Experiment, model: str, trace: Path) -> dict[str, Any]:
         "scheduler": {"max_batched_tokens": settings.max_num_batched_tokens, "max_sequences": settings.max_num_seqs},
         "kv_cache": {"block_size": BLOCK, "prefix_caching": settings.prefix_caching, "capacity": capacity},
     }
-    engine = {"mode": "aggregated", "model": model, "hardware": GPUS[experiment.gpu], "backend": "vllm"}
-    source = {"type": "trace", "paths": [str(trace)], "format": "mooncake", "block_size": BLOCK}
+    engine = {"mode": "aggregated", "model": str(folder), "hardware": GPUS[experiment.gpu], "backend": "vllm"}
+    source = {"type": "trace", "paths": [str(folder / "trace.jsonl")], "format": "mooncake", "block_size": BLOCK}
     load = {"type": "trace_timestamps"}
     return {"engine": engine | {"workers": {"aggregated": worker}}, "traffic": {"source": source, "load": load}}
 
 
-def predicted(command: Path, experiment: Experiment, model: str, table: RequestTable) -> Served | str:
+def predicted(command: Path, experiment: Experiment, shape: ModelShape, table: RequestTable) -> Served | str:
     """What it says of each request, in the order of the table; or why it says nothing."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in mooncake(table)))
+        (place / "config.json").write_text(json.dumps(config(shape)))
         # JSON is YAML.
-        (place / "question.yaml").write_text(json.dumps(question(experiment, model, place / "trace.jsonl")))
-        words: list[str | Path] = [
-            "predict",
-            "-c",
-            place / "question.yaml",
-            "--output-dir",
-            place / "out",
-            "--capture-per-request",
-        ]
+        (place / "question.yaml").write_text(json.dumps(question(experiment, place)))
+        out = place / "out"
+        words = ["predict", "-c", str(place / "question.yaml"), "--output-dir", str(out), "--capture-per-request"]
         done = subprocess.run([command, *words], capture_output=True, text=True, check=False)
-        if done.returncode:
+        if not (out / "requests.jsonl").exists():
             said = done.stderr.strip()
             return next((line for line in said.splitlines() if "failed" in line), said[-200:])
-        rows = [json.loads(line) for line in (place / "out" / "requests.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (out / "requests.jsonl").read_text().splitlines()]
     rows.sort(key=lambda row: row["arrival_time_ms"])
     if len(rows) != len(table):
         return f"answers {len(rows)} of {len(table)} requests"
@@ -143,8 +153,10 @@ def main() -> None:
     found: list[dict[str, Any]] = []
     theirs_s = ours_s = 0.0
     for whole in read_measurements(words.measurements, ("A", "A-")).experiments:
-        model = MODELS.get(stem(whole.model))
-        if model is None or whole.kind != "open" or whole.gpu not in GPUS or any(s.concurrency for s in whole.stages):
+        shape = known_model(whole.model)
+        if shape is None or shape.architecture not in PLAIN or whole.quantisation != "bf16" or whole.gpu not in GPUS:
+            continue
+        if whole.kind != "open" or any(stage.concurrency for stage in whole.stages):
             continue
         experiment = shortened(whole, words.requests)
         begin_s = process_time()
@@ -156,7 +168,7 @@ def main() -> None:
             continue
         table, rows = open_load(experiment, stream(SEED, 0, f"validate/{experiment.name}"))
         begin_s = times().children_user + times().children_system
-        theirs = predicted(words.aisimulate, experiment, model, table)
+        theirs = predicted(words.aisimulate, experiment, shape, table)
         theirs_s += times().children_user + times().children_system - begin_s
         if isinstance(theirs, str):
             print(f"{experiment.name}: {theirs}", file=sys.stderr)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from simulator.errors import RunStoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -19,9 +21,17 @@ class Show:
         self._document = document
 
     def value(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
-        """What stands at a dotted path; list entries by number."""
+        """What stands at a dotted path; list entries by number.
+
+        Raises:
+            RunStoreError: Nothing does.
+        """
         steps = path.split(".")
-        return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
+        try:
+            return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
+        except (KeyError, IndexError):
+            said = f"the result does not say {path}: it was kept by an earlier version; simulate it again"
+            raise RunStoreError(said) from None
 
     def __call__(self, path: str, how: Callable[[float], str]) -> Markup:
         """The number at a path, as people read it; a dash where there is none."""
