@@ -67,11 +67,12 @@ def mooncake(table: RequestTable) -> list[dict[str, Any]]:
 
 def config(shape: ModelShape) -> dict[str, Any]:
     """A `config.json` of a known model, as it is told of one that it does not ship."""
-    kind = shape.architecture.removesuffix("ForCausalLM").lower()
+    # Mistral's layers are Llama's, by which it knows them.
+    architecture = shape.architecture.replace("Mistral", "Llama")
     experts = {"num_local_experts": shape.experts, "num_experts_per_tok": shape.experts_per_token}
     return {
-        "architectures": [shape.architecture],
-        "model_type": kind,
+        "architectures": [architecture],
+        "model_type": architecture.removesuffix("ForCausalLM").lower(),
         "hidden_size": shape.hidden,
         "intermediate_size": shape.intermediate,
         "num_hidden_layers": shape.layers,
@@ -85,14 +86,16 @@ def config(shape: ModelShape) -> dict[str, Any]:
     } | (experts if shape.experts > 1 else {})
 
 
-def question(experiment: Experiment, folder: Path) -> dict[str, Any]:
+def question(experiment: Experiment, experts: int, folder: Path) -> dict[str, Any]:
     """The configuration of `aisimulate predict`."""
     settings = engine_settings(experiment)
     blocks = settings.num_gpu_blocks
     capacity = {"type": "fixed", "blocks": blocks} if blocks else {"memory_fraction": settings.gpu_memory_utilisation}
     worker = {
         "context_length": settings.max_model_len,
-        "parallelism": {"tensor": experiment.tensor_parallel},
+        "parallelism": dict.fromkeys(
+            ("tensor", "moe_tensor") if experts > 1 else ("tensor",), experiment.tensor_parallel
+        ),
         "scheduler": {"max_batched_tokens": settings.max_num_batched_tokens, "max_sequences": settings.max_num_seqs},
         "kv_cache": {"block_size": BLOCK, "prefix_caching": settings.prefix_caching, "capacity": capacity},
     }
@@ -109,7 +112,7 @@ def predicted(command: Path, experiment: Experiment, shape: ModelShape, table: R
         (place / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in mooncake(table)))
         (place / "config.json").write_text(json.dumps(config(shape)))
         # JSON is YAML.
-        (place / "question.yaml").write_text(json.dumps(question(experiment, place)))
+        (place / "question.yaml").write_text(json.dumps(question(experiment, shape.experts, place)))
         out = place / "out"
         words = ["predict", "-c", str(place / "question.yaml"), "--output-dir", str(out), "--capture-per-request"]
         done = subprocess.run([command, *words], capture_output=True, text=True, check=False)
@@ -148,6 +151,7 @@ def main() -> None:
     asked.add_argument("measurements", type=Path)
     asked.add_argument("aisimulate", type=Path, help="the command, in an environment of its own")
     asked.add_argument("--requests", type=int, default=1_000_000, help="most of a stage")
+    asked.add_argument("--model", default="", help="only models whose name holds this")
     asked.add_argument("--json", type=Path, help="write what was found there too")
     words = asked.parse_args()
     found: list[dict[str, Any]] = []
@@ -156,7 +160,7 @@ def main() -> None:
         shape = known_model(whole.model)
         if shape is None or shape.architecture not in PLAIN or whole.quantisation != "bf16" or whole.gpu not in GPUS:
             continue
-        if whole.kind != "open" or any(stage.concurrency for stage in whole.stages):
+        if words.model not in whole.model or whole.kind != "open" or any(stage.concurrency for stage in whole.stages):
             continue
         experiment = shortened(whole, words.requests)
         begin_s = process_time()
