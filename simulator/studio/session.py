@@ -75,7 +75,9 @@ class Session:
         said: dict[Key, str] = {}
         for fault in faults:
             key = _blamed(fault.key, tried, more)
-            said[key] = f"{said[key]}; {fault}" if key in said else str(fault)
+            # Its place is the control beside it, unless it is about another.
+            text = fault.message if fault.key == ".".join(key) else f"{fault.key}: {fault.message}"
+            said[key] = f"{said[key]}; {text}" if key in said else text
         kept = {key: text for key, text in self.faults.items() if key in tried and key not in more}
         return replace(self, pending=tried, faults=kept | said)
 
