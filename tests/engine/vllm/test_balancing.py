@@ -62,7 +62,7 @@ class Case:
 
 asks = st.builds(
     Ask,
-    gap_s=st.floats(0.0, 0.2).map(lambda gap: round(gap, 4) + 0.000137),
+    gap_s=st.floats(0.0, 0.04).map(lambda gap: round(gap, 4) + 0.000137),
     prompt_tokens=st.integers(1, 60),
     output_tokens=st.integers(1, 36),
     prefix=st.integers(-2, 3),
