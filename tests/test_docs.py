@@ -49,7 +49,10 @@ def test_the_commands_of_a_page_work(page, tmp_path, tmp_path_factory):
     for folder in ("scenarios", "traces"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     # What other pages have simulated is known; it appears there whole.
-    known, store = tmp_path_factory.getbasetemp().parent / "stores-of-pages", tmp_path / "runs" / "store"
+    everybody = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        everybody = everybody.parent
+    known, store = everybody / "stores-of-pages", tmp_path / "runs" / "store"
     for one in known.glob("*.md"):
         shutil.copytree(one, store, dirs_exist_ok=True)
     shutil.copy(ROOT / "scenario.schema.json", tmp_path)
