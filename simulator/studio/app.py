@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
-<head>{%metas%}<meta name="color-scheme" content="light dark"><title>{%title%}</title>{%css%}</head>
+<head>{%metas%}<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><title>{%title%}</title>{%css%}</head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
+
+_SOON: Final = (
+    "The first answer comes within seconds; where this version has never simulated on this machine, its engine is "
+    "compiled first, which takes a minute or two."
+)
 
 
 @dataclass(slots=True)
@@ -264,14 +269,15 @@ def _on_answers(app: Dash, studio: Studio) -> None:
         idle = (not session.past and not session.pending, not session.future, not session.changes)
         variants, kept = view.side_by_side(studio.variants()), _kept(session)
         if found is None or fault:
-            said = [html.H2("Simulating" if working else "No answer"), html.P(fault or "The first answer comes soon.")]
-            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale", *idle
+            said = [html.H2("Simulating" if working else "No answer"), html.P(fault or _SOON)]
+            # Figures without a single answer would be empty axes.
+            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale" if found else "none-yet", *idle
         document = view.document_of(found)
         parts = (
             view.verdict(found, document, working=working),
             view.comparison(found, document),
             view.changes(found, document),
-            view.care(document),
+            view.care(found, document),
         )
         stale = found.scenario.sha256 != session.scenario.sha256
         return *parts, variants, kept, view.verdict_class(document), "stale" if stale else "", *idle

@@ -198,6 +198,7 @@ def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str)
                             html.Section([html.H2("Take care"), html.Div(id="care")], id="place-care"),
                         ],
                         id="answer",
+                        className="none-yet",
                     ),
                 ]
             ),

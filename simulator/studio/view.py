@@ -61,8 +61,8 @@ def verdict(answer: Answer, document: Shape, *, working: bool) -> list[Any]:
     lead, *others = decision["reasons"]
     return [
         html.H2(headline(document), id="verdict-title"),
-        html.P(sentence(_coded(lead, code)), className="lead"),
-        html.Ul([html.Li(sentence(_coded(text, code))) for text in others]) if others else None,
+        html.P(_said(lead, answer), className="lead"),
+        html.Ul([html.Li(_said(text, answer)) for text in others]) if others else None,
         html.Div(_tiles(document, row, code), className="tiles") if row else None,
         html.P(behind(answer, working=working), className="behind"),
     ]
@@ -73,8 +73,11 @@ def verdict_class(document: Shape) -> str:
     return "verdict" if document["decision"]["recommended"] else "verdict none"
 
 
-def _coded(text: str, code: str) -> str:
-    return text if code == "USD" else text.replace("USD", code)
+def _said(text: str, answer: Answer) -> str:
+    """A line of the verdict as a sentence; names stay as they are written, amounts are in the shown currency."""
+    scenario, code = answer.scenario, Shown.of(answer.scenario.prices).code
+    whole = sentence(text, [*scenario.hosting_patterns, *scenario.workloads])
+    return whole if code == "USD" else whole.replace("USD", code)
 
 
 def _row(document: Shape, name: str | None) -> Shape | None:
@@ -170,22 +173,22 @@ def _table(label: str, heads: Sequence[str], rows: Sequence[Any]) -> Any:  # noq
 
 def changes(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a component
     """What would change it, most important first."""
-    decision, code = document["decision"], Shown.of(answer.scenario.prices).code
+    decision = document["decision"]
     advice = decision["capacity_advice"]
     lines = [*decision["what_would_change_it"], *([advice] if isinstance(advice, str) else [])]
     if not lines:
         return html.P("Nothing that was looked at.", className="key")
-    shown = [html.Li(sentence(_coded(text, code))) for text in lines]
+    shown = [html.Li(_said(text, answer)) for text in lines]
     more = html.Details([html.Summary(f"{len(shown) - _MOST_CHANGES} more"), html.Ul(shown[_MOST_CHANGES:])])
     return [html.Ul(shown[:_MOST_CHANGES]), more if len(shown) > _MOST_CHANGES else None]
 
 
-def care(document: Shape) -> Any:  # noqa: ANN401 - a component
+def care(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a component
     """What deserves doubt."""
     decision = document["decision"]
     notes = [note for one in document.get("demand", {}).values() for note in one["notes"]]
     lines = [*notes, *decision["take_care"], *(f"not assessed: {line}" for line in decision["not_assessed"])]
-    return html.Ul([html.Li(sentence(line)) for line in lines]) if lines else None
+    return html.Ul([html.Li(_said(line, answer)) for line in lines]) if lines else None
 
 
 def side_by_side(rows: Sequence[tuple[str, Answer | None, str]]) -> Any:  # noqa: ANN401 - a component

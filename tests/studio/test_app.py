@@ -1,17 +1,21 @@
-"""The page as it is served, and the command that serves it."""
+"""The page as it is served and the command that serves it; then in headless Chromium without a network."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from simulator.scenario.loading import load_scenario
 from simulator.studio.app import Studio, build
 from simulator.studio.desk import Desk
 from simulator.studio.server import HOST, bound, new_token, serve
 from simulator.studio.session import Session
 from tests.cli.command import run
-from tests.parts import SCENARIOS
+from tests.parts import CHROMIUM, SCENARIOS
+from tests.report.test_browser import FLAGS
 
 TOKEN = "a-token"
 
@@ -100,3 +104,85 @@ def test_without_the_library_it_says_what_to_install(monkeypatch, capsys):
     code, _, err = run(["studio", "scenarios/ci_small.yaml"], capsys)
     assert code == 2
     assert "pip install 'llm-hosting-simulator[studio]'" in err
+
+
+@pytest.fixture(scope="module")
+def address(studio):
+    server = serve(build(studio, TOKEN), bound(0))
+    studio.desk.ask(studio.session.scenario)
+    assert studio.desk.wait()
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://{HOST}:{server.port}/{TOKEN}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--proxy-server=http://127.0.0.1:1"])
+        yield started
+        started.close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("Chromium")
+def test_a_slider_moves_the_verdict_and_what_is_saved_is_what_is_shown(browser, address, studio, tmp_path, monkeypatch):
+    from axe_playwright_python.sync_playwright import Axe
+
+    studio.become(studio.session.reset())
+    assert studio.desk.wait()
+    context = browser.new_context(viewport={"width": 390, "height": 900}, color_scheme="dark")
+    page = context.new_page()
+    page.set_default_timeout(0)
+    said, asked = [], []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    whole = '.behind:not(:has-text("refining"))'
+    page.wait_for_selector(whole)
+    before = page.inner_text("#verdict")
+
+    slider = page.get_by_role("slider", name="radiology_anomaly scans per month")
+    slider.focus()
+    page.keyboard.press("PageUp")
+    page.locator("#variants tbody tr", has_text="now").wait_for()
+    assert studio.desk.wait()
+    page.wait_for_selector(whole)
+    assert page.inner_text("#verdict") != before
+    (text,) = studio.session.changes.values()
+    field = page.get_by_role("textbox", name="scans per month")
+    assert field.input_value() == text
+    assert float(text) > 3000
+
+    good = page.inner_text("#verdict")
+    field.fill("many")
+    field.press("Enter")
+    fault = page.locator(".control", has=field).get_by_role("alert")
+    fault.get_by_text("'many': expected a valid number").wait_for()
+    assert page.inner_text("#verdict") == good
+    field.fill(text)
+    field.press("Enter")
+    fault.get_by_text("many").wait_for(state="hidden")
+
+    monkeypatch.chdir(tmp_path)
+    page.fill("#save-as", "changed.yaml")
+    page.keyboard.press("Enter")
+    page.click("#save")
+    page.get_by_text("Wrote changed.yaml").wait_for()
+    assert load_scenario(Path("changed.yaml")).sha256 == studio.session.scenario.sha256
+
+    page.reload()
+    page.wait_for_selector("#verdict-title")
+    assert field.input_value() == text
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["impact"]) for one in found if one["impact"] in ("serious", "critical")] == []
+    assert said == []
+    assert [url for url in asked if not url.startswith((address.rsplit(TOKEN, 1)[0], "data:", "blob:"))] == []
+    context.close()

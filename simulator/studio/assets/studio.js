@@ -16,3 +16,9 @@ new MutationObserver(() => {
     if (hidden.nextElementSibling) hidden.nextElementSibling.tabIndex = 0;
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+// The library keeps the place of the caret in every input that it changes; a slider has none, and browsers object.
+const select = HTMLInputElement.prototype.setSelectionRange;
+HTMLInputElement.prototype.setSelectionRange = function (...place) {
+  if (this.type !== "range") select.apply(this, place);
+};
