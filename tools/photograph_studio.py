@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-WIDTH, HEIGHT = 1240, 900
+WIDTH, HEIGHT = 1440, 900
 #: A month in four replications, on a busy machine.
 _PATIENCE_MS = 600_000
 
