@@ -10,6 +10,7 @@ start-ups. Where layers keep different things, `kv_groups` says what a request h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
 from simulator.errors import InfeasibleCluster
@@ -327,13 +328,17 @@ def _uniform_blocks(plan: KvPlan, pool: int, engine: EngineSettings) -> int:
     """Blocks of the same size for all tokens, so many that what they hold fits whatever the lengths of requests.
 
     Where prefixes are cached, the scheduler counts one kind of block. Every seat is given its states, and a window is
-    taken never to close: cautious by at most the share of layers that have one.
+    taken never to close: cautious by at most the share of layers that have one. A request of `max_model_len` that vLLM
+    has room for is held all the same.
     """
     states = sum(group.state_blocks for group in plan.groups)
     per_token = sum(1 / group.block_size for group in plan.groups if not group.state_blocks)
     left = pool - 1 - states * engine.max_num_seqs
     tokens = int(max(0, left) / per_token) if per_token else 0
-    return tokens // engine.block_size + 1 if tokens else 0
+    blocks = tokens // engine.block_size
+    if not states and plan.concurrency(pool - 1, engine.max_model_len) >= 1.0:
+        blocks = max(blocks, ceil(engine.max_model_len / engine.block_size))
+    return blocks + 1 if blocks else 0
 
 
 def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -11,7 +10,6 @@ from rich.text import Text
 from simulator.decision.words import kept_share, percent, usd
 from simulator.report.console import half_of, half_usd, heading, marked, verdict
 from simulator.report.layout import NONE, table_of
-from simulator.report.second_opinions import how_sure
 from simulator.wording import elapsed
 
 if TYPE_CHECKING:
@@ -39,7 +37,8 @@ def brief(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         Text(),
         *_first("Take care", care, "yellow"),
         *_first("Would change it", decision.what_would_change_it, "cyan"),
-        *_first("How sure", how_sure(decision), "yellow"),
+        *_first("How sure", [decision.confidence.text] if decision.confidence else [], "yellow"),
+        *_first("Not assessed", decision.not_assessed, "yellow"),
         Text("All tables, definitions, reasons and doubts: --full", "dim"),
         Text(),
         verdict(results),
@@ -94,8 +93,10 @@ def _answered(answers: Sequence[str], results: Results, name: str) -> Text:
 
 def _first(title: str, lines: Sequence[str], style: str) -> list[RenderableType]:
     """The first of these, each in one line of the terminal, and how many more there are."""
+    shown = lines[:_LINES]
     more = f" (and {len(lines) - _LINES} more)" if len(lines) > _LINES else ""
+    rest = [*[""] * (len(shown) - 1), more]
     return [
-        Text.assemble((f"{title}{rest}: ", f"bold {style}"), line, no_wrap=True, overflow="ellipsis")
-        for line, rest in zip_longest(lines[:_LINES], [""] * (len(lines[:_LINES]) - 1) + [more], fillvalue="")
+        Text.assemble((f"{title}{left}: ", f"bold {style}"), line, no_wrap=True, overflow="ellipsis")
+        for line, left in zip(shown, rest, strict=False)
     ]

@@ -39,7 +39,7 @@ def facts(profile: PerformanceProfile) -> dict[str, Any]:
             "decode_tokens_per_s": batch / _decode_s(model, batch),
             "fits_kv": batch * (PROMPT_TOKENS + OUTPUT_TOKENS) <= tokens,
             "sustained_output_tokens_per_s": {
-                f"{100 * share:.0f} %": _sustained(model, engine, tokens, batch, share) for share in (0.0, 0.5, 0.9)
+                f"{100 * share:.0f}%": _sustained(model, engine, tokens, batch, share) for share in (0.0, 0.5, 0.9)
             },
         }
         for batch in BATCHES

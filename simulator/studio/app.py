@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
-<head>{%metas%}<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><title>{%title%}</title>{%css%}</head>
+<head>{%metas%}<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">
+<title>{%title%}</title>{%css%}</head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
 

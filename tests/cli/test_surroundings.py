@@ -22,7 +22,7 @@ PRINTING = {
     "schema": ["schema", "--markdown"],
     "schema result": ["schema", "result"],
     "validate": ["validate", SCENARIO],
-    "explain": ["explain", SCENARIO],
+    "explain": ["explain", SCENARIO, "--all"],
     "trace head": ["trace", "head", str(ROOT / "traces" / "monday_five_minutes.csv")],
     "runs list": ["runs", "list"],
     "bench conform": ["bench", "conform", "--help"],

@@ -20,7 +20,7 @@ def test_valid_traces_are_said_to_be(tmp_path, capsys):
     assert (code, err) == (0, "")
     rows = read_header(WEEK).rows
     assert f"{WEEK}: ok ({rows:,} requests, 2 workloads, 604,800 s)" in out
-    assert f"{bare}: ok (1 requests, 1 workloads, no header beside it)" in out
+    assert f"{bare}: ok (1 request, 1 workload, no header beside it)" in out
     found = json.loads(run(["trace", "validate", str(bare), "--json"], capsys)[1])
     assert found == {
         "schema_version": 1, "ok": True,

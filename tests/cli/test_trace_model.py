@@ -133,5 +133,5 @@ def test_a_comparison_says_what_agrees(fragment, tmp_path, capsys):
     assert json.loads(out)["hour_of_week"]["chance"] > narrow
     code, out, _ = run(["trace", "compare", str(target), str(target), "--no-simulate"], capsys)
     assert code == 0
-    assert "0.0% of the requests would have to move, within chance" in out
+    assert "0.0 % of the requests would have to move, within chance" in out
     assert "Kolmogorov-Smirnov distances: prompt tokens 0.000" in out

@@ -38,6 +38,24 @@ def test_the_longest_request_must_fit():
     assert kv_capacity(profile, EngineSettings(num_gpu_blocks=513)).requests == 1
 
 
+@given(
+    st.sampled_from(["gpt-oss-120b-mxfp4-h100-80gb-x1", "gpt-oss-20b-mxfp4-l40s-x1", "medgemma-27b-bf16-l40s-x2"]),
+    st.integers(256, 131_072),
+    st.floats(0.6, 0.95),
+    st.booleans(),
+)
+def test_law_what_starts_holds_its_longest_request(name, longest, share, prefix_caching):
+    """As the scheduler counts it too, in which every layer keeps every token where prefixes are cached."""
+    profile = read_profile(name)
+    engine = EngineSettings(max_model_len=longest, gpu_memory_utilisation=share, prefix_caching=prefix_caching)
+    try:
+        capacity = kv_capacity(profile, engine.on(profile.gpu))
+    except InfeasibleCluster:
+        return
+    assert capacity.requests >= 1.0
+    assert capacity.tokens >= longest
+
+
 def test_four_bit_weights_leave_room_for_hundreds_of_sequences():
     capacity = kv_capacity(read_profile("llama-3.3-70b-w4a16-a100-80gb-x2"), EngineSettings())
     assert 300_000 < capacity.tokens < 380_000

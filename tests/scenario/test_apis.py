@@ -57,7 +57,10 @@ def test_what_the_scenario_says_replaces_the_preset_key_by_key():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"preset": "azure/gpt-4"}, "there is no preset 'azure/gpt-4'; expected such as azure/gpt-4o"),
+        (
+            {"preset": "azure/gpt-4"},
+            "there is no preset 'azure/gpt-4'; expected such as azure/gpt-4-turbo, azure/gpt-4o",
+        ),
         ({"preset": "bedrock"}, "is missing"),
         ({}, "is missing"),
         ({"ttft": {"median": "1s"}}, "is missing"),

@@ -8,7 +8,8 @@ from simulator.errors import SimulatorError
 from simulator.workload.profiles import hour_of_week, profile_names, unknown_profile
 
 NAMES = {
-    "chart_review", "clinical_documentation", "discharge", "discharge_summary", "flat",
+    "around_the_clock", "business_hours", "chart_review", "clinical_documentation", "discharge", "discharge_summary",
+    "flat", "overnight",
     "patient_messages", "prior_auth_appeals", "radiology_anomaly",
 }  # fmt: skip
 

@@ -86,7 +86,7 @@ def test_law_a_minute_admits_what_is_reserved(asks):
         ({"spillover": "reserved"}, "expected one of: tokens"),
         ({"standard": "bedrock/llama-3.3-70b"}, "expected the standard tier of bedrock/claude-sonnet-4.5 itself"),
         ({"api": {"limits": {"tokens_per_minute": 9}}}, "do not apply to a reserved deployment"),
-        ({"input_price": "40"}, "expected an amount such as .50 USD/month"),
+        ({"input_price": "40"}, "expected an amount such as '40 USD/month'"),
     ],
 )
 def test_what_cannot_be_reserved_is_refused(changes, message):

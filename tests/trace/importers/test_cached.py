@@ -136,7 +136,7 @@ def test_the_bill_of_a_replay_is_the_logs_own(tmp_path, capsys):
         ["trace", "convert", "--format", "litellm", str(tmp_path / "log"), str(target), "--json"], capsys
     )
     assert code == 0, err
-    assert "keep 100.0%" in " ".join(json.loads(out)["header"]["assumed"])
+    assert "keep 100.0 %" in " ".join(json.loads(out)["header"]["assumed"])
     assert read_trace(target).prefix_tokens.sum() > 0
     assert "prompt cache gave" in " ".join(read_header(target).assumed)
     tokens, usd = billed(tmp_path, target)
