@@ -86,11 +86,10 @@ def _row(document: Shape, name: str | None) -> Shape | None:
 
 
 def _tiles(document: Shape, row: Shape, code: str) -> list[Any]:
-    said = [
-        (f"{code} a month", _interval(row["monthly_cost_usd"], "mean", usd), row["name"]),
-        ("first token, p99", _p99(row, "ttft_s"), "seconds"),
-        ("whole answer, p99", _p99(row, "e2e_s"), "seconds"),
-    ]
+    said = [(f"{code} a month", _interval(row["monthly_cost_usd"], "mean", usd), row["name"])]
+    for label, metric in (("first token, p99", "ttft_s"), ("whole answer, p99", "e2e_s")):
+        # From an hour on it has its unit with it.
+        said.append((label, _p99(row, metric), "" if " h" in _p99(row, metric) else "seconds"))
     if row["utilisation"] is not None and row["utilisation"]["busy_fraction"] is not None:
         said.append(("GPUs busy", percent(row["utilisation"]["busy_fraction"]), "of the time"))
     other = document["decision"]["runner_up"]
