@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from simulator.errors import RunStoreError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -21,17 +19,9 @@ class Show:
         self._document = document
 
     def value(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
-        """What stands at a dotted path; list entries by number.
-
-        Raises:
-            RunStoreError: Nothing does.
-        """
+        """What stands at a dotted path; list entries by number."""
         steps = path.split(".")
-        try:
-            return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
-        except (KeyError, IndexError):
-            said = f"the result does not say {path}: it was kept by an earlier version; simulate it again"
-            raise RunStoreError(said) from None
+        return reduce(lambda at, step: at[int(step)] if isinstance(at, list) else at[step], steps, self._document)
 
     def __call__(self, path: str, how: Callable[[float], str]) -> Markup:
         """The number at a path, as people read it; a dash where there is none."""

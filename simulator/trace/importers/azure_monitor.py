@@ -16,7 +16,7 @@ from simulator.trace.importers.context import Format, label_field
 from simulator.trace.importers.log_analytics import PORTAL_TIME, unpack_azure
 from simulator.trace.importers.read import read_records
 from simulator.trace.importers.records import LONGEST, Records, is_absent
-from simulator.trace.importers.source import open_text
+from simulator.trace.importers.source import BROKEN, open_text
 from simulator.trace.importers.values import NS, instants_ns, numbers
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
 def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[Records]:
     """Points of metrics; of a chart of the portal, which has a column for each, one after the other."""
     with open_text(path) as text:
-        start = text.readline(LONGEST)
+        try:
+            start = text.readline(LONGEST)
+        except BROKEN:
+            raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
     columns = [] if start.lstrip()[:1] in ("{", "[") else next(csv.reader([start.strip()]), [])
     titles = {name: match[1] for name in columns if (match := TITLE.fullmatch(name.strip()))}
     if not titles or "Time" not in columns:

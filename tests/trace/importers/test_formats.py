@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 
 import pytest
 
@@ -11,7 +13,7 @@ from simulator.trace.canonical import read_trace
 from simulator.trace.importers import TITLES
 from tests.cli.command import run
 from tests.parts import TRACES
-from tests.trace.importers.samples import SAMPLES, SINGLE
+from tests.trace.importers.samples import SAMPLES, SINGLE, attempt
 
 
 def convert(sample, source, target, capsys, *options):
@@ -59,6 +61,16 @@ def test_a_folder_of_gzipped_logs_holds_the_requests_of_all(tmp_path, capsys, sa
     # The same request twice is one where the log tells requests apart.
     assert counts["imported"] + counts["duplicates"] + 2 * sample.left_out == counts["rows"]
     assert counts["imported"] in (len(sample.rows), 2 * len(sample.rows))
+
+
+@pytest.mark.parametrize("sample", SINGLE, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])
+def test_a_packed_log_that_breaks_off_is_said_to(tmp_path, sample, pack):
+    whole = pack(sample.text.encode())
+    for kept in (12, len(whole) // 2, len(whole) - 3):
+        said, table = attempt(sample, whole[:kept], tmp_path)
+        assert table is None
+        assert "breaks off" in said
 
 
 @pytest.mark.needs("public traces")
