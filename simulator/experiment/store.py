@@ -35,6 +35,7 @@ from simulator.files import (
     write_whole,
 )
 from simulator.reading import read_json
+from simulator.scenario.loading import movable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -253,7 +254,7 @@ def write_run(
     from ruamel.yaml import YAML
 
     text = StringIO()
-    YAML().dump(scenario.resolved, text)
+    YAML().dump(movable(scenario.resolved), text)
     _see_that_all_are_there(kept)
     with cannot_write(target, RunStoreError), private_folder(target.parent, target.name) as folder:
         whole, aside = folder / _WHOLE, folder / _ASIDE

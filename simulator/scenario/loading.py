@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,14 +78,30 @@ _FILES = (
 
 def _place_files(document: Document) -> None:
     """Make paths of other files relative to where the command runs; in a file they are relative to it."""
+    for path, holder in _named_files(document.data):
+        file, _ = document.origins.get(path, ("", 0))
+        if Path(file).is_file():
+            holder[path[-1]] = os.path.normpath(Path(file).parent / holder[path[-1]])
+
+
+def movable(resolved: dict[str, Any]) -> dict[str, Any]:
+    """A resolved scenario that means the same files wherever it is written."""
+    found = deepcopy(resolved)
+    for path, holder in _named_files(found):
+        holder[path[-1]] = str(Path(holder[path[-1]]).absolute())
+    return found
+
+
+def _named_files(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every path of a key that names a file, with what holds it."""
     for pattern in _FILES:
-        for path, holder in _holders(document.data, pattern):
-            file, _ = document.origins.get(path, ("", 0))
-            _place(holder, path[-1], file)
-    compliance = document.data.get("compliance")
+        for path, holder in _holders(data, pattern):
+            if isinstance(holder, dict) and isinstance(holder.get(path[-1]), str):
+                yield path, holder
+    compliance = data.get("compliance")
     # A registry that ships with the package has a name without an ending.
     if isinstance(compliance, dict) and Path(str(compliance.get("registry"))).suffix:
-        _place(compliance, "registry", document.origins.get(("compliance", "registry"), ("", 0))[0])
+        yield ("compliance", "registry"), compliance
 
 
 def _holders(data: object, pattern: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -96,11 +113,6 @@ def _holders(data: object, pattern: tuple[str, ...]) -> Iterator[tuple[tuple[str
         for name in list(data) if step == "*" else [step]:
             for path, holder in _holders(data.get(name), tuple(rest)):
                 yield (name, *path), holder
-
-
-def _place(holder: object, key: str, file: str) -> None:
-    if isinstance(holder, dict) and isinstance(holder.get(key), str) and Path(file).is_file():
-        holder[key] = os.path.normpath(Path(file).parent / holder[key])
 
 
 @dataclass(frozen=True, slots=True)

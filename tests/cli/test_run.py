@@ -9,8 +9,10 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
+from simulator import open_run
 from simulator.cli.main import main
 from tests.experiment.small import small
+from tests.parts import ROOT
 from tests.waiting import PATIENCE_S, until
 
 
@@ -108,3 +110,30 @@ def test_a_cluster_that_can_take_no_prompt_refuses_every_one(scenario, capfd):
     own = results["rented"]["requests"]
     assert own["arrived"] == own["rejected"] == own["lost"]["too_long"] > 0
     assert found["decision"]["recommended"] != "rented"
+
+
+def test_a_run_whose_files_lie_beside_its_scenario_is_reported_from_anywhere(tmp_path, monkeypatch):
+    """A profile of one's own and a register of models, named as seen from the scenario's file."""
+    folder, elsewhere = tmp_path / "question" / "deeper", tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    elsewhere.mkdir()
+    profile = ROOT / "simulator" / "performance" / "data" / "profiles" / "llama-3.1-8b-bf16-l40s-x1.json"
+    (folder.parent / "own.json").write_bytes(profile.read_bytes())
+    (folder.parent / "models.yaml").write_text(
+        "id: ours\ndate: 2026-01-01\nextends: reference\n"
+        "models: {self_hosted/llama-3.1-8b: {approved_on: 2026-01-01, approved_by: CISO}}\n"
+    )
+    (folder / "clinic.yaml").write_text(
+        f"extends: {ROOT / 'scenarios' / 'ci_small.yaml'}\nhorizon: {{duration: 1d}}\nexperiment: {{replications: 1}}\n"
+        "hosting_patterns:\n  self_hosted: {cluster: {profile: ../own.json, placement: {premises: on_site}}}\n"
+        "  api: null\n  hybrid: null\n"
+        "compliance: {registry: ../models.yaml}\n"
+    )
+    monkeypatch.chdir(tmp_path / "question")
+    assert simulator("run", "deeper/clinic.yaml", "--quiet", "--report", "--output", "kept") == 0
+    (tmp_path / "question" / "kept").rename(elsewhere / "moved")
+    monkeypatch.chdir(elsewhere)
+    for words in (("--output", "page.html"), ("--xlsx", "bill.xlsx")):
+        assert simulator("report", "moved", *words) == 0
+        assert (elsewhere / words[1]).stat().st_size > 0
+    assert open_run("moved").document()["scenario"]["name"] == "ci_small"
