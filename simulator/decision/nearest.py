@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from simulator.decision.screening import lost_share
 from simulator.decision.staffing import shortages
 from simulator.decision.words import duration, usd
 from simulator.experiment.model_length import longer_requests
@@ -111,13 +110,15 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
     if result.saturation == "overloaded":
         yield more
         return
-    if lost_share(result, "too_long"):
-        yield longer_requests(scenario.hosting_patterns[result.name])
-        return
     for name, load in result.workloads.items():
         objectives = scenario.workloads[name].objectives
         if objectives is None or load.share_met is None or load.share_met >= objectives.share:
             continue
+        if refused := load.requests.lost.get("too_long", 0):
+            yield longer_requests(scenario.hosting_patterns[result.name])
+            if load.share_met + refused / load.requests.arrived >= objectives.share:
+                # Nothing else keeps it from its promise.
+                continue
         slow, first = False, load.latency.get("ttft_s")
         for metric, label, limit in (
             ("ttft_s", "to the first token", objectives.ttft),
