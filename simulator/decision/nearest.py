@@ -133,7 +133,7 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
             quantile = _QUANTILES.get(round(objectives.share, 4))
             if quantile and getattr(found, quantile) > limit:
                 shown = elapsed(getattr(found, quantile))
-                yield f"{shown} {label} instead of {duration(limit)} for {name}"
+                yield f"a limit of {shown} {label} instead of {duration(limit)} for {name}"
         if slow:
             yield "a faster GPU, a wider split or a smaller model" if hosted else "a faster model or deployment"
         else:
