@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.parts import CHROMIUM
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("Chromium")]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -26,7 +27,7 @@ def page(request, browser, kept):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     shown = context.new_page()
     # However busy the machine is.
-    shown.set_default_timeout(0)
+    shown.set_default_timeout(1000 * PATIENCE_S)
     shown.said, shown.asked = [], []
     shown.on("console", lambda message: shown.said.append(message.text))
     shown.on("pageerror", lambda error: shown.said.append(str(error)))
@@ -69,7 +70,7 @@ def test_a_board_gets_two_pages_with_nothing_cut_off(browser, kept, paper):
     context = browser.new_context(viewport={"width": paper[0], "height": paper[1]}, offline=True)
     shown = context.new_page()
     # However busy the machine is.
-    shown.set_default_timeout(0)
+    shown.set_default_timeout(1000 * PATIENCE_S)
     shown.goto(f"file://{kept / 'report.html'}")
     shown.wait_for_selector("html[data-drawn=true]", state="attached")
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -16,6 +16,7 @@ from simulator.studio.session import Session
 from tests.cli.command import run
 from tests.parts import CHROMIUM, SCENARIOS
 from tests.report.test_browser import FLAGS
+from tests.waiting import PATIENCE_S
 
 TOKEN = "a-token"
 
@@ -138,7 +139,7 @@ def test_a_slider_moves_the_verdict_and_what_is_saved_is_what_is_shown(browser, 
     assert studio.desk.wait()
     context = browser.new_context(viewport={"width": 390, "height": 900}, color_scheme="dark")
     page = context.new_page()
-    page.set_default_timeout(0)
+    page.set_default_timeout(1000 * PATIENCE_S)
     said, asked = [], []
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
