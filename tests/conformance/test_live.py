@@ -44,64 +44,55 @@ def model(oracle, tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def played_alike(oracle, model, counts):
+    """Has the real scheduler play a case, and sees that ours does the same."""
+
+    def play(case, seed, gives_up):
+        if gives_up:
+            case = oracle.with_aborts(case, random.Random(seed))
+        found = conform(Recording.model_validate(oracle.Run(case, model).play()))
+        counts["steps"] += found.steps
+        counts["cases"] += 1
+        assert found.differing_steps == [], found.first
+        assert found.differing_requests == []
+        assert found.agrees
+
+    return play
+
+
 @settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs(oracle, model, counts, seed, nested, gives_up):
+def test_no_step_differs(oracle, played_alike, seed, nested, gives_up):
     case = oracle.random_case(random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    if gives_up:
-        case = oracle.with_aborts(case, random.Random(seed))
-    recorded = Recording.model_validate(oracle.Run(case, model).play())
-    found = conform(recorded)
-    counts["steps"] += found.steps
-    counts["cases"] += 1
-    assert found.differing_steps == [], found.first
-    assert found.differing_requests == []
-    assert found.agrees
+    played_alike(case, seed, gives_up)
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), caches=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_groups_of_layers(oracle, model, counts, seed, caches, gives_up):
+def test_no_step_differs_with_groups_of_layers(oracle, played_alike, seed, caches, gives_up):
     """Prefixes are cached by group in the step-by-step replica alone."""
     case = oracle.random_case(random.Random(seed))
     case["config"]["prefix_caching"] = caches
     case = oracle.with_groups(case, random.Random(seed))
-    if gives_up:
-        case = oracle.with_aborts(case, random.Random(seed))
-    found = conform(Recording.model_validate(oracle.Run(case, model).play()))
-    counts["steps"] += found.steps
-    counts["cases"] += 1
-    assert found.differing_steps == [], found.first
-    assert found.agrees
+    played_alike(case, seed, gives_up)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_speculative_decoding(oracle, model, counts, seed, nested, gives_up):
+def test_no_step_differs_with_speculative_decoding(oracle, played_alike, seed, nested, gives_up):
     case = oracle.with_drafts(oracle.random_case(random.Random(seed)), random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    if gives_up:
-        case = oracle.with_aborts(case, random.Random(seed))
-    found = conform(Recording.model_validate(oracle.Run(case, model).play()))
-    counts["steps"] += found.steps
-    counts["cases"] += 1
-    assert found.differing_steps == [], found.first
-    assert found.agrees
+    played_alike(case, seed, gives_up)
 
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_adapters(oracle, model, counts, seed, nested, gives_up):
+def test_no_step_differs_with_adapters(oracle, played_alike, seed, nested, gives_up):
     case = oracle.with_adapters(oracle.random_case(random.Random(seed)), random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    if gives_up:
-        case = oracle.with_aborts(case, random.Random(seed))
-    found = conform(Recording.model_validate(oracle.Run(case, model).play()))
-    counts["steps"] += found.steps
-    counts["cases"] += 1
-    assert found.differing_steps == [], found.first
-    assert found.agrees
+    played_alike(case, seed, gives_up)
