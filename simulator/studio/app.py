@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
+# Whole before there are threads: figures that are drawn while another thread loads it find half of it, and fail.
+import pandas as pd  # noqa: F401
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update, set_props
 
 from simulator.errors import ScenarioError, SimulatorError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from threading import Thread
 
@@ -83,6 +85,12 @@ def test_every_field_has_a_label_and_every_name_is_there_once(studio):
     assert len(names) == len(set(names)) > 60
     assert set(fields) <= set(labels)
     assert set(labels) <= set(names)
+
+
+def test_what_figures_need_is_loaded_whole_before_anybody_asks():
+    """Plotly takes a pandas that another thread still loads, and finds half of it."""
+    code = "import sys, simulator.studio.app; sys.exit(not hasattr(sys.modules.get('pandas'), 'Series'))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_port_that_is_taken_and_a_broken_file_are_said(tmp_path, capsys):
