@@ -12,11 +12,11 @@ from simulator.compliance.check import assess
 from simulator.cost.bill import monthly_bill
 from simulator.cost.overrides import book_excerpt, scenario_book
 from simulator.decision.band import add_band, with_band_ends
-from simulator.decision.busier import busier, volume_ends
 from simulator.decision.costing import costings_of
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
+from simulator.decision.volumes import volume_points
 from simulator.errors import UnknownName
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import as_scenario, check_patterns
@@ -259,7 +259,7 @@ def run(
         tables: Whether requests and levels of each first replication are kept too.
         band: Whether clusters are also simulated at both ends of their profile's band.
         outlook: Whether the decision also says what other volumes would cost.
-        volumes: Whether that is also simulated where patterns could miss their limits at the greatest of them.
+        volumes: Whether patterns are also simulated at those where they could miss limits they keep, or keep others.
         progress: Called now and then with the share of the work done.
         extensions: Routers, arrival processes and lengths of one's own, by group and name; see `simulator.using`.
 
@@ -341,11 +341,12 @@ def _run(
     decision = decide(scenario, results, book, costings, screening)
     if outlook:
         each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
-        busy = {}
-        if volumes and (asked := busier(scenario, screening, costings, demand)):
-            more = replicate(asked.scenario, asked.names, replications=1, jobs=jobs, folder=place, tables=False)
-            busy = volume_ends(asked, runs, more)
-        decision = with_outlook(decision, scenario, screening, each, costings, book, demand, busy)
+
+        def once(other: Scenario, names: list[str]) -> dict[str, list[RunSummary]]:
+            return replicate(other, names, replications=1, jobs=jobs, folder=place, tables=False)
+
+        points = volume_points(scenario, screening, costings, demand, runs, once) if volumes else None
+        decision = with_outlook(decision, scenario, screening, each, costings, book, demand, points)
     arrived = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
     return Results(scenario, count, month, book, results, decision, monthly, arrived, kept)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from simulator.decision.plausible import Factors, candidates, winners
+from simulator.decision.plausible import Factors, candidates, rivals, winners
 from simulator.decision.ranges import (
     VOLUME,
     api_time_range,
@@ -21,9 +21,8 @@ from simulator.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
-    from simulator.decision.plausible import Candidate
+    from simulator.decision.plausible import Candidate, VolumePoint
     from simulator.decision.ranges import Driver
     from simulator.decision.screening import Screening
     from simulator.experiment.pattern_result import PatternResult
@@ -83,7 +82,7 @@ def confidence(
     each: Iterable[Screening],
     costings: Mapping[str, Costing],
     demand: Mapping[str, Demand],
-    busy: Mapping[str, VolumeEnd] | None = None,
+    points: Mapping[str, Sequence[VolumePoint]] | None = None,
 ) -> Confidence | None:
     """How sure the recommendation is; None where there is none.
 
@@ -93,7 +92,7 @@ def confidence(
         each: The rules applied to each replication alone.
         costings: What prices its patterns at other volumes, by name.
         demand: What each workload asks of the month.
-        busy: What becomes of its patterns at the greatest volume, by name, where that was simulated.
+        points: What becomes of its patterns at other volumes, by name; None where that was not simulated.
     """
     best = screening.leading
     if best is None:
@@ -101,8 +100,8 @@ def confidence(
     winner = best.name
     alone = [one.leading.name if one.leading else None for one in each]
     won = sum(name == winner for name in alone)
-    given = unsure(scenario, screening.contenders, costings, demand)
-    found = candidates(scenario, screening, costings, given, busy)
+    given = unsure(scenario, rivals(screening, points or {}), costings, demand)
+    found = candidates(scenario, screening, costings, given, points)
     shares = win_shares(found, given, scenario)
     kept = shares.pop(winner, 0.0)
     is_choice = "is" if screening.winner else "would be, as measured,"
@@ -112,7 +111,7 @@ def confidence(
         text += "; there is no alternative that plausible prices, volumes or speeds could favour"
         return Confidence(len(alone), won, 0, None, {}, [], text)
     text += f" and at {_share(kept)} of {_DRAWS:,} plausible combinations of {_named(given)}{_else(shares)}"
-    if not busy and any(one.id == VOLUME for one in given):
+    if points is None and any(one.id == VOLUME for one in given):
         text += "; what limits do at other volumes is not simulated"
     drawn = [Drawn(one.id, one.label, one.low, one.high, one.basis, one.source) for one in given]
     return Confidence(len(alone), won, _DRAWS, kept, shares, drawn, text)

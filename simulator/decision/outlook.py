@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.cost.prices import PriceBook
-    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
+    from simulator.decision.plausible import VolumePoint
     from simulator.decision.screening import Screening
     from simulator.decision.verdict import Decision
     from simulator.scenario.schema import Scenario
@@ -30,7 +30,7 @@ def with_outlook(
     costings: Mapping[str, Costing],
     book: PriceBook,
     demand: Mapping[str, Demand],
-    busy: Mapping[str, VolumeEnd] | None = None,
+    points: Mapping[str, Sequence[VolumePoint]] | None = None,
 ) -> Decision:
     """The decision with its cost curve, what would change it, and how sure it is.
 
@@ -42,7 +42,7 @@ def with_outlook(
         costings: What prices its patterns at other volumes, by name.
         book: Price book.
         demand: What each workload asks of the month.
-        busy: What becomes of its patterns at the greatest volume, by name, where that was simulated.
+        points: What becomes of its patterns at other volumes, by name; None where that was not simulated.
     """
     allowed = screening.left["compliance"]
     if any(result.cannot_tell for result in allowed):
@@ -51,12 +51,12 @@ def with_outlook(
     choosable = [result.name for result in screening.left["availability"]]
     curve = cost_curve(costings, choosable)
     meets = [row.tokens_per_month for row in decision.break_even if row.tokens_per_month]
-    found = tornado(scenario, screening, costings, curve, demand)
+    found = tornado(scenario, screening, costings, curve, demand, points)
     return replace(
         decision,
         break_even_by_model=crossings_by_model(scenario, allowed, book, costings),
         cost_curve=cost_curve(costings, choosable, meets=meets) if meets else curve,
         tornado=found,
-        confidence=confidence(scenario, screening, each, costings, demand, busy),
+        confidence=confidence(scenario, screening, each, costings, demand, points),
         what_would_change_it=[*(changes(found) if found else ()), *decision.what_would_change_it],
     )

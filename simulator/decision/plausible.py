@@ -1,14 +1,14 @@
 """What each pattern costs, and whether it keeps its limits, where prices, volume and speeds are not what is said.
 
 Nothing is simulated here: a bill is proportional to its prices; at other volumes it is that of `Costing`; longer steps
-were simulated at both ends of their band, the volume at the upper end of its range (`busier`), and between the ends
-figures lie on a line; an API that takes longer is late with those answers that had less time to spare. A smaller volume
-keeps what today's keeps.
+were simulated at both ends of their band, other volumes at some places (`volumes`), and between those figures lie on a
+line; an API that takes longer is late with those answers that had less time to spare. A pattern that no place was
+simulated of keeps at any volume what it keeps today.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -20,13 +20,13 @@ from simulator.cost.lines import BillLine
 from simulator.decision.ranges import API_TIME, STEP_TIME, VOLUME, Driver, api_time_range, fixed_prices, split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from simulator.decision.busier import VolumeEnd
     from simulator.decision.costing import Costing
     from simulator.decision.screening import Screening
+    from simulator.experiment.objectives import LimitSample
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.step_time_band import BandEnd
     from simulator.scenario.schema import Scenario
@@ -66,6 +66,30 @@ class Factors:
         ones = np.ones(len(times))
         return cls(ones[:, np.newaxis], times, ones, ones)
 
+    @classmethod
+    def at_volume(cls, volume: NDArray[np.float64]) -> Factors:
+        """So many times the volume, all else as the scenario says."""
+        ones = np.ones(len(volume))
+        return cls(ones[:, np.newaxis], ones, volume, ones)
+
+
+@dataclass(frozen=True)
+class VolumePoint:
+    """A pattern at another volume, in the first replication.
+
+    Attributes:
+        factor: How many times the volume.
+        overloaded: Whether a queue grows.
+        times_as_long: By workload and limit, how many times as long as at today's volume the wanted share of the
+            requests takes; None where fewer are answered.
+        samples: By workload, its requests held against each limit.
+    """
+
+    factor: float
+    overloaded: bool
+    times_as_long: Mapping[str, Mapping[str, float | None]]
+    samples: Mapping[str, Sequence[LimitSample]] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -79,7 +103,7 @@ class Candidate:
             better one.
         fixed: Prices that are what they are, see `fixed_prices`.
         measured_apis: Whether the speed of all its APIs was measured, and so stays what it is.
-        busy: What becomes of it at the greatest volume; None where that was not simulated.
+        points: What becomes of it at other volumes, as far as they were simulated, in their order.
     """
 
     result: PatternResult
@@ -88,7 +112,7 @@ class Candidate:
     unheld: bool = False
     fixed: frozenset[str] = frozenset()
     measured_apis: bool = False
-    busy: VolumeEnd | None = None
+    points: Sequence[VolumePoint] = ()
 
     @property
     def name(self) -> str:
@@ -111,8 +135,8 @@ class Candidate:
         for end, part in ((band.low, -position), (band.high, position)) if band else ():
             if end.overloaded:
                 kept &= part <= 0.5
-        if self.busy is not None and self.busy.overloaded:
-            kept &= self._towards_busy(factors.volume) <= 0.5
+        nearest = self._nearest(factors.volume)
+        kept &= ~np.array([point.overloaded for point in self._known])[nearest]
         api_time = np.ones_like(position) if self.measured_apis else factors.api_time
         for name, load in self.result.workloads.items():
             if load.objective is None:
@@ -122,10 +146,8 @@ class Candidate:
                 measured = sample.sample.share if sample.sample.requests else 0.0
                 wanted = min(target, measured) if self.unheld else target
                 slower = self._times_as_long(name, sample.metric, position)
-                longer = self._longer_when_busy(name, sample.metric, factors.volume)
-                kept &= np.isfinite(longer)
-                longer = np.where(np.isfinite(longer), longer, 1.0)
-                kept &= sample.share_at(api_time * longer, slower * longer) >= wanted - 1e-12
+                share = self._share_at(name, sample, factors.volume, (api_time, slower))
+                kept &= share >= wanted - 1e-12
         return kept
 
     def _position(self, step_time: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,18 +158,78 @@ class Candidate:
         ends = np.log([widest.low, 1.0, widest.high])
         return np.interp(np.log(step_time), ends, [-1.0, 0.0, 1.0])
 
-    def _towards_busy(self, volume: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far towards the greatest volume: 0 at today's and below, 1 there."""
-        if self.busy is None:
-            return np.zeros(len(volume))
-        return np.interp(np.log(volume), [0.0, np.log(self.busy.factor)], [0.0, 1.0])
+    def _share_at(
+        self,
+        workload: str,
+        sample: LimitSample,
+        volume: NDArray[np.float64],
+        times: tuple[NDArray[np.float64], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Share of a workload within a limit at each draw."""
+        api_time, slower = times
+        if not self._overloaded:
+            longer = self._longer_at(workload, sample.metric, volume)
+            answered = np.isfinite(longer)
+            longer = np.where(answered, longer, 1.0)
+            return np.where(answered, sample.share_at(api_time * longer, slower * longer), -1.0)
+        # Nothing lies on a line from an overload: the nearest place speaks for itself.
+        shares, nearest = sample.share_at(api_time, slower), self._nearest(volume)
+        for at, point in enumerate(self._known):
+            for own in point.samples.get(workload, ()):
+                if own.metric == sample.metric:
+                    shares = np.where(nearest == at, own.share_at(api_time, slower), shares)
+        return shares
 
-    def _longer_when_busy(self, workload: str, metric: str, volume: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How many times as long requests take at a volume; without end where from half-way on too few are answered."""
-        if self.busy is None:
-            return np.ones(len(volume))
-        at_end, position = self.busy.times_as_long.get(workload, {}).get(metric, 1.0), self._towards_busy(volume)
-        return np.where(position > 0.5, np.inf, 1.0) if at_end is None else at_end**position
+    def _longer_at(self, workload: str, metric: str, volume: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How many times as long requests take at a volume; without end where too few are answered at the nearest."""
+        known = [point.times_as_long.get(workload, {}).get(metric, 1.0) for point in self._known]
+        nearest, found = self._nearest(volume), np.ones(len(volume))
+        for stretch, at in self._stretches(volume):
+            # A place at which too few are answered says nothing about the way there.
+            answered = [number for number in at if known[number] is not None]
+            if answered:
+                factors, longer = zip(
+                    *((self._known[number].factor, known[number]) for number in answered), strict=True
+                )
+                ends = np.interp(np.log(volume[stretch]), np.log(factors), np.log(np.array(longer, np.float64)))
+                found[stretch] = np.exp(ends)
+        return np.where(np.array([one is None for one in known])[nearest], np.inf, found)
+
+    def _nearest(self, volume: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which known volume is nearest to each, of those with as many replicas; today's of two that are as near."""
+        found = np.zeros(len(volume), np.int64)
+        for stretch, at in self._stretches(volume):
+            away = np.abs(np.log(volume[stretch])[:, np.newaxis] - np.log([self._known[one].factor for one in at]))
+            away += [1e-9 * (self._known[one].factor != 1.0) for one in at]
+            found[stretch] = np.array(at)[away.argmin(axis=1)]
+        return found
+
+    def _stretches(self, volume: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.bool_], list[int]]]:
+        """Draws with as many replicas, and the known volumes that have as many, or all where none has."""
+        steps = self._replica_steps
+        draws, places = (np.searchsorted(steps, each) for each in (volume, [one.factor for one in self._known]))
+        for count in np.unique(draws):
+            yield draws == count, np.flatnonzero(places == count).tolist() or list(range(len(self._known)))
+
+    @cached_property
+    def _overloaded(self) -> bool:
+        """Whether a queue grows today."""
+        return self.result.saturation == "overloaded"
+
+    @cached_property
+    def _known(self) -> list[VolumePoint]:
+        """All volumes that were simulated, today's among them, ascending."""
+        today = VolumePoint(1.0, self._overloaded, {})
+        return sorted([*self.points, today], key=lambda one: one.factor)
+
+    @cached_property
+    def _replica_steps(self) -> NDArray[np.float64]:
+        """Factors on the volume at which it has as many requests as its replicas are priced for."""
+        if self.costing is None or not self.points or not self.costing.tokens_per_month:
+            return np.zeros(0)
+        today = self.costing.tokens_per_month
+        # A place at a step itself is before it, whatever rounding says.
+        return np.array(self.costing.steps(max(one.factor for one in self.points) * today)) / today * (1.0 + 1e-12)
 
     def _times_as_long(self, workload: str, metric: str, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """How many times as long requests take; half-way to an end at which too few are answered, none is."""
@@ -212,10 +294,10 @@ def candidates(
     screening: Screening,
     costings: Mapping[str, Costing],
     given: Sequence[Driver],
-    busy: Mapping[str, VolumeEnd] | None = None,
+    points: Mapping[str, Sequence[VolumePoint]] | None = None,
 ) -> list[Candidate]:
     """All that could be chosen where what is unsure is not what the scenario says."""
-    best = screening.leading
+    best, points = screening.leading, points or {}
     return [
         Candidate(
             result=one,
@@ -224,10 +306,16 @@ def candidates(
             unheld=one is best and not one.met_as_measured,
             fixed=fixed_prices(scenario.hosting_patterns[one.name]),
             measured_apis=api_time_range(scenario, [one.name]) is None,
-            busy=(busy or {}).get(one.name),
+            points=points.get(one.name, ()),
         )
-        for one in screening.contenders
+        for one in rivals(screening, points)
     ]
+
+
+def rivals(screening: Screening, points: Mapping[str, Sequence[VolumePoint]]) -> list[PatternResult]:
+    """Patterns that could be chosen but for their limits; those overloaded today too, where they are not elsewhere."""
+    relieved = [one for one in screening.overloaded if any(not point.overloaded for point in points.get(one.name, ()))]
+    return [*screening.contenders, *relieved]
 
 
 def winners(candidates: Sequence[Candidate], factors: Factors, budget: float | None) -> list[str]:

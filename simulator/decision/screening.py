@@ -82,6 +82,11 @@ class Screening:
         return [one for one in passed or self.left["objectives"] if one.name in able or late_alone(one)]
 
     @property
+    def overloaded(self) -> list[PatternResult]:
+        """Patterns that would do but for a queue that grows, in the order of the scenario."""
+        return [one for one in self.left.get("resilience", []) if one.saturation == "overloaded" and not _lost(one)]
+
+    @property
     def leading(self) -> PatternResult | None:
         """What to choose if every figure is taken as it was measured, chance left aside."""
         return next((one for one in self.ranked if one.met_as_measured), self.ranked[0] if self.ranked else None)

@@ -7,18 +7,17 @@ or the recommended pattern drops out, another one should be chosen.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simulator.analysis.limits import API_TIMES
 from simulator.decision.bar import Bar, margin_usd, winner
-from simulator.decision.cost_curve import cheapest
 from simulator.decision.limit_bars import limit_bars, step_time_bar
 from simulator.decision.plausible import Factors, candidates
 from simulator.decision.ranges import api_time_range, fixed_prices, split, unsure_prices, volume_range
 from simulator.decision.screening import cost_of
+from simulator.decision.volume_bar import volume_bar
 from simulator.decision.words import percent
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
+    from simulator.decision.plausible import VolumePoint
     from simulator.decision.ranges import Driver
     from simulator.decision.screening import Screening
     from simulator.experiment.pattern_result import PatternResult
@@ -57,6 +57,7 @@ def tornado(
     costings: Mapping[str, Costing],
     curve: CostCurve,
     demand: Mapping[str, Demand],
+    points: Mapping[str, Sequence[VolumePoint]] | None = None,
 ) -> Tornado | None:
     """Move each assumption; None where nothing is recommended.
 
@@ -66,15 +67,18 @@ def tornado(
         costings: By pattern, for other volumes.
         curve: The cost curve of the same.
         demand: What each workload asks of the month.
+        points: What becomes of its patterns at other volumes, by name, where that was simulated.
     """
     best = screening.leading
     if best is None:
         return None
     able = [one for one in screening.left["objectives"] if one is best or one.met_as_measured]
     costs = {one.name: cost_of(one) for one in able}
+    range_ = volume_range(scenario, demand)
+    at_volumes = candidates(scenario, screening, costings, [range_], points)
     bars = [
         *_price_bars(scenario, best, able),
-        *_volume_bar(best, able, costings, curve, volume_range(scenario, demand)),
+        *volume_bar(best.name, at_volumes, curve, range_),
         *_api_time_bar(scenario, screening, best),
         *step_time_bar(best, screening.left["availability"]),
         *limit_bars(scenario, best, screening.left["availability"]),
@@ -144,42 +148,6 @@ def _as_long(factor: float) -> str:
     return f"{factor:.2f} times as long"
 
 
-def _volume_bar(
-    best: PatternResult,
-    able: Sequence[PatternResult],
-    costings: Mapping[str, Costing],
-    curve: CostCurve,
-    range_: Driver,
-) -> Iterator[Bar]:
-    today = costings[best.name].tokens_per_month if best.name in costings else 0.0
-    if not today:
-        return
-    known = {one.name: costings[one.name] for one in able if one.name in costings}
-    low, high = (
-        {name: float(one.bill_at(one.tokens_per_month * times).total_usd) for name, one in known.items()}
-        for times in (range_.low, range_.high)
-    )
-    flips_at = _volume_flip(curve, list(known), best.name, today)
-    text = ""
-    if flips_at is not None:
-        at, other = flips_at
-        text = f"at {at / 1e6:,.0f}M tokens a month instead of {today / 1e6:,.0f}M, {other} costs least (derived)"
-    yield Bar(
-        factor="volume",
-        unit="tokens a month",
-        low=range_.low * today,
-        base=today,
-        high=range_.high * today,
-        margin_low_usd=margin_usd(best.name, low),
-        margin_high_usd=margin_usd(best.name, high),
-        recommended_low=winner(low),
-        recommended_high=winner(high),
-        flips_at=None if flips_at is None else float(flips_at[0]),
-        basis=f"{range_.basis}: {range_.source}; costs alone, derived from the scenario's volume",
-        text=text,
-    )
-
-
 def _api_time_bar(scenario: Scenario, screening: Screening, best: PatternResult) -> Iterator[Bar]:
     """APIs that take longer or shorter to answer, where limits depend on it."""
     range_ = api_time_range(scenario, [one.name for one in screening.contenders])
@@ -208,17 +176,6 @@ def _api_time_bar(scenario: Scenario, screening: Screening, best: PatternResult)
     told = f"{other} is the choice" if other else "no pattern keeps its limits"
     text = f"APIs that take {_as_long(flips_at)} to answer: {told}" if flips_at is not None and bar.flips else ""
     yield replace(bar, text=text)
-
-
-def _volume_flip(curve: CostCurve, names: Sequence[str], best: str, today: float) -> tuple[int, str] | None:
-    """The volume nearest to today's from which another pattern costs least, and which."""
-    ranges = cheapest([series for series in curve.series if series.pattern in names])
-    found = []
-    for left, right in pairwise(ranges):
-        if best in (left.pattern, right.pattern):
-            other = right.pattern if left.pattern == best else left.pattern
-            found.append((abs(left.to_tokens - today), left.to_tokens, other))
-    return min(found)[1:] if found else None
 
 
 def changes(found: Tornado) -> list[str]:
