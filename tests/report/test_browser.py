@@ -21,7 +21,7 @@ def browser():
         started.close()
 
 
-@pytest.fixture(params=[(375, "light"), (375, "dark"), (1440, "light"), (1440, "dark")], ids=str)
+@pytest.fixture(scope="module", params=[(375, "light"), (375, "dark"), (1440, "light"), (1440, "dark")], ids=str)
 def page(request, browser, kept):
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
