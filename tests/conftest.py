@@ -29,19 +29,36 @@ def pytest_addoption(parser):
     group.addoption("--ledger", type=Path, help="file that says afterwards which tests ran")
 
 
+class PlainNames:
+    """A test is reported by its own name, whichever group it was in."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        test, at, group = report.nodeid.rpartition("@")
+        if at and "]" not in group:
+            report.nodeid = test
+
+
 def pytest_configure(config):
     config.expected = set(filter(None, config.getoption("expect").split(",")))
     if unknown := config.expected - set(PARTS):
         raise pytest.UsageError(f"--expect {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     # Of several processes the first hears of all tests.
-    alone = not hasattr(config, "workerinput") and not config.getoption("collectonly")
-    if alone and (path := config.getoption("ledger")):
+    if hasattr(config, "workerinput") or config.getoption("collectonly"):
+        return
+    config.pluginmanager.register(PlainNames())
+    if path := config.getoption("ledger"):
         config.pluginmanager.register(Page(path))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         needed(item)
+        # What a module makes once, one process makes: all tests that take it go there.
+        fixtures = [made[-1] for made in item._fixtureinfo.name2fixturedefs.values()]
+        if homes := {made.baseid for made in fixtures if made.baseid and made.scope != "function"}:
+            item.add_marker(pytest.mark.xdist_group(min(homes, key=len)))
 
 
 @pytest.hookimpl(tryfirst=True)
