@@ -22,6 +22,7 @@ from simulator.bench import machine
 from simulator.bench.step_log import LOG, NUM_GPU_BLOCKS, durations
 from simulator.bench.step_record import Machine, MeasuredStep, StepShape
 from simulator.errors import ProfileError
+from simulator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,8 +231,7 @@ def start(
 
 def _check_weights(folder: Path, quantisation: Quantisation) -> None:
     """Refuse a folder whose `config.json` makes vLLM use another weight format than is said."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    has = "quantization_config" in config
+    has = "quantization_config" in read_json(folder / "config.json")
     if has != (quantisation in _WEIGHTS):
         raise ProfileError(
             f"{folder}: config.json has {'a' if has else 'no'} quantization_config, but --quantisation is "

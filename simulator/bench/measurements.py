@@ -9,11 +9,13 @@ after the other (`single`), or all at once (`burst`).
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from simulator.errors import TraceError
+from simulator.reading import read_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -208,13 +210,12 @@ def read_measurements(path: Path, qualities: Iterable[str]) -> Collection:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
-            return [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_unpacked(path).decode("utf-8"), newline=""))
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
+        return [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
         raise TraceError(f"{path}: cannot be read as CSV: {error}") from None
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from simulator.bench.serving import Served, request_table, serve
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import TraceError
+from simulator.reading import read_unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,9 +62,9 @@ def read_requests(path: Path) -> tuple[Served, list[int]]:
         TraceError: The file cannot be read, or a line is of another form; all faults at once, without what it holds.
     """
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
+        lines = read_unpacked(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     found, faults = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -9,6 +9,7 @@ leaves the share open is held by its verdict alone. Nothing is fitted here.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from statistics import median
@@ -18,6 +19,7 @@ from simulator.errors import TraceError
 from simulator.performance.architecture import known_model
 from simulator.performance.memory import measure_capacity
 from simulator.performance.weight_formats import weights_gib
+from simulator.reading import read_unpacked
 from simulator.scenario.gpus import GPUS
 from simulator.scenario.patterns import EngineSettings
 from simulator.units import GIB
@@ -126,9 +128,8 @@ def read_start_ups(path: Path) -> tuple[list[StartUp], dict[str, list[str]]]:
         TraceError: The file cannot be read, lacks columns, or a number is none.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        rows = list(csv.DictReader(io.StringIO(read_unpacked(path).decode("utf-8"), newline="")))
+    except (OSError, ValueError, csv.Error) as error:
         raise TraceError(f"{path}: cannot be read: {error}") from None
     if missing := [name for name in COLUMNS if not rows or name not in rows[0]]:
         raise TraceError(f"{path}: {'no rows' if not rows else 'no column ' + ', '.join(missing)}")

@@ -49,7 +49,8 @@ class Journal:
         """Lines of whole points; a kill may have cut the last."""
         if not self.path.exists():
             return []
-        first, *lines = self.path.read_text("utf-8").splitlines() or [""]
+        # What is no character spoils the line it stands in.
+        first, *lines = self.path.read_text("utf-8", errors="replace").splitlines() or [""]
         if first != self._first:
             raise ProfileError(
                 f"{self.path} is what another measurement left (another model, machine, version or setting); "

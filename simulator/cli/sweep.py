@@ -15,7 +15,7 @@ import typer
 
 from simulator.cli.options import WAIT_S, Address, AsJson, Jobs, OnExecutor, Overrides, Quiet, Store, Wait, working
 from simulator.errors import RunStoreError
-from simulator.files import make_folder, writing_whole
+from simulator.files import folder_for, writing_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,17 +141,18 @@ def keep_table(target: Path, frames: Iterable[Any], paths: list[str], what: dict
     from simulator.study.sweep_table import write_table
     from simulator.version import package_version
 
-    make_folder(target, RunStoreError)
-    made_by = what | {"simulator_version": package_version(), "command": "simulator " + shlex.join(sys.argv[1:])}
+    named = {"simulator_version": package_version(), "command": "simulator " + shlex.join(sys.argv[1:])}
     # All are written before the first is in its place: an older sweep is replaced as one.
-    with ExitStack() as stack:
+    with folder_for(target, RunStoreError), ExitStack() as stack:
         names = ("sweep.json", "sweep.html", "sweep.parquet")
         about, picture, table = (stack.enter_context(writing_whole(target / name)) for name in names)
         shown = write_table(table, frames)
         title = f"{what['scenario']['name']}: {len(what['scenario']['sha256'])} configurations"
         drawn = sweep_figure(shown, paths, title).to_html(include_plotlyjs=True, div_id="sweep")
         picture.write(drawn.encode())
-        about.write((json.dumps(made_by, indent=2, ensure_ascii=False) + "\n").encode())
+        table.seek(0)
+        named["table_sha256"] = hashlib.file_digest(table, "sha256").hexdigest()  # type: ignore[arg-type]
+        about.write((json.dumps(what | named, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def tell(target: Path, paths: list[str], *, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from simulator.errors import PriceNotFound, close_names
+from simulator.reading import read_unpacked
 from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
 from simulator.units import TokenPrice
 
@@ -353,7 +354,7 @@ def load_price_book(book_id: str) -> PriceBook:
 def read_price_book(path: Path) -> PriceBook:
     """Read a price book from a file of the same form. Raises PriceNotFound, which says what is wrong with it."""
     try:
-        raw = path.read_bytes()
+        raw = read_unpacked(path)
         return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
     except OSError as error:
         raise PriceNotFound(f"{path} cannot be read: {error.strerror}") from error

@@ -13,7 +13,6 @@ batch of unequal contexts takes longer than one of their mean. And the experts a
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import math
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from scipy.optimize import isotonic_regression, nnls
@@ -29,6 +29,7 @@ from simulator.errors import ProfileError
 from simulator.performance.build import shipped_overhead
 from simulator.performance.profile import PerformanceProfile, profile_id
 from simulator.performance.weight_formats import weights_gib
+from simulator.reading import read_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,8 +51,11 @@ CONTEXT_TOKENS: Final = 2048
 SIGMA: Final = 0.5
 #: What of a skewed batch must be seen above its noise.
 _VISIBLE_US: Final = 5.0
-#: More is no such table.
-_MOST_CHARACTERS: Final = 2**28
+#: What a profile says of its tables, and characters of it that are one line.
+_ABOUT: Final = ("gpu", "model", "profiled_at", "profiler_version", "vllm_version")
+_LINE: Final = 500
+#: A curve has two ends.
+_LEAST_COUNTS: Final = 2
 _ATTENTION: Final = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
 _SKEW: Final = ("n", "pc", "kp", "kv_big", "t_mean_us", "t_max_us", "t_skew_us")
 
@@ -81,7 +85,17 @@ def import_profile(folder: Path, model: ModelShape, gpu: str, *, command: str = 
     Raises:
         ProfileError: A file is missing, cannot be read, or has other columns; all faults at once.
     """
-    tables = _read(folder, model)
+    try:
+        return _fitted(_read(folder, model), model, gpu, command)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        raise ProfileError("\n".join(f"{folder}: make no profile: {fault}" for fault in faults)) from None
+    except RuntimeError as error:  # of the fit, which did not converge
+        raise ProfileError(f"{folder}: no curve fits these tables: {error}") from None
+
+
+def _fitted(tables: _Tables, model: ModelShape, gpu: str, command: str) -> PerformanceProfile:
+    """Raises ValidationError where figures are no profile's, RuntimeError where no curve fits."""
     batches, base, slope = _decodes_alone(tables)
     mixed_batches, mixed_base, mixed_slope, prefill = _mixed(tables)
     alone, beside = _skew(tables, mixed=False), _skew(tables, mixed=True)
@@ -162,11 +176,14 @@ def _read(folder: Path, model: ModelShape) -> _Tables:
     experts = _numbers(table("moe.csv", columns) if mixture else [], columns, inside / "moe.csv", faults)
     by_tokens = _by_layer(dense, "tokens", inside / "dense.csv", faults)
     by_sequences = _by_layer(head, "sequences", inside / "per_sequence.csv", faults)
-    if not faults and not (by_tokens and by_sequences and len(attention)):
+    if not faults and not (by_tokens and by_sequences and len(attention) and (len(experts) or not mixture)):
         faults.append(f"{inside}: a table has no rows")
     if faults:
         raise ProfileError("\n".join(faults))
     tokens, sequences = (_counts(layers) for layers in (by_tokens, by_sequences))
+    for name, counts in (("dense.csv", tokens), ("per_sequence.csv", sequences)):
+        if len(counts) < _LEAST_COUNTS:
+            raise ProfileError(f"{inside / name}: there are not two counts at which every layer was timed")
     times = dict.fromkeys(by_tokens, model.layers) | dict.fromkeys(_TWICE, 2 * model.layers) | dict.fromkeys(_ONCE, 1)
     dense_s = np.sum([times[name] * _at(tokens, layer) for name, layer in by_tokens.items()], axis=0)
     if mixture:
@@ -185,14 +202,26 @@ def _read(folder: Path, model: ModelShape) -> _Tables:
 
 def _about(path: Path, faults: list[str]) -> Mapping[str, Any]:
     try:
-        found = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        faults.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is no YAML'}")
+        found = YAML(typ="safe", pure=True).load(read_unpacked(path).decode("utf-8"))
+    except OSError as error:
+        faults.append(f"{path}: cannot be read: {error.strerror}")
+        return {}
+    except (ValueError, TypeError, RecursionError, YAMLError):
+        faults.append(f"{path}: cannot be read: it is no YAML")
         return {}
     if not isinstance(found, dict):
         faults.append(f"{path}: does not say what was timed")
         return {}
-    return found
+    told = {key: found[key] for key in _ABOUT if found.get(key) is not None}
+    faults += [f"{path}: {key}: expected a line of text" for key, value in told.items() if not _is_line(value)]
+    return told
+
+
+def _is_line(value: object) -> bool:
+    if isinstance(value, (dict, list, set, tuple, bytes)):
+        return False
+    text = str(value)
+    return len(text) <= _LINE and text.isprintable()
 
 
 def _rows(path: Path, columns: tuple[str, ...], *, needed: bool) -> list[dict[str, str]]:
@@ -203,21 +232,20 @@ def _rows(path: Path, columns: tuple[str, ...], *, needed: bool) -> list[dict[st
     """
     packed = path.with_name(f"{path.name}.gz")
     try:
-        if path.exists() or not packed.exists():
-            text = path.read_text("utf-8")
-        else:
-            with gzip.open(packed, "rt", encoding="utf-8") as file:
-                text = file.read(_MOST_CHARACTERS)
+        text = read_unpacked(path if path.exists() or not packed.exists() else packed).decode("utf-8")
     except FileNotFoundError:
         if not needed:
             return []
         raise ProfileError(f"{path}: there is no such table") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ProfileError(f"{path}: cannot be read: {error}") from None
     table = csv.DictReader(io.StringIO(text))
-    if missing := [name for name in columns if name not in (table.fieldnames or ())]:
-        raise ProfileError(f"{path}: has no column {', '.join(missing)}")
-    return list(table)
+    try:
+        if missing := [name for name in columns if name not in (table.fieldnames or ())]:
+            raise ProfileError(f"{path}: has no column {', '.join(missing)}")
+        return list(table)
+    except csv.Error as error:
+        raise ProfileError(f"{path}: cannot be read as CSV: {error}") from None
 
 
 def _numbers(rows: list[dict[str, str]], columns: tuple[str, ...], path: Path, faults: list[str]) -> Floats:

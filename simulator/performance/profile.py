@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -25,6 +24,7 @@ from simulator.performance.links import (
     own_link,
     table_name,
 )
+from simulator.reading import read_json, read_unpacked
 from simulator.scenario.patterns import Quantisation
 
 if TYPE_CHECKING:
@@ -351,8 +351,8 @@ def profile_of(name: str) -> PerformanceProfile:
 def is_profile(path: Path) -> bool:
     """Whether a JSON file says that it is a profile; others may lie beside it."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path)
+    except (OSError, ValueError):
         return True
     return isinstance(found, dict) and not found.keys().isdisjoint(_OWN)
 
@@ -364,9 +364,11 @@ def read_profile_file(path: Path) -> PerformanceProfile:
         ProfileError: It cannot be read or is no profile; the message names up to five faults.
     """
     try:
-        return PerformanceProfile.model_validate_json(path.read_bytes())
+        return PerformanceProfile.model_validate_json(read_unpacked(path))
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         faults = [f"{path}: {'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors()[:5]]
         raise ProfileError("\n".join(faults)) from None
+    except ValueError as error:
+        raise ProfileError(f"{path}: is no profile: {error}") from None

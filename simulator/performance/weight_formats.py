@@ -157,7 +157,7 @@ def _compressed(said: Mapping[str, Any]) -> _Found:
     if not isinstance(groups, dict) or not groups:
         return "compressed-tensors without config_groups"
     sparse = said.get("sparsity_config")
-    if isinstance(sparse, dict) and sparse.get("format") not in {None, "dense"}:
+    if isinstance(sparse, dict) and sparse.get("format") not in (None, "dense"):
         return f"sparsity_config: {sparse['format']} is not modelled"
     targets = [group.get("targets") for group in groups.values() if isinstance(group, dict)]
     if all(isinstance(some, list) and "Linear" not in some for some in targets):
@@ -240,6 +240,6 @@ def _kv_bits(said: Mapping[str, Any]) -> tuple[Literal[8, 16], list[str]]:
         if (bits, kind) == (8, "float"):
             return 8, []
         return 16, [f"kv_cache_scheme: a KV cache of {bits} bits ({kind}) is not modelled; 8 bits (float) is"]
-    if algorithm not in {None, "", "FP8"}:
+    if algorithm not in (None, "", "FP8"):
         return 16, [f"kv_cache_quant_algo: {algorithm!r} is not modelled; FP8 is"]
     return (8 if algorithm == "FP8" else 16), []

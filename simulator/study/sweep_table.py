@@ -1,11 +1,13 @@
 """The table of a sweep on disk: a part for each hundred configurations while it runs, one file in the end.
 
-A part is whole and can be read as soon as it is there; a sweep that is asked again goes on after the parts it has. The
+A part is whole and can be read as soon as it is there; a sweep that is asked again goes on after the parts it has, if
+they are as they were written: each has its checksum beside it. The
 bytes of the file do not depend on how it came about: in one go, with interruptions, or merged from shards.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from simulator.errors import RunStoreError
-from simulator.files import make_folder, remove_tree, write_whole
+from simulator.files import file_sha256, make_folder, remove_tree, write_whole
 from simulator.reading import read_json
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ class Parts:
             remove_tree(place)
             make_folder(place, RunStoreError)
             write_whole(place / _QUESTION, json.dumps(question), fault=RunStoreError)
-        self.done = {number for first in self._firsts() if self._part(first).is_file() for number in self._of(first)}
+        self.done = {number for first in self._firsts() if self._is_whole(first) for number in self._of(first)}
 
     def add(self, number: int, rows: list[Row]) -> None:
         """The rows of a configuration; a part is written when all of its are there."""
@@ -114,7 +116,9 @@ class Parts:
         mine = self._of(first)
         if all(one in self._rows for one in mine):
             frame = self.layout.frame([row for one in mine for row in self._rows.pop(one)])
-            write_whole(self._part(first), _parquet([frame]), fault=RunStoreError)
+            content = _parquet([frame])
+            write_whole(self._part(first), content, fault=RunStoreError)
+            write_whole(self._sum(first), hashlib.sha256(content).hexdigest(), fault=RunStoreError)
 
     def frames(self) -> Iterator[pd.DataFrame]:
         """The parts, in order."""
@@ -137,6 +141,16 @@ class Parts:
     def _part(self, first: int) -> Path:
         return self.place / f"{first:06d}.parquet"
 
+    def _sum(self, first: int) -> Path:
+        return self.place / f"{first:06d}.sha256"
+
+    def _is_whole(self, first: int) -> bool:
+        """Whether a part is there, as it was written."""
+        try:
+            return self._sum(first).read_bytes() == file_sha256(self._part(first)).encode()
+        except OSError:
+            return False
+
 
 def write_table(file: BinaryIO, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Write many tables in order of configuration as one, a hundred configurations to a row group.
@@ -157,13 +171,47 @@ def write_table(file: BinaryIO, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(shown, ignore_index=True)
 
 
-def read_frames(path: Path) -> Iterator[pd.DataFrame]:
-    """A table a row group at a time."""
+def read_frames(path: Path, settings: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """A table a row group at a time.
+
+    Args:
+        path: The file.
+        settings: Those that vary: the columns between configuration and pattern.
+
+    Raises:
+        RunStoreError: It is no table of such a sweep, or broken.
+    """
+    import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number).to_pandas()
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check(file.schema_arrow, settings)
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number).to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RunStoreError(f"{path}: is not a table of this sweep: {' '.join(str(error).split()):.200}") from None
+
+
+def _check(schema: Any, settings: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Raises ValueError: A column is missing, is one too many, or holds something else."""
+    from pyarrow import types
+
+    wanted = ["configuration", *settings, "pattern", "workload", "metric", *_FIGURES, "note"]
+    if schema.names != wanted:
+        raise ValueError(f"its columns are {', '.join(schema.names)}")
+    for name in wanted:
+        kind = schema.field(name).type
+        text = types.is_string(kind) or types.is_large_string(kind)
+        plain_value = text or types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+        fits = (
+            types.is_int64(kind) if name == "configuration"
+            else text if name in _WORDS
+            else types.is_float64(kind) if name in _FIGURES
+            else plain_value
+        )  # fmt: skip
+        if not fits:
+            raise ValueError(f"its column {name} holds {kind}")
 
 
 def _regrouped(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from simulator.errors import TraceError
 from simulator.files import write_whole
-from simulator.reading import parse_json
+from simulator.reading import parse_json, read_unpacked
 from simulator.units import WEEK_S
 
 if TYPE_CHECKING:
@@ -169,9 +169,9 @@ def known_zone(name: str) -> bool:
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    text = path.read_text(encoding="utf-8")
+    content = read_unpacked(path)
     if path.suffix == ".json":
-        return parse_json(text.encode())
+        return parse_json(content)
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe", pure=True).load(text)
+    return YAML(typ="safe", pure=True).load(content.decode("utf-8"))

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.fuzz.command import run, tree
-from tests.fuzz.readers import prepare
+from tests.fuzz.sound import prepare
 
 
 @pytest.fixture(scope="module")

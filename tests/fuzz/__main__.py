@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.fuzz.harness import PLACE, piece
-from tests.fuzz.readers import READERS, prepare
+from tests.fuzz.readers import READERS
+from tests.fuzz.sound import prepare, prepare_rest
 
 #: Cases that a process takes at once.
 PIECE = 250
@@ -37,6 +38,7 @@ def main():
     ):
         sound = Path(place)
         prepare(sound)
+        prepare_rest(sound)
         for number, reader in enumerate(READERS):
             if given.reader and reader.name not in given.reader:
                 continue

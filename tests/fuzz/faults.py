@@ -24,7 +24,7 @@ from unittest.mock import patch
 from simulator import files
 from tests.fuzz.command import run, tree
 from tests.fuzz.harness import PLACE, light
-from tests.fuzz.readers import prepare
+from tests.fuzz.sound import prepare
 from tests.parts import ROOT
 
 KINDS = ("fail", "full", "kill")

@@ -61,15 +61,18 @@ def fuzz(reader, sound, cases, seed=1):
         seed: Of all of them.
     """
     outcomes, broken = Counter(), []
-    original = (sound / reader.file).read_bytes()
-    with TemporaryDirectory(dir=PLACE) as place, light():
+    file = next(sound.glob(reader.file)).relative_to(sound)
+    original = (sound / file).read_bytes()
+    with TemporaryDirectory(dir=PLACE) as place, light(), reader.beside():
         at, out = Path(place) / "at", Path(place) / "out"
         shutil.copytree(sound, at)
         untouched = tree(at)
         for case in cases:
             out.mkdir()
+            if reader.into:
+                shutil.copytree(sound / file.parts[0], out / file.parts[0])
             spoilt = reader.spoil(original, Random(f"{reader.name} {seed} {case}"))
-            (at / reader.file).write_bytes(spoilt)
+            ((out if reader.into else at) / file).write_bytes(spoilt)
             try:
                 with _within(MOST_S):
                     ended = run(*reader.words(at, out))
@@ -79,7 +82,7 @@ def fuzz(reader, sound, cases, seed=1):
             else:
                 outcomes[ended.code] += 1
                 broken += [(case, ended.code, said) for said in _wrong(ended, out)]
-            if tree(at) != {**untouched, reader.file: spoilt}:
+            if tree(at) != (untouched if reader.into else {**untouched, str(file): spoilt}):
                 broken.append((case, None, "something but the output changed"))
             shutil.rmtree(out)
     return outcomes, broken

@@ -23,7 +23,7 @@ from simulator.files import private_folder, replace_folder
 from tests.fuzz.command import run
 from tests.fuzz.faults import plain, words
 from tests.fuzz.harness import PLACE
-from tests.fuzz.readers import prepare
+from tests.fuzz.sound import prepare
 
 #: A cluster and an API alone take the short way; a router with a limit takes the general one.
 ENGINES = {"one backend": "api", "several backends": "hybrid"}

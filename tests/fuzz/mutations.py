@@ -138,6 +138,16 @@ def of_packed_json(content, draw):
     return gzip.compress(of_json(gzip.decompress(content), draw), mtime=0)
 
 
+def of_lines(content, draw):
+    """Change one of the JSON documents that stand one a line, or the text."""
+    if draw.random() < 0.4:
+        return of_text(content, draw)
+    lines = content.split(b"\n")
+    at = draw.randrange(len(lines) - 1)
+    lines[at] = of_json(lines[at], draw)
+    return b"\n".join(lines)
+
+
 def of_text(content, draw):
     """Change some numbers or words, move lines about, or spoil its bytes."""
     kind = draw.choice(["bytes", "words", "words", "lines"])

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.experiment.small import _DATA
-from tests.fuzz.command import run
-from tests.fuzz.mutations import of_bytes, of_json, of_packed_json, of_parquet, of_text, of_yaml
-from tests.parts import ROOT
-from tests.trace.importers.samples import SAMPLES
-
-COPIED = {
-    "recorded.json.gz": ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz",
-    "steps.json.gz": ROOT / "tests" / "bench" / "recorded" / "cpu" / "steps.json.gz",
-    "policy.yaml": ROOT / "simulator" / "gate" / "data" / "default_policy.yaml",
-}
+from tests.fuzz.mutations import of_bytes, of_json, of_lines, of_packed_json, of_parquet, of_text, of_yaml
+from tests.fuzz.sound import LOGS, MEASURE, engine, looked_at
 
 
 @dataclass(frozen=True)
@@ -31,57 +21,31 @@ class Reader:
         file: The file that is spoilt, by its place among the sound ones.
         spoil: Its content, spoilt.
         command: What reads it, with `{at}` for the folder of the sound ones and `{out}` for one for output.
+        beside: What stands in for what a machine may not have.
+        into: Whether the folder of the file is one that the command writes into: a copy of it in `{out}` is spoilt.
     """
 
     name: str
     file: str
     spoil: Callable[[bytes, Random], bytes]
     command: str
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext
+    into: bool = False
 
     def words(self, at: Path, out: Path) -> list[str]:
         """The command."""
         return [word.format(at=at, out=out) for word in self.command.split()]
 
 
-ROLLOUT = {
-    "scenario": {"name": "small"},
-    "projection": {
-        "months": [{"date": "2026-05", "tokens_per_month": 1e6}, {"date": "2026-06", "tokens_per_month": 2e6}],
-        "course": {
-            "strategies": [{"name": "plan", "text": "the plan", "cumulative_usd": [1.0, 2.0], "missed_months": []}],
-            "steps": [{"month": 1, "text": "starts"}],
-            "reviews": [{"date": "2026-06", "planned": "look", "text": "go on"}],
-        },
-    },
-    "actual": None,
-}
-TRACE = "arrival_s,workload,prompt_tokens,output_tokens\n" + "".join(f"{at},notes,{at + 9},5\n" for at in range(300))
-LOGS = {sample.name: sample for sample in SAMPLES}
-
-
-def prepare(folder: Path) -> None:
-    """One sound file of each kind, and a run of a small scenario."""
-    data = json.loads(json.dumps(_DATA))
-    del data["hosting_patterns"]["bought"], data["hosting_patterns"]["rented"]
-    data["horizon"]["duration"], data["experiment"]["replications"] = "2h", 3
-    (folder / "scenario.yaml").write_text(json.dumps(data, indent=1))
-    (folder / "extending.yaml").write_text("extends: scenario.yaml\noverrides: {long: {horizon: {duration: 3h}}}\n")
-    (folder / "rollout.json").write_text(json.dumps(ROLLOUT))
-    (folder / "t.csv").write_text(TRACE)
-    for name, source in COPIED.items():
-        shutil.copy(source, folder / name)
-    for name, sample in LOGS.items():
-        (folder / f"log-{name}").write_text(sample.text)
-    for command in (
-        "run {at}/scenario.yaml --output {at}/run --store {at}/store --quiet --jobs 1",
-        "trace scale {at}/t.csv {at}/p.parquet --factor 1",
-    ):
-        ended = run(*Reader("", "", of_bytes, command).words(folder, folder))
-        assert ended.code == 0, ended.said
-    shutil.copy(folder / "run" / "summary.json", folder / "baseline.json")
-    shutil.copy(folder / "p.parquet", folder / "alone.parquet")
-
-
+_RUN = "run {at}/scenario.yaml --output {out}/run --store {out}/store --pattern api --quiet --jobs 1"
+_SWEEP = (
+    "sweep {at}/scenario.yaml --over experiment.seed=1,2 --pattern api --store {at}/store --quiet --jobs 1"
+    " --output {out}/sweep"
+)
+_IMPORT = "profile import {at}/bf16 --gpu rtx-pro-6000 --output {out}/p.json --model "
+_MIXTURE = _IMPORT + "mixtral-8x7b"
+_CONVERT = "trace convert --format litellm {at}/packed.%s {out}/t.csv"
+_VALIDATE = "bench validate --quiet --profile {at}/own.json --engine num_gpu_blocks=4000"
 _CHECK = "check {at}/run --baseline {at}/baseline.json --policy {at}/policy.yaml"
 READERS = [
     Reader("scenario", "scenario.yaml", of_yaml, "validate {at}/scenario.yaml"),
@@ -106,6 +70,71 @@ READERS = [
     Reader("trace, Parquet", "p.parquet", of_parquet, "trace scale {at}/p.parquet {out}/t.csv --factor 2"),
     Reader("trace, no header", "alone.parquet", of_parquet, "trace scale {at}/alone.parquet {out}/t.csv --factor 2"),
     Reader("header of a trace", "p.yaml", of_yaml, "trace head {at}/p.parquet"),
+    Reader("scenario, adapters", "full.yaml", of_yaml, "validate {at}/full.yaml"),
+    Reader("scenario, drafted", "drafted.yaml", of_yaml, "explain {at}/drafted.yaml"),
+    Reader("scenario, full, explained", "full.yaml", of_yaml, "explain {at}/drafted.yaml --all"),
+    Reader("scenario, in the studio", "full.yaml", of_yaml, "studio {at}/full.yaml --store {out}/store", looked_at),
+    Reader("run, in the studio", "run/scenario.yaml", of_yaml, "studio {at}/run --store {out}/store", looked_at),
+    Reader("register", "registry.yaml", of_yaml, "compliance {at}/full.yaml"),
+    Reader("summary, checked", "run/summary.json", of_json, _CHECK),
+    Reader("result, compared", "baseline.json", of_json, "compare {at}/run {at}/baseline.json"),
+    Reader("manifest, shown", "run/manifest.json", of_json, "runs show {at}/run"),
+    Reader("summary, as a workbook", "run/summary.json", of_json, "report {at}/run --xlsx {out}/r.xlsx"),
+    Reader("manifest, as a workbook", "run/manifest.json", of_json, "report {at}/run --xlsx {out}/r.xlsx"),
+    Reader("requests, reported", "run/requests.parquet", of_parquet, "report {at}/run --output {out}/r.html"),
+    Reader("levels, reported", "run/levels.parquet", of_parquet, "report {at}/run --output {out}/r.html"),
+    Reader("stored simulation", "store/*-0.json", of_json, _RUN, into=True),
+    Reader("stored requests", "store/*-0.requests.parquet", of_parquet, f"{_RUN} --full", into=True),
+    Reader("sweep under way", "sweep/parts/question.json", of_json, _SWEEP, into=True),
+    Reader("part of a sweep", "sweep/parts/000000.parquet", of_parquet, _SWEEP, into=True),
+    Reader("shard", "shards/1/sweep.json", of_json, "merge {at}/shards/1 {at}/shards/2 --output {out}/m"),
+    Reader(
+        "table of a shard", "shards/2/sweep.parquet", of_parquet, "merge {at}/shards/1 {at}/shards/2 --output {out}/m"
+    ),
+    Reader("profile", "profile.json", of_json, "profile show {at}/profile.json"),
+    Reader("profile, drawn", "profile.json", of_json, "profile plot {at}/profile.json --output {out}/p.html"),
+    Reader("profile of a scenario", "profile.json", of_json, "validate {at}/drafted.yaml"),
+    Reader("price book", "book.json", of_json, "prices list --book {at}/book.json"),
+    Reader("price book, compared", "book.json", of_json, "prices diff {at}/book.json 2026-11"),
+    Reader("model", "model/config.json", of_json, _IMPORT + "{at}/model"),
+    Reader("weights of a model", "model/hf_quant_config.json", of_json, _IMPORT + "{at}/model"),
+    Reader("about operators", "bf16/meta.yaml", of_yaml, _MIXTURE),
+    *(
+        Reader(f"operators, {name}", f"bf16/tp1/{name}.csv", of_text, _MIXTURE)
+        for name in ("dense", "per_sequence", "attention", "moe", "skew")
+    ),
+    Reader("replay of a server", "half.json.gz", of_packed_json, f"{_VALIDATE} --replay {{at}}/half.json.gz"),
+    Reader(
+        "light replay",
+        "light.json.gz",
+        of_packed_json,
+        "bench fit-overhead {at}/light.json.gz --profile {at}/own.json --output {out}/p.json --anyway",
+    ),
+    Reader("log of a server", "served.jsonl", of_lines, f"{_VALIDATE} --requests {{at}}/served.jsonl"),
+    Reader("result of a load test", "seen.json", of_json, f"{_VALIDATE} --requests {{at}}/seen.json"),
+    Reader(
+        "published measurements",
+        "measured.csv",
+        of_text,
+        "bench validate --measurements {at}/measured.csv --replications 1 --quiet",
+    ),
+    Reader("start-ups", "start_ups.csv", of_text, "bench memory {at}/start_ups.csv"),
+    Reader("measurement under way", "journal/steps.json.unfinished", of_lines, MEASURE, engine, into=True),
+    Reader(
+        "trace of a scenario",
+        "t.csv",
+        of_text,
+        "run {at}/replays.yaml --output {out}/run --store {out}/store --pattern api --quiet --jobs 1",
+    ),
+    Reader("trace, cut", "t.csv", of_text, "trace cut {at}/t.csv {out}/t.csv --to 100s"),
+    Reader("trace, fitted", "t.csv", of_text, "trace fit {at}/t.csv --output {out}/w.yaml"),
+    Reader(
+        "mapping of a log",
+        "mapping.yaml",
+        of_yaml,
+        "trace convert --format json {at}/own.log {out}/t.csv --mapping {at}/mapping.yaml",
+    ),
+    *(Reader(f"packed log, {kind}", f"packed.{kind}", of_bytes, _CONVERT % kind) for kind in ("gz", "zst", "zip")),
     *(
         Reader(
             f"log, {name}",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.command import _COMMAND
 from tests.fuzz.faults import COMMANDS, KINDS, NOT_TRIED, WRITES, inject, operations
-from tests.fuzz.readers import TRACE, prepare
+from tests.fuzz.sound import TRACE, prepare
 
 
 @pytest.fixture(scope="module")

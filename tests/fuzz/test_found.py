@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from simulator.performance.architecture import known_model
 from simulator.reading import parse_json
 from tests.fuzz.command import run
+from tests.fuzz.sound import MEASURE, engine
 from tests.parts import ROOT
 
 RECORDED = ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz"
@@ -143,3 +146,47 @@ def test_a_step_beyond_what_is_fitted_is_refused(tmp_path):
 def test_deep_json_within_a_log_is_one_wrong_record(tmp_path, name, line):
     (tmp_path / "log.json").write_text(line)
     refused("trace", "convert", "--format", name, tmp_path / "log.json", tmp_path / "t.csv", saying="log.json")
+
+
+@pytest.mark.parametrize("value", [{}, [], {"a": 1}])
+def test_a_checkpoint_whose_format_is_no_word_is_refused(tmp_path, value):
+    (tmp_path / "config.json").write_text(json.dumps(known_model("llama-3.1-8b").hf_config()))
+    said = {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": value}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(said))
+    refused("profile", "build", "--model", tmp_path, "--gpu", "l40s", saying="kv_cache_quant_algo")
+
+
+def test_a_line_that_is_no_text_ends_what_a_measurement_goes_on_with(tmp_path):
+    """Half of it is there, and a byte of that is spoilt: it is measured again from there on, to the same end."""
+    command = MEASURE.format(out=tmp_path).split()
+    (tmp_path / "journal").mkdir()
+    whole, journal = tmp_path / "journal" / "steps.json", tmp_path / "journal" / "steps.json.unfinished"
+    with engine(), patch("simulator.bench.step_journal.Journal.finish", lambda journal: journal._file.close()):
+        assert run(*command).code == 0
+    wanted, lines = json.loads(whole.read_text()), journal.read_bytes().splitlines(keepends=True)
+    whole.unlink()
+    journal.write_bytes(b"".join(lines[:3]) + lines[3].replace(b"seconds", b"second\xb0") + b"".join(lines[4:6]))
+    with engine():
+        assert run(*command).code == 0
+    found = json.loads(whole.read_text())
+    assert [point["shape"] for point in found["points"]] == [point["shape"] for point in wanted["points"]]
+    assert found["points"][:2] == wanted["points"][:2]
+
+
+ENDLESS = [
+    ("prices", "list", "--book"),
+    ("profile", "show"),
+    ("bench", "memory"),
+    ("bench", "validate", "--measurements"),
+    ("bench", "validate", "--profile", "llama-3.1-8b-bf16-l40s-x1", "--requests"),
+]
+
+
+@pytest.mark.parametrize("command", ENDLESS, ids=" ".join)
+def test_a_file_without_an_end_is_refused(tmp_path, command, monkeypatch):
+    """As `/dev/zero` is: what is read at once is read up to a limit."""
+    monkeypatch.setattr("simulator.reading.read_unpacked.__defaults__", (10_000,))
+    (tmp_path / "long.json").write_bytes(b" " * 20_000)
+    refused(*command, tmp_path / "long.json", saying="long.json")
+    ended = run(*command, tmp_path / "long.json")
+    assert "is more than 0 MB" in " ".join(ended.said.split())

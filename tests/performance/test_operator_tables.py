@@ -44,9 +44,9 @@ def write(path, columns, rows):
         table.writerows(rows)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    inside = tmp_path / "bf16" / "tp1"
+def operator_tables(at):
+    """A folder of tables that follow a known law."""
+    inside = at / "bf16" / "tp1"
     inside.mkdir(parents=True)
     (inside.parent / "meta.yaml").write_text(
         "profiler_version: 1.0.0\nvllm_version: 0.19.0\ngpu: A card\nmodel: a/small\nprofiled_at: '2026-04-24T12:00'\n"
@@ -67,6 +67,11 @@ def folder(tmp_path):
         [(*shape, attention_us(*shape)) for shape in shapes],
     )  # fmt: skip
     return inside.parent
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return operator_tables(tmp_path)
 
 
 def seconds(of_layers_us, once_us=0.0):
@@ -140,6 +145,9 @@ def test_experts_that_a_step_activates_grow_with_its_tokens(folder):
     mixture = MODEL.model_copy(update={"experts": 8, "experts_per_token": 2, "name": "mix"})
     with pytest.raises(ProfileError, match="moe.csv: there is no such table"):
         import_profile(folder, mixture, "a-card")
+    write(folder / "tp1" / "moe.csv", ("tokens", "activated_experts", "time_us"), [])
+    with pytest.raises(ProfileError, match="a table has no rows"):
+        import_profile(folder, mixture, "a-card")
     rows = [(t, e, 100.0 * e + 1.0 * t) for t in (1, 16, 256, 2048) for e in (2, 4, 8)]
     write(folder / "tp1" / "moe.csv", ("tokens", "activated_experts", "time_us"), rows)
     dense, found = import_profile(folder, MODEL, "a-card").dense, import_profile(folder, mixture, "a-card").dense
@@ -179,6 +187,18 @@ def test_the_command_writes_a_profile_that_a_server_can_run(folder, tmp_path, ca
         ("../meta.yaml", "- a\n- b\n", "does not say what was timed"),
         ("../meta.yaml", "a: [\n", "it is no YAML"),
         ("attention.csv", None, "there is no such table"),
+        ("../meta.yaml", 'gpu: "\\ud800"\n', "gpu: expected a line of text"),
+        ("../meta.yaml", "model: [a]\n", "model: expected a line of text"),
+        ("../meta.yaml", "[" * 3000, "it is no YAML"),
+        ("../meta.yaml", "profiled_at: 2026-99-99\n", "it is no YAML"),
+        ("dense.csv", "layer,tokens,time_us\na,1,3\nb,2,3\n", "dense.csv: there are not two counts"),
+        ("dense.csv", "layer,tokens,time_us\na,1,3\n", "dense.csv: there are not two counts"),
+        ("per_sequence.csv", "layer,sequences,time_us\nlm_head,0,3\n", "per_sequence.csv: there are not two counts"),
+        (
+            "per_sequence.csv",
+            f"layer,sequences,time_us\n{'9' * 200_000},0,3\n",
+            "per_sequence.csv: cannot be read as CSV",
+        ),
     ],
 )
 def test_what_is_no_such_table_is_refused_by_its_name(folder, name, content, said):
@@ -189,3 +209,4 @@ def test_what_is_no_such_table_is_refused_by_its_name(folder, name, content, sai
     with pytest.raises(ProfileError, match=said) as refused:
         import_profile(folder, MODEL, "a-card")
     assert path.name in str(refused.value) or "a table" in said
+    assert len(str(refused.value)) < 2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from itertools import pairwise
 from unittest.mock import patch
 
@@ -59,7 +60,7 @@ def check_shards(folder, count, cuts, random):
             parts.add(number, rows(number))
         table(folder / f"{start}.parquet", parts.frames())
         files.append(folder / f"{start}.parquet")
-    merged = table(folder / "merged", (frame for file in files for frame in read_frames(file)))
+    merged = table(folder / "merged", (frame for file in files for frame in read_frames(file, ["a.b"])))
     assert merged == whole
     with parquet.ParquetFile(io.BytesIO(whole)) as file:
         assert file.num_row_groups == -(-count // 5)
@@ -84,6 +85,30 @@ def test_parts_are_whole_readable_and_kept_for_the_same_question_alone(tmp_path)
     other.open({"seed": 2})
     assert other.done == set()
     assert not list(other.place.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[:-9], lambda content: content.replace(b"PAR1", b"PAR2"), None]
+)
+def test_a_part_that_is_not_as_it_was_written_is_made_again(tmp_path, spoil):
+    """A number that was changed is as good a table as before: only its checksum tells."""
+    parts = Parts(tmp_path, LAYOUT, range(100))
+    parts.open({"seed": 1})
+    for number in range(100):
+        parts.add(number, rows(number))
+    (part,) = parts.place.glob("*.parquet")
+    if spoil is None:
+        changed = pd.read_parquet(part)
+        changed.loc[0, "value"] += 1
+        changed.to_parquet(part)
+    else:
+        part.write_bytes(spoil(part.read_bytes()))
+    again = Parts(tmp_path, LAYOUT, range(100))
+    again.open({"seed": 1})
+    assert again.done == set()
+    for number in range(100):
+        again.add(number, rows(number))
+    assert pd.concat(again.frames()).equals(LAYOUT.frame([row for number in range(100) for row in rows(number)]))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +176,62 @@ def test_shards_of_different_questions_are_not_merged(place, capsys):
     (folder / "odd" / "sweep.parquet").write_bytes((folder / "s2" / "sweep.parquet").read_bytes())
     assert command("merge", folder / "s1", folder / "odd", folder / "s3", "--output", folder / "never") == 2
     assert "of another sweep, or of another version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shard": [[2], 5]}, "shard.0: Input should be a valid integer"),
+        ({"shard": [2]}, "shard: List should have at least 2 items"),
+        ({"points": "8"}, "points: Input should be a valid integer"),
+        ({"over": ["nothing=1"]}, "of another sweep"),
+        ({"scenario": None}, "scenario: "),
+    ],
+)
+def test_what_no_shard_says_is_refused(place, change, said, capsys):
+    folder, _ = place
+    shutil.copytree(folder / "s2", folder / "odd", dirs_exist_ok=True)
+    made_by = json.loads((folder / "s2" / "sweep.json").read_text())
+    (folder / "odd" / "sweep.json").write_text(json.dumps(made_by | change))
+    assert command("merge", folder / "s1", folder / "odd", folder / "s3", "--output", folder / "never") == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (folder / "never").exists()
+
+
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda frame: frame.assign(value=1.0), lambda frame: frame.assign(note=1), lambda frame: frame[["note"]], None],
+)
+def test_the_table_of_a_shard_is_as_it_was_written(place, spoil, knows, capsys):
+    """Shards of an earlier version have no checksum: what is a table of the sweep is taken."""
+    folder, _ = place
+    shutil.copytree(folder / "s2", folder / "odd", dirs_exist_ok=True)
+    table = folder / "odd" / "sweep.parquet"
+    if spoil is None:
+        table.write_bytes(table.read_bytes()[:-1])
+    else:
+        spoil(pd.read_parquet(table)).to_parquet(table)
+    if not knows:
+        for name in ("s1", "odd", "s3"):
+            about = folder / name / "sweep.json"
+            made_by = json.loads((folder / name.replace("odd", "s2") / "sweep.json").read_text())
+            made_by.pop("table_sha256", None)
+            (folder / f"old-{name}").mkdir(exist_ok=True)
+            shutil.copy(about.with_name("sweep.parquet"), folder / f"old-{name}")
+            (folder / f"old-{name}" / "sweep.json").write_text(json.dumps(made_by))
+    before = "" if knows else "old-"
+    merged = folder / f"merged-{knows}"
+    code = command("merge", *(folder / f"{before}{name}" for name in ("s1", "odd", "s3")), "--output", merged)
+    said = " ".join(capsys.readouterr().err.split())
+    if code == 0:
+        assert not knows
+        assert (pd.read_parquet(merged / "sweep.parquet").query("2 <= configuration < 5")["value"] == 1.0).all()
+    else:
+        assert code == 2
+        assert ("not as it was written" if knows else "is not a table of this sweep") in said
+        assert not merged.exists()
+    shutil.rmtree(merged, ignore_errors=True)
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1/9", "1", "a/b", "1/0"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import csv
-import json
 import math
 from functools import partial
 from itertools import pairwise
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.errors import TraceError
+from simulator.reading import read_json
 from simulator.streams import stream
 from simulator.trace.checks import BOUNDS
 from simulator.trace.importers.context import Format, label_field
@@ -125,7 +125,7 @@ def _lengths(path: Path) -> list[tuple[float, dict[str, tuple[NDArray[np.int64],
     if beside == path or not beside.is_file():
         return None
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = read_json(beside)
         windows = [
             (float(start), {name: _distribution(one[name]) for name in _M_LARGE}) for start, one in content.items()
         ]
