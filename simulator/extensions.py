@@ -1,8 +1,8 @@
-"""Routers, arrival processes, lengths and log formats of one's own, by the name that a scenario gives them.
+"""Code of one's own, by the name that a scenario gives it: routers, arrival processes, prices and the like (`GROUPS`).
 
-A package offers them as entry points, in the group `simulator.routers`, `simulator.arrivals`, `simulator.lengths` or
-`simulator.log_formats`; a notebook passes them to `simulator.run(…, extensions={"routers": {"sticky": Sticky}})`, or
-says `with simulator.using(routers={"sticky": Sticky}):` for everything in the block.
+A package offers it as an entry point, in the group `simulator.routers`, `simulator.arrivals` and so on; a notebook
+passes it to `simulator.run(…, extensions={"routers": {"sticky": Sticky}})`, or says
+`with simulator.using(routers={"sticky": Sticky}):` for everything in the block.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ GROUPS: Final = {
     "routers": "router",
     "arrivals": "arrival process",
     "lengths": "length distribution",
+    "step_times": "step-time model",
+    "api_providers": "API provider",
+    "cost_lines": "cost line",
     "log_formats": "log format",
 }
 _PASSED: ContextVar[Extensions] = ContextVar("extensions", default={})  # noqa: B039 - never changed
@@ -37,7 +40,7 @@ def using(**extensions: Mapping[str, Any]) -> Iterator[None]:
     """Make routers, arrival processes and so on known by name, for what is simulated in this block by this process.
 
     Args:
-        extensions: By group (`routers`, `arrivals`, `lengths`, `log_formats`) and name.
+        extensions: By group (`GROUPS`) and name.
 
     Raises:
         UnknownName: There is no such group.
@@ -88,6 +91,15 @@ def fault(group: str, name: str, options: Mapping[str, Any], given: int) -> str 
     except (TypeError, ValueError) as error:
         return f"the {GROUPS[group]} '{name}' does not take these options: {error}"
     return None
+
+
+def place(group: str, name: str) -> str:
+    """Where the code of an extension stands, such as `ward.routers.Sticky`; its name alone where nothing goes by it."""
+    try:
+        found = find(group, name)
+    except SimulatorError:
+        return name
+    return f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', name)}".lstrip(".")
 
 
 def mark(group: str, name: str) -> str:

@@ -34,6 +34,15 @@ def test_what_the_page_on_extending_shows_works(monkeypatch):
     longest = scope["results"].requests.groupby("target", observed=True)["prompt_tokens"].max()
     assert longest["cluster"] <= 700 < longest["bedrock/llama-3.3-70b"]
     assert scope["drawn"].summary()["prompt_tokens_mean"].iloc[0] == pytest.approx(300.0, rel=0.08)  # 200 × 3 / 2
+    rows = scope["on_other_gpu"].requests
+    # A step reads 16 GB at 1.2 TB/s and takes 2 ms of the host, and no more than 1 ms for what little context there is.
+    assert rows["itl_s"].median() == pytest.approx(16e9 / 1.2e12 + 0.002, abs=1e-3)
+    bill = scope["limited"].pattern("api").cost_lines_usd
+    assert bill["api_own_provider"] == pytest.approx(-0.1 * (bill["api_prompt"] + bill["api_output"]), abs=0.02)
+    rows = scope["limited"].requests.dropna(subset="last_token_s").sort_values("scheduled_s")
+    begins_s, ends_s = rows["scheduled_s"].to_numpy(), rows["last_token_s"].to_numpy()
+    assert max(int((ends_s[:row] > begin_s + 1e-6).sum()) for row, begin_s in enumerate(begins_s)) == 1  # and itself
+    assert scope["billed"].cost_lines_usd["api_own_gateway"] > 0.0
     assert scope["priced"].cost_lines_usd["api_monitoring"] == 120.0
     assert scope["priced"].one_off_usd["api_interface_work"] == 40_000.0
 

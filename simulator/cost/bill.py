@@ -25,6 +25,7 @@ from simulator.cost.lines import (
     total,
     vat_lines,
 )
+from simulator.cost.own_lines import Month, charged, own_lines, refuse_negative
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import MeteredApi
@@ -97,7 +98,13 @@ def _of_cluster(
     one: HostedCluster, use: ClusterUse, book: PriceBook, hours: float, month_hours: Decimal
 ) -> list[BillLine]:
     lines = list(cluster_lines(one.cluster, one.costs, use, book, month_hours))
-    lines += running_lines(one.costs, use.tokens * _month_scale(hours, month_hours), book)
+    tokens = use.tokens * _month_scale(hours, month_hours)
+    lines += running_lines(one.costs, tokens, book)
+    if one.costs.lines:
+        gpus, known = one.cluster.replicas * one.cluster.tensor_parallel, {line.key: line.usd for line in lines}
+        month = Month(float(month_hours), float(tokens), gpus=gpus, busy_fraction=use.busy_fraction, usd=known)
+        lines += own_lines(one.costs.lines, month)
+        refuse_negative(lines)
     lines += list(compliance_line(one.costs, lines))
     return [*lines, *vat_lines(book.vat, lines)]
 
@@ -106,10 +113,20 @@ def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_h
     lines = list(api_lines(api, use, book, hours, month_hours))
     tokens = use.prompt_tokens + use.output_tokens
     beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours), book))
+    if api.costs.lines or api.provider:
+        month = _month_of_api(use, [*lines, *map(_of_the_api, beside)], hours, month_hours)
+        beside += [*charged(api.provider, month), *own_lines(api.costs.lines, month)]
+        refuse_negative([*lines, *beside])
     beside += compliance_line(api.costs, [*lines, *beside])
     beside += vat_lines(book.vat, [*lines, *beside])
     own = {line.key for line in lines}
     return [*lines, *(_of_the_api(line, own) for line in beside)]
+
+
+def _month_of_api(use: ApiUse, lines: Iterable[BillLine], hours: float, month_hours: Decimal) -> Month:
+    counts = use.prompt_tokens, use.cached_prompt_tokens, use.output_tokens
+    prompt, cached, output = (float(count * _month_scale(hours, month_hours)) for count in counts)
+    return Month(float(month_hours), prompt + output, prompt, cached, output, usd={one.key: one.usd for one in lines})
 
 
 def _of_the_api(line: BillLine, own: Container[str] = ()) -> BillLine:

@@ -10,6 +10,7 @@ from typing import Final
 from simulator.cost import tco
 from simulator.cost.bill import Bill
 from simulator.cost.lines import AHEAD, UNTAXED, BillLine, Factor, backend_of, total
+from simulator.cost.own_lines import OWN
 from simulator.scenario.rollout import Escalation
 
 _SALARIES: Final = frozenset({"staff", "on_call", "model_updates"})
@@ -76,6 +77,8 @@ def _kind(line: BillLine) -> str:
         return "salaries"
     if key == "power":
         return "energy"
+    if key.removeprefix("api_").startswith(OWN):
+        return ""
     if key.removeprefix("api_").startswith("service_"):
         return "api"
     return "api" if (key.startswith("api_") and _name(line) == key) or key in AHEAD else ""

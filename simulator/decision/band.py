@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulator.experiment.objectives import is_steady, limit_samples, objective_result
 from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
-from simulator.performance.profile import cluster_profile
+from simulator.performance.clusters import cluster_profile
 from simulator.scenario.patterns import ApiPattern
 
 if TYPE_CHECKING:

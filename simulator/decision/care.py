@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
+from simulator.extensions import GROUPS, place
 from simulator.scenario.costs import Purchase
+from simulator.scenario.customs import customs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +26,12 @@ def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]
         results: Its patterns that were simulated.
     """
     about: dict[str, list[str]] = {}
+    own = list(_own_code(scenario))
     for result in results:
         if result.requests is None:
             continue
-        for text in _of(scenario, scenario.hosting_patterns[result.name]):
+        ours = [text for name, text in own if name in (None, result.name)]
+        for text in (*_of(scenario, scenario.hosting_patterns[result.name]), *ours):
             about.setdefault(text, []).append(result.name)
     return [f"{', '.join(names)}: {text}" for text, names in about.items()]
 
@@ -38,6 +42,16 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
         yield from (one.reason for one in shortages(team, pattern))
     yield from _unpaid(pattern)
     yield from single_points(scenario, pattern)
+
+
+def _own_code(scenario: Scenario) -> Iterator[tuple[str | None, str]]:
+    """Whose figures rest on code of others, which nobody here has looked at: a pattern, or None for all of them."""
+    for key, group, one in customs(scenario):
+        about = key[1] if key[0] == "hosting_patterns" else None
+        yield (
+            about,
+            f"{'.'.join(key[2:] if about else key)} is code of one's own ({GROUPS[group]} {place(group, one.name)})",
+        )
 
 
 def _unpaid(pattern: HostingPattern) -> Iterator[str]:

@@ -82,7 +82,10 @@ class Costing:
     @cached_property
     def proportional(self) -> bool:
         """Whether all that depends on the volume does so in proportion: tokens alone."""
-        return not self.pattern.hosted and all(api.paid_by_the_token for api in self.pattern.metered.values())
+        return not self.pattern.hosted and all(
+            api.paid_by_the_token and not api.costs.lines and api.provider is None
+            for api in self.pattern.metered.values()
+        )
 
     def replicas_at(self, tokens_per_month: float) -> int:
         """Replicas that the busiest hour of this volume needs; never fewer than configured."""

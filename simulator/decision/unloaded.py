@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import duration, percent
-from simulator.performance.profile import cluster_profile
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime, verification_s
 from simulator.scenario.workloads import SyntheticWorkload
 from simulator.wording import elapsed

@@ -9,8 +9,8 @@ from simulator.compliance.check import refusals
 from simulator.errors import Fault, InfeasibleCluster, NothingFits, ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.names import fault_at, faults_of_names, unusable_compliance
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
 from simulator.scenario.faults import in_file_order
 from simulator.scenario.loading import read_merged, sound_parts
 from simulator.scenario.mending import with_kinds

@@ -6,7 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from simulator.experiment.store import manifest, write_run
-from simulator.performance.profile import profiles_of
+from simulator.extensions import mark, place
+from simulator.performance.clusters import profiles_of
+from simulator.scenario.customs import customs
 from simulator.workload.calendar import ClinicalCalendar
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def keep(
-    place: Path,
+    target: Path,
     scenario: Scenario,
     published: Mapping[str, Any],
     content: bytes,
@@ -28,7 +30,7 @@ def keep(
     """Write a run directory.
 
     Args:
-        place: From `simulator.experiment.store.open_place`.
+        target: From `simulator.experiment.store.open_place`.
         scenario: The question.
         published: The published JSON document.
         content: Its bytes.
@@ -51,6 +53,20 @@ def keep(
             for profile in profiles
         },
         "holidays": {str(day): name for day, name in calendar.holidays.items()},
+        **({"extensions": found} if (found := _extensions(scenario)) else {}),
         "same_simulation": {name: other for name, other in tables.shared.items() if name != other},
     }
-    write_run(place, scenario, content, manifest(scenario, dict(published), inputs), tables.kept, more)
+    write_run(target, scenario, content, manifest(scenario, dict(published), inputs), tables.kept, more)
+
+
+def _extensions(scenario: Scenario) -> dict[str, dict[str, str]]:
+    """Code of others that was run, by the key that asks for it: nobody here has looked at it."""
+    return {
+        ".".join(key): {
+            "group": f"simulator.{group}",
+            "name": one.name,
+            "code": place(group, one.name),
+            "sha256": mark(group, one.name),
+        }
+        for key, group, one in customs(scenario)
+    }

@@ -9,8 +9,8 @@ from simulator.compliance.backends import allowed_backends, reachable
 from simulator.cost.overrides import scenario_book
 from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
 from simulator.performance.architecture import context_tokens
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import LEAST_MODEL_LEN
 from simulator.scenario.workloads import RecordedWorkload
 

@@ -10,8 +10,9 @@ from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, ProfileError, ProfileNotFound, meant
 from simulator.extensions import fault
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.lora import unsupported
-from simulator.performance.profile import available_profiles, cluster_profile, read_profile
+from simulator.performance.profile import available_profiles, read_profile
 from simulator.performance.provisioned import unit_faults
 from simulator.scenario.apis import Provisioned
 from simulator.scenario.customs import customs
@@ -126,15 +127,23 @@ def cluster_faults(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
         message = f"{engine.max_num_batched_tokens} is less than max_num_seqs {engine.max_num_seqs}; vLLM refuses that"
         faults.append((("engine", "max_num_batched_tokens"), message))
     try:
-        profile = cluster_profile(cluster)
+        profile = cluster_profile(
+            cluster if _has_own_step_time(cluster) else cluster.model_copy(update={"step_time": None})
+        )
         if engine.lora is not None and (why := unsupported(profile.model)):
             faults.append((("engine", "lora"), why))
     except ProfileNotFound as error:
         faults += _unknown_names(cluster) or [((), str(error))]
     except ProfileError as error:
-        key = "interconnect" if "interconnect" in str(error) else "profile"
+        key = next((one for one in ("interconnect", "step-time") if one in str(error)), "profile").replace("-", "_")
         faults += [((key,), message) for message in str(error).splitlines()]
     return faults
+
+
+def _has_own_step_time(cluster: Cluster) -> bool:
+    """Whether its step-time model is there and takes its options; what is wrong with it is said where it stands."""
+    one = cluster.step_time
+    return one is not None and fault("step_times", one.name, one.options, _GIVEN["step_times"]) is None
 
 
 def _unknown_names(cluster: Cluster) -> list[tuple[tuple[str, ...], str]]:
@@ -216,7 +225,7 @@ def _extension_faults(scenario: Scenario) -> list[Fault]:
 
 
 #: Arguments that come before the options.
-_GIVEN: Final = {"routers": 1, "arrivals": 4, "lengths": 1}
+_GIVEN: Final = {"routers": 1, "arrivals": 4, "lengths": 1, "step_times": 1, "api_providers": 0, "cost_lines": 1}
 
 
 def _routing_faults(scenario: Scenario) -> list[Fault]:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,13 +27,8 @@ from simulator.performance.links import (
 from simulator.reading import read_json, read_unpacked
 from simulator.scenario.patterns import Quantisation
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from simulator.scenario.patterns import Cluster, HostingPattern
-
 #: What a cluster says of its profile, even where it brings its own.
-_OWN: Final = ("model", "gpu", "tensor_parallel", "quantisation")
+NAMED: Final = ("model", "gpu", "tensor_parallel", "quantisation")
 
 Label = Literal["measured", "derived", "estimated"]
 Count = Annotated[int, Field(gt=0)]
@@ -265,33 +260,6 @@ def load_profile(
         ) from None
 
 
-def cluster_profile(cluster: Cluster) -> PerformanceProfile:
-    """The curves a cluster is simulated with: shipped or its own, over its link, scaled as it asks.
-
-    Raises:
-        ProfileNotFound: None ships for its model, GPU, parallelism and format; the message lists the nearest.
-        ProfileError: Its own file cannot be read, is no profile, or is one of something else; or see `linked`.
-    """
-    if cluster.profile is None:
-        profile = load_profile(
-            model=cluster.model,
-            gpu=cluster.gpu,
-            tensor_parallel=cluster.tensor_parallel,
-            quantisation=cluster.quantisation,
-            variant=cluster.variant,
-        )
-    else:
-        profile = read_profile_file(Path(cluster.profile))
-        found = {"model": profile.model.name} | {k: getattr(profile, k) for k in _OWN if k != "model"}
-        wrong = [
-            f"{key} {found[key]}, not {getattr(cluster, key)}" for key in _OWN if found[key] != getattr(cluster, key)
-        ]
-        if wrong:
-            raise ProfileError(f"{cluster.profile} is a profile of {'; '.join(wrong)}")
-    profile = linked(profile, cluster.interconnect)
-    return profile if cluster.step_time_factor == 1.0 else profile.scaled(cluster.step_time_factor)
-
-
 def linked(profile: PerformanceProfile, link: Interconnect | None) -> PerformanceProfile:
     """The same profile over another link: each step longer or shorter by what its all-reduces take there.
 
@@ -332,12 +300,6 @@ def linked(profile: PerformanceProfile, link: Interconnect | None) -> Performanc
     )
 
 
-def profiles_of(patterns: Iterable[HostingPattern]) -> list[PerformanceProfile]:
-    """The curves of all their clusters, each once."""
-    found = [cluster_profile(one.cluster) for pattern in patterns for one in pattern.hosted.values()]
-    return list({profile.id: profile for profile in found}.values())
-
-
 def profile_of(name: str) -> PerformanceProfile:
     """A profile by its file, or a shipped one by its id.
 
@@ -354,7 +316,7 @@ def is_profile(path: Path) -> bool:
         found = read_json(path)
     except (OSError, ValueError):
         return True
-    return isinstance(found, dict) and not found.keys().isdisjoint(_OWN)
+    return isinstance(found, dict) and not found.keys().isdisjoint(NAMED)
 
 
 def read_profile_file(path: Path) -> PerformanceProfile:

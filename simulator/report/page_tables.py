@@ -266,6 +266,10 @@ def provenance(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> list
         ("price book, SHA-256", f"{document['price_book']['id']}, {document['price_book']['sha256']}"),
         ("seed, replications", f"{document['seed']}, {document['replications']}"),
         ("simulated time", f"{manifest['horizon']['start']} to {manifest['horizon']['end']}"),
+        *(
+            ("code of one's own", f"{key}: {one['name']}, {one['code']}, SHA-256 {one['sha256']}")
+            for key, one in manifest.get("extensions", {}).items()
+        ),
         ("written", made["written_at"]),
         ("Python, libraries", ", ".join([made["python"], *(f"{k} {v}" for k, v in made["libraries"].items())])),
         ("machine", f"{made['platform']}"),

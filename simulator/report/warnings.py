@@ -13,9 +13,9 @@ from simulator.decision.words import percent
 from simulator.errors import InfeasibleCluster
 from simulator.experiment.model_length import LONGEST, no_longer_than, sent_to, with_model_lengths
 from simulator.performance.architecture import context_tokens
+from simulator.performance.clusters import cluster_profile, profiles_of
 from simulator.performance.links import LINKS, in_words, own_link
 from simulator.performance.memory import FEW_REQUESTS, kv_capacity
-from simulator.performance.profile import cluster_profile, profiles_of
 from simulator.scenario.apis import FLEX_ASSUMED, Flex
 from simulator.scenario.balancing import LOAD_BLIND, TITLES
 from simulator.workload.request_tokens import RARE, share_refused

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from simulator.scenario.api_presets import with_preset
 from simulator.scenario.base import (
     Config,
+    Custom,
     FieldError,
     Name,
     PositiveFloat,
@@ -227,6 +228,10 @@ class Batch(Config):
 Deployment = Annotated[Standard | Priority | Flex | Provisioned | Reserved | Batch, Field(discriminator="kind")]
 
 
+class CustomProvider(Custom):
+    """An API provider of one's own, out of the group `simulator.api_providers`."""
+
+
 class MeteredApi(Config):
     """A model behind a metered API."""
 
@@ -237,6 +242,8 @@ class MeteredApi(Config):
     stands here besides replaces it."""
     deployment: Deployment = Standard()
     """How the provider runs and charges it."""
+    provider: CustomProvider | None = None
+    """Code of one's own that says what it admits, how long it takes or what it charges, in place of the keys here."""
     ttft: LognormalDelay | None = None
     """Time to first token of an admitted request, network included; needed but for a batch."""
     output_tokens_per_s: LognormalSpeed | None = None
@@ -301,6 +308,8 @@ class MeteredApi(Config):
     @model_validator(mode="after")
     def _what_applies_is_there(self) -> Self:
         kind = self.deployment.kind
+        if self.provider is not None and kind != "standard":
+            raise FieldError(("provider",), f"goes with standard deployment only, not with {article(kind)} one")
         if kind in ("provisioned", "reserved", "batch") and self.limits != RateLimits():
             raise FieldError(("limits",), f"do not apply to {article(kind)} deployment; leave them out")
         for name in ("ttft", "output_tokens_per_s"):

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from simulator.scenario.base import (
     Config,
+    Custom,
     FieldError,
     Name,
     PositiveFloat,
@@ -253,6 +254,10 @@ class Service(Config):
         return self
 
 
+class CustomLine(Custom):
+    """A line of the bill of one's own, out of the group `simulator.cost_lines`."""
+
+
 class RunningCosts(Config):
     """What any backend costs beside its GPUs or tokens."""
 
@@ -268,6 +273,8 @@ class RunningCosts(Config):
     """Speech to text, embeddings and the like, by name."""
     staff: list[Staff] = Field(default_factory=list)
     """Who looks after it."""
+    lines: dict[Name, CustomLine] = Field(default_factory=dict)
+    """Lines of code of one's own, by name: a graduated price, a rebate."""
     on_call: UsdPerMonth = Decimal(0)
     """Allowances for being on call."""
     compliance: Share = 0.0

@@ -12,6 +12,7 @@ from simulator.scenario.autoscaling import Autoscaling
 from simulator.scenario.balancing import Balancing
 from simulator.scenario.base import (
     Config,
+    Custom,
     FieldError,
     MemoryBytes,
     Name,
@@ -155,6 +156,10 @@ class EngineSettings(Config):
         return self
 
 
+class CustomStepTime(Custom):
+    """A step-time model of one's own, out of the group `simulator.step_times`."""
+
+
 class Cluster(Config):
     """Identical vLLM replicas of one model."""
 
@@ -173,6 +178,8 @@ class Cluster(Config):
     """A named variant of the profile, where several measurements disagree."""
     profile: str | None = None
     """A profile file of your own, relative to this file; it must be of the model, GPU and format named here."""
+    step_time: CustomStepTime | None = None
+    """Step times of code of one's own in place of the profile's, which then says what fits the memory."""
     step_time_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Makes every engine step this much longer: how sure is the answer if the profile is off?"""
     replicas: Annotated[int, Field(gt=0, le=1024)] = 1

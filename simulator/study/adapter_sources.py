@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.lora import slot_bytes
-from simulator.performance.profile import cluster_profile
 from simulator.scenario.patterns import cluster_key
 from simulator.units import GIB
 

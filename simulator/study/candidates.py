@@ -10,8 +10,9 @@ from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import sent_to, with_length
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import available_profiles, cluster_profile, read_profile
+from simulator.performance.profile import available_profiles, read_profile
 from simulator.scenario.costs import Rental
 from simulator.scenario.fault_sources import Outage
 from simulator.scenario.patterns import HybridPattern, SelfHostedPattern

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator
 from simulator.decision.band import with_band_ends
 from simulator.experiment.model_length import model_lengths, says_how_long
 from simulator.experiment.replications import representatives
-from simulator.performance.profile import cluster_profile
+from simulator.performance.clusters import cluster_profile
 from simulator.scenario.apis import FLEX_ASSUMED, Flex, Provisioned
 from simulator.scenario.loading import read_merged
 from simulator.scenario.patterns import api_key, cluster_key

@@ -7,7 +7,8 @@ import pytest
 from simulator.decision.band import with_band_ends
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
-from simulator.performance.profile import cluster_profile, read_profile
+from simulator.performance.clusters import cluster_profile
+from simulator.performance.profile import read_profile
 from simulator.results import run
 from tests.experiment.small import small
 from tests.parts import SCENARIOS

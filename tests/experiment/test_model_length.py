@@ -11,8 +11,8 @@ from simulator.engine.api.metered_api import is_too_long
 from simulator.engine.arrival import Arrival
 from simulator.experiment.checks import checked
 from simulator.experiment.model_length import longer_requests, model_lengths, with_model_lengths
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
 from simulator.report.warnings import too_long, warnings_about
 from simulator.scenario.patterns import Cluster
 from simulator.scenario.yaml_source import Document

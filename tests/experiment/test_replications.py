@@ -14,7 +14,7 @@ from simulator.compliance.check import refusals
 from simulator.experiment import checkpoint, replications
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.tables import Tables
-from simulator.performance.profile import cluster_profile
+from simulator.performance.clusters import cluster_profile
 from tests.experiment.small import small
 
 CONTRACT = {"prompt": "1 USD/1M tokens", "output": "1 USD/1M tokens"}

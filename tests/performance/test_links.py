@@ -12,8 +12,9 @@ from simulator.bench.serving import request_table, serve
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
 from simulator.experiment.names import cluster_faults
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.links import LINKS, all_reduce_s, messages, own_link, table_name
-from simulator.performance.profile import cluster_profile, linked, read_profile
+from simulator.performance.profile import linked, read_profile
 from simulator.report.warnings import warnings_about
 from simulator.scenario.patterns import Cluster, EngineSettings
 from tests.experiment.small import small

@@ -12,6 +12,7 @@ from simulator.scenario.apis import Flex
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.engine.api.own_provider import OwnProvider
     from simulator.engine.arrival import Arrival
     from simulator.scenario.apis import MeteredApi, UsageTier
 
@@ -26,15 +27,21 @@ class Latency:
         rng: Stream of the latencies of later calls.
         ttft_s: By request, room for what is drawn for its first call.
         token_s: The same for each further token.
+        provider: Says itself how long an answer takes; the scenario does when absent.
 
     Attributes:
-        ttft_s: What is drawn.
+        ttft_s: What is drawn; for a provider of one's own two shares of all calls, from 0 to 1.
         token_s: The same.
         volume: The month, and the tokens of its admitted calls; counted where there is a tier.
     """
 
     def __init__(
-        self, api: MeteredApi, rng: np.random.Generator, ttft_s: NDArray[np.float64], token_s: NDArray[np.float64]
+        self,
+        api: MeteredApi,
+        rng: np.random.Generator,
+        ttft_s: NDArray[np.float64],
+        token_s: NDArray[np.float64],
+        provider: OwnProvider | None = None,
     ) -> None:
         if api.ttft is None or api.output_tokens_per_s is None:
             raise ValueError(f"{api.model} has no latencies")
@@ -42,12 +49,16 @@ class Latency:
         self._ttft, self._speed = api.ttft, api.output_tokens_per_s
         self._flex = api.deployment if isinstance(api.deployment, Flex) else None
         self._rng = rng
+        self._provider = provider if provider is not None and provider.answers else None
         self.ttft_s, self.token_s = ttft_s, token_s
         self.volume = np.zeros(2, np.int64)
 
     def draw(self, rows: slice, rng: np.random.Generator) -> None:
         """Draw for the first calls of these requests."""
         size = rows.stop - rows.start
+        if self._provider is not None:
+            self.ttft_s[rows], self.token_s[rows] = rng.random(size), rng.random(size)
+            return
         self.ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
         self.token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
         if self._flex is not None:
@@ -62,6 +73,13 @@ class Latency:
         """When the first and the last token of a call admitted now come, slowed down so many times."""
         if self._tier is not None:
             slowdown *= self._beyond(self._tier, now_s, arrival.prompt_tokens + output_tokens)
+        if self._provider is not None:
+            row = arrival.index
+            first = self.ttft_s.item(row), self.token_s.item(row)
+            share = first if attempt == 1 else (float(self._rng.random()), float(self._rng.random()))
+            first_s, last_s = self._provider.answer_s(now_s, arrival.prompt_tokens, output_tokens, share)
+            begin_s = now_s + (first_s + self._delay_s) * slowdown
+            return begin_s, begin_s + (last_s - first_s) * slowdown
         if attempt == 1:
             ttft_s, token_s = self.ttft_s.item(arrival.index), self.token_s.item(arrival.index)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 from simulator.engine.api.latency import Latency
 from simulator.engine.api.leaky_bucket import LeakyBucket
 from simulator.engine.api.ordinary import API, ASKED, STAMPED, ApiState
+from simulator.engine.api.own_provider import own_admission, provider_of
 from simulator.engine.api.prompt_cache import CachedPrefixes
 from simulator.engine.api.rate_limit import MINUTE_S, RateLimiter
 from simulator.engine.api.reservation import Reservation
@@ -135,10 +136,11 @@ class ApiBackend:
         self._burnt = [] if burnt is None else burnt
         own = api.retries.at_most
         self._budget = own if retries_at_most is None else min(own, retries_at_most)
-        self._admission = admission_of(api)
+        provider = provider_of(api)
+        self._admission = own_admission(provider) or admission_of(api)
         self._cache = CachedPrefixes(api.prompt_cache, ledger.prefixes.outer) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
-        self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64))
+        self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64), provider)
         self._luck = ledger.column(np.float64)
         self._scarce = api.deployment.unavailable if isinstance(api.deployment, Flex) else 0.0
         self._spare = ledger.column(np.float64) if self._scarce else self._luck
@@ -157,7 +159,9 @@ class ApiBackend:
         one.caches, one.slowdown, one.changes_s = self._cache is not None, 1.0, -inf
         limits, bucket = [], []
         if isinstance(self._admission, RateLimiter):
-            one.ordinary, one.burndown, limits = True, self._admission.burndown, [self._admission.limits]
+            # Compiled code cannot ask a provider of one's own.
+            one.ordinary, one.burndown = api.provider is None, self._admission.burndown
+            limits = [self._admission.limits]
         elif isinstance(self._admission, LeakyBucket):
             one.ordinary, one.provisioned, bucket = True, True, [self._admission.state]
         drawn = {"ttft_s": self._latency.ttft_s, "token_s": self._latency.token_s}

@@ -12,9 +12,9 @@ import numpy as np
 from simulator.engine.vllm import state
 from simulator.engine.vllm.kv_groups import CHUNK, FULL, STATE, WINDOW
 from simulator.engine.vllm.state import UNLIMITED
+from simulator.performance.clusters import cluster_profile
 from simulator.performance.lora import FREE, LoraCost, lora_cost
 from simulator.performance.memory import kv_capacity
-from simulator.performance.profile import cluster_profile
 from simulator.performance.step_time import ProfiledStepTime
 
 if TYPE_CHECKING:
