@@ -21,7 +21,7 @@ from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.workload.work import Charged, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -152,7 +152,7 @@ class Summariser:
         horizon_s: float,
         warm_up_s: float = 0.0,
         timeline: bool = False,
-        apis: Collection[str] = (),
+        apis: Mapping[str, float] | None = None,
     ) -> None:
         """Begin a summary.
 
@@ -163,11 +163,11 @@ class Summariser:
             horizon_s: Simulated seconds.
             warm_up_s: Requests that arrived before are left out, and so is that time.
             timeline: Whether something can break. Each part but the last then ends at a multiple of 21,600 s.
-            apis: Which of the backends are APIs.
+            apis: Which of the backends are APIs, each with the seconds that the network takes to it and back.
         """
         self._workloads, self._backends = workloads, backends
         # Backend -1 is none, and wraps to the last.
-        self._is_api = np.array([*(name in apis for name in backends), False])
+        self._network_s = np.array([*((apis or {}).get(name, np.nan) for name in backends), np.nan])
         self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
         self._waits = [Waits(objectives.get(name), warm_up_s, horizon_s) for name in workloads]
         self._all_waits = Waits(None, warm_up_s, horizon_s)
@@ -209,7 +209,7 @@ class Summariser:
             members = workload == number
             waits.add({metric: values[members] for metric, values in latency.items()})
             if waits.judges:
-                waits.judge(table, log, table.workload == number, self._is_api)
+                waits.judge(table, log, table.workload == number, self._network_s)
 
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
@@ -288,7 +288,7 @@ def summarise(
     table: RequestTable,
     objectives: Mapping[str, Objectives | None],
     warm_up_s: float = 0.0,
-    apis: Collection[str] = (),
+    apis: Mapping[str, float] | None = None,
 ) -> RunSummary:
     """Summarise a run whose requests are all there.
 
@@ -297,7 +297,7 @@ def summarise(
         table: The requests it was given.
         objectives: By workload name.
         warm_up_s: Requests that arrived before are left out, and so is that time.
-        apis: Which of the backends are APIs.
+        apis: Which of the backends are APIs, each with the seconds that the network takes to it and back.
 
     Raises:
         RuntimeError: The record breaks a law of the engine; a fault of ours.

@@ -44,18 +44,21 @@ class Waits:
         """Whether there is a limit."""
         return bool(self._limits)
 
-    def judge(self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], is_api: NDArray[np.bool_]) -> None:
+    def judge(
+        self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], network_s: NDArray[np.float64]
+    ) -> None:
         """Hold some of the next requests against the limits, those without an answer too.
 
         Args:
             table: The requests.
             log: What became of them.
             rows: Which of them.
-            is_api: Whether a backend is an API; the last is none.
+            network_s: What the network takes to a backend that is an API, and back; NaN for others, the last is none.
         """
         arrival_s, outcome, first_s = table.arrival_s[rows], log.outcome[rows], log.first_token_s[rows]
-        by_api = (outcome == Outcome.COMPLETED) & is_api[log.backend[rows]]
-        admitted_after_s = np.where(by_api, log.scheduled_s[rows] - arrival_s, np.nan)
+        on_the_way_s = network_s[log.backend[rows]]
+        # What it is until an API is at work, and after it: waiting to be let in, and the network.
+        beside_s = np.where(outcome == Outcome.COMPLETED, log.scheduled_s[rows] - arrival_s + on_the_way_s, np.nan)
         took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
         # The least it can still be; of an open request the first token may have come.
         so_far_s = self._horizon_s - arrival_s
@@ -64,7 +67,7 @@ class Waits:
         for limit in self._limits:
             latency_s = np.where(outcome == Outcome.COMPLETED, took_s[limit.metric], np.inf)
             undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s)
-            api_s = latency_s - admitted_after_s
+            api_s = latency_s - beside_s
             within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s), api_s))
             missed.append(~undecided & ~within[-1])
         self._within_all += int(np.all(within, axis=0).sum())

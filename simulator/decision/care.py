@@ -41,6 +41,7 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
     if team is not None and not team.rules_out:
         yield from (one.reason for one in shortages(team, pattern))
     yield from _unpaid(pattern)
+    yield from _adapters(scenario, pattern)
     yield from single_points(scenario, pattern)
 
 
@@ -61,3 +62,11 @@ def _unpaid(pattern: HostingPattern) -> Iterator[str]:
     bought = [one.costs for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
     if any(cost.power is None for cost in bought):
         yield "its bill has no electricity for hardware of its own (costs.power)"
+
+
+def _adapters(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
+    """Adapters that requests ask for and no API has."""
+    asked = {name: load.adapter for name, load in scenario.workloads.items() if load.adapter is not None}
+    if pattern.metered and asked:
+        told = ", ".join(f"{adapter} of {name}" for name, adapter in asked.items())
+        yield f"no API gets an adapter ({told}): its model and price must be those of the fine-tuned model"

@@ -17,7 +17,7 @@ import numpy as np
 
 from simulator.cost.bill import Bill
 from simulator.cost.lines import BillLine
-from simulator.decision.ranges import API_TIME, STEP_TIME, VOLUME, Driver, api_time_range, fixed_prices, split
+from simulator.decision.ranges import API_TIME, STEP_TIME, VOLUME, Driver, api_time_range, fixed_lines, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +101,7 @@ class Candidate:
         given: What is unsure.
         unheld: Whether it counts as keeping limits that as measured it just misses: it is the choice for want of a
             better one.
-        fixed: Prices that are what they are, see `fixed_prices`.
+        fixed: Lines of its bill that are what they are, see `fixed_lines`.
         measured_apis: Whether the speed of all its APIs was measured, and so stays what it is.
         points: What becomes of it at other volumes, as far as they were simulated, in their order.
     """
@@ -304,7 +304,7 @@ def candidates(
             costing=costings.get(one.name),
             given=given,
             unheld=one is best and not one.met_as_measured,
-            fixed=fixed_prices(scenario.hosting_patterns[one.name]),
+            fixed=fixed_lines(scenario.hosting_patterns[one.name]),
             measured_apis=api_time_range(scenario, [one.name]) is None,
             points=points.get(one.name, ()),
         )

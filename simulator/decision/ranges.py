@@ -15,7 +15,7 @@ from simulator.scenario.costs import Rental
 from simulator.scenario.workloads import SyntheticWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,13 +74,13 @@ def unsure_prices(scenario: Scenario) -> tuple[Driver, ...]:
     employer's costs bear them once.
     """
     patterns = list(scenario.hosting_patterns.values())
-    fixed = [fixed_prices(pattern) for pattern in patterns]
+    left = set[str]().union(*(_open_prices(pattern) for pattern in patterns))
     staff = [one for pattern in patterns for cluster in pattern.hosted.values() for one in cluster.costs.staff]
     staff += [one for pattern in patterns for api in pattern.metered.values() for one in api.costs.staff]
     loading = max((one.loading for one in staff), default=1.0)
     found = []
     for one in drivers():
-        if not one.lines or all(one.id in each for each in fixed):
+        if not one.lines or (one.id in (API_PRICES, GPU_RENT) and one.id not in left):
             continue
         cut = one
         if one.id == API_PRICES and not all(_can_wait(load) for load in scenario.workloads.values()):
@@ -91,15 +91,24 @@ def unsure_prices(scenario: Scenario) -> tuple[Driver, ...]:
     return tuple(found)
 
 
-def fixed_prices(pattern: HostingPattern) -> frozenset[str]:
-    """Prices of a pattern that are what they are: those of a contract's tokens, and rent under a commitment."""
-    apis, rents = list(pattern.metered.values()), [one.costs.compute for one in pattern.hosted.values()]
-    found = set()
-    if all(api.prices is not None for api in apis):
-        found.add(API_PRICES)
-    if all(not isinstance(rent, Rental) or rent.commitment is not None for rent in rents):
-        found.add(GPU_RENT)
-    return frozenset(found)
+def _open_prices(pattern: HostingPattern) -> Iterator[str]:
+    """What may be paid for of which the scenario does not fix the price."""
+    if any(api.prices is None for api in pattern.metered.values()):
+        yield API_PRICES
+    rents = [one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Rental)]
+    if any(rent.commitment is None or rent.spot is not None for rent in rents):
+        yield GPU_RENT
+
+
+def fixed_lines(pattern: HostingPattern) -> frozenset[str]:
+    """Lines of its bill that are what they are: tokens at the prices of a contract, and rent under a commitment."""
+    (tokens,) = (one.lines for one in drivers() if one.id == API_PRICES)
+    fixed = {name: tokens for name, api in pattern.metered.items() if api.prices is not None}
+    rents = {name: one.costs.compute for name, one in pattern.hosted.items()}
+    # Spot capacity beside it follows the market.
+    fixed |= {name: ("rental",) for name, rent in rents.items() if isinstance(rent, Rental) and rent.commitment}
+    alone = {name for names in (pattern.metered, pattern.hosted) if len(names) == 1 for name in names}
+    return frozenset(line if name in alone else f"{name}.{line}" for name, lines in fixed.items() for line in lines)
 
 
 def volume_range(scenario: Scenario, demand: Mapping[str, Demand]) -> Driver:
@@ -151,7 +160,7 @@ def split(bill: Bill, given: Sequence[Driver], fixed: Collection[str] = ()) -> N
     Args:
         bill: The bill.
         given: What is unsure.
-        fixed: Drivers that its lines do not follow, see `fixed_prices`.
+        fixed: Keys of lines that follow none, see `fixed_lines`.
     """
     amounts, taxed = np.zeros(len(given) + 1), np.zeros(len(given) + 1)
     added = {"compliance": 0.0, "vat": 0.0}
@@ -161,7 +170,7 @@ def split(bill: Bill, given: Sequence[Driver], fixed: Collection[str] = ()) -> N
         if share in added:
             added[share] += float(line.usd)
             continue
-        at = next((at for at, one in enumerate(given) if one.owns(key) and one.id not in fixed), len(given))
+        at = next((at for at, one in enumerate(given) if one.owns(key) and line.key not in fixed), len(given))
         amounts[at] += float(line.usd)
         taxed[at] += 0.0 if share in UNTAXED else float(line.usd)
     whole = amounts.sum()

@@ -15,7 +15,7 @@ from simulator.analysis.limits import API_TIMES
 from simulator.decision.bar import Bar, margin_usd, winner
 from simulator.decision.limit_bars import limit_bars, step_time_bar
 from simulator.decision.plausible import Factors, candidates
-from simulator.decision.ranges import api_time_range, fixed_prices, split, unsure_prices, volume_range
+from simulator.decision.ranges import api_time_range, fixed_lines, split, unsure_prices, volume_range
 from simulator.decision.screening import cost_of
 from simulator.decision.volume_bar import volume_bar
 from simulator.decision.words import percent
@@ -90,7 +90,7 @@ def tornado(
 def _price_bars(scenario: Scenario, best: PatternResult, able: Sequence[PatternResult]) -> Iterator[Bar]:
     given = unsure_prices(scenario)
     amounts = {
-        one.name: split(one.bill, given, fixed_prices(scenario.hosting_patterns[one.name]))
+        one.name: split(one.bill, given, fixed_lines(scenario.hosting_patterns[one.name]))
         for one in able
         if one.bill is not None
     }

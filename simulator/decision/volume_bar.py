@@ -121,7 +121,8 @@ def _text(flip: tuple[int, str], best: str, today: float, pieces: Sequence[_Kept
     at, other = flip
     turns = [(left, right) for left, right in pairwise(pieces) if round(left.to_tokens) == at]
     names = turns[0][1 if at > today else 0].names if turns else frozenset((best, other))
-    volume = f"{at / 1e6:,.0f}M tokens a month instead of {today / 1e6:,.0f}M"
+    digits = next((count for count in range(3) if f"{at / 1e6:.{count}f}" != f"{today / 1e6:.{count}f}"), 3)
+    volume = f"{at / 1e6:,.{digits}f}M tokens a month instead of {today / 1e6:,.{digits}f}M"
     if best not in names:
         then = f"{other} is the choice" if other else "no pattern keeps its limits"
         return f"at about {volume}, {best} misses its limits: {then}"

@@ -244,7 +244,7 @@ def _with_room(
         horizon_s=scenario.horizon.duration_s,
         warm_up_s=scenario.experiment.warm_up,
         timeline=pattern.varies,
-        apis=pattern.metered.keys(),
+        apis={name: api.network_delay for name, api in pattern.metered.items()},
     )
     with RequestWriter(kept, *names) if task.tables and kept is not None else nullcontext() as writer:
 

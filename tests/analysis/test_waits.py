@@ -15,10 +15,11 @@ from tests.engine.demand import table
 
 NAN = float("nan")
 BOTH = Objectives.model_validate({"ttft": "5s", "end_to_end": "60s", "share": 0.95})
+LOOSE = BOTH.model_copy(update={"ttft": 7.0})
 DONE, OPEN, REFUSED = Outcome.COMPLETED, Outcome.UNFINISHED, Outcome.REJECTED
 
 
-def judged(*rows, objectives=BOTH, parts=1, admitted_s=0.0):
+def judged(*rows, objectives=BOTH, parts=1, admitted_s=0.0, network_s=0.0):
     """Of requests as (arrival, first token, last token, outcome, whether an API answered); the run ends at 100 s."""
     rows = sorted(rows, key=lambda row: row[0])
     waits = Waits(objectives, 0.0, 100.0)
@@ -30,7 +31,7 @@ def judged(*rows, objectives=BOTH, parts=1, admitted_s=0.0):
         log.first_token_s[:], log.last_token_s[:], log.outcome[:] = first_s, last_s, outcome
         log.scheduled_s[:] = np.array(arrival_s) + admitted_s
         log.backend[:] = [(0 if one else 1) if end == DONE else -1 for end, one in zip(outcome, api, strict=True)]
-        waits.judge(table(arrival_s), log, np.ones(len(part), bool), np.array([True, False, False]))
+        waits.judge(table(arrival_s), log, np.ones(len(part), bool), np.array([network_s, NAN, NAN]))
     return waits
 
 
@@ -106,6 +107,14 @@ def test_what_an_api_answered_may_take_as_many_times_as_long_as_leaves_it_within
     ttft, e2e = found.limits
     assert e2e.by_api == [int(factor <= 59.5 / 39.5) for factor in API_TIMES]
     assert ttft.by_api == [int(factor <= 4.5 / 0.5) for factor in API_TIMES]
+
+
+def test_what_the_network_takes_is_not_the_apis():
+    """2 of the 4.5 s to the first token are the network's, and of the 39.5 s to the last: 2.5 and 37.5 are its own."""
+    found = judged((0, 5, 40, DONE, 1), admitted_s=0.5, network_s=2.0, objectives=LOOSE)
+    ttft, e2e = found.limits
+    assert ttft.by_api == [int(factor <= 4.5 / 2.5) for factor in API_TIMES]
+    assert e2e.by_api == [int(factor <= 57.5 / 37.5) for factor in API_TIMES]
 
 
 def test_latencies_are_those_that_are_known():

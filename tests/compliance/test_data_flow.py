@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from simulator.compliance.check import assess
 from simulator.compliance.data_flow import data_flow, sees_phi
 from simulator.compliance.registry import load_registry
 from simulator.experiment.checks import load_checked
+from simulator.scenario.compliance import Hop, HopKind
 from tests.cli.command import run
+from tests.experiment.small import small
 
 EDGE = "    edge: {kind: cdn, provider: cloudflare, region: us, keeps_days: 0}\n"
 PATTERNS = ("api", "own", "hybrid")
@@ -64,3 +68,12 @@ def test_health_information_is_seen_until_the_first_hop_that_takes_it_out(site):
         "edge": True, "scrubber": True, "late": False, "gateway": False, "archive": False, "traces": False,
     }  # fmt: skip
     assert assess(scenario).patterns[0].allowed
+
+
+@pytest.mark.parametrize("kind", get_args(HopKind))
+def test_what_no_hop_takes_out_was_taken_out_before(kind):
+    """Said to be de-identified: of the hops alone it follows that nobody sees anything, unless one of them does it."""
+    scenario = small({"workloads.notes.phi": "de_identified"})
+    flow = {name: Hop(kind=kind, on_site=True) for name in ("first", "second")}
+    seen = [sees_phi(scenario, flow, hop, "notes") for hop in flow]
+    assert seen == [kind == "de_identification", False]

@@ -125,3 +125,12 @@ def test_nonsense_is_refused():
         break_even(Decimal(-1), TokenPrice.per_million("1"))
     with pytest.raises(ValueError, match="must be positive"):
         capacity_share(1, 0)
+
+
+def test_costs_that_meet_beyond_what_a_cluster_can_serve_are_told_by_hand():
+    """5,000 USD at 2 USD a million are 2,500M tokens, of 1,000M that it can serve."""
+    found = break_even(Decimal(5000), TokenPrice(Decimal(2)), 1_000_000_000)
+    assert found == NoBreakEven(
+        "the costs meet at 2,500M tokens a month, 250.0 % of the 1,000M this cluster can serve", 2_500_000_000, 2.5
+    )
+    assert isinstance(break_even(Decimal(2000), TokenPrice(Decimal(2)), 1_000_000_000), BreakEven)

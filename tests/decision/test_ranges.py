@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from simulator.cost.bill import Bill
 from simulator.cost.lines import BillLine
-from simulator.decision.ranges import draws, drivers, split, volume_range
+from simulator.decision.ranges import draws, drivers, fixed_lines, split, unsure_prices, volume_range
+from simulator.scenario.costs import Rental, TokenPrices
 from simulator.workload.demand import demands
 from tests.experiment.small import small
 
@@ -75,3 +76,45 @@ def test_a_year_of_stated_growth_is_within_the_range_of_the_volume(growth, low, 
     scenario = small({"workloads.notes.trend": trend, "workloads.letters.trend": trend})
     found = volume_range(scenario, demands(scenario))
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+TERM, SPOT = {"discount": 0.3, "months": 12}, {"share": 0.5, "discount": 0.6}
+CONTRACT = {"prompt": "1 USD/1M tokens", "output": "2 USD/1M tokens"}
+
+
+@pytest.mark.parametrize(
+    ("commitment", "spot", "fixed", "rent_open"),
+    [
+        (None, None, set(), True),
+        (None, SPOT, set(), True),
+        (TERM, None, {"rental"}, False),
+        (TERM, SPOT, {"rental"}, True),
+    ],
+)
+def test_rent_under_a_commitment_is_what_it_is_and_spot_capacity_beside_it_is_not(commitment, spot, fixed, rent_open):
+    rent = {"kind": "rental", "gpu_hour": "1 USD/h", "commitment": commitment, "spot": spot}
+    scenario = small({f"hosting_patterns.{name}.costs.compute": rent for name in ("rented", "hybrid")})
+    assert fixed_lines(scenario.hosting_patterns["rented"]) == fixed
+    assert ("gpu_rent" in {one.id for one in unsure_prices(scenario)}) is rent_open
+    bill = Bill((BillLine("rental", "", Decimal(1022), ""), BillLine("rental_spot", "", Decimal(276), "")))
+    moves = dict(zip([one.id for one in PRICES], split(bill, PRICES, fixed)[:-1], strict=True))
+    assert moves["gpu_rent"] == (276 if fixed else 1298)
+
+
+def test_of_two_backends_only_what_is_fixed_is():
+    """Two clusters of which one is committed, two APIs of which one has a contract: names tell their lines apart."""
+    scenario = small()
+    one, api = scenario.hosting_patterns["hybrid"].hosted, scenario.hosting_patterns["hybrid"].metered
+    (cluster,), (usual,) = one.values(), api.values()
+    term = Rental.model_validate({"kind": "rental", "gpu_hour": "1 USD/h", "commitment": TERM})
+    bound = cluster.model_copy(update={"costs": cluster.costs.model_copy(update={"compute": term})})
+    agreed = usual.model_copy(update={"prices": TokenPrices.model_validate(CONTRACT)})
+    update = {"cluster": None, "costs": None, "api": None, "clusters": {"a": bound, "b": cluster}}
+    pattern = scenario.hosting_patterns["hybrid"].model_copy(update=update | {"apis": {"x": agreed, "y": usual}})
+    fixed = fixed_lines(pattern)
+    assert {key for key in fixed if "rental" in key} == {"a.rental"}
+    assert {"x.api_prompt", "x.api_output"} <= fixed
+    assert not any(key.startswith(("b.", "y.")) for key in fixed)
+    both = scenario.model_copy(update={"hosting_patterns": {"hybrid": pattern}})
+    assert {"gpu_rent", "api_prices"} <= {one.id for one in unsure_prices(both)}
+    assert fixed_lines(scenario.hosting_patterns["bought"]) == frozenset()

@@ -105,6 +105,15 @@ def test_what_a_bill_leaves_out_is_said():
     assert "bought: its bill has no electricity for hardware of its own (costs.power)" in bought.take_care
 
 
+def test_an_adapter_that_no_api_gets_is_a_matter_of_care():
+    lora = {f"hosting_patterns.{name}.cluster.engine.lora": {"max_loras": 2} for name in ("rented", "bought", "hybrid")}
+    given = [result("api", 1), result("rented", 2), result("hybrid", 3)]
+    found = verdict(*given, settings=lora | {"workloads.notes.adapter": "scribe"})
+    (line,) = [line for line in found.take_care if "adapter" in line]
+    assert line.startswith("api, hybrid: no API gets an adapter (scribe of notes): ")
+    assert not any("adapter" in line for line in verdict(*given, settings=lora).take_care)
+
+
 def test_a_bill_that_pays_somebody_is_not_said_to_pay_nobody():
     staff = [{"role": "engineer", "salary": "150000 USD/year", "share": 0.1}]
     found = verdict(result("rented", 2), result("bought", 3), settings={"hosting_patterns.rented.costs.staff": staff})

@@ -17,6 +17,7 @@ from simulator.engine.record import ReplicaLevels, RequestLog, RunRecord
 from simulator.experiment.counts import Requests, Tokens
 from simulator.experiment.objectives import limit_samples, objective_result
 from simulator.experiment.pattern_result import Interval, PatternResult, WorkloadResult, pattern_result
+from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
 from simulator.workload.demand import Demand
 from tests.decision.test_cost_curve import costing
 from tests.engine.demand import table
@@ -313,3 +314,26 @@ def test_law_what_is_chosen_has_no_backlog_that_grows(loads, seed):
     if found.recommended is not None:
         assert loads[found.recommended] < 1.0
     assert (found.recommended is None) is all(load > 1.0 for load in loads.values())
+
+
+DOUBTS = {
+    "met": ("rented would miss objectives for notes if its steps lasted 1.25 times", 0.99),
+    "missed": ("rented would meet every objective if its steps lasted 0.80 times", 0.9),
+    "cannot_tell": (None, 0.9501),
+}
+
+
+@pytest.mark.parametrize("missed_there", [[], ["notes"]])
+@pytest.mark.parametrize("untold_there", [[], ["letters"]])
+@pytest.mark.parametrize("answer", DOUBTS)
+def test_steps_of_another_length_are_told_where_they_turn_what_is_told_today(answer, missed_there, untold_there):
+    """What is met today and missed there, and the other way round; nothing of what nobody can tell, here or there."""
+    said, share = DOUBTS[answer]
+    one = result("rented", 1.0, met=share, judged=2_000)
+    assert one.answer == answer
+    there, slower = BandEnd(0.8, {}, missed_there, untold_there), BandEnd(1.25, {}, missed_there, untold_there)
+    ends = (BandEnd(0.8, {}, [], []), slower) if answer == "met" else (there, BandEnd(1.25, {}, ["notes"], []))
+    one = replace(one, step_time_band=StepTimeBandResult("estimated", "a guess", *ends))
+    turned = missed_there if answer == "met" else answer == "missed" and not (missed_there or untold_there)
+    found = [text for text in verdict(one).what_would_change_it if "steps lasted" in text]
+    assert [text.split(" as long")[0] for text in found] == ([said] if turned else [])

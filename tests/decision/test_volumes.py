@@ -196,6 +196,14 @@ def test_a_cheaper_pattern_that_keeps_its_limits_with_fewer_requests_is_the_choi
     assert winners(able, Factors.at_volume(np.array([0.5, 1.0, 2.0])), None) == ["api", "rented", "rented"]
 
 
+def test_two_volumes_that_are_told_apart_read_apart():
+    """An API at 0.9126 USD a million costs what the rent does at 799.91M, which is not 800M instead of 800M."""
+    for usd, said in ((0.92, "793M"), (0.913, "799.6M"), (0.9126, "799.9M"), (0.91251, "799.99M")):
+        api = {"prompt": f"{usd} USD/1M tokens", "output": f"{usd} USD/1M tokens"}
+        found = bar(both(api=800.0 * usd + 0.01), {}, **{"hosting_patterns.api.api.prices": api})
+        assert found.text.startswith(f"at {said} tokens a month instead of 800")
+
+
 def test_what_is_kept_at_both_ends_may_be_missed_in_between():
     """One replica serves 1,000M: too slow from half-way to where the second comes, at 1.25 times the volume."""
     points = {"rented": [point(1.25, None), point(2.0)]}

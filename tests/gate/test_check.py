@@ -297,6 +297,18 @@ def test_a_promise_of_less_is_a_warning():
     assert not judged(side(), base=side(settings)).having("warned")
 
 
+@pytest.mark.parametrize(
+    ("limit", "less", "more"),
+    [("ttft", "6s", "4s"), ("end_to_end", "61s", "59s"), ("share", 0.94, 0.96), ("availability", 0.98, 0.995)],
+)
+def test_each_promise_has_a_direction(limit, less, more):
+    base = {"workloads.notes.objectives.availability": 0.99}
+    for value, outcomes in ((less, ["objectives"]), (more, [])):
+        new = side(base | {f"workloads.notes.objectives.{limit}": value})
+        warned = [one.rule for one in judged(new, base=side(base)).having("warned") if one.rule == "objectives"]
+        assert warned == outcomes
+
+
 def test_a_renamed_pattern_is_recognised():
     def renamed(plain):
         one = next(one for one in plain["patterns"] if one["name"] == "hybrid")
