@@ -60,11 +60,11 @@ def is_compiled() -> bool:
 
 
 def prepare() -> None:
-    """Compile what Python calls, some 20 s once for a version of the engine, or load it.
+    """Compile what Python calls, some 25 s once for a version of the engine, or load it.
 
     Processes started afterwards find it done; left to themselves, each would compile its own.
     """
-    dispatch.prepare()
+    dispatch.working()
     rate_limit.prepare()
     forecast.codes()
     forwarding()

@@ -26,8 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 from llvmlite import ir
+from llvmlite.binding import Linkage
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import (
@@ -51,9 +54,66 @@ if TYPE_CHECKING:
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 
 
+class _Part(JITCodeLibrary):
+    """A function that waits, as it was written down, to become part of an entry.
+
+    Left to itself numba makes machine code of it and of all it calls, and again of what calls it: of what lies deepest
+    as often as there are functions above.
+    """
+
+    def finalize(self):
+        self._finalized = True
+
+    def get_pointer_to_function(self, _name):
+        return 0
+
+    @property
+    def codegen(self):
+        # Of which only this is asked.
+        return self
+
+    def set_env(self, _name, _env):
+        pass
+
+
+class _Whole(JITCodeLibrary):
+    """An entry and all that it calls, of which machine code is made at once.
+
+    Nothing but the entry is called from elsewhere, so what is called in one place can become part of that.
+    """
+
+    def finalize(self):
+        found = self._linking_libraries
+        for library in found:
+            if isinstance(library, _Part):
+                found.extend(one for one in library._linking_libraries if one not in found)
+        super().finalize()
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        # Once, where numba does it twice for the sake of references, of which none are counted here.
+        manager, builder = self._codegen._module_pass_manager()
+        manager.run(self._final_module, builder)
+
+
+def _compiler(kind: type[JITCodeLibrary]) -> type[Compiler]:
+    class Made(Compiler):
+        def compile_extra(self, function):
+            self.state.library = kind(self.state.targetctx.codegen(), function.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(function)
+
+    return Made
+
+
+_OF_PART, _OF_WHOLE = _compiler(_Part), _compiler(_Whole)
+
+
 def compiled(function: Function) -> Function:
     """Compile a function that only compiled functions call."""
-    inner: Function = numba.njit(no_cpython_wrapper=True, **_OPTIONS)(function)
+    inner: Function = numba.njit(no_cpython_wrapper=True, pipeline_class=_OF_PART, **_OPTIONS)(function)
     return inner
 
 
@@ -61,7 +121,7 @@ def entry(function: Function) -> Function:
     """Compile a function that Python calls, and keep the result for the next process."""
     if "NUMBA_CACHE_DIR" not in os.environ:
         numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
-    outer: Function = numba.njit(cache=True, **_OPTIONS)(function)
+    outer: Function = numba.njit(cache=True, pipeline_class=_OF_WHOLE, **_OPTIONS)(function)
     return outer
 
 

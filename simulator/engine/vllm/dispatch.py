@@ -1,14 +1,14 @@
 """A cluster at work: who gets a request, who has no room for it, who gave up waiting.
 
-One call serves a whole run of arrivals. It returns at the moment agreed on, or when there is something that somebody
-outside must see to: requests that were lost, or no slot left for the next one.
+Python asks for all of it through one entry, `work`, so that the engine is compiled once. One call serves a whole run of
+arrivals. It returns at the moment agreed on, or when there is something that somebody outside must see to: requests
+that were lost, or no slot left for the next one.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from math import inf, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numba import float64, int64
 
@@ -25,6 +25,8 @@ from simulator.engine.vllm.state import NONE, State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: What `work` does.
+SERVE, OFFER, ROOM, PICK, EXPIRE, FAIL, RESTART, BRANCH, LOOK, CANCEL, SILENT, CLOSE = range(12)
 #: Why `serve` came back.
 REACHED, LOST, FULL = range(3)
 
@@ -33,6 +35,36 @@ _FAULT, _TOO_LONG = int(Reason.FAULT), int(Reason.TOO_LONG)
 
 
 @entry
+def work(s: State, what: int, number: int, now_s: float, other: float) -> int:
+    """Do one thing: what it takes of a number, a moment and another one or a share, and answers, it says itself."""
+    if what == SERVE:
+        return serve(s, number, now_s)
+    if what == OFFER:
+        return offer(s, number, now_s, other)
+    if what == ROOM:
+        return int(room(s, number, now_s, other))
+    if what == PICK:
+        return pick_now(s, number, now_s)
+    if what == EXPIRE:
+        expire(s, now_s)
+    elif what == FAIL:
+        return fail(s, number, now_s)
+    elif what == RESTART:
+        restart(s, number)
+    elif what == BRANCH:
+        branch(s, number)
+    elif what == LOOK:
+        return look(s, now_s)
+    elif what == CANCEL:
+        return int(cancel(s, number, now_s))
+    elif what == SILENT:
+        return int(silent(s, number, now_s))
+    elif what == CLOSE:
+        close(s, now_s)
+    return REACHED
+
+
+@compiled
 def serve(s: State, end: int, until_s: float) -> int:
     """Take the arrivals before row `end` and before `until_s`, and give up on what takes too long.
 
@@ -56,7 +88,7 @@ def serve(s: State, end: int, until_s: float) -> int:
             _route(s, index, at_s)
 
 
-@entry
+@compiled
 def offer(s: State, index: int, now_s: float, since_s: float) -> int:
     """Take one request now, whether there is room for it or not; it has waited since an earlier moment.
 
@@ -72,21 +104,21 @@ def offer(s: State, index: int, now_s: float, since_s: float) -> int:
     return REACHED
 
 
-@entry
+@compiled
 def room(s: State, index: int, now_s: float, share: float) -> bool:
     """Whether a request could start now if only this share of the cluster were to be used."""
     r = pick(s, index, now_s)
     return has_room(s, r, int(s.prompt_tokens[index]), int(s.max_tokens[index]), share)
 
 
-@entry
+@compiled
 def expire(s: State, now_s: float) -> None:
     """Give up on what has waited too long by now; where that fills `losses`, `watch_s` remains due."""
     while s.fleet[0].watch_s <= now_s and s.fleet[0].losses < s.settings[0].losses:
         _expire(s, s.fleet[0].watch_s)
 
 
-@entry
+@compiled
 def fail(s: State, r: int, now_s: float) -> int:
     """Lose everything a replica has; it takes nothing more until it is opened again.
 
@@ -111,7 +143,7 @@ def fail(s: State, r: int, now_s: float) -> int:
     return REACHED
 
 
-@entry
+@compiled
 def restart(s: State, r: int) -> None:
     """Open a closed replica whose requests are all gone; nothing it had cached is left."""
     catch_up(s, r, inf)
@@ -127,7 +159,7 @@ def restart(s: State, r: int) -> None:
     rep.closed = False
 
 
-@entry
+@compiled
 def branch(s: State, number: int) -> None:
     """Other prefixes begin with this one: it is kept block by block from now on."""
     for r in range(s.settings[0].replicas):
@@ -136,7 +168,7 @@ def branch(s: State, number: int) -> None:
             keep_by_block(s, r, chain)
 
 
-@entry
+@compiled
 def look(s: State, now_s: float) -> int:
     """Bring all replicas up to now; how many requests wait in them."""
     publish(s, now_s)
@@ -147,7 +179,14 @@ def look(s: State, now_s: float) -> int:
     return int(waiting)
 
 
-@entry
+@compiled
+def pick_now(s: State, index: int, now_s: float) -> int:
+    """The replica that a request would go to when all are brought up to now, or NONE."""
+    look(s, now_s)
+    return pick(s, index, now_s)
+
+
+@compiled
 def cancel(s: State, index: int, now_s: float) -> bool:
     """Give up on a request; whether it was still under way."""
     slot = s.fleet[0].first_active
@@ -160,7 +199,7 @@ def cancel(s: State, index: int, now_s: float) -> bool:
     return False
 
 
-@entry
+@compiled
 def silent(s: State, index: int, now_s: float) -> bool:
     """Whether a request is here and its client has had no token yet."""
     slot = s.fleet[0].first_active
@@ -174,7 +213,7 @@ def silent(s: State, index: int, now_s: float) -> bool:
     return False
 
 
-@entry
+@compiled
 def close(s: State, horizon_s: float) -> None:
     """Integrate the levels up to the horizon, and stamp what is still under way."""
     for r in range(s.settings[0].replicas):
@@ -185,36 +224,14 @@ def close(s: State, horizon_s: float) -> None:
         slot = s.sequences[slot].next_active
 
 
-_ENTRIES: dict[Callable[..., Any], tuple[Any, ...]] = {
-    serve: (int64, float64),
-    offer: (int64, float64, float64),
-    room: (int64, float64, float64),
-    expire: (float64,),
-    fail: (int64, float64),
-    restart: (int64,),
-    look: (float64,),
-    cancel: (int64, float64),
-    silent: (int64, float64),
-    close: (float64,),
-    branch: (int64,),
-}
-
-
 def is_compiled() -> bool:
-    """Whether `prepare` only has to load what an earlier process compiled."""
-    return all(map(is_kept, _ENTRIES))
+    """Whether `working` only has to load what an earlier process compiled."""
+    return is_kept(work)
 
 
-def prepare() -> None:
-    """Compile what Python calls, or load it."""
-    for function in _ENTRIES:
-        direct(function)
-
-
-@cache
-def direct(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The machine code of an entry, see `machine_code`."""
-    made: Callable[..., Any] = machine_code(function, State, *_ENTRIES[function])
+def working() -> Callable[[State, int, int, float, float], int]:
+    """The machine code of `work`, compiled if need be."""
+    made: Callable[[State, int, int, float, float], int] = machine_code(work, State, int64, int64, float64, float64)
     return made
 
 

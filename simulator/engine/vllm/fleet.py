@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from simulator.engine.vllm import dispatch, hash_ring, state
 from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.adapters import set_adapters
 from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_balancing
-from simulator.engine.vllm.dispatch import direct
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.plan import copy_settings, count_kinds, drafted, step_times
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, expected_prefixes, kept_prefixes, nest_prefixes
@@ -92,6 +92,7 @@ class Fleet:
         self._prefixes = PrefixNumbers()
         #: What compiled code works on.
         self.state = _empty(settings, engine, plan, ledger, leave, replicas)
+        self._work = partial(dispatch.working(), self.state)
         set_balancing(
             self.state.settings[0], self.state.fleet[0], balancing or Balancing(), rng or np.random.default_rng(0)
         )
@@ -111,7 +112,7 @@ class Fleet:
         The caller may look at the losses later than they happened: nothing of what becomes of them changes the
         cluster.
         """
-        while (why := dispatch.serve(self.state, end, until_s)) == dispatch.FULL:
+        while (why := self._work(dispatch.SERVE, end, until_s, 0.0)) == dispatch.FULL:
             self._add_slots(len(self.state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
@@ -125,15 +126,19 @@ class Fleet:
 
     def offer(self, row: int, now_s: float, since_s: float) -> Iterator[Loss]:
         """Take one request now, whether there is room for it or not, that has waited for a while; yields losses."""
-        while (why := direct(dispatch.offer)(self.state, row, now_s, since_s)) == dispatch.FULL:
+        while (why := self._work(dispatch.OFFER, row, now_s, since_s)) == dispatch.FULL:
             self._add_slots(len(self.state.sequences))
         yield from self.losses()
         if why == dispatch.LOST:
             yield from self.offer(row, now_s, since_s)
 
+    def pick(self, row: int, now_s: float) -> int:
+        """The replica that a request would go to now, or NONE."""
+        return self._work(dispatch.PICK, row, now_s, 0.0)
+
     def room(self, row: int, now_s: float, share: float = 1.0) -> bool:
         """Whether a request could start now if only this share of the cluster were to be used."""
-        return bool(direct(dispatch.room)(self.state, row, now_s, share))
+        return bool(self._work(dispatch.ROOM, row, now_s, share))
 
     @property
     def watch_s(self) -> float:
@@ -143,12 +148,12 @@ class Fleet:
     def expire(self, now_s: float) -> Iterator[Loss]:
         """Give up on what has waited too long by now; yields what is lost."""
         while self.watch_s <= now_s:
-            direct(dispatch.expire)(self.state, now_s)
+            self._work(dispatch.EXPIRE, 0, now_s, 0.0)
             yield from self.losses()
 
     def fail(self, replica: int, now_s: float) -> Iterator[Loss]:
         """Lose everything a replica has, and close it; yields what is lost."""
-        while dispatch.fail(self.state, replica, now_s) == dispatch.LOST:
+        while self._work(dispatch.FAIL, replica, now_s, 0.0) == dispatch.LOST:
             yield from self.losses()
         yield from self.losses()
 
@@ -158,7 +163,7 @@ class Fleet:
 
     def restart(self, replica: int) -> None:
         """Open a drained or failed replica again, empty and with nothing cached."""
-        dispatch.restart(self.state, replica)
+        self._work(dispatch.RESTART, replica, 0.0, 0.0)
 
     def keep(self, row: int, now_s: float) -> None:
         """Write down that a request waits for a replica to be there."""
@@ -172,7 +177,7 @@ class Fleet:
 
     def queue(self, now_s: float) -> tuple[int, int]:
         """Requests that wait in all replicas, and all they have."""
-        return direct(dispatch.look)(self.state, now_s), self._in_flight.item(0)
+        return self._work(dispatch.LOOK, 0, now_s, 0.0), self._in_flight.item(0)
 
     @property
     def due_s(self) -> float:
@@ -206,19 +211,19 @@ class Fleet:
 
     def look(self, now_s: float) -> None:
         """Bring all replicas up to now; infinity works everything off."""
-        direct(dispatch.look)(self.state, now_s)
+        self._work(dispatch.LOOK, 0, now_s, 0.0)
 
     def silent(self, row: int, now_s: float) -> bool:
         """Whether a request is here and its client has had no token yet."""
-        return bool(direct(dispatch.silent)(self.state, row, now_s))
+        return bool(self._work(dispatch.SILENT, row, now_s, 0.0))
 
     def cancel(self, index: int, now_s: float) -> bool:
         """Give up on a request; whether it was still under way."""
-        return bool(direct(dispatch.cancel)(self.state, index, now_s))
+        return bool(self._work(dispatch.CANCEL, index, now_s, 0.0))
 
     def close(self, horizon_s: float) -> tuple[ReplicaLevels, ...]:
         """Stamp what is still under way and return the levels of every replica."""
-        dispatch.close(self.state, horizon_s)
+        self._work(dispatch.CLOSE, 0, horizon_s, 0.0)
         return self.levels()
 
     def levels(self) -> tuple[ReplicaLevels, ...]:
@@ -272,7 +277,7 @@ class Fleet:
         chains = s.chains.reshape(-1, replicas)
         outer_blocks = (nesting.outer_tokens - settings.hash_lookahead) // settings.block_size
         for number in nest_prefixes(chains, inner, outer, outer_blocks):
-            dispatch.branch(s, number)
+            self._work(dispatch.BRANCH, number, 0.0, 0.0)
         longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
         s.replace("copies", grown(s.copies, (replicas, seats, shared), np.zeros))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numba import float64, int64
 
-from simulator.engine.vllm.balancing import pick
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
-from simulator.engine.vllm.dispatch import has_room, look
+from simulator.engine.vllm.dispatch import has_room, pick_now
 from simulator.engine.vllm.state import NONE, UNLIMITED, Records, State, record_of
 
 if TYPE_CHECKING:
@@ -93,19 +92,24 @@ class Forecast:
 
     def ttft_s(self, arrival: Arrival, now_s: float) -> float:
         """Seconds from now; infinite while no replica is open."""
-        while isnan(found_s := self._ttft_s(self.state, arrival.index, now_s)):
+        replica = self._fleet.pick(arrival.index, now_s)
+        while isnan(found_s := self._ttft_s(self.state, arrival.index, replica, now_s)):
             about, seqs = self.state.forecast[0], int(self._fleet.state.settings[0].max_num_seqs)
             about.tokens = 2 * about.tokens
             self.state.replace("dense_s", self._plan.step_time.table(seqs, int(about.tokens)).dense_s)
         return float(found_s)
 
 
-@entry
+@compiled
 def ttft_s(f: ForecastState, row: int, now_s: float) -> float:
     """See `Forecast`; NaN for a prompt of which the time of a step is not known."""
+    return ttft_on_s(f, row, pick_now(f.cluster[0], row, now_s), now_s)
+
+
+@entry
+def ttft_on_s(f: ForecastState, row: int, r: int, now_s: float) -> float:
+    """Likewise, on a replica that is up to now."""
     s = f.cluster[0]
-    look(s, now_s)
-    r = pick(s, row, now_s)
     if r == NONE:
         return inf
     learn(f, now_s)
@@ -166,10 +170,10 @@ def _mixed_s(f: ForecastState, decodes: int, kv_tokens: int, prompt: int) -> flo
 
 
 def codes() -> tuple[Any, ...]:
-    """The machine code of `ttft_s`, `learn` and `note`, compiled if need be."""
-    arguments = {ttft_s: (int64, float64), learn: (float64,), note: (int64,)}
+    """The machine code of `ENTRIES`, compiled if need be."""
+    arguments = {ttft_on_s: (int64, int64, float64), learn: (float64,), note: (int64,)}
     return tuple(machine_code(one, ForecastState, *given) for one, given in arguments.items())
 
 
 #: What Python calls.
-ENTRIES: Final = ttft_s, learn, note
+ENTRIES: Final = ttft_on_s, learn, note

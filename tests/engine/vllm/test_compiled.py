@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
+import simulator.engine.simulation  # noqa: F401 - all of the engine
 from simulator.engine.vllm import compiled
 
 
@@ -77,3 +82,34 @@ def test_what_another_may_have_written_is_not_loaded(folder_in, spoil):
     assert stat.S_ISDIR(known.st_mode)
     assert (known.st_uid, stat.S_IMODE(known.st_mode)) == (os.geteuid(), 0o700)
     assert compiled.os.environ["NUMBA_CACHE_DIR"] == str(other)
+
+
+def functions():
+    """Functions of the engine that numba compiles, by name."""
+    modules = [one for name, one in sys.modules.items() if name.startswith("simulator.engine.")]
+    found = {id(one): one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)}
+    return {f"{one.py_func.__module__.removeprefix('simulator.engine.')}.{one.__name__}": one for one in found.values()}
+
+
+def test_of_a_replica_machine_code_is_made_twice():
+    """For Python, and for the router: each entry costs the compilation of all that it calls."""
+    found = functions()
+    assert len(found) > 150
+
+    known = {id(one): name for name, one in found.items()}
+
+    def below(name, seen):
+        """All that a function calls, and they call."""
+        here = vars(sys.modules[f"simulator.engine.{name.rpartition('.')[0]}"]).values()
+        there = (vars(one).values() for one in here if isinstance(one, ModuleType))
+        names = found[name].py_func.__code__.co_names
+        for one in chain(here, *there):
+            called = known.get(id(one))
+            if called and one.__name__ in names and called not in seen:
+                seen.add(called)
+                below(called, seen)
+        return seen
+
+    entries = [name for name, one in found.items() if not one.targetoptions.get("no_cpython_wrapper")]
+    whole = [name for name in entries if "vllm.scheduler.schedule" in below(name, set())]
+    assert sorted(whole) == ["routing.express.forward", "vllm.dispatch.work"]
