@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.compliance.check import assess
 from simulator.cost.bill import monthly_bill
-from simulator.cost.overrides import book_excerpt, scenario_book
-from simulator.decision.band import add_band, with_band_ends
+from simulator.cost.overrides import book_excerpt, price_keys, scenario_book
+from simulator.decision.band import with_band, with_band_ends
 from simulator.decision.costing import costings_of
+from simulator.decision.evidence import Evidence
 from simulator.decision.outlook import with_outlook
 from simulator.decision.screening import screen
 from simulator.decision.verdict import Decision, decide
@@ -20,19 +21,15 @@ from simulator.decision.volumes import volume_points
 from simulator.errors import UnknownName
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import as_scenario, check_patterns
-from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.keeping import keep
-from simulator.experiment.losses import losses, yearly_availability
+from simulator.experiment.losses import losses
 from simulator.experiment.model_length import with_model_lengths
-from simulator.experiment.monthly_usage import monthly_usages
-from simulator.experiment.pattern_result import Interval, PatternResult, document, pattern_result
+from simulator.experiment.pattern_result import PatternResult, document, pattern_result, refused, with_losses
 from simulator.experiment.replications import replicate, representatives
-from simulator.experiment.served import mean_tokens, requests_per_s
 from simulator.experiment.store import open_place
 from simulator.experiment.summary import Tabular, summary_rows
 from simulator.experiment.tables import Tables, temporary_tables
 from simulator.extensions import using
-from simulator.scenario.apis import Provisioned
 from simulator.scenario.narrowing import named_patterns
 from simulator.version import package_version
 from simulator.workload.demand import demands
@@ -40,7 +37,7 @@ from simulator.workload.replay import trace_checksums
 from simulator.workload.volume import month_hours, request_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
     import pandas as pd
@@ -48,13 +45,18 @@ if TYPE_CHECKING:
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.bill import Bill
     from simulator.cost.prices import PriceBook
+    from simulator.cost.usage import Usage
     from simulator.experiment.checks import Unfit
-    from simulator.experiment.losses import Loss
+    from simulator.experiment.drawn import Drawn
+    from simulator.experiment.measured import Measured
     from simulator.experiment.workers import Jobs
+    from simulator.experiment.workload_result import Interval
     from simulator.extensions import Extensions
     from simulator.plots import Plots
-    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+
+#: How far a decision looks: at what it chooses alone, at break-evens too, at other prices, or also at other volumes.
+Depth = Literal["choice", "verdict", "prices", "volumes"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,7 +117,7 @@ class Results(Tabular):
             "decision": self.decision.document(),
             "inputs": {
                 "scenario": self.scenario.resolved,
-                "prices": book_excerpt(self.scenario.prices, set(_price_keys(self.scenario)), self.book.on),
+                "prices": book_excerpt(self.scenario.prices, set(price_keys(self.scenario)), self.book.on),
             },
         }
         return dict(document(plain))
@@ -171,24 +173,6 @@ class Results(Tabular):
         patterns = ", ".join(result.name for result in self.patterns)
         chosen = self.decision.recommended or "nothing"
         return f"<Results of {self.scenario.name}: {patterns}; replications: {self.replications}; recommends {chosen}>"
-
-
-def _price_keys(scenario: Scenario) -> Iterator[str]:
-    """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
-    yield from _texts(scenario.resolved["hosting_patterns"])
-    for pattern in scenario.hosting_patterns.values():
-        for api in pattern.metered.values():
-            if isinstance(api.deployment, Provisioned):
-                yield api.deployment.price_key(api.model)
-
-
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
-    """Every text in there."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _traces(scenario: Scenario) -> dict[str, Any]:
@@ -290,81 +274,110 @@ def _run(
     count = scenario.experiment.replications if replications is None else replications
     if count < 1 or (isinstance(jobs, int) and jobs < 1):
         raise ValueError(f"needs at least one replication and one process, not {count} and {jobs}")
-    chosen = _chosen(scenario, patterns)
-    refusals = check_patterns(scenario, list(chosen))
+    names = named_patterns(scenario, patterns)
+    refusals = check_patterns(scenario, names)
     scenario = with_model_lengths(scenario)
-    chosen = _chosen(scenario, patterns)
-    simulated = [name for name in chosen if name not in refusals]
+    simulated = [name for name in names if name not in refusals]
     place = None if folder is None else Path(folder)
     place, kept = _place(scenario, simulated, place) if tables else (place, Tables())
-    widened, ends = with_band_ends(scenario, simulated) if band else (scenario, [])
+    evidence = gather(scenario, simulated, count, jobs, place, tables=tables, band=band, progress=progress)
+    depth: Depth = "verdict" if not outlook else "volumes" if volumes else "prices"
+    return judge(scenario, names, refusals, evidence, kept, depth=depth, jobs=jobs, place=place)
+
+
+def gather(
+    scenario: Scenario,
+    names: list[str],
+    count: int,
+    jobs: Jobs,
+    place: Path | None,
+    *,
+    tables: bool = True,
+    band: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> Evidence:
+    """Simulate all that a verdict is about, or find it where it is kept.
+
+    Args:
+        scenario: From `with_model_lengths`.
+        names: Patterns that can be simulated.
+        count: Replications.
+        jobs: Who simulates.
+        place: Where simulations are kept.
+        tables: Whether requests and levels of each first replication are kept too.
+        band: Whether clusters are also simulated at both ends of their profile's band.
+        progress: Called now and then with the share of the work done.
+    """
+    widened, ends = with_band_ends(scenario, names) if band else (scenario, [])
     runs = replicate(
-        widened, simulated, replications=count, once=ends, jobs=jobs, folder=place, tables=tables, progress=progress
+        widened, names, replications=count, once=ends, jobs=jobs, folder=place, tables=tables, progress=progress
     )
-    book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
-    month, demand = Decimal(str(month_hours(scenario))), demands(scenario)
-    capacity = {
-        name: requests_per_s(pattern, runs[name]) for name, pattern in chosen.items() if name in runs and pattern.hosted
-    }
+    return Evidence(scenario, runs, demands(scenario), Decimal(str(month_hours(scenario))))
 
-    lost = losses(scenario, simulated, jobs=jobs, folder=place)
 
-    def priced(replications: slice) -> list[PatternResult]:
-        return [
-            _refused(name, pattern, refusals[name])
-            if name in refusals
-            else with_losses(
-                pattern_result(
-                    name,
-                    pattern,
-                    runs[name][replications],
-                    book,
-                    month,
-                    demand,
-                    capacity_requests_per_s=capacity.get(name),
-                    patients=scenario.prices.patients,
-                    units=request_names(scenario),
-                ),
-                scenario,
-                lost.get(name, []),
+def judge(
+    scenario: Scenario,
+    names: Sequence[str],
+    refusals: Mapping[str, Unfit],
+    evidence: Evidence,
+    kept: Tables,
+    *,
+    depth: Depth = "volumes",
+    jobs: Jobs = 1,
+    place: Path | None = None,
+) -> Results:
+    """Put prices on what was simulated, and decide.
+
+    Args:
+        scenario: From `with_model_lengths`; it may differ in money from the one that was simulated.
+        names: Patterns to compare.
+        refusals: Why some of them were not simulated, from `check_patterns`.
+        evidence: What was simulated.
+        kept: Where the tables of it lie.
+        depth: How far is looked.
+        jobs: Who simulates other volumes, and what is lost.
+        place: Where simulations are kept.
+    """
+    chosen = {name: scenario.hosting_patterns[name] for name in names}
+    book, month = scenario_book(scenario.prices, scenario.horizon.start_local.date()), evidence.month_hours
+    lost = losses(scenario, evidence.names, jobs=jobs, folder=place)
+
+    def priced(measured: Mapping[str, Measured]) -> list[PatternResult]:
+        found = []
+        for name, pattern in chosen.items():
+            if name in refusals:
+                found.append(refused(name, pattern, refusals[name]))
+                continue
+            one = pattern_result(
+                name,
+                pattern,
+                measured[name],
+                book,
+                month,
+                patients=scenario.prices.patients,
+                units=request_names(scenario),
             )
-            for name, pattern in chosen.items()
-        ]
+            found.append(with_losses(one, scenario, lost.get(name, [])))
+        return found
 
-    def bill_of(pattern: HostingPattern, one: RunSummary) -> Bill:
-        return monthly_bill(pattern, monthly_usages(pattern, [one], demand, month)[0], book, month)
+    def bill_of(name: str) -> Callable[[Usage], Bill]:
+        return lambda usage: monthly_bill(chosen[name], usage, book, month)
 
-    results = [add_band(result, scenario, runs, bill_of) for result in priced(slice(None))]
-    monthly = {name: round(rate * float(month) * 3600.0 * mean_tokens(runs[name])) for name, rate in capacity.items()}
+    results = [with_band(one, evidence.bands.get(one.name), bill_of(one.name)) for one in priced(evidence.measured)]
+    monthly = evidence.capacity_tokens_per_month
     screening = screen(scenario, results, book)
-    costings = costings_of(scenario, results, book, month, monthly)
-    decision = decide(scenario, results, book, costings, screening)
-    if outlook:
-        each = [screen(scenario, priced(slice(number, number + 1)), book) for number in range(count)]
+    costings = costings_of(scenario, results, book, month, monthly, evidence.hourly)
+    decision = decide(scenario, results, book, costings, screening, break_evens=depth != "choice")
+    if depth in ("prices", "volumes"):
+        each = [screen(scenario, priced(measured), book) for measured in evidence.each]
 
         def once(other: Scenario, names: list[str]) -> dict[str, list[RunSummary]]:
             return replicate(other, names, replications=1, jobs=jobs, folder=place, tables=False)
 
-        points = volume_points(scenario, screening, costings, demand, runs, once) if volumes else None
+        demand, runs = evidence.demand, evidence.runs
+        points = volume_points(scenario, screening, costings, demand, runs, once) if depth == "volumes" else None
         decision = with_outlook(decision, scenario, screening, each, costings, book, demand, points)
-    arrived = drawn(next(iter(runs.values())), demand, float(month)) if runs else {}
-    return Results(scenario, count, month, book, results, decision, monthly, arrived, kept)
-
-
-def with_losses(result: PatternResult, scenario: Scenario, found: list[Loss]) -> PatternResult:
-    """A result with what the loss of its parts does."""
-    shares = {}
-    for name, part in result.workloads.items():
-        objectives = scenario.workloads[name].objectives
-        if objectives is not None and objectives.availability is not None:
-            answered = 1.0 if part.availability is None else part.availability
-            shares[name] = yearly_availability(answered, name, found)
-    return replace(result, losses=found, yearly_availability=shares)
-
-
-def _refused(name: str, pattern: HostingPattern, unfit: Unfit) -> PatternResult:
-    """A pattern that was not simulated: it may not be used, or its model does not fit its GPUs."""
-    return PatternResult(name, pattern.kind, pattern.description, False, unfit.reasons, unfit.rule)
+    return Results(scenario, evidence.replications, month, book, results, decision, monthly, evidence.drawn, kept)
 
 
 def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[Path, Tables]:
@@ -374,8 +387,3 @@ def _place(scenario: Scenario, names: list[str], folder: Path | None) -> tuple[P
     if folder is None:
         return temporary_tables(files, shared)
     return folder, Tables({name: folder / file for name, file in files.items()}, shared=shared)
-
-
-def _chosen(scenario: Scenario, patterns: str | Sequence[str] | None) -> dict[str, HostingPattern]:
-    """Patterns of these names, in the scenario's order."""
-    return {name: scenario.hosting_patterns[name] for name in named_patterns(scenario, patterns)}

@@ -43,7 +43,7 @@ def studio(
     session = Session.opened(_scenario_of(file))
     held, token = bound(port), new_token()
     kept = open_store(store)
-    desk = Desk(kept.folder, jobs or os.cpu_count() or 1)
+    desk = Desk(kept.folder, jobs or os.cpu_count() or 1, patience_s=0.5)
     desk.ask(session.scenario)
     server = serve(build(Studio(session, desk, kept.folder, _export(kept.folder)), token), held)
     address = f"http://{HOST}:{server.port}/{token}/"

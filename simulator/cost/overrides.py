@@ -6,18 +6,20 @@ quote, and its source is the scenario.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from simulator.cost.prices import PRICED_SECTIONS, PriceBook, load_price_book, read_shipped
 from simulator.errors import PriceNotFound
+from simulator.scenario.apis import Provisioned
 from simulator.scenario.costs import Prices
+from simulator.scenario.schema import Scenario
 from simulator.units import Rates, in_usd
 
 _UNLESS_SAID: Final = {"basis": "quote", "source": "scenario"}
@@ -33,13 +35,20 @@ def scenario_book(prices: Prices, on: date | None = None) -> PriceBook:
     Raises:
         PriceNotFound: The book is not shipped, or an override is wrong; see `override_faults`.
     """
-    asked = {"on": on, "vat": prices.vat}
-    if not prices.overrides:
-        return load_price_book(prices.book).model_copy(update=asked)
-    if faults := override_faults(prices):
-        raise PriceNotFound("\n".join(f"{'.'.join(key)}: {message}" for key, message in faults))
-    content = {**_merged(prices, on), "sha256": hashlib.sha256(read_shipped(prices.book)).hexdigest(), **asked}
-    return PriceBook.model_validate(content)
+    book = load_price_book(prices.book)
+    changes: dict[str, Any] = {"on": on, "vat": prices.vat}
+    if prices.overrides:
+        if faults := override_faults(prices):
+            raise PriceNotFound("\n".join(f"{'.'.join(key)}: {message}" for key, message in faults))
+        content = _merged(prices, on)
+        # The rest of the book is as it was read, once.
+        for section in PRICED_SECTIONS:
+            known = getattr(book, section)
+            own = {
+                key: type(known[key]).model_validate(content[section][key]) for key in prices.overrides if key in known
+            }
+            changes |= {section: known | own} if own else {}
+    return book.model_copy(update=changes)
 
 
 def book_excerpt(prices: Prices, keys: Collection[str], on: date | None = None) -> dict[str, dict[str, Any]]:
@@ -52,6 +61,24 @@ def book_excerpt(prices: Prices, keys: Collection[str], on: date | None = None) 
         section: {key: entry for key, entry in content[section].items() if key in keys} for section in PRICED_SECTIONS
     }
     return {section: entries for section, entries in used.items() if entries or section != "services"}
+
+
+def price_keys(scenario: Scenario) -> Iterator[str]:
+    """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
+    yield from _texts(scenario.resolved["hosting_patterns"])
+    for pattern in scenario.hosting_patterns.values():
+        for api in pattern.metered.values():
+            if isinstance(api.deployment, Provisioned):
+                yield api.deployment.price_key(api.model)
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
+    """Every text in there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:
@@ -87,12 +114,20 @@ def _unknown(book: str, key: str, content: Mapping[str, Any]) -> str:
 
 def _merged(prices: Prices, on: date | None = None) -> dict[str, Any]:
     """The shipped file, with the overrides of entries it has that hold on a day."""
-    content: dict[str, Any] = json.loads(read_shipped(prices.book))
+    content = dict(_shipped(prices.book))
     for key, changes in prices.overrides.items():
         section = _section(content, key)
         if section is not None and _holds(changes, on):
             kept = {name: value for name, value in content[section][key].items() if name != "litellm_row"}
-            content[section][key] = {**kept, **_UNLESS_SAID, **_in_usd(_without_day(changes), prices.usd_of)}
+            entry = {**kept, **_UNLESS_SAID, **_in_usd(_without_day(changes), prices.usd_of)}
+            content[section] = {**content[section], key: entry}
+    return content
+
+
+@cache
+def _shipped(book: str) -> Mapping[str, Any]:
+    """The file of a book, read once. Raises PriceNotFound."""
+    content: dict[str, Any] = json.loads(read_shipped(book))
     return content
 
 

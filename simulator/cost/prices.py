@@ -338,10 +338,11 @@ def _nearest(key: str, known: Collection[str]) -> str:
     return f"it has {', '.join(known)}" if few else f"it has {len(known)}; 'simulator prices list' shows them"
 
 
-def price_book_ids() -> list[str]:
+@cache
+def price_book_ids() -> tuple[str, ...]:
     """Ids of the shipped price books, oldest first."""
     names = (entry.name for entry in resources.files("simulator.cost").joinpath("data").iterdir())
-    return sorted(name[len("prices-") : -len(".json")] for name in names if name.startswith("prices-"))
+    return tuple(sorted(name[len("prices-") : -len(".json")] for name in names if name.startswith("prices-")))
 
 
 @cache

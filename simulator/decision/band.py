@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from simulator.experiment.objectives import is_steady, limit_samples, objective_result
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.metrics import RunSummary
     from simulator.cost.bill import Bill
+    from simulator.cost.usage import Usage
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
@@ -36,39 +38,88 @@ def with_band_ends(scenario: Scenario, names: Sequence[str]) -> tuple[Scenario, 
     return scenario.model_copy(update={"hosting_patterns": scenario.hosting_patterns | added}), list(added)
 
 
-def add_band(
-    result: PatternResult,
-    scenario: Scenario,
-    runs: Mapping[str, Sequence[RunSummary]],
-    bill_of: Callable[[HostingPattern, RunSummary], Bill],
-) -> PatternResult:
-    """A pattern's result with what its cluster does at both ends, if it has one that was simulated.
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What a pattern's cluster does at both ends, before anything is priced.
+
+    Attributes:
+        result: Without what the ends cost.
+        usual: What the bill of a month like the first replication charges for.
+        low: The same at the low end.
+        high: The same at the high end.
+    """
+
+    result: StepTimeBandResult
+    usual: Usage
+    low: Usage
+    high: Usage
+
+
+def band_of(
+    pattern: HostingPattern,
+    usual: RunSummary,
+    ends: Sequence[RunSummary],
+    usage_of: Callable[[RunSummary], Usage],
+) -> Band:
+    """What a pattern with a cluster does at both ends.
 
     Args:
-        result: The result.
-        scenario: The scenario.
-        runs: All replications, those of `with_band_ends` among them.
-        bill_of: The bill of a month like one replication.
+        pattern: The pattern.
+        usual: Its first replication.
+        ends: The same at the low and the high end.
+        usage_of: What the bill of a month like one replication charges for.
     """
-    pattern = scenario.hosting_patterns[result.name]
-    if isinstance(pattern, ApiPattern) or _name(result.name, _ENDS[0]) not in runs:
-        return result
     # Where several clusters have bands, the widest speaks for all; each was simulated at its own end.
     profiles = [cluster_profile(one.cluster) for one in pattern.hosted.values()]
     profile = max(profiles, key=lambda profile: profile.step_time_band.high / profile.step_time_band.low)
-    band, usual = profile.step_time_band, runs[result.name][0]
-    bill = bill_of(pattern, usual)
+    band = profile.step_time_band
     low, high = (
         replace(
             _end(getattr(band, end), run, steady=is_steady(pattern)),
             overloaded=run.saturation == "overloaded",
             times_as_long=times_as_long(usual, run),
-            cost_more_usd=_more_usd(bill, bill_of(pattern, run)),
         )
-        for end in _ENDS
-        for run in (runs[_name(result.name, end)][0],)
+        for end, run in zip(_ENDS, ends, strict=True)
     )
-    return replace(result, step_time_band=StepTimeBandResult(profile.label, band.source, low, high))
+    return Band(StepTimeBandResult(profile.label, band.source, low, high), *map(usage_of, (usual, *ends)))
+
+
+def bands_of(
+    scenario: Scenario,
+    names: Sequence[str],
+    runs: Mapping[str, Sequence[RunSummary]],
+    usage_of: Callable[[HostingPattern, RunSummary], Usage],
+) -> dict[str, Band]:
+    """The same of every pattern that was simulated at both ends, by name."""
+    return {
+        name: band_of(
+            pattern,
+            runs[name][0],
+            [runs[_name(name, end)][0] for end in _ENDS],
+            partial(usage_of, pattern),
+        )
+        for name in names
+        for pattern in (scenario.hosting_patterns[name],)
+        if _name(name, _ENDS[0]) in runs
+    }
+
+
+def with_band(result: PatternResult, band: Band | None, bill_of: Callable[[Usage], Bill]) -> PatternResult:
+    """A pattern's result with what its cluster does and costs at both ends, if that is known.
+
+    Args:
+        result: The result.
+        band: What it does there.
+        bill_of: The bill of a month.
+    """
+    if band is None:
+        return result
+    usual, found = bill_of(band.usual), band.result
+    low, high = (
+        replace(end, cost_more_usd=_more_usd(usual, bill_of(usage)))
+        for end, usage in ((found.low, band.low), (found.high, band.high))
+    )
+    return replace(result, step_time_band=replace(found, low=low, high=high))
 
 
 def times_as_long(usual: RunSummary, run: RunSummary) -> dict[str, dict[str, float | None]]:

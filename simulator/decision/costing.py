@@ -209,6 +209,7 @@ def costings_of(
     book: PriceBook,
     month_hours: Decimal,
     capacity_tokens_per_month: Mapping[str, int],
+    hourly: NDArray[np.float64] | None = None,
 ) -> dict[str, Costing]:
     """What prices each of these patterns at other volumes, by name; those that served nothing have none.
 
@@ -218,8 +219,9 @@ def costings_of(
         book: Price book.
         month_hours: Length of the month that is billed.
         capacity_tokens_per_month: What each cluster could serve, by pattern.
+        hourly: From `hourly_shape`, where that is known.
     """
-    hourly = hourly_shape(scenario)
+    hourly = hourly_shape(scenario) if hourly is None else hourly
     return {
         result.name: Costing(
             scenario.hosting_patterns[result.name],

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from simulator.decision.screening import Screening
-    from simulator.experiment.pattern_result import PatternResult, WorkloadResult
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workload_result import WorkloadResult
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import Objectives
 

@@ -104,6 +104,8 @@ def decide(
     book: PriceBook,
     costings: Mapping[str, Costing],
     screening: Screening | None = None,
+    *,
+    break_evens: bool = True,
 ) -> Decision:
     """Judge the patterns of a scenario.
 
@@ -113,6 +115,8 @@ def decide(
         book: Price book.
         costings: What prices them at other volumes, by name.
         screening: What the rules left of them, where that is known.
+        break_evens: Whether also to find the volumes at which clusters and APIs cost the same, which takes most of
+            the time.
     """
     found = screening or screen(scenario, results, book)
     ranked, allowed, on_offer = found.ranked, found.left["compliance"], found.left["availability"]
@@ -120,7 +124,7 @@ def decide(
     if untold is not None:
         return _no_verdict(scenario, untold, results, found, book)
     rules = [*dict.fromkeys(one.rule for one in found.out), *(["cost"] if found.winner else [])]
-    rows = crossings(scenario, allowed, book, costings)
+    rows = crossings(scenario, allowed, book, costings) if break_evens else []
     first = headline(rows, on_offer) or headline(rows, allowed)
     bought = cash_flows(scenario, on_offer)
     tables = shipped_tables() | scenario.rules

@@ -25,6 +25,7 @@ from simulator.errors import RunStoreError
 from simulator.extensions import mark
 from simulator.files import file_sha256, write_whole
 from simulator.performance.clusters import cluster_profile
+from simulator.scenario.costs import Prices
 from simulator.scenario.customs import customs
 from simulator.version import package_version
 from simulator.workload.replay import trace_checksums
@@ -67,7 +68,8 @@ def demand_key(scenario: Scenario) -> str:
             "name": True,
             "description": True,
             "hosting_patterns": True,
-            "prices": {"book", "discount_rate", "patients", "overrides"},
+            # A volume a month is one of its hours.
+            "prices": Prices.model_fields.keys() - {"month"},
             "constraints": True,
             "compliance": True,
             "workloads": {"__all__": {"phi", "data_protection"}},

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulator.experiment.pattern_result import Interval, PatternResult
+    from simulator.experiment.pattern_result import PatternResult
+    from simulator.experiment.workload_result import Interval
     from simulator.results import Results
     from simulator.scenario.workloads import Objectives
 

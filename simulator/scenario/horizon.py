@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -14,6 +15,12 @@ from simulator.scenario.base import Config, FieldError, Seconds
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
 _DATE = re.compile(r"(19|20)\d\d-\d\d-\d\d")
 _COUNTRY = re.compile(r"[A-Z]{2,3}(-[A-Z0-9]{1,6})?")
+
+
+@cache
+def _zones() -> set[str]:
+    """Names of time zones, looked for on the disk once."""
+    return available_timezones()
 
 
 def _is_date(text: str) -> bool:
@@ -42,7 +49,7 @@ class Horizon(Config):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _zones():
             raise ValueError("expected an IANA time zone such as America/Chicago, Europe/London or UTC")
         return value
 

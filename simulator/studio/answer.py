@@ -1,43 +1,36 @@
-"""What is simulated for an answer, and how finely; a question whose simulations are kept costs none."""
+"""The answer to a question; what was simulated for one is remembered, so that a price is put on it at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
 
-from simulator.decision.band import with_band_ends
-from simulator.errors import ScenarioError
-from simulator.experiment.checks import unfit
-from simulator.experiment.model_length import with_model_lengths
-from simulator.experiment.replications import call_of, is_kept, representatives, tasks_of
-from simulator.results import run
+from simulator.experiment.replications import call_of
+from simulator.experiment.tables import Tables
+from simulator.plots import Plots
+from simulator.report.currency import Shown
+from simulator.results import gather, judge
+from simulator.studio.question import Fineness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from simulator.decision.evidence import Evidence
     from simulator.experiment.errand import Call
-    from simulator.experiment.replications import Task
     from simulator.experiment.workers import Jobs
-    from simulator.results import Results
+    from simulator.results import Depth, Results
     from simulator.scenario.schema import Scenario
+    from simulator.studio.question import Question
+
+#: Scenarios of which what was simulated is remembered, in each fineness.
+_REMEMBERED: Final = 24
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fineness:
-    """How much is known.
-
-    Attributes:
-        replications: How many replications are behind it.
-        whole: Whether it is all that `simulator run` would say: the ends of the step-time bands, other volumes and
-            other prices too.
-    """
-
-    replications: int
-    whole: bool = False
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """A scenario answered, more or less finely.
 
@@ -45,79 +38,94 @@ class Answer:
         scenario: The question.
         results: The answer.
         fineness: What is behind it.
+        outlook: Whether it also looks at other volumes and prices.
     """
 
     scenario: Scenario
     results: Results
     fineness: Fineness
+    outlook: bool = True
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """Its document."""
+        return self.results.document()
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """The same with amounts in the currency that people are shown."""
+        shown: Mapping[str, Any] = Shown.of(self.scenario.prices).amounts(self.plain)
+        return shown
+
+    @cached_property
+    def plots(self) -> Plots:
+        """Figures of it."""
+        return Plots(self.scenario, self.plain, self.results.tables)
 
 
-def finenesses(scenario: Scenario) -> Iterator[Fineness]:
-    """From the least there is to all there is; each needs what the one before needs, and twice as many replications."""
-    count, asked = 1, scenario.experiment.replications
-    while count < asked:
-        yield Fineness(count)
-        count *= 2
-    yield Fineness(asked)
-    yield Fineness(asked, whole=True)
+@dataclass(slots=True)
+class Memory:
+    """What was simulated of the last questions, read from the store once and worked up as far as no price matters.
 
-
-def missing(scenario: Scenario, fineness: Fineness, store: Path) -> list[tuple[Scenario, Task]]:
-    """Simulations that are not kept yet, each with the scenario it is one of.
-
-    Raises:
-        ScenarioError: The scenario cannot be simulated.
+    Attributes:
+        store: Where simulations are kept.
     """
-    sized = with_model_lengths(scenario)
-    names = [name for name in sized.hosting_patterns if name not in unfit(sized, [*sized.hosting_patterns])]
-    chosen = representatives(sized, names)
-    tasks = tasks_of(sized, dict.fromkeys(chosen.values()), fineness.replications, kept=True, tables=True)
-    found = [(sized, task) for task in tasks if not is_kept(store, task)]
-    if fineness.whole:
-        wider, ends = with_band_ends(sized, names)
-        own = dict.fromkeys(representatives(wider, ends).values())
-        found += [(wider, task) for task in tasks_of(wider, own, 1, kept=True) if not is_kept(store, task)]
-    return found
+
+    store: Path
+    _known: OrderedDict[tuple[object, ...], Evidence] = field(default_factory=OrderedDict)
+    _lock: Any = field(default_factory=Lock)
+
+    def evidence(self, question: Question, fineness: Fineness, jobs: Jobs) -> Evidence:
+        """What was simulated for a question; what is missing is simulated now.
+
+        Raises:
+            ScenarioError: It cannot be.
+        """
+        key = question.key(fineness)
+        with self._lock:
+            if (known := self._known.get(key)) is not None:
+                self._known.move_to_end(key)
+                return known
+        of = question.week if fineness.week and question.week else question
+        found = gather(
+            of.sized, of.names, fineness.replications, jobs, self.store, tables=not fineness.week, band=fineness.whole
+        )
+        with self._lock:
+            self._known[key] = found
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
 
 
-def calls(scenario: Scenario, fineness: Fineness, store: Path) -> list[Call]:
-    """The same as calls for whoever works them out."""
-    return [call_of(of, task, number) for number, (of, task) in enumerate(missing(scenario, fineness, store))]
+def calls(question: Question, fineness: Fineness, store: Path) -> list[Call]:
+    """Simulations that are not kept yet as calls for whoever works them out. Raises ScenarioError."""
+    return [call_of(of, task, number) for number, (of, task) in enumerate(question.missing(fineness, store))]
 
 
-def finest_kept(scenario: Scenario, store: Path) -> Fineness | None:
-    """The finest answer that needs no simulation; None where there is none."""
-    best = None
-    try:
-        for fineness in finenesses(scenario):
-            if missing(scenario, fineness, store):
-                break
-            best = fineness
-    except ScenarioError:
-        return None
-    return best
-
-
-def answer(scenario: Scenario, fineness: Fineness, store: Path, *, jobs: Jobs = 1, outlook: bool = True) -> Answer:
-    """The answer of a scenario; what is kept is not simulated again.
+def answer(question: Question, fineness: Fineness, memory: Memory, *, jobs: Jobs = 1, outlook: bool = True) -> Answer:
+    """The answer to a question; what is kept is not simulated again.
 
     Args:
-        scenario: The question.
+        question: The question.
         fineness: How finely.
-        store: Where simulations are kept.
+        memory: What was simulated.
         jobs: Who simulates.
-        outlook: Whether it also looks at other volumes and prices; a whole answer may simulate some for that.
+        outlook: Whether it also looks at other volumes and prices, which takes far longer than a verdict; a whole
+            answer may simulate some for that.
 
     Raises:
         ScenarioError: The scenario cannot be simulated.
     """
-    results = run(
-        scenario,
-        replications=fineness.replications,
-        jobs=jobs,
-        folder=store,
-        band=fineness.whole,
-        outlook=outlook,
-        volumes=fineness.whole,
-    )
-    return Answer(scenario, results, fineness if outlook else Fineness(fineness.replications))
+    evidence = memory.evidence(question, fineness, jobs)
+    depth: Depth = "choice" if not outlook else "volumes" if fineness.whole else "prices"
+    results = judge(
+        question.sized, [*question.sized.hosting_patterns], question.refusals, evidence,
+        Tables() if fineness.week else _tables(question, memory.store), depth=depth, jobs=jobs, place=memory.store,
+    )  # fmt: skip
+    return Answer(question.scenario, results, fineness, outlook)
+
+
+def _tables(question: Question, store: Path) -> Tables:
+    """Where the tables of its first replications lie."""
+    tasks = {task.pattern: task for _, task in question.simulations(Fineness(1))}
+    return Tables({name: store / str(task.name) for name, task in tasks.items()}, shared=question.simulated_as)

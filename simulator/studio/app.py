@@ -15,8 +15,8 @@ from dash import ALL, Dash, Input, Output, State, ctx, html, no_update, set_prop
 
 from simulator.errors import ScenarioError, SimulatorError
 from simulator.studio import page, view
-from simulator.studio.answer import answer, finest_kept
 from simulator.studio.controls import controls_of
+from simulator.studio.question import Question
 from simulator.studio.saving import save
 from simulator.studio.session import with_changes
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simulator.scenario.schema import Scenario
-    from simulator.studio.answer import Answer, Fineness
-    from simulator.studio.controls import Key
+    from simulator.scenario.yaml_source import Document
+    from simulator.studio.answer import Answer
+    from simulator.studio.controls import Control, Key
     from simulator.studio.desk import Desk
     from simulator.studio.session import Session
 
@@ -42,6 +43,15 @@ _SOON: Final = (
 )
 
 
+class _Known:
+    """A variant, its answer, and the number of the desk's answer when that was looked up."""
+
+    def __init__(self, base: Document, changes: Mapping[Key, str]) -> None:
+        self.question = Question(with_changes(base, changes))
+        self.answer: Answer | None = None
+        self.at = -1
+
+
 @dataclass(slots=True)
 class Studio:
     """What the page is about: one session, and who answers it.
@@ -53,7 +63,8 @@ class Studio:
         export: Keeps a run of a scenario with its report, and says where that is.
         stamp: Counts the changes.
         saved: Files that this page wrote, and may write again.
-        answered: Answers of variants that were looked up, by name and what is behind them.
+        looked_up: Variants that were looked up, by what was changed.
+        shown: A scenario and its controls.
         lock: Held while the session changes.
     """
 
@@ -63,7 +74,8 @@ class Studio:
     export: Callable[[Scenario], Path]
     stamp: int = 0
     saved: set[Path] = field(default_factory=set)
-    answered: dict[tuple[str, str, Fineness], Answer] = field(default_factory=dict)
+    looked_up: dict[tuple[tuple[Key, str], ...], _Known] = field(default_factory=dict)
+    shown: tuple[Scenario | None, list[Control]] = (None, [])
     lock: Any = field(default_factory=RLock)
 
     def become(self, session: Session) -> int:
@@ -88,24 +100,35 @@ class Studio:
         with self.lock:
             session = self.session
         kept = {"as in the file": {}, **session.variants}
-        rows = [
-            (name, self._known(name, with_changes(session.base, changes)), _listed(changes))
-            for name, changes in kept.items()
-        ]
-        _, current, _, _ = self.desk.state
+        number, current, _, _ = self.desk.state
+        rows = [(name, self._known(session, changes, number), _listed(changes)) for name, changes in kept.items()]
         asked = current if current is not None and current.scenario is session.scenario else None
         return [*rows, ("now", asked, _listed(session.changes))] if session.changes else rows
 
-    def _known(self, name: str, scenario: Scenario) -> Answer | None:
-        """What is known of a variant without simulating."""
-        fineness = finest_kept(scenario, self.store)
-        if fineness is None:
-            return None
-        key = name, scenario.sha256, fineness
-        if key not in self.answered:
-            with suppress(SimulatorError):
-                self.answered[key] = answer(scenario, fineness, self.store, outlook=False)
-        return self.answered.get(key)
+    def _known(self, session: Session, changes: Mapping[Key, str], number: int) -> Answer | None:
+        """What is known of a variant without simulating; looked up again once it may be known more finely."""
+        key = tuple(changes.items())
+        if key not in self.looked_up:
+            self.looked_up[key] = _Known(session.base, changes)
+        known = self.looked_up[key]
+        if known.at != number and (known.answer is None or not known.answer.fineness.whole):
+            known.at, known.answer = number, self.desk.known(known.question)
+        return known.answer
+
+    def said(self, key: Key) -> str | None:
+        """What a control shows."""
+        session = self.session
+        if (text := session.pending.get(key, session.changes.get(key))) is not None:
+            return text
+        return next((one.value for one in self.controls if one.key == key), None)
+
+    @property
+    def controls(self) -> list[Control]:
+        """Every control of the scenario in force."""
+        scenario = self.session.scenario
+        if self.shown[0] is not scenario:
+            self.shown = scenario, controls_of(scenario)
+        return self.shown[1]
 
 
 def _listed(changes: Mapping[Key, str]) -> str:
@@ -131,7 +154,7 @@ def build(studio: Studio, token: str) -> Dash:
     def layout() -> Any:  # noqa: ANN401 - a component
         with studio.lock:
             session = studio.session
-            return page.layout(session, controls_of(session.scenario), studio.stamp, save_as)
+            return page.layout(session, studio.controls, studio.stamp, save_as)
 
     app.layout = layout
     _on_controls(app, studio)
@@ -157,8 +180,7 @@ def _on_controls(app: Dash, studio: Studio) -> None:
         text = "" if said is None else f"{said:.12g}" if isinstance(said, float) else str(said)
         key = tuple(json.loads(name["key"]))
         with studio.lock:
-            shown = {one.key: one.value for one in controls_of(studio.session.scenario)}
-            if studio.session.pending.get(key, shown.get(key)) == text:
+            if studio.said(key) == text:
                 return no_update
             stamp, faults, mended = studio.change(key, text)
         for one in mended:
@@ -195,7 +217,7 @@ def _on_tools(app: Dash, studio: Studio) -> None:
             else:
                 moved = session.taken(name["name"])
             stamp = studio.become(moved)
-            return page.controls(controls_of(moved.scenario), moved), stamp
+            return page.controls(studio.controls, moved), stamp
 
 
 def _on_keeping(app: Dash, studio: Studio) -> None:
@@ -261,29 +283,34 @@ def _on_answers(app: Dash, studio: Studio) -> None:
 
     @app.callback(
         *(Output(name, "children") for name in ("verdict", "comparison", "changes", "care", "variants", "kept")),
-        Output("verdict", "className"),
-        Output("answer", "className"),
+        *(Output(name, "className") for name in ("verdict", "answer", "changes")),
         *(Output(name, "disabled") for name in ("undo", "redo", "reset")),
         Input("shown", "data"),
     )
     def show(_: object) -> Any:  # noqa: ANN401 - what is shown
-        _, found, working, fault = studio.desk.state
+        number, found, working, fault = studio.desk.state
         session = studio.session
         idle = (not session.past and not session.pending, not session.future, not session.changes)
         variants, kept = view.side_by_side(studio.variants()), _kept(session)
         if found is None or fault:
             said = [html.H2("Simulating" if working else "No answer"), html.P(fault or _SOON)]
             # Figures without a single answer would be empty axes.
-            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale" if found else "none-yet", *idle
-        document = view.document_of(found)
+            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale" if found else "none-yet", "", *idle
+        document = found.document
         parts = (
             view.verdict(found, document, working=working),
             view.comparison(found, document),
-            view.changes(found, document),
+            # Until break-evens and other prices are looked at again, the last ones stand, faded.
+            view.changes(found, document) if found.outlook else no_update,
             view.care(found, document),
         )
-        stale = found.scenario.sha256 != session.scenario.sha256
-        return *parts, variants, kept, view.verdict_class(document), "stale" if stale else "", *idle
+        studio.desk.seen(number)
+        names = (
+            view.verdict_class(document),
+            "stale" if found.scenario is not session.scenario and found.scenario != session.scenario else "",
+            "" if found.outlook else "stale",
+        )
+        return *parts, variants, kept, *names, *idle
 
     _on_figures(app, studio)
 
@@ -318,7 +345,7 @@ def _on_figures(app: Dash, studio: Studio) -> None:
         _, found, _, _ = studio.desk.state
         if found is None:
             return (no_update,) * 5
-        plots = found.results.plot
+        plots = found.plots
         volume, moved = plots.cost_by_volume(), plots.tornado()
         # Until other volumes are priced again, the last figures stand, faded.
         return (
@@ -329,23 +356,30 @@ def _on_figures(app: Dash, studio: Studio) -> None:
         )
 
     @app.callback(
-        Output("figure-wait", "figure"),
-        Output("figure-busy", "figure"),
-        Output("figure-time", "figure"),
-        Output("place-busy", "hidden"),
-        Output("place-time", "hidden"),
+        *(Output(f"figure-{name}", "figure") for name in ("wait", "busy", "time")),
+        *(Output(f"place-{name}", "className") for name in ("wait", "busy", "time")),
+        *(Output(f"place-{name}", "hidden") for name in ("busy", "time")),
+        Output("drawn", "data"),
         Input("shown", "data"),
         *(Input(f"{name}-{choice}", "value") for name, *_, choice in page.FIGURES if choice),
+        State("drawn", "data"),
     )
-    def time(_: object, workload: str | None, pattern: str | None) -> Any:  # noqa: ANN401 - figures
-        return _of_time(studio, workload, pattern)
+    def time(_: object, workload: str | None, pattern: str | None, drawn: object) -> Any:  # noqa: ANN401 - figures
+        _, found, _, _ = studio.desk.state
+        if found is None:
+            return (no_update,) * 9
+        if found.fineness.week:
+            # Of a week no request was kept: the last figures stand, faded.
+            return *(no_update,) * 3, *("stale",) * 3, *(no_update,) * 2, no_update
+        # What was simulated; a price changes nothing of it.
+        now = [str(found.results.tables.kept), workload, pattern]
+        if now == drawn:
+            return *(no_update,) * 3, *("",) * 3, *(no_update,) * 3
+        return *_of_time(found, workload, pattern), now
 
 
-def _of_time(studio: Studio, workload: str | None, pattern: str | None) -> tuple[Any, ...]:
-    _, found, _, _ = studio.desk.state
-    if found is None:
-        return (no_update,) * 5
-    plots, scenario = found.results.plot, found.scenario
+def _of_time(found: Answer, workload: str | None, pattern: str | None) -> tuple[Any, ...]:
+    plots, scenario = found.plots, found.scenario
     name = workload if workload in scenario.workloads else next(iter(scenario.workloads))
     limits = scenario.workloads[name].objectives
     metric = "ttft_s" if limits is not None and limits.ttft is not None else "e2e_s"
@@ -353,5 +387,5 @@ def _of_time(studio: Studio, workload: str | None, pattern: str | None) -> tuple
     own = pattern if pattern in hosted else next(iter(hosted), None)
     wait = plots.latency(name, metric)
     if own is None:
-        return wait, no_update, no_update, True, True
-    return wait, plots.week(own), plots.over_time(own), False, False
+        return wait, no_update, no_update, *("",) * 3, True, True
+    return wait, plots.week(own), plots.over_time(own), *("",) * 3, False, False

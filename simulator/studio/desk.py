@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
+from simulator.engine.simulation import is_compiled, prepare
 from simulator.errors import SimulatorError
 from simulator.experiment.workers import spread
-from simulator.studio.answer import answer, calls, finenesses, finest_kept
+from simulator.studio.answer import Memory, answer, calls
+from simulator.studio.question import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from simulator.scenario.schema import Scenario
-    from simulator.studio.answer import Answer, Fineness
+    from simulator.studio.answer import Answer
+    from simulator.studio.question import Fineness
 
 
 class Desk:
@@ -23,14 +28,17 @@ class Desk:
     Args:
         store: Where simulations are kept.
         jobs: Processes.
+        patience_s: How long a first answer may wait to be seen before a finer one is worked on, which takes the page
+            its time.
     """
 
-    def __init__(self, store: Path, jobs: int = 1) -> None:
-        self._store, self._jobs = store, jobs
+    def __init__(self, store: Path, jobs: int = 1, patience_s: float = 0.0) -> None:
+        self.memory = Memory(store)
+        self._store, self._jobs, self._patience_s = store, jobs, patience_s
         self._changed = Condition()
         # A question and its number: the same may be asked again.
-        self._question: tuple[int, Scenario] | None = None
-        self._asked = 0
+        self._question: tuple[int, Question] | None = None
+        self._asked = self._seen = 0
         self._answer: Answer | None = None
         self._fault = ""
         self._working = False
@@ -51,24 +59,30 @@ class Desk:
         Returns:
             Its answer, where all that this needs is kept: nothing is simulated here.
         """
-        found = self._priced(scenario)
+        question = Question(scenario)
+        found = self.known(question)
         with self._changed:
             self._asked += 1
-            self._question, self._fault, self._working = (self._asked, scenario), "", True
+            self._question, self._fault, self._working = (self._asked, question), "", True
             if found is not None:
                 self._say(found)
             self._changed.notify_all()
         return found
 
-    def _priced(self, scenario: Scenario) -> Answer | None:
-        fineness = finest_kept(scenario, self._store)
-        if fineness is None:
-            return None
+    def known(self, question: Question) -> Answer | None:
+        """The finest answer that needs no simulation; None where there is none."""
         try:
-            return answer(scenario, fineness, self._store, outlook=False)
+            fineness = question.finest_kept(self._store)
+            return None if fineness is None else answer(question, fineness, self.memory, outlook=False)
         except SimulatorError:
             # It is worked out again, and said then.
             return None
+
+    def seen(self, number: int) -> None:
+        """Say that the answer of this number is on the page."""
+        with self._changed:
+            self._seen = number
+            self._changed.notify_all()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there is nothing to do; whether that is so."""
@@ -86,7 +100,8 @@ class Desk:
         self._answer, self._number = found, self._number + 1
 
     def _work(self) -> None:
-        done: tuple[int, Scenario] | None = None
+        done: tuple[int, Question] | None = None
+        loaded = False
         while (asked := self._next(done)) is not None:
             done = asked
             fault = ""
@@ -101,42 +116,75 @@ class Desk:
                 if self._question is asked:
                     self._working, self._fault = False, fault
                     self._changed.notify_all()
+            if not loaded and is_compiled():
+                # What was kept took no engine; the next question may.
+                prepare()
+                loaded = True
 
-    def _next(self, done: tuple[int, Scenario] | None) -> tuple[int, Scenario] | None:
+    def _next(self, done: tuple[int, Question] | None) -> tuple[int, Question] | None:
         """The newest question once there is another one; None when no more are taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._question is not done)
             return None if self._closed else self._question
 
-    def _refine(self, number: int, scenario: Scenario) -> None:
+    def _refine(self, number: int, question: Question) -> None:
         """Every fineness in turn that is not there yet, as long as nothing else is asked."""
-        known = finest_kept(scenario, self._store)
-        for fineness in finenesses(scenario):
-            # It was said when the question was asked.
-            if known is not None and fineness <= known and not fineness.whole:
-                continue
-            if not self._simulated(number, scenario, fineness):
+        known = question.finest_kept(self._store)
+        # What other volumes and prices cost takes far longer than a verdict, which therefore comes first, once.
+        looked = known is not None
+        if looked:
+            self._let_see(number)
+        for fineness in self._steps(question, known):
+            if not self._simulated(number, question, fineness):
                 return
-            # What other volumes cost takes as long again as the first answer.
-            first = known is None and fineness.replications == 1
-            for outlook in (False, True) if first else (True,):
-                found = answer(scenario, fineness, self._store, jobs=self._jobs, outlook=outlook)
+            for outlook in (False,) if fineness.week else (True,) if looked else (False, True):
+                found = answer(question, fineness, self.memory, jobs=self._jobs, outlook=outlook)
                 with self._changed:
                     if not self._wanted(number):
                         return
                     self._say(found)
                     self._changed.notify_all()
+                if not outlook:
+                    self._let_see(number)
+                looked = outlook
 
-    def _simulated(self, number: int, scenario: Scenario, fineness: Fineness) -> bool:
+    def _steps(self, question: Question, known: Fineness | None) -> Iterator[Fineness]:
+        """What is still to be said of a question."""
+        every = [*question.finenesses()]
+        if known is not None:
+            # It was said when the question was asked, without what other volumes and prices would do.
+            yield from every[min(every.index(known) + 1, len(every) - 1) :]
+            return
+        for fineness in every:
+            if not fineness.week or self._saves(question, fineness):
+                yield fineness
+
+    def _saves(self, question: Question, week: Fineness) -> bool:
+        """Whether a week is less to simulate than what the whole horizon still lacks."""
+        short, whole = (
+            sum(of.horizon.duration_s for of, _ in question.missing(fineness, self._store))
+            for fineness in (week, replace(week, week=False))
+        )
+        return 2.0 * short < whole
+
+    def _simulated(self, number: int, question: Question, fineness: Fineness) -> bool:
         """Whether all that a fineness needs is kept now; a few simulations at a time, as long as it is wanted."""
-        wanted = calls(scenario, fineness, self._store)
-        for start in range(0, len(wanted), self._jobs):
+        wanted = calls(question, fineness, self._store)
+        # A week is over before processes have started.
+        jobs = 1 if fineness.week else self._jobs
+        for start in range(0, len(wanted), jobs):
             with self._changed:
                 if not self._wanted(number):
                     return False
-            for _ in spread(wanted[start : start + self._jobs], self._jobs, self._store):
+            for _ in spread(wanted[start : start + jobs], jobs, self._store):
                 pass
         return True
+
+    def _let_see(self, number: int) -> None:
+        """Let the page show what was said before its time is taken."""
+        with self._changed:
+            said = self._number
+            self._changed.wait_for(lambda: self._seen >= said or not self._wanted(number), self._patience_s)
 
     def _wanted(self, number: int) -> bool:
         return self._asked == number and not self._closed

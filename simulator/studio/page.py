@@ -204,6 +204,7 @@ def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str)
             ),
             dcc.Store(id="stamp", data=stamp),
             dcc.Store(id="shown", data=-1),
+            dcc.Store(id="drawn"),
             dcc.Interval(id="tick", interval=300),
             dcc.Download(id="file"),
         ],

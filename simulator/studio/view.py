@@ -26,12 +26,6 @@ def aria(**said: str) -> dict[str, Any]:
     return {f"aria-{name}": text for name, text in said.items()}
 
 
-def document_of(answer: Answer) -> Shape:
-    """Its document, with amounts in the currency that people are shown."""
-    shown: Shape = Shown.of(answer.scenario.prices).amounts(answer.results.document())
-    return shown
-
-
 def headline(document: Shape) -> str:
     """The verdict in a few words."""
     decision = document["decision"]
@@ -45,6 +39,8 @@ def headline(document: Shape) -> str:
 def behind(answer: Answer, *, working: bool) -> str:
     """What is behind an answer, and whether it is being refined."""
     count, asked = answer.fineness.replications, answer.scenario.experiment.replications
+    if answer.fineness.week:
+        return f"coarse: the first week of the horizon, once · no ± yet{' · refining' if working else ''}"
     done = f"{count} of {asked} replications" if count < asked else f"{count} replication{'s' if count > 1 else ''}"
     sure = "no ± yet" if count == 1 else "± is half a 95 % interval"
     if count == asked == 1:
@@ -199,7 +195,7 @@ def side_by_side(rows: Sequence[tuple[str, Answer | None, str]]) -> Any:  # noqa
         if answer is None:
             found.append(html.Tr([first, html.Td("not simulated yet", colSpan=4), html.Td(changed, className="text")]))
             continue
-        document = document_of(answer)
+        document = answer.document
         decision, code = document["decision"], Shown.of(answer.scenario.prices).code
         row = _row(document, decision["recommended"] or (decision["nearest"] or {}).get("pattern"))
         cells = [_NONE] * 3

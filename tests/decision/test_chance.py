@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.decision.chance import undecided, untold, would_tell
-from simulator.experiment.pattern_result import Interval
+from simulator.experiment.workload_result import Interval
 from tests.decision.test_verdict import KINDS, result
 
 TRIALS = 1000

@@ -8,7 +8,7 @@ import pytest
 
 from simulator.decision.nearest import nearest
 from simulator.decision.screening import Exclusion, Screening
-from simulator.experiment.pattern_result import Latency
+from simulator.experiment.workload_result import Latency
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 

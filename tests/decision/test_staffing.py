@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator.cost.prices import load_price_book
 from simulator.decision.screening import screen
 from simulator.decision.staffing import paid_fte, shortages, unready
-from simulator.experiment.pattern_result import Latency
+from simulator.experiment.workload_result import Latency
 from tests.decision.test_verdict import result, verdict
 from tests.experiment.small import small
 

@@ -15,9 +15,11 @@ from simulator.decision.screening import missed
 from simulator.decision.verdict import decide
 from simulator.engine.record import ReplicaLevels, RequestLog, RunRecord
 from simulator.experiment.counts import Requests, Tokens
+from simulator.experiment.measured import measured
 from simulator.experiment.objectives import limit_samples, objective_result
-from simulator.experiment.pattern_result import Interval, PatternResult, WorkloadResult, pattern_result
+from simulator.experiment.pattern_result import PatternResult, pattern_result
 from simulator.experiment.step_time_band import BandEnd, StepTimeBandResult
+from simulator.experiment.workload_result import Interval, WorkloadResult
 from simulator.workload.demand import Demand
 from tests.decision.test_cost_curve import costing
 from tests.engine.demand import table
@@ -296,7 +298,7 @@ def simulated(name, load, seed):
         runs.append(summarise(RunRecord((backend,), 86_400.0, log, levels), demand, {}))
     month = 5000 * 730 / 24
     asked = {"notes": Demand(asked=month, billed=month, expected=5000.0, tokens=month * 60)}
-    return pattern_result(name, pattern, runs, BOOK, Decimal(730), asked)
+    return pattern_result(name, pattern, measured(pattern, runs, Decimal(730), asked), BOOK, Decimal(730))
 
 
 @settings(max_examples=25)

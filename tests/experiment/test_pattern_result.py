@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import simulator
 from simulator.cost.prices import load_price_book
 from simulator.errors import ScenarioError
+from simulator.experiment.measured import measured
 from simulator.experiment.pattern_result import document, pattern_result
 from simulator.experiment.replications import replicate
 from simulator.workload.demand import demands
@@ -241,7 +242,8 @@ def test_the_summary_is_tidy(results):
 def test_pooled_objectives_weigh_replications_by_their_requests():
     scenario = small({"workloads.notes.objectives": {"ttft": "900ms", "share": 0.5}})
     runs = replicate(scenario, ["api"], replications=3)["api"]
-    found = pattern_result("api", scenario.hosting_patterns["api"], runs, BOOK, MONTH, demands(scenario)).workloads[
+    pattern = scenario.hosting_patterns["api"]
+    found = pattern_result("api", pattern, measured(pattern, runs, MONTH, demands(scenario)), BOOK, MONTH).workloads[
         "notes"
     ]
     within = sum(run.workloads["notes"].share_met * run.workloads["notes"].arrived for run in runs)

@@ -8,10 +8,12 @@ import pytest
 from plotly.utils import PlotlyJSONEncoder
 
 from simulator.cli.main import main
-from simulator.experiment import replications
+from simulator.cost import bill
+from simulator.experiment import checkpoint, replications
 from simulator.studio import view
-from simulator.studio.answer import Fineness, answer, finenesses, finest_kept, missing
+from simulator.studio.answer import Memory, answer
 from simulator.studio.desk import Desk
+from simulator.studio.question import Fineness, Question
 from simulator.studio.saving import save
 from simulator.studio.session import Session
 from tests.parts import SCENARIOS
@@ -56,7 +58,10 @@ def desk(tmp_path):
 
 def same_numbers(one, other):
     """Of two documents: everything but what a first answer leaves to the look at other volumes."""
-    later = ("cost_curve", "tornado", "confidence", "break_even_by_model", "what_would_change_it")
+    later = (
+        "cost_curve", "tornado", "confidence", "break_even_by_model", "what_would_change_it", "break_even",
+        "break_even_tokens_per_month",
+    )  # fmt: skip
     plain = [
         {**found, "decision": {k: v for k, v in found["decision"].items() if k not in later}} for found in (one, other)
     ]
@@ -103,7 +108,7 @@ def test_a_volume_needs_one_replication_before_its_first_answer(small, desk, sim
     assert desk.wait()
     assert not simulated
     busier = small.changed({SCANS: "4500"})
-    patterns = len(missing(busier.scenario, Fineness(1), desk._store))
+    patterns = len(Question(busier.scenario).missing(Fineness(1), desk._store))
     told = []
     say = desk._say
     desk._say = lambda found: (told.append((found.fineness, list(simulated))), say(found))
@@ -115,6 +120,108 @@ def test_a_volume_needs_one_replication_before_its_first_answer(small, desk, sim
     counts = [one.replications for one, _ in told]
     assert counts == sorted(counts)
     assert told[-1][0] == Fineness(3, whole=True)
+
+
+PRICES = {
+    RENT: "9.87 USD/h",
+    ("prices", "vat"): "19 %",
+    ("prices", "discount_rate"): "3 %",
+    ("hosting_patterns", "self_hosted", "costs", "storage"): "77 USD/month",
+}
+
+
+def test_a_price_is_put_on_what_is_remembered_and_nothing_is_priced_twice(small, tmp_path, monkeypatch):
+    """What comes out is what comes out of simulations that are read anew."""
+    memory, fineness = Memory(tmp_path), Fineness(3, whole=True)
+    usual = answer(Question(small.scenario), fineness, memory, outlook=False)
+    own, bills = bill.backend_bills, []
+
+    def counted(pattern, *rest):
+        bills.append(pattern.kind)
+        return own(pattern, *rest)
+
+    monkeypatch.setattr(bill, "backend_bills", counted)
+    for key, text in PRICES.items():
+        session = small.changed({key: text})
+        assert not session.faults
+        question = Question(session.scenario)
+        assert question.finest_kept(tmp_path) == fineness
+        bills.clear()
+        with monkeypatch.context() as closed:
+            for name in ("load", "save"):
+                closed.setattr(checkpoint, name, lambda *_, **__: pytest.fail("the store is looked into"))
+            found = answer(question, fineness, memory, outlook=False)
+        hosted = sum(pattern.kind != "metered_api" for pattern in session.scenario.hosting_patterns.values())
+        patterns = len(found.results.patterns)
+        # Every replication, all as one, the same with nothing asked, as one with its unit costs; and both ends of a
+        # band beside its middle.
+        assert len(bills) <= patterns * (3 + 3) + 3 * hosted
+        assert found.results.to_json() == answer(question, fineness, Memory(tmp_path), outlook=False).results.to_json()
+        assert found.results.to_json() != usual.results.to_json()
+
+
+@pytest.fixture
+def month(tmp_path):
+    """Four weeks of the smallest scenario, and of all that it asks."""
+    source = tmp_path / "month.yaml"
+    base = (SCENARIOS / "ci_small.yaml").resolve()
+    source.write_text(f"extends: {base}\nhorizon: {{duration: 28d}}\n", encoding="utf-8")
+    return Session.opened(source)
+
+
+def test_the_first_answer_to_a_volume_takes_one_week_of_each_simulation(month, desk, monkeypatch):
+    busier = month.changed({SCANS: "4500"}).scenario
+    simulated = []
+    own = replications._simulated
+
+    def counted(scenario, task, *rest):
+        simulated.append((task.replication, scenario.horizon.duration_s / 86_400.0, task.tables))
+        return own(scenario, task, *rest)
+
+    monkeypatch.setattr(replications, "_simulated", counted)
+    told = []
+
+    def say(found):
+        told.append(found)
+        # Nobody asks for more than the first.
+        desk._asked += 1
+
+    monkeypatch.setattr(desk, "_say", say)
+    question = Question(busier)
+    desk.ask(busier)
+    assert desk.wait()
+    assert simulated == [(0, 7.0, False)] * len(set(question.simulated_as.values()))
+    (first,) = told
+    assert first.fineness == Fineness(1, week=True)
+    assert "coarse" in view.behind(first, working=True)
+    # It is of the month: as many requests are billed as are asked, and its length is what the prices say.
+    whole = answer(question, Fineness(1), Memory(desk._store))
+    assert first.results.month_hours == whole.results.month_hours
+    for name, one in first.results.demand.items():
+        assert one.billed_requests_per_month == pytest.approx(whole.results.demand[name].billed_requests_per_month)
+    for one, other in zip(first.results.patterns, whole.results.patterns, strict=True):
+        assert one.cost_usd == pytest.approx(other.cost_usd, rel=0.05)
+    # A week may leave open what a month tells, and then names the same as measured.
+    decided = first.results.decision
+    assert whole.results.decision.recommended in (decided.recommended, *decided.undecided.candidates[:1])
+    # What is known of the month is never replaced by less.
+    assert question.finest_kept(desk._store) == Fineness(1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "horizon: {duration: 14d}",
+        "workloads: {radiology_anomaly: {trend: {yearly_growth: 0.43}}}",
+        "constraints: {survives: [replica]}",
+        "hosting_patterns: {api: {faults: [{kind: outage, api: bedrock/llama-3.3-70b, at: [+36h], duration: 2h}]}}",
+    ],
+)
+def test_a_week_stands_for_no_month_in_which_weeks_differ(month, tmp_path, more):
+    source = tmp_path / "other.yaml"
+    source.write_text(f"extends: month.yaml\n{more}\n", encoding="utf-8")
+    assert Question(month.scenario).week is not None
+    assert Question(Session.opened(source).scenario).week is None
 
 
 @pytest.mark.slow
@@ -137,14 +244,15 @@ def test_what_is_asked_meanwhile_counts_and_the_rest_is_let_go(small, desk, simu
     assert not fault
     assert found.scenario.sha256 == newer.scenario.sha256
     assert found.fineness.whole
-    assert finest_kept(older.scenario, desk._store) is None
+    assert Question(older.scenario).finest_kept(desk._store) is None
 
 
 def test_an_answer_is_as_fine_as_it_says(small, tmp_path):
-    assert list(finenesses(small.scenario)) == [Fineness(1), Fineness(2), Fineness(3), Fineness(3, whole=True)]
-    assert finest_kept(small.scenario, tmp_path) is None
-    found = answer(small.scenario, Fineness(2), tmp_path)
-    document = view.document_of(found)
+    question = Question(small.scenario)
+    assert list(question.finenesses()) == [Fineness(1), Fineness(2), Fineness(3), Fineness(3, whole=True)]
+    assert question.finest_kept(tmp_path) is None
+    found = answer(question, Fineness(2), Memory(tmp_path))
+    document = found.document
     # Objectives that are missed, or cannot be told, are named with the least share within their limits.
     row = next(row for row in document["patterns"] if row["requests"])
     for said in ("missed", "cannot_tell"):
@@ -152,8 +260,8 @@ def test_an_answer_is_as_fine_as_it_says(small, tmp_path):
             load["objective"] |= {"answer": said, "limits": [{"share": 0.5}, {"share": 0.25}]}
         shown = json.dumps(view.comparison(found, document), cls=PlotlyJSONEncoder)
         assert "25.00 %" in shown
-    assert finest_kept(small.scenario, tmp_path) == Fineness(2)
-    assert {task.replication for _, task in missing(small.scenario, Fineness(3), tmp_path)} == {2}
+    assert question.finest_kept(tmp_path) == Fineness(2)
+    assert {task.replication for _, task in question.missing(Fineness(3), tmp_path)} == {2}
 
 
 @pytest.mark.slow
