@@ -1,4 +1,4 @@
-"""Speed and memory of importing a CSV of 10 million rows, in order and shuffled, and of 2 million lines of JSON."""
+"""Speed and memory of importing a CSV of 10 million rows, in order and shuffled, and lines of JSON as they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.trace.importers.sample import T0
+from tests.trace.importers.samples import genai, langfuse, litellm, otlp, span
 
 #: The command as a user runs it, and what it took.
 CHILD = """
@@ -70,3 +73,42 @@ def test_two_million_lines_of_json(tmp_path, sized):
             file.write(json.dumps(line | {"usage": {"in": sent, "out": made}}) + "\n")
     columns = ("time=ts", "prompt_tokens=usage.in", "output_tokens=usage.out")
     measure(log, rows, "--format", "json", *(word for one in columns for word in ("--column", one)))
+
+
+#: What stands beside the counts in most logs, and is skipped: a question and an answer of some 600 characters.
+TEXT = "Discharged on day four in good condition; follow-up in two weeks. " * 5
+VLLM = {"gen_ai__request__id": "cmpl-1", "gen_ai__response__model": "llama", "gen_ai__request__max_tokens": 900}
+
+
+def answer(at, prompt, output):
+    usage = {"prompt_tokens": prompt, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": 0}}
+    choices = [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]
+    return {"id": f"c-{at:x}", "created": T0 + at, "model": "gpt-4o", "choices": choices, "usage": usage}
+
+
+def line_of(kind, at, prompt, output):
+    """A line as long as such logs have them, of one request."""
+    if kind == "litellm":
+        about = {"usage_object": answer(at, prompt, output)["usage"], "model_map_information": {"key": TEXT[:200]}}
+        more = {"request_id": f"c-{at:x}", "startTime": T0 + at, "metadata": about, "response": {"content": TEXT}}
+        return json.dumps(litellm(0, prompt, output, **more))
+    if kind == "openai":
+        return json.dumps(answer(at, prompt, output))
+    if kind == "langfuse":
+        return json.dumps(
+            langfuse(0, prompt, output, id=f"c-{at:x}", start_time=T0 + at) | {"input": TEXT, "output": TEXT}
+        )
+    of_vllm = span(at, gen_ai__usage__prompt_tokens=prompt, gen_ai__usage__completion_tokens=output, **VLLM)
+    text = otlp(of_vllm if kind == "vllm-otel" else genai(at, prompt, output)).strip()
+    return text.replace("resourceSpans", "batches") if kind == "tempo" else text
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("kind", ["litellm", "openai", "langfuse", "otel-genai", "tempo", "vllm-otel"])
+def test_a_million_lines_as_they_are(tmp_path, sized, kind):
+    rows, log = sized(1_000_000), tmp_path / "log.jsonl"
+    rng = np.random.default_rng(1)
+    counts = zip(rng.integers(1, 8000, rows).tolist(), rng.integers(1, 800, rows).tolist(), strict=True)
+    with log.open("w") as file:
+        file.writelines(line_of(kind, at, sent, made) + "\n" for at, (sent, made) in enumerate(counts))
+    measure(log, rows, "--format", {"tempo": "otel-genai"}.get(kind, kind))

@@ -11,12 +11,16 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
+from simulator.trace.importers.shape import paths, under
 from simulator.trace.importers.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What wraps records, by what each of them is called in it.
+    from simulator.trace.importers.shape import Shape
+
+#: What has records in a list; what wraps them, by what each of them is called in it.
+_LISTS: Final = ("events", "logEvents", "results", "Records")
 _WRAPPED: Final = ("message", "@message")
 
 
@@ -33,7 +37,7 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
     if isinstance(value, dict):
         if value.get("messageType") == "CONTROL_MESSAGE":
             return  # CloudWatch asks whether anybody is there
-        for name in ("events", "logEvents", "results", "Records"):
+        for name in _LISTS:
             if isinstance(value.get(name), list):
                 yield from _unpack(value[name])
                 return
@@ -41,6 +45,12 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
         if message is not None:
             value = json.loads(message)
     yield value
+
+
+def _shape(record: Shape) -> Shape:
+    """Records, bare or in an event, which may lie in a list of a page, and pages in a list."""
+    event = record.also(paths((*_WRAPPED, "messageType", *_LISTS)))
+    return under(under(event, ()), _LISTS)
 
 
 _FIELDS: Final = {
@@ -55,6 +65,7 @@ _TABLE = Table(
     labels=("model", "operation", "region"),
     leave_out={"failed": _failed},
     unpack=_unpack,
+    shape=_shape,
     # Bedrock counts the tokens of the prompt cache apart from the others.
     apart=frozenset({"cache"}),
 )

@@ -121,6 +121,7 @@ class Context:
     _proved: dict[str, set[str]] = field(default_factory=dict)
     nesting: Nesting = FLAT
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _word: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     _ordinals: dict[int, int] = field(default_factory=dict)
     _paths: Paths | None = None
     _files: int = 0
@@ -155,7 +156,17 @@ class Context:
 
     def identities(self, values: Sequence[object]) -> NDArray[np.int64]:
         """A number for each value under a key that nobody keeps; 0 where there is none."""
-        return np.array([self.digest(value) for value in values], np.int64)
+        import pandas as pd
+
+        # SipHash, which nobody turns round without the key.
+        texts = [str(value) if isinstance(value, (str, int)) else "" for value in values]
+        text = np.array(texts, object)
+        try:
+            found = pd.util.hash_array(text, hash_key=self._word, categorize=False)
+        except UnicodeEncodeError:  # half a pair of surrogates
+            text = np.array([one.encode("utf-8", "replace").decode() for one in texts], object)
+            found = pd.util.hash_array(text, hash_key=self._word, categorize=False)
+        return np.where(text == "", 0, np.maximum(found, 1)).astype(np.uint64).view(np.int64)
 
     def ordinals(self, values: Sequence[object]) -> NDArray[np.int32]:
         """Small numbers in the order in which values first appear, -1 where there is none."""

@@ -8,9 +8,11 @@ keys and addresses are not among them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
+from simulator.trace.importers.shape import under
 from simulator.trace.importers.table import Table
 from simulator.trace.importers.wanted import plain, served
 
@@ -37,12 +39,16 @@ def _reference(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return None if not text.strip("0-") or text == "default" else "answered from the gateway's own cache"
 
 
+#: Under which an answer has its records, or its one.
+_LISTS: Final = ("data", "result", "results", "logs", "items")
+
+
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
     """Records: a list of them, one, or those in an answer."""
     if isinstance(value, list):
         yield from value
         return
-    for name in ("data", "result", "results", "logs", "items"):
+    for name in _LISTS:
         inner = value.get(name) if isinstance(value, dict) else None
         if isinstance(inner, (list, dict)):
             yield from inner if isinstance(inner, list) else [inner]
@@ -65,6 +71,7 @@ _OPENROUTER: Final = Table(
     labels=("model", "provider"),
     leave_out={"kind": _kind},
     unpack=_unpack,
+    shape=partial(under, names=_LISTS),
 )  # fmt: skip
 _HELICONE: Final = Table(
     fields={
@@ -78,6 +85,7 @@ _HELICONE: Final = Table(
     labels=("model", "provider"),
     leave_out={"status": served, "kind": _kind, "reference": _reference},
     unpack=_unpack,
+    shape=partial(under, names=_LISTS),
 )  # fmt: skip
 _ENVOY: Final = Table(
     fields={
@@ -125,6 +133,7 @@ _PORTKEY: Final = Table(
     labels=("model", "provider"),
     leave_out={"status": served, "kind": _kind, "cached": _own_cache},
     unpack=_unpack,
+    shape=partial(under, names=_LISTS),
 )  # fmt: skip
 _CLOUDFLARE: Final = Table(
     fields={
@@ -135,6 +144,7 @@ _CLOUDFLARE: Final = Table(
     labels=("model", "provider"),
     leave_out={"status": served, "success": served, "cached": _own_cache, "kind": _kind, "path": _kind},
     unpack=_unpack,
+    shape=partial(under, names=_LISTS),
 )  # fmt: skip
 
 FORMATS = tuple(

@@ -8,6 +8,8 @@ beside it, so that the prompt is all that begins with `input` and what a cache g
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,29 +42,52 @@ def _prepare(records: Records, context: Context) -> None:
         given = parse_json(details) if isinstance(details, str) and details[:1] == "{" else details
         if isinstance(given, list):
             given = dict(one for one in given if isinstance(one, tuple) and len(one) == 2)
-        if not isinstance(given, dict) or not any(str(key).startswith(("input", "output")) for key in given):
+        if not isinstance(given, dict):
+            continue
+        if not any(str(key).startswith(("input", "output")) for key in given):
             continue
         found = _sums({str(key): value for key, value in given.items() if value is not None})
         for name, value in zip(("prompt_tokens", "output_tokens", "cache_read", "cache_write"), found, strict=True):
             columns[name][at] = value
 
 
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Names of the details of an observation: of its prompt, of that what a cache gave or took, and of its output."""
+
+    prompt: tuple[str, ...]
+    cached: tuple[str, ...]
+    written: tuple[str, ...]
+    output: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def _sides(names: tuple[str, ...]) -> _Sides:
+    output = tuple(name for name in names if name.startswith("output"))
+    prompt = tuple(
+        name for name in names
+        if name not in output and name != "total" and (name.startswith("input") or "cache" in name)
+    )  # fmt: skip
+    cached = tuple(name for name in prompt if "cach" in name)
+    return _Sides(prompt, cached, tuple(name for name in cached if "creat" in name or "writ" in name), output)
+
+
 def _sums(given: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Prompt, output, and of the prompt what a cache gave and took; a side with what is no number is none either."""
-    names = [name for name in given if name != "total" and (name.startswith(("input", "output")) or "cache" in name)]
-    counts = {name: as_number(given[name]) for name in names}
-    output = {name: count for name, count in counts.items() if name.startswith("output")}
-    prompt = {name: count for name, count in counts.items() if name not in output}
-    written = sum(count for name, count in prompt.items() if "cach" in name and ("creat" in name or "writ" in name))
-    read = sum(count for name, count in prompt.items() if "cach" in name) - written
-    wholes = [(sum(side.values()), side.get(name, 0.0)) for side, name in ((prompt, "input"), (output, "output"))]
-    if any(math.isnan(whole) for whole, _ in wholes):
-        found: list[Any] = ["no number" if math.isnan(whole) else whole for whole, _ in wholes]
+    sides = _sides(tuple(given))
+    counts = {name: as_number(given[name]) for name in (*sides.prompt, *sides.output)}
+    prompt, output, cached, written = (
+        sum([counts[name] for name in names]) for names in (sides.prompt, sides.output, sides.cached, sides.written)
+    )
+    if math.isnan(prompt + output):
+        found: list[Any] = ["no number" if math.isnan(whole) else whole for whole in (prompt, output)]
         return found[0], found[1], None, None
     # Who sent a total of their own may have left the details in: then that is what the parts add up to.
     total = as_number(given.get("total"))
-    sums = next((pair for pair in product(*wholes) if sum(pair) == total), (wholes[0][0], wholes[1][0]))
-    return sums[0] if prompt else None, sums[1] if output else None, read, written
+    if prompt + output != total:
+        wholes = (prompt, counts.get("input", 0.0)), (output, counts.get("output", 0.0))
+        prompt, output = next((pair for pair in product(*wholes) if sum(pair) == total), (prompt, output))
+    return prompt if sides.prompt else None, output if sides.output else None, cached - written, written
 
 
 # Inputs, outputs, metadata, users, tags, names and status messages are not among them.

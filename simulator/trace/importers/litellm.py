@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
-from simulator.trace.importers.records import parse_json
+from simulator.trace.importers.shape import parser, paths
 from simulator.trace.importers.table import Table
 from simulator.trace.importers.values import as_number
 
@@ -44,27 +44,31 @@ def _cache_hit(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return "answered from LiteLLM's own cache" if str(value).lower() == "true" else None
 
 
+#: Of the metadata, the counts of the provider, as an object or as text.
+_PARTS: Final = ("usage_object",)
+_READ: Final = parser(paths(_PARTS))
+
+
 def _prepare(records: Records, context: Context) -> None:  # noqa: ARG001 - as `Table` calls it
     """What a prompt cache gave and took, out of the provider's own counts where they are those of the row."""
     columns = records.columns
     made = ("cache_read", "cache_write", "reasoning")
     columns |= {name: [None] * len(records.lines) for name in made}
+    prompts = columns["prompt_tokens"]
     for at, metadata in enumerate(columns["metadata"]):
-        about = parse_json(metadata) if isinstance(metadata, str) and "usage_object" in metadata else metadata
-        usage = about.get("usage_object") if isinstance(about, dict) else None
-        if not isinstance(usage, dict):
+        about = _READ(metadata) if isinstance(metadata, str) and "usage_object" in metadata else metadata
+        usage = about.get("usage_object") if type(about) is dict else None
+        if type(usage) is not dict:
             continue
-        if as_number(usage.get("prompt_tokens")) != as_number(columns["prompt_tokens"][at]):
+        if as_number(usage.get("prompt_tokens")) != as_number(prompts[at]):
             continue  # of another call, or the sum of several
-        prompt, output = (usage.get(f"{side}_tokens_details") or {} for side in ("prompt", "completion"))
-        if isinstance(prompt, dict) and isinstance(output, dict):
-            found = (
-                usage.get("cache_read_input_tokens") or prompt.get("cached_tokens"),
-                usage.get("cache_creation_input_tokens") or prompt.get("cache_creation_tokens"),
-                output.get("reasoning_tokens"),
-            )
-            for name, value in zip(made, found, strict=True):
-                columns[name][at] = None if math.isnan(as_number(value)) else value
+        prompt, output = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+        if type(prompt) is dict and type(output) is dict:
+            read = usage.get("cache_read_input_tokens") or prompt.get("cached_tokens")
+            written = usage.get("cache_creation_input_tokens") or prompt.get("cache_creation_tokens")
+            for name, value in zip(made, (read, written, output.get("reasoning_tokens")), strict=True):
+                if value:
+                    columns[name][at] = None if math.isnan(as_number(value)) else value
 
 
 # Not among them: prompts, answers, users, addresses, keys; of the metadata only the counts of the provider.
@@ -78,6 +82,7 @@ _TABLE = Table(
     },
     labels=("model", "provider", "team", "tag"),
     leave_out={"status": _status, "call_type": _call_type, "cache_hit": _cache_hit},
+    parts={"metadata": _PARTS},
     prepare=_prepare,
 )  # fmt: skip
 

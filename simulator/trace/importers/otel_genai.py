@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.log_analytics import PORTAL_TIME
-from simulator.trace.importers.spans import counted, failed, mark_sums, summed, table_names, unpack_spans
+from simulator.trace.importers.spans import (
+    counted,
+    failed,
+    mark_sums,
+    shape_of_spans,
+    summed,
+    table_names,
+    unpack_spans,
+)
 from simulator.trace.importers.table import Table
 
 if TYPE_CHECKING:
@@ -76,6 +84,7 @@ _TABLE = Table(
     labels=("model", "operation", "service"),
     leave_out={"operation": _operation, "kind": _kind, "failed": failed, "counted": counted, "sum": summed},
     unpack=unpack_spans(_FIELDS),
+    shape=shape_of_spans(_FIELDS),
     prepare=_prepare,
     time_form=PORTAL_TIME,
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.trace.importers.records import Fields, Records, Unpack
+    from simulator.trace.importers.shape import Shape
     from simulator.trace.importers.tally import Tally
 
 
@@ -26,6 +27,7 @@ def read_records(
     tally: Tally,
     unpack: Unpack | None = None,
     unpacked: Fields | None = None,
+    shape: Shape | None = None,
 ) -> Iterator[Records]:
     """Records of a CSV, JSON or Parquet file, whichever it is by its first bytes; packed or not.
 
@@ -36,6 +38,7 @@ def read_records(
         tally: Counts what is read.
         unpack: Records inside one JSON value.
         unpacked: What each is called in these.
+        shape: What `unpack` looks at; None for all of a value, or without it for what `fields` look at.
 
     Raises:
         TraceError: It breaks off, is corrupt, or lacks a column.
@@ -48,7 +51,7 @@ def read_records(
         try:
             start = text.readline(LONGEST)
             if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start):
-                yield from json_records(path, text, start, at, unpacked or fields, tally, unpack)
+                yield from json_records(path, text, start, at, unpacked or fields, tally, unpack, shape)
             else:
                 yield from csv_records(path, text, start, at, fields, required, tally)
         except BROKEN:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
-from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up_all, parse_json
+from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up_all
+from simulator.trace.importers.shape import parser, under
+from simulator.trace.importers.shape import paths as looked_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import TextIO
 
     from simulator.trace.importers.records import Fields, Unpack
+    from simulator.trace.importers.shape import Shape
     from simulator.trace.importers.tally import Tally
 
     _Paths = Mapping[str, list[tuple[str, tuple[str, ...]]]]
@@ -27,20 +31,29 @@ _STEP: Final = 1 << 16
 #: Records that are kept whole.
 _BATCH: Final = 256
 #: Under which an answer has its records.
-_LISTS: Final = ("data", "value", "items")
+LISTS: Final = ("data", "value", "items")
 #: What collectors write before the record: CloudWatch's export to S3 a moment, Kubernetes a moment and a stream.
 PREFIX: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?: std(?:out|err) [FP])?\s+(?=[{\[])")
 
 
 def json_records(
-    path: Path, text: TextIO, start: str, at: Position, fields: Fields, tally: Tally, unpack: Unpack | None
+    path: Path,
+    text: TextIO,
+    start: str,
+    at: Position,
+    fields: Fields,
+    tally: Tally,
+    unpack: Unpack | None,
+    shape: Shape | None = None,
 ) -> Iterator[Records]:
-    """Records inside the values; `at.line` is where the value begins.
+    """Records inside the values; `at.line` is where the value begins; of each only what `shape` looks at.
 
     Raises:
         TraceError: A document breaks off or is none.
     """
-    unpack = unpack or _itself
+    if unpack is None and shape is None:
+        shape = under(looked_at(chain.from_iterable(fields.values())), LISTS)
+    alone, unpack = unpack is None, unpack or _itself
     paths = {field: [(name, tuple(name.split("."))) for name in names] for field, names in fields.items()}
     lines: list[int] = []
     numbers: list[int] = []
@@ -48,8 +61,8 @@ def json_records(
     columns: dict[str, list[Any]] = {field: [] for field in fields}
     whole: list[dict[str, Any]] = []
     read = 0
-    for value in _values(path, text, start, at, tally):
-        for record in _unpacked(value, unpack):
+    for value in _values(path, text, start, at, tally, parser(shape)):
+        for record in (value,) if alone and _is_record(value) else _unpacked(value, unpack):
             number += 1
             if isinstance(record, dict):
                 lines.append(at.line)
@@ -73,8 +86,9 @@ def json_records(
 def _take(whole: list[dict[str, Any]], paths: _Paths, columns: dict[str, list[Any]], tally: Tally) -> None:
     """Move what is asked for of these records into the columns."""
     tally.rows += len(whole)
+    here: set[str] = set().union(*whole)
     for field, names in paths.items():
-        columns[field] += look_up_all(whole, names)
+        columns[field] += look_up_all(whole, names, here)
     whole.clear()
 
 
@@ -90,18 +104,25 @@ def _unpacked(value: Any, unpack: Unpack) -> Iterable[Any]:  # noqa: ANN401 - wh
         return [None]  # not the shape that this format has: one wrong record
 
 
+def _is_record(value: Any) -> bool:  # noqa: ANN401 - whatever the file holds
+    """Whether this is a record on its own for `_itself`."""
+    return type(value) is dict and not ("data" in value or "value" in value or "items" in value)
+
+
 def _itself(value: Any) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
     """A record on its own, a list of them, or the list in an answer that has one (`data`, `value`, `items`)."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        for key in _LISTS:
+        for key in LISTS:
             if key in value and isinstance(value[key], list):
                 return list(value[key])
     return [value]
 
 
-def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) -> Iterator[Any]:
+def _values(
+    path: Path, text: TextIO, start: str, at: Position, tally: Tally, parse: Callable[[str], Any]
+) -> Iterator[Any]:
     """Values of JSON lines or of one document; `at.line` is where each begins.
 
     A line that is no JSON is a wrong record; a document that is none is an error.
@@ -110,14 +131,14 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
         TraceError: A document of one value, or of several on many lines, is broken.
     """
     has_prefix = PREFIX.match(start) is not None
-    first = _of_line(start) if has_prefix else parse_json(start)
+    first = _of_line(start, parse) if has_prefix else parse(start)
     if has_prefix or first is not NOT_JSON:
-        for number, line in enumerate(chain([start], iter(lambda: text.readline(LONGEST), "")), 1):
+        for number, line in enumerate(chain([start], iter(partial(text.readline, LONGEST), "")), 1):
             at.line = number
             at.read += len(line)
             if line.isspace():
                 continue
-            value = first if number == 1 else _of_line(line) if has_prefix else parse_json(line)
+            value = first if number == 1 else _of_line(line, parse) if has_prefix else parse(line)
             if value is NOT_JSON:
                 tally.rows += 1
                 tally.reject(path, [number], "not JSON")
@@ -127,9 +148,9 @@ def _values(path: Path, text: TextIO, start: str, at: Position, tally: Tally) ->
     yield from _document(path, text, start, at)
 
 
-def _of_line(line: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def _of_line(line: str, parse: Callable[[str], Any]) -> Any:  # noqa: ANN401 - whatever the file holds
     prefix = PREFIX.match(line)
-    return parse_json(line[prefix.end() :] if prefix else line)
+    return parse(line[prefix.end() :] if prefix else line)
 
 
 def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[Any]:

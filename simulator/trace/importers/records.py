@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     #: What a field is called in the file, best name first.
@@ -80,15 +81,40 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
         return NOT_JSON
 
 
-def look_up_all(records: Sequence[dict[str, Any]], names: list[tuple[str, tuple[str, ...]]]) -> list[Any]:
-    """`look_up` in each of them; most have the first name."""
-    if not names:
-        return [None] * len(records)
-    first = names[0][0]
-    return [
-        value if (value := record.get(first)) is not None and value != "" else look_up(record, names)
-        for record in records
-    ]
+def look_up_all(
+    records: Sequence[dict[str, Any]], names: list[tuple[str, tuple[str, ...]]], here: Collection[str] | None = None
+) -> list[Any]:
+    """`look_up` in each of them; `here` are the names that some of them have."""
+    found: list[Any] = [None] * len(records)
+    open_ = list(range(len(records)))
+    for name, steps in names:
+        if here is not None and name not in here and not any(one in here for one in _beginnings(steps)):
+            continue
+        if len(open_) == len(records):
+            values = [record.get(name) for record in records]
+        else:
+            values = [records[at].get(name) for at in open_]
+        if len(steps) > 1:
+            values = [
+                step_into(records[at], steps) if value is None else value
+                for at, value in zip(open_, values, strict=True)
+            ]
+        if len(values) == len(records):
+            found = values
+        else:
+            for at, value in zip(open_, values, strict=True):
+                found[at] = value
+        if None not in values and "" not in values:
+            return found
+        open_ = [at for at, value in zip(open_, values, strict=True) if value is None or value == ""]
+    for at in open_:
+        found[at] = None
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _beginnings(steps: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(".".join(steps[:length]) for length in range(1, len(steps)))
 
 
 def look_up(record: dict[str, Any], names: list[tuple[str, tuple[str, ...]]]) -> Any:  # noqa: ANN401 - likewise
@@ -107,6 +133,18 @@ def step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - what
 
     A name with dots of its own, such as `gen_ai.usage.input_tokens`, is found at any depth.
     """
+    inner = value
+    for step in steps:
+        if type(inner) is not dict:
+            break
+        inner = inner.get(step)
+    else:
+        if inner is not None:
+            return inner
+    return _step_into(value, steps)
+
+
+def _step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - likewise
     if not steps:
         return value
     if isinstance(value, str):
@@ -118,14 +156,14 @@ def step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - what
     found = value.get(steps[0])
     if len(steps) == 1:
         return found
-    if found is not None and (inner := step_into(found, steps[1:])) is not None:
+    if found is not None and (inner := _step_into(found, steps[1:])) is not None:
         return inner
     return next(
         (
             inner
             for length in range(2, len(steps) + 1)
             if (found := value.get(".".join(steps[:length]))) is not None
-            and (inner := step_into(found, steps[length:])) is not None
+            and (inner := _step_into(found, steps[length:])) is not None
         ),
         None,
     )

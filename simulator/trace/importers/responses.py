@@ -93,6 +93,7 @@ _VERTEX: Final = Table(
     required=("time",),
     labels=("model",),
     leave_out={"status": served},
+    parts={"answer": ("usageMetadata",)},
     prepare=_prepare,
     apart=frozenset({"reasoning"}),
 )  # fmt: skip

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from simulator.trace.checks import BOUNDS
-from simulator.trace.importers.records import is_absent
+from simulator.trace.importers.records import ABSENT
 from simulator.trace.importers.values import numbers, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from simulator.trace.importers.context import Context
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from simulator.trace.importers.rows import Rows
 
 MOST: Final = BOUNDS["prompt_tokens"][1]
+#: Kinds of values that are looked at once for all that are equal.
+_HASHED: Final = frozenset({str, int, bool})
 
 
 class Screen:
@@ -36,8 +40,24 @@ class Screen:
         """Where the log says that there is no such value."""
         if name not in self._absent:
             values = self.records.columns[name]
-            self._absent[name] = np.array([value is None or is_absent(value) for value in values], np.bool_)
+            kinds = set(map(type, values))
+            if str in kinds:
+                absent = [value is None or (type(value) is str and value in ABSENT) for value in values]
+            else:
+                absent = [value is None for value in values] if type(None) in kinds else [False] * len(values)
+            self._absent[name] = np.array(absent, np.bool_)
         return self._absent[name]
+
+    def leave_out_by(self, name: str, reason: Callable[[Any], str | None]) -> None:
+        """Count as no request those whose value in this column is a reason."""
+        values = self.records.columns.get(name, [])
+        kinds = set(map(type, values)) - {type(None)}
+        if len(kinds) < 2 and kinds <= _HASHED:  # equal values of several kinds may differ in their reasons
+            reasons = {value: reason(value) for value in set(values)}
+            if any(reasons.values()):
+                self.leave_out([reasons[value] for value in values])
+        else:
+            self.leave_out([reason(value) for value in values])
 
     def leave_out(self, reasons: list[str | None]) -> None:
         """Count as no request those with a reason."""

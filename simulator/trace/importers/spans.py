@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.records import is_absent, parse_json
+from simulator.trace.importers.shape import Shape, a_list, an_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.records import Records
@@ -47,9 +48,39 @@ def table_names(attributes: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[st
     return found | OWN | {"service": ("service.name", *_SERVICES), "identity": OWN["span"], "failed": OWN["status"]}
 
 
+def shape_of_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Shape], Shape]:
+    """What `unpack_spans` looks at."""
+    pairs = a_list(an_object({"key": None, "value": None}))
+
+    def among(names: Iterable[str]) -> Shape:
+        return Shape(an_object(dict.fromkeys(names)).names, pairs.entries)
+
+    wanted = [name for names in attributes.values() for name in names]
+    own = [name for names in OWN.values() for name in names]
+    sender = {"resource": an_object({"attributes": among(["service.name"])}), **dict.fromkeys(_SERVICES)}
+    span = an_object(
+        dict.fromkeys([*wanted, *own, "processID", "success", "Success"])
+        | dict.fromkeys(_ATTRIBUTES, among([*wanted, "error", "otel.status_code"]))
+        | sender
+        | {"context": an_object(dict.fromkeys(own)), "references": a_list(an_object({"spanID": None})),
+           "status": an_object({"code": None, "status_code": None})}
+    )  # fmt: skip
+    scope = an_object({"spans": a_list(span)})
+    batch = an_object(sender | dict.fromkeys(("scopeSpans", "instrumentationLibrarySpans"), a_list(scope)))
+    layouts = dict.fromkeys(("resourceSpans", "batches"), a_list(batch))
+    found = an_object({"trace": None, "data": None, "spans": a_list(span), "processes": None} | layouts).also(span)
+    for _ in range(2):  # a trace in an answer, a list of them in an answer; what lies deeper is looked at whole
+        inner = Shape(found.names, found)
+        around = an_object(dict(found.names or ()) | {"trace": inner, "data": a_list(inner)})
+        found = Shape(around.names, inner)
+    return lambda _: found
+
+
 def unpack_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Any], Iterator[Any]]:
     """What takes a JSON value apart into spans with these fields alone, out of attributes of these names."""
     wanted = frozenset(name for names in attributes.values() for name in names)
+    places = _places(attributes)
+    nothing: dict[str, Any] = dict.fromkeys((*attributes, *OWN))
 
     def flat(span: Any, service: object) -> dict[str, Any] | None:  # noqa: ANN401 - whatever the file holds
         if not isinstance(span, dict):
@@ -60,10 +91,14 @@ def unpack_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Any], I
                 kept |= _attributes(span[place], wanted)
         if not kept:
             kept = {name: span[name] for name in wanted & span.keys()}
-        found = {field: next((kept[n] for n in names if n in kept), None) for field, names in attributes.items()}
-        context = span["context"] if isinstance(span.get("context"), dict) else {}
-        for field, names in OWN.items():
-            found[field] = next((at[name] for at in (span, context) for name in names if at.get(name)), None)
+        found = nothing.copy()
+        _put(found, kept, places)
+        own = {name: value for name, value in span.items() if value and name in _OWN_PLACES}
+        _put(found, own, _OWN_PLACES)
+        if isinstance(context := span.get("context"), dict):
+            left = {field for field, names in OWN.items() if not any(name in own for name in names)}
+            own = {name: value for name, value in context.items() if value and name in _OWN_PLACES}
+            _put(found, own, {name: [one for one in at if one[0] in left] for name, at in _OWN_PLACES.items()})
         if found["parent"] is None and isinstance(span.get("references"), list):
             found["parent"] = next((one.get("spanID") for one in span["references"] if isinstance(one, dict)), None)
         found["identity"] = found["span"]
@@ -76,6 +111,27 @@ def unpack_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Any], I
             yield flat(span, service)
 
     return unpack
+
+
+def _places(fields: Mapping[str, tuple[str, ...]]) -> dict[str, list[tuple[str, int]]]:
+    """By name, the fields that it is a name of, and how good a one."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for field, names in fields.items():
+        for rank, name in enumerate(names):
+            found.setdefault(name, []).append((field, rank))
+    return found
+
+
+_OWN_PLACES: Final = _places(OWN)
+
+
+def _put(found: dict[str, Any], kept: dict[str, Any], places: dict[str, list[tuple[str, int]]]) -> None:
+    """Set each field that is there under some name to what stands under its best."""
+    best: dict[str, int] = {}
+    for name, value in kept.items():
+        for field, rank in places[name]:
+            if rank <= best.get(field, rank):
+                best[field], found[field] = rank, value
 
 
 def _spans(value: Any) -> Iterator[tuple[Any, object]]:  # noqa: ANN401 - whatever the file holds
@@ -158,11 +214,12 @@ def mark_sums(records: Records, context: Context, no_generation: frozenset[str])
     a request (OpenTelemetry GenAI agent spans; pydantic-ai and others wrote them without an operation's name).
     """
     columns = records.columns
-    keys = list(zip(columns["trace"], columns["span"], strict=True))
-    parents = [
-        (trace, parent) if parent else None for trace, parent in zip(columns["trace"], columns["parent"], strict=True)
-    ]
-    row_of = {key: at for at, key in enumerate(map(repr, keys))}
+    traces, spans = columns["trace"], columns["span"]
+    keys = context.identities([f"{trace}\0{span}" for trace, span in zip(traces, spans, strict=True)]).tolist()
+    parents = context.identities(
+        [f"{trace}\0{one}" if one else "" for trace, one in zip(traces, columns["parent"], strict=True)]
+    ).tolist()
+    row_of = {key: at for at, key in enumerate(keys)}
     above = context.ancestors
     sums = [False] * len(keys)
     for at in range(len(keys)):
@@ -170,22 +227,21 @@ def mark_sums(records: Records, context: Context, no_generation: frozenset[str])
             continue
         parent = parents[at]
         for _ in range(len(keys)):
-            if parent is None:
+            if not parent:
                 break
-            place = row_of.get(repr(parent))
+            place = row_of.get(parent)
             if place is None:
-                above.add(context.digest(repr(parent)))
+                above.add(parent)
                 break
             if sums[place] or place == at:
                 break
             sums[place] = True
             parent = parents[place]
     for key, place in row_of.items():
-        if above and not sums[place] and context.digest(key) in above:
+        if not sums[place] and key in above:
             sums[place] = True
-            parent = parents[place]
-            if parent is not None:
-                above.add(context.digest(repr(parent)))
+            if parents[place]:
+                above.add(parents[place])
     if len(above) > _REMEMBERED:
         above.clear()
     columns["sum"] = list(sums)

@@ -10,8 +10,10 @@ import numpy as np
 from simulator.errors import TraceError
 from simulator.trace.importers.context import label_field
 from simulator.trace.importers.read import read_records
+from simulator.trace.importers.read_json import LISTS
 from simulator.trace.importers.rows import Rows, make_rows
 from simulator.trace.importers.screen import MOST, Screen
+from simulator.trace.importers.shape import Shape, paths, under
 from simulator.trace.importers.token_sums import token_sums
 from simulator.trace.importers.values import NS, instants_ns, numbers, seconds_ns, whole
 from simulator.trace.importers.wanted import wanted
@@ -44,7 +46,9 @@ class Table:
         labels: Fields by whose values the user may name workloads.
         leave_out: By field, why a record with this value is no request that was served, or None.
         required: Fields without whose columns a table is none of these.
+        parts: By field that is an object or a list of such, names in it; no other of it is looked at.
         unpack: Records inside one JSON value.
+        shape: What `unpack` looks at, by what is looked at of a record; None for all of it.
         unpacked: The fields of what `unpack` gives, where they are called otherwise there.
         prepare: Fields made out of others, in place, before anything is counted.
         unit_s: Seconds of one tick of times with a zero of their own; None for moments of a calendar.
@@ -61,7 +65,9 @@ class Table:
     labels: tuple[str, ...] = ()
     leave_out: Mapping[str, Callable[[Any], str | None]] = field(default_factory=dict)
     required: tuple[str, ...] = REQUIRED
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unpack: Unpack | None = None
+    shape: Callable[[Shape], Shape] | None = None
     unpacked: Fields | None = None
     prepare: Callable[[Records, Context], None] | None = None
     unit_s: float | None = None
@@ -77,8 +83,21 @@ class Table:
         """Rows of one file, in the order they stand there."""
         context.assume(*self.assumed)
         table = self._where(context) if context.where else self
-        for records in read_records(path, table.fields, table.required, context.tally, table.unpack, table.unpacked):
+        names = table.fields, table.unpacked
+        for records in read_records(
+            path, names[0], table.required, context.tally, table.unpack, names[1], table.looked_at()
+        ):
             yield table.rows(records, context)
+
+    def looked_at(self) -> Shape | None:
+        """What is looked at of a JSON value."""
+        if self.unpack is not None and self.shape is None:
+            return None
+        fields = self.unpacked or self.fields
+        record = paths(name for key, names in fields.items() if key not in self.parts for name in names)
+        for key, parts in self.parts.items():
+            record = record.also(paths(fields[key], paths(parts).listed()))
+        return under(record, LISTS) if self.shape is None else self.shape(record)
 
     def _where(self, context: Context) -> Table:
         """The same with the fields by whose values the user wants records or not."""
@@ -103,7 +122,7 @@ class Table:
             self.prepare(records, context)
         screen = Screen(records, context)
         for name, reason in self.leave_out.items():
-            screen.leave_out([reason(value) for value in records.columns.get(name, ())])
+            screen.leave_out_by(name, reason)
         for name in REQUIRED:
             screen.look(name, self.fields[name])
         prompt_absent, output_absent = screen.absent("prompt_tokens"), screen.absent("output_tokens")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,6 +45,7 @@ _DRESSED: Final = (
     (re.compile(r"(?<=\d)z$"), "Z"),
     (re.compile(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?=[.,Z+-]|$)"), r"\1-\2-\3T\4:\5:\6"),
 )
+_PLAIN_KINDS: Final = frozenset({int, float, type(None)})
 _PLAIN: Final = re.compile(r"\s*\d+(?:\.\d*)?\s*", re.ASCII)
 _FLOAT: Final = re.compile(r"\d\.\d+[eE]\+?\d\d", re.ASCII)
 
@@ -53,6 +55,11 @@ def numbers(values: Sequence[object]) -> NDArray[np.float64]:
     import pandas as pd
     import pyarrow as pa
 
+    kinds = set(map(type, values))
+    if kinds <= _PLAIN_KINDS and len(kinds - {type(None)}) < 2:
+        with suppress(OverflowError):
+            found = np.array(values, np.float64)  # None is NaN
+            return np.where(abs(found) < 2**53, found, np.nan) if int in kinds else found
     try:  # nothing but text, all of it numbers
         return np.asarray(pa.array(values, pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False))
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.log_analytics import PORTAL_TIME
-from simulator.trace.importers.spans import counted, failed, table_names, unpack_spans
+from simulator.trace.importers.spans import counted, failed, shape_of_spans, table_names, unpack_spans
 from simulator.trace.importers.table import Table
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _TABLE = Table(
     labels=("model", "service"),
     leave_out={"failed": failed, "counted": counted},
     unpack=unpack_spans(_FIELDS),
+    shape=shape_of_spans(_FIELDS),
     prepare=_prepare,
     time_form=PORTAL_TIME,
 )

@@ -72,7 +72,9 @@ NAMES = st.lists(st.sampled_from(["a", "b", "a.b", "c"]), max_size=3)  # fmt: sk
 @given(RECORDS, NAMES)
 def test_law_many_are_looked_up_as_one_is(records, names):
     paths = [(name, tuple(name.split("."))) for name in names]
-    assert all(map(same, look_up_all(records, paths), [look_up(record, paths) for record in records]))
+    alone = [look_up(record, paths) for record in records]
+    assert all(map(same, look_up_all(records, paths), alone))
+    assert all(map(same, look_up_all(records, paths, set().union(*records)), alone))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 256])
