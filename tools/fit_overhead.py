@@ -32,7 +32,7 @@ from simulator.performance.profile import Overhead, PerformanceProfile
 from simulator.performance.step_time import ProfiledStepTime
 
 TARGET = Path(__file__).resolve().parents[1] / "simulator" / "performance" / "data" / "overhead.json"
-#: What TTFT has beyond the steps falls into two groups, 9 to 11 ms on A100 and L40S and mostly 6 to 8 ms on H100,
+#: What TTFT has beyond the steps falls into two groups, some 10 ms on A100 and L40S and mostly 6 to 8 ms on H100,
 #: whatever the model: a matter of the hosts, then. H200 is assumed to be like H100.
 HOSTS = {"a100-80gb": "a100-l40s", "l40s": "a100-l40s", "h100-80gb": "h100", "h200": "h100"}
 #: Half the step in flight, the one scheduled ahead of it, and the request's own.

@@ -36,6 +36,8 @@ from simulator.performance.weight_formats import weights_gib
 from simulator.scenario.gpus import GPUS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.performance.architecture import ModelShape
 
 SEQUENCES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
@@ -49,6 +51,10 @@ TYPICAL_STEPS = ((64, 0), (16, 512))
 ASSUMED_BAND = (0.8, 1.2)
 #: vLLM's default share of GPU memory.
 MEMORY_SHARE = 0.92
+#: Tables of GPUs on which vLLM runs FlashAttention 2 (`vllm/v1/attention/backends/fa_utils.py`: 3 is for Hopper).
+FLASH_ATTENTION_2 = frozenset(("a100_sxm", "l40s", "rtx_pro_6000_server"))
+#: Rows of a tile of queries, and keys that a tile takes to start (`flash_fwd_launch_template.h`, split-KV: 64 x 128).
+TILE_ROWS, TILE_KEYS = 64, 128
 
 
 def shipped_overhead(model: ModelShape, gpu: str, tensor_parallel: int) -> dict[str, Any]:
@@ -109,7 +115,8 @@ def build_profile(
     weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
     contexts = NEAR_CONTEXTS if any((one.span or 0) > NEAR_CONTEXTS[0] for one in model.kv_layers) else CONTEXTS
-    base, slope = _fit_decode_attention(times, contexts)
+    base, slope = _fit_decode_attention(times.decode_attention_s, contexts)
+    prefill = _fit_prefill_attention(times)
     knots = times.knots()
     dense = [times.dense_s(tokens) for tokens in knots]
     content: dict[str, Any] = {
@@ -140,7 +147,8 @@ def build_profile(
         "lm_head": _curve(SEQUENCES, [times.lm_head_s(sequences) for sequences in SEQUENCES]),
         "decode_attention": _curve(SEQUENCES, base),
         "decode_attention_per_kv_token": _curve(SEQUENCES, slope),
-        "prefill_attention": [float(f"{value:.6g}") for value in _fit_prefill_attention(times)],
+        "prefill_attention": [float(f"{value:.6g}") for value in prefill],
+        **_beside_prompts(times, model, contexts, prefill[2]),
         "step_time_band": _band(times, (model, gpu, tensor_parallel, quantisation, variant)),
         "overhead": shipped_overhead(model, gpu, tensor_parallel),
     }
@@ -236,11 +244,37 @@ def _curve(x: list[int], y: list[float]) -> dict[str, Any]:
     return {"x": x, "y": [float(f"{value:.6g}") for value in y]}
 
 
-def _fit_decode_attention(times: Times, contexts: list[int]) -> tuple[list[float], list[float]]:
+def _beside_prompts(times: Times, model: ModelShape, contexts: list[int], per_pair_s: float) -> dict[str, Any]:
+    """Attention of decodes in a step that also computes a prompt, where that is another kernel than without.
+
+    FlashAttention 2 packs the query heads that share a key-value head into one tile when every sequence has one query,
+    and splits long contexts among multiprocessors (`flash_api.cpp`, `seqlenq_ngroups_swapped`). With a prompt in the
+    step it does neither: each query head of each decode fills a tile of 64 rows by itself, and computes as much as 64
+    tokens of a prompt over the same context. On four tables of attention timed together (LLMServingSim's, RTX PRO 6000
+    and RTX 4090, Llama-3.1-8B, Qwen3-32B and 30B-A3B) this tells what 8 to 128 decodes take beside a prompt
+    (`tests/validation/test_mixed_attention.py`).
+    """
+    if times.system not in FLASH_ATTENTION_2 or any(one.kind != "full" for one in model.kv_layers):
+        return {}
+    tile_s = TILE_ROWS * per_pair_s
+
+    def beside_s(sequences: int, context: int) -> float:
+        return max(times.decode_attention_s(sequences, context), tile_s * sequences * (context + TILE_KEYS))
+
+    base, slope = _fit_decode_attention(beside_s, contexts)
+    return {
+        "mixed_decode_attention": _curve(SEQUENCES, base),
+        "mixed_decode_attention_per_kv_token": _curve(SEQUENCES, slope),
+    }
+
+
+def _fit_decode_attention(
+    attention_s: Callable[[int, int], float], contexts: list[int]
+) -> tuple[list[float], list[float]]:
     """Intercept and slope per token of context, by sequences; raw rows are noisy, so they are made monotone first."""
     base, slope = [], []
     for sequences in SEQUENCES:
-        seconds = isotonic_regression([times.decode_attention_s(sequences, context) for context in contexts]).x
+        seconds = isotonic_regression([attention_s(sequences, context) for context in contexts]).x
         context = np.array(contexts) * sequences
         weights = 1.0 / np.maximum(seconds, 1e-9)
         fit, _ = nnls(np.column_stack([np.ones_like(seconds), context]) * weights[:, None], seconds * weights)

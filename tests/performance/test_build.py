@@ -11,6 +11,7 @@ from simulator.performance.build import build_profile, write_text
 from simulator.performance.config_json import read_model
 from simulator.performance.kernel_wishes import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
+from simulator.performance.step_time import ProfiledStepTime, interpolate
 from simulator.performance.weight_formats import WEIGHT_BYTES, weights_gib
 from tests.cli.command import run
 
@@ -32,6 +33,32 @@ def test_a_shipped_profile_is_what_its_command_gives(name):
     )  # fmt: skip
     assert built == shipped
     assert PerformanceProfile.model_validate_json(write_text(built)) == built
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("llama-3.1-8b-bf16-a100-80gb-x1", False),
+        ("llama-3.1-8b-bf16-l40s-x1", False),
+        ("llama-3.1-8b-bf16-h100-80gb-x1", True),
+    ],
+)
+def test_decodes_beside_a_prompt_lose_the_packed_kernel_where_it_is_flash_attention_2(name, packed):
+    profile = read_profile(name)
+    if packed:
+        assert profile.mixed_decode_attention is None
+        return
+    step = ProfiledStepTime(profile, 64, 2048)
+    chunk = [(8, 560)]
+    beside_s = step.step_s(32, 32 * 700, chunk) - step.step_s(0, 0, chunk)
+    beside_s -= step.table(64, 2048).dense_s[40] - step.table(64, 2048).dense_s[8]
+    beside_s -= step.table(64, 2048).per_step_s[33] - step.table(64, 2048).per_step_s[1]
+    # 64 tokens of a prompt over what a decode has before it and a tile more; no less than without a prompt.
+    tile_s = 64 * profile.prefill_attention[2] * 32 * (700 + 128)
+    base, slope = profile.decode_attention, profile.decode_attention_per_kv_token
+    alone_s = interpolate(base, 32) + interpolate(slope, 32) * 32 * 700
+    assert beside_s == pytest.approx(max(tile_s, alone_s), rel=0.12)
+    assert beside_s > 1.05 * alone_s
 
 
 @pytest.mark.needs("kernel tables")

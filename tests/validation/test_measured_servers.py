@@ -43,6 +43,27 @@ def test_medians_hold_on_every_kind_of_gpu(gpus, metric, median, rows):
     assert np.median(errors(own, metric)) <= median
 
 
+def test_the_wait_for_a_first_token_has_the_tail_that_it_has_on_every_gpu(rows):
+    """On A100 a step with a prompt in it loses the packed attention of its decodes: without that, 13 % short there."""
+    own = [row for row in rows if row.experiment.gpu in ("a100-80gb", "l40s") and not row.stage.starts_up]
+    assert len(own) == 3
+    assert np.all(errors(own, "ttft_p99_s") <= 0.06)
+    a100 = [row for row in own if row.experiment.gpu == "a100-80gb"]
+    assert np.median(errors(a100, "e2e_p99_s")) <= 0.042  # AISimulate's
+
+
+def test_prompts_that_come_all_at_once_take_an_a100_as_long():
+    """Nothing is fitted on bursts; with decodes packed beside prompts they come out 21 to 33 % short."""
+    bursts = [
+        one for one in read_measurements(MEASUREMENTS, ("A",)).experiments
+        if one.kind == "burst" and one.gpu == "a100-80gb" and one.prompt_tokens >= 2000
+    ]  # fmt: skip
+    found = errors(compare_all(bursts, replications=1)[0], "itl_mean_s")
+    assert len(found) == 3
+    assert np.all(found <= 0.22)
+    assert np.median(found) <= 0.20
+
+
 def test_a_further_sequence_costs_what_it_costs(rows):
     """Slope of the inter-token time against requests in flight (Little's law), between two loads on one A100."""
     for name in ("blis-36", "blis-38"):
@@ -53,7 +74,7 @@ def test_a_further_sequence_costs_what_it_costs(rows):
                 high.stage.rate_per_s * values(high)["e2e_mean_s"] - low.stage.rate_per_s * values(low)["e2e_mean_s"]
             )
 
-        assert slope(lambda row: row.simulated) == pytest.approx(slope(lambda row: row.stage.measured), rel=0.15)
+        assert slope(lambda row: row.simulated) == pytest.approx(slope(lambda row: row.stage.measured), rel=0.12)
 
 
 @pytest.mark.needs("kernel tables")
