@@ -78,6 +78,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "Chromium": no_chromium,
     "LibreOffice": lambda: None if LIBREOFFICE else "no soffice on the path",
     "Prometheus": lambda: no_commands("prometheus", "promtool"),
+    "site generator": lambda: no_modules("mkdocs", "material", "mkdocstrings"),
     "vLLM": lambda: no_modules("vllm"),
     "compiled engine": no_compiler,
     "/proc": lambda: None if Path("/proc/self/status").exists() else "no /proc/self/status",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import FrozenInstanceError
 from datetime import date
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 import simulator
 from simulator.cli.main import main
-from simulator.errors import RunStoreError, ScenarioError, UnknownName
+from simulator.errors import RunStoreError, ScenarioError, TraceError, UnknownName
+from simulator.experiment.summary import Tabular
+from simulator.trace.editing import cut, shift
 from tests.parts import ROOT
 
 FILE = ROOT / "scenarios" / "ci_small.yaml"
@@ -78,6 +81,15 @@ def test_a_plan_is_that_of_the_command(scenario, store, capsys):
     assert list(rows[rows["chosen"]]["candidate"]) == ([told["best"]] if told["best"] else [])
     assert (rows["monthly_cost_usd_low"] <= rows["monthly_cost_usd"]).all()
     assert found.plot().data
+    with pytest.raises(FrozenInstanceError):
+        found.best = None
+
+
+def test_every_answer_is_frozen():
+    for name in simulator.__all__:
+        getattr(simulator, name)
+    assert len(kinds := list(Tabular.__subclasses__())) > 10
+    assert [one.__name__ for one in kinds if not one.__dataclass_params__.frozen] == []
 
 
 def test_capacity_is_that_of_the_command(scenario, store, capsys):
@@ -260,6 +272,18 @@ def test_a_wrong_argument_of_an_import_is_called_by_its_name_and_by_its_option(t
     assert optioned in capsys.readouterr().err
 
 
+def test_cutting_and_shifting_are_called_by_their_arguments(tmp_path):
+    target = tmp_path / "part.csv"
+    for wrong, said in (
+        (lambda: cut(TRACE, target, start_s=9e9, end_s=None, workloads=()), "`start_s` and `end_s`: expected"),
+        (lambda: shift(TRACE, target, -1e6, wrap=False), "`by_s`: the first request"),
+    ):
+        with pytest.raises(TraceError) as fault:
+            wrong()
+        assert said in str(fault.value)
+        assert "--" not in str(fault.value)
+
+
 def test_a_day_and_the_numbers_of_numpy_are_settings(scenario):
     moved = scenario.with_overrides({"horizon.start": date(2026, 4, 13), "experiment.seed": np.int64(7)})
     written = scenario.with_overrides({"horizon.start": "2026-04-13", "experiment.seed": 7})
@@ -270,6 +294,7 @@ def test_a_day_and_the_numbers_of_numpy_are_settings(scenario):
 def test_the_command_line_calls_the_same_fault_by_its_option(capsys):
     for words, said in (
         (["prices", "list", "--kind", "gpus"], "--kind: gpus: expected one of"),
+        (["trace", "cut", TRACE, "x.csv", "--from", "900d"], "--from and --to: expected a stretch"),
         (["plan", FILE, "--gpu", "l40"], "--gpu: l40: expected one of"),
         (["plan", FILE, "--workload", "x"], "--workload: x: no such workload"),
         (["capacity", FILE, "--pattern", "x"], "--pattern: x: no such hosting pattern"),

@@ -53,6 +53,14 @@ def test_a_strict_type_checker_has_nothing_against_it(tmp_path):
         (tmp_path / f"page_{page.stem.lower()}.py").write_text(blocks(page), encoding="utf-8")
     for notebook in NOTEBOOKS:
         (tmp_path / f"notebook_{notebook.stem}.py").write_text(code(notebook), encoding="utf-8")
+    # Plotly has no types of its own: what one may do with a figure is known all the same.
+    (tmp_path / "figures.py").write_text(
+        "from typing import assert_type\n\nimport simulator\nfrom simulator.plots.figure import Figure\n\n"
+        "results = simulator.run('clinic.yaml')\n"
+        "assert_type(results.plot.latency('notes').update_layout(title='Notes'), Figure)\n"
+        "assert_type(simulator.plan(results.scenario).plot(), Figure)\n"
+        "results.plot.cost().upd_layout(title='')  # type: ignore[attr-defined]\n"
+    )
     config = tmp_path / "mypy.ini"
     config.write_text("[mypy]\nstrict = true\nignore_missing_imports = true\nplugins = pydantic.mypy\n")
     files = sorted(str(path) for path in tmp_path.glob("*.py"))

@@ -50,8 +50,10 @@ Store = Annotated[Path, typer.Option(metavar="DIR", help="Where finished simulat
 _OPTIONS: Final = {
     "address": "--address",
     "allow_different": "--allow-different",
+    "by_s": "--by",
     "columns": "--column",
     "deployments": "--deployment",
+    "end_s": "--to",
     "executor": "--executor",
     "gpus": "--gpu",
     "kind": "--format",
@@ -66,6 +68,7 @@ _OPTIONS: Final = {
     "records": "--records",
     "settings": "--set",
     "smallest": "--smallest",
+    "start_s": "--from",
     "tensor_parallel": "--tensor-parallel",
     "time_format": "--time-format",
     "tolerate": "--tolerate",

@@ -22,6 +22,7 @@ from simulator.cli.options import (
     Settings,
     Store,
     Wait,
+    optioned,
     working,
 )
 from simulator.files import write_whole
@@ -187,7 +188,7 @@ def _tell_plan(found: Plan, shown: Shown, *, as_json: bool) -> None:
     console.print(grid)
     by_reason: dict[str, list[str]] = {}
     for label, reason in found.refused.items():
-        by_reason.setdefault(shown.text(reason), []).append(label)
+        by_reason.setdefault(optioned(shown.text(reason)), []).append(label)
     for reason, labels in by_reason.items():
         console.print(f"not simulated: {', '.join(labels)}: {reason}", style="dim", highlight=False)
     for warning in found.warnings:

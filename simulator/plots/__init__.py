@@ -16,9 +16,8 @@ from simulator.plots.style import colours_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    import plotly.graph_objects as go
-
     from simulator.experiment.tables import Tables
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
 
 
@@ -52,19 +51,19 @@ class Plots:
         """Colour of each hosting pattern."""
         return colours_of([row["name"] for row in self.document["patterns"]])
 
-    def cost(self) -> go.Figure:
+    def cost(self) -> Figure:
         """What a month costs, by line of the bill."""
         return cost.breakdown(self.document)
 
-    def cost_by_volume(self) -> go.Figure | None:
+    def cost_by_volume(self) -> Figure | None:
         """What a month costs at other volumes, with the break-evens; None where nothing was compared."""
         return cost.by_volume(self.document, self.colours)
 
-    def tornado(self) -> go.Figure | None:
+    def tornado(self) -> Figure | None:
         """What would change the verdict; None where nothing is recommended, or there is no alternative."""
         return decision.tornado(self.document)
 
-    def latency(self, workload: str | None = None, metric: str = "e2e_s") -> go.Figure:
+    def latency(self, workload: str | None = None, metric: str = "e2e_s") -> Figure:
         """Share of requests within a latency, by hosting pattern, with the objective.
 
         Args:
@@ -79,31 +78,31 @@ class Plots:
             _check("workload", workload, self.scenario.workloads)
         return latency.distribution(self.scenario, self.tables, self.simulated, self.colours, workload, metric)
 
-    def limits(self) -> go.Figure | None:
+    def limits(self) -> Figure | None:
         """How much of each promised time is taken, by hosting pattern; None where nothing is promised."""
         return limits.taken(self.document, latency.sharing(self.tables, self.simulated), self.colours)
 
-    def week(self, pattern: str | None = None) -> go.Figure:
+    def week(self, pattern: str | None = None) -> Figure:
         """How busy a pattern's GPUs are, by local hour of the week; the first one with a cluster when absent."""
         return levels.week(self.scenario, self.tables, self._hosted(pattern))
 
-    def over_time(self, pattern: str | None = None) -> go.Figure:
+    def over_time(self, pattern: str | None = None) -> Figure:
         """Requests running and waiting, and KV blocks in use, hour by hour; the first with a cluster when absent."""
         return levels.over_time(self.scenario, self.tables, self._hosted(pattern))
 
-    def demand(self) -> go.Figure:
+    def demand(self) -> Figure:
         """Requests an hour, by workload, over the horizon."""
         return demand.arrivals(self.scenario, self.tables)
 
-    def failovers(self, pattern: str) -> go.Figure | None:
+    def failovers(self, pattern: str) -> Figure | None:
         """Requests that left their first backend or were lost, by hour and reason; None where there were none."""
         return demand.failovers(self.scenario, self.tables, self._simulated(pattern))
 
-    def timeline(self, pattern: str) -> go.Figure | None:
+    def timeline(self, pattern: str) -> Figure | None:
         """Requests lost and failed over by the clock, with what was broken; None where nothing could break."""
         return timeline.timeline(self.scenario, self.document, self._simulated(pattern))
 
-    def loss(self, pattern: str, number: int = 0) -> go.Figure:
+    def loss(self, pattern: str, number: int = 0) -> Figure:
         """The day on which the pattern loses one of its parts, as `losses` of its result numbers them."""
         row = next(row for row in self.document["patterns"] if row["name"] == self._simulated(pattern))
         _check(f"loss of '{pattern}'", number, range(len(row.get("losses", []))))

@@ -11,10 +11,10 @@ from simulator.plots.style import COLOURS, GREY, figure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import plotly.graph_objects as go
+    from simulator.plots.figure import Figure
 
 
-def breakdown(document: Mapping[str, Any]) -> go.Figure:
+def breakdown(document: Mapping[str, Any]) -> Figure:
     """A bar for each hosting pattern, a piece for each line of its bill, largest lines first.
 
     Args:
@@ -50,7 +50,7 @@ def breakdown(document: Mapping[str, Any]) -> go.Figure:
     return bars.update_layout(barmode="stack", bargap=0.35)
 
 
-def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> go.Figure | None:
+def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> Figure | None:
     """Monthly cost against tokens a month, a mark at each break-even and a line at today's volume.
 
     Args:

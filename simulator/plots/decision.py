@@ -9,13 +9,13 @@ from simulator.plots.style import COLOURS, GREY, figure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import plotly.graph_objects as go
+    from simulator.plots.figure import Figure
 
 _LOW, _HIGH = COLOURS[0], COLOURS[1]
 _DASHES: Final = {"projection": "solid", "actual": "dot"}
 
 
-def tornado(document: Mapping[str, Any]) -> go.Figure | None:
+def tornado(document: Mapping[str, Any]) -> Figure | None:
     """A bar for each assumption that matters, from one end of its range to the other.
 
     It shows what the cheapest alternative costs beyond the choice, with what is assumed at either end. Left of zero, or
@@ -91,7 +91,7 @@ def _moves(bar: Mapping[str, Any], margin_usd: float, choice: str) -> bool:
     return moved or any(bar[f"recommended_{end}"] != choice for end in ("low", "high"))
 
 
-def rollout_cash(document: Mapping[str, Any]) -> go.Figure:
+def rollout_cash(document: Mapping[str, Any]) -> Figure:
     """What is paid up to each month of a rollout, a line for each way through it.
 
     Args:
@@ -133,7 +133,7 @@ def rollout_cash(document: Mapping[str, Any]) -> go.Figure:
     return drawn
 
 
-def rollout_volume(document: Mapping[str, Any]) -> go.Figure:
+def rollout_volume(document: Mapping[str, Any]) -> Figure:
     """Tokens a month, as projected, and as the curve through what was observed has them.
 
     Args:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.experiment.tables import Tables
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
 
 HOUR_S: Final = 3600.0
@@ -25,7 +26,7 @@ HOUR_S: Final = 3600.0
 LOST: Final = ("rejected", "timed_out", "cancelled")
 
 
-def arrivals(scenario: Scenario, tables: Tables) -> go.Figure:
+def arrivals(scenario: Scenario, tables: Tables) -> Figure:
     """Requests an hour by workload, one replication."""
     names = list(scenario.workloads)
     first = next((part for part in tables.row_groups("requests", columns=["pattern"]) if len(part)), None)
@@ -43,7 +44,7 @@ def _workloads(names: list[str], rows: pd.DataFrame) -> dict[str, pd.Series[bool
     return {name: rows["workload"] == name for name in names}
 
 
-def failovers(scenario: Scenario, tables: Tables, pattern: str) -> go.Figure | None:
+def failovers(scenario: Scenario, tables: Tables, pattern: str) -> Figure | None:
     """Requests of a pattern that left their first backend, by reason, and that were lost, by hour of arrival."""
     counts = _by_hour(scenario, tables, pattern, _kinds, "failed_over", "outcome")
     some = {name: by_hour for name, by_hour in counts.items() if by_hour.any()}

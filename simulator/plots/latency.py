@@ -12,10 +12,10 @@ from simulator.plots.style import GREY, figure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import plotly.graph_objects as go
     from numpy.typing import NDArray
 
     from simulator.experiment.tables import Tables
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
 
 TITLES: Final = {"ttft_s": "time to first token, s", "itl_s": "inter-token latency, s", "e2e_s": "end to end, s"}
@@ -31,7 +31,7 @@ def distribution(
     colours: Mapping[str, str],
     workload: str | None,
     metric: str,
-) -> go.Figure:
+) -> Figure:
     """Share of the requests that arrived within a latency; one that did not complete is within none.
 
     Args:

@@ -11,10 +11,10 @@ from simulator.workload.calendar import to_local
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
     from numpy.typing import NDArray
 
     from simulator.experiment.tables import Tables
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -22,7 +22,7 @@ DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MOST_POINTS: Final = 800
 
 
-def week(scenario: Scenario, tables: Tables, pattern: str) -> go.Figure:
+def week(scenario: Scenario, tables: Tables, pattern: str) -> Figure:
     """Share of the time in which a step is executing, mean over replicas and weeks, by local hour of the week."""
     shares = busy_by_hour(scenario, tables.levels(pattern))
     known = shares[~np.isnan(shares)]
@@ -58,7 +58,7 @@ def busy_by_hour(scenario: Scenario, levels: pd.DataFrame) -> NDArray[np.float64
     return np.where(lasted > 0.0, busy / np.maximum(lasted, 1.0), np.nan)
 
 
-def over_time(scenario: Scenario, tables: Tables, pattern: str) -> go.Figure:
+def over_time(scenario: Scenario, tables: Tables, pattern: str) -> Figure:
     """Sequences running and waiting of all replicas, and the share of KV blocks in use, hour by hour."""
     levels = tables.levels(pattern)
     hours = levels.groupby("start_s", sort=True)[["sequence_s", "waiting_s", "kv_block_s", "kv_blocks"]].sum()

@@ -9,7 +9,7 @@ from simulator.plots.style import GREY, figure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import plotly.graph_objects as go
+    from simulator.plots.figure import Figure
 
 _WORDS: Final = {"ttft_s": "first token", "e2e_s": "whole answer", "itl_s": "inter-token latency"}
 #: Where a time is drawn that is never reached, over the largest that is.
@@ -18,7 +18,7 @@ _BEYOND: Final = 2.0
 
 def taken(
     document: Mapping[str, Any], sharing: Mapping[str, Sequence[str]], colours: Mapping[str, str]
-) -> go.Figure | None:
+) -> Figure | None:
     """For each limit the time within which the promised share of requests is answered, over that limit.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import plotly.graph_objects as go
+    from simulator.plots.figure import Figure
 
 #: After Okabe and Ito (2008), told apart by everybody; the two lightest of them darkened to stand out from white.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B98200", "#3A9AD9", "#7B5EA7", "#6B7280")
@@ -21,7 +21,7 @@ def colours_of(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
 
 
-def figure(*, height: int = 380, x: Mapping[str, Any], y: Mapping[str, Any]) -> go.Figure:
+def figure(*, height: int = 380, x: Mapping[str, Any], y: Mapping[str, Any]) -> Figure:
     """An empty figure.
 
     Args:
@@ -32,7 +32,7 @@ def figure(*, height: int = 380, x: Mapping[str, Any], y: Mapping[str, Any]) -> 
     import plotly.graph_objects as go
 
     quiet = {"gridcolor": "rgba(138,143,152,0.25)", "zeroline": False, "automargin": True, "title_standoff": 8}
-    return go.Figure(
+    drawn: Figure = go.Figure(
         layout={
             "template": "none",
             "height": height,
@@ -46,3 +46,4 @@ def figure(*, height: int = 380, x: Mapping[str, Any], y: Mapping[str, Any]) -> 
             "yaxis": quiet | dict(y),
         }
     )
+    return drawn

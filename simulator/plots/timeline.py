@@ -11,21 +11,20 @@ from simulator.workload.calendar import to_local
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import plotly.graph_objects as go
-
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
 
 _KINDS: Final = {"lost": "lost", "failed_over": "served by another backend"}
 _DASHES: Final = {"lost": "solid", "failed_over": "dot", "completed": "dash"}
 
 
-def timeline(scenario: Scenario, document: Mapping[str, Any], pattern: str) -> go.Figure | None:
+def timeline(scenario: Scenario, document: Mapping[str, Any], pattern: str) -> Figure | None:
     """Requests lost and failed over by workload and time of arrival, with incidents shaded; None without any faults."""
     found = _row(document, pattern).get("timeline")
     return None if found is None else _drawn(found, scenario.horizon, _KINDS)
 
 
-def loss(scenario: Scenario, document: Mapping[str, Any], pattern: str, number: int) -> go.Figure:
+def loss(scenario: Scenario, document: Mapping[str, Any], pattern: str, number: int) -> Figure:
     """The day on which a pattern loses a part of it in its busiest hour: what is answered, by whom, and what is not."""
     found = _row(document, pattern)["losses"][number]
     horizon = Horizon.model_validate({"start": found["day"], "duration": "2d", "time_zone": scenario.horizon.time_zone})
@@ -36,7 +35,7 @@ def _row(document: Mapping[str, Any], pattern: str) -> Mapping[str, Any]:
     return next(row for row in document["patterns"] if row["name"] == pattern)
 
 
-def _drawn(found: Mapping[str, Any], horizon: Horizon, kinds: Mapping[str, str]) -> go.Figure:
+def _drawn(found: Mapping[str, Any], horizon: Horizon, kinds: Mapping[str, str]) -> Figure:
     drawn = figure(
         height=340,
         x={"title": "local time"},

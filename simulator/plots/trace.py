@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
+    from simulator.plots.figure import Figure
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def figure(found: dict[str, Any], title: str) -> go.Figure:
+def figure(found: dict[str, Any], title: str) -> Figure:
     """Hour of the week of each workload, and how its lengths are spread; small cells are left out."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     shown = {name: one for name, one in found["workloads"].items() if one["requests"] is not None}
     titles = ["requests an hour, by hour of the week", "tokens: p50 to p99"]
-    panels = make_subplots(rows=2, cols=1, subplot_titles=titles, vertical_spacing=0.12, row_heights=[0.6, 0.4])
+    panels: Figure = make_subplots(rows=2, cols=1, subplot_titles=titles, vertical_spacing=0.12, row_heights=[0.6, 0.4])
     hours = [f"{day} {hour:02d}:00" for day in DAYS for hour in range(24)]
     for name, one in shown.items():
         rates = [cell for day in one["requests_per_hour_of_week"] for cell in day]

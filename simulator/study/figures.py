@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    import plotly.graph_objects as go
 
+    from simulator.plots.figure import Figure
     from simulator.study.candidates import Candidate
 
 #: Metrics drawn, with their axis.
@@ -18,7 +18,7 @@ SHOWN: Final = {"monthly_cost_usd": "USD a month", "e2e_s_p99": "end to end p99,
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Figure:
+def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> Figure:
     """Cost, p99 and use against every setting that was varied: a row for each figure, a column for each setting.
 
     Args:
@@ -30,7 +30,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Fig
     from plotly.subplots import make_subplots
 
     whole = frame[(frame["workload"] == "all") & frame["metric"].isin(SHOWN)]
-    panels = make_subplots(
+    panels: Figure = make_subplots(
         rows=len(SHOWN), cols=len(axes), shared_yaxes=True, shared_xaxes="columns", vertical_spacing=0.06
     )
     for row, (metric, label) in enumerate(SHOWN.items(), start=1):
@@ -62,11 +62,11 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], title: str) -> go.Fig
 
 def plan_figure(
     simulated: Sequence[Candidate], frontier: Sequence[Candidate], best: Candidate | None, title: str
-) -> go.Figure:
+) -> Figure:
     """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
     import plotly.graph_objects as go
 
-    figure = go.Figure()
+    figure: Figure = go.Figure()
     figure.add_scatter(
         x=[one.cost_usd for one in frontier], y=[one.e2e_p99_s for one in frontier], mode="lines", name="frontier",
         line={"color": "#999999", "dash": "dot", "shape": "hv"}, hoverinfo="skip",

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
-    import plotly.graph_objects as go
 
     from simulator.decision.cost_curve import CostCurve
     from simulator.decision.costing import Costing
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.workers import Jobs
+    from simulator.plots.figure import Figure
     from simulator.results import Results
     from simulator.scenario.schema import Scenario
 
@@ -99,7 +99,7 @@ class BreakEvens(Tabular):
             rows.append(asdict(row) | serves)
         return pd.DataFrame(rows)
 
-    def plot(self) -> go.Figure | None:
+    def plot(self) -> Figure | None:
         """What a month costs at other volumes, with the break-evens; None where nothing could be compared."""
         from simulator.plots.cost import by_volume
         from simulator.plots.style import colours_of

@@ -66,7 +66,7 @@ def terms_of(
     for key, offer in offers.items():
         if offer.kind not in leases:
             kind = offer.kind.replace("_", " ")
-            refused[key] = f"{kind} is not among the leases asked for (--lease {offer.kind})"
+            refused[key] = f"{kind} is not among the leases asked for (`leases`: {offer.kind})"
         elif reason := offer_refusal(scenario, base, name, key, offer, chosen=key == mine):
             refused[key] = reason
         else:

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
-    import plotly.graph_objects as go
 
     from simulator.cost.prices import PriceBook
     from simulator.decision.chance import Undecided
     from simulator.experiment.workers import Jobs
+    from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
     from simulator.study.candidates import Candidate, Series
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _KINDS = ("self_hosted", "metered_api")
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan(Tabular):
     """The answer.
 
@@ -88,7 +88,7 @@ class Plan(Tabular):
             for one in self.simulated
         )
 
-    def plot(self) -> go.Figure:
+    def plot(self) -> Figure:
         """Cost against p99 of every candidate that was simulated, with the frontier and the choice."""
         from simulator.study.figures import plan_figure
 
@@ -151,10 +151,12 @@ def plan(
         space = replace(space, gpus=_own_gpus(scenario, names))
     place = None if store is None else Path(store)
     count = scenario.experiment.replications if replications is None else replications
-    answer, budget = Plan(scenario), scenario.constraints.monthly_cost_at_most
+    budget, simulated = scenario.constraints.monthly_cost_at_most, list[Candidate]()
+    best: Candidate | None = None
 
     def simulate(series: Series, one: Candidate) -> bool:
         """Whether it meets every objective, as measured; whether it surely does is asked in the end."""
+        nonlocal best
         results = run(
             _alone(scenario, series, one),
             replications=count,
@@ -166,18 +168,18 @@ def plan(
         )
         one.result = results.patterns[0]
         one.refused = "; ".join(one.result.infeasible_reasons) or falls_short(scenario, one.result)
-        answer.simulated.append(one)
+        simulated.append(one)
         meets = one.refused is None and one.result.met_as_measured
         # More replicas will not make it cheaper: as far as the search goes, it will do.
         one.refused = one.refused or over_budget(one.result, budget)
-        if meets and one.refused is None and (answer.best is None or one.cost_usd < answer.best.cost_usd):
-            answer.best = one
+        if meets and one.refused is None and (best is None or one.cost_usd < best.cost_usd):
+            best = one
         on_simulated(one)
         return meets
 
     def too_dear(one: Candidate) -> bool:
         beyond = budget is not None and one.at_least_usd > budget
-        return beyond or (answer.best is not None and one.at_least_usd >= answer.best.cost_usd)
+        return beyond or (best is not None and one.at_least_usd >= best.cost_usd)
 
     def search(given: Sequence[Series]) -> None:
         for series in sorted(given, key=lambda series: series.candidates[0].at_least_usd):
@@ -185,24 +187,23 @@ def plan(
             if not look(series.candidates, partial(simulate, series), too_dear):
                 least = series.candidates[0].at_least_usd
                 than = "no less than the best" if budget is None or least <= budget else f"the budget is {budget:,.0f}"
-                answer.refused[series.label] = f"costs at least {least:,.0f} USD a month, {than}"
+                refused[series.label] = f"costs at least {least:,.0f} USD a month, {than}"
 
-    made, answer.refused = _series(scenario, names, space)
-    search(_allowed(scenario, made, answer.refused))
+    made, refused = _series(scenario, names, space)
+    search(_allowed(scenario, made, refused))
     if space.mixes:
         book, month = scenario_book(scenario.prices), Decimal(str(month_hours(scenario)))
         clusters, apis = ([one for one in made if one.candidates[0].pattern.kind == kind] for kind in _KINDS)
-        mixed = list(mix_series(scenario, clusters, apis, answer.simulated, book, month))
-        search(_allowed(scenario, mixed, answer.refused))
-    answer.simulated.sort(key=lambda one: one.cost_usd)
-    rivals = [replace(one.result, name=one.label) for one in answer.simulated if one.refused is None and one.result]
-    answer.doubt = undecided(rivals)
-    if answer.doubt is not None:
-        answer.best = None
-    if answer.best is not None:
-        asked = with_patterns(scenario, {answer.best.label: answer.best.pattern})
-        answer.warnings = [str(one) for one in retirements(asked, asked.hosting_patterns, scenario_book(asked.prices))]
-    return answer
+        mixed = list(mix_series(scenario, clusters, apis, simulated, book, month))
+        search(_allowed(scenario, mixed, refused))
+    simulated.sort(key=lambda one: one.cost_usd)
+    doubt = undecided([replace(one.result, name=one.label) for one in simulated if one.refused is None and one.result])
+    chosen = best if doubt is None else None
+    warnings: list[str] = []
+    if chosen is not None:
+        asked = with_patterns(scenario, {chosen.label: chosen.pattern})
+        warnings = [str(one) for one in retirements(asked, asked.hosting_patterns, scenario_book(asked.prices))]
+    return Plan(scenario, chosen, doubt, simulated, refused, warnings)
 
 
 def _variable(scenario: Scenario) -> list[str]:

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
-    import plotly.graph_objects as go
 
     from simulator.cost.prices import PriceBook
     from simulator.cost.usage import Usage
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.workers import Jobs
+    from simulator.plots.figure import Figure
     from simulator.scenario.rollout import Rollout
     from simulator.scenario.schema import Scenario
 
@@ -97,7 +97,7 @@ class RolloutResult(Tabular):
         ]
         return pd.DataFrame(rows)
 
-    def plot(self) -> go.Figure:
+    def plot(self) -> Figure:
         """What is paid up to each month, a line for each way through the rollout."""
         from simulator.plots.decision import rollout_cash
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
-    import plotly.graph_objects as go
 
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.workers import Jobs
+    from simulator.plots.figure import Figure
     from simulator.results import Results
     from simulator.study.axes import Sampling
 
@@ -80,7 +80,7 @@ class Sweep(Tabular):
         """One row per configuration, pattern, workload and metric, with its 95 % interval; see `tabulate`."""
         return self.frame
 
-    def plot(self) -> go.Figure:
+    def plot(self) -> Figure:
         """Cost, p99 and use against every setting that was varied."""
         from simulator.study.figures import sweep_figure
 

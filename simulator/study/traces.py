@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    import plotly.graph_objects as go
+
+    from simulator.plots.figure import Figure
 
 #: Of a month of 730 hours, as `synthesise` counts them.
 _MONTH_H: Final = 730
@@ -89,7 +90,7 @@ class Trace(Tabular):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def plot(self) -> go.Figure:
+    def plot(self) -> Figure:
         """Hour of the week of each workload, and how its lengths are spread."""
         from simulator.plots.trace import figure
 

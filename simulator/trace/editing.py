@@ -52,7 +52,7 @@ def cut(path: Path, target: Path, *, start_s: float, end_s: float | None, worklo
     whole = header_of(path)
     end_s = whole.span_s if end_s is None else end_s
     if not start_s < end_s <= whole.span_s:
-        raise TraceError(f"--from and --to: expected a stretch between 0 and {whole.span_s:,.0f} s")
+        raise TraceError(f"`start_s` and `end_s`: expected a stretch between 0 and {whole.span_s:,.0f} s")
     seen: set[str] = set()
 
     def parts() -> Iterable[RequestTable]:
@@ -154,7 +154,7 @@ def shift(path: Path, target: Path, by_s: float, *, wrap: bool, jitter_s: float 
         time_ns = rows["time_ns"] + by_ns
         if not wrap and len(time_ns) and time_ns[0] < 0:
             first_s = rows["time_ns"][0] / NS
-            raise TraceError(f"--by: the first request comes at {first_s:,.3f} s and cannot be so much earlier")
+            raise TraceError(f"`by_s`: the first request comes at {first_s:,.3f} s and cannot be so much earlier")
         if jitter_ns:
             time_ns = time_ns + draw.integers(0, jitter_ns, len(time_ns))
         return rows | {"time_ns": time_ns % span_ns if wrap else time_ns}
