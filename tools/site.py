@@ -101,7 +101,7 @@ def api() -> str:
 
 def gallery() -> str:
     """Figures drawn from the recorded baselines, and pictures of the report and the studio."""
-    parts = ["# Gallery", '<script src="../plotly.min.js"></script>']
+    parts = ["# Gallery", '<script src="plotly.min.js"></script>']
     for path in sorted(BASELINES.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         colours = colours_of([row["name"] for row in document["patterns"]])
