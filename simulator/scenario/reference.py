@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Any part of a scenario, in a file that changes another.
 _PARTIAL: Final = "PartialScenario"
+#: What all kinds of routing have.
+_ROUTING: Final = "Routing"
 _HEAD: Final = """# Scenario reference
 
 Written by `simulator schema --markdown` from the same models that read a scenario; a test checks that it is current.
@@ -28,8 +30,33 @@ def scenario_reference() -> str:
     """The page: the scenario's own keys first, then each part in the order in which it is first needed."""
     schema = json.loads(scenario_schema())
     parts: dict[str, Any] = schema["$defs"]
+    common, alike = _of_all_routing(parts)
+    parts[_ROUTING] = {"properties": common, "description": "Keys of every kind of routing, besides its own."}
     order = list(dict.fromkeys(_reached("Scenario", parts)))
+    order.insert(min(order.index(name) for name in alike), _ROUTING)
+    for name in alike:
+        parts[name] = _without(parts[name], common)
     return "\n".join([_HEAD, *(_section(name, parts[name]) for name in order)])
+
+
+def _of_all_routing(parts: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Keys that every kind of routing has, the same in all, and the names of the kinds."""
+    every = [entry for part in parts.values() for key, entry in part.get("properties", {}).items() if key == "routing"]
+    names = [name for name in dict.fromkeys(_parts_of(every)) if "kind" in parts[name].get("properties", {})]
+    first, *others = (parts[name]["properties"] for name in names)
+    return {key: e for key, e in first.items() if key != "kind" and all(one.get(key) == e for one in others)}, names
+
+
+def _without(part: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """A kind of routing without the keys of all."""
+    own = {key: entry for key, entry in part["properties"].items() if key not in common}
+    said = f"{part.get('description', '')} And the keys of [all routing](#{_ROUTING.lower()})."
+    return {**part, "properties": own, "description": said}
+
+
+def _parts_of(entry: object) -> list[str]:
+    """Names of the parts that it refers to."""
+    return re.findall(r"#/\$defs/(\w+)", json.dumps(entry))
 
 
 def _reached(name: str, parts: Mapping[str, Any]) -> Iterator[str]:
@@ -38,7 +65,7 @@ def _reached(name: str, parts: Mapping[str, Any]) -> Iterator[str]:
     while waiting:
         at = waiting.pop(0)
         yield at
-        for other in re.findall(r"#/\$defs/(\w+)", json.dumps(parts[at])):
+        for other in _parts_of(parts[at]):
             if other not in seen and other != _PARTIAL:
                 seen.add(other)
                 waiting.append(other)

@@ -26,3 +26,16 @@ def test_every_link_has_its_heading():
     page = scenario_reference()
     headings = {name.lower() for name in re.findall(r"^## (\w+)$", page, re.MULTILINE)}
     assert set(re.findall(r"\(#(\w+)\)", page)) <= headings
+
+
+def test_what_all_routing_has_stands_once_and_nothing_is_lost():
+    page = scenario_reference()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    keys = {name: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) for name, text in sections.items()}
+    parts = json.loads(scenario_schema())["$defs"]
+    kinds = [name for name, text in sections.items() if "(#routing)" in text and "keys of [all" in text]
+    assert {"Overflow", "Rules", "CustomRouting"} <= set(kinds)
+    for name in kinds:
+        assert keys[name] | keys["Routing"] == set(parts[name]["properties"]) - {"kind"}
+        assert not keys[name] & keys["Routing"]
+    assert page.count("| `breaker` |") == 1
