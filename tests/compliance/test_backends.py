@@ -6,6 +6,8 @@ import pytest
 
 from simulator.compliance.backends import allowed_backends, reachable
 from simulator.compliance.check import assess, refusals
+from simulator.scenario.loading import load_scenario
+from tests.compliance.site import REGISTRY
 from tests.experiment.small import small
 
 API = "bedrock/llama-3.3-70b"
@@ -76,3 +78,14 @@ def test_only_the_patterns_that_are_asked_about_are_assessed():
     bare = assess(small())
     assert (bare.assessed, bare.registry, bare.controls) == (False, None, {})
     assert bare.words() == "not assessed: the scenario has no section 'compliance'"
+
+
+@pytest.mark.parametrize(("retires_on", "allowed"), [("2027-01-01", True), ("2026-12-31", False)])
+def test_the_last_simulated_day_is_the_last_on_which_a_model_must_be_there(site, retires_on, allowed):
+    """December ends with its 31st, not with the midnight after it."""
+    path, model = site(), "azure/gpt-4.1-data-zone: {"
+    ends = f"{model}retires_on: {retires_on}, retirement_source: the board, "
+    assert model in REGISTRY
+    (path.parent / "registry.yaml").write_text(REGISTRY.replace(model, ends), encoding="utf-8")
+    said = {one.name: one.allowed for one in assess(load_scenario(path)).patterns}
+    assert said["api"] is allowed

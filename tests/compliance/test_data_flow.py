@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 
 from simulator.compliance.check import assess
-from simulator.compliance.data_flow import data_flow, sees_phi
+from simulator.compliance.data_flow import EXPECTED, data_flow, sees_phi, unstated
 from simulator.compliance.registry import load_registry
 from simulator.experiment.checks import load_checked
-from simulator.scenario.compliance import Hop, HopKind
+from simulator.scenario.compliance import Compliance, Hop, HopKind
 from tests.cli.command import run
 from tests.experiment.small import small
 
@@ -77,3 +77,13 @@ def test_what_no_hop_takes_out_was_taken_out_before(kind):
     flow = {name: Hop(kind=kind, on_site=True) for name in ("first", "second")}
     seen = [sees_phi(scenario, flow, hop, "notes") for hop in flow]
     assert seen == [kind == "de_identification", False]
+
+
+@pytest.mark.parametrize("phi", [True, "de_identified"])
+@pytest.mark.parametrize("stated", [[], *([kind] for kind in EXPECTED)])
+def test_of_each_kind_of_hop_that_is_not_stated_it_is_said_so(stated, phi):
+    """What takes health information out is asked for where somebody says that it is taken out."""
+    section = Compliance(data_flow={kind: Hop(kind=kind, on_site=True) for kind in stated})
+    asked = [kind for kind in EXPECTED if kind != "de_identification" or phi == "de_identified"]
+    found = unstated(small({"workloads.notes.phi": phi}), section)
+    assert found == [kind for kind in asked if kind not in stated]

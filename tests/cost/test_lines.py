@@ -182,3 +182,59 @@ def test_every_hour_of_a_commitment_is_owed_while_replicas_come_and_go(spot, usd
         used = Usage(730.0, {"cluster": ClusterUse(0.1, 0, paid_share)}, {}, 0, 0)
         total = float(monthly_bill(pattern, used, BOOK, MONTH).total_usd)
         assert (total == pytest.approx(usd)) is (paid_share == 0.45 or spot is None)
+
+
+def fleet(compute, replicas=3, tensor_parallel=4, **costs):
+    """Bases of the lines of clusters of three replicas of four GPUs, a quarter busy, up for half of the time."""
+    cluster = {"model": "llama-3.3-70b", "gpu": "a100-80gb", "tensor_parallel": tensor_parallel, "replicas": replicas}
+    given_ = {"kind": "self_hosted", "cluster": cluster, "costs": {"compute": compute, **costs}}
+    pattern = SelfHostedPattern.model_validate(given_)
+    used = Usage(730.0, {"cluster": ClusterUse(0.25, 0, 0.5)}, {}, 0, 0)
+    return {line.key: line for line in monthly_bill(pattern, used, BOOK, MONTH).lines}
+
+
+RENT = {"kind": "rental", "gpu_hour": "2 USD/h"}
+SPOT, TERM = {"share": 0.25, "discount": 0.6}, {"discount": 0.3, "months": 12}
+POWER = {"gpu_idle_w": 100, "gpu_busy_w": 300, "host_w": 500, "pue": 1.5, "price": "0.1 USD/kWh"}
+UPDATES = {"every_months": 6, "engineer_weeks": 2, "salary": "130000 USD/year", "loading": 1.3}
+
+
+def test_rent_says_what_it_is_made_of():
+    """12 GPUs x 2 USD x 730 h are 17,520 USD, half of that is 8,760; committed hours are owed, spot ones are not."""
+    found = fleet(RENT | {"spot": SPOT})
+    every = "12 × 2 USD/h × 730 h, per GPU; scenario"
+    often = f"{every}; 0.5 of the time, as replicas come and go"
+    assert found["rental"].basis == f"{often}; 0.75 of the hours"
+    assert found["rental_spot"].basis == f"{often}; 0.25 of the hours, 0.6 off for spot capacity"
+    assert (found["rental"].usd, found["rental_spot"].usd) == (6570, 876)
+    found = fleet(RENT | {"spot": SPOT, "commitment": TERM})
+    assert found["rental"].basis == f"{every}; 0.75 of the hours; 0.3 off for 12 months, 110,376.00 USD in all"
+    assert (found["rental"].usd, found["rental_spot"].usd) == (9198, 876)
+    assert fleet(RENT | {"commitment": TERM})["rental"].basis.startswith(f"{every}; 0.3 off for 12 months")
+    assert fleet({"kind": "rental", "replica_hour": "2 USD/h"})["rental"].basis.startswith(
+        "3 × 2 USD/h × 730 h, per replica"
+    )
+
+
+def test_hardware_its_power_and_its_room_say_what_they_are_made_of():
+    """120,000 USD less 12,000 over 36 months; 3 x (4 x 150 + 500) W = 3,300 W, and 5,100 W when all are busy."""
+    bought = {"kind": "purchase", "gpu_each": "10000 USD", "residual": "12000 USD", "interest": 0.06, "support": 0.1}
+    found = fleet(bought, power=POWER, colocation="200 USD/kW-month", model_updates=UPDATES)
+    assert found["purchase"].basis == "120,000 USD for 12 GPUs less 12,000 USD residual / 36 months; scenario"
+    assert found["purchase"].factors[0].label == "price of 12 GPUs and what holds them"
+    assert found["financing"].basis == "120,000 USD at 0.06 a year over 36 months, mean of the term; scenario"
+    assert found["support"].basis == "0.1 of 120,000 USD a year; scenario"
+    watts = "3 × (4 GPUs of 100 W idle and 300 W busy, 25.0 % of the time, 500 W host)"
+    assert found["power"].basis == f"3,300 W × PUE 1.5 × 730 h × 0.1 USD/kWh; {watts}; scenario"
+    assert found["colocation"].basis == "5.10 kW rated × 200 USD/kW-month; scenario"
+    terms = "2 weeks of 130,000 USD/year / 52 × 1.3 loading, every 6 months; scenario"
+    assert found["model_updates"].basis == terms
+    usd = {"purchase": 3000, "support": 1000, "power": Decimal("361.35"), "colocation": 1020}
+    assert {key: found[key].usd for key in usd} == usd
+    assert float(found["model_updates"].usd) == pytest.approx(6500 / 6)
+
+
+def test_one_gpu_is_not_gpus():
+    found = fleet({"kind": "purchase", "gpu_each": "10000 USD", "amortisation": 1}, replicas=1, tensor_parallel=1)
+    assert found["purchase"].basis == "10,000 USD for 1 GPU / 1 month; scenario"
+    assert found["purchase"].factors[0].label == "price of 1 GPU and what holds it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import json
 
@@ -73,6 +74,13 @@ def test_law_months_later_is_the_same_day_or_the_last_of_its_month(day, months):
     found = later(day, months)
     assert found.year * 12 + found.month == day.year * 12 + day.month + months
     assert found.day == day.day or ((found + datetime.timedelta(days=1)).day == 1 and found.day < day.day)
+
+
+@pytest.mark.parametrize("months", range(26))
+def test_the_last_day_of_a_year_months_later_is_the_last_of_each_month(months):
+    found = later(datetime.date(2026, 12, 31), months)
+    year, month = 2026 + (11 + months) // 12, (11 + months) % 12 + 1
+    assert found == datetime.date(year, month, calendar.monthrange(year, month)[1])
 
 
 @pytest.mark.parametrize(("ends", "named"), [("2029-11-28", True), ("2029-11-29", False)])

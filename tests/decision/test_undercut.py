@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil, floor, log10
 from types import SimpleNamespace
 
 import pytest
@@ -121,3 +122,17 @@ def test_the_nearest_is_where_least_is_missing():
     other = bills(lambda volume: 0.00014 * volume)
     found = nearest(own, other, MOST)
     assert (found.tokens_per_month, found.more_usd) == (400_000, pytest.approx(150.0 - 56.0))
+
+
+def test_a_range_among_few_tokens_is_seen_however_far_the_bills_go():
+    """Cheaper from 10^3.4 to 10^4.2 tokens, and nothing told there; of 10^6 that is looked at by factors."""
+    own = bills(lambda volume: 99.6 + abs(log10(max(volume, 1)) - 3.8))
+    (found,) = undercuts(own, FLAT, MOST)
+    assert (found.from_tokens, found.to_tokens) == (ceil(10**3.4), floor(10**4.2))
+
+
+def test_what_is_paid_for_whole_tokens_alone_is_told_by_exact_shares():
+    """A third of the tokens are cached, and paid in whole: three tokens of ten are no third."""
+    own = Bills(Drawn(lambda volume: 2e-6 * round(volume / 3), proportional=True))
+    for volume in (10, 1_000_003, 10**10):
+        assert own.at(volume) == pytest.approx(2e-6 * volume / 3, rel=1e-9)

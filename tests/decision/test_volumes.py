@@ -196,6 +196,15 @@ def test_a_cheaper_pattern_that_keeps_its_limits_with_fewer_requests_is_the_choi
     assert winners(able, Factors.at_volume(np.array([0.5, 1.0, 2.0])), None) == ["api", "rented", "rented"]
 
 
+def test_where_others_miss_their_limits_the_choice_goes_on():
+    """The API is out from 1,131M on, where it is not the choice anyhow; up to 243.3M it costs less."""
+    found = bar(both(api=2400.0), {"api": [point(2.0, None)]}, **THREEFOLD)
+    assert (found.recommended_low, found.recommended_high) == ("rented", "rented")
+    assert (found.margin_low_usd, found.margin_high_usd) == (pytest.approx(470.0), None)
+    assert found.flips_at == pytest.approx(730e6 / 3, rel=1e-6)
+    assert found.text == "at 243M tokens a month instead of 800M, api costs least (derived)"
+
+
 def test_two_volumes_that_are_told_apart_read_apart():
     """An API at 0.9126 USD a million costs what the rent does at 799.91M, which is not 800M instead of 800M."""
     for usd, said in ((0.92, "793M"), (0.913, "799.6M"), (0.9126, "799.9M"), (0.91251, "799.99M")):
