@@ -101,5 +101,6 @@ def _write(path: Path, text: str) -> None:
 
     write_whole(path, text)
     schema = path.parent / "scenario.schema.json"
-    if not schema.exists():
+    # Through a link that leads nowhere it would lie where nobody asked for it.
+    if not os.path.lexists(schema):
         write_whole(schema, scenario_schema())

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import typer
 
 from simulator.errors import Fault, ScenarioError
@@ -40,7 +39,7 @@ def asked(given: dict[str, Any], month: str | None, path: Path) -> str:
             month=month or _next_month(),
             name=_name(path),
         )
-    except click.Abort:
+    except typer.Abort:
         raise KeyboardInterrupt from None
     answers.check()
     return _sound(composed(found), found)

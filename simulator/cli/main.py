@@ -29,6 +29,7 @@ from simulator.cli.init import init
 from simulator.cli.interruption import listening, was_asked
 from simulator.cli.merge import merge as merge_sweeps
 from simulator.cli.options import said
+from simulator.cli.places import guard
 from simulator.cli.plan import plan
 from simulator.cli.prices import prices
 from simulator.cli.profile import profile
@@ -113,6 +114,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 app.command("merge")(merge_sweeps)
 for command in _COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
+guard(app)
 
 
 #: What a disk or a process may lack; not a fault of ours.

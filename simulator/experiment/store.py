@@ -71,7 +71,7 @@ def open_place(target: Path) -> Path:
     with cannot_write(target, RunStoreError):
         if reason := not_replaceable(place):
             raise RunStoreError(f"{target} {reason}; choose another place for the run")
-        if not place.name or place.resolve() == Path.cwd().resolve():
+        if not place.name or os.path.realpath(place) == os.path.realpath(Path.cwd()):
             raise RunStoreError(f"{target} is where you stand; choose another place for the run")
         make_folder(place.parent, RunStoreError)
         _sweep(place)

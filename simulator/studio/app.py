@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -261,8 +262,9 @@ def _saved(studio: Studio, target: Path) -> str:
                 if not studio.session.faults
                 else SimulatorError("not saved: " + "; ".join(studio.session.faults.values()))
             )
-        save(studio.session, target, again=target.resolve() in studio.saved)
-        studio.saved.add(target.resolve())
+        place = Path(os.path.realpath(target)) if "\0" not in str(target) else target
+        save(studio.session, target, again=place in studio.saved)
+        studio.saved.add(place)
     return f"Wrote {target}: simulator run {target}"
 
 

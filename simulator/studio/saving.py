@@ -30,7 +30,7 @@ def saved_text(session: Session, target: Path) -> str:
     """The file that `target` would be: it extends the session's own, and has what differs."""
     from ruamel.yaml import YAML
 
-    base = os.path.relpath(session.source.resolve(), target.resolve().parent)
+    base = os.path.relpath(os.path.realpath(session.source), Path(os.path.realpath(target)).parent)
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.representer.ignore_aliases = lambda _: True
@@ -51,6 +51,9 @@ def save(session: Session, target: Path, *, again: bool = False) -> None:
         ScenarioError: Something is there.
         SimulatorError: It cannot be written.
     """
-    if target.resolve() == session.source.resolve() or (os.path.lexists(target) and not again):
+    if "\0" in str(target):
+        raise ScenarioError([Fault(str(target), 0, "", "cannot be written: no file is called so")])
+    own = os.path.realpath(target) == os.path.realpath(session.source)
+    if own or (os.path.lexists(target) and not again):
         raise ScenarioError([Fault(str(target), 0, "", "cannot be written: File exists")])
     write_whole(target, saved_text(session, target))

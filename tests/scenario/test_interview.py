@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 
-import click
 import pytest
 import typer
 from hypothesis import given, settings
@@ -131,7 +130,7 @@ def test_an_interruption_leaves_nothing(tmp_path, capsys, monkeypatch):
 
     def prompt(text, **_):
         if "engineers" in text or "GPUs" in text:
-            raise click.Abort
+            raise typer.Abort
         return {"What": "notes", "How": "40", "May": "yes"}[text.split()[0]]
 
     monkeypatch.setattr(typer, "prompt", prompt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -75,7 +76,7 @@ def convert(
         raise TraceError(f"{target}: there is no folder {target.parent}")
     check_wishes(context, kind)
     files = source_files(source, kind.patterns)
-    if target.resolve() in [path.resolve() for path in files]:
+    if os.path.realpath(target) in [os.path.realpath(path) for path in files]:
         raise TraceError(f"{target}: source and target are the same file")
     tally = context.tally
     with Spill(target.parent) as spill:
