@@ -213,6 +213,8 @@ def _pattern_document(result: PatternResult) -> dict[str, Any]:
             del plain[name]
     for load in plain["workloads"].values():
         del load["samples"]
+        if load["chain"] is None:
+            del load["chain"]
     plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
     return plain
 
@@ -356,6 +358,7 @@ def judge(
                 month,
                 patients=scenario.prices.patients,
                 units=request_names(scenario),
+                chains=scenario.chains,
             )
             found.append(with_losses(one, scenario, lost.get(name, [])))
         return found

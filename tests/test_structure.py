@@ -40,7 +40,7 @@ ROOMS = [
 # The same inside the engine: its files, and its four wings.
 WINGS = [
     {"simulation"},
-    {"clients"},
+    {"clients", "chains"},
     {"routing"},
     {"site"},
     {"api"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.backlog import Backlog, BacklogTally, starts_s
+from simulator.analysis.chains import ChainCounts, count_chains
 from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.limits import LimitCounts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simulator.engine.record import Charge, RunRecord
+    from simulator.engine.record import ChainLog, Charge, RunRecord
     from simulator.scenario.workloads import Objectives
 
 
@@ -49,6 +50,7 @@ class Group:
         limits: How each limit of the objectives was kept; none without objectives.
         undecided: Requests that `share_met` leaves out: still open at the horizon, their limit not run out.
         backlog: How many waited; None where nobody looked.
+        chains: Chains that lead up to this workload; None where it follows no other.
 
     A request that was given up is within no limit.
     """
@@ -67,6 +69,7 @@ class Group:
     limits: list[LimitCounts] = field(default_factory=list)
     undecided: int = 0
     backlog: Backlog | None = None
+    chains: ChainCounts | None = None
 
     @property
     def arrived(self) -> int:
@@ -214,8 +217,9 @@ class Summariser:
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
         backlogs = [backlog.finish() for backlog in self._backlogs]
+        chains = self._chains(record.chains)
         groups = {
-            name: _group(self._counted.of(WORKLOAD, number), self._waits[number], backlogs[number])
+            name: _group(self._counted.of(WORKLOAD, number), self._waits[number], backlogs[number], chains.get(name))
             for number, name in enumerate(self._workloads)
         }
         together = self._all_backlog.finish() if self._all_backlog else backlogs[0]
@@ -256,6 +260,17 @@ class Summariser:
         completed = (self._early + self._counted).of(OUTCOME, Outcome.COMPLETED)
         requests, tokens = by(WORKLOAD, completed.requests), by(WORKLOAD, completed.output_tokens)
         return np.divide(tokens, np.maximum(requests, 1))
+
+    def _chains(self, log: ChainLog | None) -> dict[str, ChainCounts]:
+        """By workload that follows another, its chains, which are held against their limit."""
+        if log is None:
+            return {}
+        found, late = {}, log.begun_s >= self._warm_up_s
+        for number in np.unique(log.workload).tolist():
+            rows = (log.workload == number) & late
+            self._waits[number].judge_chains(log, rows)
+            found[self._workloads[number]] = count_chains(log, rows, self._workloads)
+        return found
 
     def _use(self, record: RunRecord, number: int) -> BackendUse:
         """What one backend did."""
@@ -315,7 +330,7 @@ def summarise(
     return summariser.finish(record)
 
 
-def _group(counted: Tally, waits: Waits, backlog: Backlog) -> Group:
+def _group(counted: Tally, waits: Waits, backlog: Backlog, chains: ChainCounts | None = None) -> Group:
     completed, given_up = counted.of(OUTCOME, Outcome.COMPLETED), counted.of(OUTCOME, *GIVEN_UP)
     share, goodput, undecided = waits.shares(int(counted.requests.sum()))
     return Group(
@@ -333,6 +348,7 @@ def _group(counted: Tally, waits: Waits, backlog: Backlog) -> Group:
         limits=waits.limits,
         undecided=undecided,
         backlog=backlog,
+        chains=chains,
     )
 
 

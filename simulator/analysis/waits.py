@@ -13,11 +13,14 @@ from simulator.engine.record import Outcome, RequestLog
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.engine.record import ChainLog
     from simulator.scenario.workloads import Objectives
     from simulator.trace.request_table import RequestTable
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 METRICS = ("ttft_s", "itl_s", "e2e_s")
+#: From the arrival of a chain's first request to the last token of its last.
+CHAIN = "chain_s"
 
 
 class Waits:
@@ -28,8 +31,10 @@ class Waits:
 
     def __init__(self, objectives: Objectives | None, begin_s: float, end_s: float) -> None:
         self.objectives = objectives
-        limits = () if objectives is None else (("ttft_s", objectives.ttft), ("e2e_s", objectives.end_to_end))
-        self._limits = [LimitTally(metric, limit, begin_s, end_s) for metric, limit in limits if limit is not None]
+        limits = {} if objectives is None else objectives.limits
+        every = [LimitTally(metric, limit_s, begin_s, end_s) for metric, limit_s in limits.items()]
+        self._limits = [limit for limit in every if limit.metric != CHAIN]
+        self._chain_limits = [limit for limit in every if limit.metric == CHAIN]
         self._samples = {metric: Sample() for metric in METRICS}
         self._horizon_s = end_s
         self._within_all = self._undecided_in_all = 0
@@ -73,6 +78,17 @@ class Waits:
         self._within_all += int(np.all(within, axis=0).sum())
         self._undecided_in_all += int((~np.any(missed, axis=0) & ~np.all(within, axis=0)).sum())
 
+    def judge_chains(self, chains: ChainLog, rows: NDArray[np.bool_]) -> None:
+        """Take some chains, and hold them against their limit; those that ended without an answer too."""
+        begun_s, outcome = chains.begun_s[rows], chains.outcome[rows]
+        took_s = chains.ended_s[rows] - begun_s
+        completed = outcome == Outcome.COMPLETED
+        self._samples.setdefault(CHAIN, Sample()).add(took_s[completed])
+        for limit in self._chain_limits:
+            undecided = (outcome == Outcome.UNFINISHED) & (self._horizon_s - begun_s <= limit.limit_s)
+            took_s = np.where(completed, took_s, np.where(undecided, np.nan, np.inf))
+            limit.add(begun_s, took_s, chains.by_api_s[rows])
+
     def latency(self) -> dict[str, dict[str, float]]:
         """By metric, mean and quantiles in seconds; empty without a value."""
         return {
@@ -87,15 +103,16 @@ class Waits:
 
         None without a limit, or without a request of which it is known.
         """
-        if self.objectives is None or not (self._limits and arrived):
+        every = [*self._limits, *self._chain_limits]
+        if self.objectives is None or not (every and arrived):
             return None, None, 0
         target = self.objectives.share
         # A limit of which nothing is known is the hardest, unless another is missed.
-        hardest = min(self._limits, key=lambda one: (target, 0) if one.share is None else (one.share, 1))
-        decided = arrived - self._undecided_in_all
+        hardest = min(every, key=lambda one: (target, 0) if one.share is None else (one.share, 1))
+        decided = arrived - self._undecided_in_all if self._limits else 0
         return hardest.share, self._within_all / decided if decided else None, hardest.undecided
 
     @property
     def limits(self) -> list[LimitCounts]:
         """How each limit was kept."""
-        return [limit.counts for limit in self._limits]
+        return [limit.counts for limit in (*self._limits, *self._chain_limits)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from simulator.cost import tco
 from simulator.cost.lines import SIMULATED, BillLine, Factor, share_of, total
@@ -15,6 +16,10 @@ from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned, Reserved
 from simulator.units import TokenPrice
 from simulator.wording import counted
+
+#: Prompt tokens that stand for a second of audio where a service is priced by its length: a unit of measure, on which
+#: its price by the hour does not depend. One in 100 ms, as OpenAI's realtime API counts what a user says.
+AUDIO_TOKENS_PER_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class TokenRates:
 def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
     """Contract prices where the scenario gives them and they hold, else the price book's for this kind of deployment.
 
+    Speech to text is charged by the length of the audio, `AUDIO_TOKENS_PER_S` prompt tokens a second.
+
     Long prompts cost the standard price of long prompts where their price in this kind of deployment is not known.
 
     Raises:
@@ -46,6 +53,8 @@ def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
         own = api.prices
         usual = Rates(own.prompt, own.cached_prompt or own.prompt, own.cache_write or own.prompt, own.output)
         return TokenRates(usual, None, None, own.source)
+    if api.model in book.services:
+        return _service_rates(api, book)
     entry, kind = book.api(api.model), api.deployment.kind
     kept_s = api.prompt_cache.kept if api.prompt_cache else 0.0
     found = entry.rates(kind, kept_s=kept_s)
@@ -55,6 +64,19 @@ def token_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
     dearer = None if long is None else long.rates(kind, kept_s=kept_s) or long.rates("standard", kept_s=kept_s)
     above = None if long is None else long.above_tokens
     return TokenRates(found, dearer, above, f"{api.model}, {entry.source}")
+
+
+def _service_rates(api: MeteredApi, book: PriceBook) -> TokenRates:
+    """What speech to text or embeddings charge: for what comes in, by its length, and nothing for what comes out."""
+    entry, kind = book.services[api.model], api.deployment.kind
+    if kind != "standard":
+        raise PriceNotFound(f"price book {book.id} has no {kind} price of {api.model}; give prices")
+    said, asked = f"{api.model}, {entry.source}", entry.tokens
+    if entry.audio_hour is not None:
+        asked = TokenPrice(entry.audio_hour * 1_000_000 / (3600 * AUDIO_TOKENS_PER_S))
+        said = f"{api.model}, {entry.audio_hour} USD/h of audio, {AUDIO_TOKENS_PER_S} tokens a second; {entry.source}"
+    assert asked is not None
+    return TokenRates(Rates(asked, asked, asked, TokenPrice(Decimal(0))), None, None, said)
 
 
 def unit_price(deployment: Provisioned, model: str, book: PriceBook) -> tuple[Decimal, str]:

@@ -8,7 +8,7 @@ from functools import partial
 
 from simulator.cost.api_lines import token_rates, unit_price
 from simulator.cost.lines import service_line
-from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, Entry, PriceBook, UnitPrice
+from simulator.cost.prices import STALE_AFTER_DAYS, ApiPrice, Entry, PriceBook, ServicePrice, UnitPrice
 from simulator.errors import PriceNotFound
 from simulator.scenario.apis import MeteredApi, Provisioned
 from simulator.scenario.costs import Purchase, Rental, Service
@@ -72,12 +72,14 @@ def price_warnings(pattern: HostingPattern, book: PriceBook, on: date) -> list[t
     return warnings
 
 
-def _priced_by(api: MeteredApi, book: PriceBook) -> ApiPrice | UnitPrice | None:
+def _priced_by(api: MeteredApi, book: PriceBook) -> ApiPrice | ServicePrice | UnitPrice | None:
     """The entry an API is priced by; None for contract prices and for what the book does not have."""
     if isinstance(api.deployment, Provisioned):
         unit = book.provisioned_units.get(api.deployment.price_key(api.model))
         return unit if api.deployment.unit_hour is None else None
-    return book.api_prices.get(api.model) if api.prices is None and api.paid_by_the_token else None
+    if api.prices is not None or not api.paid_by_the_token:
+        return None
+    return book.services.get(api.model) or book.api_prices.get(api.model)
 
 
 def _price_doubts(entry: Entry, on: date) -> Iterator[str]:

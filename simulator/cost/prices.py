@@ -222,6 +222,8 @@ class ServicePrice(_Sourced):
     """First day on which the model no longer answers."""
     retirement_source: str = ""
     """Who says so."""
+    successor: str = ""
+    """What its provider names in its place; empty where it names none."""
 
     @model_validator(mode="after")
     def _one_price(self) -> Self:

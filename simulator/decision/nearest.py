@@ -124,6 +124,7 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         for metric, label, limit in (
             ("ttft_s", "to the first token", objectives.ttft),
             ("e2e_s", "end to end", objectives.end_to_end),
+            ("chain_s", "over the whole chain", objectives.chain),
         ):
             found = load.latency.get(metric)
             if limit is None or found is None:

@@ -148,8 +148,7 @@ def _yearly(load: SyntheticWorkload | RecordedWorkload) -> float:
 
 def _can_wait(load: SyntheticWorkload | RecordedWorkload) -> bool:
     objectives = load.objectives
-    limits = (objectives.ttft, objectives.end_to_end) if objectives else ()
-    return all(limit_s is None or limit_s >= 86_400.0 for limit_s in limits)
+    return all(limit_s >= 86_400.0 for limit_s in (objectives.limits if objectives else {}).values())
 
 
 def split(bill: Bill, given: Sequence[Driver], fixed: Collection[str] = ()) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simulator.cost.prices import ApiPrice, PriceBook
+    from simulator.cost.prices import ApiPrice, PriceBook, ServicePrice
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
@@ -106,17 +106,18 @@ def later(day: date, months: int) -> date:
     return min(date(year, month + 1, 1) + timedelta(days=day.day - 1), following - timedelta(days=1))
 
 
-def _ends(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, ApiPrice, date]]:
+def _ends(pattern: HostingPattern, book: PriceBook) -> list[tuple[str, ApiPrice | ServicePrice, date]]:
     """Models of a pattern whose end is known."""
-    entries = {api.model: book.api_prices.get(api.model) for api in pattern.metered.values()}
+    models = {api.model for api in pattern.metered.values()}
+    entries = {model: book.api_prices.get(model) or book.services.get(model) for model in sorted(models)}
     return [(model, entry, entry.retires_on) for model, entry in entries.items() if entry and entry.retires_on]
 
 
-def _by(pattern: HostingPattern, book: PriceBook, last: date) -> list[tuple[str, ApiPrice, date]]:
+def _by(pattern: HostingPattern, book: PriceBook, last: date) -> list[tuple[str, ApiPrice | ServicePrice, date]]:
     return [one for one in _ends(pattern, book) if one[2] <= last]
 
 
-def _gone(model: str, entry: ApiPrice, day: date, book: PriceBook, first: date, last: date) -> str:
+def _gone(model: str, entry: ApiPrice | ServicePrice, day: date, book: PriceBook, first: date, last: date) -> str:
     if day <= book.date:
         text = f"{model} was shut down on {day}"
     elif day <= first:

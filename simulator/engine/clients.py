@@ -1,14 +1,16 @@
-"""Clients that send the next request when the last one is answered: closed loops, and caps on what is under way.
+"""Requests that are sent when others are answered: clients with one at a time, conversations, chains of workloads.
 
-A request of theirs is due when it arrives in the table, and is sent when one of its workload's clients is free: that
-moment then is its arrival. As `vllm bench serve --max-concurrency` does, what it waits for a client is not part of its
-times; what no client comes to by the horizon was never asked.
+What follows an answer is sent a while after its last token, and never where there is none. A request of a client is due
+when it arrives in the table, and is sent when one of its workload's clients is free. Either moment then is its arrival.
+As `vllm bench serve --max-concurrency` does, what it waits for a client is not part of its times; what no client comes
+to by the horizon was never asked.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import numpy as np
 from simulator.engine.arrival import Arrival
 from simulator.engine.record import Outcome
 from simulator.streams import stream
+from simulator.trace.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +47,7 @@ class ClientRule:
 
 
 class Clients:
-    """The clients of all workloads in a simulation.
+    """All who wait for answers in a simulation before they send something: clients, and what follows.
 
     Args:
         site: What is simulated; the arrival times of its table are written.
@@ -66,14 +69,25 @@ class Clients:
         self._open: list[int] = []
         self._rng = stream(site.seed, site.replication, "clients")
         self._tick_s = inf
+        links = site.table.links or Links(np.full(len(site.table), -1), np.zeros(len(site.table)))
+        self._delay_s = links.delay_s
+        #: Requests that follow an answer and were not sent.
+        self._waiting = links.after >= 0
+        self._followers, self._first_follower = links.by_answer()
 
     def take(self, arrival: Arrival) -> None:
-        """A request is due."""
-        if self._rules[arrival.workload] is None:
+        """A request is due, or could be if what it follows were answered by now."""
+        row = arrival.index
+        if self._waiting[row]:
+            return
+        if self._rules[arrival.workload] is not None:
+            self._due[arrival.workload].append(row)
+            self._send(arrival.workload)
+        elif self._first_follower[row] < self._first_follower[row + 1]:
+            self._open.append(row)
             self._route(arrival)
         else:
-            self._due[arrival.workload].append(arrival.index)
-            self._send(arrival.workload)
+            self._route(arrival)
 
     def run(self) -> None:
         """Simulate up to the horizon, and see after every event who has been answered."""
@@ -86,7 +100,7 @@ class Clients:
         """The rows that were sent, in the order in which they were."""
         table = self._site.table
         never = [row for due in self._due for row in due]
-        rows = np.setdiff1d(np.flatnonzero(table.arrival_s < self._site.horizon_s), never)
+        rows = np.setdiff1d(np.flatnonzero((table.arrival_s < self._site.horizon_s) & ~self._waiting), never)
         return rows[np.argsort(table.arrival_s[rows], kind="stable")]
 
     def _send(self, workload: int) -> None:
@@ -103,15 +117,29 @@ class Clients:
         if over:
             self._open = [row for row in self._open if log.outcome[row] == Outcome.UNFINISHED]
             for row in over:
-                workload = int(self._site.table.workload[row])
-                wait_s = max(0.0, float(log.ended_s[row]) - env.now) + self._think_s(workload)
-                env.timeout(wait_s, workload).callbacks.append(self._back)
+                self._answered(row)
         if self._tick_s <= env.now:
             self._tick_s = inf
         due_s = min((fleet.due_s for fleet in self._fleets), default=inf) if self._open else inf
         if due_s < self._tick_s:
             self._tick_s = max(due_s, env.now)
             env.timeout(self._tick_s - env.now).callbacks.append(self._tick)
+
+    def _answered(self, row: int) -> None:
+        """A request is over, or will be at a moment that is known: who waited for it goes on."""
+        env, log, workload = self._site.env, self._site.log, int(self._site.table.workload[row])
+        ended_s = max(env.now, float(log.ended_s[row]))
+        if self._rules[workload] is not None:
+            env.timeout(ended_s - env.now + self._think_s(workload), workload).callbacks.append(self._back)
+        if log.outcome[row] == Outcome.COMPLETED:
+            for other in self._followers[self._first_follower[row] : self._first_follower[row + 1]].tolist():
+                env.at(ended_s + self._delay_s.item(other)).callbacks.append(partial(self._follow, other))
+
+    def _follow(self, row: int, _event: simpy.Event) -> None:
+        site = self._site
+        self._waiting[row] = False
+        site.table.arrival_s[row] = site.env.now
+        self.take(Arrival.of(site.table, row))
 
     def _tick(self, _event: simpy.Event) -> None:
         for fleet in self._fleets:

@@ -218,6 +218,30 @@ class ReplicaLevels:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainLog:
+    """Chains of workloads: one row for each request that follows another workload, whether it was sent or not.
+
+    A chain begins with its first request, and is looked at up to one workload of it: what follows that is another row.
+
+    Attributes:
+        workload: int16 index of the workload at its end.
+        begun_s: When its first request arrived.
+        ended_s: When its last token came; NaN where it is not completed.
+        outcome: int8, `Outcome`: that of the first request that was not completed, unfinished where the next was still
+            to come.
+        ended_in: int16 index of the workload whose request that was; of the last where all were completed.
+        by_api_s: What APIs took for its requests once they had let them in; NaN unless they answered all of them.
+    """
+
+    workload: NDArray[np.int16]
+    begun_s: NDArray[np.float64]
+    ended_s: NDArray[np.float64]
+    outcome: NDArray[np.int8]
+    ended_in: NDArray[np.int16]
+    by_api_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One replication of one hosting pattern.
 
@@ -229,6 +253,7 @@ class RunRecord:
         decisions: What `log.decision` indexes.
         incidents: What broke, by start; None where nothing could.
         burnt: Charges for calls that answered nobody, in the order in which they were made.
+        chains: Chains of workloads that began; None without any.
     """
 
     backends: tuple[str, ...]
@@ -238,3 +263,4 @@ class RunRecord:
     decisions: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] | None = None
     burnt: tuple[Charge, ...] = ()
+    chains: ChainLog | None = None

@@ -17,6 +17,7 @@ import numpy as np
 
 from simulator.engine.api import rate_limit
 from simulator.engine.arrival import Arrival
+from simulator.engine.chains import chains_of
 from simulator.engine.clients import ClientRule, Clients
 from simulator.engine.clock import Clock
 from simulator.engine.cluster import ClusterBackend
@@ -115,12 +116,14 @@ def simulate(
         ProfileNotFound: See `replica_plan`.
         InfeasibleCluster: See `replica_plan`.
     """
-    if clients is not None and any(clients):
-        # When requests are sent is not known before the others are answered.
-        whole = table if isinstance(table, RequestTable) else joined([part for part, _ in table])
-        table = replace(whole, arrival_s=whole.arrival_s.copy())
     parts = iter([(table, horizon_s)] if isinstance(table, RequestTable) else table)
     first, until_s = next(parts)
+    rules: Sequence[ClientRule | None] = [None] * len(first.workloads) if clients is None else clients
+    waits = any(rules) or first.links is not None
+    if waits:
+        # When requests are sent is not known before the others are answered.
+        whole = joined([first, *(part for part, _ in parts)])
+        first, until_s = replace(whole, arrival_s=whole.arrival_s.copy()), horizon_s
     permits = _permits(pattern, first.workloads, may_leave, allowed_backends)
     names, hosted, routing = pattern.backend_names, tuple(pattern.hosted), pattern.routing
     orders = [routing.order(workload, hosted, tuple(pattern.metered)) for workload in first.workloads]
@@ -141,8 +144,8 @@ def simulate(
     own = [None] * len(may_use) if adapters is None else adapters
     site = Site(Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits, own)
 
-    if clients is not None and any(clients):
-        return _with_clients(site, clients, on_settled, on_progress)
+    if waits:
+        return _with_clients(site, rules, on_settled, on_progress)
     one_at_a_time = partial(_gateway, one_by_one=one_by_one)
     make = one_at_a_time if one_by_one or not _is_plain(pattern, may_use) else _only_cluster
     server = make(site, on_progress)
@@ -177,7 +180,7 @@ def _with_clients(
     on_progress: Callable[[float], None] | None,
 ) -> RunRecord:
     """Simulate requests that wait for each other's answers."""
-    gateway, ledger = Gateway(site), site.ledger
+    gateway, ledger = Gateway(site, one_by_one=True), site.ledger
     clients = Clients(site, rules, gateway.take, gateway.fleets)
     site.env.process(_arrivals(site, clients.take, on_progress, slice(0, ledger.known), site.horizon_s))
     clients.run()
@@ -188,9 +191,14 @@ def _with_clients(
     if on_settled is not None:
         on_settled(site.table.rows(rows), log, gateway.decisions)
     incidents = tuple(site.faults.incidents) if site.pattern.varies else None
-    burnt = tuple(charge for charge in site.burnt if charge.at_s <= site.horizon_s)
+    place = np.zeros(len(site.table), np.int64)
+    place[rows] = np.arange(len(rows))
+    in_time = (charge for charge in site.burnt if charge.at_s <= site.horizon_s)
+    burnt = tuple(charge._replace(row=place.item(charge.row)) for charge in in_time)
     kept = log if on_settled is None else RequestLog.empty(0)
-    return RunRecord(site.pattern.backend_names, site.horizon_s, kept, levels, gateway.decisions, incidents, burnt)
+    chains = chains_of(site.table, site.log, rows, len(site.pattern.hosted))
+    names, decisions = site.pattern.backend_names, gateway.decisions
+    return RunRecord(names, site.horizon_s, kept, levels, decisions, incidents, burnt, chains)
 
 
 def _written(ledger: Ledger, until_s: float | None, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:

@@ -14,6 +14,7 @@ from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import Usage
 from simulator.errors import UnknownName
 from simulator.experiment.by_replication import by_replication
+from simulator.experiment.chains import chain_result
 from simulator.experiment.counts import Requests, Tokens, sum_requests, sum_tokens
 from simulator.experiment.decisions import DecisionResult, decision_results
 from simulator.experiment.losses import yearly_availability
@@ -134,6 +135,7 @@ def pattern_result(
     *,
     patients: int | None = None,
     units: Mapping[str, str] | None = None,
+    chains: Mapping[str, tuple[str, ...]] | None = None,
 ) -> PatternResult:
     """Price what was measured: each replication, and all of them as one long run.
 
@@ -145,6 +147,7 @@ def pattern_result(
         month_hours: Hours of the billed month.
         patients: Of the organisation, for a cost per patient.
         units: What a request of a workload is called, by workload; a request when absent.
+        chains: By workload, those whose requests follow one another up to it; none do when absent.
     """
     usage, runs, share = measured.usage, measured.runs, measured.capacity_fraction
     bills = [monthly_bill(pattern, one, book, month_hours) for one in measured.usages]
@@ -156,6 +159,10 @@ def pattern_result(
         load: replace(one, cost=_cost(owed[load], load, usage, month_hours, (units or {}).get(load, "request")))
         for load, one in measured.workloads.items()
     }
+    for last, along in (chains or {}).items():
+        groups, owed_usd = [run.workloads[last] for run in runs], [float(owed[one]) for one in along]
+        chain = chain_result(along, groups, owed_usd, _requests(last, usage, month_hours))
+        workloads[last] = replace(workloads[last], chain=chain)
     return PatternResult(
         name=name,
         kind=pattern.kind,
@@ -200,6 +207,11 @@ def with_losses(result: PatternResult, scenario: Scenario, found: list[Loss]) ->
             answered = 1.0 if part.availability is None else part.availability
             shares[name] = yearly_availability(answered, name, found)
     return replace(result, losses=found, yearly_availability=shares)
+
+
+def _requests(workload: str, usage: Usage, month_hours: Decimal) -> float:
+    done = sum(works[workload].requests for works in usage.work.values())
+    return float(done * exact(month_hours) / exact(usage.hours))
 
 
 def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit: str) -> WorkloadCost:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.analysis.output_analysis import estimate
-from simulator.analysis.waits import METRICS, QUANTILES
+from simulator.analysis.waits import CHAIN, METRICS, QUANTILES
+from simulator.experiment.chains import ChainResult
 from simulator.experiment.counts import Requests, Tokens, mean_of, mean_requests
 from simulator.experiment.objectives import LimitSample, ObjectiveResult, limit_samples, objective_result
 
@@ -68,6 +69,7 @@ class WorkloadResult:
         drift: Where its queue is going.
         objective: The answer with its intervals.
         samples: What was counted, by limit; not published.
+        chain: The chains that lead up to it; None where it follows no other workload.
 
     The first three and `objective` are None where the scenario sets no objectives, or nothing arrived.
     """
@@ -84,6 +86,7 @@ class WorkloadResult:
     drift: Drift | None = None
     objective: ObjectiveResult | None = None
     samples: list[LimitSample] = field(default_factory=list)
+    chain: ChainResult | None = None
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -95,8 +98,8 @@ def interval(values: Sequence[float]) -> Interval:
 def latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
     """What was waited, by figure; None for one that no request has."""
     found: dict[str, Latency | None] = {}
-    for metric in METRICS:
-        rows = [group.latency[metric] for group in groups if group.latency[metric]]
+    for metric in (*METRICS, *([CHAIN] if any(group.chains for group in groups) else [])):
+        rows = [group.latency[metric] for group in groups if group.latency.get(metric)]
         if not rows:
             found[metric] = None
             continue

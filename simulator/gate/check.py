@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Outcome = Literal["passed", "warned", "inconclusive", "failed"]
 
 #: Limits of an objective, and whether more of one promises less.
-_PROMISES: Final = {"ttft": 1.0, "end_to_end": 1.0, "share": -1.0, "availability": -1.0}
+_PROMISES: Final = {"ttft": 1.0, "end_to_end": 1.0, "chain": 1.0, "share": -1.0, "availability": -1.0}
 #: Exit codes of `simulator check`, by what the gate as a whole says.
 EXIT: Final[dict[Outcome, int]] = {"passed": 0, "warned": 0, "failed": 1, "inconclusive": 3}
 

@@ -71,7 +71,7 @@ def distribution(
             line={"color": colours[pattern], "width": max(1.5, 4.5 - number)},
             hovertemplate="%{y:.2%} within %{x:.3g} s<extra>%{fullData.name}</extra>",
         )
-    limit_s = None if objectives is None else {"ttft_s": objectives.ttft, "e2e_s": objectives.end_to_end}.get(metric)
+    limit_s = None if objectives is None else objectives.limits.get(metric)
     if objectives is not None and limit_s is not None:
         wanted = f"objective: {100.0 * objectives.share:g} % within {limit_s:g} s"
         drawn.add_scatter(

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from simulator.plots.figure import Figure
 
-_WORDS: Final = {"ttft_s": "first token", "e2e_s": "whole answer", "itl_s": "inter-token latency"}
+_WORDS: Final = {
+    "ttft_s": "first token",
+    "e2e_s": "whole answer",
+    "chain_s": "whole chain",
+    "itl_s": "inter-token latency",
+}
 #: Where a time is drawn that is never reached, over the largest that is.
 _BEYOND: Final = 2.0
 

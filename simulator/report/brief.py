@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from simulator.decision.words import kept_share, percent, usd
+from simulator.report.chains import chain_lines
 from simulator.report.console import half_of, half_usd, heading, marked, verdict
 from simulator.report.layout import NONE, table_of
 from simulator.wording import elapsed
@@ -35,6 +36,7 @@ def brief(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         heading(results),
         _patterns(results),
         Text(),
+        *_first("Chains", chain_lines(results), "cyan"),
         *_first("Take care", care, "yellow"),
         *_first("Would change it", decision.what_would_change_it, "cyan"),
         *_first("How sure", [decision.confidence.text] if decision.confidence else [], "yellow"),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from simulator.compliance.check import assess
 from simulator.decision.words import duration, kept_share, percent, seconds, share_range, usd
+from simulator.report.chains import chain_lines
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
 from simulator.report.unit_costs import unit_costs
@@ -58,6 +59,7 @@ def render(results: Results, warnings: Sequence[str] = (), *, with_rules_of_thum
         _waits(results),
         *_objectives(results),
         *unit_costs(results),
+        *_bullets("Chains, from their first request to their last token", chain_lines(results), "cyan"),
         _definitions(results),
         *_bullets("Take care", [*_drawn(results), *decision.take_care, *warnings], "yellow"),
         *_bullets("Compliance", [assess(results.scenario).words()], "cyan"),
@@ -184,7 +186,7 @@ def _broken(name: str) -> str:
 
 
 def _limits(objectives: Objectives) -> str:
-    limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end))
+    limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end), ("chain", objectives.chain))
     lines = [f"{label} {duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
     wanted = [f"for {100.0 * objectives.share:g} %"] if lines else []
     if objectives.availability is not None:

@@ -27,6 +27,7 @@ from simulator.files import write_whole
 from simulator.plots import Plots
 from simulator.reading import read_json
 from simulator.report import page_board, page_figures, page_headlines, page_tables
+from simulator.report.chains import chain_table
 from simulator.report.currency import Shown
 from simulator.report.pdf import pdf_of
 from simulator.report.show import Show
@@ -212,6 +213,7 @@ def render_page(
         "rollout": None if rollout is None else page_tables.rollout(rollout),
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),
         "promised": page_tables.promised(document, scenario, show),
+        "chains": chain_table(document, show),
         "bills": page_tables.bills(document, show),
         "doubts": page_tables.doubts(document, names),
         "failed_over": any(not name.startswith("loss-") for name in groups["demand"][1:]),

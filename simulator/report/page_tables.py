@@ -125,7 +125,7 @@ def promised(document: Mapping[str, Any], scenario: Scenario, show: Show) -> dic
     limits = {
         name: ", ".join(
             f"{what} {duration(limit_s)}"
-            for what, limit_s in (("TTFT", one.ttft), ("end to end", one.end_to_end))
+            for what, limit_s in (("TTFT", one.ttft), ("end to end", one.end_to_end), ("chain", one.chain))
             if limit_s is not None
         )
         + f", for {100.0 * one.share:g} %"

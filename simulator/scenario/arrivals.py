@@ -1,4 +1,4 @@
-"""What a scenario says about how requests come: bursts, batches and trains, conversations, departments, trends."""
+"""What a scenario says about how requests come: bursts, batches, trains, conversations, chains, departments, trends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.base import Config, Custom, Factor, FieldError, PositiveTokens, Seconds, Share
+from simulator.scenario.base import Config, Custom, Factor, FieldError, Name, PositiveTokens, Seconds, Share
 from simulator.units import DAY_S
 
 Month = Literal["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -132,6 +132,25 @@ class ThinkTime(Config):
     """Standard deviation of its logarithm."""
 
 
+class Follows(Config):
+    """A request that begins when another one is answered: a note after its transcript, codes after the note.
+
+    One begins for each answer. Where none comes, refused or given up, nothing follows, and the chain ends there.
+    """
+
+    workload: Name
+    """The workload whose answers it follows; a synthetic one, which may follow another in turn."""
+    delay: Seconds = 0.0
+    """Median time from the last token of that answer to this request: a hand-over, or somebody who reads it first."""
+    delay_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """Log standard deviation of that time."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the answers that are followed."""
+    correlation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Correlation of the ranks of its prompt and of the answer it follows: 1 where a longer transcript always makes a
+    longer prompt, 0 where one says nothing of the other. `prompt_tokens` stay distributed as they are stated."""
+
+
 class Turns(Config):
     """Conversations: each request but the first sends along all that was said before."""
 
@@ -139,6 +158,9 @@ class Turns(Config):
     """Mean requests of a conversation (geometric)."""
     think: ThinkTime
     """Time from one request to the next."""
+    think_from: Literal["request", "answer"] = "request"
+    """What that time is counted from. `request`: the request before, its answer included, however long that took.
+    `answer`: the end of the answer, which is simulated; where none comes, the conversation is over."""
     question_tokens: PositiveTokens = 50
     """Tokens a further question adds to what was said before."""
     longest: PositiveTokens = 131_072

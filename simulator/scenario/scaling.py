@@ -42,6 +42,9 @@ def scaled(scenario: Scenario, factor: float) -> Scenario:
 
 def _scaled(load: object, factor: float) -> object:
     assert isinstance(load, SyntheticWorkload)
+    if load.volume is None:
+        # What it follows grows.
+        return load
     given = {name: value for name in _GROWS if (value := getattr(load.volume, name)) is not None}
     volume = load.volume.model_copy(update={name: value * factor for name, value in given.items()})
     return load.model_copy(update={"volume": volume})

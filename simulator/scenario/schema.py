@@ -21,7 +21,7 @@ from simulator.scenario.resilience import Component, FailureRates
 from simulator.scenario.rollout import Rollout
 from simulator.scenario.rules import RuleTable
 from simulator.scenario.team import Team
-from simulator.scenario.workloads import AnyWorkload
+from simulator.scenario.workloads import AnyWorkload, SyntheticWorkload, follows_of
 from simulator.scenario.yaml_source import Document
 from simulator.wording import counted
 
@@ -148,6 +148,35 @@ class Scenario(Config):
             self._document.data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _something_comes_first(self) -> Self:
+        synthetic = [name for name, load in self.workloads.items() if isinstance(load, SyntheticWorkload)]
+        stated = {name: follows for name, load in self.workloads.items() if (follows := follows_of(load)) is not None}
+        for name, follows in stated.items():
+            if follows.workload not in synthetic or follows.workload == name:
+                known = ", ".join(other for other in synthetic if other != name)
+                message = (
+                    f"'{follows.workload}' is no other synthetic workload; expected one of: {known or 'none here'}"
+                )
+                raise FieldError(("workloads", name, "follows", "workload"), message)
+        for name in stated:
+            if (begin := self.chain(name))[0] in stated:
+                message = f"{' follows '.join(reversed(begin))} follows {stated[begin[0]].workload}: none comes first"
+                raise FieldError(("workloads", name, "follows", "workload"), message)
+        return self
+
+    def chain(self, workload: str) -> tuple[str, ...]:
+        """The workloads whose requests follow one another up to this one, which is the last; each once."""
+        found = [workload]
+        while (follows := follows_of(self.workloads[found[0]])) is not None and follows.workload not in found:
+            found.insert(0, follows.workload)
+        return tuple(found)
+
+    @property
+    def chains(self) -> dict[str, tuple[str, ...]]:
+        """`chain` of every workload that follows another."""
+        return {name: along for name in self.workloads if len(along := self.chain(name)) > 1}
 
     @model_validator(mode="after")
     def _warm_up_inside(self) -> Self:

@@ -7,7 +7,16 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from simulator.scenario.arrivals import Arrivals, Clients, Departments, PoissonArrivals, RateVariation, Trend, Turns
+from simulator.scenario.arrivals import (
+    Arrivals,
+    Clients,
+    Departments,
+    Follows,
+    PoissonArrivals,
+    RateVariation,
+    Trend,
+    Turns,
+)
 from simulator.scenario.base import (
     Config,
     Custom,
@@ -128,6 +137,11 @@ class SharedPrefix(Config):
     """Share of the requests that have one at all, in a list of those that have the one before it."""
 
 
+#: What says when requests come that come by themselves.
+_COMING = (
+    "volume", "profile", "days", "holiday_factor", "after_holiday_factor", "day_variation", "rate_variation",
+    "arrivals", "clients", "trend", "departments", "turns",
+)  # fmt: skip
 #: Prefixes that a workload may have in all.
 _MOST_PREFIXES = 1 << 22
 
@@ -153,6 +167,9 @@ class Objectives(Config):
     """Longest time to first token."""
     end_to_end: Seconds | None = None
     """Longest time from arrival to last token."""
+    chain: Seconds | None = None
+    """Longest time from the arrival of the first request of its chain to its own last token; needs `follows`. A chain
+    that ended before it came to this workload, for a request of it was refused or given up, misses it."""
     share: Share = 0.99
     """Share of requests that must meet each limit; 99 % makes it a limit on the p99."""
     availability: Share | None = None
@@ -162,9 +179,15 @@ class Objectives(Config):
 
     @model_validator(mode="after")
     def _some_limit(self) -> Self:
-        if self.ttft is None and self.end_to_end is None and self.availability is None:
-            raise ValueError("give a limit on ttft, end_to_end or both, or an availability")
+        if not self.limits and self.availability is None:
+            raise ValueError("give a limit on ttft, end_to_end, chain or several of them, or an availability")
         return self
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """By metric of latency, the limits there are."""
+        every = {"ttft_s": self.ttft, "e2e_s": self.end_to_end, "chain_s": self.chain}
+        return {metric: limit_s for metric, limit_s in every.items() if limit_s is not None}
 
 
 class Workload(Config):
@@ -186,8 +209,11 @@ class SyntheticWorkload(Workload):
 
     tag: ClassVar = "synthetic"
 
-    volume: Volume
-    """How much it asks."""
+    volume: Volume | None = None
+    """How much it asks; given, unless it `follows` another workload."""
+    follows: Follows | None = None
+    """The workload whose answers its requests follow; they then come when those are answered, and only lengths,
+    shared prefixes, limits and priority are stated here."""
     profile: str | list[HourWeights] = "flat"
     """Hour-of-week shape: a shipped profile's name or seven rows (Monday first) of 24 relative weights."""
     days: Annotated[list[Weekday], Field(min_length=1, default_factory=lambda: list(WEEKDAYS))]
@@ -225,10 +251,23 @@ class SyntheticWorkload(Workload):
     """1 critical, 2 high, 3 normal."""
 
     @model_validator(mode="after")
+    def _comes_by_itself_or_follows(self) -> Self:
+        if self.follows is None:
+            if self.volume is None:
+                raise FieldError(("volume",), "is missing; give it, or the workload that it `follows`")
+            if self.objectives is not None and self.objectives.chain is not None:
+                raise FieldError(("objectives", "chain"), "needs `follows`: a request by itself has `end_to_end`")
+            return self
+        stated = [name for name in _COMING if name in self.model_fields_set]
+        if stated:
+            raise FieldError((stated[0],), "does not apply to a workload that `follows` another: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _conversations_are_counted(self) -> Self:
         if self.turns is not None and self.clients is not None:
             raise FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
-        if self.turns is not None and self.volume.tokens_per_month is not None:
+        if self.turns is not None and self.volume is not None and self.volume.tokens_per_month is not None:
             raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
         return self
 
@@ -280,6 +319,17 @@ class RecordedWorkload(Workload):
     """Replaces the output limits of the trace; longer outputs are cut to it."""
     priority: Priority | None = None
     """Replaces the priorities of the trace."""
+
+    @model_validator(mode="after")
+    def _follows_nothing(self) -> Self:
+        if self.objectives is not None and self.objectives.chain is not None:
+            raise FieldError(("objectives", "chain"), "needs `follows`, which a recorded workload has not")
+        return self
+
+
+def follows_of(workload: Workload) -> Follows | None:
+    """Which other workload it follows; None where its requests come by themselves."""
+    return workload.follows if isinstance(workload, SyntheticWorkload) else None
 
 
 def _source(workload: object) -> str:

@@ -26,6 +26,7 @@ from simulator.units import (
     parse_usd_per_month,
     parse_usd_per_year,
 )
+from simulator.workload.following import waits_for_answers
 from simulator.workload.profiles import profile_source
 from simulator.workload.synthesis import synthesise_parts
 
@@ -54,6 +55,9 @@ _ABSENT: Final = object()
 #: `simulator run scenarios/health_system.yaml --replications 1 --jobs 1`: 1.4 to 2.3 s for 599,241 requests
 #: (25 November 2026, compiled engine).
 S_PER_REQUEST: Final = 4e-6
+#: The same where requests wait for each other's answers: `scenarios/scribe_chain.yaml` over five days, on the same
+#: (30 November 2026).
+S_PER_REQUEST_THAT_WAITS: Final = 7e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ def _at(data: Any, key: Key) -> Any:  # noqa: ANN401 - a scenario value is anyth
 def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
     """Profiles of demand, step-time profiles and prices, with where each comes from."""
     for name, load in scenario.workloads.items():
-        if isinstance(load, SyntheticWorkload) and isinstance(load.profile, str):
+        if isinstance(load, SyntheticWorkload) and load.follows is None and isinstance(load.profile, str):
             source, confidence = profile_source(load.profile)
             yield Source(f"workloads.{name}.profile", load.profile, confidence, source)
     for name, pattern in scenario.hosting_patterns.items():
@@ -213,6 +217,9 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             place = ".".join(("hosting_patterns", name, *key))
             yield Source(place, used, f"{entry.basis} price", f"{entry.source} ({entry.captured_on})", notes)
     yield from (Source(*note) for note in adapter_notes(scenario))
+    for name, chain in scenario.chains.items():
+        how = "each request begins when the one before it is answered, so the simulation decides when"
+        yield Source(f"workloads.{name}.follows", " → ".join(chain), "simulated", how)
 
 
 def _lengths(scenario: Scenario, name: str, book: PriceBook) -> Iterator[Source]:
@@ -258,6 +265,7 @@ def size_of(scenario: Scenario) -> Size:
     simulated = set(representatives(scenario, names).values())
     _, ends = with_band_ends(scenario, sorted(simulated))
     requests = sum(len(part) for part, _ in synthesise_parts(scenario, 0))
+    each_s = S_PER_REQUEST_THAT_WAITS if waits_for_answers(scenario) else S_PER_REQUEST
     simulations = len(simulated) * scenario.experiment.replications + len(ends)
     return Size(
         patterns=len(names),
@@ -265,5 +273,5 @@ def size_of(scenario: Scenario) -> Size:
         replications=scenario.experiment.replications,
         requests=requests,
         simulations=simulations,
-        processor_s=simulations * requests * S_PER_REQUEST,
+        processor_s=simulations * requests * each_s,
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simulator.trace.links import Links
+
 
 @dataclass(frozen=True, slots=True)
 class RequestTable:
@@ -30,6 +32,8 @@ class RequestTable:
         prefix_tokens: int32 length of that prefix, at most `prompt_tokens`.
         priority: int8, 1 critical to 3 normal.
         nesting: Which of those prefixes begin with another one.
+        links: Which requests begin when another one is answered; their arrival is then no more than the soonest moment.
+            None where none does, and for a part of such a table, whose requests are then like all others.
     """
 
     workloads: tuple[str, ...]
@@ -42,6 +46,7 @@ class RequestTable:
     prefix_tokens: NDArray[np.int32]
     priority: NDArray[np.int8]
     nesting: Nesting = field(default=FLAT, kw_only=True)
+    links: Links | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.arrival_s)
@@ -56,7 +61,7 @@ class RequestTable:
 
 
 #: The columns, in the order in which `RequestTable` takes them.
-COLUMNS = tuple(name for name in RequestTable.__slots__ if name not in ("workloads", "nesting"))
+COLUMNS = tuple(name for name in RequestTable.__slots__ if name not in ("workloads", "nesting", "links"))
 
 
 def joined(parts: Sequence[RequestTable]) -> RequestTable:

@@ -16,6 +16,7 @@ from simulator.units import DAY_S
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import draw_departments, length_factors
+from simulator.workload.following import linked, waits_for_answers
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.prefixes import PREFIXES_PER_WORKLOAD, Identities, Levels, single_prefix
 from simulator.workload.replay import recording, replayed
@@ -54,7 +55,7 @@ def synthesise_parts(
 ) -> Iterator[tuple[RequestTable, float]]:
     """The same requests about two weeks at a time, each part with the moment at which the next one begins.
 
-    A horizon of up to seven weeks has one part.
+    A horizon of up to seven weeks has one part, and so has one in which requests wait for each other's answers.
 
     Raises:
         ScenarioError: See `refuse_too_many`.
@@ -67,18 +68,36 @@ def synthesise_parts(
     sources = [
         _recorded(load, number, calendar, prefixes)
         if isinstance(load, RecordedWorkload)
+        else None
+        if load.follows is not None
         else _synthetic(scenario, name, load, number, replication, calendar, prefixes)
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
+    if waits_for_answers(scenario):
+        end_s = scenario.horizon.duration_s
+        drawn = [None if source is None else _within(source, end_s) for source in sources]
+        columns, links = linked(scenario, drawn, replication, prefixes)
+        none_late = tuple(column[:0] for column in columns)
+        yield prefixes.nested(RequestTable(names, *columns, links=links), none_late), end_s
+        return
     late: list[Columns] = []
     for _, stretch in calendar.cells.stretches():
         # In no variable: nothing of what was handed on stays in memory here.
         yield (
             prefixes.nested(
-                RequestTable(names, *_due(late, [next(source) for source in sources], stretch.end_s)), late[0]
+                RequestTable(
+                    names, *_due(late, [next(source) for source in sources if source is not None], stretch.end_s)
+                ),
+                late[0],
             ),
             stretch.end_s,
         )
+
+
+def _within(source: Iterator[Columns], end_s: float) -> Columns:
+    """All that one workload asks before a moment."""
+    columns = [np.concatenate(column) for column in zip(*source, strict=True)]
+    return tuple(column[columns[0] < end_s] for column in columns)
 
 
 def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:

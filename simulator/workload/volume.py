@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.errors import Fault, ScenarioError
-from simulator.scenario.workloads import WEEKDAYS
+from simulator.scenario.workloads import WEEKDAYS, SyntheticWorkload
 from simulator.units import HOUR_S, MONTH_HOURS, WEEK_S
 from simulator.workload.calendar import spread
 from simulator.workload.conversations import mean_conversation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.workloads import SyntheticWorkload
+    from simulator.scenario.workloads import Volume
     from simulator.workload.calendar import ClinicalCalendar
 
 
@@ -46,7 +46,7 @@ def request_names(scenario: Scenario) -> dict[str, str]:
 
 def requests_per_month(workload: SyntheticWorkload) -> float | None:
     """Requests of a month (with turns, conversations), or None when the volume is stated per working day."""
-    volume = workload.volume
+    volume = _volume(workload)
     if volume.clinicians is not None:
         return None
     if volume.tokens_per_month is not None:
@@ -63,6 +63,21 @@ def requests_per_month(workload: SyntheticWorkload) -> float | None:
         )
         if count is not None
     )
+
+
+def _volume(workload: SyntheticWorkload) -> Volume:
+    if workload.volume is None:
+        raise ValueError("a workload that follows another has no volume of its own")
+    return workload.volume
+
+
+def followed(workload: SyntheticWorkload, scenario: Scenario) -> tuple[SyntheticWorkload, float] | None:
+    """The workload that one follows, and its own requests for each that begins there; None where it follows none."""
+    if workload.follows is None:
+        return None
+    before = scenario.workloads[workload.follows.workload]
+    assert isinstance(before, SyntheticWorkload)
+    return before, workload.follows.share * requests_of_one(before)
 
 
 def requests_of_one(workload: SyntheticWorkload) -> float:
@@ -88,11 +103,13 @@ def expected_requests(
     otherwise it fixes the rate of an ordinary week, month hours / 168 of which make a month. A volume per working day
     holds for each active day.
 
-    A trend multiplies that.
+    A trend multiplies that. What follows another workload is as much as that, as if all of it were answered at once.
 
     Raises:
         ScenarioError: The profile has no weight on the active days.
     """
+    if (before := followed(workload, scenario)) is not None:
+        return before[1] * expected_requests(before[0], scenario, calendar)
     expected = without_trend(workload, scenario, calendar)
     if workload.trend is None:
         return expected
@@ -101,6 +118,8 @@ def expected_requests(
 
 def without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
     """`expected_requests` as the volume says. Raises ScenarioError."""
+    if (before := followed(workload, scenario)) is not None:
+        return before[1] * without_trend(before[0], scenario, calendar)
     cells = calendar.cells
     active = {WEEKDAYS.index(day) for day in workload.days}
     week = hour_of_week(workload.profile)
@@ -114,7 +133,8 @@ def without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: Cli
     if monthly is None:
         day_sums = week.sum(axis=1, keepdims=True)
         per_day = np.divide(week, day_sums, out=np.zeros_like(week), where=day_sums > 0)
-        daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
+        volume = _volume(workload)
+        daily = (volume.clinicians or 0.0) * (volume.notes_per_day or 0.0)
         return daily * spread(per_day[weekday] * factors[:, None], cells)
     shape = spread(week[weekday] * factors[:, None], cells)
     if _is_the_month(scenario):
@@ -134,14 +154,18 @@ def ordinary_month(workload: SyntheticWorkload, scenario: Scenario, plain: NDArr
     Returns:
         How many; and whether the month is the horizon, with its own holidays and working days.
     """
+    if (before := followed(workload, scenario)) is not None:
+        many, is_the_month = ordinary_month(before[0], scenario, plain / before[1])
+        return before[1] * many, is_the_month
     monthly, is_the_month = requests_per_month(workload), _is_the_month(scenario)
     if monthly is not None:
         return monthly, is_the_month
     if is_the_month:
         return float(plain.sum()), True
+    volume = _volume(workload)
     weight = hour_of_week(workload.profile).sum(axis=1)
     days = sum(weight[WEEKDAYS.index(day)] > 0.0 for day in set(workload.days))
-    daily = (workload.volume.clinicians or 0.0) * (workload.volume.notes_per_day or 0.0)
+    daily = (volume.clinicians or 0.0) * (volume.notes_per_day or 0.0)
     return daily * days * month_hours(scenario) * HOUR_S / WEEK_S, False
 
 
