@@ -22,7 +22,6 @@ from simulator.experiment.errand import Call
 from simulator.experiment.tables import RequestWriter
 from simulator.experiment.workers import spread
 from simulator.scenario.moments import moments_s
-from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import Document
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
@@ -274,7 +273,7 @@ def _with_room(
 
 
 def _clients(load: AnyWorkload) -> ClientRule | None:
-    rule = None if isinstance(load, RecordedWorkload) else load.clients
+    rule = load.clients
     return None if rule is None else ClientRule(rule.count, rule.think, rule.think_kind == "exponential")
 
 

@@ -315,6 +315,8 @@ class RecordedWorkload(Workload):
 
     trace: Replay
     """The trace and how it is replayed."""
+    clients: Clients | None = None
+    """Who sends its requests, one at a time each; without, every request is sent when it was."""
     max_tokens: PositiveTokens | None = None
     """Replaces the output limits of the trace; longer outputs are cut to it."""
     priority: Priority | None = None

@@ -14,6 +14,7 @@ from simulator.engine.record import Outcome
 from simulator.engine.simulation import simulate
 from simulator.performance.step_time import ConstantStepTime
 from simulator.scenario.patterns import SelfHostedPattern
+from simulator.trace.canonical import write_trace
 from simulator.workload.synthesis import synthesise
 from tests.engine.demand import COSTS, cluster, hybrid, metered, plan, self_hosted, table
 from tests.workload.clinic import WEEK, scenario, source
@@ -183,6 +184,27 @@ def test_a_scenario_says_who_sends_and_the_result_does_not_depend_on_jobs(tmp_pa
     for pattern in results[0].patterns:
         # Mean of two replications, 59 expected.
         assert pattern.requests.arrived == pytest.approx(4 * 3_600 / 243, abs=20)
+
+
+def test_a_recording_is_sent_by_clients_as_the_same_requests_made_up_would_be(tmp_path):
+    """Forty requests due at once: recorded or made up, four clients are answered at the same moments."""
+    (tmp_path / "made_up.yaml").write_text(
+        LOAD.replace("73000", "29200").replace(", think: 4min, think_kind: exponential", "")
+    )
+    made_up = simulator.load_scenario(tmp_path / "made_up.yaml")
+    write_trace(synthesise(made_up, 0), tmp_path / "sent.csv", source="s", licence="l", span_s=3_600.0)
+    head = LOAD.split("    volume:", maxsplit=1)[0]
+    rest = "hosting_patterns" + LOAD.split("hosting_patterns")[1].split("  api:", maxsplit=1)[0]
+    replay = "    trace: {file: sent.csv, align: start, repeat: false}\n"
+    found = [simulator.run(made_up, replications=1).pattern("l40s")]
+    for name, clients in (("capped", "    clients: {count: 4}\n"), ("free", "")):
+        (tmp_path / f"{name}.yaml").write_text(head + replay + clients + rest)
+        found.append(simulator.run(simulator.load_scenario(tmp_path / f"{name}.yaml"), replications=1).pattern("l40s"))
+    assert [one.requests.completed for one in found] == [40, 40, 40]
+    expected, capped, free = (one.latency_of("e2e_s") for one in found)
+    assert capped == expected
+    # What waits for a client is no part of its times, and forty prompts at once hold each other up.
+    assert capped.p99 < 0.8 * free.p99
 
 
 @pytest.mark.parametrize(
