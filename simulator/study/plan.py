@@ -151,7 +151,8 @@ def plan(
         space = replace(space, gpus=_own_gpus(scenario, names))
     place = None if store is None else Path(store)
     count = scenario.experiment.replications if replications is None else replications
-    budget, simulated = scenario.constraints.monthly_cost_at_most, list[Candidate]()
+    budget = scenario.constraints.monthly_cost_at_most
+    simulated: list[Candidate] = []
     best: Candidate | None = None
 
     def simulate(series: Series, one: Candidate) -> bool:
