@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import duration, percent
 from simulator.performance.clusters import cluster_profile
+from simulator.performance.lora import FREE, lora_cost
 from simulator.performance.step_time import ProfiledStepTime, verification_s
 from simulator.scenario.workloads import SyntheticWorkload
 from simulator.wording import elapsed
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.performance.lora import LoraCost
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.workloads import Objectives, Workload
     from simulator.workload.lengths import Lengths
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 _MOST_TOKENS: Final = 1 << 17
 
 
-def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> float:
+def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int, *, adapter: bool = False) -> float:
     """End-to-end seconds of one request alone: its prompt in chunks of the token budget, then a step for each token.
 
     With drafts a step for as many tokens as it brings in the mean. The first token alone, where there is one output
-    token. Nothing is found in the prefix cache.
+    token. Nothing is found in the prefix cache; an adapter is in its slot.
 
     Raises:
         ProfileNotFound: See `cluster_profile`.
@@ -41,18 +43,32 @@ def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int) -> floa
         enforce_eager=engine.enforce_eager,
         query_len=1 if drafts is None else 1 + drafts.num_speculative_tokens,
     )
+    lora = _lora(cluster) if adapter else FREE
     whole_s = cluster.network_delay + profile.overhead.frontend_base_s + profile.overhead.output_s
     whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens
     for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
         chunk = min(engine.max_num_batched_tokens, prompt_tokens - past)
-        whole_s += step_time.step_s(0, 0, [(chunk, past)])
+        whole_s += step_time.step_s(0, 0, [(chunk, past)]) + lora.added_s(chunk, 1)
     base_s, per_kv_token_s = step_time.decode(1)
     decodes = output_tokens - 1
     if drafts is not None and decodes:
         step_s, tokens_a_step = verification_s(step_time, drafts, 1, round(prompt_tokens + 0.5 * (decodes + 1)))
+        step_s += lora.added_s(1 + drafts.num_speculative_tokens, 1)
         return whole_s + decodes / tokens_a_step * step_s
     # The context grows by one token from step to step.
-    return whole_s + decodes * (base_s + per_kv_token_s * (prompt_tokens + 0.5 * (decodes + 1)))
+    step_s = base_s + per_kv_token_s * (prompt_tokens + 0.5 * (decodes + 1)) + lora.added_s(1, 1)
+    return whole_s + decodes * step_s
+
+
+def _lora(cluster: Cluster) -> LoraCost:
+    """What an adapter adds to the steps of a replica."""
+    engine = cluster.engine
+    if engine.lora is None:
+        return FREE
+    profile = cluster_profile(cluster)
+    eager_s = profile.overhead.eager_per_layer_s if engine.enforce_eager else 0.0
+    cost = lora_cost(profile.model, profile.gpu, profile.tensor_parallel, engine.lora, eager_per_layer_s=eager_s)
+    return cost.scaled(cluster.step_time_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,7 @@ def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Ma
 def _limits(
     cluster: Cluster, wanted: SyntheticWorkload, objectives: Objectives, prompt: int, output: int
 ) -> Iterator[_Limit]:
+    adapter = wanted.adapter is not None
     if objectives.ttft is not None:
         yield _Limit(
             "first token",
@@ -120,7 +137,7 @@ def _limits(
             wanted.prompt_tokens,
             prompt,
             "prompts",
-            lambda tokens: unloaded_s(cluster, tokens, 1),
+            lambda tokens: unloaded_s(cluster, tokens, 1, adapter=adapter),
         )
     if objectives.end_to_end is not None:
         yield _Limit(
@@ -129,5 +146,5 @@ def _limits(
             wanted.output_tokens,
             output,
             "answers",
-            lambda tokens: unloaded_s(cluster, prompt, tokens),
+            lambda tokens: unloaded_s(cluster, prompt, tokens, adapter=adapter),
         )

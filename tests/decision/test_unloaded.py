@@ -12,12 +12,16 @@ from tests.engine.demand import COSTS, table
 from tests.experiment.small import small
 
 
+@pytest.mark.parametrize("own", [{}, {"step_time_factor": 1.5}, {"engine": {"lora": {"max_lora_rank": 256}}}])
 @pytest.mark.parametrize(("prompt", "output"), [(600, 1), (600, 200), (5000, 1), (5000, 900)])
-def test_a_request_alone_takes_what_the_engine_takes_for_it(prompt, output):
-    cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "network_delay": "2s"}
+def test_a_request_alone_takes_what_the_engine_takes_for_it(prompt, output, own):
+    """Of an adapter the second request: the first waits for it to be read from disk."""
+    cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "network_delay": "2s"} | own
     pattern = SelfHostedPattern.model_validate({"kind": "self_hosted", "cluster": cluster, "costs": COSTS})
-    log = simulate(pattern, table([1.0], prompt, output), horizon_s=600.0, seed=1, replication=0).log
-    assert unloaded_s(pattern.cluster, prompt, output) == pytest.approx(log.last_token_s[0] - 1.0, rel=0.02)
+    rows, adapter = table([1.0, 200.0], prompt, output), "scribe" if "engine" in own else None
+    log = simulate(pattern, rows, horizon_s=600.0, seed=1, replication=0, adapters=[adapter]).log
+    found = unloaded_s(pattern.cluster, prompt, output, adapter=adapter is not None)
+    assert found == pytest.approx(log.last_token_s[1] - 200.0, rel=0.02)
 
 
 def test_no_replica_is_advised_where_a_request_alone_is_too_slow():
