@@ -18,7 +18,8 @@ from simulator.trace.header import read_header
 from simulator.trace.importers.cached import CachedDemand
 from simulator.trace.importers.rows import make_rows
 from tests.cli.command import run
-from tests.trace.importers.samples import SAMPLES, T0, lines, litellm, usage
+from tests.trace.importers.sample import stamped
+from tests.trace.importers.samples import SAMPLES, T0, bedrock, langfuse, lines, litellm, otlp, span, usage
 
 RULES = PromptCache(minimum=1, step=1, kept="300s")
 
@@ -113,9 +114,9 @@ def billed(folder, trace, hours=2):
     return pattern.tokens, sum(pattern.cost_lines_usd.values())
 
 
-def test_the_bill_of_a_replay_is_the_logs_own(tmp_path, capsys):
-    """Chats of a few turns behind the same instructions, as OpenAI's cache finds them: from 1,024 tokens in 128s."""
-    records, spend, sums = [], Decimal(0), [0, 0, 0]
+def chats():
+    """Second, prompt, cached and output tokens of chats of a few turns behind the same instructions, as OpenAI's cache
+    finds them: from 1,024 tokens in 128s."""
     longest, last = 0, -1000
     for number in range(60):
         second = 40 * number + (1200 if number >= 30 else 0)
@@ -124,9 +125,15 @@ def test_the_bill_of_a_replay_is_the_logs_own(tmp_path, capsys):
         longest = prompt if second - last > 300 else max(longest, prompt)
         longest = 1024 + (longest - 1024) // 128 * 128
         last = second
+        yield second, prompt, cached, output
+
+
+def test_the_bill_of_a_replay_is_the_logs_own(tmp_path, capsys):
+    records, spend, sums = [], Decimal(0), [0, 0, 0]
+    for second, prompt, cached, output in chats():
         usage = {"prompt_tokens": prompt, "prompt_tokens_details": {"cached_tokens": cached}}
         cost = (Decimal("2.5") * (prompt - cached) + Decimal("1.25") * cached + Decimal(10) * output) / 1_000_000
-        at = {"startTime": T0 + second, "request_id": str(number)}
+        at = {"startTime": T0 + second, "request_id": str(second)}
         records.append(litellm(0, prompt, output, spend=float(cost), metadata={"usage_object": usage}) | at)
         spend += cost
         sums = [one + more for one, more in zip(sums, (prompt, cached, output), strict=True)]
@@ -143,6 +150,59 @@ def test_the_bill_of_a_replay_is_the_logs_own(tmp_path, capsys):
     assert [tokens.prompt, tokens.cached_prompt, tokens.output] == sums
     # Two hours, as often as a month of 730 has them; each of three lines is rounded to the cent.
     assert usd == pytest.approx(float(spend) * 365, abs=0.015)
+
+
+def openais(prompt, cached, output):
+    return {
+        "prompt_tokens": prompt, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": cached},
+    }  # fmt: skip
+
+
+#: A record of each log that says what a prompt cache gave, by its own rules: within the prompt, or beside it.
+WITH_CACHE = {
+    "litellm": lambda at, p, c, o: litellm(
+        0, p, o, startTime=T0 + at, request_id=str(at), metadata=json.dumps({"usage_object": openais(p, c, o)})
+    ),
+    "otel-genai": lambda at, p, c, o: json.loads(otlp(span(
+        at, gen_ai__usage__input_tokens=p, gen_ai__usage__output_tokens=o,
+        gen_ai__usage__cache_read__input_tokens=c,
+    ))),
+    "langfuse": lambda at, p, c, o: langfuse(
+        0, p, o, id=str(at), start_time=T0 + at,
+        usage_details={"input": p - c, "input_cached_tokens": c, "output": o - 9, "output_reasoning_tokens": 9},
+    ),
+    "bedrock": lambda at, p, c, o: bedrock(1, p - c, o, timestamp=stamped(at), requestId=str(at)) | {
+        "input": {"inputTokenCount": p - c, "cacheReadInputTokenCount": c}
+    },
+    "anthropic": lambda at, p, c, o: {"time": stamped(at), "response": {
+        "id": str(at), "usage": {"input_tokens": p - c, "cache_read_input_tokens": c, "output_tokens": o}}},
+    "openai": lambda at, p, c, o: {"id": str(at), "created": T0 + at, "usage": openais(p, c, o)},
+    "vertex": lambda at, p, c, o: {"timestamp": stamped(at), "responseId": str(at), "usageMetadata": {
+        "promptTokenCount": p, "cachedContentTokenCount": c, "candidatesTokenCount": o - 9, "thoughtsTokenCount": 9}},
+    "openrouter": lambda at, p, c, o: {"id": str(at), "created_at": stamped(at), "native_tokens_prompt": p,
+                                       "native_tokens_cached": c, "native_tokens_completion": o},
+    "helicone": lambda at, p, c, o: {"request_id": str(at), "request_created_at": stamped(at), "prompt_tokens": p,
+                                     "prompt_cache_read_tokens": c, "completion_tokens": o, "response_status": 200},
+    "envoy-ai-gateway": lambda at, p, c, o: {
+        "start_time": stamped(at), "response_code": 200, "gen_ai.usage.input_tokens": p,
+        "gen_ai.usage.cached_input_tokens": c, "gen_ai.usage.output_tokens": o},
+    "kong": lambda at, p, c, o: {"started_at": (T0 + at) * 1000, "ai": {"proxy": {"usage": openais(p, c, o)}}},
+    "portkey": lambda at, p, c, o: {"id": str(at), "created_at": stamped(at), "req_units": p,
+                                    "cache_read_input_units": c, "res_units": o},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_CACHE)
+def test_what_a_cache_gave_is_billed_to_the_token_in_every_log_that_says_it(tmp_path, capsys, name):
+    (tmp_path / "log").write_text(lines(*(WITH_CACHE[name](*chat) for chat in chats())))
+    target = tmp_path / "t.parquet"
+    code, _, err = run(["trace", "convert", "--format", name, str(tmp_path / "log"), str(target)], capsys)
+    assert code == 0, err
+    tokens, _ = billed(tmp_path, target)
+    _, prompt, cached, output = map(sum, zip(*chats(), strict=True))
+    assert cached > prompt / 2
+    assert (tokens.prompt, tokens.cached_prompt, tokens.output) == (prompt, cached, output)
 
 
 def test_cached_tokens_of_an_interval_are_dealt_out(tmp_path, capsys):
