@@ -1,7 +1,8 @@
-"""LiteLLM's spend logs, the table `LiteLLM_SpendLogs` exported as CSV, JSON or Parquet.
+"""LiteLLM's spend logs, the table `LiteLLM_SpendLogs` as CSV, JSON or Parquet; and what its logger puts in a bucket.
 
-Names of litellm 1.106, `proxy/schema.prisma`; kinds of calls of `types/utils.py`, `CallTypes`. A finished batch is one
-row with the tokens of all of it, a realtime session one with all of its turns: neither is a request.
+Names of litellm 1.106, `proxy/schema.prisma` and `StandardLoggingPayload`, whose identity is `id`; kinds of calls of
+`types/utils.py`, `CallTypes`. A finished batch is one row with the tokens of all of it, a realtime session one with all
+of its turns: neither is a request.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _prepare(records: Records, context: Context) -> None:  # noqa: ARG001 - as `
 _TABLE = Table(
     fields={
         "time": ("startTime", "start_time"), "prompt_tokens": ("prompt_tokens",),
-        "output_tokens": ("completion_tokens",), "identity": ("request_id",), "session": ("session_id",),
+        "output_tokens": ("completion_tokens",), "identity": ("request_id", "id"), "session": ("session_id",),
         "status": ("status",), "cache_hit": ("cache_hit",), "call_type": ("call_type",), "metadata": ("metadata",),
         "model": ("model_group", "model"), "provider": ("custom_llm_provider",), "team": ("team_id",),
         "tag": ("request_tags",),

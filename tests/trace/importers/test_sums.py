@@ -304,3 +304,19 @@ def test_blocks_that_are_alike_further_on_share_nothing(tmp_path, capsys):
     found, *_ = imported(tmp_path, capsys, "qwen-bailian", text)
     assert len(set(found.prefix_id[:3].tolist())) == 3
     assert found.prefix_tokens.tolist()[:3] == [48, 48, 48]
+
+
+def test_what_litellm_puts_in_a_bucket_twice_is_one_request(tmp_path, capsys):
+    # StandardLoggingPayload: epochs with fractions, and `id` in place of the table's `request_id`.
+    records = [
+        {"id": f"chatcmpl-{at}", "call_type": "acompletion", "startTime": T0 + at + 0.25, "endTime": T0 + at + 3.5,
+         "prompt_tokens": 100 + at, "completion_tokens": 20, "status": "success", "cache_hit": None,
+         "model_parameters": {"max_tokens": 50}, "hidden_params": {"model_id": "x"}}
+        for at in (0, 1, 1, 2)
+    ]  # fmt: skip
+    (tmp_path / "log").write_text("".join(json.dumps(one) + "\n" for one in records))
+    asked = ["trace", "convert", "--format", "litellm", str(tmp_path / "log"), str(tmp_path / "t.csv"), "--json"]
+    code, out, err = run(asked, capsys)
+    assert code == 0, err
+    assert json.loads(out)["rows"]["duplicates"] == 1
+    assert read_trace(tmp_path / "t.csv").prompt_tokens.tolist() == [100, 101, 102]
