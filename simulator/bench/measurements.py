@@ -76,6 +76,8 @@ _YES_OR_NO: Final = ("true", "false")
 _KV_DTYPES: Final = ("auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2")
 #: vLLM before 0.30 took 90 % of the memory by default; all published rows are older.
 MEMORY_SHARE: Final = 0.90
+#: More is no length, limit, count or time of a measurement.
+_MOST: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ def _faults(row: dict[str, str]) -> list[str]:
 
 def _bad_number(text: str) -> bool:
     try:
-        return bool(text) and not 0 <= float(text) < float("inf")
+        return bool(text) and not 0 <= float(text) <= _MOST
     except ValueError:
         return True
 
@@ -265,6 +267,7 @@ def _reason_against(row: dict[str, str]) -> str | None:
         (_gpu(row) is None, f"no kernel timings for the board {row['gpu']}"),
         (_quantisation(row) is None, f"{row['quant']}: a format the step-time model does not cover"),
         (not _output_tokens(row) or not _prompt_tokens(row), "it states no prompt or output length"),
+        (max(_output_tokens(row), _prompt_tokens(row)) > _MOST, "no request is as long as it states"),
         (kind in ("open", "even") and not _number(row, "rate_rps"), "it states no arrival rate"),
         (kind == "closed" and not _number(row, "concurrency"), "it states no concurrency"),
         (kind == "burst" and not _number(row, "n_requests"), "it states no number of requests"),
@@ -283,7 +286,14 @@ def _measured(row: dict[str, str]) -> dict[str, float]:
 def _output_tokens(row: dict[str, str]) -> int:
     """The stated length: a mean may count a client's own tokens."""
     spec = row["output_len_spec"]
-    return int(float(spec)) if re.fullmatch(r"\d+(\.0)?", spec) else round(_number(row, "output_len_mean"))
+    return (
+        _whole(spec.removesuffix(".0")) if re.fullmatch(r"\d+(\.0)?", spec) else round(_number(row, "output_len_mean"))
+    )
+
+
+def _whole(digits: str) -> int:
+    """A count; of absurd ones so much as tells that."""
+    return int(digits.lstrip("0")[:12] or 0)
 
 
 def _prompt_tokens(row: dict[str, str]) -> int:
@@ -293,7 +303,7 @@ def _prompt_tokens(row: dict[str, str]) -> int:
     total = re.search(r"=\s*(\d+)", spec) or re.search(r"(\d+)", spec)
     if not total:
         return 0
-    return round(int(total.group(1)) * (RETOKENISED if "before retokenisation" in spec else 1.0))
+    return round(_whole(total.group(1)) * (RETOKENISED if "before retokenisation" in spec else 1.0))
 
 
 def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:

@@ -140,3 +140,16 @@ def test_wrong_words_in_columns_are_refused(tmp_path):
 def test_kinds_of_load(change, kind, at_once, tmp_path):
     found = read_measurements(write(tmp_path / "m.csv", change), ["A"]).experiments[0]
     assert (found.kind, found.stages[0].concurrency) == (kind, at_once)
+
+
+@pytest.mark.parametrize("spec", ["9" * 400, "9" * 5000, "99999999999.0"])
+@pytest.mark.parametrize("name", ["output_len_spec", "prompt_len_spec"])
+def test_a_length_that_no_request_has_is_not_replayed(tmp_path, name, spec):
+    found = read_measurements(write(tmp_path / "m.csv", {name: spec, "id": "b"}), ["A"])
+    assert found.experiments == []
+    assert found.skipped == {"no request is as long as it states": ["b"]}
+
+
+def test_a_number_that_no_measurement_has_is_refused(tmp_path):
+    with pytest.raises(TraceError, match="max_num_seqs: '1e300' is not a number"):
+        read_measurements(write(tmp_path / "m.csv", {"max_num_seqs": "1e300"}), ["A"])
