@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def chain_lines(results: Results) -> list[str]:
-    """A line for each chain on each hosting pattern."""
+    """A line for each chain on each hosting pattern; for the beginning of a longer one only where it has a limit."""
     found = []
+    beginnings = {name for chain in results.scenario.chains.values() for name in chain[:-1]}
     for pattern in results.patterns:
         for name, load in pattern.workloads.items():
             chain, wait = load.chain, load.latency.get("chain_s")
@@ -26,6 +27,8 @@ def chain_lines(results: Results) -> list[str]:
                 ["none completed"] if wait is None else [f"{elapsed(wait.p50)} in the median, p99 {elapsed(wait.p99)}"]
             )
             objectives = results.scenario.workloads[name].objectives
+            if name in beginnings and (objectives is None or objectives.chain is None):
+                continue
             if wait is not None and objectives is not None and objectives.chain is not None:
                 parts[0] += f" (limit {duration(objectives.chain)})"
             if chain.usd is not None:

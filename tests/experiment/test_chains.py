@@ -80,7 +80,7 @@ def test_the_chain_takes_its_stages_and_what_lies_between_them(found):
     assert chain.begun == chain.completed + chain.unfinished + sum(chain.ended_in.values())
     assert chain.begun == found.patterns[0].workloads["speech"].requests.arrived
     assert chain.completed == load.requests.completed
-    (_, line) = chain_lines(found)
+    (line,) = chain_lines(found)
     assert line.startswith("api: speech → note → codes: 30.0 s in the median, p99 30.0 s (limit 40 s), 0.05")
 
 
