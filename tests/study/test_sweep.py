@@ -86,18 +86,24 @@ def run(folder, *words):
 
 WORDS = [
     "--over", "hosting_patterns.hybrid.cluster.replicas=1,2",
-    "--over", "workloads.clinical_documentation.output_tokens.mean=100:400:8", "--set", "experiment.replications=2",
+    "--over", "workloads.clinical_documentation.output_tokens.mean=100:400:5", "--set", "experiment.replications=2",
     "--set", "horizon.duration=1d",
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A sweep that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run(run(folder, *WORDS), check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.needs("signals")
-def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
-    whole, part = tmp_path / "whole", tmp_path / "part"
-    for folder in (whole, part):
-        folder.mkdir()
-    subprocess.run(run(whole, *WORDS), check=True, capture_output=True)
+def test_a_killed_sweep_goes_on_where_it_was(whole, tmp_path):
+    part = tmp_path / "part"
+    part.mkdir()
     process = subprocess.Popen(run(part, *WORDS), stdout=subprocess.DEVNULL, start_new_session=True)
     store = part / "store"
     until(lambda: len(list(store.glob("*.json"))) >= 15, process)
@@ -152,11 +158,8 @@ class Dask:
 
 @pytest.mark.slow
 @pytest.mark.needs("signals")
-def test_a_dask_cluster_loses_a_worker_its_scheduler_and_nothing_else(tmp_path):
+def test_a_dask_cluster_loses_a_worker_its_scheduler_and_nothing_else(whole, tmp_path):
     """With a process of threads and one of a single thread; then the scheduler is killed and the rest done here."""
-    local = tmp_path / "local"
-    local.mkdir()
-    subprocess.run(run(local, *WORDS), check=True, capture_output=True)
     with Dask(tmp_path) as cluster:
         for name, victim in (("worker", cluster.worker(threads=3)), ("scheduler", cluster.scheduler)):
             survivor = cluster.worker()
@@ -170,10 +173,10 @@ def test_a_dask_cluster_loses_a_worker_its_scheduler_and_nothing_else(tmp_path):
             if name == "scheduler":
                 assert "the cluster is gone" in said
                 assert "Traceback" not in said
-                assert 15 <= len(kept) < len(list((local / "store").glob("*.json")))
+                assert 15 <= len(kept) < len(list((whole / "store").glob("*.json")))
                 subprocess.run(run(there, *WORDS), check=True, capture_output=True)
             assert {file: (store / file).stat().st_mtime_ns for file in kept} == kept
-            assert (there / "out" / "sweep.parquet").read_bytes() == (local / "out" / "sweep.parquet").read_bytes()
+            assert (there / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
 
 
 @pytest.mark.slow
