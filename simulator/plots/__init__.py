@@ -14,7 +14,7 @@ from simulator.plots import cost, decision, demand, latency, levels, limits, tim
 from simulator.plots.style import colours_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from simulator.experiment.tables import Tables
     from simulator.plots.figure import Figure
@@ -58,6 +58,10 @@ class Plots:
     def cost_by_volume(self) -> Figure | None:
         """What a month costs at other volumes, with the break-evens; None where nothing was compared."""
         return cost.by_volume(self.document, self.colours)
+
+    def cost_over_months(self, months: Sequence[tuple[str, float]]) -> Figure | None:
+        """What each of these months costs, by its tokens; None where nothing was compared, or there are no months."""
+        return cost.over_months(self.document, months, self.colours)
 
     def tornado(self) -> Figure | None:
         """What would change the verdict; None where nothing is recommended, or there is no alternative."""

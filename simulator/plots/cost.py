@@ -9,7 +9,7 @@ import numpy as np
 from simulator.plots.style import COLOURS, GREY, figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from simulator.plots.figure import Figure
 
@@ -48,6 +48,44 @@ def breakdown(document: Mapping[str, Any]) -> Figure:
             x=[most] * 2, y=[names[0], names[-1]], mode="lines", name="budget", line=line, hoverinfo="name"
         )
     return bars.update_layout(barmode="stack", bargap=0.35)
+
+
+def over_months(
+    document: Mapping[str, Any], months: Sequence[tuple[str, float]], colours: Mapping[str, str]
+) -> Figure | None:
+    """Monthly cost in each of some months, as the cost curve has it at their volumes; purchases are written off.
+
+    Args:
+        document: The published JSON document.
+        months: Names, and tokens of each.
+        colours: By hosting pattern.
+
+    Returns:
+        The figure; None where the decision has no cost curve, or there are no months.
+    """
+    curve = document["decision"].get("cost_curve")
+    if not curve or not curve["series"] or not months:
+        return None
+    names, tokens = [name for name, _ in months], np.array([volume for _, volume in months])
+    drawn = figure(
+        height=420,
+        x={"title": "month", "type": "category", "nticks": 12},
+        y={"title": "USD a month", "tickformat": ",", "rangemode": "tozero"},
+    )
+    for one in curve["series"]:
+        known = np.array(one["tokens_per_month"], dtype=float)
+        costs = np.interp(tokens, known, one["monthly_cost_usd"])
+        drawn.add_scatter(
+            x=names,
+            # Beyond the end of the curve nothing is known.
+            y=[cost if volume <= known[-1] else None for cost, volume in zip(costs.tolist(), tokens, strict=True)],
+            customdata=(tokens / 1e6).tolist(),
+            mode="lines",
+            line={"color": colours[one["pattern"]], "width": 2.5},
+            name=one["pattern"],
+            hovertemplate="%{x}, %{customdata:,.0f} million tokens: %{y:,.0f} USD<extra>%{fullData.name}</extra>",
+        )
+    return drawn
 
 
 def by_volume(document: Mapping[str, Any], colours: Mapping[str, str]) -> Figure | None:

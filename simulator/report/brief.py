@@ -22,27 +22,28 @@ if TYPE_CHECKING:
     from simulator.results import Results
 
 _PATTERNS: Final = 6
-#: Lines of each kind that are shown.
+#: Lines of each kind that are shown; one where there are many patterns.
 _LINES: Final = 2
+_MANY: Final = 3
 
 
 def brief(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
     """What `simulator run` shows unless asked for everything; made for 100 columns and more."""
     decision = results.decision
     care = [*(note for one in results.demand.values() for note in one.notes), *decision.take_care, *warnings]
+    most = _LINES if len(results.patterns) < _MANY else 1
     return Group(
         verdict(results),
         Text(),
         heading(results),
         _patterns(results),
         Text(),
-        *_first("Chains", chain_lines(results), "cyan"),
-        *_first("Take care", care, "yellow"),
-        *_first("Would change it", decision.what_would_change_it, "cyan"),
+        *_first("Chains", chain_lines(results), "cyan", most),
+        *_first("Take care", care, "yellow", most),
+        *_first("Would change it", decision.what_would_change_it, "cyan", most),
         *_first("How sure", [decision.confidence.text] if decision.confidence else [], "yellow"),
         *_first("Not assessed", decision.not_assessed, "yellow"),
         Text("All tables, definitions, reasons and doubts: --full", "dim"),
-        Text(),
         verdict(results),
     )
 
@@ -93,10 +94,10 @@ def _answered(answers: Sequence[str], results: Results, name: str) -> Text:
     return Text("✓ met" if answers else "none stated")
 
 
-def _first(title: str, lines: Sequence[str], style: str) -> list[RenderableType]:
+def _first(title: str, lines: Sequence[str], style: str, most: int = 1) -> list[RenderableType]:
     """The first of these, each in one line of the terminal, and how many more there are."""
-    shown = lines[:_LINES]
-    more = f" (and {len(lines) - _LINES} more)" if len(lines) > _LINES else ""
+    shown = lines[:most]
+    more = f" (and {len(lines) - most} more)" if len(lines) > most else ""
     rest = [*[""] * (len(shown) - 1), more]
     return [
         Text.assemble((f"{title}{left}: ", f"bold {style}"), line, no_wrap=True, overflow="ellipsis")

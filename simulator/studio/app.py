@@ -17,6 +17,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, html, no_update, set_prop
 from simulator.errors import ScenarioError, SimulatorError
 from simulator.studio import page, view
 from simulator.studio.controls import controls_of
+from simulator.studio.growth import months_ahead
 from simulator.studio.question import Question
 from simulator.studio.saving import save
 from simulator.studio.session import with_changes
@@ -336,26 +337,20 @@ def _on_figures(app: Dash, studio: Studio) -> None:
     """Figures of money with every answer; those of time only where something was simulated."""
 
     @app.callback(
-        Output("figure-cost", "figure"),
-        Output("figure-volume", "figure"),
-        Output("figure-tornado", "figure"),
-        Output("place-volume", "className"),
-        Output("place-tornado", "className"),
+        *(Output(f"figure-{name}", "figure") for name in ("cost", "volume", "growth", "tornado")),
+        *(Output(f"place-{name}", "className") for name in ("volume", "growth", "tornado")),
+        Output("place-growth", "hidden"),
         Input("shown", "data"),
     )
     def money(_: object) -> Any:  # noqa: ANN401 - figures
         _, found, _, _ = studio.desk.state
         if found is None:
-            return (no_update,) * 5
-        plots = found.plots
-        volume, moved = plots.cost_by_volume(), plots.tornado()
+            return (no_update,) * 8
+        plots, months = found.plots, months_ahead(found.scenario)
+        others = plots.cost_by_volume(), plots.cost_over_months(months), plots.tornado()
         # Until other volumes are priced again, the last figures stand, faded.
-        return (
-            plots.cost(),
-            volume or no_update,
-            moved or no_update,
-            *("" if one else "stale" for one in (volume, moved)),
-        )
+        stale = ("" if one else "stale" for one in others)
+        return plots.cost(), *(one or no_update for one in others), *stale, not months
 
     @app.callback(
         *(Output(f"figure-{name}", "figure") for name in ("wait", "busy", "time")),

@@ -33,6 +33,7 @@ _HINTS: Final = {
 #: Figures in the order of the page: name, title, what it says to somebody who cannot see it, and its choice.
 FIGURES: Final = (
     ("volume", "Cost against volume", "Monthly cost of each hosting pattern against tokens a month.", None),
+    ("growth", "Growth", "Monthly cost of each hosting pattern, month by month, as the volume grows.", None),
     ("tornado", "How far it carries", "How the lead of the choice changes with each assumption.", None),
     ("wait", "How long users wait", "Share of requests answered within a time, by hosting pattern.", "workload"),
     ("busy", "How busy the GPUs are", "Share of the time GPUs are busy, by hour of the week.", "pattern"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -32,8 +33,16 @@ def test_the_verdict_is_first_and_last_and_twenty_lines_are_enough(results):
     assert lines[0].startswith("Verdict: ")
     last = max(number for number, line in enumerate(lines) if line.startswith("Verdict: "))
     assert lines[last:] == lines[: len(lines) - last]
-    assert len(lines) <= 20 + len(results.patterns)
+    assert len(lines) <= 20
     assert "--full" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_twenty_lines_are_enough_for_five_patterns(results, count):
+    patterns = [replace(results.patterns[0], name=f"pattern_{number}") for number in range(count)]
+    lines = shown(replace(results, patterns=patterns), ["prices are old", "and more"]).rstrip().splitlines()
+    assert sum("pattern_" in line for line in lines) >= count
+    assert len(lines) <= 20
 
 
 @pytest.mark.parametrize("width", [100, 120, 200])

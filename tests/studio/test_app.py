@@ -21,6 +21,7 @@ from tests.report.test_browser import FLAGS
 from tests.waiting import PATIENCE_S
 
 TOKEN = "a-token"
+EXPORTED = "<!doctype html><title>What a report would be</title>"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def studio(tmp_path_factory):
     session = Session.opened(source)
     (folder / "store").mkdir()
     desk = Desk(folder / "store")
-    yield Studio(session, desk, folder / "store", lambda scenario: folder / "report.html")
+    report = folder / "report.html"
+    report.write_text(EXPORTED, encoding="utf-8")
+    yield Studio(session, desk, folder / "store", lambda scenario: report)
     desk.close()
 
 
@@ -184,6 +187,11 @@ def test_a_slider_moves_the_verdict_and_what_is_saved_is_what_is_shown(browser, 
     page.click("#save")
     page.get_by_text("Wrote changed.yaml").wait_for()
     assert load_scenario(Path("changed.yaml")).sha256 == studio.session.scenario.sha256
+
+    with page.expect_download() as file:
+        page.click("#export")
+    assert Path(file.value.path()).read_text("utf-8") == EXPORTED
+    page.get_by_text("Wrote ").filter(has_text="report.html").wait_for()
 
     page.reload()
     page.wait_for_selector("#verdict-title")
