@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.faults import plain
 from tests.fuzz.kills import BESIDE, ENGINES, alone, at_once, crowd, finish, once
-from tests.fuzz.readers import prepare
+from tests.fuzz.sound import prepare
 
 pytestmark = [
     pytest.mark.slow,
