@@ -62,16 +62,16 @@ def fit(record: StepRecord, source: str = "", *, anyway: bool = False) -> Perfor
     if (most := max(point.shape.decodes for point in record.points)) > max(batches):
         raise ProfileError(f"a step has {most:,} decodes, more than the {max(batches):,} of any that is fitted alone")
     rows = np.array([_row(point, record.engine, knots, batches) for point in points])
-    # Columns differ by ten orders of magnitude.
-    scale = np.maximum(rows.max(axis=0), 1e-12)
-    relative = rows / scale / seconds[:, None]
-    # What grows with a chunk's length is in the dense layers, unless a batch of as many decodes says otherwise.
-    doubt = np.zeros(rows.shape[1])
-    doubt[-2] = _DOUBT * float(np.max(relative[:, -2]))
-    found = (
-        nnls(np.vstack([relative, doubt]), np.append(np.ones(len(points)), 0.0), maxiter=100 * len(doubt))[0] / scale
-    )
-    dense, slopes, (per_sequence_s, per_decode_s, *chunk) = np.split(found, [len(knots), len(knots) + len(batches)])
+    found = _solved(rows, seconds)
+    of_slopes, more_beside = slice(len(knots), len(knots) + len(batches)), 0.0
+    mixed = np.array([bool(point.shape.decodes and point.shape.chunks) for point in points])
+    if mixed.any():
+        # Context never costs decodes less beside a prompt; it may cost more, here by one share at each size of a batch.
+        alone = _solved(rows[~mixed], seconds[~mixed])[of_slopes]
+        beside = np.where(mixed, rows[:, of_slopes] @ alone, 0.0)
+        more = _solved(np.column_stack([rows, beside]), seconds, doubtful=-3)
+        found, more_beside = more[:-1], float(more[-1])
+    dense, slopes, (per_sequence_s, per_decode_s, *chunk) = np.split(found, [of_slopes.start, of_slopes.stop])
     most = max(batches)
     engine, machine = record.engine, record.machine
     content: dict[str, Any] = {
@@ -107,6 +107,7 @@ def fit(record: StepRecord, source: str = "", *, anyway: bool = False) -> Perfor
         "lm_head": _curve([1, most], [per_sequence_s, most * per_sequence_s]),
         "decode_attention": _curve([1, most], [per_decode_s, most * per_decode_s]),
         "decode_attention_per_kv_token": _curve(batches, slopes),
+        **(_beside(batches, most, per_decode_s, slopes + more_beside * alone) if more_beside else {}),
         "prefill_attention": tuple(float(f"{value:.6g}") for value in chunk),
         "overhead": _overhead(record, points),
         "fit_error": {"steps": 0, "mean_percent": 0.0, "p95_percent": 0.0, "max_percent": 0.0},
@@ -193,6 +194,32 @@ def _row(point: MeasuredStep, engine: EngineSettings, knots: Sequence[int], batc
     slopes = np.array(_shares(batches, shape.decodes)) * kv_tokens if shape.decodes else np.zeros(len(batches))
     new = sum(count for count, _ in shape.chunks)
     return [*dense, *slopes.tolist(), shape.sequences, shape.decodes, float(bool(shape.chunks)), new, pairs]
+
+
+def _solved(rows: Floats, seconds: Floats, doubtful: int = -2) -> Floats:
+    """Parameters, none below 0, that explain steps best, relative to the time of each.
+
+    Args:
+        rows: By how much each parameter enters each step.
+        seconds: Times of the steps.
+        doubtful: The column that a chunk's length enters alone.
+    """
+    # Columns differ by ten orders of magnitude.
+    scale = np.maximum(rows.max(axis=0), 1e-12)
+    relative = rows / scale / seconds[:, None]
+    # What grows with a chunk's length is in the dense layers, unless a batch of as many decodes says otherwise.
+    doubt = np.zeros(rows.shape[1])
+    doubt[doubtful] = _DOUBT * float(np.max(relative[:, doubtful]))
+    wanted = np.append(np.ones(len(rows)), 0.0)
+    return np.asarray(nnls(np.vstack([relative, doubt]), wanted, maxiter=100 * len(doubt))[0] / scale)
+
+
+def _beside(batches: Sequence[int], most: int, per_decode_s: float, slopes: Floats) -> dict[str, Any]:
+    """Attention of decodes beside a prompt, where FlashAttention 2 has another kernel (`performance/build.py`)."""
+    return {
+        "mixed_decode_attention": _curve([1, most], [per_decode_s, most * per_decode_s]),
+        "mixed_decode_attention_per_kv_token": _curve(batches, slopes),
+    }
 
 
 def _shares(knots: Sequence[int], at: int) -> list[float]:

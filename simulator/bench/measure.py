@@ -83,7 +83,10 @@ def grid(engine: EngineSettings, num_gpu_blocks: int, seed: int = 1) -> list[tup
     shapes += [StepShape(decodes=0, context_tokens=0, chunks=((q, 0),)) for cliff in CLIFFS for q in (cliff, cliff + 1)]
     shapes += [StepShape(decodes=0, context_tokens=0, chunks=((q, 0),) * n) for n, q in ((2, 256), (4, 128), (8, 64))]
     shapes += [
-        StepShape(decodes=n, context_tokens=512, chunks=((q, 0),)) for n in few for q in (64, 512, budget - n) if q > 1
+        StepShape(decodes=n, context_tokens=context, chunks=((q, 0),))
+        for n in few
+        for q, context in ((64, 512), (512, 512), (budget - n, 512), (64, 2048), (512, 2048))
+        if q > 1
     ]
     known = [shape for shape in dict.fromkeys(shapes) if _fits(shape, engine, num_gpu_blocks)]
     others: dict[StepShape, None] = {}

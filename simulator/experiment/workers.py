@@ -7,11 +7,13 @@ had is given to another one, a few times; wrong input is never tried twice.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -186,6 +188,12 @@ class _Futures:
         return self.calls.pop(future), future.result()
 
 
+def _there(place: Path, call: Call, folder: Path | None) -> Any:  # noqa: ANN401 - whatever the call gives
+    """Answer a call where it was made: processes outlive a change of folder, and scenarios name files from there."""
+    os.chdir(place)
+    return call.function(call.scenario, folder, *call.arguments)
+
+
 @contextmanager
 def _processes(jobs: int, folder: Path | None) -> Iterator[Pool]:
     from joblib.externals.loky import get_reusable_executor
@@ -196,9 +204,7 @@ def _processes(jobs: int, folder: Path | None) -> Iterator[Pool]:
         prepare()
     executor = get_reusable_executor(max_workers=jobs, timeout=300)
     try:
-        yield _Futures(
-            lambda call: executor.submit(call.function, call.scenario, folder, *call.arguments), window=4 * jobs
-        )
+        yield _Futures(partial(executor.submit, _there, Path.cwd(), folder=folder), window=4 * jobs)
     except TerminatedWorkerError:
         executor.shutdown(wait=True, kill_workers=True)
         raise SimulatorError(

@@ -59,7 +59,8 @@ def record_of(step_time, engine, noise=0.0):
 @pytest.mark.parametrize(
     ("name", "seqs", "budget", "mean", "most"),
     [
-        ("llama-3.1-8b-bf16-a100-80gb-x1", 256, 2048, 1.5, 6.0),
+        # Its decodes lose their packed kernel beside a prompt, of which a fit has one factor for all batches.
+        ("llama-3.1-8b-bf16-a100-80gb-x1", 256, 2048, 2.5, 8.0),
         # Cliffs between the places that are measured.
         ("llama-3.3-70b-w4a16-a100-80gb-x2", 128, 2048, 4.0, 15.0),
         ("qwen3-14b-fp8-l40s-x1", 256, 2048, 4.0, 15.0),

@@ -40,6 +40,8 @@ def sleeping():
         "lm_head": flat(0.0),
         "decode_attention": Curve(x=(1, 4096), y=(DECODE_S, 4096 * DECODE_S)),
         "decode_attention_per_kv_token": flat(CONTEXT_S),
+        "mixed_decode_attention": None,
+        "mixed_decode_attention_per_kv_token": None,
         "prefill_attention": (0.0, PROMPT_S + CONTEXT_S, 0.0),
     }
     known = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")

@@ -37,7 +37,7 @@ class Poisoned(Ledger):
         super().settle(below)
         for columns in (self.table, self.log):
             for one in fields(columns):
-                if one.name not in ("workloads", "nesting"):
+                if one.name not in ("workloads", "nesting", "links"):
                     getattr(columns, one.name)[:below] = 77
 
 

@@ -26,3 +26,15 @@ def test_a_process_that_is_killed_is_said_so():
         list(spread(calls, 2, None))
     # Whoever comes next gets processes that live.
     assert {answer for _, answer in spread(calls[:2], 2, None)} == {0, 1}
+
+
+def place(scenario, folder):
+    return os.getcwd()
+
+
+def test_processes_work_where_they_are_asked_to(tmp_path, monkeypatch):
+    """They outlive a change of folder, as a notebook makes; files are named from where one is."""
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert {answer for _, answer in spread([Call(place, small()) for _ in range(2)], 2, None)} == {str(folder)}

@@ -180,7 +180,7 @@ def test_usage_is_checked(tmp_path, capsys):
         code, _, err = convert(source, tmp_path / "t.csv", capsys, *options)
         assert code == 2
         assert message in " ".join(err.split())
-    for target, message in [(source, "are the same file"), (tmp_path / "t.txt", ".csv or a .parquet"),
+    for target, message in [(source, "is read by this command"), (tmp_path / "t.txt", ".csv or a .parquet"),
                             (tmp_path / "no" / "t.csv", "there is no folder")]:  # fmt: skip
         code, _, err = convert(source, target, capsys)
         assert code == 2
