@@ -298,5 +298,5 @@ def looked_at():
     idle = SimpleNamespace(ask=lambda scenario: None, state=(0, None, False, ""))
     with ExitStack() as patches:
         patches.enter_context(patch("simulator.studio.server.serve", serve))
-        patches.enter_context(patch("simulator.studio.desk.Desk", lambda *_: idle))
+        patches.enter_context(patch("simulator.studio.desk.Desk", lambda *_, **__: idle))
         yield

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from simulator.trace.importers import TITLES
@@ -26,7 +29,10 @@ def test_every_log_format_has_a_reader_here():
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_law_a_spoilt_file_is_read_or_refused(sound, reader, tmp_path):
-    ended = run(*reader.words(sound, tmp_path))
+    if reader.into:
+        shutil.copytree(sound / Path(reader.file).parts[0], tmp_path / Path(reader.file).parts[0])
+    with reader.beside():
+        ended = run(*reader.words(sound, tmp_path))
     assert ended.code == 0, ended.said
     outcomes, broken = fuzz(reader, sound, cases=range(2))
     assert broken == []
