@@ -62,7 +62,7 @@ def test_every_step_is_taken_and_every_part_expected_somewhere(repository):
     code, steps, calls = repository(shared=True)
     assert (code, steps) == (0, STEPS)
     assert set().union(*expected([call.partition(" tests/")[0] for call in calls])) == set(PARTS)
-    pages = [re.search(r"--ledger \S*/(\w+)\.json", call) for call in calls]
+    pages = [re.search(r"--ledger=\S*/(\w+)\.json", call) for call in calls]
     # The default pass is told by the environment, as the README's command is left as it is.
     assert [page[1] for page in pages if page] == ["needs", "slow", "benchmarks", "vllm"]
     assert calls[-1].startswith("python -m tests.ledger")
