@@ -65,20 +65,20 @@ def book_excerpt(prices: Prices, keys: Collection[str], on: date | None = None) 
 
 def price_keys(scenario: Scenario) -> Iterator[str]:
     """Every text of the hosting patterns, those that name prices among them, and the names that units go by."""
-    yield from _texts(scenario.resolved["hosting_patterns"])
+    yield from texts_in(scenario.resolved["hosting_patterns"])
     for pattern in scenario.hosting_patterns.values():
         for api in pattern.metered.values():
             if isinstance(api.deployment, Provisioned):
                 yield api.deployment.price_key(api.model)
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
+def texts_in(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
     """Every text in there."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from texts_in(item)
 
 
 def override_faults(prices: Prices) -> list[tuple[tuple[str, ...], str]]:

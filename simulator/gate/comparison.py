@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from simulator.analysis.output_analysis import Estimate, difference, estimate, paired_difference
+from simulator.cost.overrides import texts_in
 from simulator.errors import Fault, RunStoreError, ScenarioError, nearest
 from simulator.experiment.summary import Tabular, with_ends
 from simulator.gate.attribution import Attribution, Billed, attribute
@@ -335,12 +336,4 @@ def _billed(side: ResultFile, pattern: str) -> Billed | None:
 def _texts(side: ResultFile, pattern: str) -> set[str]:
     """Every text a hosting pattern says, names of prices among them."""
     asked = side.result.inputs.scenario.get("hosting_patterns", {}) if side.result.inputs else {}
-    return set(_leaves(asked.get(pattern))) if isinstance(asked, dict) else set()
-
-
-def _leaves(value: Any) -> Iterator[str]:  # noqa: ANN401 - a YAML value is anything
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(item)
+    return set(texts_in(asked.get(pattern))) if isinstance(asked, dict) else set()

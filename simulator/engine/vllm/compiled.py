@@ -101,8 +101,8 @@ class _Whole(JITCodeLibrary):
 def _compiler(kind: type[JITCodeLibrary]) -> type[Compiler]:
     class Made(Compiler):
         def compile_extra(self, function):
-            self.state.library = kind(self.state.targetctx.codegen(), function.__qualname__)
-            self.state.library.enable_object_caching()
+            code = self.state["library"] = kind(self.state.targetctx.codegen(), function.__qualname__)
+            code.enable_object_caching()
             return super().compile_extra(function)
 
     return Made
