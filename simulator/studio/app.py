@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 # Whole before there are threads: figures that are drawn while another thread loads it find half of it, and fail.
 import pandas as pd  # noqa: F401
-from dash import ALL, Dash, Input, Output, State, ctx, html, no_update, set_props
+from dash import ALL, Dash, Input, Output, State, ctx, no_update, set_props
 
 from simulator.errors import ScenarioError, SimulatorError
-from simulator.studio import page, view
+from simulator.studio import page, screen
 from simulator.studio.controls import controls_of
-from simulator.studio.growth import months_ahead
 from simulator.studio.question import Question
 from simulator.studio.saving import save
 from simulator.studio.session import with_changes
@@ -38,11 +37,6 @@ _INDEX: Final = """<!DOCTYPE html>
 <title>{%title%}</title>{%css%}</head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
-
-_SOON: Final = (
-    "The first answer comes within seconds; where this version has never simulated on this machine, its engine is "
-    "compiled first, which takes a minute or two."
-)
 
 
 class _Known:
@@ -162,7 +156,8 @@ def build(studio: Studio, token: str) -> Dash:
     _on_controls(app, studio)
     _on_tools(app, studio)
     _on_keeping(app, studio)
-    _on_answers(app, studio)
+    screen.on_answers(app, studio)
+    screen.on_figures(app, studio)
     return app
 
 
@@ -195,6 +190,8 @@ def _on_controls(app: Dash, studio: Studio) -> None:
         elif key not in faults and key[-2:-1] == ("volume",):
             with suppress(ValueError):
                 set_props(page.control_id(twin, key), {"value": float(text)})
+        # What is known already, such as with another price, is there with the same answer.
+        screen.put(studio, stamp)
         return stamp
 
 
@@ -219,6 +216,7 @@ def _on_tools(app: Dash, studio: Studio) -> None:
             else:
                 moved = session.taken(name["name"])
             stamp = studio.become(moved)
+            screen.put(studio, stamp)
             return page.controls(studio.controls, moved), stamp
 
 
@@ -267,122 +265,3 @@ def _saved(studio: Studio, target: Path) -> str:
         save(studio.session, target, again=place in studio.saved)
         studio.saved.add(place)
     return f"Wrote {target}: simulator run {target}"
-
-
-def _on_answers(app: Dash, studio: Studio) -> None:
-    """A light look at the desk now and then; what takes longer follows only from news."""
-
-    @app.callback(
-        Output("shown", "data"),
-        Output("tick", "disabled"),
-        Input("stamp", "data"),
-        Input("tick", "n_intervals"),
-        State("shown", "data"),
-    )
-    def look(stamp: int, _: object, shown: object) -> Any:  # noqa: ANN401 - news, and whether there will be more
-        number, _, working, _ = studio.desk.state
-        news = [number, stamp, working]
-        return no_update if news == shown else news, not working
-
-    @app.callback(
-        *(Output(name, "children") for name in ("verdict", "comparison", "changes", "care", "variants", "kept")),
-        *(Output(name, "className") for name in ("verdict", "answer", "changes")),
-        *(Output(name, "disabled") for name in ("undo", "redo", "reset")),
-        Input("shown", "data"),
-    )
-    def show(_: object) -> Any:  # noqa: ANN401 - what is shown
-        number, found, working, fault = studio.desk.state
-        session = studio.session
-        idle = (not session.past and not session.pending, not session.future, not session.changes)
-        variants, kept = view.side_by_side(studio.variants()), _kept(session)
-        if found is None or fault:
-            said = [html.H2("Simulating" if working else "No answer"), html.P(fault or _SOON)]
-            # Figures without a single answer would be empty axes.
-            return said, *(no_update,) * 3, variants, kept, "verdict none", "stale" if found else "none-yet", "", *idle
-        document = found.document
-        parts = (
-            view.verdict(found, document, working=working),
-            view.comparison(found, document),
-            # Until break-evens and other prices are looked at again, the last ones stand, faded.
-            view.changes(found, document) if found.outlook else no_update,
-            view.care(found, document),
-        )
-        studio.desk.seen(number)
-        names = (
-            view.verdict_class(document),
-            "stale" if found.scenario is not session.scenario and found.scenario != session.scenario else "",
-            "" if found.outlook else "stale",
-        )
-        return *parts, variants, kept, *names, *idle
-
-    _on_figures(app, studio)
-
-
-def _kept(session: Session) -> list[Any]:
-    """Variants to go back to."""
-    return [
-        html.Div(
-            [
-                html.Span(name),
-                html.Button("Take", id={"type": "take", "name": name}, **view.aria(label=f"Take {name}")),
-                html.Button("Drop", id={"type": "drop", "name": name}, **view.aria(label=f"Drop {name}")),
-            ],
-            className="row variant",
-        )
-        for name in session.variants
-    ]
-
-
-def _on_figures(app: Dash, studio: Studio) -> None:
-    """Figures of money with every answer; those of time only where something was simulated."""
-
-    @app.callback(
-        *(Output(f"figure-{name}", "figure") for name in ("cost", "volume", "growth", "tornado")),
-        *(Output(f"place-{name}", "className") for name in ("volume", "growth", "tornado")),
-        Output("place-growth", "hidden"),
-        Input("shown", "data"),
-    )
-    def money(_: object) -> Any:  # noqa: ANN401 - figures
-        _, found, _, _ = studio.desk.state
-        if found is None:
-            return (no_update,) * 8
-        plots, months = found.plots, months_ahead(found.scenario)
-        others = plots.cost_by_volume(), plots.cost_over_months(months), plots.tornado()
-        # Until other volumes are priced again, the last figures stand, faded.
-        stale = ("" if one else "stale" for one in others)
-        return plots.cost(), *(one or no_update for one in others), *stale, not months
-
-    @app.callback(
-        *(Output(f"figure-{name}", "figure") for name in ("wait", "busy", "time")),
-        *(Output(f"place-{name}", "className") for name in ("wait", "busy", "time")),
-        *(Output(f"place-{name}", "hidden") for name in ("busy", "time")),
-        Output("drawn", "data"),
-        Input("shown", "data"),
-        *(Input(f"{name}-{choice}", "value") for name, *_, choice in page.FIGURES if choice),
-        State("drawn", "data"),
-    )
-    def time(_: object, workload: str | None, pattern: str | None, drawn: object) -> Any:  # noqa: ANN401 - figures
-        _, found, _, _ = studio.desk.state
-        if found is None:
-            return (no_update,) * 9
-        if found.fineness.week:
-            # Of a week no request was kept: the last figures stand, faded.
-            return *(no_update,) * 3, *("stale",) * 3, *(no_update,) * 2, no_update
-        # What was simulated; a price changes nothing of it.
-        now = [str(found.results.tables.kept), workload, pattern]
-        if now == drawn:
-            return *(no_update,) * 3, *("",) * 3, *(no_update,) * 3
-        return *_of_time(found, workload, pattern), now
-
-
-def _of_time(found: Answer, workload: str | None, pattern: str | None) -> tuple[Any, ...]:
-    plots, scenario = found.plots, found.scenario
-    name = workload if workload in scenario.workloads else next(iter(scenario.workloads))
-    limits = scenario.workloads[name].objectives
-    metric = "ttft_s" if limits is not None and limits.ttft is not None else "e2e_s"
-    hosted = [one for one in plots.simulated if scenario.hosting_patterns[one].hosted]
-    own = pattern if pattern in hosted else next(iter(hosted), None)
-    wait = plots.latency(name, metric)
-    if own is None:
-        return wait, no_update, no_update, *("",) * 3, True, True
-    return wait, plots.week(own), plots.over_time(own), *("",) * 3, False, False

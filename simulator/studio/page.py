@@ -205,6 +205,7 @@ def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str)
             ),
             dcc.Store(id="stamp", data=stamp),
             dcc.Store(id="shown", data=-1),
+            dcc.Store(id="painted"),
             dcc.Store(id="drawn"),
             # An answer to a look is thrown away once the next look is out: a slow machine would never see one.
             dcc.Interval(id="tick", interval=1000),

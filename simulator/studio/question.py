@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A horizon of fewer weeks is simulated as it is.
 _LEAST_WEEKS: Final = 3
+#: So many times is the first week simulated for a coarse ±: a t interval of fewer is as wide as the figure.
+_WEEKS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,13 @@ class Question:
 
     def finenesses(self) -> Iterator[Fineness]:
         """From the least there is to all there is; each needs what the one before needs, beyond a week alone."""
+        count, all_of_them = 1, self.scenario.experiment.replications
         if self.week is not None:
             yield Fineness(1, week=True)
-        count, all_of_them = 1, self.scenario.experiment.replications
+            if all_of_them > 1:
+                yield Fineness(min(_WEEKS, all_of_them), week=True)
+                # One replication has no interval, which the weeks had.
+                count = 2
         while count < all_of_them:
             yield Fineness(count)
             count *= 2
@@ -111,7 +117,7 @@ class Question:
         """All that an answer needs, each with the scenario it is one of. Raises ScenarioError."""
         if fineness.week:
             assert self.week is not None
-            return [(self.week.sized, replace(task, tables=False)) for task in self.week._usual(1)]
+            return [(self.week.sized, replace(task, tables=False)) for task in self.week._usual(fineness.replications)]
         found = [(self.sized, task) for task in self._usual(fineness.replications)]
         return [*found, *self._ends] if fineness.whole else found
 

@@ -40,7 +40,8 @@ def behind(answer: Answer, *, working: bool) -> str:
     """What is behind an answer, and whether it is being refined."""
     count, asked = answer.fineness.replications, answer.scenario.experiment.replications
     if answer.fineness.week:
-        return f"coarse: the first week of the horizon, once · no ± yet{' · refining' if working else ''}"
+        done = "once · no ± yet" if count == 1 else f"{count} times · ± is half a 95 % interval of a week"
+        return f"coarse: the first week of the horizon, {done}{' · refining' if working else ''}"
     done = f"{count} of {asked} replications" if count < asked else f"{count} replication{'s' if count > 1 else ''}"
     sure = "no ± yet" if count == 1 else "± is half a 95 % interval"
     if count == asked == 1:

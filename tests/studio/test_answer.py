@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import stdev
 
 import pytest
 from plotly.utils import PlotlyJSONEncoder
@@ -195,7 +196,7 @@ def test_the_first_answer_to_a_volume_takes_one_week_of_each_simulation(month, d
     assert first.fineness == Fineness(1, week=True)
     assert "coarse" in view.behind(first, working=True)
     # It is of the month: as many requests are billed as are asked, and its length is what the prices say.
-    whole = answer(question, Fineness(1), Memory(desk._store))
+    whole = answer(question, Fineness(2), Memory(desk._store))
     assert first.results.month_hours == whole.results.month_hours
     for name, one in first.results.demand.items():
         assert one.billed_requests_per_month == pytest.approx(whole.results.demand[name].billed_requests_per_month)
@@ -205,7 +206,32 @@ def test_the_first_answer_to_a_volume_takes_one_week_of_each_simulation(month, d
     decided = first.results.decision
     assert whole.results.decision.recommended in (decided.recommended, *decided.undecided.candidates[:1])
     # What is known of the month is never replaced by less.
-    assert question.finest_kept(desk._store) == Fineness(1)
+    assert question.finest_kept(desk._store) == Fineness(2)
+
+
+def test_a_coarse_answer_has_its_interval_before_a_month_is_simulated(month, tmp_path):
+    """The interval of four weeks is theirs: half of it is t(3) times their spread over the root of their number."""
+    four = {("experiment", "replications"): "6"}
+    question = Question(month.changed(four).scenario)
+    every = [*question.finenesses()]
+    assert every[:3] == [Fineness(1, week=True), Fineness(4, week=True), Fineness(2)]
+    assert every[-1] == Fineness(6, whole=True)
+    weeks = question.simulations(every[1])
+    assert {of.horizon.duration_s for of, _ in weeks} == {7 * 86_400.0}
+    assert {task.replication for _, task in weeks} == {0, 1, 2, 3}
+    memory = Memory(tmp_path)
+    found = answer(question, every[1], memory, outlook=False)
+    (row,) = [row for row in found.results.patterns if row.name == "api"]
+    costs = [float(one) for one in row.by_replication["all"]["monthly_cost_usd"]]
+    assert len(costs) == 4
+    low, high = row.monthly_cost_usd.ci95
+    assert high > low
+    assert (high - low) / 2.0 == pytest.approx(3.182446 * stdev(costs) / 2.0, rel=1e-4)
+    assert "4 times · ± is half a 95 % interval of a week" in view.behind(found, working=False)
+    assert "±" in json.dumps(view.comparison(found, found.document), cls=PlotlyJSONEncoder, ensure_ascii=False)
+    # A scenario that asks for one replication gets no interval, coarse or whole.
+    alone = Question(month.changed({("experiment", "replications"): "1"}).scenario)
+    assert [*alone.finenesses()] == [Fineness(1, week=True), Fineness(1), Fineness(1, whole=True)]
 
 
 @pytest.mark.parametrize(

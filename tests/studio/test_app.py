@@ -11,8 +11,10 @@ from threading import Thread
 import pytest
 
 from simulator.scenario.loading import load_scenario
+from simulator.studio.answer import answer
 from simulator.studio.app import Studio, build
 from simulator.studio.desk import Desk
+from simulator.studio.question import Fineness, Question
 from simulator.studio.server import HOST, bound, new_token, serve
 from simulator.studio.session import Session
 from tests.cli.command import run
@@ -88,6 +90,45 @@ def test_every_field_has_a_label_and_every_name_is_there_once(studio):
     assert len(names) == len(set(names)) > 60
     assert set(fields) <= set(labels)
     assert set(labels) <= set(names)
+
+
+def test_words_come_with_the_answer_to_a_change_and_figures_once_they_are_painted(studio, monkeypatch):
+    """One request from a price to its verdict; what draws is not even asked before the browser has shown that."""
+    # Nothing that is worked on behind it is part of the answer.
+    monkeypatch.setattr(studio.desk, "_refine", lambda *_: None)
+    studio.become(studio.session.reset())
+    answer(Question(studio.session.scenario), Fineness(2), studio.desk.memory, outlook=False)
+    client = build(studio, TOKEN).server.test_client()
+    callbacks = json.loads(client.get(f"/{TOKEN}/_dash-dependencies").data)
+    drawing = [one for one in callbacks if "figure-" in one["output"]]
+    drawn_by = {part["id"] for one in drawing for part in one["inputs"]} - {"wait-workload", "busy-pattern"}
+    assert drawn_by == {"painted"}
+    (painting,) = [one for one in callbacks if one["output"] == "painted.data"]
+    assert painting["clientside_function"]
+    assert [part["id"] for part in painting["inputs"]] == ["shown"]
+
+    (change,) = [one for one in callbacks if any('"slider"' in part["id"] for part in one["inputs"])]
+    key = ("hosting_patterns", "self_hosted", "costs", "storage")
+    name = json.dumps({"type": "control", "key": json.dumps(key)}, sort_keys=True, separators=(",", ":"))
+    asked = {
+        "output": change["output"],
+        "outputs": {"id": "stamp", "property": change["output"].rpartition(".")[2]},
+        "inputs": [[{"id": json.loads(name), "property": "value", "value": "4321 USD/month"}], []],
+        "changedPropIds": [f"{name}.value"],
+        "parsedChangedPropsIds": [f"{name}.value"],
+    }
+    answered = client.post(f"/{TOKEN}/_dash-update-component", json=asked)
+    assert answered.status_code == 200
+    told = json.loads(answered.data)["sideUpdate"]
+    assert {"verdict", "comparison", "care", "shown", "undo"} <= set(told)
+    assert not [part for part in told if "figure" in part]
+    _, found, _, _ = studio.desk.state
+    assert found.scenario is studio.session.scenario
+    cost = found.results.pattern("self_hosted").monthly_cost_usd.mean
+    assert cost > 4321
+    assert f"{cost:,.0f}" in json.dumps(told["comparison"])
+    studio.become(studio.session.reset())
+    assert studio.desk.wait()
 
 
 def test_what_figures_need_is_loaded_whole_before_anybody_asks():
