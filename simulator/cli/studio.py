@@ -35,10 +35,11 @@ def studio(
     except ImportError:
         raise SimulatorError("the studio needs Dash: pip install 'llm-hosting-simulator[studio]'") from None
     from simulator.cli.running import bound_store, open_store
-    from simulator.studio.app import Studio, build
+    from simulator.studio.app import build
     from simulator.studio.desk import Desk
     from simulator.studio.server import HOST, bound, new_token, serve
     from simulator.studio.session import Session
+    from simulator.studio.state import Studio
 
     session = Session.opened(_scenario_of(file))
     held, token = bound(port), new_token()

@@ -11,8 +11,8 @@ from simulator.studio.growth import months_ahead
 
 if TYPE_CHECKING:
     from simulator.studio.answer import Answer
-    from simulator.studio.app import Studio
     from simulator.studio.session import Session
+    from simulator.studio.state import Studio
 
 _SOON: Final = (
     "The first answer comes within seconds; where this version has never simulated on this machine, its engine is "

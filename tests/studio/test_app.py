@@ -12,11 +12,12 @@ import pytest
 
 from simulator.scenario.loading import load_scenario
 from simulator.studio.answer import answer
-from simulator.studio.app import Studio, build
+from simulator.studio.app import build
 from simulator.studio.desk import Desk
 from simulator.studio.question import Fineness, Question
 from simulator.studio.server import HOST, bound, new_token, serve
 from simulator.studio.session import Session
+from simulator.studio.state import Studio
 from tests.cli.command import run
 from tests.parts import CHROMIUM, SCENARIOS
 from tests.report.test_browser import FLAGS
