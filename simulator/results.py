@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from simulator.experiment.drawn import Drawn
     from simulator.experiment.measured import Measured
     from simulator.experiment.workers import Jobs
-    from simulator.experiment.workload_result import Interval, WorkloadResult
+    from simulator.experiment.workload_result import Interval
     from simulator.extensions import Extensions
     from simulator.plots import Plots
     from simulator.scenario.schema import Scenario
@@ -206,21 +206,17 @@ def _shown_in(results: Results) -> dict[str, Any]:
 
 
 def _pattern_document(result: PatternResult) -> dict[str, Any]:
-    # Fields as they are: `document` makes plain data of what is in them.
-    plain = {one.name: getattr(result, one.name) for one in fields(result)}
+    plain = asdict(result)
     for name in ("losses", "yearly_availability"):
         # Nobody asked.
         if not plain[name]:
             del plain[name]
-    plain["workloads"] = {name: _load_document(load) for name, load in result.workloads.items()}
-    bill = plain.pop("bill")
-    plain["cost_basis"] = {line.key: line.basis for line in (bill.lines if bill else ())}
+    for load in plain["workloads"].values():
+        del load["samples"]
+        if load["chain"] is None:
+            del load["chain"]
+    plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
     return plain
-
-
-def _load_document(load: WorkloadResult) -> dict[str, Any]:
-    left_out = {"samples", *(() if load.chain else ("chain",))}
-    return {one.name: getattr(load, one.name) for one in fields(load) if one.name not in left_out}
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +235,4 @@ def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
         return {key: document(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [document(item) for item in value]
-    if is_dataclass(value):
-        return {one.name: document(getattr(value, one.name)) for one in fields(value)}
     return value
