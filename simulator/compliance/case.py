@@ -172,9 +172,19 @@ def _approved(case: Case) -> Iterator[Finding]:
     if model is None or in_force(model.approved_on, case.first):
         return
     if model.approved_on is None:
-        yield _MODEL, f"it is not approved in the registry {case.registry.id}"
+        yield _MODEL, f"it is not approved in the registry {case.registry.id}{_how_to_approve(case)}"
     else:
         yield _MODEL, f"it is approved only from {model.approved_on} on, and the simulation starts on {case.first}"
+
+
+def _how_to_approve(case: Case) -> str:
+    """What to write, for whoever has no registry of their own yet."""
+    if case.registry.id != "reference":
+        return ""
+    entry = f"'models: {{{case.key}: {{approved_on: {case.first}, approved_by: …}}}}'"
+    return (
+        f", which approves nothing; in a file of your own (extends: reference), named as compliance.registry: {entry}"
+    )
 
 
 def _preview(case: Case) -> Iterator[Finding]:

@@ -255,9 +255,21 @@ def load_profile(
         if named in available_profiles():
             return read_profile(named)
         command = f"simulator profile build --model {shape.name} --gpu {gpu} --tp {tensor_parallel}"
-        raise ProfileNotFound(
-            f"{error}. The model is known: '{command} --quant {quantisation}' derives one, for cluster.profile"
-        ) from None
+        derived = f"The model is known: '{command} --quant {quantisation}' derives one, for cluster.profile"
+        if others := _other_formats(named, quantisation):
+            said = (
+                f"no performance profile '{named}'; on these GPUs there is one with quantisation: {' or '.join(others)}"
+            )
+            raise ProfileNotFound(f"{said}. {derived}") from None
+        raise ProfileNotFound(f"{error}. {derived}") from None
+
+
+def _other_formats(name: str, quantisation: str) -> list[str]:
+    """Weight formats in which there is a profile that is called the same otherwise."""
+    before, _, after = name.rpartition(f"-{quantisation}-")
+    names = [one for one in available_profiles() if one.startswith(f"{before}-") and one.endswith(f"-{after}")]
+    formats = [one[len(before) + 1 : -len(after) - 1] for one in names]
+    return [one for one in formats if one and "-" not in one]
 
 
 def linked(profile: PerformanceProfile, link: Interconnect | None) -> PerformanceProfile:

@@ -29,7 +29,9 @@ def render(found: Timing) -> RenderableType:
     )
     lines: list[RenderableType] = [head, Text()]
     lines += [Text(f"• {_said(step)}") for step in found.steps]
-    lines += [Text(), Text(f"At best: {total}{missed}.", "bold")]
+    fetched = f", less {usd(found.fetched_usd)} USD that hardware still fetches" if found.fetched_usd else ""
+    lines += [Text(), Text(f"At best: {total}{fetched}{missed}.", "bold")]
+    lines += [Text(line) for line in _worths(found)]
     if any(step.shifts for step in found.steps):
         lines += [Text(), _shifts(found)]
     lines += [Text(f"Take care: {warning}", "yellow") for warning in found.found.warnings]
@@ -44,6 +46,22 @@ def _said(step: BestStep) -> str:
         return f"{step.phase} from the first month, {step.date}; without it {more}"
     because = f", as {step.before} will not do from then on ({step.because})" if step.because else ""
     return f"{step.before} to {step.phase} in month {step.month}, {step.date}{because}; without it {more}"
+
+
+def _worths(found: Timing) -> list[str]:
+    """What bought hardware would have to fetch for other months to be best."""
+    worths = {"nothing once it is bought": found.at_nothing, "all that is not yet written off": found.at_book_value}
+    told = []
+    for worth, begins in worths.items():
+        pairs = zip(found.phases[1:], begins[1:], found.begins[1:], strict=True)
+        moved = [f"{name} {_in_month(at)}" for name, at, best in pairs if at != best]
+        if moved:
+            told.append(f"Were hardware worth {worth} (rollout.resale): {', '.join(moved)}.")
+    return told
+
+
+def _in_month(month: int | None) -> str:
+    return "left out" if month is None else f"in month {month}"
 
 
 def _more(usd_more: float, missed: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from simulator.scenario.base import Config, FieldError, Multiple, Name, PositiveFloat, Usd, YearlyChange
+from simulator.scenario.base import Config, FieldError, Multiple, Name, PositiveFloat, Share, Usd, YearlyChange
 from simulator.wording import article
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
@@ -183,6 +183,9 @@ class Rollout(Config):
     """Hosting patterns in their order."""
     escalation: Escalation = Escalation()
     """What gets dearer or cheaper over the years: every month has the prices of its own, the first those of today."""
+    resale: Share = 0.0
+    """What hardware fetches before it is written off, when no later phase uses it or the last month is over: this
+    share of the price that is not written off yet, in equal months, beside its `residual`."""
     review_every: Annotated[int, Field(ge=1, le=12)] = 3
     """Months between two reviews of the choice."""
 

@@ -12,7 +12,6 @@ from simulator.cost.bill import monthly_bill
 from simulator.cost.escalation import escalated
 from simulator.cost.overrides import scenario_book
 from simulator.decision.costing import with_replicas
-from simulator.decision.purchase import once_usd
 from simulator.decision.retirement import later, retirements, shut_down
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
@@ -24,6 +23,7 @@ from simulator.results import run
 from simulator.scenario.horizon import Horizon
 from simulator.scenario.scaling import scaled
 from simulator.study.adoption import Curve, adoption_curve
+from simulator.study.hardware import Upfront, upfront
 from simulator.study.month import Month, PatternMonth
 from simulator.study.questions import Question, answers
 from simulator.study.strategies import Course, course
@@ -179,11 +179,11 @@ def with_sizes(scenario: Scenario, plan: Rollout) -> Scenario:
     return scenario.model_copy(update={"hosting_patterns": {**scenario.hosting_patterns, **sized}})
 
 
-def upfront_of(scenario: Scenario, plan: Rollout) -> dict[str, float]:
+def upfront_of(scenario: Scenario, plan: Rollout) -> dict[str, Upfront]:
     """What the pattern of each phase takes before its first month."""
     found = with_sizes(scenario, plan)
     names = {phase.name for phase in plan.phases}
-    return {name: float(once_usd(found.hosting_patterns[name], scenario.prices.vat)) for name in sorted(names)}
+    return {name: upfront(found.hosting_patterns[name], scenario.prices.vat) for name in sorted(names)}
 
 
 def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: PriceBook) -> list[str]:

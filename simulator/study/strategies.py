@@ -1,7 +1,7 @@
 """Ways through the months of a rollout: as planned, staying, switching now, switching later; and which step pays when.
 
 Money is counted as it is paid: a purchase and one-off costs when a pattern begins, running costs each month, no
-amortisation. Hardware that is left behind is worth nothing.
+amortisation. What hardware fetches that is left, or there after the last month, is taken off: see `hardware`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import usd
+from simulator.study.hardware import Stock, at_the_end_usd, buy, sell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.scenario.rollout import Phase, Rollout
+    from simulator.study.hardware import Upfront
     from simulator.study.month import Month
 
 #: How much later "later" is, in months.
@@ -30,8 +32,9 @@ class Strategy:
         name: `plan`, `stay`, `switch_now` or `switch_later`; with the pattern where there are several.
         text: The same in words.
         patterns: Hosting pattern of each month.
-        cash_usd: What is paid in each month.
+        cash_usd: What is paid in each month, less what hardware fetches.
         cumulative_usd: Up to and with each month.
+        fetched_usd: What hardware fetches when it is left and after the last month.
         missed_months: Months in which its pattern does not meet the objectives, or may not be used.
         impossible_months: Of those, the ones in which it may not be used: they cost nothing here, so the sums of such
             a strategy cannot be compared.
@@ -42,6 +45,7 @@ class Strategy:
     patterns: list[str]
     cash_usd: list[float]
     cumulative_usd: list[float]
+    fetched_usd: float
     missed_months: list[int]
     impossible_months: list[int]
 
@@ -107,7 +111,7 @@ class Course:
     reviews: list[Review]
 
 
-def course(plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float]) -> Course:
+def course(plan: Rollout, months: Sequence[Month], upfront: Mapping[str, Upfront]) -> Course:
     """Work out what the plan and its alternatives cost.
 
     Args:
@@ -149,7 +153,7 @@ def path_of(begins: Sequence[int | None], count: int) -> list[int]:
 
 
 def _strategies(
-    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float], begins: Sequence[int | None]
+    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, Upfront], begins: Sequence[int | None]
 ) -> list[Strategy]:
     first = plan.phases[0].name
     found = [
@@ -171,46 +175,49 @@ def _strategies(
 
 
 def _strategy(
-    name: str, text: str, plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]
+    name: str, text: str, plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, Upfront]
 ) -> Strategy:
     patterns = [plan.phases[at].name for at in path]
-    cash = cash_of(plan, path, months, upfront)
+    cash, fetched = cash_of(plan, path, months, upfront)
     each = [(month.number, month.patterns[one]) for month, one in zip(months, patterns, strict=True)]
     missed = [number for number, one in each if one.missed]
     impossible = [number for number, one in each if not one.feasible]
-    return Strategy(name, text, patterns, cash, list(accumulate(cash)), missed, impossible)
+    return Strategy(name, text, patterns, cash, list(accumulate(cash)), sum(fetched), missed, impossible)
 
 
-def cash_of(plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, float]) -> list[float]:
-    """What is paid in each month; hardware that was bought before is not bought again."""
+def cash_of(
+    plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, Upfront]
+) -> tuple[list[float], list[float]]:
+    """What is paid in each month, less what hardware fetches, and that; what is there is not bought again."""
     cash: list[float] = []
-    owned: dict[str, float] = {}
+    fetched: list[float] = []
+    stock: Stock = ()
     before = -1
     for at, month in zip(path, months, strict=True):
         phase = plan.phases[at]
-        paid = month.patterns[phase.name].running_usd
+        paid, fetches = month.patterns[phase.name].running_usd, 0.0
         if at != before:
-            paid += float(phase.one_off) + buy(phase, upfront, owned)
-        cash.append(paid)
+            fetches, stock = sell(stock, plan, at, month.number)
+            new, stock = buy(stock, phase.pattern, upfront[phase.name], month.number)
+            paid += float(phase.one_off) + new.paid_usd
+        cash.append(paid - fetches)
+        fetched.append(fetches)
         before = at
-    return cash
-
-
-def buy(phase: Phase, upfront: Mapping[str, float], owned: dict[str, float]) -> float:
-    """What is paid for a phase's hardware beyond what of the same pattern is there; it is there from then on."""
-    there = owned.get(phase.pattern, 0.0)
-    owned[phase.pattern] = max(there, upfront[phase.name])
-    return owned[phase.pattern] - there
+    last = at_the_end_usd(stock, plan, months[-1].number)
+    cash[-1] -= last
+    fetched[-1] += last
+    return cash, fetched
 
 
 def _step(
-    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float], begins: Sequence[int | None], number: int
+    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, Upfront], begins: Sequence[int | None], number: int
 ) -> Step:
     before, phase, begin = plan.phases[number - 1].name, plan.phases[number], begins[number]
-    owned: dict[str, float] = {}
+    stock: Stock = ()
     for one in plan.phases[:number]:
-        buy(one, upfront, owned)
-    price, condition = buy(phase, upfront, owned), _condition(phase)
+        _, stock = buy(stock, one.pattern, upfront[one.name], 1)
+    new, _ = buy(stock, phase.pattern, upfront[phase.name], begin or 1)
+    price, condition = new.paid_usd, _condition(phase)
     once = price + float(phase.one_off)
     if begin is None:
         text = f"{before} to {phase.name}: never, {condition} is not reached in {len(months)} months"
@@ -221,6 +228,7 @@ def _step(
     balance = list(accumulate(saved))
     pays = next((month.number for month, sum_ in zip(after, balance, strict=True) if sum_ >= once), None)
     same = before == phase.name
+    worth = sum((one.fetches_usd(months[-1].number + 1, plan.resale) for one in new.assets), 0.0)
     return Step(
         month=begin,
         date=months[begin - 1].date,
@@ -231,7 +239,7 @@ def _step(
         one_off_usd=float(phase.one_off),
         cheaper_from_month=None if same else cheaper,
         pays_in_month=None if same else pays,
-        text=_step_text(before, phase.name, begin, condition, balance[-1] - once, pays),
+        text=_step_text(before, phase.name, begin, condition, balance[-1] - once, pays, worth),
     )
 
 
@@ -241,13 +249,16 @@ def _saved_usd(month: Month, before: str, after: str) -> float:
     return theirs.running_usd - ours.running_usd if ours.feasible and theirs.feasible else 0.0
 
 
-def _step_text(before: str, after: str, begin: int, condition: str, gain_usd: float, pays: int | None) -> str:
+def _step_text(
+    before: str, after: str, begin: int, condition: str, gain_usd: float, pays: int | None, worth_usd: float
+) -> str:
     what = f"month {begin}, {condition}: "
     if before == after:
         return f"{what}{after} stays"
+    fetches = f"; its hardware would then fetch {usd(worth_usd)} USD" if worth_usd else ""
     if pays is None:
-        return f"{what}{before} to {after} does not pay: it costs {usd(-gain_usd)} USD more by the end"
-    return f"{what}{before} to {after} has paid by month {pays}; it saves {usd(gain_usd)} USD by the end"
+        return f"{what}{before} to {after} does not pay: it costs {usd(-gain_usd)} USD more by the end{fetches}"
+    return f"{what}{before} to {after} has paid by month {pays}; it saves {usd(gain_usd)} USD by the end{fetches}"
 
 
 def _condition(phase: Phase) -> str:

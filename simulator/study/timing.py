@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment.checks import as_scenario
 from simulator.experiment.pattern_result import document
 from simulator.scenario.rollout import Phase
+from simulator.study.hardware import Stock, Upfront, at_the_end_usd, buy, is_ever_left, sell
 from simulator.study.rollout import RolloutResult, rollout, upfront_of
-from simulator.study.strategies import buy, cash_of, path_of
+from simulator.study.strategies import cash_of, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,17 +80,23 @@ class Timing:
         found: The months, simulated.
         phases: Names of the phases, in their order.
         begins: Best month of each; None where it is better left out.
-        total_usd: What is paid by the end.
+        total_usd: What is paid by the end, less what hardware fetches.
+        fetched_usd: What hardware fetches that is left, or there after the last month.
         missed_months: Months that miss their objectives even so.
         steps: Each phase but the first.
+        at_nothing: Best months were hardware worth nothing once it is bought.
+        at_book_value: Best months did it fetch all that is not yet written off.
     """
 
     found: RolloutResult
     phases: list[str]
     begins: list[int | None]
     total_usd: float
+    fetched_usd: float
     missed_months: list[int]
     steps: list[BestStep]
+    at_nothing: list[int | None]
+    at_book_value: list[int | None]
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data."""
@@ -100,6 +106,9 @@ class Timing:
             "phases": self.phases,
             "begins": self.begins,
             "total_usd": self.total_usd,
+            "fetched_usd": self.fetched_usd,
+            "at_nothing": self.at_nothing,
+            "at_book_value": self.at_book_value,
             "missed_months": self.missed_months,
             "steps": [asdict(step) for step in self.steps],
             "months": whole["projection"]["months"],
@@ -159,7 +168,7 @@ def _with_nodes(scenario: Scenario, plan: Rollout, most: int) -> Rollout:
     return plan.model_copy(update={"phases": [*plan.phases, *more]})
 
 
-def timing(found: RolloutResult, plan: Rollout, upfront: Mapping[str, float]) -> Timing:
+def timing(found: RolloutResult, plan: Rollout, upfront: Mapping[str, Upfront]) -> Timing:
     """The best beginnings, and what others cost, from months that were simulated."""
     months = found.projection.months
     best = best_begins(plan, months, upfront)
@@ -167,23 +176,28 @@ def timing(found: RolloutResult, plan: Rollout, upfront: Mapping[str, float]) ->
     path = path_of(best, len(months))
     missed = [one.number for one, at in zip(months, path, strict=True) if one.patterns[plan.phases[at].name].missed]
     steps = [_step(plan, months, upfront, best, at, bad) for at in range(1, len(plan.phases))]
-    return Timing(found, [phase.name for phase in plan.phases], best, bad[2], missed, steps)
+    names = [phase.name for phase in plan.phases]
+    fetched = sum(cash_of(plan, path, months, upfront)[1])
+    worthless = {name: Upfront(one.paid_usd) for name, one in upfront.items()}
+    at_nothing = best_begins(plan, months, worthless)
+    at_book_value = best_begins(plan.model_copy(update={"resale": 1.0}), months, upfront)
+    return Timing(found, names, best, bad[2], fetched, missed, steps, at_nothing, at_book_value)
 
 
 def badness(
-    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, float], begins: Sequence[int | None]
+    plan: Rollout, months: Sequence[Month], upfront: Mapping[str, Upfront], begins: Sequence[int | None]
 ) -> Badness:
     """How bad a way through the months is, worst first."""
     path = path_of(begins, len(months))
     each = [month.patterns[plan.phases[at].name] for month, at in zip(months, path, strict=True)]
-    paid = list(accumulate(cash_of(plan, path, months, upfront)))[-1]
+    paid = sum(cash_of(plan, path, months, upfront)[0])
     return sum(not one.feasible for one in each), sum(one.missed is not None for one in each), paid
 
 
 def best_begins(
     plan: Rollout,
     months: Sequence[Month],
-    upfront: Mapping[str, float],
+    upfront: Mapping[str, Upfront],
     *,
     among: Sequence[int] | None = None,
     must: int | None = None,
@@ -198,36 +212,61 @@ def best_begins(
         must: A phase that has to be used.
     """
     allowed = [*range(len(plan.phases))] if among is None else [*among]
-    ways: dict[tuple[int, tuple[tuple[str, float], ...]], _Way] = {(-1, ()): ((0, 0, 0.0), ())}
+    left = [is_ever_left(plan, at) for at in range(len(plan.phases))]
+    count = months[-1].number
+    ways: dict[tuple[int, Stock], _Way] = {(-1, ()): ((0, 0, 0.0), ())}
     for month in months:
-        following: dict[tuple[int, tuple[tuple[str, float], ...]], _Way] = {}
+        following: dict[tuple[int, Stock], _Way] = {}
         for (at, there), (bad, path) in ways.items():
             for to in allowed:
                 if to < at or (must is not None and at < must < to):
                     continue
-                owned, phase = dict(there), plan.phases[to]
-                one = month.patterns[phase.name]
+                one, stock = month.patterns[plan.phases[to].name], there
                 paid = one.running_usd
                 if to != at:
-                    paid += float(phase.one_off) + buy(phase, upfront, owned)
+                    more, stock = _begun(plan, to, upfront, there, month.number, count, left=left[to])
+                    paid += more
                 way = (
                     (bad[0] + (not one.feasible), bad[1] + (one.missed is not None), bad[2] + paid),
                     (*path, to),
                 )
-                state = (to, tuple(sorted(owned.items())))
-                if state not in following or way < following[state]:
-                    following[state] = way
+                if (to, stock) not in following or way < following[to, stock]:
+                    following[to, stock] = way
         ways = following
-    ends = [way for way in ways.values() if must is None or must in way[1]]
+    ends = [
+        ((*bad[:2], bad[2] - at_the_end_usd(stock, plan, count)), path)
+        for (_, stock), (bad, path) in ways.items()
+        if must is None or must in path
+    ]
     _, path = min(ends)
     # The first phase begins with the rollout, even where the next takes its place at once.
     return [1, *(path.index(at) + 1 if at in path else None for at in range(1, len(plan.phases)))]
 
 
+def _begun(
+    plan: Rollout, to: int, upfront: Mapping[str, Upfront], there: Stock, month: int, count: int, *, left: bool
+) -> tuple[float, Stock]:
+    """What beginning a phase costs, and the hardware that is there then.
+
+    What no later phase leaves fetches the same whenever it is reckoned: at once, so that the month in which it was
+    bought makes no other state.
+    """
+    phase = plan.phases[to]
+    fetched, stock = sell(there, plan, to, month)
+    new, stock = buy(stock, phase.pattern, upfront[phase.name], month)
+    paid = float(phase.one_off) + new.paid_usd - fetched
+    if left:
+        return paid, stock
+    own = next(entry for entry in stock if entry[0] == phase.pattern)
+    return paid - at_the_end_usd((own,), plan, count), tuple(
+        (name, most, () if name == phase.pattern else assets) for name, most, assets in stock
+    )
+
+
 def _step(
     plan: Rollout,
     months: Sequence[Month],
-    upfront: Mapping[str, float],
+    upfront: Mapping[str, Upfront],
     best: Sequence[int | None],
     number: int,
     bad: Badness,

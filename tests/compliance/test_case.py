@@ -127,6 +127,17 @@ def test_what_is_allowed(given):
     assert texts(**given) == []
 
 
+def test_who_has_no_register_yet_is_told_what_to_write():
+    site = case(model={"approved_on": None})
+    asked = replace(site, registry=site.registry.model_copy(update={"id": "reference"}))
+    ((_, text),) = findings(asked)
+    assert "models: {a: {approved_on: 2026-12-01, approved_by: …}}" in text
+    assert "compliance.registry" in text
+    # What it says to write is what the register of a site takes.
+    approved = replace(site, registry=case(model={"approved_on": FIRST}).registry)
+    assert list(findings(approved)) == []
+
+
 @pytest.mark.parametrize(("given", "says"), REFUSED, ids=str)
 def test_what_is_refused_is_refused_for_that_alone(given, says):
     (text,) = texts(**given)

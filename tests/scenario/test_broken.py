@@ -171,6 +171,13 @@ BROKEN = [
         "65.7 GiB weights",
     ),
     ("unmeasured parallelism", "tensor_parallel: 2", "tensor_parallel: 8", 17, "no performance profile"),
+    (
+        "a model that runs in another format",
+        "model: llama-3.3-70b\n      gpu: a100-80gb\n      tensor_parallel: 2\n      quantisation: w4a16",
+        "model: gpt-oss-120b\n      gpu: h100-80gb",
+        17,
+        "on these GPUs there is one with quantisation: mxfp4",
+    ),
     ("impossible parallelism", "tensor_parallel: 2", "tensor_parallel: 3", 20, "expected 1, 2, 4 or 8"),
     ("warm-up beyond the horizon", "replications: 2", "warm_up: 40d", 25, "shorter than the horizon"),
     ("no replication", "replications: 2", "replications: 0", 25, "greater than or equal to 1"),

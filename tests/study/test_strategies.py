@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.scenario.rollout import Rollout
+from simulator.study.hardware import Asset, Upfront
 from simulator.study.month import Month, PatternMonth
 from simulator.study.strategies import course, phase_months
 
@@ -29,7 +30,37 @@ def month(number, api=10.0, own=100.0, tokens=None, missed=None):
 
 #: An API that costs ten dollars more each month beside a cluster of 500 USD and 100 USD a month.
 MONTHS = [month(number) for number in range(1, 37)]
-UPFRONT = {"api": 0.0, "own": 500.0}
+UPFRONT = {"api": Upfront(), "own": Upfront(500.0)}
+
+
+@pytest.mark.parametrize(
+    ("later", "month", "fetches"),
+    [
+        # Six of its twenty months were used: 100 + half of 14/20 of 400; ten of them at the end: 100 + half of 10/20.
+        ([{"pattern": "api", "from_month": 9}], 9, 240.0),
+        ([], 12, 200.0),
+        # A phase that comes back to it keeps it, though it never begins.
+        ([{"pattern": "api", "from_month": 9}, {"pattern": "own", "from_month": 30}], 12, 200.0),
+    ],
+)
+def test_hardware_fetches_what_is_not_written_off_when_it_is_left(later, month, fetches):
+    """500 USD of hardware of which 100 USD are left after 20 months, bought with 70 USD of taxes in the third."""
+    asked = plan({"pattern": "own", "from_month": 3}, *later, months=12, resale="50 %")
+    upfront = {"api": Upfront(), "own": Upfront(570.0, (Asset(500.0, 100.0, 20),))}
+    found = strategies(course(asked, MONTHS[:12], upfront))["plan"]
+    plain = strategies(course(asked, MONTHS[:12], {**upfront, "own": Upfront(570.0)}))["plan"]
+    assert found.fetched_usd == pytest.approx(fetches)
+    less = [one - other for one, other in zip(plain.cash_usd, found.cash_usd, strict=True)]
+    assert less == pytest.approx([fetches if number == month else 0.0 for number in range(1, 13)])
+    assert plain.fetched_usd == 0.0
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.floats(0.0, 1.0))
+def test_what_hardware_fetches_falls_to_its_residual_and_no_further(month, later, resale):
+    one = Asset(500.0, 100.0, 20, bought=1)
+    sooner = one.fetches_usd(1 + month, resale)
+    assert 100.0 <= one.fetches_usd(1 + month + later, resale) <= sooner <= 500.0
+    assert month < 20 or sooner == 100.0
 
 
 @pytest.mark.parametrize(
@@ -134,7 +165,7 @@ costs = st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=36, m
 def test_law_a_step_has_paid_where_the_strategies_cross(drawn, begin, upfront):
     """Cumulative cost with the switch falls to that of staying in the month the step says, and not before."""
     months = [month(number, api / number, own) for number, (api, own) in enumerate(drawn, start=1)]
-    found = course(plan({"pattern": "own", "from_month": begin}), months, {"api": 0.0, "own": upfront})
+    found = course(plan({"pattern": "own", "from_month": begin}), months, {"api": Upfront(), "own": Upfront(upfront)})
     planned, stay = (strategies(found)[name].cumulative_usd for name in ("plan", "stay"))
     (step,) = found.steps
     paid = [number for number in range(begin, 37) if planned[number - 1] <= stay[number - 1] + 1e-6]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from simulator.errors import ScenarioError
 from simulator.scenario.rollout import Rollout
 from simulator.study.adoption import adoption_curve
+from simulator.study.hardware import Asset, Upfront
 from simulator.study.month import Month, PatternMonth
 from simulator.study.rollout import rollout
 from simulator.study.timing import badness, best_begins, when
@@ -85,9 +86,21 @@ def invented(draw):
     if draw(st.booleans()):
         phases += [{"pattern": "api", "from_month": 1}]
     plan = Rollout.model_validate(
-        {"adoption": {"kind": "exponential", "first": 1, "monthly_growth": 0.1}, "phases": phases}
+        {
+            "adoption": {"kind": "exponential", "first": 1, "monthly_growth": 0.1},
+            "phases": phases,
+            "resale": draw(st.sampled_from([0.0, 0.4, 1.0])),
+        }
     )
-    upfront = {"api": 0.0, "own": float(draw(amounts)), "own_x2": float(draw(st.integers(0, 400)))}
+    own, twice = float(draw(amounts)), float(draw(st.integers(0, 400)))
+    lasts = draw(st.integers(1, 8))
+    rest = draw(st.integers(0, 10)) / 10.0
+    # Half of what is paid is hardware; the rest are taxes, connections, training.
+    upfront = {
+        "api": Upfront(),
+        "own": Upfront(own, (Asset(own / 2, rest * own / 4, lasts),)),
+        "own_x2": Upfront(twice, (Asset(twice / 2, rest * twice / 4, lasts),)),
+    }
     return plan, months, upfront
 
 
@@ -157,7 +170,32 @@ def test_the_command_says_when_and_what_early_and_late_cost(tmp_path, store, cap
     code, out, _ = run(["when", str(path), "--store", str(store), "--quiet", "--jobs", "1", "--json"], capsys)
     plain = json.loads(out)
     assert plain["phases"] == ["api", "bought", "bought_x2"]
-    assert len(plain["begins"]) == 3
+    assert len(plain["begins"]) == len(plain["at_nothing"]) == len(plain["at_book_value"]) == 3
+
+
+def test_a_purchase_is_best_sooner_where_its_hardware_keeps_its_price():
+    """An API of ten dollars more each month beside 300 USD of hardware and nothing a month; six months of sixty."""
+    months = [
+        Month(n, f"2027-{n:02d}", 1.0, None, n, {
+            "api": PatternMonth(0.0, 10.0 * n, 1.0, None, None), "own": PatternMonth(0.0, 0.0, 1.0, None, None),
+        })
+        for n in range(1, 7)
+    ]  # fmt: skip
+    phases = [{"pattern": "api"}, {"pattern": "own", "from_month": 1}]
+    growth = {"kind": "exponential", "first": 1, "monthly_growth": 0.1}
+    upfront = {"api": Upfront(), "own": Upfront(300.0, (Asset(300.0, 0.0, 60),))}
+
+    def best(resale):
+        plan = Rollout.model_validate({"adoption": growth, "phases": phases, "resale": resale})
+        return best_begins(plan, months, upfront)
+
+    # In six months the API takes 210 USD, and hardware that is held for all of them loses 30.
+    assert best("0 %") == [1, None]
+    assert best("100 %") == [1, 1]
+    # Bought in month m it costs 150 and half of 5 for each month; the API before it 5 m (m - 1).
+    cost = {m: 150 + 2.5 * (7 - m) + 5 * m * (m - 1) for m in range(1, 7)}
+    assert best("50 %") == [1, min(cost, key=cost.get)]
+    assert min(cost.values()) < 210
 
 
 def test_nothing_to_begin_is_said(tmp_path):
