@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from simulator.engine.clock import Alarm
 from simulator.engine.record import Loss, Reason
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import simpy
 
     from simulator.engine.arrival import Arrival
+    from simulator.engine.clock import Clock
     from simulator.engine.ledger import Ledger
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.vllm.fleet import Fleet
@@ -85,11 +87,14 @@ class SharedCluster:
         forecast: What a router expects of it; None where it does not ask.
         on_lost: Takes each request it did not serve, when that happens.
         keeps: Whether requests wait for a replica while there is none; without, they are refused.
+
+    Attributes:
+        alarm: Rings when somebody may have waited too long; there is one only while there is a need.
     """
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         fleet: Fleet,
         forecast: Forecast | None,
         on_lost: Callable[[Loss], None],
@@ -101,7 +106,10 @@ class SharedCluster:
         self._forecast = forecast
         self._on_lost = on_lost
         self._keeps = keeps
-        self._watched_s = inf
+        # What it is set for is not always what is due then: that may have been done by whoever asked before.
+        about = fleet.state.fleet
+        self._watched_s = about["watched_s"]
+        self.alarm = Alarm(env, about["wakes_s"], about["woken"], self._wake)
         # By row, since when it waits for a replica.
         self._kept: dict[int, float] = {}
 
@@ -122,6 +130,7 @@ class SharedCluster:
     def opened(self) -> None:
         """A replica serves: it gets what has waited for one."""
         kept, self._kept = self._kept, {}
+        self._fleet.kept[0] = 0
         for row, since_s in kept.items():
             self._hand_on(self._fleet.offer(row, self._now_s(), since_s))
 
@@ -135,8 +144,7 @@ class SharedCluster:
 
     def queue(self) -> tuple[int, int]:
         """Requests that wait, here or in a replica, and all that replicas have."""
-        waiting, in_flight = self._fleet.queue(self._now_s())
-        return waiting + len(self._kept), in_flight
+        return self._fleet.queue(self._now_s())
 
     @property
     def serves(self) -> bool:
@@ -155,11 +163,14 @@ class SharedCluster:
 
     def cancel(self, row: int) -> bool:
         """Give up on a request; whether it was still here."""
-        return self._kept.pop(row, None) is not None or self._fleet.cancel(row, self._now_s())
+        kept = self._kept.pop(row, None) is not None
+        self._fleet.kept[0] = len(self._kept)
+        return kept or self._fleet.cancel(row, self._now_s())
 
     def _keep(self, row: int, now_s: float) -> None:
         self._fleet.keep(row, now_s)
         self._kept[row] = now_s
+        self._fleet.kept[0] = len(self._kept)
         if self._fleet.timeout_s < inf:
             timer = self._env.timeout(self._fleet.timeout_s)
             timer.callbacks.append(lambda _: self._give_up(row, now_s))
@@ -167,6 +178,7 @@ class SharedCluster:
     def _give_up(self, row: int, since_s: float) -> None:
         if self._kept.get(row) == since_s:
             del self._kept[row]
+            self._fleet.kept[0] = len(self._kept)
             self._on_lost(Loss(self._env.now, row, Reason.TIMEOUT, True))
 
     def _now_s(self) -> float:
@@ -179,13 +191,17 @@ class SharedCluster:
     def _hand_on(self, losses: Iterable[Loss]) -> None:
         for loss in losses:
             self._on_lost(loss)
-        if self._watched_s == inf and self._fleet.watch_s < inf:
-            self._env.process(self._watch())
+        if self._watched_s.item(0) == inf and self._fleet.watch_s < inf:
+            self._watched_s[0] = self._fleet.watch_s
+            self._env.soon(self._watch)
 
-    def _watch(self) -> Generator[simpy.Event, object, None]:
-        """Wake when somebody may have waited too long; there is one such process, and only while there is a need."""
-        while (until_s := self._fleet.watch_s) < inf:
-            self._watched_s = until_s
-            yield self._env.timeout(max(0.0, until_s - self._env.now))
-            self._hand_on(self._fleet.expire(until_s))
-        self._watched_s = inf
+    def _watch(self, _: simpy.Event) -> None:
+        """Set the alarm."""
+        self._watched_s[0] = watch_s = self._fleet.watch_s
+        if watch_s < inf:
+            self.alarm.at(self._env.now + max(0.0, watch_s - self._env.now))
+
+    def _wake(self, event: simpy.Event) -> None:
+        """Somebody may have waited too long."""
+        self._hand_on(self._fleet.expire(self._watched_s.item(0)))
+        self._watch(event)

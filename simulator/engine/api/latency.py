@@ -53,19 +53,18 @@ class Latency:
         self.ttft_s, self.token_s = ttft_s, token_s
         self.volume = np.zeros(2, np.int64)
 
-    def draw(self, rows: slice, rng: np.random.Generator) -> None:
-        """Draw for the first calls of these requests."""
-        size = rows.stop - rows.start
+    def drawn(self, size: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draws for the first calls of so many requests, as `ttft_s` and `token_s` keep them."""
         if self._provider is not None:
-            self.ttft_s[rows], self.token_s[rows] = rng.random(size), rng.random(size)
-            return
-        self.ttft_s[rows] = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
-        self.token_s[rows] = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+            return rng.random(size), rng.random(size)
+        ttft_s = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
+        token_s = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
         if self._flex is not None:
             wait = self._flex.wait
-            self.token_s[rows] *= self._flex.slowdown
-            self.ttft_s[rows] *= self._flex.slowdown
-            self.ttft_s[rows] += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
+            token_s *= self._flex.slowdown
+            ttft_s *= self._flex.slowdown
+            ttft_s += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
+        return ttft_s, token_s
 
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float

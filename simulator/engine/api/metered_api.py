@@ -144,6 +144,7 @@ class ApiBackend:
         self._luck = ledger.column(np.float64)
         self._scarce = api.deployment.unavailable if isinstance(api.deployment, Flex) else 0.0
         self._spare = ledger.column(np.float64) if self._scarce else self._luck
+        self._undrawn: list[tuple[slice, np.random.Generator]] = []
         ledger.follow(self._expect)
         self.state = self._as_compiled_code_sees_it(ledger)
         self._spillover: ApiBackend | None = None
@@ -186,13 +187,29 @@ class ApiBackend:
         about.outage_s = inf if outage_s is None else outage_s
 
     def _expect(self, rows: slice) -> None:
-        """Draw for requests that may be sent here."""
+        """These requests may be sent here: what their first calls meet with is drawn when the first of them is."""
         # Retries take from the stream, so what comes later has one of its own in which all patterns draw the same.
-        rng = self._rng.spawn(1)[0] if rows.start else self._rng
-        self._latency.draw(rows, rng)
-        self._luck[rows] = rng.random(rows.stop - rows.start)
-        if self._scarce:
-            self._spare[rows] = rng.random(rows.stop - rows.start)
+        self._undrawn.append((rows, self._rng.spawn(1)[0] if rows.start else self._rng))
+
+    def _draw_for(self, row: int) -> None:
+        """Draw for the requests among which this one came."""
+        for rows, rng in self._undrawn:
+            here = rows.start <= row < rows.stop
+            if here or rng is self._rng:
+                self._draw(rows, rng, kept=here)
+        self._undrawn = [
+            (rows, rng) for rows, rng in self._undrawn if rng is not self._rng and not rows.start <= row < rows.stop
+        ]
+
+    def _draw(self, rows: slice, rng: np.random.Generator, *, kept: bool) -> None:
+        """Draw for the first calls of these requests; not kept, so that the stream goes on as if they were."""
+        size = rows.stop - rows.start
+        (ttft_s, token_s), luck = self._latency.drawn(size, rng), rng.random(size)
+        spare = rng.random(size) if self._scarce else luck
+        if kept:
+            self._latency.ttft_s[rows], self._latency.token_s[rows] = ttft_s, token_s
+            self._luck[rows], self._spare[rows] = luck, spare
+            self.state.api["drawn"] = rows.stop
 
     def spill_to(self, other: ApiBackend, allowed: Sequence[bool]) -> None:
         """Have another API take at once what this one refuses or fails, before its client hears of it.
@@ -261,6 +278,8 @@ class ApiBackend:
 
     def call(self, arrival: Arrival, attempt: int) -> Failure | None:
         """Make one call: an answer is written to the log, a failure returned."""
+        if self._undrawn:
+            self._draw_for(arrival.index)
         if is_too_long(self._api, arrival):
             return Failure(Reason.TOO_LONG)
         failure = self._serve(arrival, attempt)
@@ -279,7 +298,7 @@ class ApiBackend:
         error_share, slowdown = self._conditions.at(now_s)
         if error_share == 1.0:
             return Failure(Reason.FAULT)
-        if self._scarce and self._draw(self._spare, arrival.index, attempt) < self._scarce:
+        if self._scarce and self._share(self._spare, arrival.index, attempt) < self._scarce:
             return Failure(Reason.CAPACITY)
         cached = self._cache.read(arrival, now_s) if self._cache else 0
         retry_after_s = self._admission.admit(now_s, prompt, cached, most)
@@ -316,9 +335,9 @@ class ApiBackend:
 
     def _fails(self, index: int, attempt: int, error_share: float) -> bool:
         share = max(self._api.error_share, error_share)
-        return share > 0.0 and self._draw(self._luck, index, attempt) < share
+        return share > 0.0 and self._share(self._luck, index, attempt) < share
 
-    def _draw(self, first: NDArray[np.float64], index: int, attempt: int) -> float:
+    def _share(self, first: NDArray[np.float64], index: int, attempt: int) -> float:
         """A draw from [0, 1), the same for the first call in every hosting pattern."""
         return first.item(index) if attempt == 1 else float(self._rng.random())
 

@@ -19,9 +19,10 @@ from simulator.engine.vllm.state import Records, record_of
 _COMPLETED = int(Outcome.COMPLETED)
 
 #: An API: whether its calls are of this kind at all, and what of a call is not; how it fares from the last look until
-#: `changes_s`, and when the next outage begins that cuts off answers.
+#: `changes_s`, and when the next outage begins that cuts off answers. What the first calls of requests that arrive now
+#: meet with is known up to row `drawn`.
 API = record_of(
-    i8="backend context_tokens",
+    i8="backend context_tokens drawn",
     f8="""error_share scarce delay_s timeout_s burndown tier_tokens tier_slowdown
         fault_share slowdown changes_s outage_s""",
     b1="ordinary provisioned streamed caches spills",
@@ -83,7 +84,7 @@ def _can_note(a: ApiState) -> bool:
 def answered(a: ApiState, row: int, now_s: float) -> bool:
     """Make the first call of a request; whether it was an ordinary one, or else nothing has changed."""
     api = a.api[0]
-    if not api.ordinary or now_s >= api.changes_s:
+    if not api.ordinary or now_s >= api.changes_s or row >= api.drawn:
         return False
     prompt, most, output = int(a.prompt_tokens[row]), int(a.max_tokens[row]), int(a.output_tokens[row])
     if prompt + most > api.context_tokens or (api.caches and a.prefix_id[row] >= 0):

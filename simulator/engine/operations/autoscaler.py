@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING
+from math import inf, isnan, nan
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from simulator.engine.clock import Alarm
+from simulator.engine.vllm.compiled import compiled
+from simulator.engine.vllm.state import Records, record_of
 from simulator.scenario.autoscaling import QueueScaling, ScheduledScaling
 
 if TYPE_CHECKING:
@@ -28,6 +32,64 @@ if TYPE_CHECKING:
 
 #: How often it looks whether a replica that is no longer wanted has finished.
 _POLL_S = 5.0
+
+
+#: How an autoscaler looks at a queue (`QueueScaling`), how many replicas it wants, since when there is little to do,
+#: NaN while there is not; when it looks next (`Alarm`).
+SCALER = record_of(
+    i8="wanted seats at_least at_most order",
+    f8="every_s waiting_per_replica fill_at_most fill_at_least idle_for_s calm_since_s due_s",
+)
+
+
+class ScalerState(Records):
+    """An autoscaler as compiled code sees it.
+
+    Attributes:
+        scaler: One `SCALER`.
+    """
+
+    arrays: ClassVar[dict[str, tuple[Any, int]]] = {"scaler": (SCALER, 1)}
+
+    @classmethod
+    def of(cls, config: QueueScaling | None = None, replicas: int = 0, seats: int = 0) -> ScalerState:
+        """One that looks at a queue, for so many replicas of so many seats at most, or one that does not."""
+        about = np.zeros(1, SCALER)
+        about["at_most"], about["seats"], about["calm_since_s"], about["due_s"] = replicas, seats, nan, inf
+        if config is not None:
+            about["every_s"], about["idle_for_s"], about["at_least"] = config.every, config.idle_for, config.at_least
+            for name in ("waiting_per_replica", "fill_at_most", "fill_at_least"):
+                about[name] = getattr(config, name)
+        return cls(scaler=about)
+
+
+@compiled
+def more_wanted(s: ScalerState, now_s: float, waiting: int, in_flight: int) -> int:
+    """Look at the queue: whether one more replica is wanted, or one less, -1.
+
+    What is on its way counts as if it were there, or each look would ask for one more.
+    """
+    one = s.scaler[0]
+    wanted, rest = one.wanted, one.wanted - 1
+    if wanted:
+        full = in_flight > one.fill_at_most * one.seats * wanted
+        grows = full or waiting > one.waiting_per_replica * wanted
+    else:
+        grows = waiting > 0
+    if grows:
+        one.calm_since_s = nan
+        return int(wanted < one.at_most)
+    calm = rest >= one.at_least and in_flight + waiting <= one.fill_at_least * one.seats * rest
+    if not calm or isnan(one.calm_since_s):
+        one.calm_since_s = now_s if calm else nan
+    elif now_s - one.calm_since_s >= one.idle_for_s:
+        one.calm_since_s = nan
+        return -1
+    return 0
+
+
+#: Python looks seldom, and need not compile it.
+_MORE_WANTED: Final = getattr(more_wanted, "py_func", more_wanted)
 
 
 class _State(Enum):
@@ -48,6 +110,10 @@ class Autoscaler:
         uptime: Which of them serve.
         rng: Stream of its start-up times.
         on_lost: Takes what a replica had not finished when it was given back.
+
+    Attributes:
+        state: What compiled code works on.
+        alarm: Of its next look at the queue.
     """
 
     def __init__(
@@ -67,7 +133,10 @@ class Autoscaler:
         self._uptime = uptime
         self._rng = rng
         self._on_lost = on_lost
-        self._wanted = first = config.first(fleet.size)
+        self.state = ScalerState.of(config if isinstance(config, QueueScaling) else None, fleet.size, fleet.seats)
+        self._about = about = self.state.scaler
+        self.alarm = Alarm(env, about["due_s"], about["order"])
+        about["wanted"] = first = config.first(fleet.size)
         self._states = [_State.WANTED if replica < first else _State.OFF for replica in range(fleet.size)]
         for replica in range(first, fleet.size):
             uptime.hold(replica, 0.0)
@@ -83,38 +152,18 @@ class Autoscaler:
 
     def by_queue(self, config: QueueScaling) -> Generator[simpy.Event, object, None]:
         """The process that looks at the queue."""
-        seats = self._fleet.seats
-        calm_since_s: float | None = None
         while True:
-            yield self._env.timeout(config.every)
-            wanted = self._wanted
-            waiting, in_flight = self._cluster.queue()
-            if self._must_grow(config, wanted, waiting, in_flight):
-                calm_since_s = None
-                self._want(wanted + 1)
-                continue
-            rest = wanted - 1
-            calm = rest >= config.at_least and in_flight + waiting <= config.fill_at_least * seats * rest
-            if not calm or calm_since_s is None:
-                calm_since_s = self._env.now if calm else None
-            elif self._env.now - calm_since_s >= config.idle_for:
-                calm_since_s = None
-                self._want(rest)
+            yield self.alarm.at(self._env.now + config.every)
+            if more := _MORE_WANTED(self.state, self._env.now, *self._cluster.queue()):
+                self._want(int(self._about[0].wanted) + more)
 
     def _change(self, replicas: int, _: simpy.Event) -> None:
         self._want(replicas)
 
-    def _must_grow(self, config: QueueScaling, wanted: int, waiting: int, in_flight: int) -> bool:
-        """What is on its way counts as if it were there, or each look would ask for one more."""
-        if not wanted:
-            return waiting > 0
-        full = in_flight > config.fill_at_most * self._fleet.seats * wanted
-        return full or waiting > config.waiting_per_replica * wanted
-
     def _want(self, replicas: int) -> None:
-        self._wanted = min(replicas, self._fleet.size)
+        self._about["wanted"] = count = min(replicas, self._fleet.size)
         wanted = [number for number, state in enumerate(self._states) if state is _State.WANTED]
-        for replica in wanted[self._wanted :]:
+        for replica in wanted[count:]:
             self._states[replica] = _State.LEAVING
             self._env.process(self._stop(replica))
         self._fill()
@@ -122,7 +171,7 @@ class Autoscaler:
     def _fill(self) -> None:
         """Start as many of those that are off as are missing; those that leave follow when they are off."""
         off = [number for number, state in enumerate(self._states) if state is _State.OFF]
-        for replica in off[: max(0, self._wanted - self._states.count(_State.WANTED))]:
+        for replica in off[: max(0, int(self._about[0].wanted) - self._states.count(_State.WANTED))]:
             self._states[replica] = _State.WANTED
             self._env.process(self._start(replica))
 

@@ -15,7 +15,9 @@ from numba import float64, int64
 
 from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.api.ordinary import answered
+from simulator.engine.operations.autoscaler import ScalerState
 from simulator.engine.record import Reason
+from simulator.engine.routing.alarms import comes_to_nothing, find_due, watches
 from simulator.engine.routing.choice import choose, serves
 from simulator.engine.routing.state import BY_LOAD, BY_RULE, BY_TIME, HEDGED, IN_ORDER, ROUTER, RULE, WHYS, RouterState
 from simulator.engine.vllm.balancing import any_serves, pick
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.engine.api.batch_api import BatchBackend
+    from simulator.engine.clock import Alarm
+    from simulator.engine.operations.autoscaler import Autoscaler
     from simulator.engine.site import Site
     from simulator.engine.vllm.fleet import Fleet
     from simulator.engine.vllm.forecast import Forecast
@@ -40,6 +44,7 @@ _PRIORITIES: Final = (1, 2, 3)
 #: Why `forward` came back: no more to do before the moment; the next request is for the gateway; a cluster is; or the
 #: first that is hedged.
 REACHED, GATEWAY, CLUSTER, HEDGE = range(4)
+_ARRIVED = 4
 
 _CAPACITY, _FAULT = int(Reason.CAPACITY), int(Reason.FAULT)
 
@@ -53,15 +58,15 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
         lost something, or somebody there may have waited too long; HEDGE when the first that is noted has had no token.
     """
     router = g.router[0]
+    find_due(g)
     while router.next_arrival < end:
         row = router.next_arrival
         # As a process that sleeps until then would wake.
         delay_s = 0.0 if router.awake else g.arrival_s[row] - router.now_s
         now_s = router.now_s + delay_s if delay_s > 0.0 else router.now_s
-        if _lacks_a_token(g, now_s, until_s):
-            return HEDGE
-        if now_s >= until_s:
-            return REACHED
+        why = _wait(g, now_s, until_s, delay_s > 0.0)
+        if why != _ARRIVED:
+            return why
         router.now_s = now_s
         if _watch_s(g) <= now_s:
             return GATEWAY
@@ -86,7 +91,8 @@ def forward(g: RouterState, end: int, until_s: float) -> int:
             place = (router.first_hedged + router.hedged) % HEDGED
             g.hedged[place], g.hedged_s[place] = row, now_s + router.hedge_after_s
             router.hedged += 1
-        if cluster.fleet[0].losses or (unwatched and cluster.fleet[0].watch_s < inf):
+        begins = unwatched and cluster.fleet[0].watch_s < inf
+        if cluster.fleet[0].losses or (begins and not watches(g, number, end)):
             router.backend = number
             return CLUSTER
     return REACHED
@@ -108,11 +114,30 @@ def _watch_s(g: RouterState) -> float:
 
 
 @compiled
-def _lacks_a_token(g: RouterState, now_s: float, until_s: float) -> bool:
+def _wait(g: RouterState, arrives_s: float, until_s: float, sleeps: bool) -> int:
+    """Let the time pass until a request arrives, or the simulation has something to do: _ARRIVED, REACHED or HEDGE."""
+    router = g.router[0]
+    while True:
+        alarm_s = router.due_s
+        rings = sleeps and alarm_s <= arrives_s and alarm_s < until_s
+        if _lacks_a_token(g, arrives_s, alarm_s if rings else inf, until_s if rings else min(until_s, alarm_s)):
+            return HEDGE
+        if not rings:
+            return REACHED if arrives_s >= until_s else _ARRIVED
+        if not comes_to_nothing(g, arrives_s):
+            # The simulation goes on from there, and must know of those that are due while the request is waited for.
+            return HEDGE if _lacks_a_token(g, arrives_s, inf, alarm_s) else REACHED
+
+
+@compiled
+def _lacks_a_token(g: RouterState, now_s: float, before_s: float, until_s: float) -> bool:
     """Whether one that is due by now has none, or may have none after the next event; forgets those that have."""
     router = g.router[0]
-    while router.hedged and g.hedged_s[router.first_hedged] <= now_s:
+    while router.hedged and g.hedged_s[router.first_hedged] <= min(now_s, before_s):
         row, due_s = g.hedged[router.first_hedged], g.hedged_s[router.first_hedged]
+        if due_s == before_s:
+            # What else is due then comes first.
+            return False
         if due_s >= until_s or silent(g.clusters[g.target[row]], row, due_s):
             return True
         router.first_hedged = (router.first_hedged + 1) % HEDGED
@@ -154,6 +179,8 @@ class Express:
         fleets: The replicas of its clusters.
         apis: Its APIs.
         forecasts: What a router expects of its clusters; none where it does not ask.
+        scalers: By cluster, who says how many replicas it has; None where nobody does.
+        alarms: Of clusters and of those.
         usd: By backend, prices of a million prompt and output tokens, where the policy heeds them.
 
     Attributes:
@@ -166,10 +193,13 @@ class Express:
         fleets: Sequence[Fleet],
         apis: Sequence[ApiBackend | BatchBackend],
         forecasts: Sequence[Forecast],
+        scalers: Sequence[Autoscaler | None],
+        alarms: Sequence[Alarm],
         usd: Sequence[tuple[float, float]],
     ) -> None:
         self._site = site
-        self._apis = [(api, api.state.api["changes_s"]) for api in apis]
+        self._apis, self._changes_s = apis, -inf
+        self._alarms = alarms
         self._forward = forwarding()
         self._known = 0
         routing, names, rules = site.pattern.routing, site.pattern.backend_names, _rules(site)
@@ -192,6 +222,7 @@ class Express:
             router=router,
             clusters=[fleet.state for fleet in fleets],
             apis=[api.state for api in apis],
+            scalers=[ScalerState.of() if scaler is None else scaler.state for scaler in scalers],
             forecasts=[forecast.state for forecast in forecasts],
             may_use=_padded(site.may_use, len(names)),
             fallback=np.array([NONE if number is None else number for number in site.fallback]),
@@ -213,8 +244,8 @@ class Express:
             **{name: getattr(site.log, name) for name in ("target", "decision", "failover")},
         )
         self._next, self._now, self._awake = router["next_arrival"], router["now_s"], router["awake"]
-        self._backend, self._hedged, self._first_hedged = (
-            router[name] for name in ("backend", "hedged", "first_hedged")
+        self._backend, self._hedged, self._first_hedged, self._moved = (
+            router[name] for name in ("backend", "hedged", "first_hedged", "moved")
         )
 
     def forward(self, row: int, end: int, whys: dict[str, int], awake: bool) -> tuple[int, int]:
@@ -233,13 +264,22 @@ class Express:
             self._known = len(whys)
             self._state.whys[:] = [whys.get(why, NONE) for why in self._names]
         env = self._site.env
-        for api, changes_s in self._apis:
-            if changes_s.item(0) <= env.now:
-                api.look(env.now)
-        self._next[0], self._now[0], self._awake[0] = row, env.now, awake
+        if self._changes_s <= env.now:
+            self._look_at_apis(env.now)
+        lent = env.lend()
+        self._next[0], self._now[0], self._awake[0], self._moved[0] = row, env.now, awake, len(lent)
         why = self._forward(self._state, end, env.peek())
+        if lent or self._moved.item(0):
+            env.take_back(lent, self._alarms)
         env.bring_to(self._now.item(0))
         return self._next.item(0), why
+
+    def _look_at_apis(self, now_s: float) -> None:
+        """See how those fare that may fare otherwise from now on."""
+        for api in self._apis:
+            if api.state.api["changes_s"].item(0) <= now_s:
+                api.look(now_s)
+        self._changes_s = min((api.state.api["changes_s"].item(0) for api in self._apis), default=inf)
 
     def pop_hedged(self) -> tuple[int, float]:
         """Forget the first that is hedged: its row, and when that is due."""

@@ -74,17 +74,19 @@ class Gateway:
         self._policy = made(site, self._backends, self._clusters)
         self._uptimes = [Uptime(fleet, site.horizon_s) for fleet in self._fleets]
         carry_out(site.env, site.faults.downtimes, self._uptimes, self._clusters, self.lost)
-        for number, (name, one) in enumerate(site.pattern.hosted.items()):
-            if one.cluster.autoscaling is not None:
-                self._autoscale(number, name, one.cluster.autoscaling)
+        scalers = [
+            None if one.cluster.autoscaling is None else self._autoscaler(number, name, one.cluster.autoscaling)
+            for number, (name, one) in enumerate(site.pattern.hosted.items())
+        ]
+        self._alarms = [one.alarm for one in (*self._clusters, *scalers) if one is not None]
         self._rng = stream(site.seed, site.replication, "gateway")
         # By request that left a backend: those that are left to it, and the clusters it was never sent to.
         self._left: dict[int, Sequence[int]] = {}
         self._passed: dict[int, Sequence[int]] = {}
         self._whys: dict[str, int] = {}
         usd = prices_usd(site)
-        express = None if one_by_one or own else Express(site, self._fleets, apis, self._forecasts, usd)
-        self._express = express
+        behind = self._fleets, apis, self._forecasts, scalers
+        self._express = None if one_by_one or own else Express(site, *behind, self._alarms, usd)
 
     def _make_breakers(self, config: CircuitBreaker | None) -> list[Breaker]:
         """One for each backend, or none at all."""
@@ -94,7 +96,7 @@ class Gateway:
         looks += [lambda _: None] * (len(self._backends) - len(looks))
         return [Breaker(config, number, self._site.log, look) for number, look in enumerate(looks)]
 
-    def _autoscale(self, number: int, name: str, config: Autoscaling) -> None:
+    def _autoscaler(self, number: int, name: str, config: Autoscaling) -> Autoscaler:
         site = self._site
         rng = stream(site.seed, site.replication, f"autoscaling/{name}")
         fleet, uptime = self._fleets[number], self._uptimes[number]
@@ -103,6 +105,7 @@ class Gateway:
             scaler.by_schedule(config, site.moments_s)
         else:
             site.env.process(scaler.by_queue(config))
+        return scaler
 
     @property
     def fleets(self) -> Sequence[Fleet]:
@@ -267,6 +270,8 @@ class Gateway:
                 )
             found += levels
         # They have a way back to it.
+        for alarm in self._alarms:
+            alarm.stop()
         self._backends.clear()
         self._clusters.clear()
         self._express = self._hedges = None

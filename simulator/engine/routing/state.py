@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from simulator.engine.api.ordinary import ApiState
+from simulator.engine.operations.autoscaler import ScalerState
 from simulator.engine.vllm.forecast import ForecastState
 from simulator.engine.vllm.state import Records, State, record_of
 
@@ -20,11 +21,12 @@ IN_ORDER, BY_LOAD, BY_TIME, BY_RULE = range(4)
 #: Its policy, whether the cheapest in time comes first, how many clusters and rules there are, and from which priority
 #: on it sheds; how far it has come: the next request to send, the time, whether it arrives then, and the cluster that
 #: must be looked at.
+#: Of the alarms that are lent to it, which is due first, and when; how often one was moved, counted from their number.
 #: And the requests that are hedged when they have had no token `hedge_after_s` after they were sent: so many, from that
 #: place of a ring on.
 ROUTER = record_of(
-    i8="policy clusters rules sheds_from next_arrival backend hedged first_hedged",
-    f8="now_s hedge_after_s",
+    i8="policy clusters rules sheds_from next_arrival backend hedged first_hedged due moved",
+    f8="now_s hedge_after_s due_s",
     b1="by_price awake",
 )
 #: How many of them it notes.
@@ -43,6 +45,7 @@ class RouterState(Records):
         router: One `ROUTER`.
         clusters: By number, the `State` of each cluster.
         apis: The `ApiState` of each API; their numbers follow.
+        scalers: By number, the `ScalerState` of each cluster.
         forecasts: By number, the `ForecastState` of each cluster; none where the policy does not ask.
         may_use: By workload, the backends it may use, the preferred first, then NONE.
         fallback: By workload, the cluster that takes it when it would have to wait; NONE for none.
@@ -67,6 +70,7 @@ class RouterState(Records):
         "router": (ROUTER, 1),
         "clusters": (State, 1),
         "apis": (ApiState, 1),
+        "scalers": (ScalerState, 1),
         "forecasts": (ForecastState, 1),
         "may_use": (_I8, 2),
         "fallback": (_I8, 1),

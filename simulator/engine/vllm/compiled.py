@@ -153,7 +153,7 @@ def _cache_folder() -> str:
     all of them. Where nobody else can be kept out, it is a new one that goes with this process.
     """
     digest = sha256(numba.__version__.encode())
-    for room in ("", ".vllm", ".api", ".routing"):
+    for room in ("", ".vllm", ".operations", ".api", ".routing"):
         for source in sorted(resources.files(f"simulator.engine{room}").iterdir(), key=lambda source: source.name):
             if source.name.endswith(".py"):
                 digest.update(source.read_bytes())

@@ -119,6 +119,17 @@ def expire(s: State, now_s: float) -> None:
 
 
 @compiled
+def next_watch_s(s: State, now_s: float) -> float:
+    """When the next request may have waited too long, where none has by now; NaN where one has."""
+    look_at(s, now_s)
+    first = s.fleet[0].first_active
+    if first == NONE:
+        return inf
+    deadline_s = s.sequences[first].deadline_s
+    return float(deadline_s) if deadline_s > now_s else nan
+
+
+@compiled
 def fail(s: State, r: int, now_s: float) -> int:
     """Lose everything a replica has; it takes nothing more until it is opened again.
 

@@ -103,6 +103,8 @@ class Fleet:
         # Asked for at every arrival; a field of a record takes ten times as long to read.
         self._watch_s, self._lost = self.state.fleet["watch_s"], self.state.fleet["losses"]
         self._closed, self._in_flight = self.state.replicas["closed"], self.state.fleet["in_flight"]
+        #: One number: how many requests wait outside for a replica to be there.
+        self.kept = self.state.fleet["kept"]
         #: Requests that a replica can run at once.
         self.seats = engine.max_num_seqs
 
@@ -176,8 +178,8 @@ class Fleet:
         return int(self.state.replicas[replica].load)
 
     def queue(self, now_s: float) -> tuple[int, int]:
-        """Requests that wait in all replicas, and all they have."""
-        return self._work(dispatch.LOOK, 0, now_s, 0.0), self._in_flight.item(0)
+        """Requests that wait, for a replica or in one, and all that replicas have."""
+        return self._work(dispatch.LOOK, 0, now_s, 0.0) + self.kept.item(0), self._in_flight.item(0)
 
     @property
     def due_s(self) -> float:
@@ -336,7 +338,7 @@ def _empty(
     settings["hours"] = max(1, ceil(settings[0].horizon_s / INTERVAL_S))
     fleet = np.zeros(1, state.FLEET)
     fleet["free_slot"] = fleet["free_run"] = fleet["first_active"] = fleet["last_active"] = NONE
-    fleet["seen_s"], fleet["watch_s"] = -inf, inf
+    fleet["seen_s"], fleet["watch_s"], fleet["watched_s"], fleet["wakes_s"] = -inf, inf, inf, inf
     seats = np.zeros((replicas, seqs), state.SEAT)
     seats["free"] = np.arange(seqs)
     batches, dense_s, logits_s = step_times(settings, engine, plan)

@@ -49,8 +49,8 @@ SETTINGS = record_of(
 #: random numbers are made of, and when replicas publish their counts next.
 FLEET = record_of(
     i8="""next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions
-        turn draw_1 draw_2""",
-    f8="seen_s watch_s publication_s",
+        turn draw_1 draw_2 kept woken""",
+    f8="seen_s watch_s publication_s watched_s wakes_s",
 )
 
 #: A request in the cluster. `index` is its row, NONE in a free slot.
@@ -162,14 +162,19 @@ class Records:
 
     Attributes:
         arrays: Of each array what its elements are, and how many dimensions it has. Elements may be other records.
+        numbers: Which of them it is, by name.
         address: Where `header` is: of each array its address and second and third extents, in words.
     """
 
     arrays: ClassVar[dict[str, tuple[Any, int]]]
+    numbers: ClassVar[dict[str, int]]
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NDArray[Any]: ...
+
+    def __init_subclass__(cls) -> None:
+        cls.numbers = {name: number for number, name in enumerate(cls.arrays)}
 
     def __init__(self, **arrays: Any) -> None:  # noqa: ANN401 - arrays, and lists of other records
         self.header = np.zeros((len(self.arrays), 3), np.int64)
@@ -182,19 +187,18 @@ class Records:
 
     def replace(self, name: str, array: Any) -> None:  # noqa: ANN401
         """Give an array, in one piece and open to writing, or a list of other records, its place."""
-        dtype, ndim = self.arrays[name]
-        setattr(self, name, array)
+        (dtype, ndim), held = self.arrays[name], vars(self)
+        held[name] = array
         if isinstance(dtype, type):
-            array = np.array([one.address for one in array], np.int64)
-            setattr(self, f"{name}_addresses", array)
-        else:
-            array = np.require(array, dtype, ["C", "W"])
-            setattr(self, name, array)
+            array = held[f"{name}_addresses"] = np.array([one.address for one in array], np.int64)
+        elif not (array.dtype == dtype and array.flags.c_contiguous and array.flags.writeable):
+            array = held[name] = np.require(array, dtype, ["C", "W"])
         if array.ndim != ndim:
             raise AssertionError(f"{name}: {array.ndim} dimensions")
-        number = list(self.arrays).index(name)
-        self.header[number, 0] = array.ctypes.data
-        self.header[number, 1:ndim] = array.shape[1:]
+        place = self.header[self.numbers[name]]
+        place[0] = array.ctypes.data
+        if ndim > 1:
+            place[1:ndim] = array.shape[1:]
 
 
 class State(Records):

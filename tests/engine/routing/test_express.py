@@ -28,14 +28,20 @@ def maybe(**options):
     return st.fixed_dictionaries({}, optional=options)
 
 
-seconds = st.integers(500, 30_000).map(lambda ms: f"{ms}ms")
+# Whole seconds too: what is due then meets what arrives.
+seconds = st.one_of(st.integers(500, 30_000), st.integers(1, 30).map(lambda s: 1000 * s)).map(lambda ms: f"{ms}ms")
 engines = maybe(
     max_num_seqs=st.integers(1, 20), policy=st.just("priority"), queue_limit=st.integers(1, 10),
     max_model_len=st.just(700),
 )  # fmt: skip
-scaling = maybe(at_least=st.integers(0, 1), every=st.just("7s"), idle_for=st.just("20s")).map(
-    lambda rest: {"kind": "queue", "node_start": {"median": "15s", "sigma": 0.5}, **rest}
-)
+scaling = maybe(
+    at_least=st.integers(0, 1),
+    every=st.sampled_from(["1s", "5s", "7s"]),
+    idle_for=st.sampled_from(["5s", "20s"]),
+    drain=st.sampled_from(["0s", "5s"]),
+    fill_at_most=st.just(0.4),
+    waiting_per_replica=st.just(0.5),
+).map(lambda rest: {"kind": "queue", "node_start": {"median": "15s", "sigma": 0.5}, **rest})
 clusters = st.builds(
     lambda engine, replicas, rest: cluster(engine=engine, replicas=replicas, **rest),
     engines,
@@ -144,7 +150,7 @@ def demand(seed, rate_per_s, *, on_the_second=False):
 @given(
     pattern=patterns(),
     seed=st.integers(0, 2**32),
-    rate_per_s=st.sampled_from([0.1, 1.0, 5.0]),
+    rate_per_s=st.sampled_from([0.05, 0.2, 1.0, 5.0]),
     on_the_second=st.booleans(),
     leave=st.booleans(),
 )
