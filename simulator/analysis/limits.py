@@ -24,6 +24,9 @@ def _factors() -> NDArray[np.float64]:
 #: Factors on a limit at which requests are counted too: half a per cent apart from a quarter to four times, 4 % beyond,
 #: up to 4,096 times and as far down. Exact powers of two are among them, and 1.
 FACTORS: Final = _factors()
+#: Times are doubles, counted in seconds from the start of the horizon: what takes a limit exactly may seem to take some
+#: nanoseconds more. So much beyond it is the limit still, which is less than any client could measure.
+EQUAL_S: Final = 1e-6
 #: Which of them is the limit itself.
 AT_LIMIT: Final = int(np.searchsorted(FACTORS, 1.0))
 #: Factors on the time that an API itself takes, at which the requests it answered are counted: 1.1 % apart.
@@ -68,7 +71,7 @@ class LimitTally:
             end_s: When the last one may.
         """
         self.metric, self.limit_s = metric, limit_s
-        self._edges_s = limit_s * FACTORS
+        self._edges_s = limit_s * FACTORS + EQUAL_S
         self._begin_s = begin_s
         length_s = max(end_s - begin_s, 1e-9)
         self._block_s = min(_DAY_S, length_s / _FEWEST_BLOCKS)

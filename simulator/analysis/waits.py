@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.analysis.limits import LimitCounts, LimitTally
+from simulator.analysis.limits import EQUAL_S, LimitCounts, LimitTally
 from simulator.analysis.sample import Sample
 from simulator.engine.record import Outcome, RequestLog
 
@@ -71,7 +71,7 @@ class Waits:
         still_open, within, missed = outcome == Outcome.UNFINISHED, [], []
         for limit in self._limits:
             latency_s = np.where(outcome == Outcome.COMPLETED, took_s[limit.metric], np.inf)
-            undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s)
+            undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s + EQUAL_S)
             api_s = latency_s - beside_s
             within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s), api_s))
             missed.append(~undecided & ~within[-1])
@@ -85,7 +85,7 @@ class Waits:
         completed = outcome == Outcome.COMPLETED
         self._samples.setdefault(CHAIN, Sample()).add(took_s[completed])
         for limit in self._chain_limits:
-            undecided = (outcome == Outcome.UNFINISHED) & (self._horizon_s - begun_s <= limit.limit_s)
+            undecided = (outcome == Outcome.UNFINISHED) & (self._horizon_s - begun_s <= limit.limit_s + EQUAL_S)
             took_s = np.where(completed, took_s, np.where(undecided, np.nan, np.inf))
             limit.add(begun_s, took_s, chains.by_api_s[rows])
 

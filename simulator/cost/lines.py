@@ -12,6 +12,7 @@ from simulator.cost.prices import PriceBook
 from simulator.errors import PriceNotFound
 from simulator.scenario.costs import RunningCosts, Service, Staff
 from simulator.units import DAY_S
+from simulator.wording import counted
 
 #: Who says what a bill is made of, where it is no price list.
 SCENARIO: Final = "scenario"
@@ -120,19 +121,26 @@ def compliance_line(costs: RunningCosts, others: Sequence[BillLine]) -> Iterator
 def vat_lines(share: float, others: Sequence[BillLine]) -> Iterator[BillLine]:
     """Value added tax on a backend's other lines; on hardware apart, which is paid before the first month.
 
-    No tax is charged on what people earn, on interest and on waiting.
+    No tax is charged on what people earn, on interest and on waiting. That on hardware is charged on all of its price
+    and written off with it: the residual value brings none of it back.
     """
     if not share:
         return
-    for key, label, taxed in (
-        ("purchase_vat", "VAT on hardware", [line for line in others if line.key == "purchase"]),
-        ("vat", "VAT", [line for line in others if line.key not in UNTAXED]),
-    ):
-        base = total(taxed)
-        if base:
-            usd = tco.to_decimal(tco.exact(base) * tco.exact(share))
-            basis = f"{share:.3g} of {base:,.2f} USD; scenario"
-            yield BillLine(key, label, usd, basis, "{0} * {1}", share_of(taxed, share, "VAT"))
+    yield from (_hardware_vat(line, share) for line in others if line.key == "purchase" and line.usd)
+    taxed = [line for line in others if line.key not in UNTAXED]
+    if base := total(taxed):
+        usd = tco.to_decimal(tco.exact(base) * tco.exact(share))
+        basis = f"{share:.3g} of {base:,.2f} USD; scenario"
+        yield BillLine("vat", "VAT", usd, basis, "{0} * {1}", share_of(taxed, share, "VAT"))
+
+
+def _hardware_vat(purchase: BillLine, share: float) -> BillLine:
+    """The tax on a purchase, written off over as many months: factors of its line are price, residual and months."""
+    price, _, months = purchase.factors
+    usd = tco.to_decimal(tco.exact(price.value) * tco.exact(share) / tco.exact(months.value))
+    basis = f"{share:.3g} of {price.value:,.2f} USD / {counted(int(months.value), 'month')}; scenario"
+    factors = (price, Factor("VAT", share), months)
+    return BillLine("purchase_vat", "VAT on hardware", usd, basis, "{0} * {1} / {2}", factors)
 
 
 def one_off_lines(costs: RunningCosts) -> Iterator[BillLine]:

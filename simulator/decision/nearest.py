@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.staffing import shortages
 from simulator.decision.words import duration, usd
 from simulator.experiment.model_length import longer_requests
+from simulator.scenario.workloads import SyntheticWorkload
 from simulator.wording import elapsed
 
 if TYPE_CHECKING:
@@ -101,7 +103,17 @@ def _helps(scenario: Scenario, result: PatternResult, rules: Sequence[str]) -> I
         yield "a spare of what fails: another replica, machine, site or API (simulator capacity)"
     if "budget" in rules:
         cost = result.monthly_cost_usd.mean if result.monthly_cost_usd else 0.0
-        yield f"a budget of {usd(cost)} USD a month"
+        # Rounded down it would not help.
+        yield f"a budget of {ceil(100.0 * cost) / 100.0:,.2f} USD a month"
+
+
+def _failed(scenario: Scenario, result: PatternResult, name: str) -> float:
+    """Share of a workload's requests that errors and faults took, of a chain's those of what it follows as well."""
+    requests, asked = result.workloads[name].requests, scenario.workloads[name]
+    failed = sum(requests.lost.get(reason, 0) for reason in ("error", "fault"))
+    share = failed / requests.arrived if requests.arrived else 0.0
+    before = asked.follows if isinstance(asked, SyntheticWorkload) else None
+    return share if before is None else share + _failed(scenario, result, before.workload)
 
 
 def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
@@ -138,5 +150,8 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
                 yield f"a limit of {shown} {label} instead of {duration(limit)} for {name}"
         if slow:
             yield "a faster GPU, a wider split or a smaller model" if hosted else "a faster model or deployment"
+        elif (failed := _failed(scenario, result, name)) and load.share_met + failed >= objectives.share:
+            # No room, and no replica, answers what fails.
+            yield "more retries, or another API or cluster to fail over to"
         else:
             yield more

@@ -11,7 +11,7 @@ from simulator.decision.chance import Undecided, share_wanted, undecided
 from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
-from simulator.decision.words import kept_share, percent, usd
+from simulator.decision.words import apart, kept_share, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -196,6 +196,8 @@ def _refusal(result: PatternResult, rule: str) -> str | None:
 
 def over_budget(result: PatternResult, budget: Decimal | None) -> str | None:
     """Why a pattern costs more than is there; None where it does not, or nothing is said."""
-    if budget is None or cost_of(result) <= budget:
+    # As an invoice has it, to the cent.
+    if budget is None or round(cost_of(result), 2) <= round(float(budget), 2):
         return None
-    return f"{usd(cost_of(result))} USD a month exceed the budget of {usd(budget)} USD"
+    cost, most = apart(cost_of(result), budget)
+    return f"{cost} USD a month exceed the budget of {most} USD"

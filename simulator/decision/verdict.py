@@ -148,7 +148,7 @@ def decide(
         payback_months=_payback(bought),
         rules_fired=rules,
         capacity_advice=_capacity_advice(scenario, [*ranked[:1], *allowed]),
-        what_would_change_it=[*_changes(ranked if found.winner else [], rows), *_doubts(allowed)],
+        what_would_change_it=[*_changes(ranked if found.winner else [], rows, found), *_doubts(allowed)],
         runner_up_costs_usd_more=cost_of(runner_up) - cost_of(ranked[0]) if runner_up else None,
         break_even=rows,
         cash_flow=bought,
@@ -204,8 +204,9 @@ def _why(scenario: Scenario, found: Screening, close: Nearest | None) -> list[st
         return [_with_near_miss(f"{text}; it is the only one left", found)]
     other = ranked[1]
     more = cost_of(other) - cost_of(best)
+    dearer = "which costs the same" if _as_dear(best, other) else f"for {usd(more)} USD more"
     sure = "" if other.answer == "met" else ", should it meet its objectives"
-    reasons = [_with_near_miss(f"{text}; next is {other.name}, for {usd(more)} USD more{sure}", found)]
+    reasons = [_with_near_miss(f"{text}; next is {other.name}, {dearer}{sure}", found)]
     ours, theirs = (_models(scenario.hosting_patterns[result.name]) for result in (best, other))
     if ours != theirs:
         reasons.append(
@@ -264,13 +265,23 @@ def _capacity_advice(scenario: Scenario, results: Sequence[PatternResult]) -> st
     return None
 
 
-def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing]) -> list[str]:
-    changes = [row.text for row in crossings]
+def _changes(ranked: Sequence[PatternResult], crossings: Sequence[Crossing], found: Screening) -> list[str]:
+    # Where costs meet changes nothing for a pattern that no volume makes eligible.
+    barred = {one.pattern for one in found.out if one.rule != "objectives"}
+    changes = [row.text for row in crossings if barred.isdisjoint((row.cluster, row.api))]
     if len(ranked) > 1:
         best, other = ranked[:2]
         ratio = cost_of(other) / cost_of(best) if cost_of(best) else float("inf")
-        changes.insert(0, f"{best.name} would have to cost {_times(ratio)} before {other.name} is cheaper")
+        if _as_dear(best, other):
+            changes.insert(0, f"{other.name} costs as much as {best.name}: the least difference in a price decides")
+        else:
+            changes.insert(0, f"{best.name} would have to cost {_times(ratio)} before {other.name} is cheaper")
     return changes
+
+
+def _as_dear(one: PatternResult, other: PatternResult) -> bool:
+    """Whether no invoice would tell what two patterns cost apart."""
+    return abs(cost_of(one) - cost_of(other)) < 0.005
 
 
 def _doubts(results: Sequence[PatternResult]) -> list[str]:

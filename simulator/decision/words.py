@@ -21,6 +21,16 @@ def usd(amount: float | Decimal) -> str:
     return f"{amount:,.0f}" if abs(float(amount)) >= 99.995 else f"{amount:,.2f}"
 
 
+def apart(one: float | Decimal, other: float | Decimal) -> tuple[str, str]:
+    """Two amounts that differ, to the cent where whole dollars would not show it.
+
+    >>> apart(984.71, 984.20), apart(5721.10, 900)
+    (('984.71', '984.20'), ('5,721', '900'))
+    """
+    shown = usd(one), usd(other)
+    return shown if shown[0] != shown[1] else (f"{one:,.2f}", f"{other:,.2f}")
+
+
 def volume(tokens: float) -> str:
     """So many tokens, in millions, to three digits or the whole million.
 

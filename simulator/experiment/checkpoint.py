@@ -81,8 +81,8 @@ def demand_key(scenario: Scenario) -> str:
     for name, checksum in trace_checksums(scenario).items():
         # What is in a trace counts, not where it lies.
         facts["workloads"][name]["trace"]["file"] = checksum
-    # A line of the bill needs no new simulation.
-    own = [mark(group, one.name) for _, group, one in customs(scenario) if group != "cost_lines"]
+    # A line of the bill needs no new simulation, nor does another pattern that goes by the same code.
+    own = sorted({mark(group, one.name) for _, group, one in customs(scenario) if group != "cost_lines"})
     return _hash([package_version(), _sources(), facts, *own])
 
 

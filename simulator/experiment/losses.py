@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.analysis.limits import EQUAL_S
 from simulator.cost.overrides import scenario_book
 from simulator.experiment import checkpoint
 from simulator.experiment.replications import replicate, representatives
@@ -283,7 +284,7 @@ def _hour(scenario: Scenario, name: str, rows: pd.DataFrame, end_s: float) -> Lo
     ):
         if limit is None:
             continue
-        met = done & (rows[column] - rows["arrival_s"] <= limit)
+        met = done & (rows[column] - rows["arrival_s"] <= limit + EQUAL_S)
         # Open at the end with its limit not run out: nobody knows.
         known = done | (rows["outcome"] != "unfinished") | (rows["arrival_s"] + limit <= end_s)
         judged.append((int(met.sum()), int(known.sum())))

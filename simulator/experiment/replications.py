@@ -24,6 +24,7 @@ from simulator.experiment.workers import spread
 from simulator.scenario.moments import moments_s
 from simulator.scenario.yaml_source import Document
 from simulator.workload.calendar import ClinicalCalendar
+from simulator.workload.demand import share_of_month
 from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.record import RequestLog
     from simulator.experiment.workers import Jobs, Workers
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import AnyWorkload
     from simulator.trace.request_table import RequestTable
@@ -234,7 +236,7 @@ def _with_room(
     room: int,
 ) -> tuple[RunSummary, dict[str, str]]:
     """Simulate; what is settled is summarised, and where tables are wanted written, while the run goes on."""
-    pattern = scenario.hosting_patterns[task.pattern]
+    pattern = _with_tiers_of(scenario, scenario.hosting_patterns[task.pattern])
     allowed = checkpoint.permitted(scenario, pattern)
     names = tuple(scenario.workloads), pattern.backend_names
     summariser = Summariser(
@@ -270,6 +272,22 @@ def _with_room(
         if writer is not None:
             writer.finish(record.levels)
     return summariser.finish(record), {} if writer is None else writer.sha256
+
+
+def _with_tiers_of(scenario: Scenario, pattern: HostingPattern) -> HostingPattern:
+    """The pattern with as much of each usage tier, which is for a month, as the horizon asks of the month's tokens.
+
+    So a week shows as many slow answers as its month has, and a busy hour is not taken for a busy month.
+    """
+    tiers = {name: api.usage_tier for name, api in pattern.metered.items() if api.usage_tier is not None}
+    if not tiers:
+        return pattern
+    share, apis = share_of_month(scenario), dict(pattern.metered)
+    for name, tier in tiers.items():
+        part = tier.model_copy(update={"tokens_per_month": share * tier.tokens_per_month})
+        apis[name] = apis[name].model_copy(update={"usage_tier": part})
+    several = getattr(pattern, "apis", None) is not None
+    return pattern.model_copy(update={"apis": apis} if several else {"api": next(iter(apis.values()))})
 
 
 def _clients(load: AnyWorkload) -> ClientRule | None:

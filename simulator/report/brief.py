@@ -91,6 +91,9 @@ def _answered(answers: Sequence[str], results: Results, name: str) -> Text:
         return Text("? cannot tell", "yellow")
     if any(reason.startswith(f"{name} is out") for reason in results.decision.reasons):
         return Text("✗ out", "red")
+    if not answers and any(load.objectives for load in results.scenario.workloads.values()):
+        # Nothing that is limited arrived.
+        return NONE
     return Text("✓ met" if answers else "none stated")
 
 

@@ -14,11 +14,18 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rich.console import Console
 
     from simulator.scenario.costs import Prices
 
 _NAMED: Final = re.compile(r"(?:^|_)usd(?:_|$)")
+#: From here on sentences have whole dollars.
+_WHOLE: Final = 99.995
+_HALF_A_CENT: Final = 0.005
+#: Parts of a result with an amount for each replication or volume.
+_MANY: Final = ("by_replication", "cost_curve")
 _AMOUNT: Final = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?= USD\b)")
 
 
@@ -57,17 +64,24 @@ class Shown:
         """An amount of US dollars in this currency."""
         return usd / float(self.usd)
 
-    def text(self, said: str) -> str:
+    def text(self, said: str, exact: Mapping[str, float] | None = None) -> str:
         """A sentence with its amounts in this currency: as many decimals as it had, cents where a whole one is small.
 
         The name of the dollar stays: `labelled` gives everything printed its own.
+
+        Args:
+            said: The sentence.
+            exact: What amounts are that it has in whole dollars; one that is not here is what it says.
         """
         if self.code == "USD":
             return said
+        known = exact or {}
 
         def converted(match: re.Match[str]) -> str:
             whole, part = match[1], match[2] or ""
             amount = Decimal(whole.replace(",", "") + part) / self.usd
+            if not part and whole in known:
+                amount = Decimal(repr(known[whole])) / self.usd
             small = amount < 100 and amount != amount.to_integral_value()
             decimals = len(part) - 1 if part else 2 if small else 0
             return f"{amount:{',' if ',' in whole else ''}.{decimals}f}"
@@ -87,25 +101,28 @@ class Shown:
         """
         if self.code == "USD":
             return thing
+        return self._of(thing, _whole_dollars(thing), money=money)
+
+    def _of(self, thing: Any, exact: Mapping[str, float], *, money: bool) -> Any:  # noqa: ANN401 - whatever is reported
         if isinstance(thing, str):
-            return self.text(thing)
+            return self.text(thing, exact)
         if isinstance(thing, Decimal):
             return thing / self.usd if money else thing
         if isinstance(thing, (int, float)) and not isinstance(thing, bool):
             return float(thing) / float(self.usd) if money else thing
         if isinstance(thing, dict):
-            return {name: self._named(name, value, money=money) for name, value in thing.items()}
+            return {name: self._named(name, value, exact, money=money) for name, value in thing.items()}
         if isinstance(thing, (list, tuple)):
-            return type(thing)(self.amounts(one, money=money) for one in thing)
+            return type(thing)(self._of(one, exact, money=money) for one in thing)
         if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
             fields = (one.name for one in dataclasses.fields(thing) if one.init)
             return dataclasses.replace(
-                thing, **{name: self._named(name, getattr(thing, name), money=money) for name in fields}
+                thing, **{name: self._named(name, getattr(thing, name), exact, money=money) for name in fields}
             )
         return thing
 
-    def _named(self, name: object, value: Any, *, money: bool) -> Any:  # noqa: ANN401 - whatever is reported
-        return self.amounts(value, money=money or bool(_NAMED.search(str(name))))
+    def _named(self, name: object, value: Any, exact: Mapping[str, float], *, money: bool) -> Any:  # noqa: ANN401
+        return self._of(value, exact, money=money or bool(_NAMED.search(str(name))))
 
     def console(self, width: int | None) -> Console:
         """A console on standard output that prints this currency's code."""
@@ -116,6 +133,43 @@ class Shown:
         if self.code == "USD":
             return Console(width=width)
         return Console(width=width, file=cast("IO[str]", _Relabelled(sys.stdout, self)))
+
+
+def _whole_dollars(thing: object) -> dict[str, float]:
+    """Amounts of a result by the whole dollars that sentences have of them, where only one is written so.
+
+    985 USD at 1.10 are 895.45 EUR, and the 984.71 USD of the table 895.19: a sentence that was rounded twice would
+    contradict the table.
+    """
+    found: dict[str, list[float]] = {}
+    for amount in _amounts(thing, money=False):
+        found.setdefault(f"{amount:,.0f}", []).append(amount)
+    return {whole: some[0] for whole, some in found.items() if max(some) - min(some) < _HALF_A_CENT}
+
+
+def _amounts(thing: object, *, money: bool) -> Iterator[float]:
+    """Amounts of a result that sentences may be about: means of replications, points of no curve."""
+    if isinstance(thing, (int, float, Decimal)):
+        if money and abs(float(thing)) >= _WHOLE:
+            yield float(thing)
+    elif isinstance(thing, (list, tuple)):
+        for one in thing:
+            yield from _amounts(one, money=money)
+    else:
+        named = _parts(thing)
+        for name, value in {"mean": named["mean"]}.items() if "mean" in named else named.items():
+            yield from _amounts(value, money=money or bool(_NAMED.search(name)))
+
+
+def _parts(thing: object) -> dict[str, object]:
+    """What a mapping or a dataclass holds, by name; nothing of anything else."""
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        return {
+            one.name: getattr(thing, one.name)
+            for one in dataclasses.fields(thing)
+            if one.init and one.name not in _MANY
+        }
+    return {str(name): value for name, value in thing.items() if name not in _MANY} if isinstance(thing, dict) else {}
 
 
 class _Relabelled:

@@ -144,7 +144,7 @@ class Follows(Config):
     """Median time from the last token of that answer to this request: a hand-over, or somebody who reads it first."""
     delay_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0
     """Log standard deviation of that time."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    share: Annotated[Share, Field(gt=0)] = 1.0
     """Share of the answers that are followed."""
     correlation: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Correlation of the ranks of its prompt and of the answer it follows: 1 where a longer transcript always makes a

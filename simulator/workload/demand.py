@@ -69,6 +69,20 @@ def demands(scenario: Scenario) -> dict[str, Demand]:
     }
 
 
+def share_of_month(scenario: Scenario) -> float:
+    """Share of the billed month's tokens that the horizon is expected to ask, its warm-up included; 1 at most.
+
+    Raises:
+        TraceError: A recorded trace cannot be read.
+    """
+    whole = scenario.experiment.model_copy(update={"warm_up": 0.0})
+    every = demands(scenario.model_copy(update={"experiment": whole})).values()
+    asked = sum(one.tokens for one in every)
+    return (
+        min(1.0, sum(one.tokens * one.expected / one.billed for one in every if one.billed) / asked) if asked else 1.0
+    )
+
+
 def _synthetic(load: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> Demand:
     each, measured = requests_of_one(load), _measured_share(calendar.cells, scenario.experiment.warm_up)
     plain, expected = without_trend(load, scenario, calendar), expected_requests(load, scenario, calendar)

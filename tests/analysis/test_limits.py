@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.analysis.limits import API_TIMES, AT_LIMIT, FACTORS, LimitTally
+from simulator.analysis.limits import API_TIMES, AT_LIMIT, EQUAL_S, FACTORS, LimitTally
 
 latencies = st.lists(st.floats(0.0, 1e6) | st.sampled_from([1.78, 0.89, 3.56, float("inf")]), max_size=60)
 
@@ -26,11 +26,11 @@ def test_counts_are_those_of_a_loop_however_the_requests_are_cut(found, cut, num
     arrival_s = np.linspace(0.0, 86_399.0, len(found))
     for part in (slice(cut), slice(cut, None)):
         met = tally.add(arrival_s[part], np.array(found[part], float))
-        assert met.tolist() == [one <= 1.78 for one in found[part]]
+        assert met.tolist() == [one <= 1.78 + EQUAL_S for one in found[part]]
     counts = tally.counts
-    assert sum(counts.within[: number + 1]) == sum(one <= 1.78 * FACTORS[number] for one in found)
+    assert sum(counts.within[: number + 1]) == sum(one <= 1.78 * FACTORS[number] + EQUAL_S for one in found)
     assert sum(counts.judged) == len(found)
-    assert sum(counts.met) == sum(one <= 1.78 for one in found)
+    assert sum(counts.met) == sum(one <= 1.78 + EQUAL_S for one in found)
     assert tally.share == (pytest.approx(sum(counts.met) / len(found)) if found else None)
 
 
@@ -42,6 +42,17 @@ def test_blocks_are_days_or_eighths(days, blocks):
     counts = tally.counts
     assert len(counts.judged) == len(counts.met) == blocks
     assert (counts.judged[0], counts.judged[-1], counts.met[0], counts.met[-1]) == (1, 1, 0, 1)
+
+
+@given(st.floats(0.0, 400 * 86_400.0), st.floats(0.001, 86_400.0), st.integers(1, 3))
+def test_law_what_takes_its_limit_exactly_keeps_it_whenever_it_comes(arrival_s, limit_s, stages):
+    """A stamp is a sum of doubles, so that the time between two of them is the limit but for some nanoseconds."""
+    end_s = arrival_s
+    for _ in range(stages):
+        end_s += limit_s / stages
+    tally = LimitTally("e2e_s", limit_s, 0.0, 400 * 86_400.0)
+    late = np.array([end_s - arrival_s, end_s + 1e-5 - arrival_s])
+    assert tally.add(np.array([arrival_s, arrival_s]), late).tolist() == [True, False]
 
 
 def test_the_factors_reach_as_far_as_is_said():

@@ -8,6 +8,7 @@ import pytest
 
 from simulator.decision.nearest import nearest
 from simulator.decision.screening import Exclusion, Screening
+from simulator.experiment.counts import Requests
 from simulator.experiment.workload_result import Latency
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
@@ -85,7 +86,7 @@ def test_what_was_not_simulated_has_no_cost():
         ("availability", ["a model that lasts"]),
         ("staffing", ["more engineers, or costs.staff that says how few it takes"]),
         ("resilience", ["a spare of what fails: another replica, machine, site or API (simulator capacity)"]),
-        ("budget", ["a budget of 300 USD a month"]),
+        ("budget", ["a budget of 300.00 USD a month"]),
         ("demand", []),
     ],
 )
@@ -120,6 +121,18 @@ def test_what_is_slow_alone_takes_faster_machines_and_what_waits_more_of_them(na
     one = missing(name, 300, 0.5, ttft_s=waits(*ttft), e2e_s=waits(*e2e))
     advice = told(one, **{name: ["objectives"]}).would_help
     assert [text for text in advice if " instead of " not in text] == [faster if slow else more]
+
+
+@pytest.mark.parametrize(
+    ("kept", "errors", "advice"),
+    [(0.93, 30, "more retries, or another API or cluster to fail over to"), (0.93, 10, QUOTA)],
+)
+def test_what_fails_takes_no_more_room(kept, errors, advice):
+    """95 % are wanted of a thousand: with 30 errors answered 96 % would be, with 10 of them 94 %."""
+    one = missing("api", 300, kept, ttft_s=waits(1, 1, 1, 1), e2e_s=waits(30, 30, 30, 30))
+    lost = Requests(1000, 1000 - errors, errors, 0, 0, 0, {}, {"error": errors})
+    loads = one.workloads | {"notes": replace(one.workloads["notes"], requests=lost)}
+    assert told(replace(one, workloads=loads), api=["objectives"]).would_help == [advice]
 
 
 @pytest.mark.parametrize(

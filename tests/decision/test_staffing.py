@@ -140,7 +140,7 @@ def test_the_nearest_is_named_with_what_it_misses_and_what_would_help():
     # Over the budget alone, before over the budget and too slow, before forbidden.
     assert found.nearest.pattern == "hybrid"
     assert found.nearest.misses == ["500 USD a month exceed the budget of 100 USD"]
-    assert found.nearest.would_help == ["a budget of 500 USD a month"]
+    assert found.nearest.would_help == ["a budget of 500.00 USD a month"]
     assert "nearest is hybrid, 500 USD a month: 500 USD a month exceed" in found.reasons[0]
     assert verdict(result("api", 1)).nearest is None
     slow = verdict(result("rented", 300, met=False), result("api", 1, feasible=False))

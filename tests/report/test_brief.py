@@ -78,6 +78,14 @@ def test_what_is_not_feasible_or_missed_is_not_called_met():
     assert text.count("✗ missed") == 4
 
 
+def test_limits_that_nothing_was_held_against_are_not_called_unstated():
+    """A clinic of weekdays, on a Saturday."""
+    weekend = {"horizon.start": "2026-04-11"} | {f"workloads.{name}.days": ["mon"] for name in ("notes", "letters")}
+    text = shown(simulator.run(small(weekend), replications=1))
+    assert "nothing arrived" in text
+    assert "none stated" not in text
+
+
 def test_a_log_hears_of_a_run_after_twenty_seconds_and_every_minute():
     waited, said = [], []
     with speaking(said.append, wait=lambda pause_s: waited.append(pause_s) or len(waited) > 3):

@@ -119,6 +119,23 @@ def test_dollars_called_euros_cost_the_rate_times_as_much_and_change_nothing_els
         assert after[path][1] == pytest.approx(value * (1.25 if money else 1.0), rel=1e-5, abs=cents), path
 
 
+@given(st.floats(130.0, 1e5), st.sampled_from(["1.08", "1.25", "0.0065", "0.7"]))
+def test_law_a_sentence_has_the_amount_that_its_table_has(usd, rate):
+    """Rounded to whole dollars and then again it would be another euro, or some forty yen."""
+    currency = Shown("XYZ", Decimal(rate), "2026-11-01", "European Central Bank")
+    found = currency.amounts(
+        {"monthly_cost_usd": {"mean": usd, "ci95": [usd - 0.3, usd]}, "text": f"costs {usd:,.0f} USD"}
+    )
+    table = f"{found['monthly_cost_usd']['mean']:,.0f}"
+    assert found["text"].replace(",", "") == f"costs {table} USD".replace(",", "")
+
+
+def test_two_amounts_of_one_whole_dollar_are_what_their_sentences_say():
+    currency = Shown("EUR", Decimal("1.25"), "2026-11-01", "European Central Bank")
+    found = currency.amounts({"a_usd": 984.6, "b_usd": 985.3, "text": "costs 985 USD"})
+    assert found["text"] == "costs 788 USD"
+
+
 def test_euros_are_printed_as_the_same_dollars_would_be(dollars, euros):
     """One page in dollars and the same in euros differ in the currency's name alone, but for rounding a sentence."""
     currency = Shown.of(euros.scenario.prices)

@@ -80,6 +80,13 @@ def test_a_router_of_ones_own_decides_each_request():
     assert abs(counts.iloc[0] - counts.iloc[1]) <= 1
 
 
+def test_the_requests_of_a_cluster_that_is_also_simulated_at_both_ends_of_its_band_are_there():
+    extensions = {"routers": {"alternate": Alternate}}
+    asked = simulator.load_scenario(FILE, settings=DAY | {ROUTING: {"kind": "custom", "name": "alternate"}})
+    found = simulator.run(asked, patterns="hybrid", replications=1, outlook=False, extensions=extensions)
+    assert len(found.requests) == found.pattern("hybrid").requests.arrived > 100
+
+
 def test_overflow_written_again_gives_the_same_requests():
     """The stepwise engine, asked for each request, and the compiled one: the same times to the last bit."""
     busy = {f"{LOAD}.volume.clinicians": 1500}

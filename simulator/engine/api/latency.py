@@ -69,7 +69,10 @@ class Latency:
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float
     ) -> tuple[float, float]:
-        """When the first and the last token of a call admitted now come, slowed down so many times."""
+        """When the first and the last token of a call admitted now come, the API slowed down so many times.
+
+        The network is as fast as ever: its delay comes on top.
+        """
         if self._tier is not None:
             slowdown *= self._beyond(self._tier, now_s, arrival.prompt_tokens + output_tokens)
         if self._provider is not None:
@@ -77,7 +80,7 @@ class Latency:
             first = self.ttft_s.item(row), self.token_s.item(row)
             share = first if attempt == 1 else (float(self._rng.random()), float(self._rng.random()))
             first_s, last_s = self._provider.answer_s(now_s, arrival.prompt_tokens, output_tokens, share)
-            begin_s = now_s + (first_s + self._delay_s) * slowdown
+            begin_s = now_s + (first_s * slowdown + self._delay_s)
             return begin_s, begin_s + (last_s - first_s) * slowdown
         if attempt == 1:
             ttft_s, token_s = self.ttft_s.item(arrival.index), self.token_s.item(arrival.index)
@@ -87,7 +90,7 @@ class Latency:
             if self._flex is not None:
                 wait_s = self._flex.wait.median * exp(self._flex.wait.sigma * self._rng.standard_normal())
                 ttft_s, token_s = ttft_s * self._flex.slowdown + wait_s, token_s * self._flex.slowdown
-        first_s = now_s + (ttft_s + self._delay_s) * slowdown
+        first_s = now_s + (ttft_s * slowdown + self._delay_s)
         return first_s, first_s + (output_tokens - 1) * token_s * slowdown
 
     @property

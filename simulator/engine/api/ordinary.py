@@ -96,7 +96,7 @@ def answered(a: ApiState, row: int, now_s: float) -> bool:
     month = int(now_s // MONTH_S)
     volume = prompt + output + (int(a.volume[1]) if month == a.volume[0] else 0)
     slowdown = api.slowdown * (api.tier_slowdown if volume > api.tier_tokens else 1.0)
-    first_s = now_s + (a.ttft_s[row] + api.delay_s) * slowdown
+    first_s = now_s + (a.ttft_s[row] * slowdown + api.delay_s)
     last_s = first_s + (output - 1) * a.token_s[row] * slowdown
     if last_s - now_s > api.timeout_s and (not api.streamed or first_s - now_s > api.timeout_s):
         return False

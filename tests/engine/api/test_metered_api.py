@@ -246,6 +246,20 @@ def test_volume_beyond_the_usage_tier_is_slow_until_the_next_month():
     assert log.first_token_s - log.scheduled_s == pytest.approx([1.0, 1.0, 2.0, 1.0])
 
 
+@pytest.mark.parametrize("kind", ["tier", "brown-out"])
+def test_an_api_that_is_slow_has_no_slower_network(kind):
+    """By hand: 80 ms of network, then twice the second to the first token and twice the 9.9 s of the other 99."""
+    tier, episodes = (
+        ({"usage_tier": {"tokens_per_month": 1}}, ()) if kind == "tier" else ({}, [Episode(-1, 50, 0, 2.0)])
+    )
+    env, log, _, one = alone({**STEADY, "network_delay": "80ms", **tier}, episodes=episodes, size=2)
+    for arrival in arrivals(2):
+        one.submit(arrival)
+    env.run(until=100.0)
+    assert log.first_token_s - log.scheduled_s == pytest.approx([2.08, 2.08])
+    assert log.last_token_s - log.first_token_s == pytest.approx([19.8, 19.8])
+
+
 def test_the_network_adds_to_the_first_token():
     env, log, _, one = alone({**STEADY, "network_delay": "80ms"})
     one.submit(arrivals(1)[0])
