@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from simulator.bench.gpu_names import published_gpu
 from simulator.errors import TraceError
 from simulator.reading import read_unpacked
 
@@ -57,17 +58,15 @@ METRICS: Final = {
 RETOKENISED: Final = 1.05
 #: Prompts that come again and again: ten groups of ten.
 REPEATING: Final = 100
+_KV_FP8: Final = re.compile(r"(?:[,+&]|and|with|\b)\s*fp8[ -]kv(?:[ -]cache)?\b", re.I)
 _QUANTISATION: Final = (
-    (re.compile(r"fp8 kv", re.I), None),
+    (re.compile(r"mxfp4", re.I), "mxfp4"),
+    (re.compile(r"nvfp4", re.I), "nvfp4"),
     (re.compile(r"awq|gptq|w4a16|int4", re.I), "w4a16"),
     (re.compile(r"fp8", re.I), "fp8"),
     (re.compile(r"w8a8|int8", re.I), "int8"),
     (re.compile(r"bf16|fp16", re.I), "bf16"),
 )
-_GPU: Final = {
-    "a100-80gb": "a100-80gb", "a100-80gb-pcie": "a100-80gb-pcie", "l40s": "l40s", "h100-80gb": "h100-80gb",
-    "h100": "h100-80gb", "h200": "h200",
-}  # fmt: skip
 _EAGER: Final = re.compile(r"eager", re.I)
 _SHARED: Final = re.compile(r"shared (?:system )?(\d+)")
 _GROUPS: Final = re.compile(r"(\d+) groups")
@@ -243,12 +242,20 @@ def _number(row: dict[str, str], name: str) -> float:
 
 
 def _gpu(row: dict[str, str]) -> str | None:
-    return _GPU.get(row["gpu"].lower().removesuffix("-sxm"))
+    """The board, where it is sure: a remark in brackets says that it is not, or that something stands between two."""
+    gpu = published_gpu(row["gpu"])
+    sure = "(" not in row["gpu"] and ("pcie" in row["gpu"].lower()) == ("pcie" in (gpu or ""))
+    return gpu if sure else None
 
 
 def _quantisation(row: dict[str, str]) -> str | None:
     text = f"{row['quant']} {row['model']}" if row["quant"].lower().startswith("fp8 dynamic") else row["quant"]
+    text = _KV_FP8.sub("", text)
     return next((name for pattern, name in _QUANTISATION if pattern.search(text)), None)
+
+
+def _kv_dtype(row: dict[str, str]) -> str:
+    return row.get("kv_dtype", "").lower() or ("fp8" if _KV_FP8.search(row["quant"]) else "auto")
 
 
 def _kind(row: dict[str, str]) -> Kind | None:
@@ -331,7 +338,7 @@ def _experiment(name: str, rows: list[dict[str, str]]) -> Experiment:
         memory_share=_number(first, "gpu_memory_utilization") or float(_noted(_MEMORY, first) or MEMORY_SHARE),
         prefix_caching=not first.get("prefix_caching", "").lower().startswith(("off", "false")),
         long_prefill_threshold=int(_number(first, "long_prefill_token_threshold")),
-        kv_dtype=first.get("kv_dtype", "").lower() or "auto",
+        kv_dtype=_kv_dtype(first),
         quality=first["quality"],
         stages=tuple(_stage(row) for row in sorted(rows, key=lambda row: row["stage"])),
     )

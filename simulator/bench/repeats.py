@@ -47,6 +47,7 @@ def _run(row: Comparison) -> tuple[object, ...]:
     KV blocks, which few sources state.
     """
     served, load = row.experiment, row.stage
-    server = (served.model, served.gpu, served.tensor_parallel, served.quantisation, served.vllm_version)
+    cache = (served.kv_dtype, served.prefix_caching)
+    server = (served.model, served.gpu, served.tensor_parallel, served.quantisation, served.vllm_version, *cache)
     requests = (served.kind, served.prompt_tokens, served.output_tokens, served.repeating, served.max_num_seqs)
     return (*server, *requests, load.rate_per_s, load.duration_s, load.requests, load.concurrency, load.starts_up)

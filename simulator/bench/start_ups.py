@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from simulator.bench.gpu_names import published_gpu
 from simulator.errors import TraceError
 from simulator.performance.architecture import known_model
 from simulator.performance.memory import measure_capacity
@@ -41,16 +42,6 @@ _FORMATS: Final = {
     "bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "int8": "int8", "w8a8": "int8", "awq": "w4a16", "gptq-int4": "w4a16",
     "w4a16": "w4a16", "int4": "w4a16", "mxfp4": "mxfp4", "nvfp4": "nvfp4",
 }  # fmt: skip
-#: GPUs whose names in public need more than hyphens.
-_GPU_NAMES: Final = (
-    (re.compile(r"a100[ -]80.*pcie"), "a100-80gb-pcie"),
-    (re.compile(r"a100[ -]80"), "a100-80gb"),
-    (re.compile(r"a100[ -]40"), "a100-40gb"),
-    (re.compile(r"h100[ -]nvl"), "h100-nvl"),
-    (re.compile(r"h20[ -]96"), "h20"),
-    (re.compile(r"h100.*pcie"), "h100-pcie"),
-    (re.compile(r"h100([ -]80|$)"), "h100-80gb"),
-)
 #: Formats of the KV cache that are modelled, by what precedes a remark.
 _KV_DTYPES: Final = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8"}
 #: Where a row names a month in place of a version: the newest in its middle, by the dates of vLLM's releases on PyPI.
@@ -154,7 +145,7 @@ def read_start_ups(path: Path) -> tuple[list[StartUp], dict[str, list[str]]]:
 def _start_up(row: Mapping[str, str]) -> StartUp | str:
     """A row, or why it cannot be represented."""
     shape = known_model(row["model"].split()[0]) if row["model"] else None
-    gpu, quantisation = _gpu(row["gpu"]), _FORMATS.get(row["quant"])
+    gpu, quantisation = published_gpu(row["gpu"]), _FORMATS.get(row["quant"])
     version = _version(row["version"])
     # A remark after it, such as "MLA + indexer", changes nothing.
     kv_dtype = _KV_DTYPES.get(row["kv_dtype"].split()[0] if row["kv_dtype"] else "")
@@ -226,15 +217,6 @@ def _version(text: str) -> str | None:
 def _share(version: str) -> float:
     """vLLM's own share of the memory: 0.92 in 0.33, 0.9 in the wheels up to 0.20."""
     return 0.92 if tuple(map(int, version.split(".")[:2])) > (0, 20) else 0.9
-
-
-def _gpu(text: str) -> str | None:
-    name = re.sub(r"\s*\(.*\)", "", text).lower().strip()
-    for pattern, gpu in _GPU_NAMES:
-        if pattern.match(name):
-            return gpu
-    name = name.replace(" ", "-")
-    return name if name in GPUS else None
 
 
 def hold(start_ups: Sequence[StartUp]) -> list[Held]:

@@ -52,7 +52,9 @@ def test_stages_of_one_server_are_one_experiment(tmp_path):
         ({"stage": "summary"}, "sums up stages"),
         ({"stage": "offline batch"}, "'offline batch' are not replayed"),
         ({"gpu": "A100-40GB-PCIe"}, "no kernel timings for the board"),
-        ({"quant": "BF16 weights, FP8 KV"}, "does not cover"),
+        ({"quant": "FP8 KV"}, "does not cover"),
+        ({"quant": "GGUF Q4_K_M"}, "does not cover"),
+        ({"gpu": "A100-80GB (PCIe suspected)"}, "no kernel timings for the board"),
         ({"prompt_len_spec": ""}, "no prompt or output length"),
         ({"rate_rps": ""}, "no arrival rate"),
         ({"stage": "closed"}, "no concurrency"),
@@ -76,11 +78,39 @@ def test_rows_that_cannot_be_replayed_are_kept_with_the_reason(change, reason, t
         ("FP8", "fp8"),
         ("FP16/BF16", "bf16"),
         ("W8A8", "int8"),
+        ("MXFP4", "mxfp4"),
+        ("NVFP4", "nvfp4"),
     ],
 )
 def test_weight_formats_are_understood(text, format_, tmp_path):
     collection = read_measurements(write(tmp_path / "m.csv", {"quant": text}), ["A"])
     assert collection.experiments[0].quantisation == format_
+    assert collection.experiments[0].kv_dtype == "auto"
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("BF16 weights, FP8 KV", "bf16"),
+        ("FP8 weights + FP8 KV cache", "fp8"),
+        ("AWQ int4 with fp8-kv", "w4a16"),
+        ("MXFP4 and FP8 KV", "mxfp4"),
+    ],
+)
+def test_the_cache_may_have_a_format_of_its_own(text, weights, tmp_path):
+    """It doubles the room and is no word about the weights; a column says it, too, and wins."""
+    collection = read_measurements(write(tmp_path / "m.csv", {"quant": text}), ["A"])
+    assert (collection.experiments[0].quantisation, collection.experiments[0].kv_dtype) == (weights, "fp8")
+    said = read_measurements(write(tmp_path / "m.csv", {"quant": text, "kv_dtype": "bfloat16"}), ["A"])
+    assert said.experiments[0].kv_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu"),
+    [("H100 NVL", "h100-nvl"), ("h200", "h200"), ("A100-80GB-PCIe", "a100-80gb-pcie"), ("RTX 4090", "rtx-4090")],
+)
+def test_boards_are_known_by_their_public_names(text, gpu, tmp_path):
+    assert read_measurements(write(tmp_path / "m.csv", {"gpu": text}), ["A"]).experiments[0].gpu == gpu
 
 
 def test_bad_files_are_refused_with_all_faults(tmp_path, capsys):
