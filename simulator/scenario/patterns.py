@@ -69,8 +69,8 @@ class EngineSettings(Config):
     (`scheduler_reserve_full_isl`)."""
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
     """Numbers of the KV cache (`--kv-cache-dtype`): in 8 bits twice as many tokens fit. What the checkpoint asks for,
-    16 bits if nothing, when `auto`. Step times stay those of 16 bits: on A100 such servers were measured 0 to 2 % faster
-    (Qwen3-32B, nine loads); where attention computes in 8 bits, as on H100, it is cautious."""
+    16 bits if nothing, when `auto`. Step times stay those of 16 bits: such servers were measured 0 to 2 % faster
+    on A100 (Qwen3-32B, nine loads); where attention computes in 8 bits, as on H100, it is cautious."""
     watermark: Share = 0.0
     """Share of the KV blocks kept free when a request is admitted beside running ones."""
     async_scheduling: bool = True
