@@ -174,12 +174,14 @@ def step_times(
         ProfileError: See `build_profile`.
     """
     check_possible(model, gpu, tensor_parallel, quantisation, variant)
-    if variant is not None or (gpu in SYSTEMS and told_whole(model, quantisation)):
+    if variant is not None:
         return KernelTimes(model, gpu, tensor_parallel, quantisation, variant, fitted=fitted)
-    try:
-        return ComposedTimes(model, gpu, tensor_parallel, quantisation, fitted=fitted)
-    except ProfileError as error:
-        why = str(error)
+    whole = gpu in SYSTEMS and told_whole(model, quantisation)
+    for way in (KernelTimes, ComposedTimes) if whole else (ComposedTimes,):
+        try:
+            return way(model, gpu, tensor_parallel, quantisation, fitted=fitted)
+        except ProfileError as error:
+            why = str(error)
     return RooflineTimes(model, gpu, tensor_parallel, quantisation, why)
 
 

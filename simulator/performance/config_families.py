@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.performance.architecture import KvLayers
-from simulator.performance.config_layers import Found, kv, mixture, plain, some, windows
+from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some, windows
+from simulator.performance.config_older import falcon, gpt2, gptj, opt, ungated
 from simulator.performance.config_recurrent import delta_net, granite_hybrid, nemotron_h
 
 if TYPE_CHECKING:
@@ -41,15 +43,15 @@ def _gpt_oss(text: TextConfig) -> Found:
     return found
 
 
-def _gemma3(text: TextConfig) -> Found:
-    found = plain(text)
-    if text.get("layer_types") is None:
-        every = text.optional("sliding_window_pattern", 6)
-        full = found["layers"] // every
-        common = {"heads": found["kv_heads"], "head_dim": found["head_dim"]}
-        window = text.count("sliding_window")
-        found["kv"] = some(kv("window", found["layers"] - full, span=window, **common), kv("full", full, **common))
-    return found
+def _ernie(text: TextConfig) -> Found:
+    """Dense layers first, then experts in all, by words of its own."""
+    if text.optional("moe_layer_interval", 1) != 1:
+        text.faults.append("moe_layer_interval: layers with experts between dense ones are not supported")
+    words = {
+        "num_experts": "moe_num_experts", "num_experts_per_tok": "moe_k", "n_shared_experts": "moe_num_shared_experts",
+        "first_k_dense_replace": "moe_layer_start_index",
+    }  # fmt: skip
+    return mixture(text.called(**words))
 
 
 def _gemma4(text: TextConfig) -> Found:
@@ -124,18 +126,6 @@ def _latent(text: TextConfig) -> Found:
     return found
 
 
-def _gpt2(text: TextConfig) -> Found:
-    """GPT-2: no gate, learnt positions, the head tied to the embedding."""
-    hidden, heads = text.count("n_embd"), text.count("n_head")
-    positions = text.count("n_positions")
-    return {
-        "layers": text.count("n_layer"), "hidden": hidden, "heads": heads, "kv_heads": heads,
-        "head_dim": max(1, hidden // heads), "intermediate": text.optional("n_inner", 4 * hidden), "gated": False,
-        "vocab": text.count("vocab_size"), "tied_embeddings": text.get("tie_word_embeddings") is not False,
-        "context_tokens": positions, "other_parameters": positions * hidden,
-    }  # fmt: skip
-
-
 def _deci(text: TextConfig) -> Found:
     """Llama with layers that lack attention or have networks of their own widths (Nemotron's pruned models)."""
     hidden, heads, layers = (
@@ -174,25 +164,54 @@ _GEMMA: Final = {
     "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208,
     "tie_word_embeddings": True, "sliding_window": 4096, "max_position_embeddings": 131_072,
 }  # fmt: skip
+_GEMMA2: Final = {**_GEMMA, "vocab_size": 256_000, "max_position_embeddings": 8192}
+_COHERE: Final = {"tie_word_embeddings": True, "vocab_size": 256_000, "max_position_embeddings": 8192}
+_MISTRAL4: Final = {
+    "hidden_size": 4096, "intermediate_size": 12_288, "moe_intermediate_size": 2048, "num_hidden_layers": 36,
+    "num_attention_heads": 32, "vocab_size": 131_072, "n_shared_experts": 1, "n_routed_experts": 128,
+    "num_experts_per_tok": 4, "kv_lora_rank": 256, "q_lora_rank": 1024, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64,
+    "v_head_dim": 128, "max_position_embeddings": 1_048_576,
+}  # fmt: skip
 _LLAMA4: Final = {"vocab_size": 202_048, "attention_chunk_size": 8192, "num_local_experts": 16, "head_dim": 128}
 _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tuple[str, ...]], ...]] = (
     (plain, {}, (
         "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM",
-        "GraniteForCausalLM", "Ministral3ForCausalLM", "MinistralForCausalLM",
+        "GraniteForCausalLM", "Ministral3ForCausalLM", "MinistralForCausalLM", "GlmForCausalLM", "Glm4ForCausalLM",
+        "OlmoForCausalLM", "Olmo2ForCausalLM", "SeedOssForCausalLM", "StableLmForCausalLM", "InternLM2ForCausalLM",
+        "InternLM3ForCausalLM", "MiMoForCausalLM", "HunYuanDenseV1ForCausalLM",
     )),
-    (mixture, {}, ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM", "GraniteMoeForCausalLM")),
+    (plain, {"tie_word_embeddings": True}, ("SmolLM3ForCausalLM", "Ernie4_5ForCausalLM")),
+    (plain, {**_GEMMA2, "head_dim": 256, "sliding_window": None, "num_key_value_heads": None}, ("GemmaForCausalLM",)),
+    (plain, _COHERE, ("CohereForCausalLM",)),
+    (partial(every_nth, nth=4, wider=1), {**_COHERE, "sliding_window": 4096}, ("Cohere2ForCausalLM",)),
+    (partial(every_nth, nth=2), _GEMMA2, ("Gemma2ForCausalLM",)),
+    (partial(every_nth, nth=6), _GEMMA, ("Gemma3ForCausalLM",)),
+    (partial(every_nth, nth=4), {"sliding_window": 4096}, ("Olmo3ForCausalLM",)),
+    (partial(every_nth, nth=4), {}, ("Exaone4ForCausalLM",)),
+    (ungated, {}, (
+        "ApertusForCausalLM", "ArceeForCausalLM", "NemotronForCausalLM", "PhiForCausalLM", "GPTNeoXForCausalLM",
+    )),
+    (opt, {"tie_word_embeddings": True}, ("OPTForCausalLM",)),
+    (falcon, {"multi_query": True, "tie_word_embeddings": True}, ("FalconForCausalLM",)),
+    (gpt2, {"tie_word_embeddings": True}, ("GPT2LMHeadModel",)),
+    (gptj, {}, ("GPTJForCausalLM",)),
+    (mixture, {}, (
+        "MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "Glm4MoeForCausalLM",
+        "GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM", "OlmoeForCausalLM", "PhiMoEForCausalLM",
+        "MiniMaxM2ForCausalLM",
+    )),
+    (_ernie, {"tie_word_embeddings": True}, ("Ernie4_5_MoeForCausalLM",)),
     (_gpt_oss, {}, ("GptOssForCausalLM",)),
-    (_gemma3, _GEMMA, ("Gemma3ForCausalLM",)),
     (_gemma4, {**_GEMMA, "vocab_size": 262_144, "sliding_window": 1024}, ("Gemma4ForCausalLM",)),
     (_llama4, _LLAMA4, ("Llama4ForCausalLM",)),
     (_latent, {}, (
         "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "DeepseekV32ForCausalLM", "GlmMoeDsaForCausalLM",
         "KimiK2ForCausalLM", "Glm4MoeLiteForCausalLM",
     )),
+    (_latent, _MISTRAL4, ("Mistral4ForCausalLM",)),
     (delta_net, {"linear_conv_kernel_dim": 4}, (
         "Qwen3NextForCausalLM", "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM",
     )),
-    (_gpt2, {}, ("GPT2LMHeadModel",)),
     (_deci, {}, ("DeciLMForCausalLM",)),
     (nemotron_h, {}, ("NemotronHForCausalLM",)),
     (granite_hybrid, {}, ("GraniteMoeHybridForCausalLM",)),
@@ -209,7 +228,7 @@ _BY_TYPE: Final = {
     "qwen3_vl_moe_text": "Qwen3MoeForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM",
     "qwen3_5_text": "Qwen3_5ForCausalLM", "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
     "glm4v_moe_text": "Glm4MoeForCausalLM", "kimi_k2": "DeepseekV3ForCausalLM", "deepseek_v3": "DeepseekV3ForCausalLM",
-    "gpt_oss": "GptOssForCausalLM", "phi3": "Phi3ForCausalLM",
+    "mistral4": "Mistral4ForCausalLM", "gpt_oss": "GptOssForCausalLM", "phi3": "Phi3ForCausalLM",
 }  # fmt: skip
 #: What wrappers hold whose text part does not call itself anything.
 _BY_WRAPPER: Final = {"Gemma3ForConditionalGeneration": "gemma3_text", "Llama4ForConditionalGeneration": "llama4_text"}

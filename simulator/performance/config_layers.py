@@ -67,6 +67,26 @@ def windows(text: TextConfig, found: Found, always: bool = False) -> tuple[KvLay
     )
 
 
+def every_nth(text: TextConfig, nth: int, wider: int = 0) -> Found:
+    """Windows in all layers but each nth, where `layer_types` does not say otherwise; `wider` by so many tokens."""
+    found = plain(text)
+    window = text.get("sliding_window")
+    if text.get("layer_types") is None and window:
+        said = text.get("sliding_window_pattern")
+        nth = len(said) if isinstance(said, str) else text.optional("sliding_window_pattern", nth)
+        full = found["layers"] // max(1, nth)
+        common = {"heads": found["kv_heads"], "head_dim": found["head_dim"]}
+        found["kv"] = some(
+            kv("window", found["layers"] - full, span=text.count("sliding_window"), **common),
+            kv("full", full, **common),
+        )
+    if wider:
+        found["kv"] = tuple(
+            one.model_copy(update={"span": one.span + wider}) if one.span else one for one in found.get("kv", ())
+        )
+    return found
+
+
 def mixture(text: TextConfig) -> Found:
     """Experts in every layer, or in every layer after some dense ones; a shared one where there is one."""
     found = plain(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,15 +17,27 @@ class TextConfig:
         whole: The file it stands in.
         defaults: What `transformers` fills in where a file says nothing.
         faults: Where what is wrong is noted; a value that is wrong reads as 1.
+        words: What this architecture calls what most call otherwise.
     """
 
     def __init__(
-        self, own: Mapping[str, Any], whole: Mapping[str, Any], defaults: Mapping[str, Any], faults: list[str]
+        self,
+        own: Mapping[str, Any],
+        whole: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        faults: list[str],
+        words: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._own, self._whole, self._defaults, self.faults = own, whole, defaults, faults
+        self._words = words
+
+    def called(self, **words: str) -> TextConfig:
+        """The same, in which what is asked for goes by other words."""
+        return TextConfig(self._own, self._whole, self._defaults, self.faults, words)
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever the file has
         """A value as it is; None where neither the file nor a default has one."""
+        key = self._words.get(key, key)
         for found in (self._own, self._whole, self._defaults):
             if found.get(key) is not None:
                 return found[key]
@@ -33,7 +46,7 @@ class TextConfig:
     def without(self, *keys: str) -> TextConfig:
         """The same as if it did not say these."""
         own, whole = ({k: v for k, v in part.items() if k not in keys} for part in (self._own, self._whole))
-        return TextConfig(own, whole, self._defaults, self.faults)
+        return TextConfig(own, whole, self._defaults, self.faults, self._words)
 
     def count(self, *keys: str) -> int:
         """A whole number above 0 under the first of these names that is given."""
@@ -41,7 +54,8 @@ class TextConfig:
         value = self.get(key)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
             return value
-        self.faults.append(f"{key}: {'is missing' if value is None else f'{value!r} is not a whole number above 0'}")
+        said = self._words.get(key, key)
+        self.faults.append(f"{said}: {'is missing' if value is None else f'{value!r} is not a whole number above 0'}")
         return 1
 
     def optional(self, key: str, default: int) -> int:

@@ -38,6 +38,8 @@ _DENSE: Final = {"mxfp4": "bf16"}
 _FEED_FORWARD: Final = frozenset(("gate_ffn1_gemm", "ffn2_gemm", "act_gate"))
 #: Where a window and everything differ beyond doubt.
 _FAR: Final = 65_536
+#: The window that was timed, with heads of 64 to 192.
+_WINDOW: Final = 128
 
 
 class ComposedTimes:
@@ -62,7 +64,8 @@ class ComposedTimes:
         if gpu not in SYSTEMS:
             raise ProfileError(f"gpu: no kernel timings for '{gpu}'")
         check_package()
-        width = model.dense_feed_forward_parameters / (model.layers * model.hidden * (3 if model.gated else 2))
+        # Without a gate there are two matrices in place of three: a gated network as large stands for it.
+        width = model.dense_feed_forward_parameters / (model.layers * model.hidden * 3)
         self._has_dense = width > 0
         dense_format = "bf16" if "attention" in model.kept else _DENSE.get(quantisation, quantisation)
         # The same matrices, with heads as long as most: attention itself is timed apart.
@@ -180,10 +183,13 @@ class _Attention:
         own = max(1, heads // tensor_parallel) // self._parts
         shape = (system, own, kv_heads // self._parts, kind.head_dim)
         self._span = kind.span or _FAR * 4
-        self._handle, found = _attention_engine(*shape, kind.span)
-        self.capped = found is None
+        # The package takes every window for the one of gpt-oss.
+        window = kind.span if kind.span == _WINDOW else None
+        self._handle, found = _attention_engine(*shape, window)
         if found is None:
+            window = None
             self._handle, found = _attention_engine(*shape, None)
+        self.capped = kind.span is not None and window is None
         if found is None:
             raise ProfileError(
                 f"no timings of attention with {own} and {shape[2]} heads of {kind.head_dim} on {system}"

@@ -106,6 +106,11 @@ class _Engine:
                 return names
             names[name.split("_", 1)[1]] = len(names)
 
+    @property
+    def tells_attention(self) -> bool:
+        """Whether attention with such heads was timed, over prompts and in decodes."""
+        return "attention" in self._context and "attention" in self._generation
+
     def tokens_s(self, names: frozenset[str], tokens: int) -> float:
         """Operations that depend on the tokens of the step alone."""
         indices = [index for name, index in self._context.items() if name in names]
@@ -192,6 +197,8 @@ class KernelTimes:
                 f"decode attention over {model.kv_heads // tensor_parallel} key-value heads was not timed: taken at "
                 f"{self._parts} times the sequences with one in {self._parts} of the heads, which is the same work"
             )
+        if not self._attention.tells_attention:
+            raise ProfileError(f"{model.name}: no timings of attention with heads of {model.head_dim} on {self.system}")
 
     def _estimated(self, note: str) -> None:
         self.label = "estimated"

@@ -7,13 +7,15 @@ import json
 import pytest
 
 from simulator.errors import ProfileError
-from simulator.performance.build import build_profile, write_text
-from simulator.performance.config_json import read_model
+from simulator.performance.boards import SHEETS
+from simulator.performance.build import build_profile, step_times, write_text
+from simulator.performance.config_json import from_config, read_model
 from simulator.performance.kernel_wishes import check_wish
 from simulator.performance.profile import PerformanceProfile, read_profile
 from simulator.performance.step_time import ProfiledStepTime, interpolate
 from simulator.performance.weight_formats import WEIGHT_BYTES, weights_gib
 from tests.cli.command import run
+from tests.performance.test_config_json import PUBLISHED
 
 
 @pytest.mark.needs("kernel tables")
@@ -111,3 +113,45 @@ def test_what_the_tables_cannot_answer_is_refused(gpu, quantisation, variant, si
 def test_weights_halve_with_twice_the_gpus(quantisation):
     model = read_model("llama-3.3-70b")
     assert weights_gib(model, 2, quantisation) == pytest.approx(2 * weights_gib(model, 4, quantisation))
+
+
+#: One of each kind that attention, windows, gates and heads make, on cards with a table each.
+KINDS = (
+    ("Llama-3.1-8B", 1), ("gemma-7b", 1), ("gemma-2-9b", 1), ("gemma-2-27b", 2), ("medgemma-27b-text-it", 2),
+    ("c4ai-command-r7b-12-2024", 1), ("c4ai-command-a-03-2025", 8), ("EXAONE-4.0-32B", 2), ("Olmo-3-7B", 1),
+    ("Ministral-8B-Instruct-2410", 1), ("Apertus-70B-2509", 4), ("Minitron-8B-Base", 1), ("opt-30b", 2),
+    ("gpt-j-6b", 1), ("falcon-40b", 4), ("stablelm-2-12b", 1), ("gpt-neox-20b", 1), ("BioMedLM", 1),
+)  # fmt: skip
+
+
+@pytest.mark.needs("kernel tables")
+@pytest.mark.parametrize(("name", "gpus"), KINDS)
+@pytest.mark.parametrize("gpu", ["h100-80gb", "l40s"])
+def test_nothing_is_read_faster_than_memory_gives_it(name, gpus, gpu):
+    """A decode reads all matrices and every key and value in reach once; a step of many reads them no slower than half.
+
+    In reach is what a window has not closed behind: up to it, all layers read the whole context.
+    """
+    shape, faults = from_config(PUBLISHED[name][0], name)
+    assert faults == []
+    gpus = min(gpus, shape.kv_heads)
+    times = step_times(shape, gpu, gpus, "bf16")
+    bytes_per_s = 1e9 * SHEETS[gpu].bandwidth_gb_s
+    matrices_s = 2 * shape.matrix_parameters / gpus / bytes_per_s
+    assert 1.0 < times.dense_s(1) / matrices_s < 2.0
+    for sequences, context in ((64, 900), (16, 3500)):
+        reach = sum(
+            one.layers * one.token_bytes(gpus, 2) * min(context, one.span or context) for one in shape.kv_layers
+        )
+        assert times.decode_attention_s(sequences, context) > 0.95 * sequences * reach / bytes_per_s
+
+
+@pytest.mark.needs("kernel tables")
+def test_a_network_without_a_gate_takes_as_long_as_one_as_large():
+    """Two matrices of width 3w/2 have the weights of three of width w."""
+    gated, _ = from_config(PUBLISHED["Llama-3.1-8B"][0], "a")
+    wide = gated.model_copy(update={"gated": False, "intermediate": gated.intermediate * 3 // 2})
+    assert wide.matrix_parameters == gated.matrix_parameters
+    of_two, of_three = (step_times(one, "h100-80gb", 1, "bf16") for one in (wide, gated))
+    for tokens in (1, 64, 2048):
+        assert of_two.dense_s(tokens) == pytest.approx(of_three.dense_s(tokens), rel=0.02)

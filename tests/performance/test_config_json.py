@@ -53,6 +53,9 @@ GPT_OSS = plain(
     },
 )  # fmt: skip
 
+COHERE2 = {"head_dim": 128, "sliding_window": 4096, "sliding_window_pattern": 4}
+OLDER = plain("GPTNeoXForCausalLM", 44, 6144, 64, 64, 24576, 50432)
+
 #: By the model's name: what its file says, its billions of parameters as published, and the bytes of a token of full
 #: context in all its layers, worked out by hand: 2 x 2 bytes x layers x key-value heads x head size.
 PUBLISHED = {
@@ -175,6 +178,100 @@ PUBLISHED = {
         ),
         31.6, 4 * 6 * 2 * 128,
     ),
+    # Billions from here on: the parameters of the model that `transformers` 5.19 builds of the same values.
+    "gemma-7b": (plain("GemmaForCausalLM", 28, 3072, 16, 16, 24576, 256000, head_dim=256), 8.538, 4 * 28 * 16 * 256),
+    "gemma-2-9b": (plain("Gemma2ForCausalLM", 42, 3584, 16, 8, 14336, 256000), 9.242, 4 * 42 * 8 * 256),
+    "gemma-2-27b": (
+        plain("Gemma2ForCausalLM", 46, 4608, 32, 16, 36864, 256000, head_dim=128), 27.227, 4 * 46 * 16 * 128,
+    ),
+    "c4ai-command-r-v01": (plain("CohereForCausalLM", 40, 8192, 64, 64, 22528, 256000), 34.981, 4 * 40 * 64 * 128),
+    "c4ai-command-r7b-12-2024": (
+        plain("Cohere2ForCausalLM", 32, 4096, 32, 8, 14336, 256000, **COHERE2), 8.028, 4 * 32 * 8 * 128,
+    ),
+    "c4ai-command-a-03-2025": (
+        plain("Cohere2ForCausalLM", 64, 12288, 96, 8, 36864, 256000, **COHERE2), 111.058, 4 * 64 * 8 * 128,
+    ),
+    "GLM-4-9B-0414": (plain("Glm4ForCausalLM", 40, 4096, 32, 2, 13696, 151552, head_dim=128), 9.4, 4 * 40 * 2 * 128),
+    "EXAONE-4.0-32B": (
+        plain(
+            "Exaone4ForCausalLM", 64, 5120, 40, 8, 27392, 102400, head_dim=128, sliding_window=4096,
+            sliding_window_pattern="LLLG",
+        ),
+        32.0, 4 * 64 * 8 * 128,
+    ),
+    "OLMo-2-0325-32B": (plain("Olmo2ForCausalLM", 64, 5120, 40, 8, 27648, 100352), 32.234, 4 * 64 * 8 * 128),
+    "Olmo-3-7B": (plain("Olmo3ForCausalLM", 32, 4096, 32, 32, 11008, 100278), 7.298, 4 * 32 * 32 * 128),
+    "SmolLM3-3B": (plain("SmolLM3ForCausalLM", 36, 2048, 16, 4, 11008, 128256), 3.075, 4 * 36 * 4 * 128),
+    "Seed-OSS-36B": (
+        plain("SeedOssForCausalLM", 64, 5120, 80, 8, 27648, 155136, head_dim=128), 36.151, 4 * 64 * 8 * 128,
+    ),
+    "Apertus-70B-2509": (plain("ApertusForCausalLM", 80, 8192, 64, 8, 43008, 131072), 70.6, 4 * 80 * 8 * 128),
+    "Minitron-8B-Base": (
+        plain("NemotronForCausalLM", 32, 4096, 48, 8, 16384, 256000, head_dim=128), 8.272, 4 * 32 * 8 * 128,
+    ),
+    "phi-2": (plain("PhiForCausalLM", 32, 2560, 32, 32, 10240, 51200), 2.78, 4 * 32 * 32 * 80),
+    "gpt-neox-20b": (OLDER, 20.555, 4 * 44 * 64 * 96),
+    "stablelm-2-12b": (plain("StableLmForCausalLM", 40, 5120, 32, 8, 13824, 100352), 12.143, 4 * 40 * 8 * 160),
+    "gpt-j-6b": (
+        {
+            "architectures": ["GPTJForCausalLM"], "n_embd": 4096, "n_head": 16, "n_layer": 28, "n_positions": 2048,
+            "vocab_size": 50400,
+        },
+        6.051, 4 * 28 * 16 * 256,
+    ),
+    "opt-30b": (
+        plain("OPTForCausalLM", 48, 7168, 56, 56, 0, 50272, ffn_dim=28672, max_position_embeddings=2048),
+        29.975, 4 * 48 * 56 * 128,
+    ),
+    "falcon-7b": (plain("FalconForCausalLM", 32, 4544, 71, 71, 0, 65024, multi_query=True), 6.922, 4 * 32 * 64),
+    "falcon-40b": (
+        plain("FalconForCausalLM", 60, 8192, 128, 0, 0, 65024, num_kv_heads=8, new_decoder_architecture=True),
+        41.303, 4 * 60 * 8 * 64,
+    ),
+    "ERNIE-4.5-21B-A3B": (
+        plain(
+            "Ernie4_5_MoeForCausalLM", 28, 2560, 20, 4, 12288, 103424, head_dim=128, moe_intermediate_size=1536,
+            moe_k=6, moe_num_experts=64, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_interval=1,
+        ),
+        21.825, 4 * 28 * 4 * 128,
+    ),
+    "Qwen1.5-MoE-A2.7B": (
+        plain(
+            "Qwen2MoeForCausalLM", 24, 2048, 16, 16, 5632, 151936, moe_intermediate_size=1408, num_experts=60,
+            num_experts_per_tok=4, shared_expert_intermediate_size=5632,
+        ),
+        14.316, 4 * 24 * 16 * 128,
+    ),
+    "OLMoE-1B-7B": (
+        plain("OlmoeForCausalLM", 16, 2048, 16, 16, 1024, 50304, num_experts=64, num_experts_per_tok=8),
+        6.919, 4 * 16 * 16 * 128,
+    ),
+    "Phi-3.5-MoE-instruct": (
+        plain("PhiMoEForCausalLM", 32, 4096, 32, 8, 6400, 32064, num_local_experts=16, num_experts_per_tok=2),
+        41.873, 4 * 32 * 8 * 128,
+    ),
+    "MiniMax-M2": (
+        plain(
+            "MiniMaxM2ForCausalLM", 62, 3072, 48, 8, 1536, 200064, head_dim=128, num_local_experts=256,
+            num_experts_per_tok=8,
+        ),
+        228.69, 4 * 62 * 8 * 128,
+    ),
+    "GLM-4.6": (
+        plain(
+            "Glm4MoeForCausalLM", 92, 5120, 96, 8, 12288, 151552, head_dim=128, moe_intermediate_size=1536,
+            n_routed_experts=160, n_shared_experts=1, num_experts_per_tok=8, first_k_dense_replace=3,
+        ),
+        352.796, 4 * 92 * 8 * 128,
+    ),
+    # Of 17.39 GiB for 810,208 tokens (kaito-project/kaito#2132): 23,047 bytes a token, blocks rounded.
+    "Mistral-Small-4-119B-2603": (
+        {
+            "architectures": ["Mistral3ForConditionalGeneration"], "spatial_merge_size": 2,
+            "text_config": {"model_type": "mistral4"}, "vision_config": {"model_type": "pixtral"},
+        },
+        119.4, 2 * 36 * (256 + 64),
+    ),
     "BioMedLM": (
         {
             "architectures": ["GPT2LMHeadModel"], "n_embd": 2560, "n_head": 20, "n_layer": 32, "n_positions": 1024,
@@ -210,6 +307,12 @@ def shape_of(name):
         ("Qwen3-Next-80B-A3B-Instruct", {("state", None): 36, ("full", None): 12}),
         ("DeepSeek-R1", {("latent", None): 61}),
         ("Qwen2.5-7B-Instruct", {("full", None): 28}),
+        ("gemma-2-9b", {("window", 4096): 21, ("full", None): 21}),
+        # One more than the file says: the window does not count the token itself (`commandr.py`).
+        ("c4ai-command-a-03-2025", {("window", 4097): 48, ("full", None): 16}),
+        ("EXAONE-4.0-32B", {("window", 4096): 48, ("full", None): 16}),
+        ("Olmo-3-7B", {("window", 4096): 24, ("full", None): 8}),
+        ("GLM-4-9B-0414", {("full", None): 40}),
     ],
 )
 def test_what_layers_keep(name, kinds):
