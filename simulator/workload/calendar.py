@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _UTC = ZoneInfo("UTC")
 #: Demand of more than seven weeks is drawn about two weeks at a time, so that a year needs no more memory than a month.
 _WHOLE_DAYS, _STRETCH_DAYS = 49, 14
+#: Where more requests come in such a stretch they are drawn about so many at a time, for the same reason.
+_WHOLE_REQUESTS, _STRETCH_REQUESTS = 2_000_000, 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Cells:
         hour: 0 to 23, local.
         day: Index into `days`.
         days: Local dates of the horizon.
+        cuts_s: When a stretch begins and another one ends, beside those cut by days.
     """
 
     start_s: NDArray[np.float64]
@@ -51,6 +54,7 @@ class Cells:
     hour: NDArray[np.int64]
     day: NDArray[np.int64]
     days: tuple[date, ...]
+    cuts_s: tuple[float, ...] = ()
 
     @property
     def end_s(self) -> float:
@@ -58,15 +62,29 @@ class Cells:
         return float(self.start_s[-1] + self.length_s[-1])
 
     def stretches(self) -> Iterator[tuple[slice, Cells]]:
-        """The cells of whole days, about two weeks at a time: which they are, and themselves with all `days`.
+        """The cells a stretch at a time: which they are, and themselves with all `days`.
 
-        A horizon of up to seven weeks is one stretch.
+        A horizon of up to seven weeks is one stretch, unless it was `cut`; a longer one has one of whole days for about
+        every two weeks.
         """
         count = 1 if len(self.days) <= _WHOLE_DAYS else round(len(self.days) / _STRETCH_DAYS)
-        edges = np.searchsorted(self.day, np.linspace(0, len(self.days), count + 1).astype(np.int64))
+        by_day = np.searchsorted(self.day, np.linspace(0, len(self.days), count + 1).astype(np.int64))
+        edges = np.union1d(by_day, np.searchsorted(self.start_s, self.cuts_s))
         names = "start_s", "length_s", "wall_s", "weekday", "hour", "day"
         for rows in (slice(int(low), int(high)) for low, high in pairwise(edges)):
             yield rows, replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def cut(self, expected: NDArray[np.float64]) -> Cells:
+        """The same cells in shorter stretches where many requests are expected in one, by cell; none within a cell."""
+        cuts_s: list[float] = []
+        for rows, stretch in self.stretches():
+            until = np.cumsum(expected[rows])
+            if until[-1] > _WHOLE_REQUESTS:
+                before = until - expected[rows]
+                # A cell begins a stretch where one more share of the requests is full.
+                begins = np.diff(before // _STRETCH_REQUESTS, prepend=0.0) > 0.0
+                cuts_s += stretch.start_s[begins].tolist()
+        return replace(self, cuts_s=tuple(cuts_s))
 
 
 def spread(demand: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.errors import Fault, ScenarioError
+from simulator.scenario.arrivals import AtOnceArrivals
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.streams import stream
 from simulator.trace.request_table import RequestTable, joined
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import SyntheticWorkload
+    from simulator.workload.calendar import Cells
     from simulator.workload.departments import Streams
 
     Columns = tuple[NDArray[Any], ...]
 
-#: Drawn at a time, of up to seven weeks: some 4 GB.
+#: Drawn at a time: some 4 GB.
 MOST_REQUESTS: Final = 20_000_000
+#: Of one simulation: most of an hour of one core, and some 25 GB of tables.
+MOST_IN_ALL: Final = 500_000_000
 
 
 def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None) -> RequestTable:
@@ -53,9 +57,10 @@ def synthesise(scenario: Scenario, replication: int, calendar: ClinicalCalendar 
 def synthesise_parts(
     scenario: Scenario, replication: int, calendar: ClinicalCalendar | None = None
 ) -> Iterator[tuple[RequestTable, float]]:
-    """The same requests about two weeks at a time, each part with the moment at which the next one begins.
+    """The same requests a stretch of the calendar at a time, each part with the moment at which the next one begins.
 
-    A horizon of up to seven weeks has one part, and so has one in which requests wait for each other's answers.
+    A horizon of up to seven weeks with up to two million requests has one part, and so has one in which requests wait
+    for each other's answers.
 
     Raises:
         ScenarioError: See `refuse_too_many`.
@@ -63,14 +68,17 @@ def synthesise_parts(
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     refuse_too_many(scenario, calendar)
+    cells = _cells(scenario, calendar)
     names = tuple(scenario.workloads)
     prefixes = Identities(len(names) * PREFIXES_PER_WORKLOAD)
     sources = [
-        _recorded(load, number, calendar, prefixes)
+        _recorded(load, number, cells, prefixes)
         if isinstance(load, RecordedWorkload)
         else None
         if load.follows is not None
-        else _synthetic(scenario, name, load, number, replication, calendar, prefixes)
+        else _synthetic(
+            scenario, name, load, number, replication, expected_requests(load, scenario, calendar), cells, prefixes
+        )
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
     if waits_for_answers(scenario):
@@ -81,7 +89,7 @@ def synthesise_parts(
         yield prefixes.nested(RequestTable(names, *columns, links=links), none_late), end_s
         return
     late: list[Columns] = []
-    for _, stretch in calendar.cells.stretches():
+    for _, stretch in cells.stretches():
         # In no variable: nothing of what was handed on stays in memory here.
         yield (
             prefixes.nested(
@@ -123,29 +131,50 @@ def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> in
 
 
 def refuse_too_many(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> None:
-    """Say that there are too many requests before they fill the memory.
+    """Say that there are too many requests before they fill the memory, or hours.
 
     Raises:
-        ScenarioError: More are expected at a time than `MOST_REQUESTS`.
+        ScenarioError: More are expected at a time than `MOST_REQUESTS`, or in all than `MOST_IN_ALL`.
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
+    expected = _expected(scenario, calendar)
+    in_all, stretches = float(expected.sum()), _cells(scenario, calendar).stretches()
+    at_a_time = in_all if _is_whole(scenario) else max(float(expected[rows].sum()) for rows, _ in stretches)
+    for found, most, what in ((in_all, MOST_IN_ALL, ""), (at_a_time, MOST_REQUESTS, " to draw at a time")):
+        if found > most:
+            days = scenario.horizon.duration_s / DAY_S
+            said = f"{found:,.0f} requests are too many{what}, expected at most {most:,}"
+            raise ScenarioError([Fault(scenario.name, 0, "workloads", f"{said}; the horizon has {days:,.3g} days")])
+
+
+def _cells(scenario: Scenario, calendar: ClinicalCalendar) -> Cells:
+    """The calendar in stretches whose requests are drawn at a time."""
+    return calendar.cells if _is_whole(scenario) else calendar.cells.cut(_expected(scenario, calendar))
+
+
+def _is_whole(scenario: Scenario) -> bool:
+    """Whether all requests are needed at once: some are sent when others are answered."""
+    return waits_for_answers(scenario) or any(load.clients is not None for load in scenario.workloads.values())
+
+
+def _expected(scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
+    """Requests by the cell in which they are drawn, of workloads that are not recorded."""
     expected = np.zeros(len(calendar.cells.start_s))
     for load in scenario.workloads.values():
-        if not isinstance(load, RecordedWorkload):
-            expected += requests_of_one(load) * expected_requests(load, scenario, calendar)
-    most = max(float(expected[rows].sum()) for rows, _ in calendar.cells.stretches())
-    if most > MOST_REQUESTS:
-        days = scenario.horizon.duration_s / DAY_S
-        said = f"{most:,.0f} requests are too many to draw at a time, expected at most {MOST_REQUESTS:,}"
-        raise ScenarioError([Fault(scenario.name, 0, "workloads", f"{said}; the horizon has {days:,.3g} days")])
+        if isinstance(load, RecordedWorkload):
+            continue
+        own = requests_of_one(load) * expected_requests(load, scenario, calendar)
+        if isinstance(load.arrivals, AtOnceArrivals):
+            expected[0] += own.sum()
+        else:
+            expected += own
+    return expected
 
 
-def _recorded(
-    workload: RecordedWorkload, number: int, calendar: ClinicalCalendar, prefixes: Identities
-) -> Iterator[Columns]:
+def _recorded(workload: RecordedWorkload, number: int, cells: Cells, prefixes: Identities) -> Iterator[Columns]:
     table = recording(workload.trace.file).table
     prefix_id = prefixes.of(workload.trace.file, table)
-    for rows, arrival_s in replayed(workload, calendar.cells):
+    for rows, arrival_s in replayed(workload, cells):
         size = len(rows)
         max_tokens, priority = table.max_tokens[rows], table.priority[rows]
         if workload.max_tokens is not None:
@@ -170,7 +199,8 @@ def _synthetic(
     workload: SyntheticWorkload,
     number: int,
     replication: int,
-    calendar: ClinicalCalendar,
+    expected: NDArray[np.float64],
+    cells: Cells,
     prefixes: Identities,
 ) -> Iterator[Columns]:
     @cache
@@ -178,13 +208,10 @@ def _synthetic(
         # One for each purpose, on which all stretches of the calendar draw in turn.
         return stream(scenario.experiment.seed, replication, f"workload/{name}/{purpose}")
 
-    expected = expected_requests(workload, scenario, calendar)
-    begun = draw_departments(workload, expected, calendar.cells, rng)
+    begun = draw_departments(workload, expected, cells, rng)
     nested = isinstance(workload.shared_prefix, list) or workload.turns is not None
     levels = Levels(workload, prefixes) if nested else None
-    return starmap(
-        partial(_requests, workload, number, length_factors(workload, rng), calendar.cells.end_s, levels, rng), begun
-    )
+    return starmap(partial(_requests, workload, number, length_factors(workload, rng), cells.end_s, levels, rng), begun)
 
 
 def _requests(

@@ -116,7 +116,7 @@ QUESTIONS = {
     "100,000 requests at one moment": (RUN, at_one_moment),
     "36 months of a rollout": ("rollout {file} --store {out}/store --jobs 1 --quiet", lambda at: months()),
     "a year with faults, failover and priorities": (RUN, lambda at: everything()),
-    "10^12 tokens a month, a day": (RUN, lambda at: volume(tokens_per_month=10**12)),
+    "10^12 tokens a month, a month": (RUN, lambda at: volume("30d", tokens_per_month=10**12)),
     "10^12 tokens a month, a year": (RUN, lambda at: volume("365d", tokens_per_month=10**12)),
 }
 

@@ -14,7 +14,7 @@ def test_more_than_can_be_drawn_is_refused_at_once(tmp_path, name):
     command, make = QUESTIONS[name]
     ended = ask(tmp_path, tmp_path / "out", command, make(tmp_path))
     assert ended.code == 2, ended.said
-    assert "requests are too many to draw at a time, expected at most 20,000,000" in ended.said
+    assert "requests are too many, expected at most 500,000,000" in ended.said
     assert not (tmp_path / "out" / "run").exists()
 
 

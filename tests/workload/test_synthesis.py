@@ -147,19 +147,29 @@ def test_a_stream_depends_on_seed_replication_and_name_alone():
         assert not np.array_equal(reference, other.random(4))
 
 
+FEW = {"kind": "constant", "tokens": 20}
+
+
 @pytest.mark.parametrize(
     "volume",
     [{"tokens_per_month": 10**12}, {"requests_per_month": 1e12}, {"clinicians": 10**9, "notes_per_day": 15}],
 )
 def test_more_than_any_memory_holds_is_refused(volume):
-    with pytest.raises(ScenarioError, match="requests are too many to draw at a time, expected at most 20,000,000"):
-        refuse_too_many(scenario(WEEK, notes=source(volume=volume)))
+    with pytest.raises(ScenarioError, match="requests are too many, expected at most 500,000,000"):
+        refuse_too_many(scenario(WEEK, notes=source(volume=volume, prompt_tokens=FEW, output_tokens=FEW)))
+
+
+HOURS = WEEK | {"duration": "6h"}
 
 
 def test_what_is_refused_is_counted_over_all_workloads_and_by_the_stretch():
-    """A year is drawn two weeks at a time: it may hold so many in each, not in all."""
-    half = source(volume={"requests_per_month": MOST_REQUESTS * 0.49 * 730 / 168})
-    refuse_too_many(scenario(WEEK, one=half, two=half))
+    """That many may come in an hour: no more is drawn at a time, unless all are needed at once."""
+    hourly = source(volume={"requests_per_month": MOST_REQUESTS * 0.49 * 730})
+    refuse_too_many(scenario(HOURS, one=hourly, two=hourly))
     with pytest.raises(ScenarioError, match="29,400,000 requests"):
-        refuse_too_many(scenario(WEEK, one=half, two=half, three=half))
-    refuse_too_many(scenario({"start": "2027-01-04", "duration": "52w"}, one=half))
+        refuse_too_many(scenario(HOURS, one=hourly, two=hourly, three=hourly))
+    weekly = source(volume={"requests_per_month": MOST_REQUESTS * 1.5 * 730 / 168})
+    refuse_too_many(scenario(WEEK, one=weekly))
+    for at_once in ({"arrivals": {"kind": "at_once"}}, {"clients": {"count": 4}}):
+        with pytest.raises(ScenarioError, match="30,000,000 requests"):
+            refuse_too_many(scenario(WEEK, one=weekly | at_once))
