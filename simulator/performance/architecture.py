@@ -248,6 +248,9 @@ def stem(name: str) -> str:
     """A model's name without publisher and words such as -Instruct: what configurations of one shape share."""
     short = name.rstrip("/").rsplit("/", 1)[-1].lower().removeprefix("meta-")
     while (shorter := _TAILS.sub("", short)) != short:
+        if not any(map(str.isdigit, shorter)):
+            # DeepSeek-V3 is no later printing of a DeepSeek: nothing else tells its size.
+            break
         short = shorter
     return short
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -87,6 +89,38 @@ def test_names_of_one_shape_share_a_stem():
         assert known_model(name).name == "llama-3.1-8b"
     assert stem("mistralai/Mistral-7B-Instruct-v0.2") == "mistral-7b"
     assert known_model("unheard/of") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("deepseek-ai/DeepSeek-V2", "deepseek-v2"), ("DeepSeek-V2.5", "deepseek-v2"),
+        ("DeepSeek-V3-0324", "deepseek-v3"),
+        ("DeepSeek-V3.2-Exp", "deepseek-v3.2"), ("DeepSeek-V4", None), ("DeepSeek-R1-0528", "deepseek-v3"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b"), ("Qwen3-VL-8B-Instruct-FP8", "qwen3-vl-8b"),
+    ],
+)  # fmt: skip
+def test_a_version_that_is_the_model_is_no_tail(name, model):
+    """DeepSeek's V2, V3 and V4 are models, Mistral 7B's v0.2 and v0.3 printings of one."""
+    found = known_model(name)
+    assert (found.name if found else None) == model
+
+
+def test_no_two_known_models_answer_to_one_name():
+    names = Counter(name for shape in known_models() for name in {shape.name, *map(stem, shape.hf_names)})
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_known_models_weigh_what_their_names_say():
+    """Names round, and leave encoders and embeddings out; of a mixture they give the experts' count or the whole."""
+    said = {
+        shape: float(number[1])
+        for shape in known_models()
+        if "x" not in shape.name and (number := re.search(r"-(\d+(?:\.\d+)?)b(?:-|$)", shape.name))
+    }
+    assert len(said) >= 50
+    for shape, billions in said.items():
+        assert shape.parameters / 1e9 == pytest.approx(billions, rel=0.06, abs=1.3), shape.name
 
 
 def test_known_models_are_found_by_each_of_their_names():
