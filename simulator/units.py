@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final
 
 SECOND_S: Final = 1.0
@@ -28,6 +28,8 @@ _DURATION_UNITS: Final = {
     "ms": 1e-3, "s": 1.0, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": WEEK_S,
 }  # fmt: skip
 _MAX_DURATION_S: Final = 20 * 366 * DAY_S
+#: Of a price that somebody wrote.
+_WRITTEN_DIGITS: Final = 12
 _MAX_USD: Final = Decimal("1e10")
 _NUMBER: Final = r"([0-9]+(?:_[0-9]{3})*(?:,[0-9]{3})*(?:\.[0-9]+)?)"
 _DURATION: Final = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|h|d|w)\s*")
@@ -288,7 +290,10 @@ class TokenPrice:
         return self.usd_per_million * tokens / 1_000_000
 
     def __str__(self) -> str:
-        return f"{self.usd_per_million:f} USD/1M tokens"
+        exact = self.usd_per_million
+        # A price by the hour of audio is divided by its tokens: as many digits as there are is no more exact.
+        shown = exact if len(exact.as_tuple().digits) <= _WRITTEN_DIGITS else Context(prec=7).plus(exact)
+        return f"{shown:f} USD/1M tokens"
 
 
 _PER_TOKENS: Final = {

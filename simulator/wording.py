@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Nouns whose plural is not a matter of an s or of a y.
 _IRREGULAR: Final = {"half": "halves", "index": "indices", "person": "people"}
@@ -42,6 +45,30 @@ def counted(number: float, noun: str, several: str | None = None) -> str:
     """
     shown = f"{number:,.0f}" if number == round(number) else f"{number:,.12g}"
     return f"{shown} {noun if shown == '1' else several or plural(noun)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """All of them, as a sentence names them.
+
+    >>> listed(["note"]), listed(["note", "codes"]), listed(["speech", "note", "codes"])
+    ('note', 'note and codes', 'speech, note and codes')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def joined(reasons: Sequence[str]) -> str:
+    """Reasons in one sentence; what several of them begin with, up to a colon, is said once.
+
+    >>> joined(["notes may not use api: it is not approved", "notes may not use api: it is in us", "too dear"])
+    'notes may not use api: it is not approved; it is in us; too dear'
+    """
+    said: list[str] = []
+    before = ""
+    for reason in reasons:
+        about, colon, rest = reason.partition(": ")
+        said.append(rest if colon and about == before else reason)
+        before = about
+    return "; ".join(said)
 
 
 def elapsed(value_s: float) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from simulator.cli.options import AsJson
+from simulator.wording import joined
 
 runs = typer.Typer(help="Runs that were kept, and the simulations stored for reuse.", no_args_is_help=True)
 
@@ -77,7 +78,7 @@ def _show(summary: dict[str, Any], *, as_json: bool) -> None:
             pattern["name"],
             f"{cost['mean']:,.0f}" if cost else "",
             f"{latency['p99']:.2f}" if latency else "",
-            "yes" if pattern["feasible"] else "; ".join(pattern["infeasible_reasons"]),
+            "yes" if pattern["feasible"] else joined(pattern["infeasible_reasons"]),
         )
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
     typer.echo(f"recommends {decision['recommended'] or 'nothing'}")

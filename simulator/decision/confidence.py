@@ -16,7 +16,7 @@ from simulator.decision.ranges import (
     volume_range,
 )
 from simulator.decision.words import percent
-from simulator.wording import counted
+from simulator.wording import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -154,7 +154,7 @@ def _share(share: float) -> str:
 def _named(given: Sequence[Driver]) -> str:
     """What was drawn, and of what is no price from which range."""
     names = [one.label if one.lines else f"{one.label} ({one.low:.3g} to {one.high:.3g} times)" for one in given]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return listed(names)
 
 
 def _else(shares: Mapping[str, float]) -> str:

@@ -7,10 +7,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.staffing import shortages
-from simulator.decision.words import duration, usd
+from simulator.decision.words import alike, usd
 from simulator.experiment.model_length import longer_requests
 from simulator.scenario.workloads import SyntheticWorkload
-from simulator.wording import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +126,8 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         objectives = scenario.workloads[name].objectives
         if objectives is None or load.share_met is None or load.share_met >= objectives.share:
             continue
-        if refused := load.requests.lost.get("too_long", 0):
+        refused = load.requests.lost.get("too_long", 0)
+        if refused > (1.0 - objectives.share) * load.requests.arrived:
             yield longer_requests(scenario.hosting_patterns[result.name])
             if load.share_met + refused / load.requests.arrived >= objectives.share:
                 # Nothing else keeps it from its promise.
@@ -146,8 +146,8 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
             slow = slow or found.p50 > limit or (early and found.p99 > limit)
             quantile = _QUANTILES.get(round(objectives.share, 4))
             if quantile and getattr(found, quantile) > limit:
-                shown = elapsed(getattr(found, quantile))
-                yield f"a limit of {shown} {label} instead of {duration(limit)} for {name}"
+                shown, asked = alike(getattr(found, quantile), limit)
+                yield f"a limit of {shown} {label} instead of {asked} for {name}"
         if slow:
             yield "a faster GPU, a wider split or a smaller model" if hosted else "a faster model or deployment"
         elif (failed := _failed(scenario, result, name)) and load.share_met + failed >= objectives.share:

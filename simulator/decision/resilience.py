@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from simulator.compliance.backends import allowed_backends, reachable
@@ -73,6 +74,7 @@ def single_points(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
     if asked(scenario):
         return
     parts, allowed = list(parts_of(scenario, pattern)), allowed_backends(scenario, pattern)
+    alike = Counter(part.component for part in parts)
     stopped: dict[tuple[str, str], list[str]] = {}
     for load, row in allowed.items():
         used = {name for name in reachable(pattern, load) if row[name] is None}
@@ -80,7 +82,10 @@ def single_points(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
         if alone:
             total = sum(part.hours_per_year for part in alone)
             each = ", ".join(f"{part.component} {part.hours_per_year:.0f} h" for part in alone)
-            stopped.setdefault((_ONE[alone[0].component], f"about {total:.0f} h a year ({each})"), []).append(load)
+            first = alone[0]
+            # Which of them, where there are several of its kind.
+            what = _ONE[first.component] + (f" ({first.of})" if alike[first.component] > 1 else "")
+            stopped.setdefault((what, f"about {total:.0f} h a year ({each})"), []).append(load)
     for (what, hours), loads in stopped.items():
         yield f"{what} serves {', '.join(loads)}; its failure stops that, {hours}: assumed, see constraints.failures"
 

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from simulator.cost.prices import ApiPrice, PriceBook, ServicePrice
     from simulator.scenario.patterns import HostingPattern
@@ -46,8 +46,13 @@ class Retirement:
         """For a sentence about the pattern."""
         return f"its model {self.model} retires on {self.retires_on} ({_instead(self.successor)})"
 
+    @property
+    def said(self) -> str:
+        """Without its pattern."""
+        return f"{self.model} retires on {self.retires_on}; {_instead(self.successor)}: {self.source}"
+
     def __str__(self) -> str:
-        return f"{self.pattern}: {self.model} retires on {self.retires_on}; {_instead(self.successor)}: {self.source}"
+        return f"{self.pattern}: {self.said}"
 
 
 def judged_until(scenario: Scenario, book: PriceBook) -> date:
@@ -74,6 +79,14 @@ def retirements(
         if day < later(last, MONTHS_AHEAD)
     ]
     return sorted(found, key=lambda one: one.retires_on)
+
+
+def retiring(found: Sequence[Retirement]) -> list[str]:
+    """Each model once, with every pattern that calls it."""
+    patterns: dict[str, list[str]] = {}
+    for one in found:
+        patterns.setdefault(one.said, []).append(one.pattern)
+    return [f"{', '.join(names)}: {said}" for said, names in patterns.items()]
 
 
 def shut_down(pattern: HostingPattern, book: PriceBook, first: date, last: date) -> str | None:

@@ -12,6 +12,7 @@ from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
 from simulator.decision.words import apart, kept_share, percent
+from simulator.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -191,7 +192,7 @@ def falls_short(scenario: Scenario, result: PatternResult) -> str | None:
 
 def _refusal(result: PatternResult, rule: str) -> str | None:
     """Why a pattern was not simulated, if this rule forbade it."""
-    return "; ".join(result.infeasible_reasons) or None if (result.infeasible_by or "feasibility") == rule else None
+    return joined(result.infeasible_reasons) or None if (result.infeasible_by or "feasibility") == rule else None
 
 
 def over_budget(result: PatternResult, budget: Decimal | None) -> str | None:

@@ -141,7 +141,7 @@ def _price_text(driver: Driver, flips_at: float | None, other: str) -> str:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:,.1f} times" if factor >= 2.0 else percent(factor)
+    return f"{factor:,.1f} times" if factor >= 2.0 else f"{percent(factor)} of"
 
 
 def _as_long(factor: float) -> str:

@@ -19,6 +19,7 @@ from simulator.decision.unloaded import too_slow_alone
 from simulator.decision.words import percent, usd
 from simulator.experiment.model_length import longer_requests
 from simulator.scenario.rules import shipped_tables
+from simulator.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,9 +210,8 @@ def _why(scenario: Scenario, found: Screening, close: Nearest | None) -> list[st
     reasons = [_with_near_miss(f"{text}; next is {other.name}, {dearer}{sure}", found)]
     ours, theirs = (_models(scenario.hosting_patterns[result.name]) for result in (best, other))
     if ours != theirs:
-        reasons.append(
-            f"{best.name} serves {' and '.join(ours)}, {other.name} {' and '.join(theirs)}: compare quality too"
-        )
+        stop = ";" if max(len(ours), len(theirs)) > 1 else ","
+        reasons.append(f"{best.name} serves {listed(ours)}{stop} {other.name} {listed(theirs)}: compare quality too")
     return reasons
 
 

@@ -93,6 +93,18 @@ def duration(value_s: float) -> str:
     return f"{value_s:g} s"
 
 
+def alike(value_s: float, limit_s: float) -> tuple[str, str]:
+    """A time and the limit it is held against, both in seconds up to a few minutes.
+
+    >>> alike(122.2, 60.0), alike(4.42, 3.0), alike(30_000.0, 14_400.0), alike(59_000.0, 60.0)
+    (('122.2 s', '60 s'), ('4.42 s', '3 s'), ('8.33 h', '4 h'), ('16.4 h', '60 s'))
+    """
+    if limit_s >= 300.0:
+        return elapsed(value_s), duration(limit_s)
+    shown = elapsed(value_s) if value_s >= 3600.0 else f"{value_s:.2f} s" if value_s < 10.0 else f"{value_s:.1f} s"
+    return shown, f"{limit_s:g} s"
+
+
 def sentence(text: str, names: Collection[str] = ()) -> str:
     """A clause as a sentence: a capital, unless it starts with a name, and a full stop.
 

@@ -15,7 +15,7 @@ from simulator.gate.consistency import contradictions
 from simulator.gate.inputs import input_changes
 from simulator.gate.metrics import METRICS, missed_change, missed_interval
 from simulator.gate.result_file import as_result
-from simulator.wording import counted
+from simulator.wording import counted, joined
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -234,7 +234,7 @@ def _missing(base: ResultFile, new: ResultFile) -> Iterator[tuple[str, str]]:
             twin = _renamed(base, new, name)
             yield name, "it is no longer in the result" + (f"; '{twin}' is what it was: renamed?" if twin else "")
         elif pattern.feasible and not new.patterns[name].feasible:
-            yield name, "; ".join(new.patterns[name].infeasible_reasons) or "it is not feasible"
+            yield name, joined(new.patterns[name].infeasible_reasons) or "it is not feasible"
 
 
 def _renamed(base: ResultFile, new: ResultFile, name: str) -> str | None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from simulator.plots.figure import Figure
 
 _LOW, _HIGH = COLOURS[0], COLOURS[1]
+#: What was moved, as people say it.
+_LIMITS: Final = {"ttft": "first token", "end_to_end": "whole answer", "chain": "whole chain"}
+_SPELT: Final = {"api": "API", "gpu": "GPU"}
 _DASHES: Final = {"projection": "solid", "actual": "dot"}
 
 
@@ -34,7 +37,7 @@ def tornado(document: Mapping[str, Any]) -> Figure | None:
     bars = [bar for bar in found["bars"] if _moves(bar, base, choice)]
     if not bars:
         return None
-    names = [bar["factor"].replace("_", " ").replace(".", ": ") for bar in bars]
+    names = [_named(bar["factor"]) for bar in bars]
     drawn = figure(
         height=90 + 30 * len(bars),
         x={"title": f"USD a month that the next costs more than {choice}", "tickformat": ","},
@@ -68,6 +71,19 @@ def tornado(document: Mapping[str, Any]) -> Figure | None:
             )
     drawn.add_vline(x=base, line={"color": GREY, "width": 1})
     return drawn.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1.2}).update_layout(barmode="overlay")
+
+
+def _named(factor: str) -> str:
+    """What was moved: an assumption, or a limit of a workload, which keeps its name.
+
+    >>> _named("api_time"), _named("chart_notes.ttft")
+    ('API time', 'chart_notes: first token')
+    """
+    workload, dot, metric = factor.rpartition(".")
+    if dot:
+        return f"{workload}: {_LIMITS.get(metric, metric)}"
+    words = factor.replace("_", " ")
+    return next((long + words[len(short) :] for short, long in _SPELT.items() if words.startswith(short)), words)
 
 
 def _cross(bar: Mapping[str, Any], end: str) -> float:

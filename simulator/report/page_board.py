@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.decision.words import percent, seconds, usd
 from simulator.report import page_headlines, page_tables
+from simulator.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def _rows(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
         facts = {
             "name": row["name"],
             "chosen": row["name"] == chosen,
-            "refused": "; ".join(row["infeasible_reasons"]),
+            "refused": joined(row["infeasible_reasons"]),
             "cells": [] if row["requests"] is None else _cells(at, row, show),
         }
         found.append(((row["requests"] is None, row["name"] != chosen, cost), facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -19,10 +20,10 @@ _JOINT = Markup(", ")
 def unit_usd(value: float) -> str:
     """Cents, or as many digits as show something.
 
-    >>> unit_usd(12.3), unit_usd(0.000576), unit_usd(0.0)
-    ('12.30', '0.00058', '0.00')
+    >>> unit_usd(12.3), unit_usd(0.000576), unit_usd(0.0), unit_usd(0.0000012)
+    ('12.30', '0.00058', '0.00', '0.0000012')
     """
-    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:#.2g}" if value >= 1e-6 else f"{value:.1e}"
+    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{Decimal(f'{value:.1e}'):f}"
 
 
 def subject(document: Mapping[str, Any]) -> int | None:

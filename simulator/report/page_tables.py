@@ -9,7 +9,7 @@ from markupsafe import Markup
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.experiment.model_length import model_lengths
 from simulator.report.page_headlines import subject
-from simulator.wording import counted, elapsed
+from simulator.wording import counted, elapsed, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ def comparison(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:
             "name": row["name"],
             "what": row["description"] or _KINDS.get(row["kind"], row["kind"]),
             "chosen": row["name"] == chosen,
-            "refused": "; ".join(row["infeasible_reasons"]),
+            "refused": joined(row["infeasible_reasons"]),
             "cells": [] if row["requests"] is None else _cells(at, row, show),
         }
         for at, row in enumerate(document["patterns"])

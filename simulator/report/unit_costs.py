@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.cost.unit_costs import SHARES
 from simulator.report.layout import NONE, section, table_of
+from simulator.report.page_headlines import unit_usd
 from simulator.wording import article
 
 if TYPE_CHECKING:
@@ -58,6 +59,4 @@ def _requests(priced: Sequence[PatternResult], workloads: Sequence[str]) -> Rend
 
 def _usd(value: float | None) -> str | Text:
     """Two digits after the point, or enough to show something."""
-    if value is None:
-        return NONE
-    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:#.2g}"
+    return NONE if value is None else unit_usd(value)

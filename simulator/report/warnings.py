@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cost.checks import price_warnings
 from simulator.cost.overrides import scenario_book
-from simulator.decision.retirement import retirements
+from simulator.decision.retirement import retirements, retiring
 from simulator.decision.words import percent
 from simulator.errors import InfeasibleCluster
 from simulator.experiment.model_length import LONGEST, no_longer_than, sent_to, with_model_lengths
@@ -40,7 +40,7 @@ def warnings_about(scenario: Scenario, names: Iterable[str] | None = None) -> li
     book = scenario_book(scenario.prices, scenario.horizon.start_local.date())
     today = datetime.now(tz=UTC).date()
     patterns = {name: scenario.hosting_patterns[name] for name in names or scenario.hosting_patterns}
-    found = [str(one) for one in retirements(scenario, patterns, book)]
+    found = retiring(retirements(scenario, patterns, book))
     for name, pattern in patterns.items():
         # Prices age with the calendar on the wall.
         found += [f"{name}: {message}" for _, message in price_warnings(pattern, book, today)]
@@ -158,8 +158,10 @@ def _balanced(cluster: Cluster) -> list[str]:
     if cluster.replicas == 1:
         return []
     kind = cluster.balancing.kind
-    said = "" if "balancing" in cluster.model_fields_set else ", which nobody states"
-    found = f"{cluster.replicas} replicas share requests by balancing {kind}{said}: {TITLES[kind]}"
+    stated = "balancing" in cluster.model_fields_set
+    found = f"{cluster.replicas} replicas share requests by balancing {kind}, {TITLES[kind]}"
+    if not stated:
+        found = f"balancing is not stated: {found.replace('share', 'are taken to share', 1)}"
     if kind in LOAD_BLIND:
         return [f"{found}; one may queue while another idles, unless a proxy counts requests (least_requests)"]
     return [f"{found}; at random, as a Kubernetes service does, waits at high load would be several times as long"]

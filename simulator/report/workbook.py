@@ -21,6 +21,7 @@ from simulator.report.warnings import warnings_about
 from simulator.report.workbook_bills import Bills, Cost, read_bills
 from simulator.scenario.loading import load_scenario
 from simulator.study.explanation import sources_of, values_of
+from simulator.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,7 @@ def _comparison(sheet: Sheet, scenario: Scenario, document: Mapping[str, Any], c
                 ):
                     sheet.formula(column, f"={text}{sheet.row + 1}/{rate}", shown.amount(usd), looks.usd)
         else:
-            sheet.put(2, f"not simulated: {'; '.join(row['infeasible_reasons'])}", looks.plain)
+            sheet.put(2, f"not simulated: {joined(row['infeasible_reasons'])}", looks.plain)
         sheet.row += 1
     sheet.row += 1
     sheet.line("Take care", look=looks.bold)

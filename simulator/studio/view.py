@@ -8,6 +8,7 @@ from dash import html
 
 from simulator.decision.words import kept_share, percent, seconds, sentence, usd
 from simulator.report.currency import Shown
+from simulator.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +127,7 @@ def comparison(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a comp
         tag = [html.Span("chosen", className="tag")] if row["name"] == chosen else []
         first = html.Th([row["name"], *tag, html.Small(row["description"])], scope="row")
         if row["requests"] is None:
-            refused = html.Td(f"not simulated: {'; '.join(row['infeasible_reasons'])}", colSpan=6, className="refused")
+            refused = html.Td(f"not simulated: {joined(row['infeasible_reasons'])}", colSpan=6, className="refused")
             rows.append(html.Tr([first, refused]))
             continue
         busy = (row["utilisation"] or {}).get("busy_fraction")

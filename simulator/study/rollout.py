@@ -28,6 +28,7 @@ from simulator.study.month import Month, PatternMonth
 from simulator.study.questions import Question, answers
 from simulator.study.strategies import Course, course
 from simulator.version import package_version
+from simulator.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -314,7 +315,7 @@ def _answer(question: Scenario, folder: Path, _: int, names: Sequence[str], repl
 
 def _month(result: PatternResult) -> PatternMonth:
     if result.monthly_cost_usd is None or result.bill is None:
-        return PatternMonth(0.0, 0.0, None, None, "; ".join(result.infeasible_reasons), feasible=False)
+        return PatternMonth(0.0, 0.0, None, None, joined(result.infeasible_reasons), feasible=False)
     latency = result.latency.get("e2e_s")
     return PatternMonth(
         monthly_cost_usd=result.monthly_cost_usd.mean,

@@ -141,7 +141,7 @@ def test_what_fails_takes_no_more_room(kept, errors, advice):
 def test_the_quantile_that_is_named_is_that_of_the_share(share, said):
     one = missing("rented", 300, 0.1, ttft_s=None, e2e_s=waits(61, 62, 63, 64))
     found = told(one, settings={"workloads.notes.objectives.share": share}, rented=["objectives"]).would_help
-    assert found == [*([f"a limit of {said} s end to end instead of 1 min for notes"] if said else []), FASTER]
+    assert found == [*([f"a limit of {said} s end to end instead of 60 s for notes"] if said else []), FASTER]
 
 
 def test_a_quantile_that_is_its_limit_keeps_it():
@@ -154,7 +154,7 @@ def test_advice_is_for_the_workloads_that_miss_theirs_and_each_thing_is_said_onc
     both = told(missing("rented", 300, 0.5, 0.5, **late), rented=["objectives"]).would_help
     first, second = (
         f"a limit of {waited} end to end instead of {limit}"
-        for waited, limit in (("130.0 s", "1 min"), ("150.0 s", "2 min"))
+        for waited, limit in (("130.0 s", "60 s"), ("150.0 s", "120 s"))
     )
     assert both == [f"{first} for notes", MORE, f"{second} for letters"]
     one = told(missing("rented", 300, 0.95, 0.5, **late), rented=["objectives"]).would_help
@@ -181,8 +181,10 @@ def test_what_is_overloaded_or_too_long_is_told_and_waits_where_they_matter_too(
     assert told(full, **{name: ["objectives"]}).would_help == [more]
     # Where all the rest keeps its promise nothing else would help; where it does not, something must.
     assert told(refusing(0.5), **{name: ["objectives"]}).would_help == [longer]
-    found = told(refusing(0.04), **{name: ["objectives"]}).would_help
+    found = told(refusing(0.06), **{name: ["objectives"]}).would_help
     assert found[0] == longer
-    assert "a limit of 90.0 s end to end instead of 1 min for notes" in found
+    assert "a limit of 90.0 s end to end instead of 60 s for notes" in found
+    # A promise stands a few refusals beside what misses it, and no length would keep it.
+    assert longer not in told(refusing(0.004), **{name: ["objectives"]}).would_help
     broken = replace(one, requests=replace(one.requests, lost={"error": 3}))
     assert longer not in told(broken, **{name: ["objectives"]}).would_help

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simulator
+from simulator.decision.resilience import single_points
 from simulator.experiment.losses import Loss, LostHour, _kept, busiest_hours, parts_of, yearly_availability
 from simulator.scenario.loading import load_scenario
 from simulator.workload.calendar import to_local
@@ -156,6 +157,20 @@ def test_without_the_keys_a_single_part_is_a_matter_of_care(clinic):
     assert not any(line.startswith("rooms: one") for line in care)
     asked = answer(clinic, constraints__survives=["replica"]).decision.take_care
     assert not any("its failure stops" in line for line in asked)
+
+
+def test_of_several_apis_each_is_named_with_what_it_alone_serves():
+    """Letters at one, notes at another: neither serves both, and what has a spare is no care any more."""
+    api = {"model": "bedrock/llama-3.3-70b", "ttft": "1s", "output_tokens_per_s": 80}
+
+    def care(notes):
+        routing = {"kind": "overflow", "backends": {"letters": ["ears"], "notes": notes}}
+        cloud = {"kind": "metered_api", "apis": {"ears": api, "llm": api, "spare": api}, "routing": routing}
+        scenario = small({"hosting_patterns.cloud": cloud})
+        return [line.partition(";")[0] for line in single_points(scenario, scenario.hosting_patterns["cloud"])]
+
+    assert sorted(care(["llm"])) == ["one API (ears) serves letters", "one API (llm) serves notes"]
+    assert care(["llm", "spare"]) == ["one API (ears) serves letters"]
 
 
 def test_plan_and_capacity_size_for_the_loss_of_one(clinic, tmp_path, monkeypatch, capsys):

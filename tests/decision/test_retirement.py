@@ -30,6 +30,13 @@ def at(start, duration="1d", zone="UTC", **more):
     return small(horizon | more)
 
 
+def test_a_model_that_several_patterns_call_is_said_once():
+    api = small().resolved["hosting_patterns"]["api"]
+    lines = [line for line in warnings_about(small({"hosting_patterns.second": api})) if "retires on" in line]
+    assert [line.partition(": ")[0] for line in lines] == ["api, hybrid, second"]
+    assert lines[0].count("2027-03-30") == 1
+
+
 def test_the_book_says_when_it_ends():
     assert BOOK.api("bedrock/llama-3.3-70b").retires_on == ENDS
 

@@ -153,8 +153,8 @@ def test_the_nearest_is_named_with_what_it_misses_and_what_would_help():
         # p50, p95, p99; limits of small: 5 s and 60 s for 95 %.
         ((6, 7, 8), (9, 9, 9), ["a limit of 7.00 s to the first token instead of 5 s for notes", "a faster GPU"]),
         ((1, 7, 8), (9, 9, 9), ["a limit of 7.00 s to the first token instead of 5 s for notes", "more replicas"]),
-        ((1, 2, 3), (30, 80, 99), ["a limit of 80.0 s end to end instead of 1 min for notes", "a faster GPU"]),
-        ((1, 2, 40), (30, 80, 99), ["a limit of 80.0 s end to end instead of 1 min for notes", "more replicas"]),
+        ((1, 2, 3), (30, 80, 99), ["a limit of 80.0 s end to end instead of 60 s for notes", "a faster GPU"]),
+        ((1, 2, 40), (30, 80, 99), ["a limit of 80.0 s end to end instead of 60 s for notes", "more replicas"]),
     ],
 )
 def test_more_replicas_are_not_advised_where_half_or_decoding_is_too_slow(ttft, e2e, helps):

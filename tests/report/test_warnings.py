@@ -96,8 +96,9 @@ def test_how_replicas_share_requests_is_said_for_each_cluster_with_several():
 
     assert said({}) == []
     (line,) = said({f"{cluster}.replicas": 3})
-    assert line.startswith("rented: 3 replicas share requests by balancing ")
-    assert "balancing random, which nobody states: " in line
+    assert line.startswith(
+        "rented: balancing is not stated: 3 replicas are taken to share requests by balancing random, "
+    )
     (line,) = said({f"{cluster}.replicas": 2, f"{cluster}.balancing": {"kind": "random"}})
-    assert line.startswith("rented: 2 replicas share requests by balancing random: at random (a Kubernetes service")
+    assert line.startswith("rented: 2 replicas share requests by balancing random, at random (a Kubernetes service")
     assert "one may queue while another idles" in line

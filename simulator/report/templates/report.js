@@ -25,7 +25,9 @@
       const button = document.createElement("button");
       const swatch = document.createElement("i");
       const colour = (trace.line && trace.line.color) || (trace.marker && trace.marker.color) || trace.fillcolor;
+      const dots = trace.mode && trace.mode.startsWith("markers");
       if (trace.type === "bar" || trace.stackgroup) button.className = "block";
+      else if (dots) button.className = { x: "cross", diamond: "diamond" }[trace.marker && trace.marker.symbol] || "dot";
       const dashed = trace.line && trace.line.dash && trace.line.dash !== "solid";
       swatch.style.background = dashed
         ? `repeating-linear-gradient(90deg, ${colour} 0 5px, transparent 5px 8px)`
