@@ -230,6 +230,7 @@ def run(
     band: bool = True,
     outlook: bool = True,
     volumes: bool = True,
+    break_evens: bool = True,
     progress: Callable[[float], None] | None = None,
     extensions: Extensions | None = None,
 ) -> Results:
@@ -246,6 +247,7 @@ def run(
         band: Whether clusters are also simulated at both ends of their profile's band.
         outlook: Whether the decision also says what other volumes would cost.
         volumes: Whether patterns are also simulated at those where they could miss limits they keep, or keep others.
+        break_evens: Whether the decision finds the volumes at which clusters and APIs cost the same; the outlook does.
         progress: Called now and then with the share of the work done.
         extensions: Routers, arrival processes and lengths of one's own, by group and name; see `simulator.using`.
 
@@ -256,7 +258,7 @@ def run(
     with using(**(extensions or {})):
         return _run(
             as_scenario(scenario), patterns, replications, jobs, folder, tables=tables, band=band, outlook=outlook,
-            volumes=volumes, progress=progress,
+            volumes=volumes, break_evens=break_evens, progress=progress,
         )  # fmt: skip
 
 
@@ -271,6 +273,7 @@ def _run(
     band: bool,
     outlook: bool,
     volumes: bool,
+    break_evens: bool,
     progress: Callable[[float], None] | None,
 ) -> Results:
     count = scenario.experiment.replications if replications is None else replications
@@ -283,7 +286,9 @@ def _run(
     place = None if folder is None else Path(folder)
     place, kept = _place(scenario, simulated, place) if tables else (place, Tables())
     evidence = gather(scenario, simulated, count, jobs, place, tables=tables, band=band, progress=progress)
-    depth: Depth = "verdict" if not outlook else "volumes" if volumes else "prices"
+    depth: Depth = "volumes" if volumes else "prices"
+    if not outlook:
+        depth = "verdict" if break_evens else "choice"
     return judge(scenario, names, refusals, evidence, kept, depth=depth, jobs=jobs, place=place)
 
 

@@ -21,6 +21,7 @@ from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
 from simulator.scenario.rule_table import gaps, unreachable
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
+from simulator.workload.calendar import public_holidays
 from simulator.workload.profiles import unknown_profile
 
 if TYPE_CHECKING:
@@ -68,11 +69,9 @@ def _holiday_faults(scenario: Scenario) -> list[Fault]:
     place = scenario.horizon.holidays if scenario.horizon else None
     if place is None:
         return []
-    import holidays
-
-    country, _, subdivision = place.partition("-")
+    year = scenario.horizon.start_local.year
     try:
-        holidays.country_holidays(country, subdiv=subdivision or None)
+        public_holidays(place, year, year)
     except NotImplementedError:
         message = f"unknown country or subdivision '{place}'; expected such as US, GB-ENG or DE-BY"
         return [fault_at(scenario, message, "horizon", "holidays")]

@@ -166,6 +166,14 @@ def interpolate(curve: Curve, at: float) -> float:
     return y[left] + (y[right] - y[left]) * (at - x[left]) / (x[right] - x[left])
 
 
+def interpolated(curve: Curve, at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`interpolate` at many places, the same to the last bit."""
+    x, y = np.array(curve.x, np.float64), np.array(curve.y, np.float64)
+    right = np.clip(np.searchsorted(x, at), 1, len(x) - 1)
+    left = right - 1
+    return np.asarray(y[left] + (y[right] - y[left]) * (at - x[left]) / (x[right] - x[left]))
+
+
 def verification_s(
     model: StepTimeModel, drafts: SpeculativeDecoding | None, sequences: int, kv_tokens: int
 ) -> tuple[float, float]:
@@ -212,22 +220,27 @@ class ProfiledStepTime:
         self._query_len = query_len
         self._sizes = [0] if enforce_eager else capture_sizes(max_num_seqs, max_num_batched_tokens, query_len)
         # By sequences, from 0: what a mixed step adds for its sequences, and for the attention of its decodes.
-        batches = range(max_num_seqs + 1)
+        batches = np.arange(max_num_seqs + 1, dtype=np.float64)
         overhead = profile.overhead
         # Without CUDA graphs the host launches every layer, and a GPU that is faster waits for it. Steps with prompts
         # are longer than that.
         self._least_s = overhead.eager_per_layer_s * profile.model.layers if enforce_eager else 0.0
         per_step_s = overhead.per_step_s + (overhead.v0_per_step_s if v0_engine else 0.0)
-        self._per_step = [interpolate(profile.lm_head, n) + per_step_s + overhead.per_sequence_s * n for n in batches]
+        per_step = interpolated(profile.lm_head, batches) + per_step_s + overhead.per_sequence_s * batches
+        self._per_step: list[float] = per_step.tolist()
         alone = profile.decode_attention, profile.decode_attention_per_kv_token
         beside = (
             profile.mixed_decode_attention or alone[0],
             profile.mixed_decode_attention_per_kv_token or alone[1],
         )
-        self._alone, self._attention = (
-            [(interpolate(base, n), interpolate(slope, n)) for n in batches] for base, slope in (alone, beside)
+        (alone_s, alone_per_kv_token_s), attention = (
+            [interpolated(curve, batches) for curve in curves] for curves in (alone, beside)
         )
-        self._decode = [self._decode_coefficients(n) for n in batches]
+        self._alone_s: list[float] = alone_s.tolist()
+        self._attention = [*zip(*(column.tolist() for column in attention), strict=True)]
+        # Padding runs through the dense layers alone: it has no context, and logits are for real sequences.
+        base_s = np.maximum(self._all_dense_s(batches) + alone_s + per_step, self._least_s)
+        self._decode = [*zip(base_s.tolist(), alone_per_kv_token_s.tolist(), strict=True)]
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
 
@@ -266,9 +279,11 @@ class ProfiledStepTime:
             decode=np.array(self._decode[batches]),
             attention=np.array(self._attention[batches]),
             per_step_s=np.array(self._per_step[batches]),
-            dense_s=np.array([self._dense_s(tokens) for tokens in range(max_num_batched_tokens + 1)]),
-            alone_s=np.array([base_s for base_s, _ in self._alone[batches]]),
-            logits_s=np.array([self._logits_s(rows) for rows in range(self._rows(max_num_batched_tokens) + 1)]),
+            dense_s=self._all_dense_s(np.arange(max_num_batched_tokens + 1, dtype=np.float64)),
+            alone_s=np.array(self._alone_s[batches]),
+            logits_s=interpolated(
+                self._profile.lm_head, np.arange(self._rows(max_num_batched_tokens) + 1, dtype=np.float64)
+            ),
             least_s=self._least_s,
             prefill_attention=self._profile.prefill_attention,
         )
@@ -285,17 +300,20 @@ class ProfiledStepTime:
 
     def _verification_base_s(self, sequences: int, drafts: int) -> float:
         """A step of decodes alone, each with some drafts."""
-        base_s = self._dense_s(sequences + drafts) + self._alone[sequences][0] + self._per_step[sequences]
+        base_s = self._dense_s(sequences + drafts) + self._alone_s[sequences] + self._per_step[sequences]
         return max(base_s + self._drafts_logits_s(sequences, drafts), self._least_s)
 
     def _dense_s(self, tokens: int) -> float:
         return interpolate(self._profile.dense, self._padded(tokens))
 
+    def _all_dense_s(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same at many token counts."""
+        sizes = np.array(self._sizes, np.float64)
+        padded = np.where(
+            tokens <= sizes[-1], sizes[np.minimum(np.searchsorted(sizes, tokens), len(sizes) - 1)], tokens
+        )
+        return interpolated(self._profile.dense, padded)
+
     def _padded(self, tokens: int) -> int:
         sizes = self._sizes
         return sizes[bisect_left(sizes, tokens)] if tokens <= sizes[-1] else tokens
-
-    def _decode_coefficients(self, sequences: int) -> tuple[float, float]:
-        """Padding runs through the dense layers alone: it has no context, and logits are for real sequences."""
-        base_s, per_kv_token_s = self._alone[sequences]
-        return max(self._dense_s(sequences) + base_s + self._per_step[sequences], self._least_s), per_kv_token_s

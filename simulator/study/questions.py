@@ -69,7 +69,8 @@ class _Desk:
     def take(self, question: Question) -> Iterator[tuple[int, Any]]:
         """Hand out what a question needs."""
         scenario = with_model_lengths(question.scenario)
-        fit = [name for name in question.patterns if name not in unfit(scenario, question.patterns)]
+        refused = unfit(scenario, question.patterns)
+        fit = [name for name in question.patterns if name not in refused]
         patterns = dict.fromkeys(representatives(scenario, fit).values())
         tasks = tasks_of(scenario, patterns, question.replications, kept=True)
         one = _Open(question, tuple(task.name for task in tasks if task.name))

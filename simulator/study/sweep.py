@@ -239,6 +239,7 @@ def _answer(
             tables=False,
             band=False,
             outlook=False,
+            break_evens=False,
         )
     except NothingFits as error:
         reason = " ".join(fault.message for fault in error.faults)

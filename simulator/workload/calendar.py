@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -159,17 +159,13 @@ class ClinicalCalendar:
         """
         if self._horizon.holidays is None:
             return {}
-        import holidays
-
-        country, _, subdivision = self._horizon.holidays.partition("-")
         first, last = self.cells.days[0] - timedelta(days=7), self.cells.days[-1]
-        years = range(first.year, last.year + 1)
         try:
-            known = holidays.country_holidays(country, subdiv=subdivision or None, years=years)
+            known = public_holidays(self._horizon.holidays, first.year, last.year)
         except NotImplementedError as error:
             message = f"unknown country or subdivision '{self._horizon.holidays}'; expected such as US, GB-ENG or DE-BY"
             raise ScenarioError([Fault("scenario", 0, "horizon.holidays", message)]) from error
-        return {day: name for day, name in sorted(known.items()) if first <= day <= last}
+        return {day: name for day, name in known if first <= day <= last}
 
     def day_factors(self, active: set[int], holiday_factor: float, after_holiday_factor: float) -> NDArray[np.float64]:
         """Rate of each day relative to an ordinary one of its weekday.
@@ -195,6 +191,20 @@ class ClinicalCalendar:
             if earlier.weekday() in active:
                 return earlier in self.holidays
         return False
+
+
+@lru_cache(maxsize=64)
+def public_holidays(place: str, first_year: int, last_year: int) -> tuple[tuple[date, str], ...]:
+    """Those of a country, such as US, or a subdivision, such as GB-ENG, in order, with their names.
+
+    Raises:
+        NotImplementedError: Nobody knows it.
+    """
+    import holidays
+
+    country, _, subdivision = place.partition("-")
+    years = range(first_year, last_year + 1)
+    return tuple(sorted(holidays.country_holidays(country, subdiv=subdivision or None, years=years).items()))
 
 
 def to_local(horizon: Horizon, at_s: float) -> datetime:

@@ -24,7 +24,7 @@ from simulator.workload.replay import recording, replayed
 from simulator.workload.volume import expected_requests, requests_of_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -67,8 +67,8 @@ def synthesise_parts(
         TraceError: See `synthesise`.
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
-    refuse_too_many(scenario, calendar)
-    cells = _cells(scenario, calendar)
+    expected = _expected(scenario, calendar)
+    cells = _cut(scenario, calendar.cells, expected)
     names = tuple(scenario.workloads)
     prefixes = Identities(len(names) * PREFIXES_PER_WORKLOAD)
     sources = [
@@ -76,9 +76,7 @@ def synthesise_parts(
         if isinstance(load, RecordedWorkload)
         else None
         if load.follows is not None
-        else _synthetic(
-            scenario, name, load, number, replication, expected_requests(load, scenario, calendar), cells, prefixes
-        )
+        else _synthetic(scenario, name, load, number, replication, expected[name], cells, prefixes)
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
     if waits_for_answers(scenario):
@@ -137,38 +135,44 @@ def refuse_too_many(scenario: Scenario, calendar: ClinicalCalendar | None = None
         ScenarioError: More are expected at a time than `MOST_REQUESTS`, or in all than `MOST_IN_ALL`.
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
-    expected = _expected(scenario, calendar)
-    in_all, stretches = float(expected.sum()), _cells(scenario, calendar).stretches()
-    at_a_time = in_all if _is_whole(scenario) else max(float(expected[rows].sum()) for rows, _ in stretches)
+    _cut(scenario, calendar.cells, _expected(scenario, calendar))
+
+
+def _expected(scenario: Scenario, calendar: ClinicalCalendar) -> dict[str, NDArray[np.float64]]:
+    """By workload that is not recorded: what begins in each cell."""
+    return {
+        name: expected_requests(load, scenario, calendar)
+        for name, load in scenario.workloads.items()
+        if not isinstance(load, RecordedWorkload)
+    }
+
+
+def _cut(scenario: Scenario, cells: Cells, expected: Mapping[str, NDArray[np.float64]]) -> Cells:
+    """The calendar in stretches whose requests are drawn at a time.
+
+    Raises:
+        ScenarioError: See `refuse_too_many`.
+    """
+    drawn = np.zeros(len(cells.start_s))
+    for name, begun in expected.items():
+        load = scenario.workloads[name]
+        assert not isinstance(load, RecordedWorkload)
+        own = requests_of_one(load) * begun
+        if isinstance(load.arrivals, AtOnceArrivals):
+            drawn[0] += own.sum()
+        else:
+            drawn += own
+    # Some are sent when others are answered: all of them are needed.
+    is_whole = waits_for_answers(scenario) or any(load.clients is not None for load in scenario.workloads.values())
+    cells = cells if is_whole else cells.cut(drawn)
+    in_all = float(drawn.sum())
+    at_a_time = in_all if is_whole else max(float(drawn[rows].sum()) for rows, _ in cells.stretches())
     for found, most, what in ((in_all, MOST_IN_ALL, ""), (at_a_time, MOST_REQUESTS, " to draw at a time")):
         if found > most:
             days = scenario.horizon.duration_s / DAY_S
             said = f"{found:,.0f} requests are too many{what}, expected at most {most:,}"
             raise ScenarioError([Fault(scenario.name, 0, "workloads", f"{said}; the horizon has {days:,.3g} days")])
-
-
-def _cells(scenario: Scenario, calendar: ClinicalCalendar) -> Cells:
-    """The calendar in stretches whose requests are drawn at a time."""
-    return calendar.cells if _is_whole(scenario) else calendar.cells.cut(_expected(scenario, calendar))
-
-
-def _is_whole(scenario: Scenario) -> bool:
-    """Whether all requests are needed at once: some are sent when others are answered."""
-    return waits_for_answers(scenario) or any(load.clients is not None for load in scenario.workloads.values())
-
-
-def _expected(scenario: Scenario, calendar: ClinicalCalendar) -> NDArray[np.float64]:
-    """Requests by the cell in which they are drawn, of workloads that are not recorded."""
-    expected = np.zeros(len(calendar.cells.start_s))
-    for load in scenario.workloads.values():
-        if isinstance(load, RecordedWorkload):
-            continue
-        own = requests_of_one(load) * expected_requests(load, scenario, calendar)
-        if isinstance(load.arrivals, AtOnceArrivals):
-            expected[0] += own.sum()
-        else:
-            expected += own
-    return expected
+    return cells
 
 
 def _recorded(workload: RecordedWorkload, number: int, cells: Cells, prefixes: Identities) -> Iterator[Columns]:

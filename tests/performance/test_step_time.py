@@ -47,6 +47,20 @@ def test_so_are_the_made_up_models(sequences, kv_tokens):
         assert made_up.step_s(sequences, kv_tokens, []) == base_s + per_kv_token_s * kv_tokens
 
 
+def test_the_table_has_what_the_model_says_to_the_last_bit(profile):
+    """Both are made of the same curves, at many places at a time there and at one at a time here."""
+    for eager, query_len in itertools.product((True, False), (1, 4)):
+        model = ProfiledStepTime(profile, 256, 2048, enforce_eager=eager, query_len=query_len)
+        table = model.table(256, 2048)
+        assert table.decode.tolist() == [[*model.decode(n)] for n in range(257)]
+        assert table.dense_s.tolist() == [model._dense_s(n) for n in range(2049)]
+        assert table.logits_s.tolist() == [model._logits_s(n) for n in range(len(table.logits_s))]
+        overhead = profile.overhead
+        assert table.per_step_s.tolist() == [
+            interpolate(profile.lm_head, n) + overhead.per_step_s + overhead.per_sequence_s * n for n in range(257)
+        ]
+
+
 def test_more_work_takes_longer(model):
     prompts = [model.step_s(0, 0, [(tokens, 0)]) for tokens in (128, 512, 1024, 2048)]
     assert prompts == sorted(prompts)
