@@ -21,8 +21,8 @@ from simulator.scenario.routing import Rules, SeedAsWritten, SeedCorrected
 from simulator.scenario.rule_table import gaps, unreachable
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.scenario.yaml_source import dotted
-from simulator.workload.calendar import public_holidays
 from simulator.workload.profiles import unknown_profile
+from simulator.workload.public_holidays import public_holidays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -237,10 +237,10 @@ class ProfiledStepTime:
             [interpolated(curve, batches) for curve in curves] for curves in (alone, beside)
         )
         self._alone_s: list[float] = alone_s.tolist()
-        self._attention = [*zip(*(column.tolist() for column in attention), strict=True)]
+        self._attention: list[tuple[float, float]] = [*zip(*(column.tolist() for column in attention), strict=True)]
         # Padding runs through the dense layers alone: it has no context, and logits are for real sequences.
         base_s = np.maximum(self._all_dense_s(batches) + alone_s + per_step, self._least_s)
-        self._decode = [*zip(base_s.tolist(), alone_per_kv_token_s.tolist(), strict=True)]
+        self._decode: list[tuple[float, float]] = [*zip(base_s.tolist(), alone_per_kv_token_s.tolist(), strict=True)]
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ import numpy as np
 
 from simulator.errors import Fault, ScenarioError
 from simulator.units import HOUR_S
+from simulator.workload.public_holidays import public_holidays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,20 +192,6 @@ class ClinicalCalendar:
             if earlier.weekday() in active:
                 return earlier in self.holidays
         return False
-
-
-@lru_cache(maxsize=64)
-def public_holidays(place: str, first_year: int, last_year: int) -> tuple[tuple[date, str], ...]:
-    """Those of a country, such as US, or a subdivision, such as GB-ENG, in order, with their names.
-
-    Raises:
-        NotImplementedError: Nobody knows it.
-    """
-    import holidays
-
-    country, _, subdivision = place.partition("-")
-    years = range(first_year, last_year + 1)
-    return tuple(sorted(holidays.country_holidays(country, subdiv=subdivision or None, years=years).items()))
 
 
 def to_local(horizon: Horizon, at_s: float) -> datetime:
