@@ -12,6 +12,7 @@ from simulator.experiment.drawn import Drawn, drawn
 from simulator.experiment.measured import Measured, measured
 from simulator.experiment.monthly_usage import monthly_usages
 from simulator.experiment.served import mean_tokens, requests_per_s
+from simulator.experiment.timetable import beyond_measured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +72,7 @@ class Evidence:
                 self.month_hours,
                 self.demand,
                 self._requests_per_s.get(name),
+                beyond_measured(self.scenario, self.scenario.hosting_patterns[name]),
             )
             for name in self.names
         }
@@ -81,7 +83,8 @@ class Evidence:
         return bands_of(self.scenario, self.names, self.runs, self._usage_of)
 
     def _usage_of(self, pattern: HostingPattern, run: RunSummary) -> Usage:
-        return monthly_usages(pattern, [run], self.demand, self.month_hours)[0]
+        timetable = beyond_measured(self.scenario, pattern)
+        return monthly_usages(pattern, [run], self.demand, self.month_hours, timetable)[0]
 
     @cached_property
     def _requests_per_s(self) -> dict[str, float]:

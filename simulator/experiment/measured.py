@@ -54,6 +54,7 @@ def measured(
     month_hours: Decimal,
     demand: Mapping[str, Demand],
     capacity_requests_per_s: float | None = None,
+    timetable: Mapping[str, float] | None = None,
 ) -> Measured:
     """Combine replications.
 
@@ -63,8 +64,9 @@ def measured(
         month_hours: Hours of the billed month.
         demand: What each workload asks of the month.
         capacity_requests_per_s: What its clusters can serve; None without one.
+        timetable: See `monthly_usages`.
     """
-    usages = monthly_usages(pattern, runs, demand, month_hours)
+    usages = monthly_usages(pattern, runs, demand, month_hours, timetable)
     usage, going, steady = pooled(usages), drifts(runs), is_steady(pattern)
     fraction = _capacity_fraction(pattern, usage, capacity_requests_per_s)
     return Measured(

@@ -65,12 +65,16 @@ class _Month:
 
 
 def monthly_usages(
-    pattern: HostingPattern, runs: Sequence[RunSummary], demand: Mapping[str, Demand], month_hours: Decimal
+    pattern: HostingPattern,
+    runs: Sequence[RunSummary],
+    demand: Mapping[str, Demand],
+    month_hours: Decimal,
+    timetable: Mapping[str, float] | None = None,
 ) -> list[Usage]:
     """What each replication says that a hosting pattern does in the billed month.
 
-    Token counts scale workload by workload. Replicas are paid by the clock, in the share of it measured; the share of
-    it in which they are busy scales with the tokens computed, and ends at all of it.
+    Token counts scale workload by workload. Replicas are paid by the clock, in the share of it measured, or what their
+    timetable makes of it; the share in which they are busy scales with the tokens computed, and ends at all of it.
 
     A request that is open at the end says nothing of what it needs, unless the pattern cannot keep up.
 
@@ -79,13 +83,18 @@ def monthly_usages(
         runs: Its replications.
         demand: What each workload asks.
         month_hours: Hours of the billed month.
+        timetable: See `beyond_measured`; nothing where all is as measured.
     """
     overloaded = any(run.saturation == "overloaded" for run in runs)
     settled = [_by_workload(run, overloaded) for run in runs]
     months = {name: _Month(one, [row[name] for row in settled]) for name, one in demand.items()}
     work = {backend: _work(runs, backend, months) for backend in runs[0].backends}
     apis = {name: _charged(runs, name, months) for name in pattern.metered}
-    clusters = {name: _clusters(pattern, runs, name, work[name], float(month_hours)) for name in pattern.hosted}
+    beyond = timetable or {}
+    clusters = {
+        name: _clusters(pattern, runs, name, work[name], float(month_hours), beyond.get(name, 0.0))
+        for name in pattern.hosted
+    }
     return [
         Usage(
             hours=float(month_hours),
@@ -172,6 +181,7 @@ def _clusters(
     name: str,
     work: Sequence[Mapping[str, Work]],
     month_hours: float,
+    beyond: float,
 ) -> list[ClusterUse]:
     """What a cluster does by replication."""
     measured = sum(one.computed_tokens for run in runs for one in run.backends[name].work.values())
@@ -182,20 +192,23 @@ def _clusters(
         assert use.utilisation is not None
         tokens = sum(one.prompt_tokens + one.output_tokens for one in works.values())
         busy = min(1.0, use.utilisation.busy_fraction * busier)
-        found.append(ClusterUse(busy, tokens, _paid_share(pattern, name, use, run.hours, busier)))
+        found.append(ClusterUse(busy, tokens, _paid_share(pattern, name, use, run.hours, busier, beyond)))
     return found
 
 
-def _paid_share(pattern: HostingPattern, name: str, use: BackendUse, hours: float, busier: float) -> float:
+def _paid_share(
+    pattern: HostingPattern, name: str, use: BackendUse, hours: float, busier: float, beyond: float
+) -> float:
     """Share of the month for which replicas are paid.
 
-    As measured, by the clock; but replicas that come because requests wait, beyond the fewest, come with the demand.
+    As measured, by the clock; but replicas that come because requests wait, beyond the fewest, come with the demand,
+    and those that follow a timetable come as they do in an ordinary week.
     """
     if not pattern.varies or use.replica_hours is None:
         return 1.0
     cluster = pattern.hosted[name].cluster
     share = use.replica_hours / (hours * cluster.replicas)
     if not isinstance(cluster.autoscaling, QueueScaling):
-        return share
+        return min(1.0, max(0.0, share + beyond))
     always = min(share, cluster.autoscaling.at_least / cluster.replicas)
     return min(1.0, always + (share - always) * busier)

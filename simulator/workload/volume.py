@@ -137,7 +137,7 @@ def without_trend(workload: SyntheticWorkload, scenario: Scenario, calendar: Cli
         daily = (volume.clinicians or 0.0) * (volume.notes_per_day or 0.0)
         return daily * spread(per_day[weekday] * factors[:, None], cells)
     shape = spread(week[weekday] * factors[:, None], cells)
-    if _is_the_month(scenario):
+    if is_the_month(scenario):
         total = shape.sum()
         return np.asarray(monthly * shape / total) if total > 0.0 else shape
     return np.asarray(monthly * WEEK_S / (month_hours(scenario) * HOUR_S) * shape / week.sum())
@@ -155,12 +155,12 @@ def ordinary_month(workload: SyntheticWorkload, scenario: Scenario, plain: NDArr
         How many; and whether the month is the horizon, with its own holidays and working days.
     """
     if (before := followed(workload, scenario)) is not None:
-        many, is_the_month = ordinary_month(before[0], scenario, plain / before[1])
-        return before[1] * many, is_the_month
-    monthly, is_the_month = requests_per_month(workload), _is_the_month(scenario)
+        many, whole = ordinary_month(before[0], scenario, plain / before[1])
+        return before[1] * many, whole
+    monthly, whole = requests_per_month(workload), is_the_month(scenario)
     if monthly is not None:
-        return monthly, is_the_month
-    if is_the_month:
+        return monthly, whole
+    if whole:
         return float(plain.sum()), True
     volume = _volume(workload)
     weight = hour_of_week(workload.profile).sum(axis=1)
@@ -169,7 +169,7 @@ def ordinary_month(workload: SyntheticWorkload, scenario: Scenario, plain: NDArr
     return daily * days * month_hours(scenario) * HOUR_S / WEEK_S, False
 
 
-def _is_the_month(scenario: Scenario) -> bool:
+def is_the_month(scenario: Scenario) -> bool:
     """Whether the horizon is a month; a clock change may make it an hour longer or shorter than the billed one."""
     return (
         scenario.horizon.month is not None

@@ -289,3 +289,32 @@ def test_intervals_hold_the_truth_as_often_as_they_say_and_are_narrower():
         plain_widths.append(plain.high - plain.low)
     assert 0.93 < held / 3_000 < 0.965
     assert np.mean(widths) < 0.2 * np.mean(plain_widths)
+
+
+TIMETABLE = {
+    "kind": "schedule",
+    "first_replicas": 1,
+    "changes": [{"at": "every weekday 07:00", "replicas": 3}, {"at": "every weekday 19:00", "replicas": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "first", "warm_up"),
+    [("2026-04-06", 1, 1, "0s"), ("2026-04-09", 3, 1, "0s"), ("2026-04-11", 2, 1, "0s"), ("2026-04-06", 7, 3, "0s"),
+     ("2026-03-27", 4, 1, "6h")],
+)  # fmt: skip
+def test_replicas_of_a_timetable_are_paid_as_in_an_ordinary_week(start, days, first, warm_up):
+    """By hand: three replicas for 60 hours and one for 108 are 288 hours of a week; a dollar each, 730 h / 168 h of it.
+
+    Whichever days were measured, whatever they began with, and however long a clock change makes one of them.
+    """
+    cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "replicas": 3}
+    scaling = TIMETABLE | {"first_replicas": first, "drain": "1s"}
+    changes = {
+        "horizon": {"start": start, "duration": f"{days}d", "time_zone": "Europe/Berlin"},
+        "workloads": {"notes": alike(volume={"requests_per_month": 600})},
+        "hosting_patterns.rented.cluster": {**cluster, "autoscaling": scaling},
+        "experiment.warm_up": warm_up,
+    }
+    found = simulator.run(small(changes), patterns="rented", replications=1, tables=False, outlook=False, band=False)
+    assert found.pattern("rented").monthly_cost_usd.mean == pytest.approx(288.0 * 730.0 / 168.0, rel=0.003)
