@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from simulator.workload.work import Work
 
@@ -85,6 +85,13 @@ class ApiUse:
             written,
             {above: use.times(prompt, output) for above, use in self.long.items()},
         )
+
+    def missing(self, times: float) -> ApiUse:
+        """The same where a cache lacks this many times as much of what it could have: what it has is not written."""
+        most = self.cached_prompt_tokens + self.cache_write_tokens
+        written = min(most, round(self.cache_write_tokens * times))
+        long = {above: use.missing(times) for above, use in self.long.items()}
+        return replace(self, cached_prompt_tokens=most - written, cache_write_tokens=written, long=long)
 
     def without(self, part: ApiUse) -> ApiUse:
         """The rest of it."""

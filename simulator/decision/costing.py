@@ -3,7 +3,8 @@
 The bill is the pattern's own, of the tokens, busy time and replicas the other volume needs. A cluster gets another
 replica where the busiest hour of the demand asks for more than a full batch can serve; a hybrid keeps its cluster, and
 its API takes what an hour has too much of; provisioned units grow in proportion. Queueing makes all of them need a
-little more than that.
+little more than that. What an API's cache finds of prefixes that requests share hangs on how often they come, see
+`renewal`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from simulator.cost.bill import Bill, monthly_bill
 from simulator.cost.usage import ApiUse, Usage
 from simulator.scenario.apis import Provisioned, Reserved
 from simulator.scenario.costs import Purchase
-from simulator.scenario.workloads import RecordedWorkload
+from simulator.scenario.workloads import RecordedWorkload, SyntheticWorkload
 from simulator.units import HOUR_S
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.demand import demands
@@ -37,10 +38,52 @@ if TYPE_CHECKING:
     from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostedCluster, HostingPattern
     from simulator.scenario.schema import Scenario
-    from simulator.scenario.workloads import SyntheticWorkload
 
 #: Steps known; a cluster that needs more of them is far beyond its place.
 _MOST_STEPS: Final = 64
+#: As far as a rate is looked for, and how closely.
+_MOST_KEPT: Final = 1e9
+_HALVINGS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How often a shared beginning of prompts comes, beside how long an API's cache keeps it after its last use.
+
+    A prefix that comes at a rate r is not there with probability exp(-r T), T being how long it is kept, since arrivals
+    are Poisson; of a month, that is weighted by the requests of its hours. How often each prefix comes is not looked up
+    but told from what was measured, all of them as one.
+
+    Attributes:
+        hourly: Rate of each hour over the mean.
+        kept: Requests for a prefix while it is kept, at the mean rate of the simulated volume.
+    """
+
+    hourly: NDArray[np.float64]
+    kept: float
+
+    @classmethod
+    def of(cls, use: ApiUse, hourly: NDArray[np.float64]) -> Renewal | None:
+        """As measured; None where nothing could be found, or everything or nothing was."""
+        most = use.cached_prompt_tokens + use.cache_write_tokens
+        if not 0 < use.cache_write_tokens < most:
+            return None
+        missed, low, high = use.cache_write_tokens / most, 0.0, 1.0
+        while cls(hourly, high).share > missed and high < _MOST_KEPT:
+            low, high = high, 2.0 * high
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if cls(hourly, middle).share > missed else (low, middle)
+        return cls(hourly, high)
+
+    @property
+    def share(self) -> float:
+        """Share of what a cache could have that it has not."""
+        return float(self.hourly @ np.exp(-self.kept * self.hourly) / self.hourly.sum())
+
+    def missed(self, factor: float) -> float:
+        """How many times as great a share it lacks at so many times the volume."""
+        return Renewal(self.hourly, self.kept * factor).share / self.share
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +97,8 @@ class Costing:
         month_hours: Length of the billed month.
         hourly: Expected tokens of each hour of the horizon over the mean of the billed month.
         capacity_tokens_per_month: What its clusters could serve of this mix; 0 for an API.
+        shared: Whether all that an API's cache can find are beginnings that requests of all kinds share, none a
+            conversation's own, whose turns come no faster where there are more conversations.
     """
 
     pattern: HostingPattern
@@ -62,6 +107,7 @@ class Costing:
     month_hours: Decimal
     hourly: NDArray[np.float64] = field(repr=False)
     capacity_tokens_per_month: int = 0
+    shared: bool = False
 
     @cached_property
     def tokens_per_month(self) -> float:
@@ -86,6 +132,14 @@ class Costing:
             api.paid_by_the_token and not api.costs.lines and api.provider is None
             for api in self.pattern.metered.values()
         )
+
+    @cached_property
+    def renewal(self) -> dict[str, Renewal]:
+        """By API, how its cache is renewed; without those of which that is not known."""
+        if not self.shared:
+            return {}
+        found = {name: Renewal.of(use, self.hourly) for name, use in self.usage.apis.items()}
+        return {name: one for name, one in found.items() if one is not None}
 
     def replicas_at(self, tokens_per_month: float) -> int:
         """Replicas that the busiest hour of this volume needs; never fewer than configured."""
@@ -193,7 +247,10 @@ class Costing:
     def _api_use(self, factor: float, sent: float) -> dict[str, ApiUse]:
         if self._measured_share > 0.0:
             more = factor * sent / self._measured_share
-            return {name: use.times(more, more) for name, use in self.usage.apis.items()}
+            return {
+                name: use.times(more, more).missing(self.renewal[name].missed(more) if name in self.renewal else 1.0)
+                for name, use in self.usage.apis.items()
+            }
         # None answered yet: whatever it will has the mix of the whole, and goes to the first. Lost hedges are charged.
         served = ApiUse(self.usage.served_prompt_tokens, 0, self.usage.served_output_tokens)
         beyond = served.times(factor * sent, factor * sent)
@@ -222,6 +279,7 @@ def costings_of(
         hourly: From `hourly_shape`, where that is known.
     """
     hourly = hourly_shape(scenario) if hourly is None else hourly
+    shared = all(isinstance(load, SyntheticWorkload) and load.turns is None for load in scenario.workloads.values())
     return {
         result.name: Costing(
             scenario.hosting_patterns[result.name],
@@ -230,6 +288,7 @@ def costings_of(
             month_hours,
             hourly,
             capacity_tokens_per_month.get(result.name, 0),
+            shared,
         )
         for result in results
         if result.usage is not None

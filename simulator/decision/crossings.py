@@ -51,7 +51,7 @@ class Crossing:
         api_usd: What the API costs there, a month; None when the cluster never costs less.
         ranges: All volumes at which the cluster costs no more. There are several where replicas are added.
         looked_up_to: Tokens a month up to which was looked.
-        cached_share: Share of the API's prompt tokens that are charged as read from its cache.
+        cached_share: Share of the API's prompt tokens that are charged as read from its cache at the simulated volume.
     """
 
     cluster: str

@@ -280,7 +280,11 @@ class Candidate:
         today, most = self.costing.tokens_per_month, one.high * self.costing.tokens_per_month
         steps = [step for step in (*self.costing.steps(most), *self.costing.unit_steps(most)) if step > one.low * today]
         bends = [bend for bend in self.costing.bends(most) if bend > one.low * today]
-        even = [] if self.costing.proportional else np.geomspace(one.low, one.high, _PLACES).tolist()
+        even = (
+            []
+            if self.costing.proportional and not self.costing.renewal
+            else np.geomspace(one.low, one.high, _PLACES).tolist()
+        )
         known = {1.0, one.low, one.high, *even, *((bend / today) for bend in bends)}
         # The last token that today's replicas serve, and the first that takes another.
         known |= {(step + more) / today for step in steps for more in (0, 1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -48,18 +48,35 @@ class Bills:
 
     def at(self, tokens_per_month: int) -> float:
         """USD a month at this volume, with the replicas it needs."""
-        if self.costing.proportional:
-            start_usd, slope_usd = self._line
-            return start_usd + slope_usd * tokens_per_month
+        if self.costing.proportional and len(self.costing.renewal) <= 1:
+            start_usd, slope_usd, found_usd = self._line
+            return start_usd + (slope_usd + found_usd * self._found(tokens_per_month)) * tokens_per_month
         if tokens_per_month not in self._known:
             self._known[tokens_per_month] = float(self.costing.bill_at(tokens_per_month).total_usd)
         return self._known[tokens_per_month]
 
     @cached_property
-    def _line(self) -> tuple[float, float]:
-        """USD a month at no volume, and for each token: all that tokens alone cost lies on one line."""
-        nothing, much = (float(self.costing.bill_at(volume).total_usd) for volume in (0, _MUCH))
-        return nothing, (much - nothing) / _MUCH
+    def _line(self) -> tuple[float, float, float]:
+        """USD a month at no volume, and for each token, and more of each if a cache lacked nothing.
+
+        All that tokens alone cost lies on one line, as long as the same share of them is cached.
+        """
+        caches = bool(self.costing.renewal)
+        as_measured = replace(self.costing, shared=False) if caches else self.costing
+        nothing, much = (float(as_measured.bill_at(volume).total_usd) for volume in (0, _MUCH))
+        slope_usd = (much - nothing) / _MUCH
+        if not caches:
+            return nothing, slope_usd, 0.0
+        apis = {name: use.missing(0.0) for name, use in self.costing.usage.apis.items()}
+        all_found = replace(as_measured, usage=replace(self.costing.usage, apis=apis))
+        return nothing, slope_usd, (float(all_found.bill_at(_MUCH).total_usd) - much) / _MUCH
+
+    def _found(self, tokens_per_month: int) -> float:
+        """How much of what the cache lacks at the simulated volume it has at this one; less than nothing below it."""
+        if not self.costing.renewal:
+            return 0.0
+        factor = tokens_per_month / self.costing.tokens_per_month
+        return sum(1.0 - one.missed(factor) for one in self.costing.renewal.values())
 
 
 #: A volume whose tokens, as whole numbers, are as good as exact shares of it.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp
 
 import pytest
 
 from simulator.cost.usage import ApiUse, ClusterUse
 from simulator.decision.costing import costings_of, with_units
+from simulator.decision.undercut import Bills
+from simulator.results import run
 from simulator.workload.work import Work
 from tests.decision.test_cost_curve import BOOK, MONTH, costing, usd
 from tests.decision.test_verdict import result
@@ -159,3 +162,69 @@ def test_each_pattern_that_served_has_its_own_costing():
     found = costings_of(scenario, results, BOOK, MONTH, {"rented": 7, "api": 8})
     assert {name: one.capacity_tokens_per_month for name, one in found.items()} == {"rented": 7, "hybrid": 0}
     assert all(one.pattern == scenario.hosting_patterns[name] for name, one in found.items())
+
+
+CACHING = {
+    "model": "azure/gpt-4.1",
+    "ttft": {"median": "700ms"},
+    "output_tokens_per_s": {"median": 50},
+    "prompt_cache": {"kept": "5min"},
+}
+
+
+def caching(requests, profile, **workload):
+    notes = {
+        "volume": {"requests_per_month": requests},
+        "profile": profile,
+        "prompt_tokens": 3000,
+        "output_tokens": 100,
+        "shared_prefix": {"tokens": 2560, "variants": 1},
+        **workload,
+    }
+    return small(
+        {
+            "horizon.duration": "7d",
+            "workloads": {"notes": notes},
+            "hosting_patterns": {"api": {"kind": "metered_api", "api": CACHING}},
+            "experiment.replications": 4 if requests < 10_000 else 1,
+        }
+    )
+
+
+def priced_at(scenario):
+    """The API's bill of a month, what prices it at other volumes, and its cached tokens over those it could have."""
+    results = run(scenario, tables=False, outlook=False)
+    (api,) = results.patterns
+    (one,) = costings_of(scenario, [api], BOOK, MONTH, {}).values()
+    (use,) = api.usage.apis.values()
+    return api.cost_usd, one, use.cached_prompt_tokens / (use.cached_prompt_tokens + use.cache_write_tokens)
+
+
+@pytest.mark.parametrize(("profile", "factor"), [("flat", 20), ("clinical_documentation", 12), ("flat", 0.2)])
+def test_a_cache_that_is_used_more_often_finds_more_at_other_volumes(profile, factor):
+    """What one volume says of another is what that costs when it is simulated; by today's share it would not be."""
+    now_usd, one, _ = priced_at(caching(2_000, profile))
+    then_usd, _, _ = priced_at(caching(round(2_000 * factor), profile))
+    volume = one.tokens_per_month * factor
+    assert float(one.bill_at(volume).total_usd) == pytest.approx(then_usd, rel=0.03)
+    assert Bills(one).at(round(volume)) == pytest.approx(float(one.bill_at(volume).total_usd), rel=1e-6)
+    assert abs(now_usd * factor / then_usd - 1.0) > 0.05
+    assert float(one.bill_at(one.tokens_per_month).total_usd) == pytest.approx(now_usd, rel=1e-6)
+
+
+def test_a_prefix_is_there_unless_nobody_came_while_it_was_kept():
+    """By hand: the prefix comes every 1,314 s or so, and is kept 300 s: 1 - exp(-300 / 1,314) are found."""
+    _, one, found = priced_at(caching(2_000, "flat"))
+    gap_s = 730 * 3600 / 2_000
+    assert found == pytest.approx(1.0 - exp(-300.0 / gap_s), abs=0.02)
+    (renewal,) = one.renewal.values()
+    assert 1.0 - renewal.share == pytest.approx(found, abs=1e-6)
+    assert renewal.missed(10.0) * renewal.share == pytest.approx(exp(-3_000.0 / gap_s), abs=0.02)
+
+
+def test_the_turns_of_a_conversation_come_no_faster_where_there_are_more_conversations():
+    turns = {"turns": {"mean": 3, "think": {"median": "60s", "sigma": 0.5}}, "shared_prefix": None}
+    _, one, _ = priced_at(caching(1_000, "flat", **turns))
+    assert not one.renewal
+    twice = float(one.bill_at(2.0 * one.tokens_per_month).total_usd)
+    assert twice == pytest.approx(2.0 * float(one.bill_at(one.tokens_per_month).total_usd), rel=1e-6)

@@ -24,6 +24,7 @@ class Drawn:
     units: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     proportional: bool = False
+    renewal: dict[str, object] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
 
     def bill_at(self, volume):
