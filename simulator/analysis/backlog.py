@@ -145,21 +145,47 @@ class BacklogTally:
             np.split(times, np.searchsorted(times, [until])) for times in (self._arrivals, self._starts)
         )
         edges = self._edges[:-1][(self._edges[:-1] > self._now) & (self._edges[:-1] < until)]
-        moments = np.concatenate([[self._now], edges, arrivals, starts])
-        moments.sort(kind="stable")
-        moments = moments[np.append(True, moments[1:] != moments[:-1])]
-        came, went = (np.searchsorted(times, moments, side="right") for times in (arrivals, starts))
-        levels = self._level + came - went
-        before = np.concatenate([[self._level], levels[:-1]])
-        lasted = np.diff(moments, append=until)
         # A block begins with its edge.
-        first = np.append(0, np.searchsorted(moments, edges))
-        which = np.searchsorted(self._edges[:-1], self._now, side="right") + np.arange(len(first))
-        self._arrived[which] += np.add.reduceat(np.diff(came, prepend=0), first)
-        self._started[which] += np.add.reduceat(np.where(before > 0, np.diff(went, prepend=0), 0), first)
-        self._waited[which] += np.add.reduceat(np.where(levels > 0, lasted, 0), first)
-        self._least[which] = np.minimum(self._least[which], np.minimum.reduceat(levels, first))
-        self._now, self._level = until, int(levels[-1])
+        begins, ends = np.append(self._now, edges), np.append(edges, until)
+        which = np.searchsorted(self._edges[:-1], self._now, side="right") + np.arange(len(begins))
+        # As many wait at any time as if the one who came first were always started first: the n-th start ends the wait
+        # of the n-th who came, and of those who waited before.
+        came = np.concatenate([np.full(self._level, self._now - 1), arrivals]) if self._level else arrivals
+        waited = np.diff(_waited_until(came, starts, ends, self._now, until), prepend=0)
+        self._arrived[which] += np.diff(np.searchsorted(arrivals, ends), prepend=0)
+        self._started[which] += np.diff(_waiters_started_until(came, starts, ends), prepend=0)
+        self._waited[which] += waited
+        least = np.zeros(len(begins), np.int64)
+        for number in np.flatnonzero(waited == ends - begins).tolist():
+            # Somebody always waits: fewest right after a start, or in the beginning.
+            inside = slice(*np.searchsorted(starts, (begins[number], ends[number])))
+            moments = np.append(begins[number], starts[inside])
+            least[number] = np.min(
+                np.searchsorted(came, moments, side="right") - np.searchsorted(starts, moments, side="right")
+            )
+        self._least[which] = np.minimum(self._least[which], least)
+        self._now, self._level = until, len(came) - len(starts)
+
+
+def _waited_until(came: Times, starts: Times, moments: Times, begin: int, end: int) -> Times:
+    """By moment, how long somebody has waited since the beginning."""
+    went = np.append(starts, end) if len(came) > len(starts) else starts
+    begun = np.maximum(came[: len(went)], np.append(begin, went[:-1])[: len(went)])
+    so_far = np.append(0, np.cumsum(went - begun))
+    # Of those that are not over the first alone has begun.
+    place = np.searchsorted(went, moments, side="right")
+    found: Times = so_far[place] + np.maximum(moments - np.append(begun, end)[place], 0)
+    return found
+
+
+def _waiters_started_until(came: Times, starts: Times, moments: Times) -> NDArray[np.int64]:
+    """By moment, how many were started before when somebody had waited: at one moment all, or none."""
+    heads = np.flatnonzero(np.append(True, starts[1:] != starts[:-1])[: len(starts)])
+    waited = came[heads] < starts[heads]
+    if len(heads) < len(starts):
+        waited = np.repeat(waited, np.diff(np.append(heads, len(starts))))
+    found: NDArray[np.int64] = np.append(0, np.cumsum(waited))[np.searchsorted(starts, moments)]
+    return found
 
 
 def _ticks(times_s: NDArray[np.float64]) -> Times:

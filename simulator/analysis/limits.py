@@ -92,14 +92,17 @@ class LimitTally:
             latency_s: What they took: one without an answer for ever; one of which nobody knows, NaN, counts nowhere.
             api_s: What an API itself took of that, once it had let them in; NaN, or none at all, where none answered.
         """
-        known = ~np.isnan(latency_s)
         edge = np.searchsorted(self._edges_s, latency_s)
-        self._within += np.bincount(edge[known], minlength=len(FACTORS) + 1)[: len(FACTORS)]
-        met: NDArray[np.bool_] = known & (edge <= AT_LIMIT)
+        met: NDArray[np.bool_] = edge <= AT_LIMIT
         block = ((arrival_s - self._begin_s) / self._block_s).astype(np.int64).clip(0, self._blocks - 1)
-        self._judged += np.bincount(block[known], minlength=self._blocks)
+        unknown = np.isnan(latency_s)
+        if unknown.any():
+            # Sorted, they come after all edges.
+            self.undecided += int(unknown.sum())
+            self._judged -= np.bincount(block[unknown], minlength=self._blocks)
+        self._within += np.bincount(edge, minlength=len(FACTORS) + 1)[: len(FACTORS)]
+        self._judged += np.bincount(block, minlength=self._blocks)
         self._met += np.bincount(block[met], minlength=self._blocks)
-        self.undecided += len(known) - int(known.sum())
         if api_s is not None:
             self._add_api(latency_s, api_s, met)
         return met

@@ -170,7 +170,7 @@ class Summariser:
         """
         self._workloads, self._backends = workloads, backends
         # Backend -1 is none, and wraps to the last.
-        self._network_s = np.array([*((apis or {}).get(name, np.nan) for name in backends), np.nan])
+        self._network_s = np.array([*(apis.get(name, np.nan) for name in backends), np.nan]) if apis else None
         self._horizon_s, self._warm_up_s = horizon_s, warm_up_s
         self._waits = [Waits(objectives.get(name), warm_up_s, horizon_s) for name in workloads]
         self._all_waits = Waits(None, warm_up_s, horizon_s)
@@ -198,7 +198,8 @@ class Summariser:
         _check(table, log, int((self._early + self._counted).requests.sum()))
         if self._intervals is not None:
             self._intervals += self._count_intervals(table, log)
-        self._follow(table, starts_s(log))
+        by_workload = [table.workload == number for number in range(len(self._workloads))]
+        self._follow(table, starts_s(log), by_workload)
         first = int(np.searchsorted(table.arrival_s, self._warm_up_s))
         self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
         table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
@@ -206,13 +207,13 @@ class Summariser:
         self._long.add(table, log)
         self._sent = added(self._sent, self._count_decisions(table, log, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
-        workload, latency = table.workload[completed], _latencies(table, log, completed)
+        latency = _latencies(table, log, completed)
         self._all_waits.add(latency)
-        for number, waits in enumerate(self._waits):
-            members = workload == number
+        for waits, rows in zip(self._waits, by_workload, strict=True):
+            members = rows[first:][completed]
             waits.add({metric: values[members] for metric, values in latency.items()})
             if waits.judges:
-                waits.judge(table, log, table.workload == number, self._network_s)
+                waits.judge(table, log, rows[first:], self._network_s)
 
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
@@ -238,10 +239,11 @@ class Summariser:
             timeline=None if self._intervals is None else timeline_of(self._intervals, record, self._workloads),
         )
 
-    def _follow(self, table: RequestTable, start_s: NDArray[np.float64]) -> None:
+    def _follow(
+        self, table: RequestTable, start_s: NDArray[np.float64], by_workload: Sequence[NDArray[np.bool_]]
+    ) -> None:
         """Take the next requests into the backlogs."""
-        for number, backlog in enumerate(self._backlogs):
-            members = table.workload == number
+        for backlog, members in zip(self._backlogs, by_workload, strict=True):
             backlog.add(table.arrival_s[members], start_s[members])
         if self._all_backlog is not None:
             self._all_backlog.add(table.arrival_s, start_s)

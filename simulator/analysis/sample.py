@@ -52,7 +52,8 @@ class Sample:
         That is the value that `numpy.quantile` finds by `inverted_cdf`.
         """
         if self.count <= self._held:
-            return [float(value) for value in np.quantile(next(self._read(self.count)), shares, method="inverted_cdf")]
+            # Twice as quick as finding some of them, where all is in memory.
+            return [float(value) for value in np.sort(next(self._read(self.count)))[ranks(self.count, shares)]]
         # The bits of numbers that are not negative have the order of the numbers.
         bits = _select(lambda: (values.view(np.uint64) for values in self._read(_AT_ONCE)), ranks(self.count, shares))
         return [float(value) for value in bits.view(np.float64)]

@@ -72,6 +72,8 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
     billed = log.billed_prompt_tokens > 0
 
     def count(weights: NDArray[np.generic] | None = None) -> Counts:
+        if weights is not None and not weights.any():
+            return np.zeros(shape, np.int64)
         # Sums of integers are exact as float64 up to 2**53.
         return np.bincount(ways, weights, minlength=prod(shape)).astype(np.int64).reshape(shape)
 

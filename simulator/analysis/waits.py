@@ -42,7 +42,8 @@ class Waits:
     def add(self, latency: dict[str, NDArray[np.float64]]) -> None:
         """Take the latencies of the next requests, by metric."""
         for metric, values in latency.items():
-            self._samples[metric].add(values[~np.isnan(values)])
+            unknown = np.isnan(values)
+            self._samples[metric].add(values[~unknown] if unknown.any() else values)
 
     @property
     def judges(self) -> bool:
@@ -50,7 +51,7 @@ class Waits:
         return bool(self._limits)
 
     def judge(
-        self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], network_s: NDArray[np.float64]
+        self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], network_s: NDArray[np.float64] | None
     ) -> None:
         """Hold some of the next requests against the limits, those without an answer too.
 
@@ -59,24 +60,31 @@ class Waits:
             log: What became of them.
             rows: Which of them.
             network_s: What the network takes to a backend that is an API, and back; NaN for others, the last is none.
+                None where no backend is an API.
         """
         arrival_s, outcome, first_s = table.arrival_s[rows], log.outcome[rows], log.first_token_s[rows]
-        on_the_way_s = network_s[log.backend[rows]]
-        # What it is until an API is at work, and after it: waiting to be let in, and the network.
-        beside_s = np.where(outcome == Outcome.COMPLETED, log.scheduled_s[rows] - arrival_s + on_the_way_s, np.nan)
+        completed, beside_s = outcome == Outcome.COMPLETED, None
+        if network_s is not None:
+            # What it is until an API is at work, and after it: waiting to be let in, and the network.
+            beside_s = log.scheduled_s[rows] - arrival_s + network_s[log.backend[rows]]
+            beside_s[~completed] = np.nan
         took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
+        still_open = np.flatnonzero(outcome == Outcome.UNFINISHED)
         # The least it can still be; of an open request the first token may have come.
-        so_far_s = self._horizon_s - arrival_s
-        at_least_s = {"ttft_s": np.where(np.isnan(first_s), so_far_s, took_s["ttft_s"]), "e2e_s": so_far_s}
-        still_open, within, missed = outcome == Outcome.UNFINISHED, [], []
+        so_far_s, since_s = self._horizon_s - arrival_s[still_open], took_s["ttft_s"][still_open]
+        at_least_s = {"ttft_s": np.where(np.isnan(since_s), so_far_s, since_s), "e2e_s": so_far_s}
+        within, missed = np.ones(len(outcome), np.bool_), np.zeros(len(outcome), np.bool_)
         for limit in self._limits:
-            latency_s = np.where(outcome == Outcome.COMPLETED, took_s[limit.metric], np.inf)
-            undecided = still_open & (at_least_s[limit.metric] <= limit.limit_s + EQUAL_S)
-            api_s = latency_s - beside_s
-            within.append(limit.add(arrival_s, np.where(undecided, np.nan, latency_s), api_s))
-            missed.append(~undecided & ~within[-1])
-        self._within_all += int(np.all(within, axis=0).sum())
-        self._undecided_in_all += int((~np.any(missed, axis=0) & ~np.all(within, axis=0)).sum())
+            latency_s = np.where(completed, took_s[limit.metric], np.inf)
+            undecided = still_open[at_least_s[limit.metric] <= limit.limit_s + EQUAL_S]
+            api_s = None if beside_s is None else latency_s - beside_s
+            latency_s[undecided] = np.nan
+            kept = limit.add(arrival_s, latency_s, api_s)
+            within &= kept
+            kept[undecided] = True
+            missed |= ~kept
+        self._within_all += int(within.sum())
+        self._undecided_in_all += int((~missed & ~within).sum())
 
     def judge_chains(self, chains: ChainLog, rows: NDArray[np.bool_]) -> None:
         """Take some chains, and hold them against their limit; those that ended without an answer too."""

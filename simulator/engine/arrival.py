@@ -36,10 +36,10 @@ class Arrival:
         """The request in this row."""
         return cls(
             index=index,
-            workload=int(table.workload[index]),
-            prompt_tokens=int(table.prompt_tokens[index]),
-            max_tokens=int(table.max_tokens[index]),
-            prefix_id=int(table.prefix_id[index]),
-            prefix_tokens=int(table.prefix_tokens[index]),
-            priority=int(table.priority[index]),
+            workload=table.workload.item(index),
+            prompt_tokens=table.prompt_tokens.item(index),
+            max_tokens=table.max_tokens.item(index),
+            prefix_id=table.prefix_id.item(index),
+            prefix_tokens=table.prefix_tokens.item(index),
+            priority=table.priority.item(index),
         )

@@ -28,7 +28,7 @@ from simulator.workload.demand import share_of_month
 from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,6 +57,38 @@ class Task:
     pattern: str
     name: str | None = None
     tables: bool = False
+
+
+class Demand:
+    """What is asked in a replication; simulations of the same one that come one after the other draw it once.
+
+    Only where it comes in one part, which a simulation holds as long as it lasts anyway.
+    """
+
+    def __init__(self) -> None:
+        self._replication = -1
+        self._only: list[tuple[RequestTable, float]] = []
+
+    def parts(
+        self, scenario: Scenario, replication: int, calendar: ClinicalCalendar
+    ) -> Iterable[tuple[RequestTable, float]]:
+        """As `synthesise_parts` has them, of a scenario that asks the same every time."""
+        if replication == self._replication and self._only:
+            return self._only
+        self._only.clear()
+        self._replication = replication
+        return self._drawn(scenario, replication, calendar)
+
+    def _drawn(
+        self, scenario: Scenario, replication: int, calendar: ClinicalCalendar
+    ) -> Iterator[tuple[RequestTable, float]]:
+        parts = synthesise_parts(scenario, replication, calendar)
+        first = next(parts)
+        if first[1] >= scenario.horizon.duration_s:
+            self._only = [first]
+        yield first
+        del first
+        yield from parts
 
 
 def representatives(scenario: Scenario, names: list[str]) -> dict[str, str]:
@@ -150,7 +182,12 @@ def _run_all(
         return _run_there(scenario, tasks, board, jobs, folder)
     # Reading what is kept is quicker than starting processes.
     if jobs == 1 or len(tasks) == 1 or all(is_kept(folder, task) for task in tasks):
-        return dict(simulated(scenario, folder, task, number, board) for number, task in enumerate(tasks))
+        demand = Demand()
+        found: dict[int, RunSummary] = {}
+        # What is simulated once comes last, and its replication first.
+        for number, task in sorted(enumerate(tasks), key=lambda one: one[1].replication):
+            found.update([simulated(scenario, folder, task, number, board, demand)])
+        return found
     calls = (call_of(scenario, task, number, board) for number, task in enumerate(tasks))
     # By number: what arrives first depends on the machine.
     return dict(answer for _, answer in spread(calls, jobs, folder))
@@ -183,7 +220,12 @@ def is_kept(folder: Path | None, task: Task) -> bool:
 
 
 def simulated(
-    scenario: Scenario, folder: Path | None, task: Task, number: int, board: Path | None
+    scenario: Scenario,
+    folder: Path | None,
+    task: Task,
+    number: int,
+    board: Path | None,
+    demand: Demand | None = None,
 ) -> tuple[int, RunSummary]:
     """The summary of a task, kept or simulated and then kept, with its number; on any machine.
 
@@ -193,6 +235,7 @@ def simulated(
         task: What to simulate.
         number: Its own among others.
         board: File of the shares that are done, by number.
+        demand: What those before it have drawn.
     """
     marks: NDArray[np.float64] = np.zeros(number + 1) if board is None else np.memmap(board, np.float64, "r+")
     kept = folder / task.name if folder is not None and task.name is not None else None
@@ -204,7 +247,7 @@ def simulated(
     def on_progress(now_s: float) -> None:
         marks[number] = now_s / horizon_s
 
-    summary, tables = _simulated(scenario, task, kept, on_progress)
+    summary, tables = _simulated(scenario, task, kept, demand or Demand(), on_progress)
     if kept is not None:
         checkpoint.save(kept, summary, tables)
     marks[number] = 1.0
@@ -212,7 +255,7 @@ def simulated(
 
 
 def _simulated(
-    scenario: Scenario, task: Task, kept: Path | None, on_progress: Callable[[float], None]
+    scenario: Scenario, task: Task, kept: Path | None, demand: Demand, on_progress: Callable[[float], None]
 ) -> tuple[RunSummary, dict[str, str]]:
     """Simulate; where more requests come than was ever expected, they are counted and it is done again.
 
@@ -221,16 +264,17 @@ def _simulated(
     """
     calendar = ClinicalCalendar(scenario.horizon)
     try:
-        return _with_room(scenario, task, kept, on_progress, calendar, room_for(scenario, calendar))
+        return _with_room(scenario, task, kept, demand, on_progress, calendar, room_for(scenario, calendar))
     except OutOfRoom:
         count = sum(len(part) for part, _ in synthesise_parts(scenario, task.replication, calendar))
-        return _with_room(scenario, task, kept, on_progress, calendar, count)
+        return _with_room(scenario, task, kept, demand, on_progress, calendar, count)
 
 
 def _with_room(
     scenario: Scenario,
     task: Task,
     kept: Path | None,
+    demand: Demand,
     on_progress: Callable[[float], None],
     calendar: ClinicalCalendar,
     room: int,
@@ -256,7 +300,7 @@ def _with_room(
 
         record = simulate(
             pattern,
-            synthesise_parts(scenario, task.replication, calendar),
+            demand.parts(scenario, task.replication, calendar),
             horizon_s=scenario.horizon.duration_s,
             seed=scenario.experiment.seed,
             replication=task.replication,

@@ -221,3 +221,22 @@ def test_more_requests_than_anybody_expected_are_simulated_all_the_same(tmp_path
     monkeypatch.setattr("simulator.experiment.replications.room_for", lambda *_: 10)
     assert replicate(scenario, ["rented"], replications=1, folder=tmp_path) == plain
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".parquet", ".parquet"]
+
+
+@pytest.mark.parametrize(("stretch_days", "draws"), [(None, [0, 1]), (2, [0, 0, 0, 1, 1])], ids=["one part", "parts"])
+def test_simulations_of_one_demand_draw_it_once(stretch_days, draws, monkeypatch):
+    """Two replications of two patterns, and one of a third; where demand comes in parts, each draws for itself."""
+    drawn, synthesise_parts = [], replications.synthesise_parts
+
+    def noted(scenario, replication, calendar):
+        drawn.append(replication)
+        return synthesise_parts(scenario, replication, calendar)
+
+    scenario, stretch = small({"horizon.duration": "5d"}), stretch_days or 50
+    with patch.multiple("simulator.workload.calendar", _WHOLE_DAYS=stretch, _STRETCH_DAYS=stretch):
+        alone = replicate(scenario, ["rented"], replications=2, tables=False)
+        monkeypatch.setattr(replications, "synthesise_parts", noted)
+        found = replicate(scenario, ["api", "rented"], replications=2, once=["hybrid"], tables=False)
+    assert drawn == draws
+    assert found["rented"] == alone["rented"]
+    assert (len(found["api"]), len(found["hybrid"])) == (2, 1)

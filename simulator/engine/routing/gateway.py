@@ -171,7 +171,7 @@ class Gateway:
         """Send a request that a backend did not serve to another, or write down how it ended."""
         log, row = self._site.log, loss.row
         arrival = Arrival.of(self._site.table, row)
-        lost_by = int(log.backend[row])
+        lost_by = log.backend.item(row)
         broke = loss.reason is Reason.FAULT and lost_by < len(self._clusters)
         if self._breakers:
             self._breakers[lost_by].lost(loss)
@@ -179,7 +179,7 @@ class Gateway:
             return
         # Another replica of the same cluster may do.
         goes_on = broke and self._clusters[lost_by].serves
-        left = self._left_to(row)
+        left = self._left_to(arrival)
         left = [number for number in left if number != lost_by or goes_on]
         refused = loss.reason is not Reason.TIMEOUT
         if refused and self._routing.on_error == "fail":
@@ -192,19 +192,19 @@ class Gateway:
             self._note(row, loss.reason)
             self._left[row] = ()
             self._backends[passed[0]].submit(arrival)
-        elif broke and log.retries[row] < self._routing.retries.at_most:
-            log.retries[row] += 1
-            timer = self._site.env.timeout(self._back_off_s(int(log.retries[row])))
+        elif broke and (retries := log.retries.item(row)) < self._routing.retries.at_most:
+            log.retries[row] = retries + 1
+            timer = self._site.env.timeout(self._back_off_s(retries + 1))
             timer.callbacks.append(lambda _: self.take(arrival))
         else:
             write_loss(log, loss)
 
-    def _left_to(self, row: int) -> Sequence[int]:
+    def _left_to(self, arrival: Arrival) -> Sequence[int]:
         """The backends that are left to a request that one has lost, that one included."""
-        allowed = self._site.may_use[int(self._site.table.workload[row])]
-        if self._express is not None and self._express.passed_over[row]:
+        row, allowed = arrival.index, self._site.may_use[arrival.workload]
+        if self._express is not None and self._express.passed_over.item(row):
             self._express.passed_over[row] = False
-            self._pass_over(row, int(self._site.log.target[row]), allowed)
+            self._pass_over(row, self._site.log.target.item(row), allowed)
         return self._left.pop(row, allowed)
 
     def _pass_over(self, row: int, backend: int, allowed: Sequence[int]) -> None:

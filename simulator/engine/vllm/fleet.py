@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _SLOTS = 1024
 _LOSSES = 1024
+#: By number; an enumeration takes its time to find its member.
+_REASONS = tuple(Reason)
 _DEMAND = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
 _STAMPS = (
     "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
@@ -202,7 +204,7 @@ class Fleet:
     @property
     def serves(self) -> bool:
         """Whether any replica is open."""
-        return not self._closed.all()
+        return not all(self._closed.tolist())
 
     @property
     def fullness(self) -> float:
@@ -244,7 +246,7 @@ class Fleet:
         losses = self.state.losses[: self._lost[0]].tolist()
         self._lost[0] = 0
         for at_s, row, reason, sent in losses:
-            yield Loss(at_s, row, Reason(reason), sent)
+            yield Loss(at_s, row, _REASONS[reason], sent)
 
     def _levels(self, number: int) -> ReplicaLevels:
         replica, levels, settings = self.state.replicas[number], self.state.levels[number], self.state.settings[0]

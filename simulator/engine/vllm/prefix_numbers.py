@@ -27,6 +27,8 @@ class PrefixNumbers:
 
     def of(self, prefix_id: NDArray[np.int32]) -> NDArray[np.int32]:
         """The numbers of some prefixes; -1 for none."""
+        if prefix_id.max(initial=-1) < 0:
+            return np.full(len(prefix_id), -1, np.int32)
         ids, place = np.unique(prefix_id, return_inverse=True)
         return np.array([self._number(one) for one in ids.tolist()], np.int32)[place]
 
