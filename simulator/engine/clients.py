@@ -71,15 +71,18 @@ class Clients:
         self._tick_s = inf
         links = site.table.links or Links(np.full(len(site.table), -1), np.zeros(len(site.table)))
         self._delay_s = links.delay_s
-        #: Requests that follow an answer and were not sent.
-        self._waiting = links.after >= 0
+        self._follows = links.after >= 0
+        #: Those of them that were not sent.
+        self._waiting = self._follows.copy()
         self._followers, self._first_follower = links.by_answer()
 
     def take(self, arrival: Arrival) -> None:
-        """A request is due, or could be if what it follows were answered by now."""
+        """A request is due; or could be, if it follows one that were answered by now: that is seen when it is."""
+        if not self._follows[arrival.index]:
+            self._take(arrival)
+
+    def _take(self, arrival: Arrival) -> None:
         row = arrival.index
-        if self._waiting[row]:
-            return
         if self._rules[arrival.workload] is not None:
             self._due[arrival.workload].append(row)
             self._send(arrival.workload)
@@ -139,7 +142,7 @@ class Clients:
         site = self._site
         self._waiting[row] = False
         site.table.arrival_s[row] = site.env.now
-        self.take(Arrival.of(site.table, row))
+        self._take(Arrival.of(site.table, row))
 
     def _tick(self, _event: simpy.Event) -> None:
         for fleet in self._fleets:
