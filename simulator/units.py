@@ -64,7 +64,9 @@ def parse_duration_s(value: object) -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         number = f"{value:g}" if 0 <= value < 1e9 else "30"
-        raise ValueError(f"a duration needs a unit, such as '{number}s', '{number}min', '{number}h' or '{number}d'")
+        units = ("ms", "s", "min") if value >= 100 else ("s", "min", "h")
+        examples = " or ".join(f"'{number}{unit}'" for unit in units)
+        raise ValueError(f"a duration needs a unit, such as {examples}")
     if not isinstance(value, str):
         raise ValueError("expected a duration such as '2s', '30min', '12h' or '28d'")
     position, total = 0, 0.0

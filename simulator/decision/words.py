@@ -24,8 +24,8 @@ def usd(amount: float | Decimal) -> str:
 def apart(one: float | Decimal, other: float | Decimal) -> tuple[str, str]:
     """Two amounts that differ, to the cent where whole dollars would not show it.
 
-    >>> apart(984.71, 984.20), apart(5721.10, 900)
-    (('984.71', '984.20'), ('5,721', '900'))
+    >>> apart(984.71, 984.90), apart(5721.10, 900)
+    (('984.71', '984.90'), ('5,721', '900'))
     """
     shown = usd(one), usd(other)
     return shown if shown[0] != shown[1] else (f"{one:,.2f}", f"{other:,.2f}")

@@ -84,18 +84,24 @@ def _strategies(variant: Variant) -> RenderableType:
             missed = "nothing arrived"
         if one.impossible_months:
             missed = f"not allowed from month {one.impossible_months[0]}"
-        table.add_row(one.text, *(usd(one.cumulative_usd[end - 1]) for end in ends), missed)
+        fetched = f", hardware fetching {usd(one.fetched_usd)}" if one.fetched_usd else ""
+        table.add_row(f"{one.text}{fetched}", *(usd(one.cumulative_usd[end - 1]) for end in ends), missed)
     return Padding(table, (0, 0, 1, 0))
 
 
 def _curve(curve: Curve) -> str:
-    facts = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in curve.parameters.items())
+    facts = ", ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in curve.parameters.items())
     fit = (
         ""
         if curve.residual is None
         else f", fitted to {counted(len(curve.observed), 'point')}, {100 * curve.residual:.2g} % off"
     )
     return f"{curve.kind}{': ' if facts else ''}{facts}{fit}"
+
+
+def _value(name: str, value: float) -> str:
+    """Shares and growth as they are written, times and rates as numbers."""
+    return f"{100 * value:.3g} %" if name in ("first", "monthly_growth", "ceiling") else f"{value:.3g}"
 
 
 def _gap(projection: Variant, actual: Variant) -> str:
@@ -117,4 +123,4 @@ def _table(columns: Iterable[str]) -> Table:
 
 def _bullets(title: str, lines: Sequence[str]) -> Iterator[RenderableType]:
     if lines:
-        yield Padding(Group(Text(title, "bold"), *(Text(f"- {line}") for line in lines)), (0, 0, 1, 0))
+        yield Padding(Group(Text(title, "bold"), *(Text(f"• {line}") for line in lines)), (0, 0, 1, 0))

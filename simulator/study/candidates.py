@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from simulator.scenario.workloads import AnyWorkload
     from simulator.study.offers import Terms
 
+_NO_PROFILE: Final = "no performance profile; 'simulator profile build' derives one where it knows model and GPU"
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -238,8 +240,11 @@ def _cluster(
     try:
         cluster = with_length(hosted.cluster.moved(changes | own), loads)
         kv_capacity(cluster_profile(cluster), cluster.engine)
-    except (ProfileNotFound, ProfileError, InfeasibleCluster) as error:
-        return str(error).partition("; there are")[0]
+    except ProfileNotFound:
+        # The same words for all of them: whoever lists them says these once.
+        return _NO_PROFILE
+    except (ProfileError, InfeasibleCluster) as error:
+        return str(error)
     return cluster
 
 

@@ -193,6 +193,7 @@ BROKEN = [
     ("digits without end", "mean: 600", f"mean: {'9' * 5000}", 8, "is not a number"),
     ("number beyond any float", "mean: 600", f"mean: {'9' * 400}", 8, "expected a valid number"),
     ("share beyond any float", "ttft: 2s,", f"ttft: 2s, share: {'9' * 400},", 10, "a share lies between 0 and 1"),
+    ("milliseconds without unit", "ttft: 2s,", "ttft: 900,", 10, "such as '900ms' or '900s' or '900min'"),
     ("duration beyond any float", "ttft: 2s,", f"ttft: {'9' * 400},", 10, "a duration needs a unit"),
     ("duration that is not a number", "ttft: 2s,", "ttft: .nan,", 10, "a duration needs a unit, such as '30s'"),
     ("tag", "name: small", "name: !!python/object:os.system small", 1, "tags such as"),

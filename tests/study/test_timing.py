@@ -198,6 +198,20 @@ def test_a_purchase_is_best_sooner_where_its_hardware_keeps_its_price():
     assert min(cost.values()) < 210
 
 
+def test_growth_is_said_in_per_cent_and_what_hardware_fetches_beside_its_way(store, tmp_path, capsys):
+    import ruamel.yaml
+
+    path = tmp_path / "grows.yaml"
+    bought = {"hosting_patterns.bought.costs.compute": {**CHEAP, "gpus": "40 USD"}}
+    with path.open("w") as file:
+        ruamel.yaml.YAML().dump(scenario(PHASES[:2], **bought, **{"rollout.resale": "50 %"}).resolved, file)
+    code, out, _ = run(["rollout", str(path), "--store", str(store), "--quiet", "--jobs", "1"], capsys)
+    assert code == 0
+    assert "exponential: first 50 %, monthly growth 60 %" in " ".join(out.split())
+    # Two of ten months are used, from the second of three on: 40 USD, of which a fifth is written off, at half of it.
+    assert "as planned, hardware fetching 16.00" in out
+
+
 def test_nothing_to_begin_is_said(tmp_path):
     with pytest.raises(ScenarioError, match="has one phase; there is nothing to begin"):
         when(scenario([{"pattern": "api"}]))
