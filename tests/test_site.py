@@ -101,3 +101,12 @@ def test_the_image_is_made_of_what_is_here():
         assert any(source == one or source.startswith(f"{one}/") for one in copied), source
     assert ("USER", "simulator") in steps
     assert [rest for step, rest in steps if step == "ENTRYPOINT"] == ['["simulator"]']
+
+
+@pytest.mark.parametrize("path", STEPS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_the_version_beside_it(path):
+    """A tag can be moved to other code; Dependabot reads the version in the remark."""
+    used = [line.split("uses:", 1)[1].strip() for line in path.read_text().splitlines() if "uses:" in line]
+    assert used
+    for one in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
