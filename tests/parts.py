@@ -79,6 +79,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "LibreOffice": lambda: None if LIBREOFFICE else "no soffice on the path",
     "Prometheus": lambda: no_commands("prometheus", "promtool"),
     "site generator": lambda: no_modules("mkdocs", "material", "mkdocstrings"),
+    "Ray": lambda: no_modules("ray"),
     "vLLM": lambda: no_modules("vllm"),
     "compiled engine": no_compiler,
     "/proc": lambda: None if Path("/proc/self/status").exists() else "no /proc/self/status",

@@ -146,30 +146,46 @@ class _Ray:
         self._run = ray.remote(max_retries=RETRIES)(_opened)
 
     def share(self, content: bytes) -> Any:  # noqa: ANN401 - an object of Ray's
-        return self._ray.put(content)
+        with self._there():
+            return self._ray.put(content)
 
     def submit(self, payload: bytes, contents: Sequence[Any], *, urgent: bool) -> Future[bytes]:  # noqa: ARG002 - cannot
-        found: Future[bytes] = self._run.remote(payload, *contents).future()
+        with self._there():
+            found: Future[bytes] = self._run.remote(payload, *contents).future()
         return found
 
     def workers(self) -> int:
-        try:
+        with self._there():
             return int(self._ray.cluster_resources().get("CPU", 0))
-        except (OSError, RuntimeError):
-            raise _gone(self.address) from None
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Ray's own ways, of a client of it too, to say that nobody is there any more."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, (OSError, RuntimeError, ValueError)) or _is_of_grpc(error):
+                raise _gone(self.address) from None
+            raise
 
     def explained(self, error: BaseException) -> SimulatorError | None:
         from ray import exceptions
 
         if isinstance(error, (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError)):
             return _killed(RETRIES + 1)
-        if isinstance(error, (CancelledError, exceptions.RaySystemError, exceptions.ObjectLostError)):
+        lost = CancelledError, ConnectionError, exceptions.RaySystemError, exceptions.ObjectLostError
+        if isinstance(error, lost) or _is_of_grpc(error):
             return _gone(self.address)
         return _package_missing(error)
 
     def close(self) -> None:
         if self._mine:
             self._ray.shutdown()
+
+
+def _is_of_grpc(error: BaseException) -> bool:
+    """Whether it is of the connection of a client of Ray, which nothing else has loaded."""
+    return type(error).__module__.partition(".")[0] == "grpc"
 
 
 def _see_that_it_answers(address: str) -> None:

@@ -1,7 +1,6 @@
-"""Clusters as they are reached; real Dask stands in `tests/study/test_sweep.py`.
+"""Clusters as they are reached; real ones stand in `tests/study/test_sweep.py`.
 
-Ray is too large to be installed for this: what stands for it here has the calls that are used, and was held against
-Ray 2.60 (a sweep with its workers killed, nothing or something else at the address).
+What stands for Ray here has the calls that are used; Ray itself stands there too.
 """
 
 from __future__ import annotations
@@ -109,6 +108,40 @@ def test_nothing_at_an_address_is_told_at_once(ray):
         port = server.getsockname()[1]
     with pytest.raises(SimulatorError, match="no Ray cluster answers"), on_cluster("ray", f"127.0.0.1:{port}"):
         pass
+
+
+LOST = ConnectionError("lost")
+CLOSED = ValueError("Cannot invoke RPC on closed channel!")
+REMOVED = type("_InactiveRpcError", (Exception,), {"__module__": "grpc._channel"})("Stream removed")
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ("hand out", LOST),
+        ("hand out", CLOSED),
+        ("hand out", REMOVED),
+        ("answer", REMOVED),
+        ("answer", LOST),
+        ("look", CLOSED),
+    ],
+)
+def test_a_ray_head_that_is_lost_is_said_so(ray, asked, fault, monkeypatch):
+    """In Ray's own words, or those of its client, whatever it was asked when that was noticed."""
+
+    def lost(*_):
+        raise fault
+
+    if asked == "hand out":
+        monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lost))
+    elif asked == "answer":
+        ray.wrap = lambda _: lost
+    else:
+        monkeypatch.setattr(workers, "_LOOK_S", 0.01)
+        ray.wrap, ray.cluster_resources = lambda _: lambda *_: time.sleep(0.2), lost
+    said = pytest.raises(SimulatorError, match="the cluster is gone; what was simulated is kept")
+    with listening(SETTINGS) as address, on_cluster("ray", address) as there, said:
+        run(small(), jobs=there)
 
 
 def test_what_is_missing_to_reach_a_cluster_is_said(monkeypatch):

@@ -6,9 +6,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -197,3 +201,68 @@ def test_a_dask_cluster_without_workers_and_with_those_of_another_version(tmp_pa
         assert refused.returncode == 2
         assert "would give other figures: simulator/cost: " in said
         assert not list((tmp_path / "other_version" / "store").glob("*.json"))
+
+
+class Ray:
+    """A real head with two workers."""
+
+    def __enter__(self):
+        # Names of sockets lie in it, which must be short.
+        self.folder = tempfile.mkdtemp(prefix="ray-")
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            port, client_port = (str(server.getsockname()[1]) for server in (one, other))
+        self.address = f"127.0.0.1:{port}"
+        words = "start", "--head", "--block", "--port", port, "--ray-client-server-port", client_port, "--num-cpus", "2"
+        more = "--include-dashboard", "false", "--disable-usage-stats", "--temp-dir", self.folder
+        command = [sys.executable, "-m", "ray.scripts.scripts", *words, *more, "--object-store-memory", "100000000"]
+        where = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        places = os.environ | {"PYTHONPATH": where, "OF_RAY": self.folder}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.head = subprocess.Popen(command, env=places, **silent)
+        until(partial(listens, int(port)), self.head)
+        return self
+
+    def __exit__(self, *_):
+        # The node first: it would have its workers go, and start others.
+        self.head.kill()
+        self.head.wait()
+        while self.kill(""):
+            pass
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self, name, most=None):
+        """Kill its processes of that name, or no more than so many; how many are killed."""
+        mine = [place.parent for place in Path("/proc").glob("[0-9]*/cmdline") if self.is_mine(place, name)][:most]
+        for place in mine:
+            with suppress(ProcessLookupError):
+                os.kill(int(place.name), signal.SIGKILL)
+        return len(mine)
+
+    def is_mine(self, place, name):
+        with suppress(OSError):
+            made_with = place.with_name("environ").read_bytes()
+            return name.encode() in place.read_bytes() and f"OF_RAY={self.folder}".encode() in made_with
+        return False
+
+
+def listens(port):
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.needs("Ray", "/proc", "signals")
+def test_a_ray_cluster_loses_a_worker_and_nothing_else(whole, tmp_path):
+    with Ray() as cluster:
+        store = tmp_path / "store"
+        command = run(tmp_path, *WORDS, "--executor", "ray", "--address", cluster.address)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(partial(holds, store, 10), process, cluster.head)
+        kept = {path.name: path.stat().st_mtime_ns for path in store.glob("*.json")}
+        until(partial(cluster.kill, "ray::_opened", 1), process, cluster.head)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+        assert {file: (store / file).stat().st_mtime_ns for file in kept} == kept
+        assert (tmp_path / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
