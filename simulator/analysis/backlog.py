@@ -204,15 +204,27 @@ def starts_s(log: RequestLog) -> NDArray[np.float64]:
 
 
 def drift_of(runs: Sequence[Backlog], groups: int = 1) -> Drift:
-    """Judge a queue by its replications.
+    """Judge a queue by its replications: over the whole run, and of several weeks by the last one too.
+
+    A demand that grows, or another season, may leave a queue that kept up for weeks growing at the end.
 
     Args:
         runs: One for each replication, of the same blocks.
         groups: Queues that are judged so; their chances of a false alarm add up to that of one.
     """
-    arrived, started, waited_s = (
+    blocks = len(runs[0].arrived)
+    if not runs[0].whole_weeks or blocks == _WEEK:
+        return _drift(runs, groups, blocks)
+    whole, last = _drift(runs, 2 * groups, blocks), _drift(runs, 2 * groups, _WEEK)
+    return last if last.grows and not whole.grows else whole
+
+
+def _drift(runs: Sequence[Backlog], groups: int, last: int) -> Drift:
+    """The same of so many last blocks."""
+    every, all_started, all_waited_s = (
         np.array([getattr(run, name) for run in runs], float) for name in ("arrived", "started", "waited_s")
     )
+    arrived, started, waited_s = (one[:, -last:] for one in (every, all_started, all_waited_s))
     waiting = sum(run.waiting for run in runs) / len(runs)
     came, began, seen_s = arrived.sum(), started.sum(), waited_s.sum()
     if seen_s == 0.0:
@@ -223,7 +235,9 @@ def drift_of(runs: Sequence[Backlog], groups: int = 1) -> Drift:
     always = sum(run.least[-1] > _SOME * run.arrived[-1] for run in runs)
     if 2 * always <= len(runs) or stretch * _SEEN > 1.0 or (load is not None and load <= _FULL):
         return Drift(load, waiting, may_grow=False, grows=False)
-    of_arrivals, freedom = _variance(arrived, runs[0].phases)
+    # What days alike differ by is known from all of them.
+    of_all, freedom = _variance(every, runs[0].phases)
+    of_arrivals = of_all * arrived.size / every.size
     of_starts = float(((started - began * waited_s / seen_s) ** 2).sum())
     error = sqrt(max(came, of_arrivals) + (_AMPLE * stretch) ** 2 * max(began, 1.0, of_starts))
     excess = came - _AMPLE * began * stretch

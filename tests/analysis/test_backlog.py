@@ -99,6 +99,22 @@ def test_the_course_of_a_week_is_no_chance():
     assert drift_of([week] * 8).grows
 
 
+@pytest.mark.parametrize(("last", "grows"), [(0.9, False), (1.1, True)])
+def test_a_queue_that_kept_up_for_weeks_and_does_not_any_more_grows(last, grows):
+    """Three weeks at 0.8 of what is started, and one at `last` of it: by then the weeks before prove nothing.
+
+    By hand: at 1.1 a hundred more arrive each day than are started, so that 700 wait in the end.
+    """
+    started = [1000] * 28
+    arrived = [800, 810, 790, 800, 805, 795, 800] * 3 + [round(1000 * last)] * 7
+    least = [10] * 21 + [10 + max(0, round(1000 * (last - 1.0))) * day for day in range(7)]
+    drift = drift_of([days(arrived, started, least)] * 2)
+    assert drift.grows is grows
+    assert sum(arrived) < sum(started)
+    if grows:
+        assert drift.load == pytest.approx(last)
+
+
 def test_part_of_a_day_does_not_speak_for_a_day():
     """Half as much again as it can start from dawn to noon may be no more than it can start in a day."""
     seconds = np.linspace(0.0, 1.0, 9001)[1:]
