@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
 from simulator.extensions import GROUPS, place
-from simulator.scenario.costs import Purchase
+from simulator.scenario.costs import Purchase, Rental
 from simulator.scenario.customs import customs
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
         yield from (one.reason for one in shortages(team, pattern))
     yield from _unpaid(pattern)
     yield from _adapters(scenario, pattern)
+    yield from _later_prices(scenario, pattern)
     yield from single_points(scenario, pattern)
 
 
@@ -62,6 +63,18 @@ def _unpaid(pattern: HostingPattern) -> Iterator[str]:
     bought = [one.costs for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
     if any(cost.power is None for cost in bought):
         yield "its bill has no electricity for hardware of its own (costs.power)"
+
+
+def _later_prices(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
+    """Prices that do not hold yet on the first simulated day, whose prices a bill has."""
+    first = str(scenario.horizon.start_local.date())
+    days = {key: str(changes.get("holds_from", first)) for key, changes in scenario.prices.overrides.items()}
+    contracts = {api.model: str(api.prices.holds_from or first) for api in pattern.metered.values() if api.prices}
+    rents = (one.costs.compute for one in pattern.hosted.values())
+    offers = {str(rent.offer) for rent in rents if isinstance(rent, Rental) and rent.offer is not None}
+    for key, day in sorted((days | contracts).items()):
+        if day > first and key in offers | {api.model for api in pattern.metered.values()}:
+            yield f"other prices of {key} hold from {day}: the bill has those of its first day, {first}"
 
 
 def _adapters(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:

@@ -95,3 +95,19 @@ def test_a_pattern_that_no_volume_makes_eligible_changes_nothing_by_its_costs():
     assert [row.tokens_per_month for row in free.break_even] == [row.tokens_per_month for row in barred.break_even]
     assert any("rented undercuts api" in text for text in free.what_would_change_it)
     assert not any("rented" in text for text in barred.what_would_change_it)
+
+
+@pytest.mark.parametrize(("day", "said"), [("2026-04-06", False), ("2026-04-07", True), ("2027-01-01", True)])
+@pytest.mark.parametrize("where", ["contract", "override"])
+def test_prices_that_hold_later_are_no_part_of_the_bill_and_that_is_said(day, said, where):
+    """Ten times as dear from that day on; the horizon begins on 6 April."""
+    new = {"prompt": "7.2 USD/1M tokens", "output": "7.2 USD/1M tokens", "holds_from": day}
+    scenario = asked({"end_to_end": "20s"}, api={"prices": new} if where == "contract" else None)
+    if where == "override":
+        scenario = scenario.with_overrides({"prices.overrides": {"bedrock/llama-3.3-70b": new | {"source": "offer"}}})
+    results = simulator.run(scenario, band=False, tables=False, outlook=False)
+    dear = 0.72 * 3000 * 701 / 1e6 * (1.0 if said else 10.0)
+    assert results.pattern("api").monthly_cost_usd.mean == pytest.approx(dear, rel=0.02)
+    told = [text for text in results.decision.take_care if "hold from" in text]
+    one = f"api: other prices of bedrock/llama-3.3-70b hold from {day}: the bill has those of its first day, 2026-04-06"
+    assert told == ([one] if said else [])
