@@ -1,42 +1,70 @@
 """How much the tests notice: small faults, one at a time, in a sample drawn with a seed.
 
     pip install -e '.[test,mutation]'
-    python tools/mutate.py --sample 60                                   # of all rooms below; about 40 s each
-    python tools/mutate.py --sample 20 --rooms gate compliance --quick
+    python tools/mutate.py --sample 60                                   # of all rooms below
+    python tools/mutate.py --sample 20 --rooms gate compliance --quick   # about 6 s a fault
 
 Faults are made by cosmic-ray (comparisons, arithmetic, numbers, `and` and `or`, `not`, loops that never run), on disk, in
-a clone of what is committed. A fault is first met by the tests of its module and those that import it, then by the whole
-default suite, unless `--quick`. What survives both is printed as a diff: a test is missing, or it changes nothing.
+a clone of what is committed. A fault is met by the test file of its module, then by those that import it, one after the
+other; of each file by those tests that run its line, the fast ones first, which a run without any fault has noted; and then,
+unless `--quick`, by the whole default suite. What survives is printed as a diff: a test is missing, or it changes nothing. A
+fault that makes tests take ten times as long is noticed.
 
-Why cosmic-ray: it is kept up, lists every place before it runs anything, so that a sample can be drawn, and takes any
-command as the judge. mutmut 3 runs every mutant of a module; mutatest has had no release for this Python.
+Why cosmic-ray: it is kept up, lists every place before it runs anything, so that a sample can be drawn, and changes one
+place at a time. mutmut 3 runs every mutant of a module; mutatest has had no release for this Python.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
+import difflib
+import importlib
+import json
 import os
 import random
 import re
-import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from cosmic_ray.commands import init
-from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome
+from cosmic_ray.work_item import MutationSpec
+from coverage import Coverage, CoverageData
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("decision", "gate", "compliance", "analysis", "cost", "scenario")
 #: `int | None` is a type here, and a decorator is no place where a figure goes wrong.
 PASSED_OVER = ("BitOr", "RemoveDecorator")
-TIMEOUT_S = 1800.0
+#: Whose tests hold every module of a room: bounds and defaults are those of the committed schema.
+OF_ALL = {"scenario": Path("tests/scenario/test_loading.py")}
+#: What takes long to import and is never changed: once here, so that no run of the tests has to.
+HEAVY = ("numba", "pandas", "pydantic", "scipy.stats")
+
+
+@contextlib.contextmanager
+def cloned() -> Iterator[str]:
+    """What is committed, in a folder of always the same name, so that the engine is compiled for it once."""
+    folder = Path(tempfile.gettempdir(), f"mutated-{os.getuid()}")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def places(rooms: Iterable[str]) -> list[MutationSpec]:
@@ -50,20 +78,139 @@ def places(rooms: Iterable[str]) -> list[MutationSpec]:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test file that mirrors a module, and those that import it; those of its room where there are none."""
+    """The test file that mirrors a module first, then those that import it; those of its room where there are none."""
     *package, name = module.with_suffix("").parts
     within = r" import" if name == "__init__" else rf"(\.{name} import|\simport [^\n]*\b{name}\b)"
     imports = re.compile(rf"from {re.escape('.'.join(package))}{within}")
     tests = sorted(Path("tests").rglob("test_*.py"))
     mirrored = Path("tests", *module.parts[1:-1], f"test_{module.name}")
-    near = [path for path in tests if path == mirrored or imports.search(path.read_text(encoding="utf-8"))]
-    return [str(path) for path in near] or [f"tests/{module.parts[1]}"]
+    always = mirrored, OF_ALL.get(module.parts[1])
+    near = [path for path in tests if path in always or imports.search(path.read_text(encoding="utf-8"))]
+    near = near or sorted(Path("tests", module.parts[1]).rglob("test_*.py"))
+    return [str(path) for path in sorted(near, key=lambda path: path != mirrored)]
 
 
-def judge(*arguments: str) -> str:
-    """A command that ends non-zero when a test fails; the same examples are drawn each time."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *arguments]
-    return shlex.join(command)
+@dataclass(eq=False)
+class Witnesses:
+    """Which test of a file runs which line, and how long it takes; a plugin of a run without any fault.
+
+    A file is listened to when it is first needed. Tests that take longer than the rest of their file come last.
+    """
+
+    folder: str
+    _known: dict[str, tuple[CoverageData, dict[str, float]]] = field(default_factory=dict)
+    _coverage: Coverage = field(init=False)
+    _taken_s: dict[str, float] = field(default_factory=dict)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Lines that run from here on are this test's."""
+        self._coverage.switch_context(item.nodeid)
+        began_s = time.monotonic()
+        result = yield
+        self._taken_s[item.nodeid] = time.monotonic() - began_s
+        self._coverage.switch_context("")
+        return result
+
+    def of(self, spec: MutationSpec, file: str) -> tuple[list[str], float]:
+        """Tests of a file that run the line of a fault, the fast ones first, and how long they take.
+
+        Without a test, of what runs on import: the file, if it reads the line. Nothing where none does.
+        """
+        if file not in self._known:
+            self._known[file] = self._listen(file)
+        lines, taken_s = self._known[file]
+        by_line = lines.contexts_by_lineno(str(spec.module_path.resolve()))
+        found = {test for line in statement(spec) for test in by_line.get(line, ())}
+        if "" in found:
+            return [file], sum(taken_s.values())
+        return sorted(found, key=lambda test: taken_s[test]), sum(taken_s[test] for test in found)
+
+    def _listen(self, file: str) -> tuple[CoverageData, dict[str, float]]:
+        record = f"{self.folder}/{len(self._known)}"
+
+        def run() -> int:
+            self._coverage = Coverage(data_file=record, include=[str(Path("simulator/*").resolve())], config_file=False)
+            self._coverage.start()
+            code = pytest.main(arguments([file]), plugins=[self])
+            self._coverage.stop()
+            self._coverage.save()
+            Path(f"{record}.json").write_text(json.dumps(self._taken_s), encoding="utf-8")
+            return code
+
+        if in_a_child(run, timeout_s=3600, first=True):
+            raise SystemExit(f"{file} fails without any fault")
+        lines = CoverageData(record)
+        lines.read()
+        return lines, json.loads(Path(f"{record}.json").read_text(encoding="utf-8"))
+
+
+def statement(spec: MutationSpec) -> range:
+    """Lines of the statement in which a fault is; of one that holds others, those of its head."""
+    line, found = spec.start_pos[0], range(0)
+    for node in ast.walk(ast.parse(spec.module_path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            end = body[0].lineno if body and line < body[0].lineno else (node.end_lineno or 0) + 1
+            if not found or end - node.lineno <= len(found):
+                found = range(node.lineno, end)
+    return found
+
+
+def arguments(tests: Sequence[str], *, processes: int = 0) -> list[str]:
+    """Of pytest, which stops at the first test that fails; the same examples are drawn each time."""
+    return ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-n", str(processes), *tests]
+
+
+def in_a_child(run: Callable[[], int], *, timeout_s: float, first: bool = False) -> bool:
+    """Whether a function, run in a process of its own, ends with another code than 0, or not in time."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        os.setsid()
+        if not first:
+            silence = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):
+                os.dup2(silence, stream)
+            # Two faults of one second and one size would be the same to a cache.
+            sys.dont_write_bytecode = True
+        signal.alarm(int(timeout_s))
+        code = 99
+        try:
+            code = run()
+        except BaseException:
+            traceback.print_exc()
+        os._exit(int(code))
+    status = os.waitpid(child, 0)[1]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return status != 0
+
+
+def noticed(spec: MutationSpec, witnesses: Witnesses, *, quick: bool) -> tuple[bool | None, str]:
+    """Whether a test notices a fault, and the fault as a diff; None where there is nothing to change."""
+    operator = get_operator(spec.operator_name)(**(spec.operator_args or {}))
+    before = spec.module_path.read_text(encoding="utf-8")
+    after = mutate_code(before, operator, spec.occurrence)
+    if after is None:
+        return None, ""
+    name = f"{spec.module_path}"
+    diff = "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=2, lineterm=""))
+    for file in tests_of(spec.module_path):
+        tests, takes_s = witnesses.of(spec, file)
+        if tests and fails(spec.module_path, after, arguments(tests), 120.0 + 10.0 * takes_s):
+            return True, diff
+    return not quick and fails(spec.module_path, after, arguments([], processes=2), 3600.0), diff
+
+
+def fails(module: Path, text: str, arguments: list[str], timeout_s: float) -> bool:
+    """Whether tests fail while this is what the module says."""
+    before = module.read_text(encoding="utf-8")
+    module.write_text(text, encoding="utf-8")
+    try:
+        return in_a_child(lambda: pytest.main(arguments), timeout_s=timeout_s)
+    finally:
+        module.write_text(before, encoding="utf-8")
 
 
 def main() -> int:
@@ -74,34 +221,31 @@ def main() -> int:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, help="folders of simulator/")
     parser.add_argument("--quick", action="store_true", help="only the tests of a module and those that import it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), folder], check=True)
+    with cloned() as folder, tempfile.TemporaryDirectory() as kept:
         os.chdir(folder)
-        os.environ |= {"PYTHONPATH": folder, "PYTEST_ADDOPTS": ""}
+        os.environ |= {"PYTHONPATH": os.pathsep.join([folder, *sys.path[1:]]), "PYTEST_ADDOPTS": ""}
+        sys.path[0] = folder
         known = places(options.rooms)
         drawn = random.Random(options.seed).sample(known, min(options.sample, len(known)))
-        files = sorted({path for spec in drawn for path in tests_of(spec.module_path)})
-        print(f"{len(known):,} places, {len(drawn)} drawn with seed {options.seed}; {len(files)} test files at first")
-        if subprocess.run(shlex.split(judge("-n", "2", *files)), check=False, stdout=subprocess.DEVNULL).returncode:
-            print("the tests fail without any fault", file=sys.stderr)
-            return 2
-        return tell(drawn, quick=options.quick)
+        print(f"{len(known):,} places, {len(drawn)} drawn with seed {options.seed}", flush=True)
+        for module in HEAVY:
+            importlib.import_module(module)
+        return tell(drawn, Witnesses(kept), quick=options.quick)
 
 
-def tell(drawn: list[MutationSpec], *, quick: bool) -> int:
+def tell(drawn: list[MutationSpec], witnesses: Witnesses, *, quick: bool) -> int:
     """Make each fault in turn; print what came of it, and at the end what survived."""
-    ends, survived = Counter(), []
+    ends: Counter[tuple[str, str]] = Counter()
+    survived = []
     for number, spec in enumerate(drawn, 1):
-        began_s, room = time.monotonic(), spec.module_path.parts[1]
-        found = mutate_and_test([spec], judge("-n", "0", *tests_of(spec.module_path)), TIMEOUT_S)
-        if found.test_outcome == TestOutcome.SURVIVED and not quick:
-            found = mutate_and_test([spec], judge("-n", "2"), TIMEOUT_S)
-        outcome = found.test_outcome.value if found.test_outcome else found.worker_outcome.value
-        ends[room, outcome] += 1
+        began_s = time.monotonic()
+        found, diff = noticed(spec, witnesses, quick=quick)
+        outcome = {True: "killed", False: "survived", None: "no fault"}[found]
+        ends[spec.module_path.parts[1], outcome] += 1
         name, taken_s = spec.operator_name.removeprefix("core/"), time.monotonic() - began_s
-        print(f"{number:4} {outcome:11} {spec.module_path}:{spec.start_pos[0]} {name} ({taken_s:.0f} s)", flush=True)
-        if outcome != TestOutcome.KILLED.value:
-            survived.append(found.diff or found.output or "")
+        print(f"{number:4} {outcome:8} {spec.module_path}:{spec.start_pos[0]} {name} ({taken_s:.0f} s)", flush=True)
+        if found is False:
+            survived.append(diff)
     print(*survived, sep="\n")
     for room in dict.fromkeys(room for room, _ in ends):
         counts = {outcome: count for (where, outcome), count in ends.items() if where == room}

@@ -14,7 +14,7 @@ from simulator.analysis.limits import API_TIMES, LimitTally
 from simulator.decision.confidence import unsure, win_shares
 from simulator.decision.costing import costings_of
 from simulator.decision.plausible import STEP_TIME, Candidate, Factors, VolumePoint, candidates, rivals, winners
-from simulator.decision.ranges import Driver, draws
+from simulator.decision.ranges import VOLUME, Driver, draws
 from simulator.decision.screening import screen
 from simulator.decision.volumes import volume_points
 from simulator.experiment.objectives import limit_samples
@@ -291,3 +291,35 @@ def test_longer_steps_cost_more_in_proportion_to_the_volume():
     ones = np.ones(5)
     costs = Candidate(one, None, [doubt]).costs(Factors(ones[:, None], ones, volume, steps))
     assert costs - costs[0] == pytest.approx([0.0, 200.0, 100.0, 0.0, -25.0])
+
+
+#: By the day: eight hours of as much, four of three times that, twelve of nothing: 1.2 and 3.6 times the mean.
+BUSY_DAY = {"workloads.letters": None, "workloads.notes.profile": [[1.0] * 8 + [3.0] * 4 + [0.0] * 12] * 7}
+UNITS = {"kind": "provisioned", "units": 3, "unit_hour": "1 USD/h", "tokens_per_unit": 3000, "output_ratio": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "bends"),
+    [
+        # 2,160M tokens a month are 600M of such hours as the busiest, and 1,800M of the others; today has 800M.
+        ("hybrid", {}, [0.75, 1.0, 2.25]),
+        ("rented", {}, [1.5]),
+        ("api", {"hosting_patterns.api.api.deployment": UNITS}, [1.0, 4 / 3, 5 / 3, 2.0, 7 / 3, 8 / 3]),
+        ("api", {"hosting_patterns.api.api.costs.storage": "50 USD/month"}, []),
+        ("api", {}, []),
+    ],
+)
+@pytest.mark.parametrize("low", [0.5, 0.9])
+def test_at_any_volume_it_costs_what_the_bill_there_says(name, settings, bends, low):
+    """Where the bill bends, a token before and a token after, and everywhere between."""
+    one = costing(name, 2_160_000_000, scenario=small(BUSY_DAY | settings))
+    today = one.tokens_per_month
+    served = replace(result(name, 700.0), bill=one.bill_at(today))
+    doubt = Driver(VOLUME, "volume", (), low, 3.0, "assumed", "")
+    beside = [bend + more / today for bend in bends for more in (-2, 0, 2)]
+    volume = np.array([at for at in [*np.linspace(low, 3.0, 60), *beside] if at >= low])
+    ones = np.ones(len(volume))
+    found = Candidate(served, one, [doubt]).costs(Factors(ones[:, None], ones, volume, ones))
+    said = [float(one.bill_at(at * today).total_usd) for at in volume]
+    assert found == pytest.approx(said, abs=0.01)
+    assert (len(set(said)) > 5) or name == "rented"
