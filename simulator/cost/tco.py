@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 _STEPS: Final = 10**12
@@ -17,6 +18,7 @@ _STEPS: Final = 10**12
 Number = Decimal | Fraction | float | int
 
 
+@lru_cache(4096, typed=True)
 def exact(value: Number) -> Fraction:
     """Take a number as it is written: `exact(0.1)` is one tenth."""
     return Fraction(str(value)) if isinstance(value, float) else Fraction(value)

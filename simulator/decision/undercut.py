@@ -89,12 +89,12 @@ def undercuts(own: Bills, other: Bills, most: int) -> tuple[Range, ...]:
     def more(volume: int) -> float:
         return own.at(volume) - other.at(volume)
 
-    places = _places(own, other, most)
-    if all(more(volume) > -_NOTHING_USD for volume in places):
+    places = [(volume, more(volume)) for volume in _places(own, other, most)]
+    if all(more_usd > -_NOTHING_USD for _, more_usd in places):
         return ()
-    edges = [0] if more(0) <= 0.0 else []
-    for left, right in pairwise(places):
-        if (more(left) <= 0.0) is not (more(right) <= 0.0):
+    edges = [0] if places[0][1] <= 0.0 else []
+    for (left, before_usd), (right, after_usd) in pairwise(places):
+        if (before_usd <= 0.0) is not (after_usd <= 0.0):
             edges.append(_turn(more, left, right))
     ends: list[int | None] = [turn - 1 for turn in edges[1::2]]
     return tuple(Range(start, end) for start, end in zip(edges[::2], [*ends, None][: len(edges[::2])], strict=True))
