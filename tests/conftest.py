@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.ledger import Page, needed
 from tests.parts import PARTS
@@ -17,6 +17,9 @@ settings.register_profile("local", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
 # `--hypothesis-profile night`: five times as many, where nobody waits for them.
 settings.register_profile("night", parent=settings.get_profile("local"), max_examples=500)
+# `tools/mutate.py`: that a law fails is enough, and what failed for another fault says nothing.
+unshrunk = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
+settings.register_profile("mutants", parent=settings.get_profile("local"), phases=unshrunk, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 

@@ -78,7 +78,10 @@ def places(rooms: Iterable[str]) -> list[MutationSpec]:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test file that mirrors a module first, then those that import it; those of its room where there are none."""
+    """The test file that mirrors a module first, then those that import it; those of its room where there are none.
+
+    Of a module with examples also what runs these.
+    """
     *package, name = module.with_suffix("").parts
     within = r" import" if name == "__init__" else rf"(\.{name} import|\simport [^\n]*\b{name}\b)"
     imports = re.compile(rf"from {re.escape('.'.join(package))}{within}")
@@ -86,6 +89,8 @@ def tests_of(module: Path) -> list[str]:
     mirrored = Path("tests", *module.parts[1:-1], f"test_{module.name}")
     always = mirrored, OF_ALL.get(module.parts[1])
     near = [path for path in tests if path in always or imports.search(path.read_text(encoding="utf-8"))]
+    if ">>>" in module.read_text(encoding="utf-8"):
+        near.append(Path("tests", "test_doctests.py"))
     near = near or sorted(Path("tests", module.parts[1]).rglob("test_*.py"))
     return [str(path) for path in sorted(near, key=lambda path: path != mirrored)]
 
@@ -159,7 +164,8 @@ def statement(spec: MutationSpec) -> range:
 
 def arguments(tests: Sequence[str], *, processes: int = 0) -> list[str]:
     """Of pytest, which stops at the first test that fails; the same examples are drawn each time."""
-    return ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-n", str(processes), *tests]
+    laws = ["--hypothesis-seed=0", "--hypothesis-profile=mutants"]
+    return ["-x", "-q", "-p", "no:cacheprovider", *laws, "-n", str(processes), *tests]
 
 
 def in_a_child(run: Callable[[], int], *, timeout_s: float, first: bool = False) -> bool:

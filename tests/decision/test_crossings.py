@@ -167,6 +167,54 @@ def test_a_cluster_below_an_apis_fixed_costs_undercuts_it_at_any_volume():
     assert row.text.startswith("rented undercuts api at any volume")
 
 
+FLAT = {"workloads.letters": None, "workloads.notes.profile": [[1.0] * 24] * 7}
+
+
+def met(capacity, beside="0 USD/month"):
+    """The break-even of a cluster of 730 USD a replica, and so much beside, with an API of 0.72 USD per million."""
+    scenario = small(FLAT | {"hosting_patterns.rented.costs.monitoring": beside})
+    costings = {name: costing(name, capacity, scenario=scenario) for name in ("api", "rented")}
+    (row,) = crossings(scenario, [result("api", 1), result("rented", 1)], BOOK, costings)
+    return row
+
+
+def test_a_break_even_says_how_much_of_the_cluster_it_takes_or_how_many_replicas():
+    """By hand: 730 / 0.72 = 1,013.9M, of 9,500M 10.7 %. 300 USD dearer, a replica of 1,300M is full before
+    1,030 / 0.72 = 1,430.6M, and two meet the API at 1,760 / 0.72 = 2,444.4M."""
+    one = met(9_500_000_000)
+    assert one.text == "rented undercuts api from 1,014M tokens a month, 10.7 % of what it could serve"
+    assert (one.replicas, one.within_capacity) == (1, True)
+    assert one.capacity_share == pytest.approx(1013.889 / 9500, rel=1e-6)
+    assert one.looked_up_to == 8 * 9_500_000_000
+    two = met(1_300_000_000, "300 USD/month")
+    assert two.text.endswith("and further on at some volumes a month, with 2 replicas")
+    assert "undercuts api from 2,444M tokens up to 2,600M tokens and from 3,458M" in two.text
+    assert (two.replicas, two.within_capacity) == (2, False)
+    assert (two.cluster_usd, two.api_usd) == pytest.approx((1760.0, 1760.0), abs=0.001)
+    assert two.looked_up_to == 8 * 1_300_000_000
+    assert two.usd_per_million_tokens == pytest.approx(0.72)
+
+
+def test_where_none_is_it_says_how_near_they_come():
+    """A replica of 800M tokens costs 730 USD, the API takes 576 for them: 154 more at best. Looked at up to eight times
+    what a full cluster serves, and up to 2,000M at least."""
+    row = met(800_000_000)
+    assert (row.tokens_per_month, row.ranges, row.within_capacity, row.capacity_share) == (None, (), False, None)
+    assert (row.cluster_usd, row.api_usd, row.replicas) == (None, None, 1)
+    said = "it costs 154 USD more at 800M tokens, where they are nearest"
+    assert row.text == f"rented never undercuts api up to 6,400M tokens a month: {said}"
+    assert met(10_000_000).looked_up_to == 2_000_000_000
+
+
+def test_three_ranges_are_told_and_that_there_are_more():
+    """1,060M a replica, from n × 1,013.9M: four times n × 46.1M, and so on; a third range is the last that is told."""
+    text = met(1_060_000_000, "20 USD/month").text
+    told = ["from 1,042M tokens up to 1,060M", "from 2,056M tokens up to 2,120M", "from 3,069M tokens up to 3,180M"]
+    assert all(one in text for one in told)
+    assert "from 4," not in text
+    assert text.endswith("and further on at some volumes a month, 98.3 % of what it could serve")
+
+
 def test_provisioned_units_and_several_apis_are_compared_too():
     units = {"kind": "provisioned", "units": 100, "unit_hour": "1 USD/h", "tokens_per_unit": 3000, "output_ratio": 4}
     given = small().resolved["hosting_patterns"]["api"]["api"]

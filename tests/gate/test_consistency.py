@@ -56,3 +56,46 @@ def test_an_edit_in_one_place_is_refused_on_either_side(change, said):
         with pytest.raises(RunStoreError) as fault:
             compare(*sides)
         assert said in str(fault.value)
+
+
+def moved(key, by):
+    """The result in which one figure is another."""
+
+    def change(plain):
+        inside = pattern(plain)
+        for part in key[:-1]:
+            inside = inside[part]
+        inside[key[-1]] = by(inside[key[-1]])
+
+    return contradictions(edited(change))
+
+
+COST, P99 = ("monthly_cost_usd", "mean"), ("latency", "e2e_s", "p99")
+
+
+@pytest.mark.parametrize(
+    ("key", "by", "told"),
+    [
+        # Nine digits are published: a millionth is what rounding may make, more is an edit, to either side.
+        (P99, lambda value: value * (1 + 0.7e-6), []),
+        (P99, lambda value: value * (1 - 0.7e-6), []),
+        (P99, lambda value: value * (1 + 1.5e-6), ["e2e_p99_s of rented (all)"]),
+        (P99, lambda value: value * (1 - 1.5e-6), ["e2e_p99_s of rented (all)"]),
+        (("utilisation", "busy_fraction"), lambda value: value / 2, ["busy_fraction of rented (all)"]),
+        (COST, lambda value: value * (1 + 1.5e-6), ["monthly_cost_usd of rented (all)"]),
+        # A mean of some replications says nothing about the whole.
+        (("by_replication", "all", "e2e_p99_s"), lambda values: [None, *(2 * one for one in values[1:])], []),
+        (("by_replication", "letters", "e2e_p99_s", 0), lambda value: value * 1.01, ["e2e_p99_s of rented (letters)"]),
+        # Lines are in whole cents.
+        (("cost_lines_usd",), lambda lines: lines | {"rental": lines["rental"] + 0.005}, []),
+        (("cost_lines_usd",), lambda lines: lines | {"rental": lines["rental"] - 0.005}, []),
+        (("cost_lines_usd",), lambda lines: lines | {"rental": lines["rental"] + 0.05}, ["lines add up to 730.05"]),
+        (("cost_lines_usd",), lambda lines: lines | {"rental": lines["rental"] - 0.05}, ["lines add up to 729.95"]),
+        (("cost_lines_usd",), lambda lines: lines | {"more": 1.0}, ["lines add up to 731"]),
+        (("cost_lines_usd",), lambda _: {}, []),
+    ],
+)  # fmt: skip
+def test_figures_may_differ_by_what_rounding_makes_and_by_no_more(key, by, told):
+    found = moved(key, by)
+    assert len(found) == len(told)
+    assert all(part in one for part, one in zip(told, found, strict=True))
