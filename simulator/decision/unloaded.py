@@ -49,14 +49,13 @@ def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int, *, adap
     for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
         chunk = min(engine.max_num_batched_tokens, prompt_tokens - past)
         whole_s += step_time.step_s(0, 0, [(chunk, past)]) + lora.added_s(chunk, 1)
-    base_s, per_kv_token_s = step_time.decode(1)
     decodes = output_tokens - 1
     if drafts is not None and decodes:
         step_s, tokens_a_step = verification_s(step_time, drafts, 1, round(prompt_tokens + 0.5 * (decodes + 1)))
         step_s += lora.added_s(1 + drafts.num_speculative_tokens, 1)
         return whole_s + decodes / tokens_a_step * step_s
     # The context grows by one token from step to step.
-    step_s = base_s + per_kv_token_s * (prompt_tokens + 0.5 * (decodes + 1)) + lora.added_s(1, 1)
+    step_s = step_time.step_s(1, prompt_tokens + 0.5 * (decodes + 1), []) + lora.added_s(1, 1)
     return whole_s + decodes * step_s
 
 

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
 SEQUENCES = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 CONTEXTS = [128, 256, 512, 1024, 2048, 4096, 8192]
-#: The same where most layers have a window, whose attention is no straight line: where requests live.
-NEAR_CONTEXTS = [128, 256, 512, 768, 1024, 1536, 2048, 3072]
+#: The same where layers have a window: on both sides of it.
+WINDOW_CONTEXTS = [128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192]
+#: A window of fewer tokens is full as good as always, and one of more hardly ever.
+BENDS = (512, 4096)
 CHUNKS = (16, 64, 256, 512, 1024, 2048)
 PASTS = (0, 256, 1024, 4096, 8192)
 #: Steps on which two ways of inferring a profile are compared: decodes, and tokens of a prompt chunk.
@@ -114,8 +116,9 @@ def build_profile(
         times.notes.append("attention as over a KV cache of 16 bits, where the checkpoint's has 8: cautious")
     weights = weights_gib(model, tensor_parallel, quantisation, gpu)
     _check_memory(gpu, tensor_parallel, weights)
-    contexts = NEAR_CONTEXTS if any((one.span or 0) > NEAR_CONTEXTS[0] for one in model.kv_layers) else CONTEXTS
-    base, slope = _fit_decode_attention(times.decode_attention_s, contexts)
+    window = _bend(model)
+    contexts = WINDOW_CONTEXTS if window else CONTEXTS
+    base, slope, ends = _fit_decode_attention(times.decode_attention_s, contexts, window)
     prefill = _fit_prefill_attention(times)
     knots = times.knots()
     dense = [times.dense_s(tokens) for tokens in knots]
@@ -148,6 +151,7 @@ def build_profile(
         "decode_attention": _curve(SEQUENCES, base),
         "decode_attention_per_kv_token": _curve(SEQUENCES, slope),
         "prefill_attention": [float(f"{value:.6g}") for value in prefill],
+        **({"window_attention_per_kv_token": _curve(SEQUENCES, ends), "window_tokens": window} if window else {}),
         **_beside_prompts(times, model, contexts, prefill[2]),
         "step_time_band": _band(times, (model, gpu, tensor_parallel, quantisation, variant)),
         "overhead": shipped_overhead(model, gpu, tensor_parallel),
@@ -189,7 +193,9 @@ def write_text(profile: PerformanceProfile) -> str:
     """A profile as JSON with one line per key: short, and readable in a diff."""
     content = json.loads(profile.model_dump_json())
     # Curves that most have not.
-    content = {key: value for key, value in content.items() if value is not None or not key.startswith("mixed_")}
+    content = {
+        key: value for key, value in content.items() if value is not None or not key.startswith(("mixed_", "window_"))
+    }
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()) + "\n}\n"
 
 
@@ -263,29 +269,43 @@ def _beside_prompts(times: Times, model: ModelShape, contexts: list[int], per_pa
     def beside_s(sequences: int, context: int) -> float:
         return max(times.decode_attention_s(sequences, context), tile_s * sequences * (context + TILE_KEYS))
 
-    base, slope = _fit_decode_attention(beside_s, contexts)
+    base, slope, _ = _fit_decode_attention(beside_s, contexts)
     return {
         "mixed_decode_attention": _curve(SEQUENCES, base),
         "mixed_decode_attention_per_kv_token": _curve(SEQUENCES, slope),
     }
 
 
+def _bend(model: ModelShape) -> int | None:
+    """Context at which attention stops growing in some layers; None where a straight line tells it."""
+    spans = {one.span for one in model.kv_layers if one.span}
+    bends = [span for span in spans if BENDS[0] <= span <= BENDS[1]]
+    return bends[0] if len(spans) == len(bends) == 1 else None
+
+
 def _fit_decode_attention(
-    attention_s: Callable[[int, int], float], contexts: list[int]
-) -> tuple[list[float], list[float]]:
-    """Intercept and slope per token of context, by sequences; raw rows are noisy, so they are made monotone first."""
-    base, slope = [], []
+    attention_s: Callable[[int, int], float], contexts: list[int], window: int | None = None
+) -> tuple[list[float], list[float], list[float]]:
+    """Intercept, slope per token of context, and what of it ends beyond a window, by sequences.
+
+    Raw rows are noisy, so they are made monotone first.
+    """
+    base, onward, ends = [], [], []
     for sequences in SEQUENCES:
         seconds = isotonic_regression([attention_s(sequences, context) for context in contexts]).x
         context = np.array(contexts) * sequences
+        beyond = np.maximum(0, context - (window or contexts[-1]) * sequences)
+        # What grows up to the window alone, and what grows on: neither is less than nothing.
+        columns = [np.ones_like(seconds), context - beyond, context] if window else [np.ones_like(seconds), context]
         weights = 1.0 / np.maximum(seconds, 1e-9)
-        fit, _ = nnls(np.column_stack([np.ones_like(seconds), context]) * weights[:, None], seconds * weights)
+        fit, _ = nnls(np.column_stack(columns) * weights[:, None], seconds * weights)
         base.append(float(fit[0]))
-        slope.append(float(fit[1]))
-    if contexts is NEAR_CONTEXTS:
-        # Fitted on the bend of a window, the last slope may fall; going on so would end below nothing.
-        slope[-1] = max(slope[-2:])
-    return list(isotonic_regression(base).x), slope
+        onward.append(float(fit[-1]))
+        ends.append(float(fit[1]) if window else 0.0)
+    if window:
+        # The last slope may fall; going on so beyond the last knot would end below nothing.
+        onward[-1], ends[-1] = max(onward[-2:]), max(ends[-2:])
+    return list(isotonic_regression(base).x), [a + b for a, b in zip(onward, ends, strict=True)], ends
 
 
 def _fit_prefill_attention(times: Times) -> tuple[float, ...]:
@@ -317,6 +337,9 @@ def _fit_error(times: Times, profile: dict[str, Any], steps: int = 500) -> dict[
         true += sum(times.prefill_attention_s(q, p) for q, p in chunks)
         ours = at("dense", tokens) + at("lm_head", rows) + at("decode_attention", sequences)
         ours += at("decode_attention_per_kv_token", sequences) * sequences * context
+        if "window_tokens" in profile:
+            beyond = sequences * max(0, context - profile["window_tokens"])
+            ours -= at("window_attention_per_kv_token", sequences) * beyond
         ours += sum(fixed + per_token * q + per_pair * q * (p + q / 2) for q, p in chunks)
         errors.append(100 * abs(ours / true - 1))
     return {

@@ -42,8 +42,7 @@ def saturated_requests_per_s(
     batch = max(1, min(max_num_seqs, int(kv_tokens / (prompt_tokens + output_tokens))))
     step_s, tokens_a_step = verification_s(step_time, drafts, batch, round(batch * context))
     if drafts is None:
-        base_s, per_kv_token_s = step_time.decode(batch)
-        step_s = base_s + per_kv_token_s * batch * context
+        step_s = step_time.step_s(batch, batch * context, [])
     drafted = 0 if drafts is None else drafts.num_speculative_tokens
     chunk = max(1, max_num_batched_tokens - batch * (1 + drafted))
     # The prompt takes the place of one decoding sequence: a step has no room for more than `max_num_seqs`.

@@ -159,6 +159,9 @@ class PerformanceProfile(_Frozen):
         mixed_decode_attention: The first of both where decodes share their step with a prompt, which loses them the
             kernel that is made for them; absent where it was not timed, and taken to be the same.
         mixed_decode_attention_per_kv_token: The second, likewise.
+        window_attention_per_kv_token: What of that growth, alone or beside a prompt, is of layers with a window, and
+            ends where it is full; absent where all layers read everything.
+        window_tokens: The window.
         prefill_attention: `(a, b, c)`: chunks add a to their step, and each of q tokens after p b q + c q (p + q/2).
     """
 
@@ -182,6 +185,8 @@ class PerformanceProfile(_Frozen):
     decode_attention_per_kv_token: Curve
     mixed_decode_attention: Curve | None = None
     mixed_decode_attention_per_kv_token: Curve | None = None
+    window_attention_per_kv_token: Curve | None = None
+    window_tokens: Count | None = None
     prefill_attention: tuple[Seconds, Seconds, Seconds]
     overhead: Overhead
 

@@ -2,7 +2,8 @@
 
 A step's time splits into a part that depends on its tokens (dense layers), one on its sequences (sampling) and one on
 attention, linear in the context of its decodes and in tokens x context of its prompt chunks; against the kernel tables
-this split is exact to 0.1 % (aiconfigurator-core 0.12.0). All chunks of a step go through one attention kernel per
+this split is exact to 0.1 % (aiconfigurator-core 0.12.0). Where some layers attend to a window alone, their part of the
+growth ends where the mean context of the decodes fills it. All chunks of a step go through one attention kernel per
 layer, so what it takes to start it counts once: of two to eight chunks of 16 to 1,024 tokens that were timed together
 this tells the time to 17 to 22 % in the mean, by GPU, where a start for each makes it 2.7 to 3.4 times as long. While
 the same sequences decode, only their context grows, by one token each per step, so the time of a run of steps has a
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -39,6 +41,8 @@ class StepTimeTable:
         dense_s: By tokens, from 0: the dense layers of a mixed step.
         alone_s: By sequences: what their attention adds to a step of decodes alone, its context apart.
         logits_s: By rows: the logits.
+        window_per_kv_token_s: By sequences: what of both growths ends beyond the window.
+        window_tokens: Context of a sequence that fills it.
         least_s: A step of decodes alone is no shorter.
         prefill_attention: `(a, b, c)`: chunks add a to their step, and each of q tokens after p b q + c q (p + q/2).
         per_prefill_token_s: For a model linear in everything (`LinearStepTime`); None for one of the form above.
@@ -50,6 +54,8 @@ class StepTimeTable:
     dense_s: NDArray[np.float64]
     alone_s: NDArray[np.float64]
     logits_s: NDArray[np.float64]
+    window_per_kv_token_s: NDArray[np.float64]
+    window_tokens: float = inf
     least_s: float = 0.0
     prefill_attention: tuple[float, float, float] = (0.0, 0.0, 0.0)
     per_prefill_token_s: float | None = None
@@ -58,16 +64,8 @@ class StepTimeTable:
 class StepTimeModel(Protocol):
     """Seconds of an engine step."""
 
-    def decode(self, sequences: int) -> tuple[float, float]:
-        """Coefficients of a step of `sequences` decodes and nothing else.
-
-        Returns:
-            `(base_s, per_kv_token_s)`: the step lasts `base_s + per_kv_token_s * kv_tokens`, where `kv_tokens` is the
-            context of all its sequences after the step.
-        """
-
     def step_s(
-        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+        self, decode_sequences: int, decode_kv_tokens: float, chunks: Sequence[tuple[int, int]], drafts: int = 0
     ) -> float:
         """Seconds of a step with these decodes and these prompt chunks.
 
@@ -101,22 +99,19 @@ class LinearStepTime:
     per_decode_request_s: float
     per_kv_token_s: float
 
-    def decode(self, sequences: int) -> tuple[float, float]:
-        """See `StepTimeModel.decode`."""
-        return self.base_s + self.per_decode_request_s * sequences, self.per_kv_token_s
-
     def step_s(
-        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+        self, decode_sequences: int, decode_kv_tokens: float, chunks: Sequence[tuple[int, int]], drafts: int = 0
     ) -> float:
         """See `StepTimeModel.step_s`."""
-        base_s, per_kv_token_s = self.decode(decode_sequences)
+        base_s = self.base_s + self.per_decode_request_s * decode_sequences
         tokens = sum(new for new, _ in chunks)
-        context = tokens + sum(before for _, before in chunks)
-        return base_s + self.per_prefill_token_s * (tokens + drafts) + per_kv_token_s * (decode_kv_tokens + context)
+        context = decode_kv_tokens + (tokens + sum(before for _, before in chunks))
+        return base_s + self.per_prefill_token_s * (tokens + drafts) + self.per_kv_token_s * context
 
     def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:  # noqa: ARG002
         """See `StepTimeModel.table`."""
-        return _linear_table(self, max_num_seqs, self.per_prefill_token_s)
+        base_s = self.base_s + self.per_decode_request_s * np.arange(max_num_seqs + 1, dtype=np.float64)
+        return _linear_table(base_s, self.per_kv_token_s, self.per_prefill_token_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +120,10 @@ class ConstantStepTime:
 
     seconds: float
 
-    def decode(self, sequences: int) -> tuple[float, float]:  # noqa: ARG002
-        """See `StepTimeModel.decode`."""
-        return self.seconds, 0.0
-
     def step_s(
         self,
         decode_sequences: int,  # noqa: ARG002
-        decode_kv_tokens: int,  # noqa: ARG002
+        decode_kv_tokens: float,  # noqa: ARG002
         chunks: Sequence[tuple[int, int]],  # noqa: ARG002
         drafts: int = 0,  # noqa: ARG002
     ) -> float:
@@ -141,11 +132,11 @@ class ConstantStepTime:
 
     def table(self, max_num_seqs: int, max_num_batched_tokens: int) -> StepTimeTable:  # noqa: ARG002
         """See `StepTimeModel.table`."""
-        return _linear_table(self, max_num_seqs, 0.0)
+        return _linear_table(np.full(max_num_seqs + 1, self.seconds), 0.0, 0.0)
 
 
-def _linear_table(model: StepTimeModel, max_num_seqs: int, per_prefill_token_s: float) -> StepTimeTable:
-    decode = np.array([model.decode(n) for n in range(max_num_seqs + 1)])
+def _linear_table(base_s: NDArray[np.float64], per_kv_token_s: float, per_prefill_token_s: float) -> StepTimeTable:
+    decode = np.column_stack([base_s, np.full(len(base_s), per_kv_token_s)])
     nothing = np.zeros(len(decode))
     return StepTimeTable(
         decode,
@@ -154,6 +145,7 @@ def _linear_table(model: StepTimeModel, max_num_seqs: int, per_prefill_token_s: 
         np.zeros(1),
         nothing,
         np.zeros(1),
+        nothing,
         per_prefill_token_s=per_prefill_token_s,
     )
 
@@ -185,8 +177,7 @@ def verification_s(
         sequences: How many decode.
         kv_tokens: Their context after the step.
     """
-    base_s, per_kv_token_s = model.decode(sequences)
-    plain_s = base_s + per_kv_token_s * kv_tokens
+    plain_s = model.step_s(sequences, kv_tokens, [])
     if drafts is None:
         return plain_s, 1.0
     drafted = drafts.num_speculative_tokens
@@ -241,22 +232,21 @@ class ProfiledStepTime:
         # Padding runs through the dense layers alone: it has no context, and logits are for real sequences.
         base_s = np.maximum(self._all_dense_s(batches) + alone_s + per_step, self._least_s)
         self._decode: list[tuple[float, float]] = [*zip(base_s.tolist(), alone_per_kv_token_s.tolist(), strict=True)]
+        window = profile.window_attention_per_kv_token
+        self._window_tokens = inf if window is None else float(profile.window_tokens or inf)
+        self._window: list[float] = [0.0] * len(batches) if window is None else interpolated(window, batches).tolist()
         #: Dense layers by token count, padded; filled when first asked for.
         self._dense: dict[int, float] = {}
 
-    def decode(self, sequences: int) -> tuple[float, float]:
-        """See `StepTimeModel.decode`."""
-        return self._decode[sequences]
-
     def step_s(
-        self, decode_sequences: int, decode_kv_tokens: int, chunks: Sequence[tuple[int, int]], drafts: int = 0
+        self, decode_sequences: int, decode_kv_tokens: float, chunks: Sequence[tuple[int, int]], drafts: int = 0
     ) -> float:
         """See `StepTimeModel.step_s`."""
         if not chunks:
             base_s, per_kv_token_s = self._decode[decode_sequences]
             if drafts:
                 base_s = self._verification_base_s(decode_sequences, drafts)
-            return base_s + per_kv_token_s * decode_kv_tokens
+            return base_s + per_kv_token_s * decode_kv_tokens - self._beyond_s(decode_sequences, decode_kv_tokens)
         seconds, per_token_s, per_pair_s = self._profile.prefill_attention
         if drafts:
             seconds += self._drafts_logits_s(decode_sequences + len(chunks), drafts)
@@ -267,6 +257,7 @@ class ProfiledStepTime:
         if decode_sequences:
             base_s, per_kv_token_s = self._attention[decode_sequences]
             seconds += base_s + per_kv_token_s * decode_kv_tokens
+            seconds -= self._beyond_s(decode_sequences, decode_kv_tokens)
         dense_s = self._dense.get(tokens)
         if dense_s is None:
             dense_s = self._dense[tokens] = self._dense_s(tokens)
@@ -284,9 +275,15 @@ class ProfiledStepTime:
             logits_s=interpolated(
                 self._profile.lm_head, np.arange(self._rows(max_num_batched_tokens) + 1, dtype=np.float64)
             ),
+            window_per_kv_token_s=np.array(self._window[batches]),
+            window_tokens=self._window_tokens,
             least_s=self._least_s,
             prefill_attention=self._profile.prefill_attention,
         )
+
+    def _beyond_s(self, sequences: int, kv_tokens: float) -> float:
+        """What layers with a window do not read of a context that is longer."""
+        return self._window[sequences] * max(0.0, kv_tokens - sequences * self._window_tokens)
 
     def _rows(self, max_num_batched_tokens: int) -> int:
         """Rows of logits that a step has at most."""

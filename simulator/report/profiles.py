@@ -66,8 +66,7 @@ def _memory(profile: PerformanceProfile, engine: EngineSettings) -> tuple[int, s
 
 
 def _decode_s(model: ProfiledStepTime, batch: int) -> float:
-    base_s, per_kv_token_s = model.decode(batch)
-    return base_s + per_kv_token_s * batch * CONTEXT_TOKENS
+    return model.step_s(batch, batch * CONTEXT_TOKENS, [])
 
 
 def _sustained(model: ProfiledStepTime, engine: EngineSettings, kv_tokens: int, batch: int, cached: float) -> float:

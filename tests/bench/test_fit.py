@@ -96,7 +96,7 @@ def test_a_linear_step_is_found_and_times_scale(base_s, prefill_s, decode_s, kv_
     scaled = fit(record.model_copy(update={"points": tuple(slower)}))
     ours, theirs = (ProfiledStepTime(one, 64, 2048, enforce_eager=True) for one in (found, scaled))
     bare = found.overhead.per_step_s + 8 * found.overhead.per_sequence_s
-    assert theirs.decode(8)[0] - bare == pytest.approx(factor * (ours.decode(8)[0] - bare), rel=1e-3)
+    assert theirs.step_s(8, 0, []) - bare == pytest.approx(factor * (ours.step_s(8, 0, []) - bare), rel=1e-3)
 
 
 def test_noise_is_averaged_and_shows_in_the_band():

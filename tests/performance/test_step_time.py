@@ -34,16 +34,19 @@ def model(profile):
 
 
 def test_a_step_of_decodes_alone_is_the_linear_form(model):
+    table = model.table(256, 2048)
     for sequences, context in itertools.product((1, 7, 64, 256), (100, 5000)):
-        base_s, per_kv_token_s = model.decode(sequences)
+        base_s, per_kv_token_s = table.decode[sequences]
         kv_tokens = sequences * context
-        assert model.step_s(sequences, kv_tokens, []) == base_s + per_kv_token_s * kv_tokens
+        line_s = base_s + per_kv_token_s * kv_tokens
+        beyond_s = table.window_per_kv_token_s[sequences] * max(0.0, kv_tokens - sequences * table.window_tokens)
+        assert model.step_s(sequences, kv_tokens, []) == line_s - beyond_s
 
 
 @given(st.integers(1, 300), st.integers(0, 10**6))
 def test_so_are_the_made_up_models(sequences, kv_tokens):
     for made_up in (LinearStepTime(0.01, 1e-4, 1e-3, 1e-6), ConstantStepTime(0.02)):
-        base_s, per_kv_token_s = made_up.decode(sequences)
+        base_s, per_kv_token_s = made_up.table(300, 1).decode[sequences]
         assert made_up.step_s(sequences, kv_tokens, []) == base_s + per_kv_token_s * kv_tokens
 
 
@@ -52,7 +55,9 @@ def test_the_table_has_what_the_model_says_to_the_last_bit(profile):
     for eager, query_len in itertools.product((True, False), (1, 4)):
         model = ProfiledStepTime(profile, 256, 2048, enforce_eager=eager, query_len=query_len)
         table = model.table(256, 2048)
-        assert table.decode.tolist() == [[*model.decode(n)] for n in range(257)]
+        assert table.decode[:, 0].tolist() == [model.step_s(n, 0, []) for n in range(257)]
+        growth = [interpolate(profile.decode_attention_per_kv_token, n) for n in range(257)]
+        assert table.decode[:, 1].tolist() == growth
         assert table.dense_s.tolist() == [model._dense_s(n) for n in range(2049)]
         assert table.logits_s.tolist() == [model._logits_s(n) for n in range(len(table.logits_s))]
         overhead = profile.overhead
@@ -66,7 +71,9 @@ def test_more_work_takes_longer(model):
     assert prompts == sorted(prompts)
     assert model.step_s(8, 8000, [(512, 0)]) > model.step_s(0, 0, [(512, 0)])
     assert model.step_s(0, 0, [(512, 8000)]) >= model.step_s(0, 0, [(512, 0)])
-    assert all(per_kv_token_s >= 0 for _, per_kv_token_s in map(model.decode, range(1, 257)))
+    table = model.table(256, 2048)
+    assert (table.decode[1:, 1] >= table.window_per_kv_token_s[1:]).all()
+    assert (table.window_per_kv_token_s >= 0).all()
 
 
 def test_chunks_of_a_step_start_its_attention_once(model, profile):
@@ -119,7 +126,7 @@ def test_padding_makes_steps_of_decode_batches():
     def dense_s(sequences):
         own = (profile.lm_head, profile.decode_attention)
         overhead_s = profile.overhead.per_step_s + profile.overhead.per_sequence_s * sequences
-        return model.decode(sequences)[0] - overhead_s - sum(interpolate(part, sequences) for part in own)
+        return model.step_s(sequences, 0, []) - overhead_s - sum(interpolate(part, sequences) for part in own)
 
     assert [dense_s(n) for n in range(17, 25)] == pytest.approx([interpolate(profile.dense, 24)] * 8)
     assert dense_s(16) == pytest.approx(interpolate(profile.dense, 16))
@@ -143,7 +150,7 @@ def test_without_graphs_a_step_takes_as_long_as_launching_its_layers():
         eager = ProfiledStepTime(profile, 256, 2048, enforce_eager=True)
         assert launch_s > 0.015
         assert eager.step_s(1, 0, []) == pytest.approx(launch_s)
-        base_s, per_kv_token_s = eager.decode(1)
+        base_s, per_kv_token_s = eager.table(256, 2048).decode[1]
         assert eager.step_s(1, 8000, []) == pytest.approx(base_s + 8000 * per_kv_token_s)
 
 
@@ -171,8 +178,9 @@ def test_linear_step_time_counts_all_context_after_the_step(decodes, kv_tokens, 
 
 def test_beyond_the_measured_range_times_still_grow(profile):
     beyond = ProfiledStepTime(profile, 4096, 65_536)
-    full = [beyond.decode(n) for n in (1024, 2048, 4096)]
-    assert all(per_kv_token_s >= 0 for _, per_kv_token_s in full)
+    full = beyond.table(4096, 65_536).decode[[1024, 2048, 4096]].tolist()
+    ends = beyond.table(4096, 65_536).window_per_kv_token_s[[1024, 2048, 4096]]
+    assert all(per_kv_token_s >= end for (_, per_kv_token_s), end in zip(full, ends, strict=True))
     assert [base_s for base_s, _ in full] == sorted(base_s for base_s, _ in full)
 
 
@@ -207,3 +215,25 @@ def test_decode_steps_last_as_long_as_in_served_runs():
     ours = [error for name, error in errors.items() if name.startswith(("blis-38-", "blis-55-"))]
     assert len(ours) == 4  # A100 and L40S
     assert max(map(abs, ours)) < 0.06
+
+
+def test_attention_grows_less_where_windows_are_full():
+    """MedGemma 27B: 52 of 62 layers read the last 1,024 tokens. Four decodes of 3,000 tokens, by hand."""
+    profile = read_profile("medgemma-27b-bf16-l40s-x2")
+    assert profile.window_tokens == 1024
+    model = ProfiledStepTime(profile, 64, 2048)
+    grows = interpolate(profile.decode_attention_per_kv_token, 4)
+    ends = interpolate(profile.window_attention_per_kv_token, 4)
+    within_s = model.step_s(4, 4 * 1024, []) - model.step_s(4, 0, [])
+    assert within_s == pytest.approx(4 * 1024 * grows)
+    beyond_s = model.step_s(4, 4 * 3000, []) - model.step_s(4, 4 * 1024, [])
+    assert beyond_s == pytest.approx(4 * 1976 * (grows - ends))
+    # Ten layers of 62 go on, with the same heads: a sixth of the growth, within what the kernel's start hides.
+    many = (
+        interpolate(profile.decode_attention_per_kv_token, 64),
+        interpolate(profile.window_attention_per_kv_token, 64),
+    )
+    assert 1 - many[1] / many[0] == pytest.approx(10 / 62, abs=0.05)
+    # Beside a prompt likewise.
+    beside = [model.step_s(4, kv_tokens, [(512, 0)]) for kv_tokens in (4 * 1024, 4 * 3000)]
+    assert beside[1] - beside[0] == pytest.approx(beyond_s)

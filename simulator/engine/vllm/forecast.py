@@ -11,6 +11,7 @@ from numba import float64, int64
 from simulator.engine.vllm.compiled import compiled, entry, machine_code
 from simulator.engine.vllm.dispatch import has_room, pick_now
 from simulator.engine.vllm.state import NONE, UNLIMITED, Records, State, record_of
+from simulator.engine.vllm.step import beyond_s
 
 if TYPE_CHECKING:
     from simulator.engine.arrival import Arrival
@@ -117,7 +118,10 @@ def ttft_on_s(f: ForecastState, row: int, r: int, now_s: float) -> float:
     prompt, most = int(s.prompt_tokens[row]), int(s.max_tokens[row])
     running, waiting = int(rep.running), int(rep.waiting + rep.inbox)
     kv_tokens = int(rep.decode_kv_tokens if settings.kinds else (settings.blocks - rep.free) * settings.block_size)
-    decode_s = s.batches[running].decode_s + s.batches[running].decode_per_kv_token_s * kv_tokens if running else 0.0
+    decode_s = 0.0
+    if running:
+        batch = s.batches[running]
+        decode_s = batch.decode_s + batch.decode_per_kv_token_s * kv_tokens - beyond_s(batch, kv_tokens)
     prompt_s = _mixed_s(f, max(0, running - 1), kv_tokens, prompt)
     queue_s = waiting * prompt_s
     if not has_room(s, r, prompt, most, 1.0):
@@ -165,7 +169,7 @@ def _mixed_s(f: ForecastState, decodes: int, kv_tokens: int, prompt: int) -> flo
     pairs_s = settings.prefill_per_pair_s * (0.5 * prompt)
     seconds = settings.prefill_fixed_s + prompt * (settings.prefill_per_token_s + pairs_s)
     if decodes:
-        seconds += batch.attention_s + batch.attention_per_kv_token_s * kv_tokens
+        seconds += batch.attention_s + batch.attention_per_kv_token_s * kv_tokens - beyond_s(batch, kv_tokens)
     return float(f.dense_s[decodes + prompt] + s.batches[decodes + 1].per_step_s + seconds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from math import lcm
+from math import inf, isfinite, lcm
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -154,6 +154,10 @@ def step_times(
     batches["decode_s"], batches["decode_per_kv_token_s"] = table.decode.T
     batches["attention_s"], batches["attention_per_kv_token_s"] = table.attention.T
     batches["per_step_s"], batches["alone_s"] = table.per_step_s, table.alone_s
+    batches["window_per_kv_token_s"] = table.window_per_kv_token_s
+    batches["window_kv_tokens"] = inf
+    if isfinite(table.window_tokens):
+        batches["window_kv_tokens"] = table.window_tokens * np.arange(len(batches))
     settings["least_s"] = table.least_s
     names = "prefill_fixed_s", "prefill_per_token_s", "prefill_per_pair_s"
     for name, seconds in zip(names, table.prefill_attention, strict=True):

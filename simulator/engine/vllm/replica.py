@@ -246,6 +246,14 @@ def _plan(s: State, r: int, now_s: float) -> float:
     rep.start_s = start_s
     rep.base_s = batch.decode_s + batch.decode_per_kv_token_s * rep.decode_kv_tokens
     rep.growth_s = batch.decode_per_kv_token_s * rep.decoding
+    if batch.window_per_kv_token_s:
+        # The run ends where the window is full: from there on it is another line.
+        within = int((batch.window_kv_tokens - rep.decode_kv_tokens) // rep.decoding)
+        if within > 0:
+            steps = min(steps, within)
+        else:
+            rep.base_s -= batch.window_per_kv_token_s * (rep.decode_kv_tokens - batch.window_kv_tokens)
+            rep.growth_s -= batch.window_per_kv_token_s * rep.decoding
     if s.settings[0].max_loras:
         rep.base_s += decodes_s(s, r)
     coming = waiting.next_in_inbox(s, r)

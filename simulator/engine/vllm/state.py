@@ -96,8 +96,12 @@ REPLICA = record_of(
 
 #: Levels of a replica in one interval of the horizon, times seconds.
 LEVELS = record_of(f8="busy_s sequence_s waiting_s kv_block_s")
-#: By number of sequences: what a step of decodes alone takes, and what they and their attention add to a mixed one.
-BATCH = record_of(f8="decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s alone_s")
+#: By number of sequences: what a step of decodes alone takes, what they and their attention add to a mixed one, and
+#: what of the growth ends where their context fills the window of some layers.
+BATCH = record_of(
+    f8="""decode_s decode_per_kv_token_s attention_s attention_per_kv_token_s per_step_s alone_s
+        window_per_kv_token_s window_kv_tokens"""
+)
 #: Lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order, young ones.
 SEAT = record_of(i8="free ends prefilling young")
 #: Groups of layers that keep the same (`kv_groups`): what, over how many tokens, how many there are, and how many

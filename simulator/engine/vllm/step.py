@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simulator.engine.vllm.compiled import compiled
 
 if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
+
+
+@compiled
+def beyond_s(batch: Any, kv_tokens: int) -> float:  # noqa: ANN401 - a row of `BATCH`
+    """What layers with a window do not read of a context that is longer, in the mean of its sequences."""
+    return float(batch.window_per_kv_token_s * max(0.0, kv_tokens - batch.window_kv_tokens))
 
 
 @compiled
@@ -26,6 +32,7 @@ def _drafted_s(s: State, r: int) -> float:
     if rep.step_samples:
         batch = s.batches[rep.step_samples]
         pass_s = batch.decode_s + batch.decode_per_kv_token_s * rep.step_samples_kv_tokens
+        pass_s -= beyond_s(batch, rep.step_samples_kv_tokens)
         seconds += settings.draft_share * (seconds + (settings.draft_tokens - 1) * pass_s)
     return float(seconds)
 
@@ -45,10 +52,13 @@ def _computed_s(s: State, r: int, drafts: int) -> float:
     if not rep.step_chunks:
         if drafts:
             base_s = s.dense_s[rep.step_rows] + decodes.alone_s + decodes.per_step_s + logits_s
-            return float(max(base_s, settings.least_s) + decodes.decode_per_kv_token_s * rep.step_kv_tokens)
-        return float(decodes.decode_s + decodes.decode_per_kv_token_s * rep.step_kv_tokens)
+            attention_s = decodes.decode_per_kv_token_s * rep.step_kv_tokens
+            return float(max(base_s, settings.least_s) + attention_s - beyond_s(decodes, rep.step_kv_tokens))
+        seconds = decodes.decode_s + decodes.decode_per_kv_token_s * rep.step_kv_tokens
+        return float(seconds - beyond_s(decodes, rep.step_kv_tokens))
     seconds = rep.step_chunk_s + logits_s
     if rep.step_decodes:
         seconds += decodes.attention_s + decodes.attention_per_kv_token_s * rep.step_kv_tokens
+        seconds -= beyond_s(decodes, rep.step_kv_tokens)
     dense_s = s.dense_s[rep.step_decodes + drafts + rep.step_chunk_tokens]
     return float(dense_s + s.batches[rep.step_decodes + rep.step_chunks].per_step_s + seconds)

@@ -283,8 +283,7 @@ class StepwiseReplica:
         seconds = self._step_time.step_s(decodes, kv_tokens, chunks, rows - decodes)
         sampling = [item.before + item.tokens for item in items if item.samples]
         if self._settings.speculative is not None and sampling:
-            base_s, per_kv_token_s = self._step_time.decode(len(sampling))
-            further_s = (self._drafts - 1) * (base_s + per_kv_token_s * sum(sampling))
+            further_s = (self._drafts - 1) * self._step_time.step_s(len(sampling), sum(sampling), [])
             seconds += self._settings.speculative.step_share * (seconds + further_s)
         return seconds + self._adapters.step_s({item.request.sequence: item.tokens for item in items})
 

@@ -45,6 +45,18 @@ STEP_TIMES = {
         128,
         2048,
     ),
+    # Requests of up to 96 tokens are on both sides of the window, and what grows on either side is most of a step.
+    "a window": ProfiledStepTime(
+        PROFILE.model_copy(
+            update={
+                "decode_attention_per_kv_token": PROFILE.decode_attention_per_kv_token.scaled(900.0),
+                "window_attention_per_kv_token": PROFILE.decode_attention_per_kv_token.scaled(700.0),
+                "window_tokens": 30,
+            }
+        ),
+        128,
+        2048,
+    ),
 }
 
 
