@@ -45,7 +45,7 @@ CONTEXTS = [128, 256, 512, 1024, 2048, 4096, 8192]
 #: The same where layers have a window: on both sides of it.
 WINDOW_CONTEXTS = [128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192]
 #: A window of fewer tokens is full as good as always, and one of more hardly ever.
-BENDS = (512, 4096)
+BENDS = (512, 5000)
 CHUNKS = (16, 64, 256, 512, 1024, 2048)
 PASTS = (0, 256, 1024, 4096, 8192)
 #: Steps on which two ways of inferring a profile are compared: decodes, and tokens of a prompt chunk.

@@ -155,3 +155,21 @@ def test_a_network_without_a_gate_takes_as_long_as_one_as_large():
     of_two, of_three = (step_times(one, "h100-80gb", 1, "bf16") for one in (wide, gated))
     for tokens in (1, 64, 2048):
         assert of_two.dense_s(tokens) == pytest.approx(of_three.dense_s(tokens), rel=0.02)
+
+
+@pytest.mark.needs("kernel tables")
+@pytest.mark.parametrize(
+    ("name", "gpu", "gpus", "window"),
+    [
+        ("gemma-2-27b", "h100-80gb", 1, 4096), ("c4ai-command-r7b-12-2024", "l40s", 1, 4097),
+        ("EXAONE-4.0-32B", "h100-80gb", 2, 4096), ("gemma-4-31B-it", "h100-80gb", 1, 1024),
+        ("medgemma-4b-it", "l40s", 1, 1024), ("Ministral-8B-Instruct-2410", "l40s", 1, None),
+        ("Llama-3.1-8B", "h100-80gb", 1, None),
+    ],
+)  # fmt: skip
+def test_where_attention_bends_the_curves_do(name, gpu, gpus, window):
+    """Steps at contexts of 150 to 4,000 tokens; Ministral's window of 32,768 is out of reach."""
+    shape, _ = from_config(PUBLISHED[name][0], name)
+    profile = build_profile(shape, gpu, gpus, "bf16")
+    assert profile.window_tokens == window
+    assert profile.fit_error.p95_percent < 5
