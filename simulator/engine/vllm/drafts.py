@@ -15,8 +15,8 @@ from simulator.engine.vllm import waiting
 from simulator.engine.vllm.acceptance import drawn
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
-from simulator.engine.vllm.preemption import victim_of
-from simulator.engine.vllm.running import join_running, leave_running
+from simulator.engine.vllm.preemption import put_back, victim_of
+from simulator.engine.vllm.running import at_once, count_chunk, join_running, leave_running, sampled
 from simulator.engine.vllm.stamps import finished
 from simulator.engine.vllm.state import GONE, NONE, VERIFYING, WAITING
 
@@ -112,16 +112,8 @@ def _wanted(s: State, r: int, slot: int, budget: int) -> int:
     if promised > 0 and done + 2 - promised > sequence.total_tokens:
         # What is in flight brings the last token even if all its drafts are rejected.
         return 0
-    tokens = _limit(s, r, sequence.known_tokens + sequence.drafted_tokens + promised - done)
+    tokens = at_once(s, r, sequence.known_tokens + sequence.drafted_tokens + promised - done)
     return int(max(0, min(tokens, budget, settings.max_model_len - done - 1)))
-
-
-@compiled
-def _limit(s: State, r: int, tokens: int) -> int:
-    threshold = s.settings[0].long_prefill_token_threshold
-    if 0 < threshold < tokens and s.replicas[r].running + s.replicas[r].waiting > 1:
-        return int(threshold)
-    return int(tokens)
 
 
 @compiled
@@ -162,16 +154,12 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
 @compiled
 def _preempt(s: State, r: int, victim: int) -> None:
     """Its tokens are recomputed when it returns; those in flight still come."""
-    rep, sequence = s.replicas[r], s.sequences[victim]
+    sequence = s.sequences[victim]
     release(s, r, victim, sequence.held_blocks * s.settings[0].block_size, sequence.hashed_tokens, True)
-    leave_running(s, r, victim)
-    sequence.computed_tokens = sequence.granted_tokens = sequence.held_blocks = sequence.hashed_tokens = 0
+    put_back(s, r, victim)
+    sequence.granted_tokens = sequence.held_blocks = sequence.hashed_tokens = 0
     sequence.drafted_tokens = sequence.promised_tokens = 0
     sequence.stale_tokens = sequence.flying_tokens
-    sequence.preemptions += 1
-    rep.preemptions += 1
-    rep.step_preempted += 1
-    waiting.push_back(s, r, victim)
 
 
 @compiled
@@ -191,7 +179,7 @@ def _admit(s: State, r: int, budget: int, part: bool, now_s: float) -> None:
         padded = padded and cached + settings.draft_tokens + 2 <= settings.max_model_len
         if padded:
             tokens += settings.draft_tokens
-        tokens = _limit(s, r, tokens)
+        tokens = at_once(s, r, tokens)
         if tokens > left and (padded or not settings.chunked_prefill):
             return
         tokens = min(tokens, left)
@@ -228,11 +216,7 @@ def _launch(s: State, r: int, slot: int, tokens: int, padded: bool) -> None:
         rep.step_kv_tokens += done + tokens
         rep.step_rows += tokens
     else:
-        rep.step_chunks += 1
-        rep.step_chunk_tokens += tokens
-        rep.step_chunk_context += done
-        pairs_s = settings.prefill_per_pair_s * (done + 0.5 * tokens)
-        rep.step_chunk_s += tokens * (settings.prefill_per_token_s + pairs_s)
+        count_chunk(s, r, done, tokens)
     sequence.computed_tokens = done + tokens
     sequence.flying_tokens += tokens
     sequence.partial = done + tokens < expected
@@ -249,9 +233,7 @@ def _launch(s: State, r: int, slot: int, tokens: int, padded: bool) -> None:
     if settings.async_scheduling:
         sequence.promised_tokens += 1 + drafts
         sequence.drafted_tokens = settings.draft_tokens
-    if isnan(sequence.first_token_s):
-        sequence.next_sampled = rep.first_sampled
-        rep.first_sampled = slot
+    sampled(s, r, slot)
 
 
 @compiled

@@ -138,7 +138,7 @@ def _commit_in_order(s: State, r: int) -> None:
 @compiled
 def _preempt(s: State, r: int, victim: int) -> None:
     """Free a victim's blocks and put it back in the queue; its tokens are recomputed when it returns."""
-    rep, sequence = s.replicas[r], s.sequences[victim]
+    sequence = s.sequences[victim]
     tokens = computed_tokens(s, r, victim)
     granted = sequence.granted_tokens
     # vLLM hashes blocks when it schedules them, and does not take that back.
@@ -146,6 +146,13 @@ def _preempt(s: State, r: int, victim: int) -> None:
     release(s, r, victim, tokens + granted, hashed, True)
     if sequence.place in (DECODING, DRAINING):
         sequence.known_tokens = tokens + 1
+    put_back(s, r, victim)
+
+
+@compiled
+def put_back(s: State, r: int, victim: int) -> None:
+    """A victim waits again, before all others, and nothing of it is computed."""
+    rep, sequence = s.replicas[r], s.sequences[victim]
     leave_running(s, r, victim)
     sequence.computed_tokens = 0
     sequence.preemptions += 1

@@ -99,12 +99,35 @@ def hashed_tokens(s: State, slot: int, tokens: int) -> int:
 @compiled
 def chunk_tokens(s: State, r: int, slot: int, computed: int, budget: int) -> int:
     """Tokens a step may compute of a prompt of which so many are."""
-    rep = s.replicas[r]
-    tokens = s.sequences[slot].known_tokens - computed
+    return min(at_once(s, r, s.sequences[slot].known_tokens - computed), budget)
+
+
+@compiled
+def at_once(s: State, r: int, tokens: int) -> int:
+    """So many tokens, or those that a step computes of a long prompt beside which others run or wait."""
     threshold = s.settings[0].long_prefill_token_threshold
-    if 0 < threshold < tokens and rep.running + rep.waiting > 1:
-        tokens = threshold
-    return int(min(tokens, budget))
+    if 0 < threshold < tokens and s.replicas[r].running + s.replicas[r].waiting > 1:
+        return int(threshold)
+    return int(tokens)
+
+
+@compiled
+def count_chunk(s: State, r: int, done: int, tokens: int) -> None:
+    """The step being made computes so many tokens of a prompt of which so many are done."""
+    rep, settings = s.replicas[r], s.settings[0]
+    rep.step_chunks += 1
+    rep.step_chunk_tokens += tokens
+    rep.step_chunk_context += done
+    pairs_s = settings.prefill_per_pair_s * (done + 0.5 * tokens)
+    rep.step_chunk_s += tokens * (settings.prefill_per_token_s + pairs_s)
+
+
+@compiled
+def sampled(s: State, r: int, slot: int) -> None:
+    """The step being made samples a token of a sequence: its first comes with the end of it."""
+    if isnan(s.sequences[slot].first_token_s):
+        s.sequences[slot].next_sampled = s.replicas[r].first_sampled
+        s.replicas[r].first_sampled = slot
 
 
 @compiled
@@ -132,18 +155,12 @@ def prompt_computed(s: State, r: int, slot: int, tokens: int) -> None:
         rep.step_decodes += 1
         rep.step_kv_tokens += done + 1
     else:
-        rep.step_chunks += 1
-        rep.step_chunk_tokens += tokens
-        rep.step_chunk_context += done
-        pairs_s = settings.prefill_per_pair_s * (done + 0.5 * tokens)
-        rep.step_chunk_s += tokens * (settings.prefill_per_token_s + pairs_s)
+        count_chunk(s, r, done, tokens)
     sequence.computed_tokens = done + tokens
     if sequence.computed_tokens < sequence.known_tokens:
         join_prefilling(s, r, slot)
         return
-    if isnan(sequence.first_token_s):
-        sequence.next_sampled = rep.first_sampled
-        rep.first_sampled = slot
+    sampled(s, r, slot)
     if sequence.computed_tokens == sequence.total_tokens:
         sequence.place = DRAINING
         finish_step(s, r, slot)
