@@ -3,8 +3,8 @@
 The bill is the pattern's own, of the tokens, busy time and replicas the other volume needs. A cluster gets another
 replica where the busiest hour of the demand asks for more than a full batch can serve; a hybrid keeps its cluster, and
 its API takes what an hour has too much of; provisioned units grow in proportion. Queueing makes all of them need a
-little more than that. What an API's cache finds of prefixes that requests share hangs on how often they come, see
-`renewal`.
+little more than that. What an API's cache finds of prefixes that requests share, and how long a replica is up that is
+given back when idle, hang on how often requests come, see `Renewal`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.cost.bill import Bill, monthly_bill
-from simulator.cost.usage import ApiUse, Usage
+from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import Provisioned, Reserved
+from simulator.scenario.autoscaling import QueueScaling
 from simulator.scenario.costs import Purchase
 from simulator.scenario.workloads import RecordedWorkload, SyntheticWorkload
 from simulator.units import HOUR_S
@@ -48,42 +49,43 @@ _HALVINGS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """How often a shared beginning of prompts comes, beside how long an API's cache keeps it after its last use.
+    """How often something comes, beside how long what it needs is kept after its last use.
 
-    A prefix that comes at a rate r is not there with probability exp(-r T), T being how long it is kept, since arrivals
-    are Poisson; of a month, that is weighted by the requests of its hours. How often each prefix comes is not looked up
-    but told from what was measured, all of them as one.
+    A shared beginning of prompts is in an API's cache, and a replica that is given back when idle is up, unless nothing
+    came for so long: with probability exp(-r T) at a rate r of Poisson arrivals, T being how long it is kept. How often
+    they come is not looked up but told from the share that was gone at the simulated volume.
 
     Attributes:
         hourly: Rate of each hour over the mean.
-        kept: Requests for a prefix while it is kept, at the mean rate of the simulated volume.
+        weights: What each hour counts: its requests, or its time.
+        kept: Arrivals while it is kept, at the mean rate of the simulated volume.
     """
 
     hourly: NDArray[np.float64]
+    weights: NDArray[np.float64]
     kept: float
 
     @classmethod
-    def of(cls, use: ApiUse, hourly: NDArray[np.float64]) -> Renewal | None:
-        """As measured; None where nothing could be found, or everything or nothing was."""
-        most = use.cached_prompt_tokens + use.cache_write_tokens
-        if not 0 < use.cache_write_tokens < most:
+    def of(cls, gone: float, hourly: NDArray[np.float64], weights: NDArray[np.float64]) -> Renewal | None:
+        """As measured; None where it was never gone, or always."""
+        if not 0.0 < gone < 1.0:
             return None
-        missed, low, high = use.cache_write_tokens / most, 0.0, 1.0
-        while cls(hourly, high).share > missed and high < _MOST_KEPT:
+        low, high = 0.0, 1.0
+        while cls(hourly, weights, high).gone > gone and high < _MOST_KEPT:
             low, high = high, 2.0 * high
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
-            low, high = (middle, high) if cls(hourly, middle).share > missed else (low, middle)
-        return cls(hourly, high)
+            low, high = (middle, high) if cls(hourly, weights, middle).gone > gone else (low, middle)
+        return cls(hourly, weights, high)
 
     @property
-    def share(self) -> float:
-        """Share of what a cache could have that it has not."""
-        return float(self.hourly @ np.exp(-self.kept * self.hourly) / self.hourly.sum())
+    def gone(self) -> float:
+        """Share of the requests, or of the time, in which it is gone."""
+        return float(self.weights @ np.exp(-self.kept * self.hourly) / self.weights.sum())
 
     def missed(self, factor: float) -> float:
-        """How many times as great a share it lacks at so many times the volume."""
-        return Renewal(self.hourly, self.kept * factor).share / self.share
+        """How many times as great that share is at so many times the volume."""
+        return Renewal(self.hourly, self.weights, self.kept * factor).gone / self.gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +140,29 @@ class Costing:
         """By API, how its cache is renewed; without those of which that is not known."""
         if not self.shared:
             return {}
-        found = {name: Renewal.of(use, self.hourly) for name, use in self.usage.apis.items()}
+        found = {}
+        for name, use in self.usage.apis.items():
+            most = use.cached_prompt_tokens + use.cache_write_tokens
+            found[name] = Renewal.of(use.cache_write_tokens / most if most else 0.0, self.hourly, self.hourly)
         return {name: one for name, one in found.items() if one is not None}
+
+    @cached_property
+    def _at_zero(self) -> dict[str, Renewal]:
+        """By cluster of one replica that is given back when idle, how it comes and goes."""
+        found = {}
+        for name, one in self.pattern.hosted.items():
+            scaling = one.cluster.autoscaling
+            if isinstance(scaling, QueueScaling) and scaling.at_least == 0 and one.cluster.replicas == 1:
+                gone = 1.0 - self.usage.clusters[name].paid_share
+                found[name] = Renewal.of(gone, self.hourly, np.ones(len(self.hourly)))
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _paid_share(self, name: str, use: ClusterUse, busy: float, replicas: int) -> float:
+        """Share of the month for which replicas are paid, so many times as busy."""
+        if name in self._at_zero and replicas == self.replicas:
+            return 1.0 - (1.0 - use.paid_share) * self._at_zero[name].missed(busy)
+        # Where several come and go, more of them are up until all are; how few would do nobody knows.
+        return min(1.0, use.paid_share * max(1.0, busy))
 
     def replicas_at(self, tokens_per_month: float) -> int:
         """Replicas that the busiest hour of this volume needs; never fewer than configured."""
@@ -207,8 +230,7 @@ class Costing:
                     use,
                     busy_fraction=min(1.0, use.busy_fraction * busy),
                     tokens=round(use.tokens * factor * kept),
-                    # Where replicas come and go, more of them are up until all are; how few would do nobody knows.
-                    paid_share=min(1.0, use.paid_share * max(1.0, busy)),
+                    paid_share=self._paid_share(name, use, busy, replicas),
                 )
                 for name, use in self.usage.clusters.items()
             },

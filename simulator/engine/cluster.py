@@ -147,6 +147,11 @@ class SharedCluster:
         return self._fleet.queue(self._now_s())
 
     @property
+    def came(self) -> int:
+        """Requests that ever came to one of its replicas."""
+        return self._fleet.came
+
+    @property
     def serves(self) -> bool:
         """Whether it takes requests."""
         return self._keeps or self._fleet.serves

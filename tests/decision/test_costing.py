@@ -200,7 +200,14 @@ def priced_at(scenario):
     return api.cost_usd, one, use.cached_prompt_tokens / (use.cached_prompt_tokens + use.cache_write_tokens)
 
 
-@pytest.mark.parametrize(("profile", "factor"), [("flat", 20), ("clinical_documentation", 12), ("flat", 0.2)])
+@pytest.mark.parametrize(
+    ("profile", "factor"),
+    [
+        ("flat", 20),
+        pytest.param("clinical_documentation", 12, marks=pytest.mark.slow),
+        pytest.param("flat", 0.2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_cache_that_is_used_more_often_finds_more_at_other_volumes(profile, factor):
     """What one volume says of another is what that costs when it is simulated; by today's share it would not be."""
     now_usd, one, _ = priced_at(caching(2_000, profile))
@@ -218,8 +225,8 @@ def test_a_prefix_is_there_unless_nobody_came_while_it_was_kept():
     gap_s = 730 * 3600 / 2_000
     assert found == pytest.approx(1.0 - exp(-300.0 / gap_s), abs=0.02)
     (renewal,) = one.renewal.values()
-    assert 1.0 - renewal.share == pytest.approx(found, abs=1e-6)
-    assert renewal.missed(10.0) * renewal.share == pytest.approx(exp(-3_000.0 / gap_s), abs=0.02)
+    assert 1.0 - renewal.gone == pytest.approx(found, abs=1e-6)
+    assert renewal.missed(10.0) * renewal.gone == pytest.approx(exp(-3_000.0 / gap_s), abs=0.02)
 
 
 def test_the_turns_of_a_conversation_come_no_faster_where_there_are_more_conversations():
@@ -228,3 +235,33 @@ def test_the_turns_of_a_conversation_come_no_faster_where_there_are_more_convers
     assert not one.renewal
     twice = float(one.bill_at(2.0 * one.tokens_per_month).total_usd)
     assert twice == pytest.approx(2.0 * float(one.bill_at(one.tokens_per_month).total_usd), rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "factor"), [("flat", 6.0), ("flat", 0.2), ("clinical_documentation", 6.0)])
+def test_a_replica_that_is_given_back_when_idle_is_up_as_long_as_others_came(profile, factor):
+    """What one volume says of another is what that costs when it is simulated, to a tenth: starts take their time."""
+
+    def asked(requests):
+        notes = {
+            "volume": {"requests_per_month": requests},
+            "profile": profile,
+            "prompt_tokens": 600,
+            "output_tokens": 50,
+        }
+        scaling = {"kind": "queue", "at_least": 0, "node_start": "30s", "idle_for": "5min"}
+        cluster = {"model": "llama-3.1-8b", "gpu": "l40s", "autoscaling": scaling}
+        return small(
+            {"horizon.duration": "7d", "workloads": {"notes": notes}, "hosting_patterns.rented.cluster": cluster}
+        )
+
+    def run_of(requests):
+        results = run(asked(requests), patterns="rented", replications=2, tables=False, outlook=False, band=False)
+        (one,) = costings_of(asked(requests), results.patterns, BOOK, MONTH, {"rented": 10**12}).values()
+        return results.pattern("rented").cost_usd, one
+
+    (now_usd, one), (then_usd, _) = run_of(2_000), run_of(round(2_000 * factor))
+    found = float(one.bill_at(one.tokens_per_month * factor).total_usd)
+    assert found == pytest.approx(then_usd, rel=0.1)
+    assert abs(found - then_usd) < 0.5 * abs(min(730.0, now_usd * max(1.0, factor)) - then_usd)
+    assert float(one.bill_at(one.tokens_per_month).total_usd) == pytest.approx(now_usd, rel=1e-3)

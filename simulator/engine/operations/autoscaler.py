@@ -35,9 +35,9 @@ _POLL_S = 5.0
 
 
 #: How an autoscaler looks at a queue (`QueueScaling`), how many replicas it wants, since when there is little to do,
-#: NaN while there is not; when it looks next (`Alarm`).
+#: NaN while there is not, and how many requests had come when it looked last; when it looks next (`Alarm`).
 SCALER = record_of(
-    i8="wanted seats at_least at_most order",
+    i8="wanted seats at_least at_most order came",
     f8="every_s waiting_per_replica fill_at_most fill_at_least idle_for_s calm_since_s due_s",
 )
 
@@ -64,12 +64,15 @@ class ScalerState(Records):
 
 
 @compiled
-def more_wanted(s: ScalerState, now_s: float, waiting: int, in_flight: int) -> int:
+def more_wanted(s: ScalerState, now_s: float, waiting: int, in_flight: int, came: int) -> int:
     """Look at the queue: whether one more replica is wanted, or one less, -1.
 
-    What is on its way counts as if it were there, or each look would ask for one more.
+    What is on its way counts as if it were there, or each look would ask for one more. The last replica is given back
+    only when nothing has come: what came and was answered between two looks was there all the same.
     """
     one = s.scaler[0]
+    quiet = came == one.came
+    one.came = came
     wanted, rest = one.wanted, one.wanted - 1
     if wanted:
         full = in_flight > one.fill_at_most * one.seats * wanted
@@ -80,6 +83,7 @@ def more_wanted(s: ScalerState, now_s: float, waiting: int, in_flight: int) -> i
         one.calm_since_s = nan
         return int(wanted < one.at_most)
     calm = rest >= one.at_least and in_flight + waiting <= one.fill_at_least * one.seats * rest
+    calm = calm and (rest > 0 or quiet)
     if not calm or isnan(one.calm_since_s):
         one.calm_since_s = now_s if calm else nan
     elif now_s - one.calm_since_s >= one.idle_for_s:
@@ -154,7 +158,7 @@ class Autoscaler:
         """The process that looks at the queue."""
         while True:
             yield self.alarm.at(self._env.now + config.every)
-            if more := _MORE_WANTED(self.state, self._env.now, *self._cluster.queue()):
+            if more := _MORE_WANTED(self.state, self._env.now, *self._cluster.queue(), self._cluster.came):
                 self._want(int(self._about[0].wanted) + more)
 
     def _change(self, replicas: int, _: simpy.Event) -> None:

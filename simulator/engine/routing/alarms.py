@@ -66,12 +66,12 @@ def _looked(g: RouterState, number: int, arrives_s: float) -> bool:
     """An autoscaler looks, and finds as many replicas as it wants."""
     router, scaler, cluster = g.router[0], g.scalers[number], g.clusters[number]
     one, fleet = scaler.scaler[0], cluster.fleet[0]
-    now_s, calm_since_s = one.due_s, one.calm_since_s
+    now_s, calm_since_s, came = one.due_s, one.calm_since_s, one.came
     if now_s + one.every_s == arrives_s or fleet.watch_s <= now_s:
         return False
     waiting = look(cluster, now_s) + fleet.kept
-    if more_wanted(scaler, now_s, waiting, fleet.in_flight):
-        one.calm_since_s = calm_since_s
+    if more_wanted(scaler, now_s, waiting, fleet.in_flight, fleet.came):
+        one.calm_since_s, one.came = calm_since_s, came
         return False
     router.moved += 1
     one.due_s, one.order = now_s + one.every_s, router.moved

@@ -28,6 +28,7 @@ def enlist(s: State, slot: int) -> None:
         s.sequences[fleet.last_active].next_active = slot
     fleet.last_active = slot
     fleet.in_flight += 1
+    fleet.came += 1
     rep.load += 1
     rep.reserved_tokens += sequence.reserved_tokens
 

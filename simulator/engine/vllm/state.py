@@ -44,11 +44,11 @@ SETTINGS = record_of(
         serial_front_end forgets""",
 )
 
-#: The cluster: what has been taken from the table, who is in flight, free slots and runs; up to when all replicas
-#: have been looked at, and when somebody may have waited too long. For its balancer: whose turn it is, what the next
-#: random numbers are made of, and when replicas publish their counts next.
+#: The cluster: what has been taken from the table, who is in flight, how many ever came to a replica, free slots and
+#: runs; up to when all replicas have been looked at, and when somebody may have waited too long. For its balancer:
+#: whose turn it is, what the next random numbers are made of, and when replicas publish their counts next.
 FLEET = record_of(
-    i8="""next_arrival in_flight free_slot free_run unused_run first_active last_active losses preemptions
+    i8="""next_arrival in_flight came free_slot free_run unused_run first_active last_active losses preemptions
         turn draw_1 draw_2 kept woken""",
     f8="seen_s watch_s publication_s watched_s wakes_s",
 )

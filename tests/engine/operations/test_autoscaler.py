@@ -43,6 +43,17 @@ def seconds(record):
     return [(float(level.up_s.sum()), float(level.paid_s.sum())) for level in record.levels]
 
 
+def test_the_last_replica_stays_while_something_comes_however_short_it_is():
+    """A short request every 23 s, none of them there at any look but some: it is never idle for a minute."""
+    arrival_s = np.arange(1.0, 1900.0, 23.0)
+    record = run(queued(replicas=1, at_least=0), table(arrival_s, 100, 2), 2000.0)
+    assert (record.log.outcome == Outcome.COMPLETED).all()
+    waited_s = record.log.first_token_s - arrival_s
+    # The first ones wait for a machine, and nobody after them.
+    assert waited_s[arrival_s > 70.0].max() < 1.0
+    assert seconds(record)[0][1] > 1890.0
+
+
 def test_a_schedule_pays_from_the_order_on_and_serves_when_the_machine_is_there():
     pattern = scheduled(1, ("+100s", 2), ("+500s", 1))
     record = run(pattern, table(np.arange(0.5, 900.0, 10.0), 100, 20))
@@ -209,6 +220,9 @@ class Fake:
 
     def queue(self):
         return self.looks.pop()
+
+    #: Nothing came between two looks.
+    came = 0
 
 
 def reference(config, size, seats, lasts, looks, changes, until_s):
