@@ -149,7 +149,7 @@ class SharedCluster:
     @property
     def came(self) -> int:
         """Requests that ever came to one of its replicas."""
-        return self._fleet.came
+        return int(self._fleet.state.fleet["came"].item(0))
 
     @property
     def serves(self) -> bool:

@@ -184,11 +184,6 @@ class Fleet:
         return self._work(dispatch.LOOK, 0, now_s, 0.0) + self.kept.item(0), self._in_flight.item(0)
 
     @property
-    def came(self) -> int:
-        """Requests that ever came to one of its replicas."""
-        return int(self.state.fleet["came"].item(0))
-
-    @property
     def due_s(self) -> float:
         """When the next thing happens in a replica, unless something arrives before; infinity for never."""
         replicas, sequences = self.state.replicas, self.state.sequences
