@@ -148,7 +148,9 @@ def figures(workloads: Sequence[str], patterns: Sequence[str]) -> list[Any]:
             )  # fmt: skip
         elif choice:
             head.append(dcc.Store(id=f"{name}-{choice}", data=next(iter(choices[choice]), None)))
-        graph = html.Div(dcc.Graph(id=f"figure-{name}", config=_GRAPH), role="img", **aria(label=label))
+        # What is wider than a phone scrolls, by keyboard too.
+        wide: Any = {"tabIndex": 0} if name == "tornado" else {}
+        graph = html.Div(dcc.Graph(id=f"figure-{name}", config=_GRAPH), role="img", **wide, **aria(label=label))
         place = html.Section(
             [html.Div(head, className="head"), graph], id=f"place-{name}", **aria(labelledby=f"{name}-title")
         )

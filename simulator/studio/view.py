@@ -105,7 +105,8 @@ def _interval(found: Shape | None, key: str, how: Any) -> str:  # noqa: ANN401 -
     if found is None:
         return _NONE
     low, high = found["ci95"] or (0.0, 0.0)
-    half = how((high - low) / 2.0)
+    # Cents say nothing beside hundreds of dollars.
+    half = f"{(high - low) / 2.0:,.0f}" if how is usd and found[key] >= 99.995 else how((high - low) / 2.0)
     return f"{how(found[key])} ± {half}" if half.strip("0.") else how(found[key])
 
 

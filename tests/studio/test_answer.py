@@ -161,6 +161,19 @@ def test_a_price_is_put_on_what_is_remembered_and_nothing_is_priced_twice(small,
         assert found.results.to_json() != usual.results.to_json()
 
 
+@pytest.mark.parametrize(
+    ("mean", "ci95", "said"),
+    [
+        (7676.0, (7672.15, 7679.85), "7,676 ± 4"),
+        (5721.0, (5720.97, 5721.03), "5,721"),
+        (44.01, (43.43, 44.59), "44.01 ± 0.58"),
+        (5721.0, None, "5,721"),
+    ],
+)
+def test_an_interval_has_the_digits_of_what_it_is_of(mean, ci95, said):
+    assert view._interval({"mean": mean, "ci95": ci95}, "mean", view.usd) == said
+
+
 @pytest.fixture
 def month(tmp_path):
     """Four weeks of the smallest scenario, and of all that it asks."""
