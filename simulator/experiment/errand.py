@@ -29,7 +29,9 @@ from pydantic import BaseModel
 
 from simulator.errors import Fault, RunStoreError, ScenarioError, SimulatorError
 from simulator.experiment.checkpoint import note_use
+from simulator.extensions import GROUPS, mark
 from simulator.files import make_folder, write_whole
+from simulator.scenario.customs import customs
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.trace.header import header_file
 from simulator.version import package_version
@@ -107,6 +109,11 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {here.get(name, 'none')} here, {there.get(name, 'none')} there" for name in unlike)
 
 
+def own_code(scenario: Scenario) -> dict[str, str]:
+    """What must be equal of code of one's own that a scenario names, beside `identity`."""
+    return {f"{GROUPS[group]} '{one.name}'": mark(group, one.name)[:12] for _, group, one in customs(scenario)}
+
+
 def named_files(scenario: Scenario) -> Iterator[str]:
     """Files outside the package that a scenario names: traces, step-time profiles, a register of models."""
     for load in scenario.workloads.values():
@@ -151,7 +158,7 @@ def packed(call: Call, files: Sequence[Parcel], store: Path | None, mark: str) -
             note_use(store / name)
     named = [(one.path, one.sha256) for one in files]
     inner = (call.function, call.scenario, call.arguments, call.makes, reads, named, store, mark)
-    return pickle.dumps((carry_out, identity(), pickle.dumps(inner)))
+    return pickle.dumps((carry_out, identity(), pickle.dumps((own_code(call.scenario), inner))))
 
 
 def carry_out(asked: Mapping[str, str], content: bytes, contents: Sequence[bytes]) -> bytes:
@@ -168,11 +175,14 @@ def carry_out(asked: Mapping[str, str], content: bytes, contents: Sequence[bytes
     here = f"{platform.node()}, process {os.getpid()}"
     mine = identity()
     if mine != asked:
-        return pickle.dumps(("other", here, mine))
-    function, scenario, arguments, makes, reads, named, store, mark = pickle.loads(content)  # nosec B301 - from the one who asks
+        return pickle.dumps(("other", here, mine, {}))
+    own, inner = pickle.loads(content)  # nosec B301 - from the one who asks
+    function, scenario, arguments, makes, reads, named, store, owner = inner
     laid = {path: _laid(key, packed) for (path, key), packed in zip(named, contents, strict=True)}
-    shared = store is not None and _is_shared(store, mark)
+    shared = store is not None and _is_shared(store, owner)
     try:
+        if own != (code := own_code(scenario)):
+            return pickle.dumps(("other", here, mine | code, own))
         with nullcontext(store) if shared else tempfile.TemporaryDirectory(prefix="simulator-") as place:
             folder = Path(place)
             for name, body in reads.items():
@@ -204,8 +214,8 @@ def unpacked(answer: bytes, store: Path | None) -> Any:  # noqa: ANN401 - what t
     kind, where, *rest = pickle.loads(answer)  # nosec B301 - from a worker that is ours
     if kind == "other":
         raise SimulatorError(
-            f"the worker on {where} would give other figures: {differences(identity(), rest[0])}. "
-            "All workers need this version of the package and of these libraries"
+            f"the worker on {where} would give other figures: {differences(identity() | rest[1], rest[0])}. "
+            "All workers need this version of the package and of these libraries, and the same code of one's own"
         )
     if kind == "wrong":
         faults = [Fault(*one) for one in rest[0]]

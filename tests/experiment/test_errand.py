@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
@@ -120,6 +121,29 @@ class Away(Bytes):
             return super().submit(payload, contents, urgent=urgent)
         finally:
             away.rename(self.folder)
+
+
+def offer(folder, module, **groups):
+    """A package in a folder that offers code of a module by group and name, such as `cost_lines="fee"`."""
+    meta = folder / f"{module}-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    offered = (f"[simulator.{group}]\n{name} = {module}:{name}\n" for group, name in groups.items())
+    (meta / "entry_points.txt").write_text("".join(offered))
+
+
+def test_a_worker_whose_code_of_ones_own_is_another_is_refused(scenario_file, tmp_path, monkeypatch):
+    code = tmp_path / "ward_code.py"
+    code.write_text("def fee(month):\n    return 7\n")
+    offer(tmp_path, "ward_code", cost_lines="fee")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    lines = {"hosting_patterns.l40s.costs.lines": {"fee": {"kind": "custom", "name": "fee"}}}
+    scenario = load_scenario(scenario_file, settings=lines)
+    asked = partial(run, scenario, patterns="l40s", replications=1, band=False, outlook=False)
+    assert asked(jobs=Workers(Bytes(), 1.0)).to_json() == asked().to_json()
+    other = Bytes(before=lambda: code.write_text("def fee(month):\n    return 1007\n"))
+    with pytest.raises(SimulatorError, match="would give other figures: cost line 'fee': [0-9a-f]{12} here"):
+        asked(jobs=Workers(other, 1.0))
 
 
 def own_files(folder):

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from simulator.cli.main import main
 from simulator.study import sweep_table
 from simulator.study.sweep_table import Layout, Parts, read_frames, write_table
-from tests.experiment.test_errand import RECORDED, TRACE
+from tests.experiment.test_errand import RECORDED, TRACE, offer
 
 OVER = ["--over", "hosting_patterns.l40s.costs.compute.gpu_hour=1 USD/h,2 USD/h", "--over", "experiment.seed=1:4:4"]
 
@@ -149,6 +149,73 @@ def test_shards_are_merged_to_the_same_bytes(place, capsys):
     one, other = (json.loads((folder / name / "sweep.json").read_text()) for name in ("merged", "whole"))
     assert one | {"command": ""} == other | {"command": ""}
     assert sorted(path.name for path in (folder / "merged").iterdir()) == ["sweep.html", "sweep.json", "sweep.parquet"]
+
+
+#: What a scenario may have that is not alike from one configuration, or one machine, to the next.
+MANIFOLD = """
+name: manifold
+horizon: {start: 2026-03-02, duration: 12h, time_zone: America/Chicago}
+experiment: {replications: 2, seed: 5}
+workloads:
+  notes: {trace: {file: t.csv, repeat: false, align: start}}
+  speech:
+    volume: {requests_per_month: 3000}
+    prompt_tokens: &prompt {kind: custom, name: pages}
+    output_tokens: &output {kind: constant, tokens: 80}
+  draft:
+    follows: {workload: speech, delay: 1s}
+    prompt_tokens: *prompt
+    output_tokens: *output
+    objectives: {chain: 60s}
+  closed:
+    volume: {requests_per_month: 3000}
+    clients: {count: 2, think: 30s}
+    prompt_tokens: *prompt
+    output_tokens: *output
+hosting_patterns:
+  mixed:
+    kind: hybrid
+    clusters:
+      small: {cluster: {model: llama-3.1-8b, gpu: l40s}, costs: {compute: {kind: rental, gpu_hour: 1.86 USD/h}}}
+      large: {cluster: {model: llama-3.1-8b, gpu: h100-80gb}, costs: {compute: {kind: rental, gpu_hour: 2.5 USD/h}}}
+    api: &api
+      model: bedrock/llama-3.3-70b
+      ttft: {median: 700ms, sigma: 0.4}
+      output_tokens_per_s: {median: 50, sigma: 0.15}
+    routing: {kind: overflow, max_in_flight: 2}
+  api: {kind: metered_api, api: {<<: *api, provider: {kind: custom, name: steady}}}
+"""
+CODE = """
+def pages(share):
+    return 100 + 400 * share
+
+class steady:
+    def answer_s(self, now_s, prompt_tokens, output_tokens, share):
+        return 0.5, 0.5 + output_tokens / 50
+"""
+
+
+@pytest.mark.slow
+def test_chains_clients_recordings_and_code_of_ones_own_are_cut_and_merged_alike(tmp_path, monkeypatch, capsys):
+    (tmp_path / "s.yaml").write_text(MANIFOLD)
+    (tmp_path / "t.csv").write_text(TRACE)
+    (tmp_path / "shard_code.py").write_text(CODE)
+    offer(tmp_path, "shard_code", lengths="pages", api_providers="steady")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    varied = ["hosting_patterns.mixed.routing.max_in_flight=1,3", "workloads.closed.clients.count=1,4"]
+    words = ["sweep", tmp_path / "s.yaml", *(word for one in varied for word in ("--over", one)), "--jobs", 1]
+    assert command(*words, "--output", tmp_path / "whole", "--store", tmp_path / "store") == 0
+    for number in (2, 1):
+        mine = ["--output", tmp_path / f"s{number}", "--store", tmp_path / f"store{number}"]
+        assert command(*words, *mine, "--shard", f"{number}/2") == 0
+    assert command("merge", tmp_path / "s1", tmp_path / "s2", "--output", tmp_path / "merged") == 0
+    whole = tmp_path / "whole" / "sweep.parquet"
+    assert (tmp_path / "merged" / "sweep.parquet").read_bytes() == whole.read_bytes()
+    found = pd.read_parquet(whole)
+    assert set(found["workload"]) == {"all", "notes", "speech", "draft", "closed"}
+    # It matters what varies: there are several answers to compare.
+    costs = found[(found["metric"] == "e2e_s_p99") & (found["workload"] == "all")]
+    assert costs["value"].nunique() > 2
 
 
 @pytest.mark.parametrize(
