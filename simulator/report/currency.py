@@ -81,7 +81,8 @@ class Shown:
             whole, part = match[1], match[2] or ""
             amount = Decimal(whole.replace(",", "") + part) / self.usd
             if not part and whole in known:
-                amount = Decimal(repr(known[whole])) / self.usd
+                # As `amount` has it: a half is rounded as the table's is.
+                amount = Decimal(self.amount(known[whole]))
             small = amount < 100 and amount != amount.to_integral_value()
             decimals = len(part) - 1 if part else 2 if small else 0
             return f"{amount:{',' if ',' in whole else ''}.{decimals}f}"
