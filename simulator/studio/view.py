@@ -120,7 +120,7 @@ def comparison(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a comp
     """A row for each hosting pattern, its objectives in one cell."""
     code, chosen = Shown.of(answer.scenario.prices).code, document["decision"]["recommended"]
     heads = (
-        "hosting pattern", f"{code} a month", "GPUs busy", "first token p99, s", "whole answer p99, s", "objectives",
+        "hosting pattern", f"{code} a month", "GPUs busy", "first token p99,\u00a0s", "whole answer p99,\u00a0s", "objectives",
         "queue",
     )  # fmt: skip
     rows = []
@@ -191,7 +191,7 @@ def care(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a component
 
 def side_by_side(rows: Sequence[tuple[str, Answer | None, str]]) -> Any:  # noqa: ANN401 - a component
     """Variants, each with its answer and what was changed."""
-    heads = ("variant", "verdict", "a month", "first token p99, s", "whole answer p99, s", "what was changed")
+    heads = ("variant", "verdict", "a month", "first token p99,\u00a0s", "whole answer p99,\u00a0s", "what was changed")
     found = []
     for name, answer, changed in rows:
         first = html.Th(name, scope="row")
