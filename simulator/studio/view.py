@@ -120,8 +120,8 @@ def comparison(answer: Answer, document: Shape) -> Any:  # noqa: ANN401 - a comp
     """A row for each hosting pattern, its objectives in one cell."""
     code, chosen = Shown.of(answer.scenario.prices).code, document["decision"]["recommended"]
     heads = (
-        "hosting pattern", f"{code} a month", "GPUs busy", "first token p99,\u00a0s", "whole answer p99,\u00a0s", "objectives",
-        "queue",
+        "hosting pattern", f"{code} a month", "GPUs busy", "first token p99,\u00a0s", "whole answer p99,\u00a0s",
+        "objectives", "queue",
     )  # fmt: skip
     rows = []
     for row in document["patterns"]:
