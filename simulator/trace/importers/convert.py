@@ -15,6 +15,7 @@ from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
 from simulator.trace.header import TraceHeader
 from simulator.trace.importers.cached import CachedDemand
 from simulator.trace.importers.context import check_wishes
+from simulator.trace.importers.detect import refused
 from simulator.trace.importers.rows import UNKNOWN, Rows, as_table, take_rows
 from simulator.trace.importers.source import source_files
 from simulator.trace.importers.spill import Spill
@@ -82,7 +83,7 @@ def convert(
     with Spill(target.parent) as spill:
         known: set[str] = set()
         counts = np.zeros(len(context.labels.workloads), np.int64)
-        for rows in _all_rows(kind, files, context):
+        for rows in _rows(kind, files, context):
             spill.add(rows)
             if on_rows is not None:
                 on_rows(tally.rows)
@@ -112,6 +113,22 @@ def convert(
         header = write_chunks(tables, target, header, lambda written: replace(written, assumed=context.said()))
     tally.imported = header.rows
     return header
+
+
+def _rows(kind: Format, files: list[Path], context: Context) -> Iterator[Rows]:
+    """Rows of all files; where they break off, or there are none, it may be for what is known of the first file."""
+    some = False
+    fault = ""
+    try:
+        for rows in _all_rows(kind, files, context):
+            some = some or bool(len(rows["time_ns"]))
+            yield rows
+    except TraceError as error:
+        fault = f"{error}\n"
+        if some or kind.free or not refused(files[0]):
+            raise
+    if not some and not kind.free and (reason := refused(files[0])):
+        raise TraceError(f"{fault}{files[0]}: {reason}")
 
 
 def _all_rows(kind: Format, files: list[Path], context: Context) -> Iterator[Rows]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.errors import TraceError
 from simulator.trace.importers.azure_monitor import TITLE
 from simulator.trace.importers.nginx import COMBINED
-from simulator.trace.importers.read_json import PREFIX
-from simulator.trace.importers.records import NOT_JSON, parse_json
+from simulator.trace.importers.records import NOT_JSON, PREFIX, parse_json
 from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 
 if TYPE_CHECKING:
@@ -64,13 +63,23 @@ SIGNS: Final = {
     "vllm-bench": ("input_lens", "output_lens", "request_rate|max_concurrency|ttfts"),
     "servegen": (),
 }  # fmt: skip
-#: Logs that look like one, but count no requests.
+#: Logs of language models out of which no requests can be made, by names that they have, and what to do instead.
 _REFUSED: Final = {
     ("uncached_input_tokens", "starting_at"): "Anthropic's usage report counts tokens, not requests: nothing says how "
     "long they were; import a log of its answers (anthropic) or of a gateway",
     ("usage_input_tokens_no_cache", "usage_date_utc"): "the usage export of Anthropic's console counts tokens by day, "
     "not requests; import a log of its answers (anthropic) or of a gateway",
-}
+    ("amount", "starting_at", "currency"): "Anthropic's cost report counts money, not requests; import a log of its "
+    "answers (anthropic) or of a gateway",
+    ("organization.costs.result",): "OpenAI's costs count money, not requests; import the usage of its completions "
+    "(openai-usage)",
+    ("Gateway", "RequestBody", "ResponseBody", "StatusCode"): "Cloudflare's Logpush keeps the answers, and with them "
+    "the counts of tokens, encrypted; import the gateway's logs as its interface lists them (cloudflare)",
+    ("MODEL_NAME", "TOKENS", "TOKEN_CREDITS"): "Snowflake's usage history counts prompts and answers in one sum; "
+    "import a log of the answers (openai) or of a gateway",
+    ("time_per_token", "queue_time", "validation_time", "total_time"): "the log of text-generation-inference has "
+    "times, and no counts of tokens; import a gateway's log, or the histograms of its /metrics",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,8 @@ def detect(path: Path) -> list[Found]:
     names, text = _names(path)
     if text is not None and (own := _by_text(text)) is not None:
         return [own]
-    for signs, reason in _REFUSED.items():
-        if names.issuperset(signs):
-            raise TraceError(f"{path}: {reason}")
+    if (reason := _refused(names)) is not None:
+        raise TraceError(f"{path}: {reason}")
     found, nearest = [], (0.0, "", "")
     for name, groups in SIGNS.items():
         met = [next((one for one in group.split("|") if one in names), None) for group in groups]
@@ -112,6 +120,18 @@ def detect(path: Path) -> list[Found]:
         raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with `columns` where "
                          "times and tokens stand")  # fmt: skip
     return sorted(found, key=lambda one: -len(one.signs))
+
+
+def refused(path: Path) -> str | None:
+    """Why no requests can be made of a file by its fields, and what to do instead; None where nothing is known."""
+    try:
+        return _refused(_names(path)[0])
+    except TraceError:
+        return None
+
+
+def _refused(names: set[str]) -> str | None:
+    return next((reason for signs, reason in _REFUSED.items() if names.issuperset(signs)), None)
 
 
 def _by_text(text: str) -> Found | None:

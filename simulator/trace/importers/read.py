@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from simulator.errors import TraceError
 from simulator.trace.importers.read_csv import csv_records
-from simulator.trace.importers.read_json import PREFIX, json_records
+from simulator.trace.importers.read_json import json_records
 from simulator.trace.importers.read_parquet import parquet_records
-from simulator.trace.importers.records import LONGEST, Position
+from simulator.trace.importers.records import CONTAINER, LONGEST, PREFIX, Position
 from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_records(
         at = Position()
         try:
             start = text.readline(LONGEST)
-            if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start):
+            if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start) or CONTAINER.match(start):
                 yield from json_records(path, text, start, at, unpacked or fields, tally, unpack, shape)
             else:
                 yield from csv_records(path, text, start, at, fields, required, tally)

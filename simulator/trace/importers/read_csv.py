@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from simulator.errors import TraceError
 from simulator.trace.importers.records import CHUNK, LONGEST, Position, Records, step_into
 from simulator.trace.importers.source import BROKEN
+from simulator.trace.importers.wrapping import LINES, MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,11 @@ def csv_records(
         )
     header, delimiter = _header(start, fields)
     places = {field: _places(header, names) for field, names in fields.items()}
+    line = next((name for name in LINES if name in header), None)
+    if line is not None and "time" in places and not any(places[field] for field in required if field != "time"):
+        # What a collector gives out: a whole record in one column, and its own moment.
+        places = {field: [(header.index(line), tuple(name.split("."))) for name in fields[field]] for field in fields}
+        places["time"] += [(header.index(name), ()) for name in MOMENTS if name in header]
     if missing := [" or ".join(fields[field]) for field in required if not places[field]]:
         raise TraceError("\n".join(f"{path}:1: no column {name}" for name in missing))
     # A line without an end would otherwise be read into memory whole.

@@ -9,9 +9,19 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
-from simulator.trace.importers.records import CHUNK, LONGEST, NOT_JSON, Position, Records, look_up_all
+from simulator.trace.importers.records import (
+    CHUNK,
+    CONTAINER,
+    LONGEST,
+    NOT_JSON,
+    PREFIX,
+    Position,
+    Records,
+    look_up_all,
+)
 from simulator.trace.importers.shape import parser, under
 from simulator.trace.importers.shape import paths as looked_at
+from simulator.trace.importers.wrapping import MOMENT, SIGNS, is_wrapped, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,12 +38,14 @@ if TYPE_CHECKING:
 _BEFORE: Final = re.compile(r"\s*")
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _STEP: Final = 1 << 16
+#: A moment among what stands before a record.
+_DATED: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+\d(?:Z|[+-]\d\d:?\d\d)?")
 #: Records that are kept whole.
 _BATCH: Final = 256
+#: Why a line of a server's own is no request.
+NO_RECORD: Final = "a line of text that is no record"
 #: Under which an answer has its records.
 LISTS: Final = ("data", "value", "items")
-#: What collectors write before the record: CloudWatch's export to S3 a moment, Kubernetes a moment and a stream.
-PREFIX: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?: std(?:out|err) [FP])?\s+(?=[{\[])")
 
 
 def json_records(
@@ -55,14 +67,19 @@ def json_records(
         shape = under(looked_at(chain.from_iterable(fields.values())), LISTS)
     alone, unpack = unpack is None, unpack or _itself
     paths = {field: [(name, tuple(name.split("."))) for name in names] for field, names in fields.items()}
+    if "time" in paths:
+        paths["time"].append((MOMENT, (MOMENT,)))
+    wrapped = is_wrapped(_of_line(start, parser(SIGNS)))
     lines: list[int] = []
     numbers: list[int] = []
     number = 0
     columns: dict[str, list[Any]] = {field: [] for field in fields}
     whole: list[dict[str, Any]] = []
     read = 0
-    for value in _values(path, text, start, at, tally, parser(shape)):
-        for record in (value,) if alone and _is_record(value) else _unpacked(value, unpack):
+    for value in _values(path, text, start, at, tally, parser(None if wrapped else shape)):
+        # Of a document on many lines the first value tells.
+        wrapped = wrapped or (number == 0 and is_wrapped(value))
+        for record in _records(value, wrapped, alone, unpack, tally):
             number += 1
             if isinstance(record, dict):
                 lines.append(at.line)
@@ -81,6 +98,26 @@ def json_records(
     _take(whole, paths, columns, tally)
     if lines:
         yield _some(path, lines, columns, numbers)
+
+
+def _records(
+    value: Any,  # noqa: ANN401 - whatever the file holds
+    wrapped: bool,
+    alone: bool,
+    unpack: Unpack,
+    tally: Tally,
+) -> Iterable[Any]:
+    """Those in a value, or in what a collector wrapped in it."""
+    if not wrapped:
+        return (value,) if alone and _is_record(value) else _unpacked(value, unpack)
+    found: list[Any] = []
+    for one in _unpacked(value, unwrapped):
+        if one is NOT_JSON:
+            tally.rows += 1
+            tally.leave_out(NO_RECORD, 1)
+        else:
+            found += _unpacked(one, unpack)
+    return found
 
 
 def _take(whole: list[dict[str, Any]], paths: _Paths, columns: dict[str, list[Any]], tally: Tally) -> None:
@@ -130,27 +167,35 @@ def _values(
     Raises:
         TraceError: A document of one value, or of several on many lines, is broken.
     """
-    has_prefix = PREFIX.match(start) is not None
+    prefix = PREFIX.match(start)
+    has_prefix = bool(prefix and prefix[0].strip()) or CONTAINER.match(start) is not None
     first = _of_line(start, parse) if has_prefix else parse(start)
-    if has_prefix or first is not NOT_JSON:
-        for number, line in enumerate(chain([start], iter(partial(text.readline, LONGEST), "")), 1):
-            at.line = number
-            at.read += len(line)
-            if line.isspace():
-                continue
-            value = first if number == 1 else _of_line(line, parse) if has_prefix else parse(line)
-            if value is NOT_JSON:
-                tally.rows += 1
-                tally.reject(path, [number], "not JSON")
-            else:
-                yield value
+    if not has_prefix and first is NOT_JSON:
+        yield from _document(path, text, start, at)
         return
-    yield from _document(path, text, start, at)
+    for number, line in enumerate(chain([start], iter(partial(text.readline, LONGEST), "")), 1):
+        at.line = number
+        at.read += len(line)
+        if line.isspace():
+            continue
+        value = first if number == 1 else _of_line(line, parse) if has_prefix else parse(line)
+        if value is not NOT_JSON:
+            yield value
+            continue
+        tally.rows += 1
+        if has_prefix and '{"' not in line:
+            tally.leave_out(NO_RECORD, 1)
+        else:
+            tally.reject(path, [number], "not JSON")
 
 
 def _of_line(line: str, parse: Callable[[str], Any]) -> Any:  # noqa: ANN401 - whatever the file holds
+    """The value behind a prefix, with the moment that stands in it."""
     prefix = PREFIX.match(line)
-    return parse(line[prefix.end() :] if prefix else line)
+    value = parse(line[prefix.end() :] if prefix else line)
+    if type(value) is dict and prefix and (moment := _DATED.search(prefix[0])):
+        value.setdefault(MOMENT, moment[0])
+    return value
 
 
 def _document(path: Path, text: TextIO, start: str, at: Position) -> Iterator[Any]:

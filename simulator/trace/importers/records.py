@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,13 @@ CHUNK: Final = 1 << 15
 LONGEST: Final = 1 << 24
 #: What is given in place of a value where text is no JSON.
 NOT_JSON: Final = object()
+#: What stands before the record in lines: of CloudWatch's export a moment, of Kubernetes a moment and a stream, of
+#: `logcli` a moment and labels, of `docker compose logs` and `kubectl logs --prefix` a name, of syslog its header.
+PREFIX: Final = re.compile(
+    r'(?:[^{"\n,;]{0,80}\{\w+="[^{}\n]{0,2000}\})?(?:[^{"\n,;]|(?<=\d),(?=\d)){0,300}?(?=\{\s*["}]|\[\s*\{)'
+)
+#: How Kubernetes begins a line, of a record or not.
+CONTAINER: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] ")
 #: How logs write that nothing stands somewhere.
 ABSENT: Final = frozenset({"", "-", "null", "NULL", "None", "none", "N/A", "n/a", "\\N"})
 

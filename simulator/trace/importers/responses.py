@@ -3,15 +3,16 @@
 Anthropic counts what a cache gave and took apart from `input_tokens` (Messages API reference, "usage"). Gemini counts
 cached content within `promptTokenCount`, thoughts apart from `candidatesTokenCount`, and what tools put into the prompt
 apart from it (Vertex AI reference, `UsageMetadata`); its request-response logging keeps `full_response` in BigQuery, a
-list of parts where it was streamed. OpenAI counts everything within. Only counts, times and models are read of them.
+list of parts where it was streamed. OpenAI counts everything within. The files that their batch interfaces give out
+(`custom_id`, `processed_time`) are of calls that waited for no one. Only counts, times and models are read of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
-from simulator.trace.importers.records import parse_json
+from simulator.trace.importers.records import is_absent, parse_json
 from simulator.trace.importers.table import Table
 from simulator.trace.importers.values import as_number
 from simulator.trace.importers.wanted import served
@@ -20,8 +21,20 @@ if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.records import Records
 
-_TIMES: Final = ("timestamp", "time", "created_at", "logging_time", "@timestamp", "ts", "createTime", "created")
-_HOLDERS: Final = ("", "response.", "body.", "message.", "full_response.", "jsonPayload.", "response_body.")
+_TIMES: Final = (
+    "timestamp", "time", "created_at", "logging_time", "@timestamp", "ts", "createTime", "request_time", "timestamp_ms",
+    "eventMetadata.inferenceTime", "created",
+)  # fmt: skip
+#: The last is where SageMaker's data capture keeps an answer (its developer guide, "Capture data").
+_HOLDERS: Final = (
+    "", "response.", "body.", "message.", "full_response.", "jsonPayload.", "response_body.",
+    "captureData.endpointOutput.data.",
+)  # fmt: skip
+
+
+def _batched(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
+    """Why a line of what a batch gave out is no request: its time is when it was answered, and nobody waited."""
+    return None if is_absent(value) else "a call of a batch, which waited for no one: describe it as `kind: batches`"
 
 
 def _anywhere(*names: str) -> tuple[str, ...]:
@@ -34,10 +47,10 @@ _ANTHROPIC: Final = Table(
         "output_tokens": _anywhere("usage.output_tokens"),
         "cache_read": _anywhere("usage.cache_read_input_tokens"),
         "cache_write": _anywhere("usage.cache_creation_input_tokens"), "identity": _anywhere("id", "request_id"),
-        "status": ("status", "status_code"), "model": _anywhere("model"),
+        "status": ("status", "status_code"), "model": _anywhere("model"), "batch": ("custom_id",),
     },
     labels=("model",),
-    leave_out={"status": served},
+    leave_out={"batch": _batched, "status": served},
     apart=frozenset({"cache"}),
 )  # fmt: skip
 _OPENAI: Final = Table(
@@ -51,10 +64,10 @@ _OPENAI: Final = Table(
         "reasoning": _anywhere(
             "usage.completion_tokens_details.reasoning_tokens", "usage.output_tokens_details.reasoning_tokens"
         ),
-        "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"),
+        "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"), "batch": ("custom_id",),
     },
     labels=("model",),
-    leave_out={"status": served},
+    leave_out={"batch": _batched, "status": served},
 )  # fmt: skip
 _COUNTS: Final = {
     "prompt_tokens": "promptTokenCount", "output_tokens": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
@@ -87,12 +100,13 @@ _VERTEX: Final = Table(
     fields={
         "time": _TIMES, "usage": _anywhere("usageMetadata", "usage_metadata"), "answer": ("full_response", "response"),
         "identity": ("request_id", "responseId", "response.responseId", "insertId"), "status": ("status_code",),
+        "batch": ("processed_time",),
         "model": (*_anywhere("modelVersion"), "model", "model_version"),
         "prompt_tokens": ("promptTokenCount",), "output_tokens": ("candidatesTokenCount",),
     },
     required=("time",),
     labels=("model",),
-    leave_out={"status": served},
+    leave_out={"batch": _batched, "status": served},
     parts={"answer": ("usageMetadata",)},
     prepare=_prepare,
     apart=frozenset({"reasoning"}),
