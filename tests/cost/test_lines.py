@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from simulator.cost import tco
 from simulator.cost.bill import monthly_bill, one_off_bill, upfront_usd
+from simulator.cost.lines import BillLine, Factor, vat_lines
 from simulator.cost.overrides import scenario_book
 from simulator.cost.prices import load_price_book
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
@@ -238,3 +240,24 @@ def test_one_gpu_is_not_gpus():
     found = fleet({"kind": "purchase", "gpu_each": "10000 USD", "amortisation": 1}, replicas=1, tensor_parallel=1)
     assert found["purchase"].basis == "10,000 USD for 1 GPU / 1 month; scenario"
     assert found["purchase"].factors[0].label == "price of 1 GPU and what holds it"
+
+
+def taxed(share, *others):
+    return {line.key: line for line in vat_lines(share, others)}
+
+
+@given(prices, st.integers(1, 120), st.integers(1, 40), prices, prices)
+def test_law_tax_is_a_share_of_what_is_taxed_and_on_hardware_of_all_of_its_price(price, months, percent, power, salary):
+    """Written off over as many months; what it is sold for brings none of the tax back. In fractions."""
+    factors = Factor("price", price, "USD"), Factor("residual", Decimal(7), "USD"), Factor("months", months, "months")
+    bought = BillLine("purchase", "Hardware", price / months + 1, "", "({0} - {1}) / {2}", factors)
+    others = [bought] + [BillLine(key, "", usd, "") for key, usd in (("power", power), ("staff", salary))]
+    found = taxed(percent / 100, *others)
+    tax = Fraction(price) * percent / 100 / months
+    assert abs(Fraction(found["purchase_vat"].usd) - tax) < Fraction(TRILLIONTHS)
+    assert found["purchase_vat"].basis == (
+        f"{percent / 100:.3g} of {price:,.2f} USD / {months} month{'' if months == 1 else 's'}; scenario"
+    )
+    assert found.get("vat", BillLine("", "", Decimal(0), "")).usd == power * percent / 100
+    assert taxed(0.0, *others) == {}
+    assert taxed(percent / 100, *others[2:]) == {}
