@@ -50,5 +50,5 @@ def month():
 def test_a_longer_and_a_busier_run_fit_where_a_month_does(month, days, busy):
     """Four times as busy is more than is drawn at once; what is drawn at once is then no more than a month's."""
     arrived, peak_kib = requests_and_peak_kib(days, busy)
-    assert arrived > 3.9 * month[0]
+    assert arrived > 3.5 * month[0]
     assert peak_kib <= 1.1 * month[1]
