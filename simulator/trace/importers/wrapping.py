@@ -105,8 +105,8 @@ def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:  # noqa: ANN401 - li
 def _record(line: Any) -> Any:  # noqa: ANN401 - likewise
     if not isinstance(line, str):
         return line
-    start = line.find("{")
-    return NOT_JSON if start < 0 else parse_json(line[start:] if PREFIX.match(line) else line)
+    prefix = PREFIX.match(line)
+    return NOT_JSON if prefix is None else parse_json(line[prefix.end() :])
 
 
 def _timed(record: Any, moment: Any, identity: Any) -> Any:  # noqa: ANN401 - likewise

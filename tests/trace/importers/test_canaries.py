@@ -62,3 +62,37 @@ def test_a_field_that_may_pass_holds_text(tmp_path, caplog, sample, tolerate, ev
         said, _ = attempt(sample, planted.encode(), folder, tolerate=tolerate)
         assert CANARY not in said + caplog.text
         assert [one for one in traces_of(folder, folder / "log") if CANARY.encode() in one] == []
+
+
+def as_lines(text):
+    """The JSON values of a sample, one a line; nothing where it is no JSON."""
+    try:
+        return [json.dumps(json.loads(text))]
+    except ValueError:
+        pass
+    try:
+        return [json.dumps(json.loads(line)) for line in text.splitlines()]
+    except ValueError:
+        return []
+
+
+@pytest.mark.parametrize(
+    "sample", [one for one in SAMPLES if one not in COUNTED and as_lines(one.text)], ids=lambda sample: sample.name
+)
+def test_what_a_collector_adds_does_not_pass_and_changes_nothing(tmp_path, caplog, sample, everything_is_written):
+    wrapped = "".join(
+        json.dumps({"log": f"{line}\n", "stream": CANARY, "time": "2024-05-15T00:00:00Z", CANARY: CANARY}) + "\n"
+        for line in [f"INFO {CANARY}", *as_lines(sample.text)]
+    )
+    folders = tmp_path / "bare", tmp_path / "wrapped"
+    tables = []
+    for folder, text in zip(folders, (sample.text, wrapped), strict=True):
+        folder.mkdir()
+        said, table = attempt(sample, text.encode(), folder)
+        assert table is not None, said
+        tables.append(table)
+        assert CANARY not in said + caplog.text
+        assert [one for one in traces_of(folder, folder / "log") if CANARY.encode() in one] == []
+    bare, inside = tables
+    for name in ("arrival_s", "prompt_tokens", "output_tokens", "prefix_tokens"):
+        assert getattr(inside, name).tolist() == getattr(bare, name).tolist(), name
