@@ -15,6 +15,7 @@ from simulator.trace.importers.azure_monitor import TITLE
 from simulator.trace.importers.nginx import COMBINED
 from simulator.trace.importers.records import NOT_JSON, PREFIX, parse_json
 from simulator.trace.importers.source import BROKEN, is_parquet, open_text
+from simulator.trace.importers.vllm_prometheus import SIDES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,8 +137,8 @@ def _refused(names: set[str]) -> str | None:
 
 def _by_text(text: str) -> Found | None:
     """Formats that are lines, not fields."""
-    if "vllm:request_prompt_tokens_bucket{" in text:
-        return Found("vllm-metrics", ("vllm:request_prompt_tokens_bucket",))
+    if (stem := next((stem for stem in SIDES if f"\n{stem}_bucket{{" in f"\n{text}"), None)) is not None:
+        return Found("vllm-metrics", (f"{stem}_bucket",))
     if any(COMBINED.search(line) for line in text.splitlines()[:20]):
         return Found("nginx", ('[time] "METHOD path" status bytes',))
     first = text.split("\n", 1)[0].strip()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.trace.importers.rows import Rows
 
 _SAMPLE: Final = re.compile(
-    r"(vllm:request_(?:prompt|generation)_tokens)_(bucket|sum|created)\{([^}]*)\} (\S+)(?: (\d{1,18}))?\s*"
+    rf"({'|'.join(prometheus.SIDES)})_(bucket|sum|created)(?:\{{([^}}]*)\}})? (\S+)(?: (\d{{1,18}}))?\s*"
 )
 _START: Final = re.compile(r"process_start_time_seconds (\S+)\s*")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -42,7 +42,7 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
         try:
             for number, line in enumerate(iter(lambda: text.readline(LONGEST), ""), 1):
                 if match := _SAMPLE.fullmatch(line):
-                    labels = dict(_LABEL.findall(match[3]))
+                    labels = dict(_LABEL.findall(match[3] or ""))
                     moment_s = None if match[5] is None else int(match[5]) / 1000
                     found.append((number, match[1], match[2], labels, _number(match[4]), moment_s))
                 elif match := _START.fullmatch(line):

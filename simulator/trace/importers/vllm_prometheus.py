@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SIDES: Final = {"vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output"}
+#: Histograms of lengths, by name: vLLM's, SGLang's (`--collect-tokens-histogram`), text-generation-inference's.
+SIDES: Final = {
+    "vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output",
+    "sglang:prompt_tokens_histogram": "prompt", "sglang:generation_tokens_histogram": "output",
+    "tgi_request_input_length": "prompt", "tgi_request_generated_tokens": "output",
+}  # fmt: skip
 _FIELDS: Final = {name: (name,) for name in ("side", "what", "le", "series", "model", "values")}
 _MOST_PER_SCRAPE: Final = 1_000_000
 ASSUMED: Final = (
     "requests were drawn from histograms: their number and the buckets of their lengths are kept, and the sums of "
     "tokens as far as the buckets allow; prompt and output lengths were paired at random",
-    "vLLM counts a request when it ends; it was placed evenly at random within the scrape in which it ended",
+    "a server counts a request when it ends; it was placed evenly at random within the scrape in which it ended",
 )
 #: So much longer than the usual distance of two moments is a gap.
 _GAP: Final = 1.5
@@ -155,13 +160,13 @@ class _Table:
 
 def _table(engine: _Series) -> _Table:
     """Pages laid one upon the other; a moment that two of them have counts once."""
-    if missing := [side for side in SIDES.values() if math.inf not in engine.buckets[side]]:
+    if missing := [side for side in ("prompt", "output") if math.inf not in engine.buckets[side]]:
         raise TraceError(
             "\n".join(f"{engine.path}: an engine has no buckets of {side} lengths up to +Inf" for side in missing)
         )
-    prompt, output = (np.concatenate(engine.buckets[side][math.inf])[:, 0] for side in SIDES.values())
+    prompt, output = (np.concatenate(engine.buckets[side][math.inf])[:, 0] for side in ("prompt", "output"))
     moments = np.intersect1d(prompt, output)
-    bounds = {side: sorted(engine.buckets[side]) for side in SIDES.values()}
+    bounds = {side: sorted(engine.buckets[side]) for side in ("prompt", "output")}
     counts = {side: np.array([_at(moments, engine.buckets[side][bound]) for bound in bounds[side]]) for side in bounds}
     return _Table(moments, bounds, counts, {side: _at(moments, parts) for side, parts in engine.sums.items()})
 
@@ -179,7 +184,7 @@ def _requests(engine: _Series, table: _Table, context: Context, draw: np.random.
     for place in range(1, len(table.moments)):
         begin, end = float(table.moments[place - 1]), float(table.moments[place])
         context.tally.rows += 1
-        grown = {side: _grown(table.bounds[side], table.counts[side], place) for side in SIDES.values()}
+        grown = {side: _grown(table.bounds[side], table.counts[side], place) for side in ("prompt", "output")}
         counts = {side: count for side, (_, count) in grown.items()}
         size = int(counts["prompt"].sum())
         if any((count < 0).any() or (count != np.floor(count)).any() for count in counts.values()):

@@ -172,3 +172,23 @@ def test_a_real_client_of_servegen_has_its_rate_and_its_spread(tmp_path, capsys)
     inside = table.arrival_s[(table.arrival_s >= float(busiest[0])) & (table.arrival_s < float(busiest[0]) + 600)]
     count = 600 * float(busiest[1])
     assert len(inside) == pytest.approx(count, abs=5 * float(busiest[2]) * math.sqrt(count))
+
+
+@pytest.mark.parametrize("name", ["vllm-metrics", "vllm-prometheus"])
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("sglang:prompt_tokens_histogram", "sglang:generation_tokens_histogram"),
+        ("tgi_request_input_length", "tgi_request_generated_tokens"),
+    ],
+)
+def test_other_servers_have_the_same_histograms_by_other_names(tmp_path, capsys, name, stems):
+    sample = next(one for one in COUNTED if one.name == name)
+    text = sample.text
+    for old, new in zip(("vllm:request_prompt_tokens", "vllm:request_generation_tokens"), stems, strict=True):
+        text = text.replace(old, new)
+    assert "vllm:request_prompt" not in text
+    code, _, err = convert(name, text, tmp_path, capsys)
+    assert code == 0, err
+    table = read_trace(tmp_path / "t.parquet")
+    assert (len(table), table.prompt_tokens.sum(), table.output_tokens.sum()) == sample.sums
