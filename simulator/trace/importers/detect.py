@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 from simulator.trace.importers.vllm_prometheus import SIDES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Characters that are looked at, records, and how deep.
@@ -175,13 +177,19 @@ def _names(path: Path) -> tuple[set[str], str | None]:
         _collect_text(text, found)
         return found, text
     for delimiter in (",", ";", "\t", "|"):
-        found |= {name.strip().removeprefix("\ufeff") for name in next(csv.reader(lines[:1], delimiter=delimiter), [])}
-    for row in csv.reader(lines[1:_RECORDS]):
+        found |= {name.strip().removeprefix("\ufeff") for name in next(_cells(lines[:1], delimiter), [])}
+    for row in _cells(lines[1:_RECORDS]):
         for cell in row:
             if cell[:1] == "{":
                 value = parse_json(cell)
                 _collect(None if value is NOT_JSON else value, found, 0)
     return found, text
+
+
+def _cells(lines: list[str], delimiter: str = ",") -> Iterator[list[str]]:
+    """Rows of a table, as far as it is one."""
+    with suppress(csv.Error):
+        yield from csv.reader(lines, delimiter=delimiter)
 
 
 def _columns(schema: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types

@@ -46,6 +46,8 @@ def test_signs_are_of_formats():
             "nearest is helicone, but there is no ",
         ),
         ("", "no format that is known"),
+        ('"a\rb,c', "no format that is known"),
+        ("a\rb,c", "no format that is known"),
         (CANARY, "no format that is known"),
     ],
 )
