@@ -139,10 +139,10 @@ class _Ray:
         self._mine = not ray.is_initialized()
         if self._mine:
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="error")
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _no_ray(address, str(error)) from None
-        self._ray = ray
+        self._ray: Any = ray
         self._run = ray.remote(max_retries=RETRIES)(_opened)
 
     def share(self, content: bytes) -> Any:  # noqa: ANN401 - an object of Ray's
