@@ -108,9 +108,9 @@ def _helps(scenario: Scenario, result: PatternResult, rules: Sequence[str]) -> I
 
 def _failed(scenario: Scenario, result: PatternResult, name: str) -> float:
     """Share of a workload's requests that errors and faults took, of a chain's those of what it follows as well."""
-    requests, asked = result.workloads[name].requests, scenario.workloads[name]
-    failed = sum(requests.lost.get(reason, 0) for reason in ("error", "fault"))
-    share = failed / requests.arrived if requests.arrived else 0.0
+    counts, asked = result.workloads[name].requests, scenario.workloads[name]
+    failed = sum(counts.lost.get(reason, 0) for reason in ("error", "fault"))
+    share = failed / counts.arrived if counts.arrived else 0.0
     before = asked.follows if isinstance(asked, SyntheticWorkload) else None
     return share if before is None else share + _failed(scenario, result, before.workload)
 
