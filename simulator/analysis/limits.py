@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -31,6 +31,11 @@ EQUAL_S: Final = 1e-6
 AT_LIMIT: Final = int(np.searchsorted(FACTORS, 1.0))
 #: Factors on the time that an API itself takes, at which the requests it answered are counted: 1.1 % apart.
 API_TIMES: Final = np.exp2(np.arange(-128, 129) / 64.0)
+#: Requests that came too near to the end to be followed for the whole limit are left out where they are more than this
+#: share of all, and more than that share of them is open and the oldest for more than this part of the limit.
+_MANY: Final = 0.01
+_RARE: Final = 0.001
+_LONG: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class LimitCounts:
             lies beyond the last, or got no answer, is in none.
         judged: By block of time, requests that arrived in it and of which it is known whether they kept the limit.
         met: By block, those of them that were within the limit.
-        undecided: Requests that are not judged: still open at the horizon, the limit not run out.
+        undecided: Requests that are not judged: still open at the horizon, the limit not run out. Of those that came
+            so near to the end others may be left out too, see `LimitTally`.
         by_api: Requests that an API answered and that would be within the limit if, once it had let them in, it took so
             many times as long, by factor of `API_TIMES`.
     """
@@ -58,8 +64,50 @@ class LimitCounts:
     by_api: list[int] = field(default_factory=lambda: [0] * len(API_TIMES))
 
 
+@dataclass(slots=True)
+class _Counts:
+    """What `LimitCounts` has of some requests, `by_api` by the interval of `API_TIMES` in which they get late."""
+
+    within: NDArray[np.int64]
+    judged: NDArray[np.int64]
+    met: NDArray[np.int64]
+    by_api: NDArray[np.int64]
+    undecided: int = 0
+
+    @classmethod
+    def none(cls, blocks: int) -> Self:
+        """Of no request, in so many blocks."""
+        within, by_api = np.zeros(len(FACTORS), np.int64), np.zeros(len(API_TIMES) + 1, np.int64)
+        return cls(within, np.zeros(blocks, np.int64), np.zeros(blocks, np.int64), by_api)
+
+    def add(self, edge: NDArray[np.int64], block: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
+        """Take requests by interval of `FACTORS` and block; of the unknown nothing else is known."""
+        blocks = len(self.judged)
+        if unknown.any():
+            # Sorted, they come after all edges.
+            self.undecided += int(unknown.sum())
+            self.judged -= np.bincount(block[unknown], minlength=blocks)
+        self.within += np.bincount(edge, minlength=len(FACTORS) + 1)[: len(FACTORS)]
+        self.judged += np.bincount(block, minlength=blocks)
+        self.met += np.bincount(block[edge <= AT_LIMIT], minlength=blocks)
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(
+            self.within + other.within,
+            self.judged + other.judged,
+            self.met + other.met,
+            self.by_api + other.by_api,
+            self.undecided + other.undecided,
+        )
+
+
 class LimitTally:
-    """Counts requests against one limit, a part at a time."""
+    """Counts requests against one limit, a part at a time.
+
+    Of requests that came nearer to the end than the limit is long, those that were in time are known, and those that
+    will be late are still open: to count the first alone would make late ones seem rarer than they are. Where many came
+    so near to the end, and open ones have waited for long, only those count that were followed for the whole limit.
+    """
 
     def __init__(self, metric: str, limit_s: float, begin_s: float, end_s: float) -> None:
         """Begin with none.
@@ -68,19 +116,17 @@ class LimitTally:
             metric: `ttft_s` or `e2e_s`.
             limit_s: The limit.
             begin_s: When the first request may arrive.
-            end_s: When the last one may.
+            end_s: When the last one may, and what is open is no longer followed.
         """
         self.metric, self.limit_s = metric, limit_s
         self._edges_s = limit_s * FACTORS + EQUAL_S
-        self._begin_s = begin_s
+        self._begin_s, self._end_s = begin_s, end_s
         length_s = max(end_s - begin_s, 1e-9)
         self._block_s = min(_DAY_S, length_s / _FEWEST_BLOCKS)
         self._blocks = int(np.ceil(length_s / self._block_s - 1e-9))
-        self._within = np.zeros(len(FACTORS), np.int64)
-        self._judged = np.zeros(self._blocks, np.int64)
-        self._met = np.zeros(self._blocks, np.int64)
-        self._at_most = np.zeros(len(API_TIMES) + 1, np.int64)
-        self.undecided = 0
+        #: Of those that were followed for the whole limit, and of those that were not.
+        self._followed, self._near_end = _Counts.none(self._blocks), _Counts.none(self._blocks)
+        self._oldest_s = 0.0
 
     def add(
         self, arrival_s: NDArray[np.float64], latency_s: NDArray[np.float64], api_s: NDArray[np.float64] | None = None
@@ -95,42 +141,60 @@ class LimitTally:
         edge = np.searchsorted(self._edges_s, latency_s)
         met: NDArray[np.bool_] = edge <= AT_LIMIT
         block = ((arrival_s - self._begin_s) / self._block_s).astype(np.int64).clip(0, self._blocks - 1)
-        unknown = np.isnan(latency_s)
-        if unknown.any():
-            # Sorted, they come after all edges.
-            self.undecided += int(unknown.sum())
-            self._judged -= np.bincount(block[unknown], minlength=self._blocks)
-        self._within += np.bincount(edge, minlength=len(FACTORS) + 1)[: len(FACTORS)]
-        self._judged += np.bincount(block, minlength=self._blocks)
-        self._met += np.bincount(block[met], minlength=self._blocks)
-        if api_s is not None:
-            self._add_api(latency_s, api_s, met)
+        unknown, near_end = np.isnan(latency_s), arrival_s > self._end_s - self.limit_s
+        for counts, rows in ((self._followed, ~near_end), (self._near_end, near_end)):
+            if not rows.any():
+                continue
+            counts.add(edge[rows], block[rows], unknown[rows])
+            if api_s is not None:
+                counts.by_api += self._late_by_api(latency_s[rows], api_s[rows], met[rows])
+        if (open_still := arrival_s[unknown & near_end]).size:
+            self._oldest_s = max(self._oldest_s, self._end_s - float(open_still.min()))
         return met
 
-    def _add_api(self, latency_s: NDArray[np.float64], api_s: NDArray[np.float64], met: NDArray[np.bool_]) -> None:
+    def _late_by_api(
+        self, latency_s: NDArray[np.float64], api_s: NDArray[np.float64], met: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
         """Count how much longer an API might have taken for the answers it gave."""
         answered = api_s > 0.0
         own_s, kept = api_s[answered], met[answered]
         most = (self.limit_s - latency_s[answered] + own_s) / own_s
         # Rounding must not say otherwise of the time it did take.
         most = np.where(kept, np.maximum(most, 1.0), np.minimum(most, np.nextafter(1.0, 0.0)))
-        self._at_most += np.bincount(np.searchsorted(API_TIMES, most, side="right"), minlength=len(API_TIMES) + 1)
+        return np.bincount(np.searchsorted(API_TIMES, most, side="right"), minlength=len(API_TIMES) + 1)
+
+    @property
+    def _counted(self) -> _Counts:
+        """What counts, see `LimitTally`."""
+        late = self._near_end
+        near_end, followed = int(late.judged.sum()) + late.undecided, int(self._followed.judged.sum())
+        many = near_end > _MANY * (near_end + followed) and late.undecided > _RARE * near_end
+        if not (many and self._oldest_s > _LONG * self.limit_s):
+            return self._followed + late
+        return replace(self._followed, undecided=self._followed.undecided + late.undecided)
+
+    @property
+    def undecided(self) -> int:
+        """Requests that are still open, their limit not run out."""
+        return self._counted.undecided
 
     @property
     def share(self) -> float | None:
         """Share of the requests within the limit; None without any."""
-        judged = int(self._judged.sum())
-        return int(self._met.sum()) / judged if judged else None
+        counted = self._counted
+        judged = int(counted.judged.sum())
+        return int(counted.met.sum()) / judged if judged else None
 
     @property
     def counts(self) -> LimitCounts:
         """What was counted."""
+        counted = self._counted
         return LimitCounts(
             self.metric,
             self.limit_s,
-            self._within.tolist(),
-            self._judged.tolist(),
-            self._met.tolist(),
-            self.undecided,
-            self._at_most[::-1].cumsum()[-2::-1].tolist(),
+            counted.within.tolist(),
+            counted.judged.tolist(),
+            counted.met.tolist(),
+            counted.undecided,
+            counted.by_api[::-1].cumsum()[-2::-1].tolist(),
         )

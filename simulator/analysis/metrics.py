@@ -78,7 +78,7 @@ class Group:
 
     @property
     def decided(self) -> int:
-        """Requests that `share_met` is a share of."""
+        """Requests of which it is known whether they kept the limit, those that `LimitTally` leaves out among them."""
         return self.arrived - self.undecided
 
     @property

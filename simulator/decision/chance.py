@@ -135,8 +135,8 @@ def _open_limits(result: PatternResult) -> Iterator[str]:
             (one for one in load.objective.limits if one.answer == "cannot_tell"), key=lambda limit: limit.share
         )
         if limit.undecided > limit.requests:
-            asked = limit.undecided + limit.requests
-            yield f"{name}: {limit.undecided:,} of {asked:,} requests are still open at the end, within their limit"
+            open_still = f"{counted(limit.undecided, 'request')} still open at the end, within their limit"
+            yield f"{name}: {open_still}; {limit.requests:,} were followed for as long"
             continue
         yield (
             f"{name}: {kept_share(limit.share)} of {limit.requests:,} requests within {duration(limit.limit_s)} "

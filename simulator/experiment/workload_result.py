@@ -146,6 +146,7 @@ def _availability(groups: Sequence[Group], *, grows: bool) -> float | None:
 
 
 def _share(groups: Sequence[Group], name: str) -> float | None:
-    """A share of the requests of all replications; None where no replication has it."""
+    """A share of the requests of all replications; None where no replication has it, or nothing was decided."""
     found = [(share, group.decided) for group in groups if (share := getattr(group, name)) is not None]
-    return sum(share * count for share, count in found) / sum(count for _, count in found) if found else None
+    decided = sum(count for _, count in found)
+    return sum(share * count for share, count in found) / decided if decided else None

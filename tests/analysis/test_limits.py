@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import log, sqrt
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,3 +108,27 @@ def test_an_answer_that_would_come_with_its_limit_is_within_it():
     assert tally.counts.by_api == [int(factor <= 2.0) for factor in API_TIMES]
     tally.add(np.zeros(1), np.array([10.0]), np.array([10.0]))
     assert tally.counts.by_api == [int(factor <= 2.0) + int(factor <= 1.0) for factor in API_TIMES]
+
+
+@pytest.mark.parametrize("days", [2, 4, 7, 28])
+@pytest.mark.parametrize(("median_h", "sigma"), [(20.0, 0.8), (10.0, 0.7), (0.05, 0.3)])
+def test_law_the_share_within_a_limit_does_not_hang_on_the_length_of_the_horizon(days, median_h, sigma):
+    """Lognormal answers, cut off where the horizon ends; the true share is that of their distribution."""
+    rng, limit_s, end_s = np.random.default_rng(1), 2 * 86_400.0, days * 86_400.0
+    arrival_s = np.sort(rng.uniform(0.0, end_s, 60_000))
+    latency_s = median_h * 3600.0 * np.exp(sigma * rng.standard_normal(len(arrival_s)))
+    still_open = arrival_s + latency_s > end_s
+    judged = np.where(still_open & (end_s - arrival_s <= limit_s), np.nan, latency_s)
+    tally = LimitTally("e2e_s", limit_s, 0.0, end_s)
+    for rows in np.array_split(np.arange(len(arrival_s)), 7):
+        tally.add(arrival_s[rows], judged[rows], judged[rows])
+    counts, truth = tally.counts, NormalDist().cdf(log(limit_s / 3600.0 / median_h) / sigma)
+    assert counts.undecided == np.isnan(judged).sum()
+    followed = arrival_s.size if median_h < 1.0 else (arrival_s <= end_s - limit_s).sum()
+    assert sum(counts.judged) == followed - (counts.undecided if median_h < 1.0 else 0)
+    assert counts.by_api[API_TIMES.tolist().index(1.0)] == sum(counts.met)
+    if median_h > 1.0 and days == 2:
+        # None was followed for two days: nothing is known.
+        assert tally.share is None
+    else:
+        assert tally.share == pytest.approx(truth, abs=4.0 * sqrt(truth * (1.0 - truth) / sum(counts.judged)) + 1e-9)

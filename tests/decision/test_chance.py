@@ -192,7 +192,9 @@ def test_where_more_is_open_than_judged_a_longer_horizon_would_tell():
     assert "within 1 min" in untold(two)
     assert undecided([two]).text.endswith("; a longer horizon would tell")
     most = with_limits(plain, ("cannot_tell", 0.9, 64, 1200))
-    assert untold(most) == "notes: 1,200 of 1,264 requests are still open at the end, within their limit"
+    assert (
+        untold(most) == "notes: 1,200 requests still open at the end, within their limit; 64 were followed for as long"
+    )
 
 
 def test_one_and_several_are_said_as_such():
