@@ -476,6 +476,18 @@ def nasty_cases() -> dict[str, dict[str, Any]]:
         entry | ({"abort": round(entry["arrival"] + 0.02 * n, 6)} if n % 2 else {})
         for n, entry in enumerate(plain(24, 0.011, 90, 40, **shared))
     ]
+    # A client gives up in its second step with the third in flight; one comes during that, and one just after.
+    after = [
+        entry
+        for n in range(20)
+        for entry in (
+            {"arrival": round(0.1 * n, 6), "prompt_len": 10, "output_len": 6, "abort": round(0.1 * n + 0.012, 6)},
+            {"arrival": round(0.1 * n + 0.02, 6), "prompt_len": 10, "output_len": 1},
+            {"arrival": round(0.1 * n + 0.0225 + 0.0001 * n, 6), "prompt_len": 10, "output_len": 1},
+        )
+    ]
+    behind = {"overhead": 0.0013, "prefix_caching": False, "max_num_seqs": 2}
+    no_luck = {"speculative": {"method": "ngram", "num_speculative_tokens": 1, "acceptance_rates": [0.0]}}
     cases: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         "tiny_cache": ({"num_gpu_blocks": 33, "prefix_caching": False}, plain(10, 0.01, 40, 90)),
         "one_giant_prompt": ({}, [*plain(1, 0.0, 480, 20), *plain(8, 0.013, 20, 30)]),
@@ -487,6 +499,10 @@ def nasty_cases() -> dict[str, dict[str, Any]]:
         "prompt_is_the_prefix": ({"num_gpu_blocks": 90}, plain(8, 0.02, 64, 20, **shared)),
         "prefixes_evicted": ({"num_gpu_blocks": 36}, evicted),
         "priorities": ({"policy": "priority", "prefix_caching": False, "num_gpu_blocks": 34}, ranks),
+        "priorities_unheeded": (
+            {"max_num_seqs": 4},
+            [entry | {"priority": 3 - n % 3} for n, entry in enumerate(plain(12, 0.0, 70, 20))],
+        ),
         "burst": ({"max_num_seqs": 8, "num_gpu_blocks": 60}, plain(30, 0.0, 33, 17)),
         "watermark": ({"watermark": 0.1, "num_gpu_blocks": 36}, plain(10, 0.01, 40, 70)),
         "first_chunk_only": ({"reserve_full_isl": False, "num_gpu_blocks": 36}, plain(8, 0.01, 200, 20)),
@@ -494,6 +510,8 @@ def nasty_cases() -> dict[str, dict[str, Any]]:
         "whole_prompts_prefix": (whole, plain(14, 0.004, 230, 25, prefix_id=0, prefix_len=120)),
         "host_overhead": ({"overhead": 0.0013, "num_gpu_blocks": 60}, plain(16, 0.011, 60, 25)),
         "clients_give_up": ({"num_gpu_blocks": 34, "max_num_seqs": 6}, gone),
+        "behind_an_abort": (behind, after),
+        "behind_an_abort_drafts": (behind | no_luck, after),
         "single_tokens": ({"max_num_seqs": 3}, plain(20, 0.004, 1, 1)),
     }
     step_time = {

@@ -190,9 +190,11 @@ def _step_by_step(recording: Recording, reports: list[StepReport]) -> list[_Fate
     )
     sequences = _sequences(recording)
 
+    # Those of one moment come in the order recorded: a priority is for the scheduler to heed, or not.
     news = sorted(
         [(sequence.ready_s, 0, sequence) for sequence in sequences]
-        + [(e.abort, 1, s) for s, e in zip(sequences, recording.inputs, strict=True) if e.abort is not None]
+        + [(e.abort, 1, s) for s, e in zip(sequences, recording.inputs, strict=True) if e.abort is not None],
+        key=itemgetter(0, 1),
     )
 
     def clients() -> Generator[simpy.Event, object, None]:

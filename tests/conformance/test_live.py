@@ -18,6 +18,9 @@ from tests.parts import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("vLLM"), pytest.mark.filterwarnings("ignore")]
 
+#: Seconds of the host between scheduling a step and its start: no longer than a step takes.
+overheads = st.sampled_from([0.0, 0.0, 0.0017, 0.006])
+
 
 @pytest.fixture(scope="module")
 def oracle():
@@ -48,7 +51,8 @@ def model(oracle, tmp_path_factory):
 def played_alike(oracle, model, counts):
     """Has the real scheduler play a case, and sees that ours does the same."""
 
-    def play(case, seed, gives_up):
+    def play(case, seed, gives_up, overhead=0.0):
+        case = case | {"config": case["config"] | {"overhead": overhead}}
         if gives_up:
             case = oracle.with_aborts(case, random.Random(seed))
         found = conform(Recording.model_validate(oracle.Run(case, model).play()))
@@ -62,37 +66,37 @@ def played_alike(oracle, model, counts):
 
 
 @settings(max_examples=250, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs(oracle, played_alike, seed, nested, gives_up):
+@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans(), overhead=overheads)
+def test_no_step_differs(oracle, played_alike, seed, nested, gives_up, overhead):
     case = oracle.random_case(random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    played_alike(case, seed, gives_up)
+    played_alike(case, seed, gives_up, overhead)
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), caches=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_groups_of_layers(oracle, played_alike, seed, caches, gives_up):
+@given(seed=st.integers(0, 1 << 32), caches=st.booleans(), gives_up=st.booleans(), overhead=overheads)
+def test_no_step_differs_with_groups_of_layers(oracle, played_alike, seed, caches, gives_up, overhead):
     """Prefixes are cached by group in the step-by-step replica alone."""
     case = oracle.random_case(random.Random(seed))
     case["config"]["prefix_caching"] = caches
     case = oracle.with_groups(case, random.Random(seed))
-    played_alike(case, seed, gives_up)
+    played_alike(case, seed, gives_up, overhead)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_speculative_decoding(oracle, played_alike, seed, nested, gives_up):
+@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans(), overhead=overheads)
+def test_no_step_differs_with_speculative_decoding(oracle, played_alike, seed, nested, gives_up, overhead):
     case = oracle.with_drafts(oracle.random_case(random.Random(seed)), random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    played_alike(case, seed, gives_up)
+    played_alike(case, seed, gives_up, overhead)
 
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans())
-def test_no_step_differs_with_adapters(oracle, played_alike, seed, nested, gives_up):
+@given(seed=st.integers(0, 1 << 32), nested=st.booleans(), gives_up=st.booleans(), overhead=overheads)
+def test_no_step_differs_with_adapters(oracle, played_alike, seed, nested, gives_up, overhead):
     case = oracle.with_adapters(oracle.random_case(random.Random(seed)), random.Random(seed))
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
-    played_alike(case, seed, gives_up)
+    played_alike(case, seed, gives_up, overhead)

@@ -77,6 +77,7 @@ class StepwiseReplica:
         self._aborts: list[Sequence] = []
         self._waiting: list[Request] = []
         self._running: list[Request] = []
+        self._ended = False
         self._news = env.event()
         env.process(self._serve())
 
@@ -117,16 +118,19 @@ class StepwiseReplica:
         gpu_free_s = 0.0
         while True:
             self._take_in()
-            if not (in_flight or self._running or self._waiting):
+            # vLLM's `has_requests`: those that ended, or were aborted, since the last step are still to be told of.
+            has_requests = bool(self._running or self._waiting) or self._ended
+            if not (in_flight or has_requests):
                 self._news = env.event()
                 if self._inbox:
                     yield env.any_of([self._news, env.timeout(self._inbox[0].ready_s - env.now)])
                 else:
                     yield self._news
                 continue
-            if self._running or self._waiting:
+            if has_requests:
+                self._ended = False
                 duration_s, items = self._schedule()
-                start_s = max(env.now + self._launch_s, gpu_free_s)
+                start_s = max(env.now + self._launch_s, gpu_free_s) if items else gpu_free_s
                 gpu_free_s = start_s + duration_s
                 if duration_s and self._on_step is not None:
                     self._report(self._on_step, start_s, gpu_free_s)
@@ -172,7 +176,7 @@ class StepwiseReplica:
                     queue.remove(request)
                     self._blocks.release(request.tables)
                     self._on_abort(sequence, request.computed)
-                    request.gone = True
+                    request.gone = self._ended = True
                     return
 
     def _take_out(self, step: Step) -> None:
@@ -185,7 +189,7 @@ class StepwiseReplica:
                 continue
             self._take_tokens(item, stale)
             if request.returned == request.sequence.output_tokens:
-                request.gone = True
+                request.gone = self._ended = True
                 if request in self._running:
                     self._running.remove(request)
                     self._blocks.release(request.tables)

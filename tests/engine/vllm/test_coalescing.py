@@ -23,6 +23,7 @@ from simulator.performance.lora import FREE
 from simulator.performance.profile import read_profile
 from simulator.performance.step_time import ConstantStepTime, LinearStepTime, ProfiledStepTime
 from simulator.scenario.patterns import EngineSettings
+from simulator.scenario.speculation import SpeculativeDecoding
 from simulator.trace.nesting import Nesting
 from simulator.trace.request_table import RequestTable
 
@@ -58,6 +59,13 @@ STEP_TIMES = {
         2048,
     ),
 }
+NOTHING_ACCEPTED = SpeculativeDecoding(
+    method="ngram",
+    num_speculative_tokens=1,
+    acceptance_rates=[0.0],
+    acceptance_source="a test",
+    draft_step_share=0.0,
+)
 
 
 @dataclass(frozen=True)
@@ -323,3 +331,27 @@ def test_an_empty_step_in_flight_lets_two_steps_be_scheduled_in_one_breath():
     asks = [Ask(gap_s, prompt, output, 1, 0, 1, None) for gap_s, prompt, output in sizes]
     blocks, settings = engine(9, 16, 3, 8, False, "fcfs", 0, True, False, 0.0, False, None)
     compare(asks, settings, blocks, STEP_TIMES["profiled"], 0.0017, None)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("speculative", [None, NOTHING_ACCEPTED], ids=["plain", "drafts"])
+def test_behind_a_request_aborted_with_its_step_in_flight(speculative, asynchronous):
+    """By hand, in steps of 11 ms and 1.7 ms to launch one; the first client gives up in its second step.
+
+    vLLM's `finish_requests` puts the aborted one among `finished_req_ids`, so that `has_requests` holds with nothing
+    left to run, and `step_with_batch_queue` queues an empty step behind the third, in flight until 534.7 ms. The
+    request that comes meanwhile is the second in the queue then, and the loop does not come back to look for more
+    until it has scheduled another step behind that one. A synchronous engine has forgotten all of it by 522 ms.
+    """
+    asks = [Ask(0.5, 10, 6, 1, -1, 1, 0.015), Ask(0.03, 10, 1, 1, -1, 1, None), Ask(0.0057, 10, 1, 1, -1, 1, None)]
+    settings = EngineSettings(
+        max_num_seqs=2, max_model_len=96, prefix_caching=False, async_scheduling=asynchronous, speculative=speculative
+    )
+    expected = [(0.5347, 0.5474), (0.5474, 0.5601)] if asynchronous else [(0.53, 0.541), (0.541, 0.552)]
+    case = asks, settings, 40, ConstantStepTime(0.011), 0.0017 if asynchronous else 0.0, None
+    for replay in (in_coalescing_engine, step_by_step):
+        fates, steps, _, _ = replay(*case)
+        found = [(fate.scheduled_s, fate.last_token_s) for fate in fates[1:]]
+        assert found == [pytest.approx(times, abs=1e-9) for times in expected], replay.__name__
+        assert (fates[0].lost, steps) == (Reason.ERROR, 5 if asynchronous else 4)
+    compare(*case)
