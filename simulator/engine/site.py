@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.engine.api.batch_api import BatchBackend
+from simulator.engine.api.latency import months_in
 from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import replica_plan
@@ -113,7 +114,8 @@ class Site:
         if isinstance(api.deployment, Batch):
             return BatchBackend(*made_of, episodes=episodes)
         most = self.pattern.routing.api_retries_at_most
-        return ApiBackend(*made_of, episodes=episodes, burnt=self.burnt, retries_at_most=most)
+        month_s = self.horizon_s / months_in(self.horizon_s)
+        return ApiBackend(*made_of, episodes=episodes, burnt=self.burnt, retries_at_most=most, month_s=month_s)
 
     def apis(self, on_lost: Callable[[Loss], None]) -> list[ApiBackend | BatchBackend]:
         """Every metered API, each with the one it spills over to."""

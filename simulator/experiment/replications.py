@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis.metrics import RunSummary, Summariser
+from simulator.engine.api.latency import months_in
 from simulator.engine.clients import ClientRule
 from simulator.engine.ledger import OutOfRoom
 from simulator.engine.simulation import simulate
@@ -319,14 +320,15 @@ def _with_room(
 
 
 def _with_tiers_of(scenario: Scenario, pattern: HostingPattern) -> HostingPattern:
-    """The pattern with as much of each usage tier, which is for a month, as the horizon asks of the month's tokens.
+    """The pattern with as much of each usage tier, which is for a month, as a month of the horizon asks of a month's.
 
     So a week shows as many slow answers as its month has, and a busy hour is not taken for a busy month.
     """
     tiers = {name: api.usage_tier for name, api in pattern.metered.items() if api.usage_tier is not None}
     if not tiers:
         return pattern
-    share, apis = share_of_month(scenario), dict(pattern.metered)
+    share = share_of_month(scenario) / months_in(scenario.horizon.duration_s)
+    apis = dict(pattern.metered)
     for name, tier in tiers.items():
         part = tier.model_copy(update={"tokens_per_month": share * tier.tokens_per_month})
         apis[name] = apis[name].model_copy(update={"usage_tier": part})

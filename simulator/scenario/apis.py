@@ -89,8 +89,8 @@ class UsageTier(Config):
     """Monthly volume up to which a provider promises steady latency (Microsoft Learn, "quotas and limits", 2026-02)."""
 
     tokens_per_month: PositiveFloat
-    """Prompt and output tokens per 730 h, counted from the start of the horizon; one of less than a month has the part
-    of them that it asks of the month's tokens."""
+    """Prompt and output tokens of a month. A horizon is as many equal months as come nearest to 730 h, at least one,
+    and each of them has the part of these tokens that it asks of the month's."""
     slowdown: Annotated[float, Field(ge=1, le=100)] = 2.0
     """How many times as long answers take beyond; the provider warns of more than twice."""
 

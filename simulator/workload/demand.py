@@ -70,7 +70,9 @@ def demands(scenario: Scenario) -> dict[str, Demand]:
 
 
 def share_of_month(scenario: Scenario) -> float:
-    """Share of the billed month's tokens that the horizon is expected to ask, its warm-up included; 1 at most.
+    """Share of the billed month's tokens that the horizon is expected to ask, its warm-up included.
+
+    Several months ask more than all of them.
 
     Raises:
         TraceError: A recorded trace cannot be read.
@@ -78,9 +80,7 @@ def share_of_month(scenario: Scenario) -> float:
     whole = scenario.experiment.model_copy(update={"warm_up": 0.0})
     every = demands(scenario.model_copy(update={"experiment": whole})).values()
     asked = sum(one.tokens for one in every)
-    return (
-        min(1.0, sum(one.tokens * one.expected / one.billed for one in every if one.billed) / asked) if asked else 1.0
-    )
+    return sum(one.tokens * one.expected / one.billed for one in every if one.billed) / asked if asked else 1.0
 
 
 def _synthetic(load: SyntheticWorkload, scenario: Scenario, calendar: ClinicalCalendar) -> Demand:

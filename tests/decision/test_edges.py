@@ -71,6 +71,18 @@ def test_a_part_of_a_month_shows_as_many_slow_answers_as_its_month(horizon, tier
     assert 1.0 - found.limits[0].share == pytest.approx(late, abs=0.05 if late else 0.0)
 
 
+@pytest.mark.parametrize("horizon", ["31d", "45d", "61d"])
+def test_a_month_of_744_hours_has_one_usage_tier_and_longer_horizons_as_many_as_months(horizon):
+    """By hand: nine tenths of the tokens of each month are in its tier, and a tenth of the requests is late.
+
+    Were the tier to begin anew after 730 h, the last 14 of 744 would be in time: 1 - 0.9 - 14 / 744 = 0.081.
+    """
+    volume = 30_000
+    api = {"usage_tier": {"tokens_per_month": 0.9 * volume * 701}}
+    _, found = judged(asked({"ttft": "1s"}, volume=volume, api=api, horizon=horizon))
+    assert 1.0 - found.limits[0].share == pytest.approx(0.1, abs=0.01)
+
+
 def test_equal_bills_are_called_equal_and_so_is_a_budget_that_is_spent_to_the_cent():
     found = verdict(result("api", 500.0), result("rented", 500.004))
     assert found.recommended == "api"

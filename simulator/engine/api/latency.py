@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MONTH_S = 730 * 3600.0
 
 
+def months_in(horizon_s: float) -> int:
+    """Months of a usage tier that a horizon is: at least one, and none of them cut short by its end."""
+    return max(1, round(horizon_s / MONTH_S))
+
+
 class Latency:
     """Times to first token and per further token.
 
@@ -28,6 +33,7 @@ class Latency:
         ttft_s: By request, room for what is drawn for its first call.
         token_s: The same for each further token.
         provider: Says itself how long an answer takes; the scenario does when absent.
+        month_s: Time after which the usage tier begins anew.
 
     Attributes:
         ttft_s: What is drawn; for a provider of one's own two shares of all calls, from 0 to 1.
@@ -42,10 +48,11 @@ class Latency:
         ttft_s: NDArray[np.float64],
         token_s: NDArray[np.float64],
         provider: OwnProvider | None = None,
+        month_s: float = MONTH_S,
     ) -> None:
         if api.ttft is None or api.output_tokens_per_s is None:
             raise ValueError(f"{api.model} has no latencies")
-        self._tier, self._delay_s = api.usage_tier, api.network_delay
+        self._tier, self._delay_s, self._month_s = api.usage_tier, api.network_delay, month_s
         self._ttft, self._speed = api.ttft, api.output_tokens_per_s
         self._flex = api.deployment if isinstance(api.deployment, Flex) else None
         self._rng = rng
@@ -103,6 +110,6 @@ class Latency:
 
     def _beyond(self, tier: UsageTier, now_s: float, tokens: int) -> float:
         """Count the tokens of an admitted call; how many times as long it takes for the volume of the month."""
-        month, counted = int(now_s // MONTH_S), self.volume
+        month, counted = int(now_s // self._month_s), self.volume
         counted[:] = month, tokens + (counted.item(1) if month == counted.item(0) else 0)
         return tier.slowdown if counted.item(1) > tier.tokens_per_month else 1.0

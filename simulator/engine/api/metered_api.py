@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simulator.engine.api.latency import Latency
+from simulator.engine.api.latency import MONTH_S, Latency
 from simulator.engine.api.leaky_bucket import LeakyBucket
 from simulator.engine.api.ordinary import API, ASKED, STAMPED, ApiState
 from simulator.engine.api.own_provider import own_admission, provider_of
@@ -105,6 +105,7 @@ class ApiBackend:
         episodes: Outages and brown-outs.
         burnt: Gets the charges for calls that answered nobody.
         retries_at_most: Retries that its senders allow where they do not say; as many as the client makes when absent.
+        month_s: Time after which its usage tier begins anew.
 
     Attributes:
         state: What compiled code works on.
@@ -125,6 +126,7 @@ class ApiBackend:
         episodes: Sequence[Episode] = (),
         burnt: list[Charge] | None = None,
         retries_at_most: int | None = None,
+        month_s: float = MONTH_S,
     ) -> None:
         self._env = env
         self._api = api
@@ -140,22 +142,23 @@ class ApiBackend:
         self._admission = own_admission(provider) or admission_of(api)
         self._cache = CachedPrefixes(api.prompt_cache, ledger.prefixes.outer) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
-        self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64), provider)
+        self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64), provider, month_s)
         self._luck = ledger.column(np.float64)
         self._scarce = api.deployment.unavailable if isinstance(api.deployment, Flex) else 0.0
         self._spare = ledger.column(np.float64) if self._scarce else self._luck
         self._undrawn: list[tuple[slice, np.random.Generator]] = []
         ledger.follow(self._expect)
-        self.state = self._as_compiled_code_sees_it(ledger)
+        self.state = self._as_compiled_code_sees_it(ledger, month_s)
         self._spillover: ApiBackend | None = None
         self._spills: Sequence[bool] = ()
 
-    def _as_compiled_code_sees_it(self, ledger: Ledger) -> ApiState:
+    def _as_compiled_code_sees_it(self, ledger: Ledger, month_s: float) -> ApiState:
         api, tier, about = self._api, self._api.usage_tier, np.zeros(1, API)
         one = about[0]
         one.backend, one.error_share, one.scarce = self._backend, api.error_share, self._scarce
         one.context_tokens = UNLIMITED if api.context_tokens is None else api.context_tokens
         one.delay_s, one.timeout_s, one.streamed = api.network_delay, api.retries.timeout, api.retries.streamed
+        one.month_s = month_s
         one.tier_tokens, one.tier_slowdown = (inf, 1.0) if tier is None else (tier.tokens_per_month, tier.slowdown)
         one.caches, one.slowdown, one.changes_s = self._cache is not None, 1.0, -inf
         limits, bucket = [], []

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from simulator.engine.api.latency import MONTH_S
 from simulator.engine.api.leaky_bucket import BucketState, utilisation
 from simulator.engine.api.rate_limit import Limits, settle, take, wait_s
 from simulator.engine.record import Outcome
@@ -23,7 +22,7 @@ _COMPLETED = int(Outcome.COMPLETED)
 #: meet with is known up to row `drawn`.
 API = record_of(
     i8="backend context_tokens drawn",
-    f8="""error_share scarce delay_s timeout_s burndown tier_tokens tier_slowdown
+    f8="""error_share scarce delay_s timeout_s burndown tier_tokens tier_slowdown month_s
         fault_share slowdown changes_s outage_s""",
     b1="ordinary provisioned streamed caches spills",
 )
@@ -93,7 +92,7 @@ def answered(a: ApiState, row: int, now_s: float) -> bool:
         return False
     if not (_can_note(a) and admits(a, now_s, prompt + most)):
         return False
-    month = int(now_s // MONTH_S)
+    month = int(now_s // api.month_s)
     volume = prompt + output + (int(a.volume[1]) if month == a.volume[0] else 0)
     slowdown = api.slowdown * (api.tier_slowdown if volume > api.tier_tokens else 1.0)
     first_s = now_s + (a.ttft_s[row] * slowdown + api.delay_s)

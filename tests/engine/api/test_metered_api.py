@@ -158,12 +158,17 @@ def test_where_neither_takes_it_the_client_waits_as_the_units_say():
     assert log.scheduled_s[:2] == pytest.approx([0.0, 2.001])
 
 
-def alone(changes, output_tokens=100, episodes=(), size=1, seed=0):
+def alone(changes, output_tokens=100, episodes=(), size=1, seed=0, month_s=730 * 3600.0):
     """One API, its log, what it charged for nothing, and its environment."""
     env, ledger, burnt = simpy.Environment(), Ledger(table(np.zeros(size), output_tokens=output_tokens)), []
     settings = MeteredApi.model_validate(api(**changes))
     rng = np.random.default_rng(seed)
-    return env, ledger.log, burnt, ApiBackend(env, settings, 0, ledger, rng, episodes=episodes, burnt=burnt)
+    return (
+        env,
+        ledger.log,
+        burnt,
+        ApiBackend(env, settings, 0, ledger, rng, episodes=episodes, burnt=burnt, month_s=month_s),
+    )
 
 
 STEADY = {"ttft": {"median": "1s"}, "output_tokens_per_s": {"median": 10}, "retries": {"at_most": 0}}
@@ -237,13 +242,15 @@ def test_a_brown_out_fails_its_share_and_slows_the_rest():
     assert log.last_token_s[completed] == pytest.approx(21.8)
 
 
-def test_volume_beyond_the_usage_tier_is_slow_until_the_next_month():
-    env, log, _, one = alone({**STEADY, "usage_tier": {"tokens_per_month": 1500}}, size=4)
-    for arrival, at_s in zip(arrivals(4), (0.0, 10.0, 20.0, 730 * 3600.0), strict=True):
+@pytest.mark.parametrize("month_h", [672, 730, 744])
+def test_volume_beyond_the_usage_tier_is_slow_until_the_next_month(month_h):
+    tier, month_s = {"usage_tier": {"tokens_per_month": 1500}}, month_h * 3600.0
+    env, log, _, one = alone(STEADY | tier, size=5, month_s=month_s)
+    for arrival, at_s in zip(arrivals(5), (0.0, 10.0, 20.0, month_s - 60.0, month_s), strict=True):
         env.run(until=at_s) if at_s else None
         one.submit(arrival)
-    env.run(until=731 * 3600.0)
-    assert log.first_token_s - log.scheduled_s == pytest.approx([1.0, 1.0, 2.0, 1.0])
+    env.run(until=month_s + 3600.0)
+    assert log.first_token_s - log.scheduled_s == pytest.approx([1.0, 1.0, 2.0, 2.0, 1.0])
 
 
 @pytest.mark.parametrize("kind", ["tier", "brown-out"])
