@@ -6,6 +6,7 @@ import json
 import textwrap
 from decimal import Decimal
 from math import floor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -284,6 +285,27 @@ def test_a_package_may_offer_all_three_and_the_run_says_so(tmp_path, monkeypatch
             {f"{API}.provider": own("x", speed=-1.0)},
             {"api_providers": {"x": Steady}},
             "must give seconds to the first and to the last token",
+        ),
+        *(
+            (
+                {f"{API}.provider": own("x")},
+                {
+                    "api_providers": {
+                        "x": lambda method=method, wrong=wrong: SimpleNamespace(**{method: lambda *_: wrong})
+                    }
+                },
+                f"{method} of the API provider 'x' must give seconds",
+            )
+            for method, wrong in (
+                ("answer_s", None),
+                ("answer_s", 2.0),
+                ("answer_s", (1.0, 2.0, 3.0)),
+                ("answer_s", ("soon", "later")),
+                ("answer_s", (2.0, 1.0)),
+                ("wait_s", None),
+                ("wait_s", "a while"),
+                ("wait_s", float("nan")),
+            )
         ),
         (
             {f"{API}.deployment": {"kind": "priority"}, f"{API}.provider": own("x")},

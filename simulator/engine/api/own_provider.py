@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import SimulatorError
@@ -34,9 +34,10 @@ class OwnProvider:
 
     def wait_s(self, now_s: float, prompt_tokens: int, max_tokens: int) -> float:
         """Seconds after which trying again makes sense; 0 where a request would be admitted now."""
-        wait_s = float(self._made.wait_s(now_s, prompt_tokens, max_tokens))
+        said = self._made.wait_s(now_s, prompt_tokens, max_tokens)
+        (wait_s,) = _numbers((said,), 1)
         if not 0.0 <= wait_s < inf:
-            raise SimulatorError(f"wait_s of the API provider '{self._name}' must give seconds from 0 on, not {wait_s}")
+            raise SimulatorError(f"wait_s of the API provider '{self._name}' must give seconds from 0 on, not {said!r}")
         return wait_s
 
     def took(self, now_s: float, end_s: float, prompt_tokens: int, output_tokens: int) -> None:
@@ -52,13 +53,23 @@ class OwnProvider:
         Raises:
             SimulatorError: They are no times.
         """
-        first_s, last_s = map(float, self._made.answer_s(now_s, prompt_tokens, output_tokens, share))
-        if not (0.0 <= first_s <= last_s and isfinite(last_s)):
-            raise SimulatorError(
-                f"answer_s of the API provider '{self._name}' must give seconds to the first and to the last token, "
-                f"not {first_s} and {last_s}"
-            )
-        return first_s, last_s
+        said = self._made.answer_s(now_s, prompt_tokens, output_tokens, share)
+        first_s, last_s = _numbers(said, 2)
+        if 0.0 <= first_s <= last_s < inf:
+            return first_s, last_s
+        raise SimulatorError(
+            f"answer_s of the API provider '{self._name}' must give seconds to the first and to the last token, "
+            f"not {said!r}"
+        )
+
+
+def _numbers(said: Any, count: int) -> list[float]:  # noqa: ANN401 - whatever it gave
+    """So many numbers; NaN for each where it gave something else."""
+    try:
+        found = [float(one) for one in said]
+    except (TypeError, ValueError):
+        found = []
+    return found if len(found) == count else [nan] * count
 
 
 class OwnAdmission:
