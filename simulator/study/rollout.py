@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import monthly_bill
-from simulator.cost.escalation import escalated
+from simulator.cost.escalation import escalated, years_held
 from simulator.cost.overrides import scenario_book
 from simulator.decision.costing import with_replicas
 from simulator.decision.retirement import later, retirements, shut_down
@@ -259,7 +259,9 @@ def _at_its_prices(scenario: Scenario, name: str, answer: _Answer, number: int, 
         monthly_bill(pattern, usage, scenario_book(scenario.prices, day), answer.month_hours)
         for day in (answer.priced_on, _days(month)[0])
     )
-    then = escalated(then, plan.escalation, Fraction(number - 1, 12))
+    first, day = (_days(one)[0] for one in (months_of(scenario, plan)[0], month))
+    held = years_held(pattern, scenario.prices, first, day)
+    then = escalated(then, plan.escalation, Fraction(number - 1, 12), held)
     if then == today:
         return found
     return replace(

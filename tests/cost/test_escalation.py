@@ -236,3 +236,23 @@ def test_a_month_of_a_rollout_has_the_prices_of_its_own():
     for number, (month, before) in enumerate(zip(found, flat, strict=True)):
         dearer = 1000.0 * (1.1 ** (number / 12) - 1.0)
         assert month["rented"] == pytest.approx(before["rented"] + dearer, abs=0.02)
+
+
+DAYS = [("2026-11-01", 0), ("2026-12-15", 2), ("2027-01-01", 2), ("2027-02-01", 3)]
+
+
+@pytest.mark.parametrize("where", ["contract", "override"])
+@pytest.mark.parametrize(("day", "begins"), DAYS)
+    ("day", "begins"), [("2026-11-01", 0), ("2026-12-15", 2), ("2027-01-01", 2), ("2027-02-01", 3)]
+)
+def test_a_contract_costs_what_it_says_when_it_begins_and_changes_from_then_on(where, day, begins):
+    """By hand: half of today's price, and a tenth more a year; what is agreed for a day is no tenth dearer on it."""
+    half = {"prompt": "0.36 USD/1M tokens", "output": "0.36 USD/1M tokens", "holds_from": day}
+    key = "hosting_patterns.api.api.prices" if where == "contract" else "prices.overrides"
+    prices = half if where == "contract" else {"bedrock/llama-3.3-70b": half | {"source": "offer"}}
+    today = months(**{"rollout.months": 1})[0]["api"]
+    found = [month["api"] for month in months(**{key: prices, "rollout.escalation": {"api": "10 %"}})]
+    for number, usd in enumerate(found):
+        held = number - begins
+        by_hand = today * 1.1 ** (number / 12) if held < 0 else today / 2 * 1.1 ** (held / 12)
+        assert usd == pytest.approx(by_hand, abs=0.02), number
