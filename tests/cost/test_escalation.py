@@ -243,8 +243,6 @@ DAYS = [("2026-11-01", 0), ("2026-12-15", 2), ("2027-01-01", 2), ("2027-02-01", 
 
 @pytest.mark.parametrize("where", ["contract", "override"])
 @pytest.mark.parametrize(("day", "begins"), DAYS)
-    ("day", "begins"), [("2026-11-01", 0), ("2026-12-15", 2), ("2027-01-01", 2), ("2027-02-01", 3)]
-)
 def test_a_contract_costs_what_it_says_when_it_begins_and_changes_from_then_on(where, day, begins):
     """By hand: half of today's price, and a tenth more a year; what is agreed for a day is no tenth dearer on it."""
     half = {"prompt": "0.36 USD/1M tokens", "output": "0.36 USD/1M tokens", "holds_from": day}
