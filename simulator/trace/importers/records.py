@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ PREFIX: Final = re.compile(
 )
 #: How Kubernetes begins a line, of a record or not.
 CONTAINER: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] ")
+#: How an object begins that stands in Base64: with a brace.
+BASE64_OBJECT: Final = re.compile(r"e[w-z0-9+/][A-Za-z0-9+/]{2}")
 #: How logs write that nothing stands somewhere.
 ABSENT: Final = frozenset({"", "-", "null", "NULL", "None", "none", "N/A", "n/a", "\\N"})
 
@@ -137,7 +140,7 @@ def look_up(record: dict[str, Any], names: list[tuple[str, tuple[str, ...]]]) ->
 
 
 def step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What lies down these steps; text on the way may be JSON, a list of pairs is a map of Parquet's.
+    """What lies down these steps; text on the way may be JSON, in Base64 too, a list of pairs is a map of Parquet's.
 
     A name with dots of its own, such as `gen_ai.usage.input_tokens`, is found at any depth.
     """
@@ -152,11 +155,21 @@ def step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - what
     return _step_into(value, steps)
 
 
+def _decoded(text: str) -> str:
+    """An object in Base64, as SageMaker's data capture keeps an answer unless told otherwise; empty if it is none."""
+    if BASE64_OBJECT.match(text) is None:
+        return ""
+    try:
+        return binascii.a2b_base64(text).decode()
+    except ValueError:
+        return ""
+
+
 def _step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - likewise
     if not steps:
         return value
     if isinstance(value, str):
-        value = parse_json(value) if value.lstrip()[:1] == "{" else None
+        value = parse_json(value if value.lstrip()[:1] == "{" else _decoded(value))
     elif isinstance(value, list):
         value = dict(one for one in value if isinstance(one, tuple) and len(one) == 2)
     if not isinstance(value, dict):

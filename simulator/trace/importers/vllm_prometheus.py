@@ -120,6 +120,10 @@ def end(context: Context) -> Iterator[Rows]:
     draw = stream(context.seed, context.next_file(), "trace/vllm-prometheus")
     engines: list[_Series] = list(context.kept.values())
     tables = [_table(engine) for engine in engines]
+    if engines and all(len(table.moments) < 2 for table in tables):
+        raise TraceError(
+            f"{engines[0].path}: counts of one moment alone, which do not say since when: scrape again later"
+        )
     begins = min((table.moments[0] for table in tables if len(table.moments)), default=0.0)
     for engine, table in zip(engines, tables, strict=True):
         steps = np.diff(table.moments)
