@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
 from simulator.extensions import GROUPS, place
 from simulator.scenario.costs import Purchase, Rental
 from simulator.scenario.customs import customs
+from simulator.units import DAY_S
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+
+#: Share of a day's requests that may be left waiting at the end of so many days or more before it is said.
+_LEFT: Final = 0.05
+_FEWEST_DAYS: Final = 7
 
 
 def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]:
@@ -31,7 +37,7 @@ def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]
         if result.requests is None:
             continue
         ours = [text for name, text in own if name in (None, result.name)]
-        for text in (*_of(scenario, scenario.hosting_patterns[result.name]), *ours):
+        for text in (*_of(scenario, scenario.hosting_patterns[result.name]), *_left_waiting(scenario, result), *ours):
             about.setdefault(text, []).append(result.name)
     return [f"{', '.join(names)}: {text}" for text, names in about.items()]
 
@@ -44,6 +50,17 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
     yield from _adapters(scenario, pattern)
     yield from _later_prices(scenario, pattern)
     yield from single_points(scenario, pattern)
+
+
+def _left_waiting(scenario: Scenario, result: PatternResult) -> Iterator[str]:
+    """What more came at the end than was started, where that is too short a time to call it overloaded."""
+    days = (scenario.horizon.duration_s - scenario.experiment.warm_up) / DAY_S
+    if result.drift is None or result.requests is None or result.saturation == "overloaded" or days < _FEWEST_DAYS:
+        return
+    waiting, a_day = result.drift.waiting, result.requests.arrived / days
+    if waiting > _LEFT * a_day:
+        left = f"{counted(round(waiting), 'request')} left waiting at the end, of {a_day:,.0f} a day"
+        yield f"{left}: more came of late than was started, and a longer horizon would tell whether it keeps up"
 
 
 def _own_code(scenario: Scenario) -> Iterator[tuple[str | None, str]]:
