@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
 from simulator.extensions import GROUPS, place
+from simulator.scenario.apis import Batch
 from simulator.scenario.costs import Purchase, Rental
 from simulator.scenario.customs import customs
 from simulator.units import DAY_S
@@ -54,6 +55,9 @@ def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
 
 def _left_waiting(scenario: Scenario, result: PatternResult) -> Iterator[str]:
     """What more came at the end than was started, where that is too short a time to call it overloaded."""
+    if any(isinstance(api.deployment, Batch) for api in scenario.hosting_patterns[result.name].metered.values()):
+        # What is collected for the next file is meant to wait.
+        return
     days = (scenario.horizon.duration_s - scenario.experiment.warm_up) / DAY_S
     if result.drift is None or result.requests is None or result.saturation == "overloaded" or days < _FEWEST_DAYS:
         return

@@ -35,3 +35,15 @@ def test_what_comes_on_the_last_day_alone_and_is_not_started_is_said(day):
         assert one.drift.waiting == pytest.approx(excess, rel=0.05)
         [text] = said
         assert text.startswith(f"alone: {one.drift.waiting:,.0f} requests left waiting at the end, of ")
+
+
+def test_what_is_collected_for_the_next_file_is_meant_to_wait():
+    """Files go out two days apart, so that what came since the last one is more than a day's requests."""
+    batch = {"kind": "batch", "submit_every": "50h", "turnaround": "1h"}
+    api = {"model": "azure/gpt-4.1", "deployment": batch, "limits": {}}
+    load = {"volume": {"requests_per_month": 3000}, "prompt_tokens": 100, "output_tokens": 20}
+    patterns = {"api": {"kind": "metered_api", "api": api}}
+    settings = {"horizon.duration": "7d", "workloads": {"notes": load}, "hosting_patterns": patterns}
+    found = simulator.run(small(settings | {"experiment.replications": 1}), band=False, tables=False)
+    assert not any("left waiting" in text for text in found.decision.take_care)
+    assert found.pattern("api").drift.waiting > 10
