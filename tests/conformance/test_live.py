@@ -18,8 +18,9 @@ from tests.parts import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("vLLM"), pytest.mark.filterwarnings("ignore")]
 
-#: Seconds of the host between scheduling a step and its start: no longer than a step takes.
-overheads = st.sampled_from([0.0, 0.0, 0.0017, 0.006])
+#: Seconds of the host between scheduling a step and its start: no longer than a step takes, and off the microseconds
+#: of arrivals, so that nobody comes at the very moment of a look, when who was first is a matter of rounding.
+overheads = st.sampled_from([0.0, 0.0, 0.00170003, 0.00600007])
 
 
 @pytest.fixture(scope="module")

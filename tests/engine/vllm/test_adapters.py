@@ -41,11 +41,13 @@ def with_lora(engine, slots, host=None):
     more=st.sampled_from([0, 0, 1, 9]),
     cost=costs,
     step_time=st.sampled_from(sorted(STEP_TIMES)),
+    launch_s=st.sampled_from([0.0, 0.0, 0.0017]),
     timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
 )
-def test_same_as_step_by_step(asks, engine, slots, more, cost, step_time, timeout_s):
+def test_same_as_step_by_step(asks, engine, slots, more, cost, step_time, launch_s, timeout_s):
     blocks, own = engine
-    case = with_lora(own, slots, slots + more), blocks, STEP_TIMES[step_time], 0.0, timeout_s
+    launch_s = launch_s if own.async_scheduling else 0.0
+    case = with_lora(own, slots, slots + more), blocks, STEP_TIMES[step_time], launch_s, timeout_s
     compare(asks, *case, 0.0, (), cost)
 
 

@@ -293,9 +293,10 @@ def mixed_groups(draw):
     engine=engines,
     mixed=mixed_groups(),
     spare=st.sampled_from([0, 0, 1, 7, 40]),
+    launch_s=st.sampled_from([0.0, 0.0, 0.0017]),
     timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
 )
-def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare, timeout_s):
+def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare, launch_s, timeout_s):
     engine_settings = engine[1].model_copy(update={"prefix_caching": False})
     groups = tuple(
         KvGroup(
@@ -309,7 +310,8 @@ def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare,
     in_flight = engine_settings.max_num_batched_tokens * (2 if engine_settings.async_scheduling else 1)
     # One request of the greatest length fits, as vLLM asks at its start.
     blocks = sum(group.blocks(MAX_MODEL_LEN, in_flight) for group in groups) + 1 + spare
-    compare(asks, engine_settings, blocks, STEP_TIMES["linear"], 0.0, timeout_s, 0.0, groups)
+    launch_s = launch_s if engine_settings.async_scheduling else 0.0
+    compare(asks, engine_settings, blocks, STEP_TIMES["linear"], launch_s, timeout_s, 0.0, groups)
 
 
 @settings(max_examples=60)
