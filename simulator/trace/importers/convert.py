@@ -186,9 +186,9 @@ def _tables(
 
 
 def _unique(spill: Spill, context: Context) -> Iterator[Rows]:
-    """The rows without those that have moment and identity of another."""
+    """The rows without those that have moment and identity of another; of parts of a stream the last stays."""
     for rows in spill.sorted():
-        order = np.lexsort((np.arange(len(rows["time_ns"])), rows["identity"], rows["time_ns"]))
+        order = np.lexsort((-rows["output_tokens"], rows["identity"], rows["time_ns"]))
         identity, time_ns = rows["identity"][order], rows["time_ns"][order]
         again = np.zeros(len(order), np.bool_)
         again[order[1:]] = (identity[1:] != 0) & (identity[1:] == identity[:-1]) & (time_ns[1:] == time_ns[:-1])

@@ -6,6 +6,8 @@ speech are usage too, but no generations; batches are, but wait for no one.
 
 from __future__ import annotations
 
+import json
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,7 +21,7 @@ from simulator.trace.importers.screen import Screen
 from simulator.trace.importers.values import NS, as_number, instants_ns, numbers, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from simulator.trace.importers.context import Context
@@ -47,14 +49,16 @@ _GENERATIONS: Final = "organization.usage.completions.result"
 _MORE: Final = "a page says that more follow (has_more): the log is not all of its time unless they were imported too"
 
 
-def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
+def _unpack(value: Any, once: Callable[[dict[str, Any]], bool]) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
     """Results with the interval of their bucket; pages, lists of pages, or rows on their own."""
     if isinstance(value, list):
         for one in value:
-            yield from _unpack(one)
+            yield from _unpack(one, once)
     elif isinstance(value, dict) and isinstance(value.get("data"), list):
-        yield from _unpack(value["data"])
+        yield from _unpack(value["data"], once)
     elif isinstance(value, dict) and isinstance(value.get("results"), list):
+        if not once(value):
+            return
         times = {name: value.get(name) for name in ("start_time", "end_time")}
         yield from (one | times if isinstance(one, dict) else one for one in value["results"])
     else:
@@ -69,7 +73,18 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
         if isinstance(value, dict) and "has_more" in value:
             # The last page of all ends what the others began.
             context.kept["more"] = value["has_more"] is True
-        yield from _unpack(value)
+        yield from _unpack(value, once)
+
+    def once(bucket: dict[str, Any]) -> bool:
+        """Whether no other page has this very bucket: pages that overlap, or were fetched twice, repeat it."""
+        seen: set[bytes] = context.kept.setdefault("buckets", set())
+        print_ = blake2b(json.dumps(bucket, sort_keys=True).encode(errors="surrogatepass"), digest_size=16).digest()
+        if bucket["results"] and print_ in seen:
+            context.tally.rows += len(bucket["results"])
+            context.tally.duplicates += len(bucket["results"])
+            return False
+        seen.add(print_)
+        return True
 
     for records in read_records(path, _FIELDS, _REQUIRED, context.tally, unpack):
         yield from rows_of(_buckets(records, context, label), path, context, draw)

@@ -9,13 +9,14 @@ list of parts where it was streamed. OpenAI counts everything within. The files 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.records import is_absent, parse_json
 from simulator.trace.importers.table import Table
 from simulator.trace.importers.values import as_number
-from simulator.trace.importers.wanted import served
+from simulator.trace.importers.wanted import plain, served
 
 if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
@@ -32,9 +33,39 @@ _HOLDERS: Final = (
 )  # fmt: skip
 
 
+#: Objects of OpenAI's that are no answers of a model in text.
+_OTHERS: Final = re.compile(r"realtime|embedding|image|moderation|transcri|speech")
+
+
 def _batched(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
     """Why a line of what a batch gave out is no request: its time is when it was answered, and nobody waited."""
     return None if is_absent(value) else "a call of a batch, which waited for no one: describe it as `kind: batches`"
+
+
+def _begun(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why an event of Anthropic's stream is no answer: its end repeats what its beginning counted."""
+    return "the beginning of a streamed answer, whose end counts it" if value == "message_start" else None
+
+
+def _object(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why an object of OpenAI's is no generation that waits for an answer."""
+    return None if _OTHERS.search(plain(value)) is None else "no generation: images, speech, embeddings, realtime"
+
+
+def _details(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why the usage of an answer is no generation's: only transcriptions and realtime call its details so."""
+    return None if is_absent(value) else "no generation: images, speech, embeddings, realtime"
+
+
+def _reasoned(records: Records, context: Context) -> None:
+    """Add reasoning tokens that the total alone has in it: some servers of this interface count them apart."""
+    columns = records.columns
+    names = ("prompt_tokens", "output_tokens", "reasoning", "total")
+    for at, counts in enumerate(zip(*(columns[name] for name in names), strict=True)):
+        prompt, output, reasoning, total = (as_number(one) for one in counts)
+        if reasoning > 0 and total == prompt + output + reasoning:
+            context.assume("reasoning tokens were added to an output where the log's own total has them beside it")
+            columns["output_tokens"][at], columns["reasoning"][at] = output + reasoning, None
 
 
 def _anywhere(*names: str) -> tuple[str, ...]:
@@ -47,10 +78,10 @@ _ANTHROPIC: Final = Table(
         "output_tokens": _anywhere("usage.output_tokens"),
         "cache_read": _anywhere("usage.cache_read_input_tokens"),
         "cache_write": _anywhere("usage.cache_creation_input_tokens"), "identity": _anywhere("id", "request_id"),
-        "status": ("status", "status_code"), "model": _anywhere("model"), "batch": ("custom_id",),
+        "status": ("status", "status_code"), "model": _anywhere("model"), "batch": ("custom_id",), "event": ("type",),
     },
     labels=("model",),
-    leave_out={"batch": _batched, "status": served},
+    leave_out={"batch": _batched, "event": _begun, "status": served},
     apart=frozenset({"cache"}),
 )  # fmt: skip
 _OPENAI: Final = Table(
@@ -64,10 +95,14 @@ _OPENAI: Final = Table(
         "reasoning": _anywhere(
             "usage.completion_tokens_details.reasoning_tokens", "usage.output_tokens_details.reasoning_tokens"
         ),
+        "total": _anywhere("usage.total_tokens"),
         "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"), "batch": ("custom_id",),
+        "object": _anywhere("object"), "details": _anywhere("usage.input_token_details"),
+        "image": _anywhere("usage.input_tokens_details.image_tokens"),
     },
     labels=("model",),
-    leave_out={"batch": _batched, "status": served},
+    leave_out={"batch": _batched, "object": _object, "details": _details, "image": _details, "status": served},
+    prepare=_reasoned,
 )  # fmt: skip
 _COUNTS: Final = {
     "prompt_tokens": "promptTokenCount", "output_tokens": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
