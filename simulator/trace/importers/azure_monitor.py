@@ -41,6 +41,7 @@ _FIELDS: Final = {
     "total": ("Total", "total"),
     "grain": ("TimeGrain", "timeGrain"),
     "deployment": ("deployment",),
+    "series": ("(series)",),
 }
 #: A column of a chart: the metric's title, how it is summed up, and of what.
 TITLE: Final = re.compile(r"(.+?) \(Sum\)(?: - .*|, .*)?")
@@ -50,6 +51,9 @@ _LAG_NS: Final = 10 * 60 * NS
 _LATE: Final = (
     "tokens counted in an interval without requests, or missing in one with some, were put together with those of the "
     "interval before: Azure counts them when an answer ends"
+)
+_REPEATED: Final = (
+    "what several files or pages have of one interval of a resource was counted once: the larger, where they differ"
 )
 _GRAIN: Final = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
 
@@ -65,13 +69,14 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
             shared = {
                 "metricName": metric["name"]["value"], "timeGrain": value.get("interval"),
                 "deployment": names.get("modeldeploymentname"),
+                "(series)": repr((metric["id"], sorted(names.items()))) if metric.get("id") else None,
             }  # fmt: skip
             yield from (point | shared for point in series["data"])
 
 
 @dataclass(slots=True)
 class _Interval:
-    """What was counted in a time of one deployment, by kind, and where it first stands."""
+    """What was counted in a time of one deployment, by kind, and by kind and series, and where it first stands."""
 
     path: Path
     line: str
@@ -79,6 +84,15 @@ class _Interval:
     length_ns: int
     deployment: str
     totals: dict[str, float] = field(default_factory=dict)
+    parts: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def count(self, kind: str, total: float, series: str | None) -> bool:
+        """Add what a series counted; False where it had been counted, of which the larger is the whole."""
+        before = None if series is None else self.parts.get((kind, series))
+        if series is not None:
+            self.parts[kind, series] = max(total, before or 0.0)
+        self.totals[kind] = self.totals.get(kind, 0.0) + max(total - (before or 0.0), 0.0)
+        return before is None
 
     def take(self, other: _Interval) -> None:
         """Join another to it, which begins later or at the same time."""
@@ -119,10 +133,9 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
             else:
                 found = _Interval(path, place, int(time_ns[at]), length_ns, str(columns["deployment"][at]))
                 # The same metric of other status codes or stream types is added.
-                found.totals[kind] = float(totals[at])
                 kept = context.kept.setdefault(repr((found.start_ns, length_ns, found.deployment)), found)
-                if kept is not found:
-                    kept.take(found)
+                if not kept.count(kind, float(totals[at]), columns["series"][at]):
+                    context.assume(_REPEATED)
                 context.tally.regroup(1, 0)
                 context.metrics.add(kind)
     yield from ()
@@ -147,7 +160,8 @@ def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[R
         context.tally.regroup(len(records.lines), len(records.lines) * len(titles))
         grain = _spacing(times, context)
         for name, title in titles.items():
-            same = {"metric": title, "grain": grain, "deployment": None}
+            # Behind a comma stands the resource, without which two charts may be of two.
+            same = {"metric": title, "grain": grain, "deployment": None, "series": name if ", " in name else None}
             filled = {key: [value] * len(times) for key, value in same.items()}
             yield Records(path, records.lines, filled | {"time": times, "total": records.columns[name]})
 

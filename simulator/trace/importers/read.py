@@ -50,6 +50,9 @@ def read_records(
         at = Position()
         try:
             start = text.readline(LONGEST)
+            while start and not start.strip():  # blank lines above the first record
+                at.line += 1
+                start = text.readline(LONGEST)
             if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start) or CONTAINER.match(start):
                 yield from json_records(path, text, start, at, unpacked or fields, tally, unpack, shape)
             else:

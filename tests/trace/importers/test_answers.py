@@ -108,3 +108,72 @@ def test_pages_in_several_files_overlap_too(tmp_path, capsys):
     assert code == 0, err
     assert json.loads(out)["rows"]["duplicates"] == 1
     assert len(read_trace(target)) == 11 + 12 + 13
+
+
+def metrics(start, *requests):
+    """What Azure's interface answers for some minutes: 100 tokens in and 10 out a request."""
+
+    def metric(name, each):
+        data = [
+            {"timeStamp": f"2026-09-01T00:{start + at:02d}:00Z", "total": each * count}
+            for at, count in enumerate(requests)
+        ]
+        series = [{"metadatavalues": [], "data": data}]
+        return {"id": f"/r/providers/Microsoft.Insights/metrics/{name}", "name": {"value": name}, "timeseries": series}
+
+    names = (("AzureOpenAIRequests", 1), ("ProcessedPromptTokens", 100), ("GeneratedTokens", 10))
+    return json.dumps({"interval": "PT1M", "value": [metric(*one) for one in names]})
+
+
+def chart(resource, *minutes):
+    titles = ("Azure OpenAI Requests", "Processed Prompt Tokens", "Generated Completion Tokens")
+    head = ",".join(f'"{title} (Sum), {resource}"' for title in titles)
+    return f"Time,{head}\n" + "".join(f"2026-09-01T00:{at:02d}:00Z,2,200,20\n" for at in minutes)
+
+
+@pytest.mark.parametrize(
+    ("files", "requests"),
+    [
+        ((metrics(1, 2, 0, 3), metrics(1, 2, 0, 3)), 5),
+        # The first was fetched before its last minute had ended.
+        ((metrics(1, 2, 0, 3), metrics(3, 4, 1)), 2 + 4 + 1),
+        ((chart("one", 1, 2), chart("one", 2, 3)), 3 * 2),
+        ((chart("one", 1, 2), chart("two", 1, 2)), 4 * 2),
+    ],
+)
+def test_exports_of_metrics_that_overlap_count_once(tmp_path, capsys, files, requests):
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for number, text in enumerate(files):
+        (folder / f"{number}.{'json' if text[0] == '{' else 'csv'}").write_text(text)
+    target = tmp_path / "t.parquet"
+    code, _, err = run(["trace", "convert", "--format", "azure-monitor", str(folder), str(target)], capsys)
+    assert code == 0, err
+    table = read_trace(target)
+    sums = len(table), table.prompt_tokens.sum(), table.output_tokens.sum()
+    assert sums == (requests, 100 * requests, 10 * requests)
+
+
+def test_an_interval_fetched_again_with_other_counts_is_said(tmp_path, capsys):
+    early, late = page(1), page(1)
+    late["data"][0]["results"][0]["num_model_requests"] = 99
+    (tmp_path / "log.jsonl").write_text(json.dumps(early) + "\n" + json.dumps(late) + "\n")
+    code, out, err = run(
+        ["trace", "convert", "--format", "openai-usage", str(tmp_path / "log.jsonl"), str(tmp_path / "t.csv")], capsys
+    )
+    assert code == 0
+    assert "several pages have the same interval with other counts" in out + err
+
+
+def test_blank_lines_stand_anywhere_and_count_as_lines(tmp_path, capsys):
+    records = [chat(1, 100, 10), chat(2, 200, 20)]
+    log, target = tmp_path / "log.jsonl", tmp_path / "t.parquet"
+    text = "\n \n" + "\n\n".join(map(json.dumps, records)) + "\n\n"
+    log.write_text(text)
+    command = ["trace", "convert", "--format", "openai", str(log), str(target)]
+    assert run(command, capsys)[0] == 0
+    assert read_trace(target).prompt_tokens.tolist() == [100, 200]
+    log.write_text(text + json.dumps(records[0] | {"timestamp": "soon"}))
+    code, _, err = run(command, capsys)
+    assert code == 2
+    assert "log.jsonl:7: time" in err
