@@ -49,14 +49,14 @@ def csv_records(
         places = {field: [(header.index(line), tuple(name.split("."))) for name in fields[field]] for field in fields}
         places["time"] += [(header.index(name), ()) for name in MOMENTS if name in header]
     if missing := [" or ".join(fields[field]) for field in required if not places[field]]:
-        raise TraceError("\n".join(f"{path}:1: no column {name}" for name in missing))
+        raise TraceError("\n".join(f"{path}:{at.line}: no column {name}" for name in missing))
     # A line without an end would otherwise be read into memory whole.
     reader = csv.reader(iter(partial(text.readline, LONGEST), ""), delimiter=delimiter, strict=True)
-    width, more = len(header), True
+    width, more, above = len(header), True, at.line
     lines: list[int] = []
     columns: dict[str, list[Any]] = {field: [] for field in fields}
     while more:
-        rows, starts, more = _some(reader, at, path, tally)
+        rows, starts, more = _some(reader, above, at, path, tally)
         tally.rows += sum(map(bool, rows))
         if set(map(len, rows)) - {width}:
             ragged = [line for line, row in zip(starts, rows, strict=True) if row and len(row) != width]
@@ -71,8 +71,14 @@ def csv_records(
             lines, columns = [], {field: [] for field in fields}
 
 
-def _some(reader: Any, at: Position, path: Path, tally: Tally) -> tuple[list[list[str]], list[int], bool]:  # noqa: ANN401 - csv has no public type
-    """Some rows, the line at which each begins, and whether there may be more; a row of a blank line is empty."""
+def _some(
+    reader: Any,  # noqa: ANN401 - csv has no public type
+    above: int,
+    at: Position,
+    path: Path,
+    tally: Tally,
+) -> tuple[list[list[str]], list[int], bool]:
+    """Some rows, the line at which each begins, and whether there may be more; a row of a blank line is empty; `above` is the line of names."""
     rows: list[list[str]] = []
     before = at.line
     try:
@@ -87,10 +93,10 @@ def _some(reader: Any, at: Position, path: Path, tally: Tally) -> tuple[list[lis
             raise TraceError(f"{path}:{at.line}: a quoted value begins in this row and never ends") from None
         tally.rows += 1
         tally.reject(path, [at.line], "broken quoting, or a value of more than 16 million characters")
-        at.line, more = reader.line_num + 1, True
+        at.line, more = reader.line_num + above, True
     else:
-        starts = _starts(rows, before, reader.line_num + 1)[:-1]
-        at.line = reader.line_num + 1
+        starts = _starts(rows, before, reader.line_num + above)[:-1]
+        at.line = reader.line_num + above
     return rows, starts, more
 
 

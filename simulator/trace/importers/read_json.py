@@ -173,12 +173,13 @@ def _values(
     if not has_prefix and first is NOT_JSON:
         yield from _document(path, text, start, at)
         return
-    for number, line in enumerate(chain([start], iter(partial(text.readline, LONGEST), "")), 1):
+    begin = at.line
+    for number, line in enumerate(chain([start], iter(partial(text.readline, LONGEST), "")), begin):
         at.line = number
         at.read += len(line)
         if line.isspace():
             continue
-        value = first if number == 1 else _of_line(line, parse) if has_prefix else parse(line)
+        value = first if number == begin else _of_line(line, parse) if has_prefix else parse(line)
         if value is not NOT_JSON:
             yield value
             continue

@@ -177,3 +177,11 @@ def test_blank_lines_stand_anywhere_and_count_as_lines(tmp_path, capsys):
     code, _, err = run(command, capsys)
     assert code == 2
     assert "log.jsonl:7: time" in err
+
+
+def test_blank_lines_above_a_table_count_as_lines(tmp_path, capsys):
+    log, columns = tmp_path / "log.csv", [f"--column={name}={name[0]}" for name in ("time", "prompt_tokens")]
+    log.write_text(f"\n \nt,p,output_tokens\n{T0},100,10\n{T0 + 1},x,20\n")
+    code, _, err = run(["trace", "convert", "--format", "csv", str(log), str(tmp_path / "t.csv"), *columns], capsys)
+    assert code == 2
+    assert "log.csv:5: prompt_tokens" in err
