@@ -78,7 +78,10 @@ def _some(
     path: Path,
     tally: Tally,
 ) -> tuple[list[list[str]], list[int], bool]:
-    """Some rows, the line at which each begins, and whether there may be more; a row of a blank line is empty; `above` is the line of names."""
+    """Some rows, the line at which each begins, and whether there may be more; a row of a blank line is empty.
+
+    The names stand `above`, at this line.
+    """
     rows: list[list[str]] = []
     before = at.line
     try:
