@@ -9,6 +9,7 @@ list of parts where it was streamed. OpenAI counts everything within. The files 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,9 +58,19 @@ def _details(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return None if is_absent(value) else "no generation: images, speech, embeddings, realtime"
 
 
-def _reasoned(records: Records, context: Context) -> None:
-    """Add reasoning tokens that the total alone has in it: some servers of this interface count them apart."""
+def _prepare_openai(records: Records, context: Context) -> None:
+    """Add reasoning tokens that the total alone has in it, and what a cache gave and took in a body of Anthropic's."""
     columns = records.columns
+    for at, value in enumerate(columns["apart"]):
+        cached = sum(
+            max(as_number(columns[name][at]), 0.0) for name in ("cache_read", "cache_write") if columns[name][at]
+        )
+        known = columns["anthropic_read"][at], columns["cache_write"][at]
+        if is_absent(value) or not is_absent(columns["total"][at]):
+            continue  # Anthropic counts no total
+        if any(as_number(one) > 0 for one in known) and not math.isnan(cached):
+            context.assume("what a prompt cache gave and took was added to the prompts of Anthropic's answers")
+            columns["prompt_tokens"][at] = as_number(value) + cached
     names = ("prompt_tokens", "output_tokens", "reasoning", "total")
     for at, counts in enumerate(zip(*(columns[name] for name in names), strict=True)):
         prompt, output, reasoning, total = (as_number(one) for one in counts)
@@ -90,8 +101,11 @@ _OPENAI: Final = Table(
         "prompt_tokens": _anywhere("usage.prompt_tokens", "usage.input_tokens"),
         "output_tokens": _anywhere("usage.completion_tokens", "usage.output_tokens"),
         "cache_read": _anywhere(
-            "usage.prompt_tokens_details.cached_tokens", "usage.input_tokens_details.cached_tokens"
+            "usage.prompt_tokens_details.cached_tokens", "usage.input_tokens_details.cached_tokens",
+            "usage.prompt_cache_hit_tokens", "usage.cache_read_input_tokens",
         ),
+        "cache_write": _anywhere("usage.cache_creation_input_tokens"),
+        "apart": _anywhere("usage.input_tokens"), "anthropic_read": _anywhere("usage.cache_read_input_tokens"),
         "reasoning": _anywhere(
             "usage.completion_tokens_details.reasoning_tokens", "usage.output_tokens_details.reasoning_tokens"
         ),
@@ -102,7 +116,7 @@ _OPENAI: Final = Table(
     },
     labels=("model",),
     leave_out={"batch": _batched, "object": _object, "details": _details, "image": _details, "status": served},
-    prepare=_reasoned,
+    prepare=_prepare_openai,
 )  # fmt: skip
 _COUNTS: Final = {
     "prompt_tokens": "promptTokenCount", "output_tokens": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
@@ -126,6 +140,10 @@ def _prepare(records: Records, context: Context) -> None:
         # All answers were thoughts, or were blocked: no candidates are counted then.
         if columns["output_tokens"][at] is None and found.get("thoughtsTokenCount"):
             columns["output_tokens"][at] = 0
+        # Early answers counted thoughts among the candidates, as their total shows.
+        prompt, output, total = (as_number(columns[name][at]) for name in ("prompt_tokens", "output_tokens", "total"))
+        if prompt + output == total:
+            columns["reasoning"][at] = None
         if (more := as_number(found.get("toolUsePromptTokenCount"))) > 0:
             context.assume("what tools put into a prompt was added to it, which Gemini counts apart")
             columns["prompt_tokens"][at] = as_number(found.get("promptTokenCount")) + more

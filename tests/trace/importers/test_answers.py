@@ -31,6 +31,11 @@ def gemini(name, prompt, output):
     return {"timestamp": "2026-09-01T00:00:00Z", "responseId": name, "usageMetadata": usage}
 
 
+def thoughts(output, total):
+    usage = {"promptTokenCount": 100, "candidatesTokenCount": output, "totalTokenCount": total}
+    return usage | {"thoughtsTokenCount": 50}
+
+
 def page(*days):
     result = {"object": "organization.usage.completions.result", "input_tokens": 1000, "output_tokens": 100}
     buckets = [
@@ -80,6 +85,31 @@ CASES = {
             chat(3, 100, 10, total_tokens=610, completion_tokens_details={"reasoning_tokens": 500}),
         ],
         (3, 300, 18 + 10 + 510),
+    ),
+    "deepseek's cache within, anthropic's apart": (
+        "openai",
+        [
+            chat(1, 100, 10, prompt_cache_hit_tokens=64, prompt_cache_miss_tokens=36),
+            {
+                "timestamp": T0,
+                "type": "message",
+                "usage": {
+                    "input_tokens": 10,
+                    "cache_read_input_tokens": 4,
+                    "cache_creation_input_tokens": 3,
+                    "output_tokens": 5,
+                },
+            },
+        ],
+        (2, 100 + 17, 15),
+    ),
+    "thoughts within the candidates, by the total": (
+        "vertex",
+        [
+            gemini("a", 100, 60) | {"usageMetadata": thoughts(60, 160)},
+            gemini("b", 100, 60) | {"usageMetadata": thoughts(60, 210)},
+        ],
+        (2, 200, 60 + 110),
     ),
     "pages": ("openai-usage", [page(0, 1), page(2)], (11 + 12, 2000, 200)),
     "a page fetched twice": ("openai-usage", [page(0, 1), page(0, 2), page(0, 2)], (11 + 12, 2000, 200)),
