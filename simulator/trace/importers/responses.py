@@ -59,7 +59,7 @@ def _details(value: Any) -> str | None:  # noqa: ANN401 - likewise
 
 
 def _prepare_openai(records: Records, context: Context) -> None:
-    """Add reasoning tokens that the total alone has in it, and what a cache gave and took in a body of Anthropic's."""
+    """Add what bodies count apart: reasoning that the total alone has, the cache of Anthropic's; times of streams."""
     columns = records.columns
     for at, value in enumerate(columns["apart"]):
         cached = sum(
@@ -71,6 +71,10 @@ def _prepare_openai(records: Records, context: Context) -> None:
         if any(as_number(one) > 0 for one in known) and not math.isnan(cached):
             context.assume("what a prompt cache gave and took was added to the prompts of Anthropic's answers")
             columns["prompt_tokens"][at] = as_number(value) + cached
+    for at, (kind, created) in enumerate(zip(columns["object"], columns["created"], strict=True)):
+        # All chunks of a stream say when it began; a log that notes when each came would make a request of each.
+        if kind == "chat.completion.chunk" and not is_absent(created):
+            columns["time"][at] = created
     names = ("prompt_tokens", "output_tokens", "reasoning", "total")
     for at, counts in enumerate(zip(*(columns[name] for name in names), strict=True)):
         prompt, output, reasoning, total = (as_number(one) for one in counts)
@@ -111,7 +115,8 @@ _OPENAI: Final = Table(
         ),
         "total": _anywhere("usage.total_tokens"),
         "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"), "batch": ("custom_id",),
-        "object": _anywhere("object"), "details": _anywhere("usage.input_token_details"),
+        "object": _anywhere("object"), "created": _anywhere("created"),
+        "details": _anywhere("usage.input_token_details"),
         "image": _anywhere("usage.input_tokens_details.image_tokens"),
     },
     labels=("model",),

@@ -66,6 +66,11 @@ OTHERS = {
 CASES = {
     **{name: ("openai", [chat(1, 100, 10), other], (1, 100, 10)) for name, other in OTHERS.items()},
     "a stream that counts up": ("openai", [*map(chunk, range(1, 6)), chat(5, 100, 10)], (2, 150, 15)),
+    "a stream whose parts are noted as they come": (
+        "openai",
+        [chunk(count) | {"timestamp": T0 + count} for count in range(1, 6)] + [chat(5, 100, 10)],
+        (2, 150, 15),
+    ),
     "a stream that ends on its count": ("openai", [chunk(None), chunk(None), chunk(5), chat(5, 100, 10)], (2, 150, 15)),
     "gemini's stream": ("vertex", [gemini("a", 10, 3), gemini("a", 10, 20), gemini("b", 5, 7)], (2, 15, 27)),
     "anthropic's stream": (
