@@ -264,5 +264,7 @@ def test_a_ray_cluster_loses_a_worker_and_nothing_else(whole, tmp_path):
         until(partial(cluster.kill, "ray::_opened", 1), process, cluster.head)
         _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
-        assert {file: (store / file).stat().st_mtime_ns for file in kept} == kept
+        # What its workers had just done may be handed in once more.
+        again = [file for file, at_ns in kept.items() if (store / file).stat().st_mtime_ns != at_ns]
+        assert len(again) <= 2 < len(kept)
         assert (tmp_path / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
