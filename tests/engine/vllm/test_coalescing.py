@@ -302,7 +302,8 @@ def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare,
         KvGroup(
             kind,
             engine_settings.block_size * sizes,
-            span if kind in {"window", "chunk"} else None,
+            # A chunk is whole blocks, as every model's is: two halves at once would not fit where vLLM says one does.
+            {"window": span, "chunk": engine_settings.block_size * sizes * (1 + (span or 0) // 16)}.get(kind),
             1 if kind == "state" else 0,
         )
         for kind, sizes, span in mixed
