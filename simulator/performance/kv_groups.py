@@ -49,6 +49,13 @@ class KvGroup:
             return _ceil(min(self.span + in_flight, tokens), self.block_size)
         return _ceil(tokens, self.block_size)
 
+    def straddled(self, tokens: int, in_flight: int) -> int:
+        """The same wherever in a block a chunk begins, for which vLLM does not allow."""
+        blocks = self.blocks(tokens, in_flight)
+        if self.kind == "chunk" and self.span and self.span % self.block_size:
+            return min(blocks + 1, _ceil(tokens, self.block_size))
+        return blocks
+
     def table(self, tokens: int) -> int:
         """Blocks of a table of so many tokens, those included that a window has left behind."""
         return self.state_blocks if self.state_blocks and tokens else _ceil(tokens, self.block_size)
@@ -86,6 +93,10 @@ class KvPlan:
     def request_blocks(self, tokens: int) -> int:
         """Most blocks of the pool that a request of so many tokens holds."""
         return sum(group.blocks(tokens, self.in_flight) for group in self.groups)
+
+    def straddled_blocks(self, tokens: int) -> int:
+        """Blocks without which a request of so many tokens may never end: see `KvGroup.straddled`."""
+        return sum(group.straddled(tokens, self.in_flight) for group in self.groups)
 
     def concurrency(self, pool_blocks: int, tokens: int) -> float:
         """Requests of so many tokens that fit at once, as vLLM prints it."""

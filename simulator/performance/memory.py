@@ -376,4 +376,11 @@ def kv_capacity(served: Served, engine: EngineSettings) -> KvCapacity:
             f"than there is. {capacity.explain()}. Use more or larger GPUs, smaller weights, a shorter max_model_len "
             "or a smaller max_num_seqs"
         )
+    straddled = capacity.plan.straddled_blocks(engine.max_model_len)
+    if not capacity.plan.uniform and capacity.pool_blocks - 1 < straddled:
+        raise InfeasibleCluster(
+            f"{served.id} does not fit: it attends within chunks that are no whole blocks, and one request may need "
+            f"{straddled:,} of {capacity.pool_blocks - 1:,} blocks. vLLM starts, and preempts such a request for ever. "
+            "Set a block_size that divides the chunk, or a shorter max_model_len"
+        )
     return capacity

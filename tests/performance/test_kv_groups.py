@@ -108,6 +108,27 @@ def test_too_many_seats_for_the_states_are_refused_with_how_many_fit():
     assert kv_capacity(server, EngineSettings(max_model_len=16_384, max_num_seqs=most).on("h100-80gb")).tokens >= 16_384
 
 
+def test_chunks_that_are_no_whole_blocks_need_one_block_more():
+    """Chunks of 8,000 are 500 blocks of 16, and 62.5 of 128: vLLM starts with room for one request, and hangs."""
+    server = Server("llama-4-scout", "h100-80gb", 4, "bf16")
+    kinds = [one.model_copy(update={"span": one.span and 8000}) for one in server.model.kv]
+    server.model = server.model.model_copy(update={"kv": tuple(kinds)})
+
+    def start(block_size, more=0):
+        # One chunk and a step in flight in three groups; of every fourth layer everything.
+        chunk, whole = -(-(8000 + 1024) // block_size), 16_384 // block_size
+        engine = EngineSettings(
+            block_size=block_size, max_model_len=16_384, max_num_batched_tokens=1024, prefix_caching=False,
+            vllm_version="0.20.0", num_gpu_blocks=3 * chunk + whole + 1 + more,
+        )  # fmt: skip
+        return kv_capacity(server, engine)
+
+    assert start(16).requests == 1
+    with pytest.raises(InfeasibleCluster, match="may need 344 of 341 blocks"):
+        start(128)
+    assert start(128, more=3).requests == pytest.approx(344 / 341)
+
+
 @given(
     index=st.integers(0, len(known_models()) - 1), gpus=st.sampled_from([1, 2, 4, 8]),
     number_bytes=st.sampled_from([1, 2]), lengths=st.tuples(st.integers(1, 100_000), st.integers(1, 100_000)),

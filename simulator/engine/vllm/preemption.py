@@ -159,3 +159,8 @@ def put_back(s: State, r: int, victim: int) -> None:
     rep.preemptions += 1
     rep.step_preempted += 1
     waiting.push_back(s, r, victim)
+    if rep.running == 0:
+        # Alone in its pool it goes the same way each time: the second time shows it, the third is like the second.
+        rep.alone += 1
+        if rep.alone > 2:
+            raise AssertionError("a request that runs alone preempts itself for ever: it never fits its KV blocks")

@@ -125,6 +125,7 @@ def count_chunk(s: State, r: int, done: int, tokens: int) -> None:
 @compiled
 def sampled(s: State, r: int, slot: int) -> None:
     """The step being made samples a token of a sequence: its first comes with the end of it."""
+    s.replicas[r].alone = 0
     if isnan(s.sequences[slot].first_token_s):
         s.sequences[slot].next_sampled = s.replicas[r].first_sampled
         s.replicas[r].first_sampled = slot

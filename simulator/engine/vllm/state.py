@@ -77,14 +77,14 @@ SEQUENCE = record_of(
 
 #: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
 #: takes no new requests. `told`: what a balancer knows of it from the last publication, and from
-#: what it has sent since.
+#: what it has sent since. `alone`: how often its only sequence preempted itself since a token was sampled.
 REPLICA = record_of(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
         inbox first_abort last_abort first_finishing last_finishing
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
-        young leaves_clock
+        young leaves_clock alone
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
         told_waiting told_running sent_tokens
         step_rows step_samples step_samples_kv_tokens oldest_launch launches

@@ -78,6 +78,7 @@ class StepwiseReplica:
         self._waiting: list[Request] = []
         self._running: list[Request] = []
         self._ended = False
+        self._alone = 0
         self._news = env.event()
         env.process(self._serve())
 
@@ -130,6 +131,8 @@ class StepwiseReplica:
             if has_requests:
                 self._ended = False
                 duration_s, items = self._schedule()
+                if self._waiting and not (items or in_flight or self._preempted or self._running):
+                    raise AssertionError("a waiting sequence fits no empty replica: max_model_len was not checked")
                 start_s = max(env.now + self._launch_s, gpu_free_s) if items else gpu_free_s
                 gpu_free_s = start_s + duration_s
                 if duration_s and self._on_step is not None:
@@ -268,6 +271,7 @@ class StepwiseReplica:
         request.part = request.computed < request.tokens
         samples = not request.part
         if samples:
+            self._alone = 0
             request.promised += 1 + drafts
             request.steps += 1
             if self._settings.async_scheduling:
@@ -341,6 +345,9 @@ class StepwiseReplica:
             victim.stale = victim.in_flight
         victim.computed = 0
         self._queue(victim, front=True)
+        self._alone += not self._running
+        if self._alone > 2:
+            raise AssertionError("a request that runs alone preempts itself for ever: it never fits its KV blocks")
 
     def _schedule_waiting(self, scheduled: dict[Request, int], budget: int, padded: set[Request]) -> None:
         beside, passed_over = bool(scheduled), 0

@@ -302,15 +302,14 @@ def test_groups_of_layers_that_keep_different_things(asks, engine, mixed, spare,
         KvGroup(
             kind,
             engine_settings.block_size * sizes,
-            # A chunk is whole blocks, as every model's is: two halves at once would not fit where vLLM says one does.
-            {"window": span, "chunk": engine_settings.block_size * sizes * (1 + (span or 0) // 16)}.get(kind),
+            span if kind in {"window", "chunk"} else None,
             1 if kind == "state" else 0,
         )
         for kind, sizes, span in mixed
     )
     in_flight = engine_settings.max_num_batched_tokens * (2 if engine_settings.async_scheduling else 1)
-    # One request of the greatest length fits, as vLLM asks at its start.
-    blocks = sum(group.blocks(MAX_MODEL_LEN, in_flight) for group in groups) + 1 + spare
+    # One request of the greatest length fits, as vLLM asks at its start, wherever in a block its chunks begin.
+    blocks = sum(group.straddled(MAX_MODEL_LEN, in_flight) for group in groups) + 1 + spare
     launch_s = launch_s if engine_settings.async_scheduling else 0.0
     compare(asks, engine_settings, blocks, STEP_TIMES["linear"], launch_s, timeout_s, 0.0, groups)
 

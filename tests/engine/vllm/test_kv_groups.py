@@ -52,6 +52,43 @@ def test_blocks_of_the_first_steps(groups, held):
     assert len(replica.pool.free) == 99
 
 
+#: Six blocks at most, says vLLM, and eleven when steps of ten tokens pass from block to block within a chunk.
+STRADDLING = (*[KvGroup("chunk", 32, 8)] * 5, STATE)
+
+
+def run_by_step(engine, blocks, prompt_tokens, output_tokens):
+    env, ended = simpy.Environment(), []
+    replica = StepwiseReplica(
+        env, engine, blocks, ConstantStepTime(0.01), lambda _, at_s: ended.append(at_s), lambda *_: None,
+        groups=STRADDLING,
+    )  # fmt: skip
+    replica.submit(Sequence(0, prompt_tokens, output_tokens, 0.0))
+    env.run()
+    return ended[0]
+
+
+def run_compiled(engine, blocks, prompt_tokens, output_tokens):
+    ledger = Ledger(table(np.zeros(1), prompt_tokens, output_tokens, max_tokens=output_tokens))
+    plan = ReplicaPlan(ConstantStepTime(0.01), blocks, groups=STRADDLING)
+    fleet = Fleet(engine, plan, ledger, replicas=1, horizon_s=10.0)
+    assert list(fleet.run(1, 10.0)) == []
+    fleet.look(10.0)
+    return ledger.log.last_token_s[0]
+
+
+@pytest.mark.parametrize("run", [run_by_step, run_compiled])
+def test_a_request_that_never_fits_is_a_fault_and_no_endless_loop(run):
+    """It preempts itself at token 30 whenever it is admitted; vLLM 0.33 does so until its client gives up."""
+    engine = EngineSettings(
+        block_size=16, max_model_len=96, max_num_batched_tokens=10, max_num_seqs=1, prefix_caching=False,
+        async_scheduling=False, reserve_full_isl=False,
+    )  # fmt: skip
+    with pytest.raises(AssertionError, match="preempts itself for ever"):
+        run(engine, 7, 35, 31)
+    # Four steps of its prompt, the last of which samples, and 30 more.
+    assert run(engine, 12, 35, 31) == pytest.approx(0.34)
+
+
 def test_in_flight_tokens_keep_their_window_a_step_longer():
     """Under asynchronous scheduling the first decode step is made while the prompt is still computed."""
     env, steps = simpy.Environment(), []
