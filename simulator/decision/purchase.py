@@ -1,6 +1,11 @@
 """Bought hardware as an investment: what is paid at the start, what is saved each month, and when that evens out.
 
 Savings leave the amortisation out: it is the upfront payment again, and it would count twice.
+
+Parts that last unequally are compared over the longest of their lives. What lasts less is bought again whenever it has
+been written off; it is worth the annuity of one life, paid for as long as the pattern is looked at, so that the life
+that is left in the last of them counts for what it is (equivalent annual cost: Brealey, Myers and Allen, Principles of
+Corporate Finance, chapter 6).
 """
 
 from __future__ import annotations
@@ -16,7 +21,8 @@ from simulator.decision.screening import cost_of
 from simulator.scenario.costs import Purchase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from fractions import Fraction
 
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.patterns import HostingPattern
@@ -35,12 +41,14 @@ class CashFlow:
         reference_upfront_usd: What the reference takes before its first month.
         residual_usd: What the hardware still fetches in the end.
         saving_usd_per_month: What the reference costs beyond the purchase's running costs; negative when it costs less.
-        payback_months: Until the savings have paid for the purchase; None when they never do.
-        months: How long the hardware is used: its amortisation.
+        payback_months: Until the savings have paid for the purchase for good, what is bought again within `months`
+            with it; None when they never do.
+        months: How long the hardware is used: its amortisation, the longest where its parts have several.
+        renewals_usd: By month, what is paid after it for parts that last less, less what the old ones fetch.
         discount_rate: Yearly rate at which later savings count less.
         npv_usd: Net present value of the purchase over those months, beside the reference.
-        cumulative_usd: Undiscounted position beside the reference after 0, 1, … months, what is fetched in the end
-            left out.
+        cumulative_usd: Undiscounted position beside the reference after 0, 1, … months, renewals paid, what is fetched
+            in the end left out.
     """
 
     pattern: str
@@ -52,9 +60,43 @@ class CashFlow:
     saving_usd_per_month: float
     payback_months: float | None
     months: int
+    renewals_usd: dict[int, float]
     discount_rate: float
     npv_usd: float
     cumulative_usd: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Hardware of one cluster.
+
+    Attributes:
+        paid_usd: What it takes, the tax on it with it.
+        fetches_usd: What it still fetches when it has been written off.
+        months: How long it is used.
+    """
+
+    paid_usd: Decimal
+    fetches_usd: Decimal
+    months: int
+
+    def renewals_usd(self, months: int) -> dict[int, Decimal]:
+        """By month, what is paid after it to go on for so many months, less what the old one fetches."""
+        return dict.fromkeys(range(self.months, months, self.months), self.paid_usd - self.fetches_usd)
+
+    def present_usd(self, months: int, yearly_rate: float) -> Decimal:
+        """Present value of having such hardware for so many months, bought again whenever its life ends.
+
+        100,000 USD that last three years cost as much over six as if they were spent twice, three years apart:
+
+        >>> bought = Asset(Decimal(100_000), Decimal(0), 36)
+        >>> print(round(bought.present_usd(72, 0.07), 2), round(100_000 + 100_000 / 1.07**3, 2))
+        181629.79 181629.79
+        """
+        life, _ = _annuity(self.months, yearly_rate)
+        whole, _ = _annuity(months, yearly_rate)
+        once = -exact(net_present_value(self.paid_usd, Decimal(0), self.months, yearly_rate, self.fetches_usd))
+        return to_decimal(once * whole / life)
 
 
 def cash_flows(scenario: Scenario, results: Sequence[PatternResult]) -> list[CashFlow]:
@@ -87,9 +129,15 @@ def net_present_value(
     >>> print(round(net_present_value(Decimal(1000), Decimal(100), 12, 0.0), 2))
     200.00
     """
-    factors = [(1.0 + yearly_rate) ** (-month / 12.0) for month in range(1, months + 1)]
-    later = exact(saving_usd_per_month) * exact(sum(factors)) + exact(residual_usd) * exact(factors[-1])
+    each, last = _annuity(months, yearly_rate)
+    later = exact(saving_usd_per_month) * each + exact(residual_usd) * last
     return to_decimal(later - exact(upfront_usd))
+
+
+def _annuity(months: int, yearly_rate: float) -> tuple[Fraction, Fraction]:
+    """Present value of a dollar at the end of each month, and of one at the end of the last."""
+    factors = [(1.0 + yearly_rate) ** (-month / 12.0) for month in range(1, months + 1)]
+    return exact(sum(factors)), exact(factors[-1])
 
 
 def once_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
@@ -97,30 +145,64 @@ def once_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
     return upfront_usd(pattern, vat) + one_off_bill(pattern, vat).total_usd
 
 
+def _assets(pattern: HostingPattern, vat: float) -> list[Asset]:
+    """What a pattern buys, cluster by cluster."""
+    tax = 1 + exact(vat)
+    return [
+        Asset(to_decimal(exact(bought.price_usd) * tax), bought.residual_usd, one.costs.compute.amortisation)
+        for one in pattern.hosted.values()
+        if (bought := one.bought) is not None and isinstance(one.costs.compute, Purchase)
+    ]
+
+
+def _renewals(assets: Sequence[Asset], months: int) -> dict[int, Decimal]:
+    """By month, in order, what is paid after it for all parts that last less than so many."""
+    found: dict[int, Decimal] = {}
+    for asset in assets:
+        for month, paid_usd in asset.renewals_usd(months).items():
+            found[month] = found.get(month, Decimal(0)) + paid_usd
+    return dict(sorted(found.items()))
+
+
+def _paid_back(
+    upfront_usd: Decimal, renewals_usd: Mapping[int, Decimal], other_usd: Decimal, running_usd: Decimal
+) -> Decimal | None:
+    """Months until savings have paid for good; what is bought again after that they pay for in time."""
+    paid = upfront_usd + sum(renewals_usd.values())
+    for month, once_more_usd in reversed(renewals_usd.items()):
+        payback = payback_months(paid, other_usd, running_usd)
+        if payback is None or payback > month:
+            return payback
+        paid -= once_more_usd
+    return payback_months(paid, other_usd, running_usd)
+
+
 def _cash_flow(scenario: Scenario, bought: PatternResult, reference: PatternResult) -> CashFlow:
     pattern = scenario.hosting_patterns[bought.name]
     vat = scenario.prices.vat
     upfront, instead = once_usd(pattern, vat), once_usd(scenario.hosting_patterns[reference.name], vat)
-    computes = [one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
-    months = max(compute.amortisation for compute in computes)
-    found = (one.bought for one in pattern.hosted.values())
-    residual = sum((one.residual_usd for one in found if one is not None), Decimal(0))
+    assets = _assets(pattern, vat)
+    months = max(asset.months for asset in assets)
+    renewals = _renewals(assets, months)
     running = bought.bill.running_usd if bought.bill else Decimal(0)
     other = Decimal(str(round(cost_of(reference), 2)))
-    more = max(Decimal(0), upfront - instead)
-    payback = payback_months(more, other, running)
+    payback = _paid_back(max(Decimal(0), upfront - instead), renewals, other, running)
     saving, rate = other - running, scenario.prices.discount_rate
+    once = upfront - instead - sum(asset.paid_usd for asset in assets)
+    hardware = sum((asset.present_usd(months, rate) for asset in assets), Decimal(0))
+    paid = [upfront - instead + sum(usd for due, usd in renewals.items() if due <= month) for month in range(months + 1)]
     return CashFlow(
         pattern=bought.name,
         reference=reference.name,
         against=reference.kind,
         upfront_usd=float(upfront),
         reference_upfront_usd=float(instead),
-        residual_usd=float(residual),
+        residual_usd=float(sum(asset.fetches_usd for asset in assets)),
         saving_usd_per_month=float(saving),
         payback_months=None if payback is None else float(payback),
         months=months,
+        renewals_usd={month: float(usd) for month, usd in renewals.items()},
         discount_rate=rate,
-        npv_usd=float(net_present_value(upfront - instead, saving, months, rate, residual)),
-        cumulative_usd=[float(saving * month - (upfront - instead)) for month in range(months + 1)],
+        npv_usd=float(net_present_value(once, saving, months, rate) - hardware),
+        cumulative_usd=[float(saving * month - usd) for month, usd in enumerate(paid)],
     )
