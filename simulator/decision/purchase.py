@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from simulator.cost.bill import one_off_bill, upfront_usd
@@ -169,7 +170,7 @@ def _paid_back(
 ) -> Decimal | None:
     """Months until savings have paid for good; what is bought again after that they pay for in time."""
     paid = upfront_usd + sum(renewals_usd.values())
-    for month, once_more_usd in reversed(renewals_usd.items()):
+    for month, once_more_usd in sorted(renewals_usd.items(), reverse=True):
         payback = payback_months(paid, other_usd, running_usd)
         if payback is None or payback > month:
             return payback
@@ -188,16 +189,16 @@ def _cash_flow(scenario: Scenario, bought: PatternResult, reference: PatternResu
     other = Decimal(str(round(cost_of(reference), 2)))
     payback = _paid_back(max(Decimal(0), upfront - instead), renewals, other, running)
     saving, rate = other - running, scenario.prices.discount_rate
-    once = upfront - instead - sum(asset.paid_usd for asset in assets)
+    once = upfront - instead - sum((asset.paid_usd for asset in assets), Decimal(0))
     hardware = sum((asset.present_usd(months, rate) for asset in assets), Decimal(0))
-    paid = [upfront - instead + sum(usd for due, usd in renewals.items() if due <= month) for month in range(months + 1)]
+    paid = accumulate((renewals.get(month, Decimal(0)) for month in range(1, months + 1)), initial=upfront - instead)
     return CashFlow(
         pattern=bought.name,
         reference=reference.name,
         against=reference.kind,
         upfront_usd=float(upfront),
         reference_upfront_usd=float(instead),
-        residual_usd=float(sum(asset.fetches_usd for asset in assets)),
+        residual_usd=float(sum((asset.fetches_usd for asset in assets), Decimal(0))),
         saving_usd_per_month=float(saving),
         payback_months=None if payback is None else float(payback),
         months=months,

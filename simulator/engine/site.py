@@ -11,6 +11,7 @@ from simulator.engine.api.metered_api import ApiBackend
 from simulator.engine.vllm.fleet import Fleet
 from simulator.engine.vllm.plan import replica_plan
 from simulator.scenario.apis import Batch
+from simulator.scenario.moments import after_start_s
 from simulator.streams import stream
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.engine.operations.faults import Timetable
     from simulator.engine.record import Charge, Loss, RequestLog
     from simulator.engine.vllm.plan import ReplicaPlan
+    from simulator.scenario.apis import RateLimits
     from simulator.scenario.patterns import HostingPattern
     from simulator.trace.request_table import RequestTable
 
@@ -115,7 +117,20 @@ class Site:
             return BatchBackend(*made_of, episodes=episodes)
         most = self.pattern.routing.api_retries_at_most
         month_s = self.horizon_s / months_in(self.horizon_s)
-        return ApiBackend(*made_of, episodes=episodes, burnt=self.burnt, retries_at_most=most, month_s=month_s)
+        return ApiBackend(
+            *made_of,
+            episodes=episodes,
+            burnt=self.burnt,
+            retries_at_most=most,
+            month_s=month_s,
+            days_s=self._days_s(api.limits),
+        )
+
+    def _days_s(self, limits: RateLimits) -> Sequence[float]:
+        """When the days of an API's quotas begin; nothing without such quotas, or without a calendar."""
+        if self.moments_s is after_start_s or not (limits.tokens_per_day or limits.requests_per_day):
+            return ()
+        return self.moments_s(" ".join(("every day 00:00", *filter(None, [limits.day_time_zone]))))
 
     def apis(self, on_lost: Callable[[Loss], None]) -> list[ApiBackend | BatchBackend]:
         """Every metered API, each with the one it spills over to."""

@@ -18,6 +18,7 @@ from simulator.scenario.base import (
     PositiveTokens,
     Seconds,
     Share,
+    TimeZone,
     UsdPerHour,
     UsdPerMonth,
 )
@@ -55,9 +56,12 @@ class RateLimits(Config):
     requests_per_minute: PositiveInt | None = None
     """Requests per minute; of kind windows they are enforced in windows of `request_window`."""
     tokens_per_day: PositiveInt | None = None
-    """The same as tokens_per_minute, per simulated day."""
+    """The same as tokens_per_minute, per day."""
     requests_per_day: PositiveInt | None = None
-    """Requests per simulated day."""
+    """Requests per day."""
+    day_time_zone: TimeZone | None = None
+    """IANA name of the time zone in which a day of these two begins at midnight, such as America/Los_Angeles at Google;
+    that of the horizon when absent. On the day a clock changes it has 23 or 25 hours. Of kind windows only."""
     request_window: Literal["1s", "10s", "60s"] = "10s"
     """Stretch of time over which the requests per minute are judged: 10s admits a sixth of them in each ten seconds,
     in whole requests, the fractions later; where that is less than one, windows are as long as one takes."""
@@ -73,10 +77,12 @@ class RateLimits(Config):
         if self.output_burndown != 1.0 and not self.settles:
             raise FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
         if self.kind == "continuous":
-            for name, usual in (("request_window", "10s"), ("refusals_count", False)):
+            for name, usual in (("request_window", "10s"), ("refusals_count", False), ("day_time_zone", None)):
                 if getattr(self, name) != usual:
-                    says = f"applies to limits of kind windows only; {str(usual).lower()} where a preset says otherwise"
-                    raise FieldError((name,), says)
+                    leave = "" if usual is None else f"; {str(usual).lower()} where a preset says otherwise"
+                    raise FieldError((name,), f"applies to limits of kind windows only{leave}")
+        elif self.day_time_zone and not (self.tokens_per_day or self.requests_per_day):
+            raise FieldError(("day_time_zone",), "needs tokens_per_day or requests_per_day")
         return self
 
     @property

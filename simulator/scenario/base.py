@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -126,6 +128,25 @@ TokenRate = Annotated[
     WithJsonSchema({"type": "string", "examples": ["10 USD/1M tokens"]}),
 ]
 
+
+@cache
+def _zones() -> set[str]:
+    """Names of time zones, looked for on the disk once."""
+    return available_timezones()
+
+
+def known_time_zone(name: str) -> str:
+    """The name, where there is such a time zone.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in _zones():
+        raise ValueError("expected an IANA time zone such as America/Chicago, Europe/London or UTC")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(known_time_zone)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Tokens = Annotated[int, Field(ge=0, le=10**7)]

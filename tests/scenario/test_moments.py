@@ -25,6 +25,9 @@ WEEK = Horizon.model_validate({"start": "2026-03-02", "duration": "14d", "time_z
         ("every sun 03:30", [6 * DAY_S + 2.5 * HOUR_S, 13 * DAY_S + 2.5 * HOUR_S]),
         # It is skipped, so it is the hour after.
         ("2026-03-08 02:30", [6 * DAY_S + 2.5 * HOUR_S]),
+        # Midnight of Berlin, whose clock changes three weeks later, is 17:00 in Chicago, then 18:00.
+        ("mon 00:00 Europe/Berlin", [6 * DAY_S + 17 * HOUR_S]),
+        ("2026-03-04 12:00 UTC", [2 * DAY_S + 6 * HOUR_S]),
     ],
 )
 def test_seconds_of_a_moment(text, found):
@@ -36,7 +39,9 @@ def test_every_weekday_has_ten_in_two_weeks():
     assert len(moments_s("every day 07:00", WEEK)) == 14
 
 
-@pytest.mark.parametrize("text", ["tuesday 10:00", "10:00", "day 10:00", "tue 25:00", "2026-02-30 10:00", "+5", "soon"])
+@pytest.mark.parametrize(
+    "text", ["tuesday 10:00", "10:00", "day 10:00", "tue 25:00", "2026-02-30 10:00", "+5", "soon", "tue 10:00 Mars"]
+)
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(ValidationError):
         TypeAdapter(Moment).validate_python(text)

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from simulator.scenario.apis import MeteredApi
 
 
-def admission_of(api: MeteredApi) -> Admission:
+def admission_of(api: MeteredApi, days_s: Sequence[float] = ()) -> Admission:
     """What decides whether this API takes a request.
+
+    Args:
+        api: The API.
+        days_s: When a day of its quotas begins; every 24 hours when absent.
 
     Raises:
         ProvisionedModelNotFound: See `provisioned_model`.
@@ -46,7 +50,7 @@ def admission_of(api: MeteredApi) -> Admission:
         tokens_per_minute, output_ratio = throughput(api.deployment, api.model)
         tokens_per_s = tokens_per_minute / MINUTE_S
         return LeakyBucket(tokens_per_s, tokens_per_s * api.deployment.burst, output_ratio)
-    return RateLimiter(api.limits)
+    return RateLimiter(api.limits, days_s)
 
 
 def is_too_long(api: MeteredApi, arrival: Arrival) -> bool:
@@ -106,6 +110,7 @@ class ApiBackend:
         burnt: Gets the charges for calls that answered nobody.
         retries_at_most: Retries that its senders allow where they do not say; as many as the client makes when absent.
         month_s: Time after which its usage tier begins anew.
+        days_s: See `admission_of`.
 
     Attributes:
         state: What compiled code works on.
@@ -127,6 +132,7 @@ class ApiBackend:
         burnt: list[Charge] | None = None,
         retries_at_most: int | None = None,
         month_s: float = MONTH_S,
+        days_s: Sequence[float] = (),
     ) -> None:
         self._env = env
         self._api = api
@@ -139,7 +145,7 @@ class ApiBackend:
         own = api.retries.at_most
         self._budget = own if retries_at_most is None else min(own, retries_at_most)
         provider = provider_of(api)
-        self._admission = own_admission(provider) or admission_of(api)
+        self._admission = own_admission(provider) or admission_of(api, days_s)
         self._cache = CachedPrefixes(api.prompt_cache, ledger.prefixes.outer) if api.prompt_cache else None
         self._conditions = Conditions(episodes)
         self._latency = Latency(api, rng, ledger.column(np.float64), ledger.column(np.float64), provider, month_s)

@@ -44,14 +44,15 @@ class Admission(Protocol):
 
 #: One limit, of tokens or of requests. Continuous: `left` of `size` at `at_s`, and `per_s` flow in. A window: `used` of
 #: `limit` since `begin_s`; one lasts `seconds / windows` and admits `units / per`, or all last `alike_s` and admit the
-#: same.
+#: same; those of `by_day` begin and end with the days.
 METER = record_of(
     i8="seconds windows units per",
     f8="size left per_s at_s used limit begin_s end_s alike_s",
-    b1="continuous of_tokens",
+    b1="continuous of_tokens by_day",
 )
-#: How many limits; how many requests are not settled, of how many that can be noted; when the last one was admitted.
-LIMITER = record_of(i8="meters open room", f8="admitted_s")
+#: How many limits; how many requests are not settled, of how many that can be noted; how many days begin after the
+#: first; when the last request was admitted.
+LIMITER = record_of(i8="meters open room days", f8="admitted_s")
 #: When an unsettled request ends, when it was admitted, and the tokens by which it is then corrected.
 OPEN = record_of(f8="end_s admitted_s units")
 
@@ -64,7 +65,9 @@ class Limits(Records):
     A window is a counter that starts again at every multiple of its length. Azure OpenAI counts tokens per minute this
     way and requests per one or ten seconds (MicrosoftDocs azure-ai-docs, how-to/quota, 2026-05-04). It admits whole
     units; the fraction that is left is admitted by a later one, so that many windows together admit their rate. A
-    window too short for one unit is as long as one takes (assumed: no provider says).
+    window too short for one unit is as long as one takes (assumed: no provider says). A day begins at a midnight, so
+    that one of 23 or 25 hours is a window too: Google counts its requests of a day from midnight Pacific time on
+    ("Rate limits", ai.google.dev, 2026).
 
     A continuous limit admits as much as the limit at a time, and is refilled all the time at its rate. So OpenAI's
     answers say: of 500 requests a minute one is used, and 120 ms later the limit is what it was; a refusal names the
@@ -75,9 +78,15 @@ class Limits(Records):
         limiter: One `LIMITER`.
         meters: `METER`, by number.
         open: `OPEN`, a heap.
+        days_s: When a day begins; none where every day has 24 hours since the start.
     """
 
-    arrays: ClassVar[dict[str, tuple[Any, int]]] = {"limiter": (LIMITER, 1), "meters": (METER, 1), "open": (OPEN, 1)}
+    arrays: ClassVar[dict[str, tuple[Any, int]]] = {
+        "limiter": (LIMITER, 1),
+        "meters": (METER, 1),
+        "open": (OPEN, 1),
+        "days_s": (np.dtype(np.float64), 1),
+    }
 
     def __init__(self, **arrays: Any) -> None:  # noqa: ANN401 - see `Records`
         super().__init__(**arrays)
@@ -86,8 +95,16 @@ class Limits(Records):
         self._settle = machine_code(settle, Limits, float64, float64)
 
     @classmethod
-    def of(cls, tokens: Sequence[Rate], requests: Sequence[Rate] = (), *, continuous: bool = False) -> Limits:
-        """Limits of tokens and of requests; continuous ones, or windows."""
+    def of(
+        cls,
+        tokens: Sequence[Rate],
+        requests: Sequence[Rate] = (),
+        *,
+        continuous: bool = False,
+        days_s: Sequence[float] = (),
+    ) -> Limits:
+        """Limits of tokens and of requests; continuous ones, or windows, of which days may begin whenever they do."""
+        begins_s = np.array([] if _alike(days_s) else days_s, np.float64)
         meters = np.zeros(len(tokens) + len(requests), METER)
         for meter, (rate, period_s, window_s) in zip(meters, (*tokens, *requests), strict=True):
             if continuous:
@@ -99,11 +116,12 @@ class Limits(Records):
                 meter.units, meter.per = (rate * length_s / period_s).as_integer_ratio()
                 meter.limit = meter.units
                 meter.alike_s = float(length_s) if meter.windows == meter.per == 1 else 0.0
+                meter.by_day = window_s == DAY_S and len(begins_s) > 0
         meters["continuous"] = continuous
         meters["of_tokens"][: len(tokens)] = True
         limiter = np.zeros(1, LIMITER)
-        limiter["meters"], limiter["room"] = len(meters), _FEW
-        return cls(limiter=limiter, meters=meters, open=np.zeros(_FEW, OPEN))
+        limiter["meters"], limiter["room"], limiter["days"] = len(meters), _FEW, len(begins_s)
+        return cls(limiter=limiter, meters=meters, open=np.zeros(_FEW, OPEN), days_s=begins_s)
 
     def wait_s(self, now_s: float, tokens: int) -> float:
         """Seconds after which asking again makes sense; 0 where there is room for so much now. Times never decrease."""
@@ -119,6 +137,11 @@ class Limits(Records):
             self.replace("open", np.concatenate([self.open, np.zeros(len(self.open), OPEN)]))
             self.limiter["room"] = len(self.open)
         self._settle(self, end_s, units)
+
+
+def _alike(days_s: Sequence[float]) -> bool:
+    """Whether days begin every 24 hours from the start on, or nobody says when."""
+    return all(begin_s % DAY_S == 0.0 for begin_s in days_s)
 
 
 @entry
@@ -179,6 +202,9 @@ def _start(s: Limits, number: int, now_s: float) -> None:
     """Begin the window of a moment."""
     meter = s.meters[number]
     meter.used = 0.0
+    if meter.by_day:
+        _start_day(s, number, now_s)
+        return
     if meter.alike_s:
         meter.begin_s = now_s - now_s % meter.alike_s
         meter.end_s = meter.begin_s + meter.alike_s
@@ -192,6 +218,26 @@ def _start(s: Limits, number: int, now_s: float) -> None:
         nth += 1
     meter.begin_s, meter.end_s = nth * seconds / windows, (nth + 1) * seconds / windows
     meter.limit = nth * -meter.units // meter.per - (nth + 1) * -meter.units // meter.per
+
+
+@compiled
+def _start_day(s: Limits, number: int, now_s: float) -> None:
+    """Begin the day of a moment; after the last one that is known they have 24 hours."""
+    low, high = 0, s.limiter[0].days
+    while low < high:
+        middle = (low + high) >> 1
+        if s.days_s[middle] <= now_s:
+            low = middle + 1
+        else:
+            high = middle
+    meter, last_s = s.meters[number], s.days_s[s.limiter[0].days - 1]
+    meter.begin_s, meter.end_s = 0.0, s.days_s[0]
+    if low:
+        meter.begin_s = s.days_s[low - 1]
+        meter.end_s = s.days_s[low] if low < s.limiter[0].days else meter.begin_s + DAY_S
+    if now_s >= last_s + DAY_S:
+        meter.begin_s = now_s - (now_s - last_s) % DAY_S
+        meter.end_s = meter.begin_s + DAY_S
 
 
 @compiled
@@ -276,19 +322,23 @@ class RateLimiter:
     answer ends: the prompt without what its cache held, and each output token times the model's burn-down rate
     (Amazon Bedrock user guide, "How tokens are counted"; community.aws on burn-down rates, 2025-05-27).
 
+    Args:
+        config: The limits.
+        days_s: When a day begins, in seconds; every 24 hours when absent.
+
     Attributes:
         limits: What is used of each.
     """
 
     __slots__ = ("_config", "limits")
 
-    def __init__(self, config: RateLimits) -> None:
+    def __init__(self, config: RateLimits, days_s: Sequence[float] = ()) -> None:
         self._config = config
         window_s = config.request_window_s
         tokens = (config.tokens_per_minute, MINUTE_S, MINUTE_S), (config.tokens_per_day, DAY_S, DAY_S)
         requests = (config.requests_per_minute, MINUTE_S, window_s), (config.requests_per_day, DAY_S, DAY_S)
         given = [[(rate, period_s, each_s) for rate, period_s, each_s in some if rate] for some in (tokens, requests)]
-        self.limits = Limits.of(*given, continuous=config.kind == "continuous")
+        self.limits = Limits.of(*given, continuous=config.kind == "continuous", days_s=days_s)
 
     @property
     def burndown(self) -> float:

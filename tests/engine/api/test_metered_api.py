@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import simpy
@@ -11,6 +13,8 @@ from simulator.engine.operations.conditions import Episode
 from simulator.engine.record import Outcome, Reason
 from simulator.engine.simulation import simulate
 from simulator.scenario.apis import MeteredApi
+from simulator.scenario.horizon import Horizon
+from simulator.scenario.moments import moments_s
 from tests.engine.demand import api, metered, table
 from tests.engine.operations.test_faults import breaking
 
@@ -298,3 +302,31 @@ def test_what_is_longer_than_the_context_is_refused_once_and_costs_nothing(deplo
     assert log.ended_s[1] == 20.0
     assert log.billed_prompt_tokens.tolist() == [600, 0]
     assert log.attempts[1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours"),
+    # The clock goes back in Berlin on the second day, in the United States a week later.
+    [
+        (None, [0, 1, 24, 25, 49, 50]),
+        ("America/Los_Angeles", [0, 1, 9, 10, 33, 34, 57, 58]),
+        ("UTC", [0, 1, 2, 3, 26, 27, 50, 51]),
+    ],
+)
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_quota_of_the_day_begins_anew_at_the_midnight_of_its_time_zone(zone, hours, one_by_one):
+    start = {"start": "2026-10-24", "duration": "3d", "time_zone": "Europe/Berlin"}
+    horizon = Horizon.model_validate(start)
+    limits = {"requests_per_day": 2} | ({"day_time_zone": zone} if zone else {})
+    pattern = metered(limits=limits, retries={"at_most": 0})
+    asked = table(np.arange(0.0, horizon.duration_s, 3600.0))
+    log = simulate(
+        pattern,
+        asked,
+        horizon_s=horizon.duration_s,
+        seed=3,
+        replication=0,
+        moments_s=partial(moments_s, horizon=horizon),
+        one_by_one=one_by_one,
+    ).log
+    assert np.flatnonzero(log.outcome == Outcome.COMPLETED).tolist() == hours

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
+import collections
+import datetime
+import itertools
 from copy import deepcopy
 from fractions import Fraction
 from math import ceil
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -13,6 +18,8 @@ from pydantic import ValidationError
 
 from simulator.engine.api.rate_limit import RateLimiter
 from simulator.scenario.apis import RateLimits
+from simulator.scenario.horizon import Horizon
+from simulator.scenario.moments import moments_s
 
 BURNDOWN = {"tokens_per_minute": 100_000, "output_burndown": 5.0, "settles": True}
 
@@ -145,6 +152,65 @@ def test_a_day_is_a_window_too():
     one = limiter(tokens_per_day=1000, requests_per_day=3)
     assert [ask(one, 80_000.0, 400) for _ in range(3)] == [0.0, 0.0, 6_400.0]
     assert ask(one, 86_400.0, 1000) == 0.0
+
+
+def _midnights_s(zone, start, days):
+    """Seconds from a first midnight to the others, by the time zone database alone."""
+    first = datetime.datetime.combine(start, datetime.time(), ZoneInfo(zone))
+    later = (datetime.datetime.combine(start + datetime.timedelta(day), datetime.time(), first.tzinfo) for day in days)
+    return [moment.timestamp() - first.timestamp() for moment in later]
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "hours"),
+    [
+        ("Europe/Berlin", datetime.date(2026, 3, 28), [24, 23, 24]),
+        ("Europe/Berlin", datetime.date(2026, 10, 24), [24, 25, 24]),
+        ("America/Los_Angeles", datetime.date(2026, 10, 31), [24, 25, 24]),
+        # Its clock goes forward at midnight: the day begins an hour later and is as long as it is.
+        ("America/Santiago", datetime.date(2026, 9, 5), [24, 23, 24]),
+        ("Asia/Kolkata", datetime.date(2026, 3, 28), [24, 24, 24]),
+    ],
+)
+def test_a_day_ends_at_midnight_when_the_clock_changes_too(zone, start, hours):
+    horizon = Horizon.model_validate({"start": str(start), "duration": "4d", "time_zone": zone})
+    begins_s = [0.0, *(3600.0 * sum(hours[: at + 1]) for at in range(3))]
+    assert _midnights_s(zone, start, range(4)) == begins_s
+    one = RateLimiter(RateLimits(requests_per_day=2), moments_s("every day 00:00", horizon))
+    for begins, ends in itertools.pairwise(begins_s):
+        assert [ask(one, begins), ask(one, begins)] == [0.0, 0.0]
+        assert ask(one, ends - 1.0) == 1.0
+    assert ask(one, begins_s[-1] + 9 * 86_400.0) == 0.0
+
+
+def test_a_day_is_the_providers_where_its_time_zone_is_named():
+    """Midnight in Los Angeles is at 09:00 in Berlin, at 08:00 in the three weeks when only its clock has changed."""
+    horizon = Horizon.model_validate({"start": "2026-03-07", "duration": "3d", "time_zone": "Europe/Berlin"})
+    one = RateLimiter(RateLimits(requests_per_day=1), moments_s("every day 00:00 America/Los_Angeles", horizon))
+    hour_s = 3600.0
+    assert [ask(one, at * hour_s) for at in (0, 8)] == [0.0, hour_s]
+    assert [ask(one, at * hour_s) for at in (9, 32)] == [0.0, hour_s]
+    assert [ask(one, at * hour_s) for at in (33, 55)] == [0.0, hour_s]
+    assert ask(one, 56 * hour_s) == 0.0
+
+
+@given(
+    lengths=st.lists(st.sampled_from([23, 24, 25]), min_size=1, max_size=6),
+    first_h=st.integers(0, 24),
+    asks=st.lists(st.floats(0.0, 9 * 86_400.0), max_size=60),
+    most=st.integers(1, 4),
+)
+def test_no_day_admits_more_than_its_limit_whenever_days_begin(lengths, first_h, asks, most):
+    days_s = [3600.0 * (first_h + sum(lengths[:at])) for at in range(len(lengths) + 1)]
+    one = RateLimiter(RateLimits(requests_per_day=most), days_s)
+    edges_s = [0.0, *days_s, *(days_s[-1] + 86_400.0 * more for more in range(1, 12))]
+    admitted = collections.Counter()
+    for now_s in sorted(asks):
+        day = bisect.bisect_right(edges_s, now_s)
+        wait_s = ask(one, now_s)
+        assert (wait_s == 0.0) == (admitted[day] < most)
+        assert wait_s == 0.0 or now_s + wait_s == pytest.approx(edges_s[day])
+        admitted[day] += wait_s == 0.0
 
 
 requests = st.tuples(st.floats(0, 30), st.integers(1, 300), st.integers(0, 300), st.floats(0, 80), st.integers(1, 300))
