@@ -78,7 +78,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "Chromium": no_chromium,
     "LibreOffice": lambda: None if LIBREOFFICE else "no soffice on the path",
     "Prometheus": lambda: no_commands("prometheus", "promtool"),
-    "site generator": lambda: no_modules("mkdocs", "material", "mkdocstrings"),
+    "site generator": lambda: no_modules("mkdocs", "material", "mkdocstrings", "mike"),
     "Ray": lambda: no_modules("ray"),
     "vLLM": lambda: no_modules("vllm"),
     "compiled engine": no_compiler,

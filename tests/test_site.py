@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -55,6 +56,52 @@ def test_the_site_builds_strictly_and_a_dead_link_stops_it(tmp_path):
     # What it loads, it has: a link may lead elsewhere, a script or a picture may not.
     for path in (tmp_path / "site").glob("*.html"):
         assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="https?://[^"]*"', path.read_text()), path.name
+
+
+@pytest.mark.slow
+@pytest.mark.needs("site generator")
+def test_each_version_lies_beside_the_others(tmp_path):
+    """The step that publishes, as the workflow has it, on a page of one's own and with a folder for the code host."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Start\n")
+    settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": [{"Start": "index.md"}], "hooks": [], "plugins": ["search"]}
+    (tmp_path / "mkdocs.yml").write_text(json.dumps(settings))
+    host = tmp_path / "host"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (
+        ["git", "init", "-q", "--bare", str(host)],
+        [*git, "init", "-q"],
+        [*git, "add", "docs", "mkdocs.yml"],
+    ):
+        subprocess.run(words, check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
+    publish = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "docs.yml").read_text())["jobs"]["publish"]
+    (script,) = (step["run"] for step in publish["steps"] if "run" in step)
+    script = script.replace("pip install", "echo installed: ")
+    assert "installed: " in script
+    (tmp_path / "gitconfig").write_text(
+        f'[url "{host.as_uri()}"]\ninsteadOf = https://x-access-token:t@github.com/o/r\n'
+    )
+    env = (
+        os.environ
+        | NOWHERE
+        | {"TOKEN": "t", "GITHUB_REPOSITORY": "o/r", "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    )
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+
+    def shown(place: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(host), "show", f"gh-pages:{place}"], check=True, capture_output=True, text=True
+        ).stdout
+
+    for name in ("dev", "v1.0.0", "v1.1.0"):
+        subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, check=True, env=env | {"NAME": name})
+        # As a machine of the code host begins: it knows nothing of what was published before.
+        subprocess.run([*git, "branch", "-q", "-D", "gh-pages"], check=True)
+    found = {one["version"]: one["aliases"] for one in json.loads(shown("versions.json"))}
+    assert found == {"dev": [], "v1.1.0": ["latest"], "v1.0.0": []}
+    assert "latest/" in shown("index.html")
+    assert '"provider": "mike"' in shown("v1.0.0/index.html")
 
 
 def test_every_page_is_in_the_menu():
