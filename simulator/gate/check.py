@@ -15,7 +15,7 @@ from simulator.experiment.summary import Tabular
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS, shown
 from simulator.gate.policy import Policy, read_policy
-from simulator.gate.words import cause_of_change
+from simulator.gate.words import cause_of_change, cause_of_choice
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -169,18 +169,16 @@ def _verdict(comparison: Comparison, policy: Policy) -> Iterator[Finding]:
     if (before.recommended, before.candidates) == (after.recommended, after.candidates):
         yield Finding("recommendation", "", "all", "passed", f"{after}, as before")
         return
-    if before.undecided and after.recommended in before.candidates:
+    # Nothing was promised that could be broken: what could not be told before has narrowed, or is still open.
+    if before.undecided and before.candidates & after.candidates:
         yield Finding("recommendation", "", "all", "passed", f"{after}; before: {before}")
         return
     # What may be the same choice as before is no change yet.
     open_still = comparison.by_chance or (after.undecided is not None and bool(before.candidates & after.candidates))
     failed: Outcome = "inconclusive" if open_still else "failed"
     outcome: Outcome = failed if policy.recommendation == "fail" else "warned"
-    concerned = [
-        name for name in (*sorted(before.candidates), *sorted(after.candidates)) if name in comparison.new.patterns
-    ]
-    causes = [cause_of_change(comparison, name, "recommendation") for name in dict.fromkeys(concerned)]
-    cause = "; ".join(dict.fromkeys(cause for cause in causes if cause))
+    concerned = dict.fromkeys((*sorted(before.candidates), *sorted(after.candidates)))
+    cause = cause_of_choice(comparison, [name for name in concerned if name in comparison.new.patterns])
     yield Finding("recommendation", "", "all", outcome, f"{after}; before: {before}", cause)
 
 

@@ -33,6 +33,20 @@ def cause_of_change(comparison: Comparison, pattern: str, rule: str) -> str:
     return "; ".join(found) or ("" if comparison.base.result.inputs is None else unexplained(comparison))
 
 
+def cause_of_choice(comparison: Comparison, patterns: Sequence[str]) -> str:
+    """Why another hosting pattern is chosen: the cause of each of these, named where several differ."""
+    found: dict[str, list[str]] = {}
+    for name in patterns:
+        found.setdefault(cause_of_change(comparison, name, "recommendation"), []).append(name)
+    nothing = unexplained(comparison)
+    told = {cause: names for cause, names in found.items() if cause not in ("", nothing)}
+    if not told:
+        return nothing if nothing in found else ""
+    if len(told) == 1:
+        return next(iter(told))
+    return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in told.items())
+
+
 def _of_bill(attribution: Attribution, changes: Sequence[InputChange]) -> str:
     parts: list[tuple[Decimal, tuple[Cause, ...]]] = [(usd, (cause,)) for cause, usd in attribution.by_usd.items()]
     parts.append((attribution.together_usd, attribution.together))

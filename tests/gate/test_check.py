@@ -17,7 +17,7 @@ from simulator.gate.check import _place, _worse, judge
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS
 from simulator.gate.policy import Policy, Rule, policy_schema, read_policy
-from simulator.gate.result_file import read_result
+from simulator.gate.result_file import Open, read_result
 from tests.experiment.small import small
 from tests.gate.kept import VARIANTS, edited, folder, side
 from tests.parts import ROOT
@@ -122,6 +122,35 @@ def test_another_recommendation_fails():
     decision = new.result.decision.model_copy(update={"recommended": "rented"})
     found = judged(type(new)(new.path, new.result.model_copy(update={"decision": decision})))
     assert [finding.message for finding in found.having("failed")] == ["recommends rented; before: recommends api"]
+
+
+def undecided(*candidates):
+    """A result that cannot tell which of these."""
+    new = side()
+    found = new.result.decision.model_copy(update={"recommended": None, "undecided": Open(candidates=list(candidates))})
+    return type(new)(new.path, new.result.model_copy(update={"decision": found}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"),
+    [
+        (["api", "rented", "hybrid"], ["api", "hybrid"], "passed"),
+        (["api", "hybrid"], ["api", "rented", "hybrid"], "passed"),
+        (["api", "hybrid"], ["rented", "hybrid"], "passed"),
+        (["api"], ["rented", "hybrid"], "failed"),
+    ],
+)
+def test_what_could_not_be_told_before_may_stay_so(before, after, outcome):
+    (found,) = [
+        one for one in judged(undecided(*after), base=undecided(*before)).findings if one.rule == "recommendation"
+    ]
+    assert found.outcome == outcome
+    assert found.message.endswith(f"cannot tell which of {', '.join(before)}")
+
+
+def test_a_choice_that_cannot_be_told_any_more_is_inconclusive():
+    (found,) = [one for one in judged(undecided("api", "hybrid")).findings if one.rule == "recommendation"]
+    assert found.outcome == "inconclusive"
 
 
 def test_names_that_neither_result_has_are_refused():

@@ -9,7 +9,7 @@ import pytest
 from simulator.gate.attribution import Attribution
 from simulator.gate.comparison import compare
 from simulator.gate.inputs import InputChange
-from simulator.gate.words import _of_bill, cause_of_change, listed, unexplained
+from simulator.gate.words import _of_bill, cause_of_change, cause_of_choice, listed, unexplained
 from tests.gate.kept import VARIANTS, edited, side
 
 
@@ -48,6 +48,18 @@ def test_a_price_explains_a_bill_and_no_wait():
     assert f"price +73.00 USD ({key})" in cause_of_change(found, "rented", "monthly_cost_usd")
     said = cause_of_change(found, "rented", "ttft_p99_s")
     assert said == "volume: workloads.notes.volume.clinicians 60 → 80"
+
+
+def test_the_causes_of_another_choice_are_those_of_the_patterns_by_name():
+    found = compare(side(), side(VARIANTS["price"] | VARIANTS["routing"]))
+    key = "hosting_patterns.rented.costs.compute.gpu_hour 1 USD/h → 1.10 USD/h"
+    assert cause_of_choice(found, ["rented", "api"]) == f"price +73.00 USD ({key})"
+    policy = "policy: hosting_patterns.hybrid.routing.max_in_flight 1 → 2"
+    told = cause_of_choice(found, ["rented", "api", "hybrid"])
+    assert told.startswith(f"rented: price +73.00 USD ({key}); hybrid: ")
+    assert policy.removeprefix("policy: ") in told
+    assert "nothing that was asked" not in told
+    assert cause_of_choice(found, ["api"]) == unexplained(found)
 
 
 def parts(together="0", **by):
