@@ -11,7 +11,6 @@ from tests.parts import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 #: The one that a newcomer opens; the others take their time.
-FIRST = "01_first_scenario"
 
 
 def cells_of(path):
@@ -38,9 +37,10 @@ def test_it_is_kept_without_outputs(path):
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells_of(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=() if path.stem == FIRST else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS],
+    [pytest.param(path, id=path.stem) for path in NOTEBOOKS],
 )
 def test_it_runs(path, monkeypatch):
     # As Jupyter starts it: in the folder of its own.

@@ -32,7 +32,8 @@ def pytest_without_commands(*options):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("processes", ["0", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["0", "2"])
 def test_what_is_missing_is_skipped_with_its_reason_and_noted(tmp_path, processes):
     page = tmp_path / "page.json"
     code, said = pytest_without_commands("-m", "slow", "-n", processes, "--ledger", str(page), TEST)
@@ -86,6 +87,7 @@ def test_who_ran_nowhere_needs_an_excuse(needs, without, code, capsys):
     )
 
 
+@pytest.mark.slow
 def test_the_ledger_knows_every_test_with_what_it_needs(tmp_path):
     """Whatever its marks; here of one folder, the whole takes a while."""
     asked = [str(tmp_path), "--tests", "tests/export", "--without", "Prometheus"]

@@ -29,6 +29,7 @@ def results(scenario):
     return simulator.run(scenario, patterns=["api", "self_hosted"])
 
 
+@pytest.mark.slow
 def test_a_pickle_has_requests_and_levels_in_another_process(results, tmp_path):
     (tmp_path / "kept").write_bytes(pickle.dumps(results))
     code = (

@@ -216,6 +216,7 @@ def test_a_line_needs_no_new_simulation_and_other_step_times_do():
         assert stem(scenario({f"{API}.provider": own("steady")}), "api") != stem(plain, "api")
 
 
+@pytest.mark.slow
 def test_a_package_may_offer_all_three_and_the_run_says_so(tmp_path, monkeypatch):
     (tmp_path / "clinic_code.py").write_text(
         textwrap.dedent("""

@@ -30,7 +30,8 @@ def scenario(**more):
     return load_checked(SCENARIO, settings=BUSY | more)
 
 
-@pytest.mark.parametrize("name", ["self_hosted", pytest.param("hybrid", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["self_hosted", "hybrid"])
 def test_it_finds_what_trying_everything_finds(name, tmp_path, monkeypatch):
     given = scenario()
     found = plan(given, [name], SPACE, replications=1, store=tmp_path)

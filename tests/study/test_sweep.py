@@ -51,6 +51,7 @@ def test_the_table_is_tidy(table):
     assert (chosen <= 1).all()
 
 
+@pytest.mark.slow
 def test_more_processes_change_nothing_and_the_store_saves_all_simulation(table, tmp_path, monkeypatch):
     store = tmp_path / "store"
     pd.testing.assert_frame_equal(tabulate(given(), jobs=2, store=store), table)

@@ -140,6 +140,7 @@ def place(tmp_path_factory):
     return folder, common
 
 
+@pytest.mark.slow
 def test_shards_are_merged_to_the_same_bytes(place, capsys):
     folder, _ = place
     shards = [folder / f"s{number}" for number in (3, 1, 2)]
@@ -218,6 +219,7 @@ def test_chains_clients_recordings_and_code_of_ones_own_are_cut_and_merged_alike
     assert costs["value"].nunique() > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -40,12 +40,13 @@ def store(tmp_path_factory):
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gpus", "one_off"),
     [
         ("40 USD", "3 USD"),
-        pytest.param("4 USD", "0 USD", marks=pytest.mark.slow),
-        pytest.param("400 USD", "0 USD", marks=pytest.mark.slow),
+        ("4 USD", "0 USD"),
+        ("400 USD", "0 USD"),
     ],
 )
 def test_no_rollout_with_other_months_is_better(store, gpus, one_off):

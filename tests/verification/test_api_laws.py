@@ -115,7 +115,7 @@ outages = st.lists(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(given_=apis, down=outages, seed=st.integers(0, 2**32), rate_per_s=st.sampled_from([0.05, 1.0, 4.0]))
 def test_laws(given_, down, seed, rate_per_s):
     rng = np.random.default_rng(seed)

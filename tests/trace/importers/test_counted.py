@@ -156,6 +156,7 @@ def test_lengths_of_a_client_come_from_the_file_beside_it(tmp_path, capsys):
     assert "Jane" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.needs("public traces")
 def test_a_real_client_of_servegen_has_its_rate_and_its_spread(tmp_path, capsys):
     target = tmp_path / "t.parquet"
