@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +38,7 @@ SIGNS: Final = {
                   "gen_ai.latency.e2e|gen_ai.request.id"),
     "otel-genai": ("gen_ai.usage.input_tokens|gen_ai.usage.prompt_tokens|llm.token_count.prompt|"
                    "llm.usage.prompt_tokens|ai.usage.promptTokens|ai.usage.inputTokens",
-                   "spanId|span_id|spanID|SpanId|customDimensions|SpanAttributes|Properties"),
+                   "spanId|span_id|spanID|SpanId|context.span_id|customDimensions|SpanAttributes|LogAttributes|Properties"),
     "langfuse": ("startTime|start_time", "usageDetails|usage_details|promptTokens|inputUsage",
                  "type|traceId|trace_id|level"),
     "azure-apim": ("correlationId|CorrelationId", "promptTokens|PromptTokens", "completionTokens|CompletionTokens",
@@ -57,9 +58,15 @@ SIGNS: Final = {
     "kong": ("started_at", "ai", "latencies|upstream_uri|request"),
     "portkey": ("req_units|Request Tokens", "res_units|Response Tokens", "created_at|Created At"),
     "cloudflare": ("tokens_in", "tokens_out", "created_at"),
+    "datadog-llm": ("start_ns", "metrics", "span_kind|kind|ml_app", "input_tokens|prompt_tokens", "span_id"),
+    "langsmith": ("run_type", "start_time", "prompt_tokens|usage_metadata", "completion_tokens|usage_metadata",
+                  "trace_id|parent_run_id|dotted_order|session_id"),
+    "weave": ("op_name", "started_at", "summary", "usage"),
+    "ollama": ("created_at", "eval_count", "done|total_duration"),
+    "llama-cpp": ("timings", "predicted_n", "prompt_n", "predicted_ms", "prompt_ms"),
     "anthropic": ("usage", "input_tokens", "output_tokens", "stop_reason|cache_creation_input_tokens"),
-    "openai": ("usage", "prompt_tokens|input_tokens", "completion_tokens|output_tokens",
-               "choices|prompt_tokens_details|input_tokens_details"),
+    "openai": ("usage|stats", "prompt_tokens|input_tokens", "completion_tokens|output_tokens|total_output_tokens",
+               "choices|prompt_tokens_details|input_tokens_details|model_instance_id"),
     "vertex": ("usageMetadata|usage_metadata", "promptTokenCount"),
     "guidellm": ("benchmarks", "requests", "successful"),
     "aiperf": ("request_start_ns", "input_sequence_length", "output_sequence_length"),
@@ -82,7 +89,30 @@ _REFUSED: Final = {
     "import a log of the answers (openai) or of a gateway",
     ("time_per_token", "queue_time", "validation_time", "total_time"): "the log of text-generation-inference has "
     "times, and no counts of tokens; import a gateway's log, or the histograms of its /metrics",
+    ("deployed_model_id", "response_payload"): "what a Vertex endpoint logs has texts without counts of tokens; import "
+    "the log of Gemini's answers, whose full_response counts them (vertex), or of a gateway",
+    ("resourceMetrics",): "metrics of OpenTelemetry; import the spans or events of the calls (otel-genai), or what "
+    "Prometheus has of histograms of request lengths",
+    ("request_count", "input_tokens", "total_cost", "results"): "a report that counts by day; import the calls, which "
+    "its interface gives out one by one (openrouter reads Vercel's generations)",
 }  # fmt: skip
+_COUNTS_ONLY: Final = "counts tokens or requests, but not how long each was; "
+#: The same of logs that are text, by what stands in it.
+_REFUSED_TEXT: Final = (
+    (re.compile(r"^llamacpp:\w+", re.MULTILINE), f"llama.cpp's /metrics {_COUNTS_ONLY}log its answers (llama-cpp)"),
+    (re.compile(r"prompt eval time = +[\d.]+ ms / +\d+ tokens"), "llama.cpp's own log has no dates; log its answers, "
+     "with their timings (llama-cpp)"),
+    (re.compile(r'^\[GIN\] \d{4}/\d\d/\d\d .*"/(?:api|v1)/', re.MULTILINE), "Ollama's own log has no counts of tokens; "
+     "log its answers (ollama)"),
+    (re.compile(r"^trtllm_\w+", re.MULTILINE), f"TensorRT-LLM's /metrics {_COUNTS_ONLY}import the log of a gateway, or "
+     "the histograms of Dynamo's frontend (vllm-metrics)"),
+    (re.compile(r"^nv_(?:inference|trt_llm)_\w+", re.MULTILINE), f"Triton's /metrics {_COUNTS_ONLY}import the log of a "
+     "gateway before it"),
+    (re.compile(r"^ray_serve_\w+", re.MULTILINE), f"Ray Serve's /metrics {_COUNTS_ONLY}import those of its engine, "
+     "ray_vllm_request_prompt_tokens and its like (vllm-metrics)"),
+    (re.compile(r"^bentoml_\w+", re.MULTILINE), f"BentoML's /metrics {_COUNTS_ONLY}import those of its engine "
+     "(vllm-metrics)"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +137,7 @@ def detect(path: Path) -> list[Found]:
     names, text = _names(path)
     if text is not None and (own := _by_text(text)) is not None:
         return [own]
-    if (reason := _refused(names)) is not None:
+    if (reason := _refused(names, text)) is not None:
         raise TraceError(f"{path}: {reason}")
     found, nearest = [], (0.0, "", "")
     for name, groups in SIGNS.items():
@@ -128,13 +158,15 @@ def detect(path: Path) -> list[Found]:
 def refused(path: Path) -> str | None:
     """Why no requests can be made of a file by its fields, and what to do instead; None where nothing is known."""
     try:
-        return _refused(_names(path)[0])
+        return _refused(*_names(path))
     except TraceError:
         return None
 
 
-def _refused(names: set[str]) -> str | None:
-    return next((reason for signs, reason in _REFUSED.items() if names.issuperset(signs)), None)
+def _refused(names: set[str], text: str | None) -> str | None:
+    by_names = (reason for signs, reason in _REFUSED.items() if names.issuperset(signs))
+    by_text = (reason for sign, reason in _REFUSED_TEXT if text is not None and sign.search(text))
+    return next(by_names, None) or next(by_text, None)
 
 
 def _by_text(text: str) -> Found | None:
@@ -159,7 +191,9 @@ def _names(path: Path) -> tuple[set[str], str | None]:
         from pyarrow import parquet as pq
 
         try:
-            return {part for name in _columns(pq.read_schema(path)) for part in (name, *name.split("."))}, None
+            columns = _columns(pq.read_schema(path))
+            flat = {name.removeprefix("attributes.") for name in columns}
+            return flat | {part for name in columns for part in (name, *name.split("."))}, None
         except (OSError, ValueError):
             raise TraceError(f"{path}: not readable as Parquet") from None
     with open_text(path) as stream:
@@ -177,7 +211,8 @@ def _names(path: Path) -> tuple[set[str], str | None]:
         _collect_text(text, found)
         return found, text
     for delimiter in (",", ";", "\t", "|"):
-        found |= {name.strip().removeprefix("\ufeff") for name in next(_cells(lines[:1], delimiter), [])}
+        names = {name.strip().removeprefix("\ufeff") for name in next(_cells(lines[:1], delimiter), [])}
+        found |= names | {name.removeprefix("attributes.") for name in names}
     for row in _cells(lines[1:_RECORDS]):
         for cell in row:
             if cell[:1] == "{":

@@ -1,6 +1,7 @@
 """Logs of gateways that put a record a call: OpenRouter, Helicone, Envoy AI Gateway, Kong, Portkey, Cloudflare.
 
-Names of fields by their makers' references, 2026-11: OpenRouter "Get a generation" and the CSV of its activity page;
+Names of fields by their makers' references, 2026-11: OpenRouter "Get a generation" and the CSV of its activity page,
+whose names Vercel's gateway has too ("Look up a generation");
 Helicone `request/query-clickhouse`; Envoy AI Gateway "Access logs" (`io.envoy.ai_gateway` metadata); Kong "AI Gateway
 audit log reference" (`ai.proxy.usage`); Portkey "Logs export"; Cloudflare "List gateway logs". Prompts, answers, users,
 keys and addresses are not among them.
@@ -14,10 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.shape import under
 from simulator.trace.importers.table import Table
+from simulator.trace.importers.values import as_number
 from simulator.trace.importers.wanted import plain, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
 
 
 def _own_cache(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
@@ -60,11 +65,22 @@ def _usage(*places: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{place}.{name}" for place in places for name in names)
 
 
+def _prepare_openrouter(records: Records, context: Context) -> None:  # noqa: ARG001 - as `Table` calls it
+    """A model's own count of 0 is none, where OpenRouter's own is one."""
+    columns = records.columns
+    for native, own in (("prompt_tokens", "plain_prompt"), ("output_tokens", "plain_output")):
+        for at, (value, plain_count) in enumerate(zip(columns[native], columns[own], strict=True)):
+            if as_number(value) == 0 and as_number(plain_count) > 0:
+                columns[native][at] = plain_count
+
+
 _OPENROUTER: Final = Table(
     fields={
         "time": ("created_at",), "prompt_tokens": ("native_tokens_prompt", "tokens_prompt"),
         "output_tokens": ("native_tokens_completion", "tokens_completion"),
         "cache_read": ("native_tokens_cached", "tokens_cached"),
+        "cache_write": ("native_tokens_cache_creation",), "plain_prompt": ("tokens_prompt",),
+        "plain_output": ("tokens_completion",),
         "reasoning": ("native_tokens_reasoning", "tokens_reasoning"), "identity": ("id", "generation_id"),
         "model": ("model_permaslug", "model"), "provider": ("provider_name",), "kind": ("api_type",),
     },
@@ -72,6 +88,7 @@ _OPENROUTER: Final = Table(
     leave_out={"kind": _kind},
     unpack=_unpack,
     shape=partial(under, names=_LISTS),
+    prepare=_prepare_openrouter,
 )  # fmt: skip
 _HELICONE: Final = Table(
     fields={

@@ -3,7 +3,8 @@
 Anthropic counts what a cache gave and took apart from `input_tokens` (Messages API reference, "usage"). Gemini counts
 cached content within `promptTokenCount`, thoughts apart from `candidatesTokenCount`, and what tools put into the prompt
 apart from it (Vertex AI reference, `UsageMetadata`); its request-response logging keeps `full_response` in BigQuery, a
-list of parts where it was streamed. OpenAI counts everything within. The files that their batch interfaces give out
+list of parts where it was streamed. OpenAI counts everything within, as do those who keep to its names; LM Studio's own
+interface has `stats` in place of `usage` (its REST API, "Chat with a model"). The files that batch interfaces give out
 (`custom_id`, `processed_time`) are of calls that waited for no one. Only counts, times and models are read of them.
 """
 
@@ -102,8 +103,8 @@ _ANTHROPIC: Final = Table(
 _OPENAI: Final = Table(
     fields={
         "time": (*_TIMES, "response.created", "response.created_at", "body.created"),
-        "prompt_tokens": _anywhere("usage.prompt_tokens", "usage.input_tokens"),
-        "output_tokens": _anywhere("usage.completion_tokens", "usage.output_tokens"),
+        "prompt_tokens": _anywhere("usage.prompt_tokens", "usage.input_tokens", "stats.input_tokens"),
+        "output_tokens": _anywhere("usage.completion_tokens", "usage.output_tokens", "stats.total_output_tokens"),
         "cache_read": _anywhere(
             "usage.prompt_tokens_details.cached_tokens", "usage.input_tokens_details.cached_tokens",
             "usage.prompt_cache_hit_tokens", "usage.cache_read_input_tokens",
@@ -114,7 +115,8 @@ _OPENAI: Final = Table(
             "usage.completion_tokens_details.reasoning_tokens", "usage.output_tokens_details.reasoning_tokens"
         ),
         "total": _anywhere("usage.total_tokens"),
-        "identity": _anywhere("id"), "status": ("status_code",), "model": _anywhere("model"), "batch": ("custom_id",),
+        "identity": _anywhere("id", "response_id"), "status": ("status_code",),
+        "model": _anywhere("model", "model_instance_id"), "batch": ("custom_id",),
         "object": _anywhere("object"), "created": _anywhere("created"),
         "details": _anywhere("usage.input_token_details"),
         "image": _anywhere("usage.input_tokens_details.image_tokens"),

@@ -3,15 +3,17 @@
 Layouts: OTLP's JSON (opentelemetry-proto, `trace.proto`), the Python SDK's `to_json`, Tempo's answers (`batches`,
 `trace.resourceSpans`: grafana/tempo, HTTP API), Jaeger's (`data[].spans[].tags`: jaegertracing/jaeger, `model/json`),
 Zipkin's list (`tags`), rows of the ClickHouse exporter (`SpanAttributes`: opentelemetry-collector-contrib,
-`clickhouseexporter`), and of Application Insights (`customDimensions`: Azure Monitor, table `dependencies`).
+`clickhouseexporter`), of Application Insights (`customDimensions`: Azure Monitor, table `dependencies`) and of Phoenix
+(`data[]` with a `context`, a `span_kind` and flat or nested `attributes`: Arize-ai/phoenix, REST API; its data frames).
+Events of calls lie in OTLP's `logs.proto` (`resourceLogs`), or in rows with `LogAttributes`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.trace.importers.records import is_absent, parse_json
-from simulator.trace.importers.shape import Shape, a_list, an_object
+from simulator.trace.importers.records import is_absent, parse_json, step_into
+from simulator.trace.importers.shape import Shape, a_list, an_object, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,19 +25,23 @@ if TYPE_CHECKING:
 OWN: Final = {
     "time": (
         "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp", "timestamp",
-        "timestamp [UTC]", "TimeGenerated", "TimeGenerated [UTC]",
+        "timestamp [UTC]", "TimeGenerated", "TimeGenerated [UTC]", "timeUnixNano", "observedTimeUnixNano",
     ),
-    "span": ("spanId", "span_id", "spanID", "SpanId", "id", "Id"),
+    "span": ("spanId", "span_id", "spanID", "SpanId", "context.span_id", "id", "Id"),
     "parent": (
         "parentSpanId", "parent_span_id", "parent_id", "ParentSpanId", "parentId", "operation_ParentId", "ParentId",
     ),
-    "trace": ("traceId", "trace_id", "traceID", "TraceId", "operation_Id", "OperationId"),
-    "status": ("StatusCode", "success", "Success", "otel.status_code"),
+    "trace": ("traceId", "trace_id", "traceID", "TraceId", "context.trace_id", "operation_Id", "OperationId"),
+    "status": ("StatusCode", "status_code", "success", "Success", "otel.status_code"),
+    "event": ("eventName", "event_name", "EventName"),
 }  # fmt: skip
 #: Where its attributes lie.
-_ATTRIBUTES: Final = ("attributes", "tags", "SpanAttributes", "customDimensions", "Properties")
+_ATTRIBUTES: Final = ("attributes", "tags", "SpanAttributes", "LogAttributes", "customDimensions", "Properties")
+#: Of what nested attributes begin with.
+_NESTED: Final = frozenset({"llm", "gen_ai", "openinference", "ai"})
 #: A status that is an error, in capitals.
 _FAILED: Final = ("2", "STATUS_CODE_ERROR", "ERROR")
+_EVENTS: Final = "an event has the time at which it was written, which is when the answer ended"
 _SERVICES: Final = ("ServiceName", "cloud_RoleName", "AppRoleName")
 #: Sums are told from what they sum up across so many spans of other chunks.
 _REMEMBERED: Final = 1 << 20
@@ -53,21 +59,26 @@ def shape_of_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Shape
     pairs = a_list(an_object({"key": None, "value": None}))
 
     def among(names: Iterable[str]) -> Shape:
-        return Shape(an_object(dict.fromkeys(names)).names, pairs.entries)
+        return Shape(paths(names).names, pairs.entries)
 
     wanted = [name for names in attributes.values() for name in names]
     own = [name for names in OWN.values() for name in names]
     sender = {"resource": an_object({"attributes": among(["service.name"])}), **dict.fromkeys(_SERVICES)}
     span = an_object(
-        dict.fromkeys([*wanted, *own, "processID", "success", "Success"])
+        dict.fromkeys([*wanted, *own, "processID", "success", "Success", "span_kind"])
         | dict.fromkeys(_ATTRIBUTES, among([*wanted, "error", "otel.status_code"]))
         | sender
         | {"context": an_object(dict.fromkeys(own)), "references": a_list(an_object({"spanID": None})),
            "status": an_object({"code": None, "status_code": None})}
     )  # fmt: skip
     scope = an_object({"spans": a_list(span)})
-    batch = an_object(sender | dict.fromkeys(("scopeSpans", "instrumentationLibrarySpans"), a_list(scope)))
-    layouts = dict.fromkeys(("resourceSpans", "batches"), a_list(batch))
+    logs = an_object({"logRecords": a_list(span)})
+    batch = an_object(
+        sender
+        | dict.fromkeys(("scopeSpans", "instrumentationLibrarySpans"), a_list(scope))
+        | {"scopeLogs": a_list(logs)}
+    )
+    layouts = dict.fromkeys(("resourceSpans", "batches", "resourceLogs"), a_list(batch))
     found = an_object({"trace": None, "data": None, "spans": a_list(span), "processes": None} | layouts).also(span)
     for _ in range(2):  # a trace in an answer, a list of them in an answer; what lies deeper is looked at whole
         inner = Shape(found.names, found)
@@ -102,6 +113,8 @@ def unpack_spans(attributes: Mapping[str, tuple[str, ...]]) -> Callable[[Any], I
         if found["parent"] is None and isinstance(span.get("references"), list):
             found["parent"] = next((one.get("spanID") for one in span["references"] if isinstance(one, dict)), None)
         found["identity"] = found["span"]
+        if "kind" in found and found["kind"] is None:
+            found["kind"] = span.get("span_kind")
         found["service"] = service if service is not None else _service(span)
         found["failed"] = "ERROR" if _has_failed(span) else None
         return found
@@ -146,11 +159,14 @@ def _spans(value: Any) -> Iterator[tuple[Any, object]]:  # noqa: ANN401 - whatev
     if isinstance(value.get("trace"), dict):
         yield from _spans(value["trace"])
         return
-    for batch in value.get("resourceSpans") or value.get("batches") or ():
+    for batch in value.get("resourceSpans") or value.get("batches") or value.get("resourceLogs") or ():
         service = _service(batch)
         for scope in batch.get("scopeSpans") or batch.get("instrumentationLibrarySpans") or ():
             yield from ((span, service) for span in scope.get("spans") or ())
-    if "resourceSpans" in value or "batches" in value:
+        for scope in batch.get("scopeLogs") or ():
+            # Without a name of its own, what has counts is an event all the same.
+            yield from (({"eventName": "a record"} | one, service) for one in scope.get("logRecords") or ())
+    if "resourceSpans" in value or "batches" in value or "resourceLogs" in value:
         return
     if isinstance(value.get("data"), list):
         yield from _spans(value["data"])
@@ -172,7 +188,11 @@ def _service(holder: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the file
 
 def _has_failed(span: dict[str, Any]) -> bool:
     status = span.get("status")
-    code = status.get("code", status.get("status_code")) if isinstance(status, dict) else span.get("StatusCode")
+    code = (
+        status.get("code", status.get("status_code"))
+        if isinstance(status, dict)
+        else span.get("StatusCode", span.get("status_code"))
+    )
     error = _attributes(span.get("tags"), frozenset({"error", "otel.status_code"})).values()
     success = span.get("success", span.get("Success"))
     return any(str(one).upper() in (*_FAILED, "TRUE") for one in (code, *error)) or str(success).upper() == "FALSE"
@@ -183,7 +203,11 @@ def _attributes(given: Any, wanted: frozenset[str]) -> dict[str, Any]:  # noqa: 
     if isinstance(given, str):
         given = parse_json(given)
     if isinstance(given, dict):
-        return {name: given[name] for name in wanted & given.keys()}
+        flat = {name: given[name] for name in wanted & given.keys()}
+        if _NESTED.isdisjoint(given):
+            return flat
+        steps = {name: step_into(given, tuple(name.split("."))) for name in wanted}
+        return {name: value for name, value in steps.items() if value is not None} | flat
     found = {}
     for entry in given if isinstance(given, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("key"), str) and entry["key"] in wanted:
@@ -202,9 +226,38 @@ def counted(value: Any) -> str | None:  # noqa: ANN401 - likewise
     return "a span without token counts" if is_absent(value) else None
 
 
+def told(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    """Why an event is no request of its own."""
+    return "an event of a call, or its span, that was counted already" if value is True else None
+
+
 def summed(value: Any) -> str | None:  # noqa: ANN401 - likewise
     """Why a span that sums up others is no request of its own."""
     return "a sum over the spans below it" if value is True else None
+
+
+def once(records: Records, context: Context) -> None:
+    """Set the field `told` of what tells of a call again: its span and its event may both be logged.
+
+    Whichever comes first counts. That an event was written when the answer ended is said.
+    """
+    columns = records.columns
+    events = [not is_absent(name) for name in columns["event"]]
+    seen: dict[str, set[int]] = context.kept.setdefault("calls", {"span": set(), "event": set()})
+    calls = [
+        "" if is_absent(span) or is_absent(prompt) else f"{trace}\0{span}"
+        for trace, span, prompt in zip(columns["trace"], columns["span"], columns["prompt_tokens"], strict=True)
+    ]
+    columns["told"] = [False] * len(calls)
+    for at, (key, event) in enumerate(zip(context.identities(calls).tolist(), events, strict=True)):
+        if event:
+            context.assume(_EVENTS)
+        if key:
+            columns["told"][at] = key in seen["span" if event else "event"]
+            seen["event" if event else "span"].add(key)
+    for known in seen.values():
+        if len(known) > _REMEMBERED:
+            known.clear()
 
 
 def mark_sums(records: Records, context: Context, no_generation: frozenset[str]) -> None:

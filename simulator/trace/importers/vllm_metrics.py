@@ -64,7 +64,7 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
                 values = [[begin_s, 0.0], *values]
         one = {
             "side": prometheus.SIDES[stem], "what": what, "le": labels.get("le"), "series": _engine(labels),
-            "model": labels.get("model_name"), "values": values,
+            "model": labels.get("model_name", labels.get("model")), "values": values,
         }  # fmt: skip
         prometheus.take(one, number, path, context)
     yield from ()

@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: Histograms of lengths, by name: vLLM's, SGLang's (`--collect-tokens-histogram`), text-generation-inference's.
+#: Histograms of lengths, by name: vLLM's, under Ray Serve too; NVIDIA NIM's, which are vLLM's without its name
+#: ("Observability for NVIDIA NIM for LLMs"); those of Dynamo's frontend; SGLang's (`--collect-tokens-histogram`);
+#: text-generation-inference's.
 SIDES: Final = {
     "vllm:request_prompt_tokens": "prompt", "vllm:request_generation_tokens": "output",
+    "ray_vllm_request_prompt_tokens": "prompt", "ray_vllm_request_generation_tokens": "output",
+    "ray_vllm:request_prompt_tokens": "prompt", "ray_vllm:request_generation_tokens": "output",
+    "request_prompt_tokens": "prompt", "request_generation_tokens": "output",
+    "dynamo_frontend_input_sequence_tokens": "prompt", "dynamo_frontend_output_sequence_tokens": "output",
     "sglang:prompt_tokens_histogram": "prompt", "sglang:generation_tokens_histogram": "output",
     "tgi_request_input_length": "prompt", "tgi_request_generated_tokens": "output",
 }  # fmt: skip
@@ -77,7 +83,7 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
         others = sorted((key, text) for key, text in labels.items() if key not in ("__name__", "le"))
         yield {
             "side": SIDES.get(stem, ""), "what": what, "le": labels.get("le"), "series": repr(others),
-            "model": labels.get("model_name"), "values": series["values"],
+            "model": labels.get("model_name", labels.get("model")), "values": series["values"],
         }  # fmt: skip
 
 

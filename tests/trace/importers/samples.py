@@ -12,6 +12,7 @@ from simulator.trace.importers.context import Context, Labels
 from simulator.trace.importers.convert import Wish, convert
 from tests.trace.importers.sample import CANARY, T0, THREE, Sample, lines
 from tests.trace.importers.samples_gateways import GATEWAYS
+from tests.trace.importers.samples_tracers import TRACERS
 
 
 def litellm(second, prompt, output, **more):
@@ -306,5 +307,6 @@ SINGLE = [
     Sample("bedrock", lines(bedrock(1, 1100, 300), bedrock(3, 2300, 150), {"message": json.dumps(bedrock(6, 500, 90))},
                             bedrock(7, 5, 0, errorCode=CANARY)), THREE, left_out=1),
     *GATEWAYS,
+    *TRACERS,
 ]  # fmt: skip
 SAMPLES = [*SINGLE, *COUNTED]
