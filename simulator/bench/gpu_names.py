@@ -14,14 +14,18 @@ _NAMES: Final = (
     (re.compile(r"h20[ -]96"), "h20"),
     (re.compile(r"h100.*pcie"), "h100-pcie"),
     (re.compile(r"h100([ -]80|$)"), "h100-80gb"),
+    (re.compile(r"(tesla[ -])?v100.*32"), "v100-32gb"),
+    (re.compile(r"(quadro[ -])?(rtx[ -])?a6000$"), "rtx-a6000"),
+    (re.compile(r"(rtx[ -])?a5000$"), "rtx-a5000"),
 )
 
 
 def published_gpu(text: str) -> str | None:
     """The GPU type of the catalogue that a publication means, remarks in brackets aside; None for one it lacks."""
     name = re.sub(r"\s*\(.*\)", "", text).lower().strip().removesuffix("-sxm")
+    name = re.sub(r"^(nvidia|amd|geforce|instinct)[ -](geforce[ -]|instinct[ -])?", "", name)
     for pattern, gpu in _NAMES:
         if pattern.match(name):
             return gpu
-    name = name.replace(" ", "-")
+    name = re.sub(r"(?<=\d)(ti|super)\b", r"-\1", name.replace(" ", "-")).replace("--", "-")
     return name if name in GPUS else None

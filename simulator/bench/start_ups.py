@@ -2,8 +2,9 @@
 
 One row per start-up, in the columns of `COLUMNS`; more are ignored. A row that names a model, GPU or format the model
 does not know, or leaves its version open, is left out with the reason. Of its share of the memory and its longest
-request one may be left open, and is then what vLLM takes by itself; a row that states neither is left out, and one that
-leaves the share open is held by its verdict alone. Nothing is fitted here.
+request one may be left open, and is then what vLLM takes by itself; one that leaves the share open is held by its
+verdict alone. A row that states neither is held by its tokens alone, where its note begins with the memory that was
+left for KV and they do not depend on the longest request; else it is left out. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ _RELEASES: Final = (
     ("2026-09-09", "0.29.0"), ("2026-09-22", "0.30.0"), ("2026-10-05", "0.31.0"), ("2026-10-18", "0.32.0"),
     ("2026-11-02", "0.33.0"),
 )  # fmt: skip
+#: A note that begins with the memory of each GPU that was left for KV.
+_KV_GIB: Final = re.compile(r"(\d+(?:\.\d+)?) GiB\b")
 _VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
 #: Longest request up to which V0 computed prompts whole.
 _V0_WHOLE: Final = 32_768
@@ -74,7 +77,7 @@ class StartUp:
         v0: Whether the V0 engine ran.
         flashinfer: Whether its note says that FlashInfer is installed.
         tokens: KV tokens it reported; None where it did not, or does not state its share of the memory.
-        started: Whether it started.
+        started: Whether it started; None where what it depends on is not stated.
     """
 
     id: str
@@ -86,7 +89,7 @@ class StartUp:
     v0: bool
     flashinfer: bool
     tokens: int | None
-    started: bool
+    started: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,11 @@ class Held:
     def starts(self) -> bool:
         """Whether one request of the longest length fits."""
         return self.capacity.requests >= 1
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it started, and should not have, or did not."""
+        return self.start_up.started is not None and self.starts != self.start_up.started
 
     @property
     def ratio(self) -> float | None:
@@ -149,13 +157,15 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     version = _version(row["version"])
     # A remark after it, such as "MLA + indexer", changes nothing.
     kv_dtype = _KV_DTYPES.get(row["kv_dtype"].split()[0] if row["kv_dtype"] else "")
+    stated = row["util"] or row["max_len"]
+    kv_memory = None if stated else _KV_GIB.match(row["note"])
     reasons = (
         ("the model is not known", shape is None),
         ("weights in a format that is not modelled", quantisation is None),
         ("a KV cache in a format that is not modelled", kv_dtype is None),
         ("the GPU is not known", gpu is None),
         ("not split by tensor parallelism alone", row["n"] != row["tp"]),
-        ("neither the share of the memory nor the longest request is stated", not (row["util"] or row["max_len"])),
+        ("neither the share of the memory nor the longest request is stated", not (stated or kv_memory)),
         (
             "no longest request is stated, nor known of the model",
             not row["max_len"] and not (shape and shape.context_tokens),
@@ -181,6 +191,8 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     elif before_0_8 and not v0 and gpu.startswith("h"):
         # V1 as it was an experiment (0.7.2, `_override_v1_engine_args`).
         settings["max_num_batched_tokens"] = 8192
+    if kv_memory:
+        settings["kv_cache_memory"] = round(float(kv_memory[1]) * GIB)
     settings |= {key: int(row[key]) for key in ("max_num_seqs", "max_num_batched_tokens") if row.get(key)}
     one = StartUp(
         id=row["id"],
@@ -191,9 +203,11 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
         engine=EngineSettings(**settings).on(gpu),
         v0=v0,
         flashinfer="flashinfer" in row["note"].lower(),
-        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] and row["util"] else None,
-        started=row["reported_verdict"] == "started",
+        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] and (row["util"] or kv_memory) else None,
+        started=row["reported_verdict"] == "started" if stated else None,
     )
+    if kv_memory and not measure_capacity(one, one.engine).plan.uniform:
+        return "its tokens depend on the longest request, which is not stated"
     if one.tokens is not None and _kv_gib(one) > GPUS[gpu].memory_gib - one.weights_gib_per_gpu:
         return "more KV is reported than the GPU could hold beside the weights"
     return one
@@ -234,7 +248,7 @@ def document(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> dict
         "median_ratio": median(ratios) if ratios else None,
         "median_absolute_error": median(abs(ratio - 1) for ratio in ratios) if ratios else None,
         "worst_absolute_error": max((abs(ratio - 1) for ratio in ratios), default=None),
-        "wrong_verdicts": [one.start_up.id for one in held if one.starts != one.start_up.started],
+        "wrong_verdicts": [one.start_up.id for one in held if one.wrong],
         "cases": [
             {
                 "id": one.start_up.id,
@@ -265,7 +279,7 @@ def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
         grid.add_column(name, justify="right" if side == "right" else "left")
     for one in held:
         said, ratio = one.start_up, one.ratio
-        right = "started" if said.started else "refused"
+        right = {True: "started", False: "refused", None: "–"}[said.started]
         grid.add_row(
             said.id,
             said.model.name,
@@ -274,7 +288,7 @@ def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
             f"{one.capacity.logged_tokens:,}",
             "–" if ratio is None else f"{ratio:.3f}",
             f"{one.capacity.reserve.gib:.2f}",
-            right if one.starts == said.started else f"{right}, WRONG",
+            f"{right}, WRONG" if one.wrong else right,
         )
     errors = found["median_absolute_error"], found["worst_absolute_error"]
     lines = [

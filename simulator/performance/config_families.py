@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.performance.architecture import KvLayers
-from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some, windows
+from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some
 from simulator.performance.config_older import falcon, gpt2, gptj, opt, ungated
 from simulator.performance.config_recurrent import delta_net, granite_hybrid, nemotron_h
 
@@ -55,28 +55,47 @@ def _ernie(text: TextConfig) -> Found:
 
 
 def _gemma4(text: TextConfig) -> Found:
-    """Full layers have longer heads, fewer of them for keys, and one matrix for keys and values."""
+    """Full layers have longer heads, fewer of them for keys, and one matrix for keys and values.
+
+    The last of the E models' layers have no keys of their own, and networks twice as wide; each layer adds to every
+    token what a table of its own has for it (vLLM 0.33, `model_executor/models/gemma4.py`).
+    """
     mixed = bool(text.get("enable_moe_block"))
-    found = plain(text) if not mixed else mixture(text)
+    rest = text.without("layer_types", "sliding_window")
+    found = plain(rest) if not mixed else mixture(rest)
     layers, hidden, heads = found["layers"], found["hidden"], found["heads"]
-    for key in ("num_kv_shared_layers", "hidden_size_per_layer_input"):
-        if text.get(key):
-            text.faults.append(f"{key}: layers that share keys, or have embeddings of their own, are not supported")
-    wide = text.optional("global_head_dim", found["head_dim"])
+    kinds = text.layer_types(layers) or ["full" if number % 6 == 5 else "sliding" for number in range(layers)]
+    full = ["full" in kind for kind in kinds]
+    # `transformers` makes the last one full, whatever is said.
+    full[-1] = True
+    if strange := sorted(set(kinds) - {"sliding_attention", "full_attention", "sliding", "full"}):
+        text.faults.append(f"layer_types: {', '.join(strange)} is not supported in this architecture")
+    own = max(0, layers - text.at_least_0("num_kv_shared_layers"))
+    if sorted(set(full[:own])) != sorted(set(full)):
+        text.faults.append("num_kv_shared_layers: leaves no layer whose keys the others could share")
+    wide = text.optional("global_head_dim", 512)
     wide_heads = text.optional("num_global_key_value_heads", found["kv_heads"])
-    kinds = []
-    parameters = 0
-    for one in found.get("kv", ()) or windows(text, found, always=True):
-        full = one.kind == "full"
-        own = one.model_copy(update={"heads": wide_heads, "head_dim": wide}) if full else one
-        kinds.append(own)
-        # vLLM holds keys and values apart, even where they are the same.
-        parameters += own.layers * hidden * own.head_dim * (2 * heads + 2 * own.heads)
-    found |= {"kv": tuple(kinds), "attention_parameters": parameters or None}
+    sizes = {False: (found["kv_heads"], found["head_dim"]), True: (wide_heads, wide)}
+    window = text.count("sliding_window")
+    kv_heads, head_dim = sizes[False]
+    found["kv"] = some(
+        kv("window", full[:own].count(False), span=window, heads=kv_heads, head_dim=head_dim),
+        kv("full", full[:own].count(True), heads=wide_heads, head_dim=wide),
+    )
+    # vLLM holds keys and values apart, even where they are the same.
+    found["attention_parameters"] = sum(
+        hidden * sizes[one][1] * (2 * heads + (2 * sizes[one][0] if number < own else 0))
+        for number, one in enumerate(full)
+    )
     if mixed:
         # Beside the experts each layer has the dense network.
         found["shared_intermediate"] = text.count("intermediate_size")
-    found["layers"] = layers
+    elif text.get("use_double_wide_mlp") and own < layers:
+        widths = found["intermediate"] * (2 * layers - own)
+        found |= {"feed_forward_parameters": 3 * hidden * widths, "intermediate": widths // layers}
+    if each := text.at_least_0("hidden_size_per_layer_input"):
+        table = text.optional("vocab_size_per_layer_input", found["vocab"]) + hidden
+        found["other_parameters"] = layers * each * (table + 2 * hidden)
     return found
 
 
@@ -202,7 +221,7 @@ _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tupl
     )),
     (_ernie, {"tie_word_embeddings": True}, ("Ernie4_5_MoeForCausalLM",)),
     (_gpt_oss, {}, ("GptOssForCausalLM",)),
-    (_gemma4, {**_GEMMA, "vocab_size": 262_144, "sliding_window": 1024}, ("Gemma4ForCausalLM",)),
+    (_gemma4, {**_GEMMA, "vocab_size": 262_144, "sliding_window": 512}, ("Gemma4ForCausalLM",)),
     (_llama4, _LLAMA4, ("Llama4ForCausalLM",)),
     (_latent, {}, (
         "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "DeepseekV32ForCausalLM", "GlmMoeDsaForCausalLM",

@@ -1,4 +1,4 @@
-"""What stands in front of a text model for images: its weights, and what it computes."""
+"""What stands in front of a text model for images and sound: its weights, and what it computes for images."""
 
 from __future__ import annotations
 
@@ -32,16 +32,15 @@ _GATED: Final = ("pixtral", "qwen2_5_vl", "gemma4_vision")
 def read_encoder(config: Mapping[str, Any], text: Mapping[str, Any], faults: list[str]) -> Encoder | None:
     """The encoder of a wrapper; None where it has none.
 
-    Attention, feed-forward, patches and projector are counted, which is all but a thousandth of the weights; an encoder
-    for sound is not modelled.
+    Attention, feed-forward, patches and projector are counted, which is all but a thousandth of the weights. Of
+    encoders for sound Gemma 4's is known; its weights are counted, its run is not.
 
     Args:
         config: The wrapper's `config.json`.
         text: Its text model, as read.
         faults: Where what is wrong is noted.
     """
-    if config.get("audio_config"):
-        faults.append("audio_config: an encoder for sound is not supported")
+    sound = _sound(config, int(text.get("hidden") or 1), faults)
     vision = config.get("vision_config")
     if vision is None and str(config.get("model_type", "")).startswith("llama4"):
         vision = {"model_type": "llama4_vision_model"}
@@ -69,7 +68,27 @@ def read_encoder(config: Mapping[str, Any], text: Mapping[str, Any], faults: lis
     else:
         projector = hidden * width
     own = layers * (4 * hidden**2 + matrices * hidden * intermediate) + patch * hidden
-    return Encoder(parameters=own + projector, hidden=hidden, intermediate=intermediate, patches_per_token=merged)
+    parameters = own + projector + sound
+    return Encoder(parameters=parameters, hidden=hidden, intermediate=intermediate, patches_per_token=merged)
+
+
+def _sound(config: Mapping[str, Any], width: int, faults: list[str]) -> int:
+    """Parameters of an encoder for sound.
+
+    Of a layer two networks of four times its width, attention with a matrix for distances, and a gated convolution with
+    one after it (`Gemma4AudioLayer` of `transformers` 5.19).
+    """
+    sound = config.get("audio_config")
+    if not sound:
+        return 0
+    if not isinstance(sound, dict) or sound.get("model_type") != "gemma4_audio":
+        faults.append("audio_config: an encoder for sound is not supported but Gemma 4's")
+        return 0
+    hidden, layers, out = (
+        int(sound.get(key) or default)
+        for key, default in (("hidden_size", 1024), ("num_hidden_layers", 12), ("output_proj_dims", 1536))
+    )
+    return layers * (2 * 8 + 5 + 3) * hidden**2 + hidden * (hidden + out) + out * width
 
 
 def _patches_per_token(config: Mapping[str, Any], vision: Mapping[str, Any], kind: str) -> int:

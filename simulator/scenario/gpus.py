@@ -47,6 +47,16 @@ GPUS: Final[dict[str, Gpu]] = {
     "h20": Gpu(95.1, 400.0, f"{_PART} 97,871 MiB; {_SHEET}, H20"),
     "b300": Gpu(267.0, 1400.0, f"{_PART} 275,040 MiB; {_SHEET}, HGX B300"),
     "mi300x": Gpu(191.7, 750.0, f"{_SEEN}, by HIP; AMD data sheet, 2026-11, MI300X"),
+    "a10": Gpu(22.2, 150.0, f"{_PART} 23,028 MiB; {_SHEET}, A10"),
+    "a40": Gpu(44.4, 300.0, f"{_PART} 46,068 MiB; {_SHEET}, A40"),
+    "l20": Gpu(44.4, 275.0, f"{_PART} 46,068 MiB; {_SHEET}, L20"),
+    "v100-32gb": Gpu(31.7, 300.0, f"{_PART} 32,768 MiB; {_SHEET}, V100 SXM2"),
+    "rtx-a6000": Gpu(47.5, 300.0, f"{_PART} 49,140 MiB; {_SHEET}, RTX A6000"),
+    "rtx-a5000": Gpu(23.7, 230.0, f"{_PART} 24,564 MiB; {_SHEET}, RTX A5000"),
+    "rtx-3060": Gpu(11.9, 170.0, f"{_PART} 12,288 MiB; {_SHEET}"),
+    "rtx-4080": Gpu(15.8, 320.0, f"{_PART} 16,376 MiB; {_SHEET}"),
+    "rtx-5060-ti": Gpu(15.8, 180.0, f"{_PART} 16,311 MiB; {_SHEET}, 16 GB"),
+    "rtx-5070-ti": Gpu(15.8, 300.0, f"{_PART} 16,303 MiB; {_SHEET}"),
     "b200": Gpu(178.4, 1000.0, f"{_SEEN} (178 to 179); {_SHEET}"),
 }
 

@@ -84,6 +84,24 @@ def test_what_a_row_leaves_open_is_what_vllm_takes(file):
     assert mixture.weights_gib_per_gpu == pytest.approx(13.47, rel=0.005)
 
 
+def test_memory_left_for_kv_stands_in_for_what_is_not_stated(file):
+    """40 GiB at 128 KiB a token are 327,680 of Llama 8B; whether it should start depends on a length not told."""
+    open_row = {"util": "", "max_len": "", "reported_kv_tokens": "327680", "note": "40.00 GiB"}
+    rows = [
+        open_row | {"id": "held"},
+        open_row | {"id": "refused", "reported_verdict": "refused"},
+        open_row | {"id": "window", "model": "gpt-oss-20b", "quant": "mxfp4"},
+        open_row | {"id": "elsewhere", "note": "about 40.00 GiB"},
+    ]
+    found, skipped = read_start_ups(file(*rows))
+    said = document(hold(found), skipped)
+    assert [case["id"] for case in said["cases"]] == ["held", "refused"]
+    # One block is the null block.
+    assert said["cases"][0]["modelled_tokens"] == 327_680 - 16
+    assert said["wrong_verdicts"] == []
+    assert sorted(name for ids in said["not_represented"].values() for name in ids) == ["elsewhere", "window"]
+
+
 @pytest.mark.parametrize(
     ("name", "gpu"),
     [
@@ -94,6 +112,13 @@ def test_what_a_row_leaves_open_is_what_vllm_takes(file):
         ("H100 NVL 94", "h100-nvl"),
         ("RTX PRO 6000", "rtx-pro-6000"),
         ("H200", "h200"),
+        ("NVIDIA GeForce RTX 5070Ti", "rtx-5070-ti"),
+        ("RTX 5060 Ti", "rtx-5060-ti"),
+        ("NVIDIA A10", "a10"),
+        ("A10G", "a10g"),
+        ("RTX A6000", "rtx-a6000"),
+        ("V100-SXM2-32GB", "v100-32gb"),
+        ("AMD Instinct MI300X", "mi300x"),
     ],
 )
 def test_names_of_gpus(name, gpu, file):

@@ -441,14 +441,6 @@ def test_what_is_not_understood_is_refused(change, reason, tmp_path):
         read_model(str(tmp_path))
 
 
-def test_gemma_with_shared_keys_is_refused():
-    config = json.loads(json.dumps(PUBLISHED["gemma-4-31B-it"][0]))
-    config["text_config"] |= {"num_kv_shared_layers": 20, "hidden_size_per_layer_input": 256}
-    shape, faults = from_config(config, "gemma-4-E2B")
-    assert shape is None
-    assert [fault.split(":")[0] for fault in faults] == ["num_kv_shared_layers", "hidden_size_per_layer_input"]
-
-
 @pytest.mark.parametrize(
     ("name", "gpu", "gpus", "quantisation", "gib"),
     [

@@ -14,7 +14,7 @@ from tests.parts import START_UPS
 def test_kv_tokens_and_verdicts_of_public_start_ups():
     found, skipped = read_start_ups(START_UPS)
     said = document(hold(found), skipped)
-    assert said["representable"] >= 32
+    assert said["representable"] >= 35
     assert abs(said["median_ratio"] - 1) <= 0.03
     assert said["median_absolute_error"] <= 0.03
     # One of all lies beyond: Qwen3-235B-A22B in FP8 on four H100 had 1.5 GiB less a GPU than is told (vLLM 0.9).
