@@ -29,6 +29,8 @@ _EVEN: Final = 0.1
 _BEYOND_DOUBT: Final = 2.0
 #: Times are whole microseconds: they add up to the same in whatever parts they come.
 _TICKS: Final = 1e6
+#: The start of what still waits.
+_NEVER: Final = -1
 #: What must arrive for each request that is started while somebody waits; and the utilisation that must be seen to be
 #: exceeded, with the chance that a queue so busy is called overloaded all the same.
 _FULL: Final = 0.995
@@ -113,13 +115,12 @@ class BacklogTally:
         self._starts: Times = np.zeros(0, np.int64)
         self._now, self._level = 0, 0
 
-    def add(self, arrival_s: NDArray[np.float64], start_s: NDArray[np.float64]) -> None:
-        """Take the next requests in order of arrival; NaN for one that still waits."""
-        if not len(arrival_s):
+    def add(self, arrivals: Times, starts: Times) -> None:
+        """Take the next requests in order of arrival, by what `ticks_of` says of them."""
+        if not len(arrivals):
             return
-        arrivals, starts = _ticks(arrival_s), _ticks(np.fmax(start_s, arrival_s)[~np.isnan(start_s)])
         self._arrivals = np.concatenate([self._arrivals, arrivals])
-        self._starts = np.concatenate([self._starts, starts])
+        self._starts = np.concatenate([self._starts, starts[starts != _NEVER]])
         # The next part may begin at the moment of the last arrival.
         self._follow(min(int(arrivals[-1]), int(self._edges[-1])))
 
@@ -170,22 +171,46 @@ class BacklogTally:
 def _waited_until(came: Times, starts: Times, moments: Times, begin: int, end: int) -> Times:
     """By moment, how long somebody has waited since the beginning."""
     went = np.append(starts, end) if len(came) > len(starts) else starts
-    begun = np.maximum(came[: len(went)], np.append(begin, went[:-1])[: len(went)])
-    so_far = np.append(0, np.cumsum(went - begun))
+    begun = came[: len(went)].copy()
+    begun[:1] = np.maximum(begun[:1], begin)
+    np.maximum(begun[1:], went[:-1], out=begun[1:])
     # Of those that are not over the first alone has begun.
     place = np.searchsorted(went, moments, side="right")
-    found: Times = so_far[place] + np.maximum(moments - np.append(begun, end)[place], 0)
+    under_way = np.maximum(moments - np.append(begun, end)[place], 0)
+    np.subtract(went, begun, out=begun)
+    found: Times = _sums_until(begun, place) + under_way
     return found
 
 
 def _waiters_started_until(came: Times, starts: Times, moments: Times) -> NDArray[np.int64]:
     """By moment, how many were started before when somebody had waited: at one moment all, or none."""
-    heads = np.flatnonzero(np.append(True, starts[1:] != starts[:-1])[: len(starts)])
-    waited = came[heads] < starts[heads]
-    if len(heads) < len(starts):
-        waited = np.repeat(waited, np.diff(np.append(heads, len(starts))))
-    found: NDArray[np.int64] = np.append(0, np.cumsum(waited))[np.searchsorted(starts, moments)]
-    return found
+    waited, place = came[: len(starts)] < starts, np.searchsorted(starts, moments)
+    again = starts[1:] == starts[:-1]
+    if again.any():
+        heads = np.flatnonzero(np.append(True, ~again))
+        waited = np.repeat(waited[heads], np.diff(np.append(heads, len(starts))))
+    return _sums_until(waited, place)
+
+
+def _sums_until(values: NDArray[np.generic], places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Sum of the values before each place, of which the next is never before the last."""
+    begins = np.append(0, places[:-1]).tolist()
+    parts = [int(values[begin:end].sum()) for begin, end in zip(begins, places.tolist(), strict=True)]
+    return np.cumsum(parts, dtype=np.int64)
+
+
+def ticks_of(arrival_s: NDArray[np.float64], start_s: NDArray[np.float64]) -> tuple[Times, Times]:
+    """When requests came and were started, for `BacklogTally.add`; NaN for one that still waits.
+
+    Whoever was started before it came did not wait.
+    """
+    arrivals, starts = _ticks(arrival_s), np.fmax(start_s, arrival_s)
+    waits_still = np.isnan(start_s)
+    # None of them is cast: what an integer makes of NaN depends on the machine.
+    starts[waits_still] = 0.0
+    ticks = _ticks(starts)
+    ticks[waits_still] = _NEVER
+    return arrivals, ticks
 
 
 def _ticks(times_s: NDArray[np.float64]) -> Times:

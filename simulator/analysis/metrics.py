@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.analysis.backlog import Backlog, BacklogTally, starts_s
+from simulator.analysis.backlog import Backlog, BacklogTally, starts_s, ticks_of
 from simulator.analysis.chains import ChainCounts, count_chains
 from simulator.analysis.decisions import Decided, added, count_decisions, decided
 from simulator.analysis.levels import Utilisation, replica_hours, summed, utilisation
 from simulator.analysis.limits import LimitCounts
 from simulator.analysis.long_prompts import LongPrompts
 from simulator.analysis.saturation import Saturation, saturation_of
-from simulator.analysis.tally import BACKEND, FAILOVER, GIVEN_UP, LOST, OUTCOME, WORKLOAD, Tally, by, tally
+from simulator.analysis.tally import (
+    BACKEND,
+    FAILOVER,
+    GIVEN_UP,
+    LOST,
+    OUTCOME,
+    WORKLOAD,
+    Tally,
+    by,
+    in_pieces,
+    rows_by_workload,
+    tally,
+)
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
 from simulator.analysis.waits import Waits
 from simulator.engine.record import Outcome, Reason, RequestLog
@@ -26,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simulator.analysis.tally import Rows
     from simulator.engine.record import ChainLog, Charge, RunRecord
     from simulator.scenario.workloads import Objectives
 
@@ -198,22 +211,25 @@ class Summariser:
         _check(table, log, int((self._early + self._counted).requests.sum()))
         if self._intervals is not None:
             self._intervals += self._count_intervals(table, log)
-        by_workload = [table.workload == number for number in range(len(self._workloads))]
-        self._follow(table, starts_s(log), by_workload)
-        first = int(np.searchsorted(table.arrival_s, self._warm_up_s))
-        self._early += self._tally(table.rows(slice(first)), log.rows(slice(first)))
-        table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
-        self._counted += self._tally(table, log)
-        self._long.add(table, log)
-        self._sent = added(self._sent, self._count_decisions(table, log, len(decisions)))
+        rows = rows_by_workload(table.workload, len(self._workloads))
+        self._follow(table, starts_s(log), rows)
+        if first := int(np.searchsorted(table.arrival_s, self._warm_up_s)):
+            for some in in_pieces(table.rows(slice(first)), log.rows(slice(first))):
+                self._early += self._tally(*some)
+            table, log = table.rows(slice(first, None)), log.rows(slice(first, None))
+            rows = rows_by_workload(table.workload, len(self._workloads))
+        for some in in_pieces(table, log):
+            self._counted += self._tally(*some)
+            self._long.add(*some)
+            self._sent = added(self._sent, self._count_decisions(*some, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
         latency = _latencies(table, log, completed)
         self._all_waits.add(latency)
-        for waits, rows in zip(self._waits, by_workload, strict=True):
-            members = rows[first:][completed]
-            waits.add({metric: values[members] for metric, values in latency.items()})
+        members = rows if completed.all() else rows_by_workload(table.workload[completed], len(self._workloads))
+        for waits, its_rows, its_members in zip(self._waits, rows, members, strict=True):
+            waits.add({metric: values[its_members] for metric, values in latency.items()})
             if waits.judges:
-                waits.judge(table, log, rows[first:], self._network_s)
+                waits.judge(table, log, its_rows, self._network_s)
 
     def finish(self, record: RunRecord) -> RunSummary:
         """The summary of what was added, and of all there is in the record but its log."""
@@ -239,14 +255,13 @@ class Summariser:
             timeline=None if self._intervals is None else timeline_of(self._intervals, record, self._workloads),
         )
 
-    def _follow(
-        self, table: RequestTable, start_s: NDArray[np.float64], by_workload: Sequence[NDArray[np.bool_]]
-    ) -> None:
+    def _follow(self, table: RequestTable, start_s: NDArray[np.float64], by_workload: Sequence[Rows]) -> None:
         """Take the next requests into the backlogs."""
-        for backlog, members in zip(self._backlogs, by_workload, strict=True):
-            backlog.add(table.arrival_s[members], start_s[members])
+        arrivals, starts = ticks_of(table.arrival_s, start_s)
+        for backlog, rows in zip(self._backlogs, by_workload, strict=True):
+            backlog.add(arrivals[rows], starts[rows])
         if self._all_backlog is not None:
-            self._all_backlog.add(table.arrival_s, start_s)
+            self._all_backlog.add(arrivals, starts)
 
     def _tally(self, table: RequestTable, log: RequestLog) -> Tally:
         return tally(table, log, len(self._workloads), len(self._backends))

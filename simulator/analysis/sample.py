@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Final
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -32,14 +32,16 @@ class Sample:
         self.count = 0
         self._sums: list[float] = []
         self._held = held
-        self._file = SpooledTemporaryFile(held * np.dtype(np.float64).itemsize)  # noqa: SIM115 - closed below
-        weakref.finalize(self, self._file.close)
+        self._parts: list[NDArray[np.float64]] = []
+        self._file: IO[bytes] | None = None
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Add the next values, a contiguous array of any length."""
+        """Take the next values, a contiguous array of any length, which is not written to any more."""
         self.count += len(values)
         self._sums.append(float(values.sum()))
-        self._file.write(values.data)
+        self._parts.append(values)
+        if self.count > self._held:
+            self._write()
 
     @property
     def mean(self) -> float:
@@ -51,14 +53,24 @@ class Sample:
 
         That is the value that `numpy.quantile` finds by `inverted_cdf`.
         """
-        if self.count <= self._held:
+        if self._file is None:
             # Twice as quick as finding some of them, where all is in memory.
-            return [float(value) for value in np.sort(next(self._read(self.count)))[ranks(self.count, shares)]]
+            return [float(value) for value in np.sort(np.concatenate(self._parts))[ranks(self.count, shares)]]
         # The bits of numbers that are not negative have the order of the numbers.
         bits = _select(lambda: (values.view(np.uint64) for values in self._read(_AT_ONCE)), ranks(self.count, shares))
         return [float(value) for value in bits.view(np.float64)]
 
+    def _write(self) -> None:
+        """Move to the file what is in memory."""
+        if self._file is None:
+            self._file = TemporaryFile()  # noqa: SIM115 - closed below
+            weakref.finalize(self, self._file.close)
+        for values in self._parts:
+            self._file.write(values.data)
+        self._parts.clear()
+
     def _read(self, at_once: int) -> Iterator[NDArray[np.float64]]:
+        assert self._file is not None
         self._file.seek(0)
         while content := self._file.read(at_once * np.dtype(np.float64).itemsize):
             yield np.frombuffer(content)

@@ -12,12 +12,18 @@ from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import RequestTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Counts = NDArray[np.int64]
+    #: Some rows of columns: all of them, by number, or by whether they are among them.
+    Rows = slice | NDArray[np.intp] | NDArray[np.bool_]
 
 #: Axes of a tally.
 WORKLOAD, BACKEND, OUTCOME, FAILOVER, LOST = range(5)
+#: Rows that are counted at once.
+_AT_ONCE: Final = 32_768
 #: Outcomes of requests that nobody served.
 GIVEN_UP: Final = (Outcome.REJECTED, Outcome.TIMED_OUT)
 
@@ -69,11 +75,11 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
     keys = (table.workload, log.backend, log.outcome, log.failover, log.lost)
     # Backend -1 is none, and wraps to the last.
     ways = np.ravel_multi_index(keys, shape, mode=("raise", "wrap", "raise", "raise", "raise"))
-    billed = log.billed_prompt_tokens > 0
+    billed, nothing = log.billed_prompt_tokens > 0, np.zeros(shape, np.int64)
 
     def count(weights: NDArray[np.generic] | None = None) -> Counts:
         if weights is not None and not weights.any():
-            return np.zeros(shape, np.int64)
+            return nothing
         # Sums of integers are exact as float64 up to 2**53.
         return np.bincount(ways, weights, minlength=prod(shape)).astype(np.int64).reshape(shape)
 
@@ -89,3 +95,20 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
         billed_output_tokens=count(log.billed_output_tokens),
         wasted_tokens=count(log.wasted_tokens),
     )
+
+
+def in_pieces(table: RequestTable, log: RequestLog) -> Iterator[tuple[RequestTable, RequestLog]]:
+    """The same, so many at once that what is made of them on the way stays in a processor's cache."""
+    for begin in range(0, max(len(table), 1), _AT_ONCE):
+        rows = slice(begin, begin + _AT_ONCE)
+        yield table.rows(rows), log.rows(rows)
+
+
+def rows_by_workload(workload: NDArray[np.integer], workloads: int) -> list[Rows]:
+    """By workload, which rows are its own, in their order."""
+    if workloads == 1:
+        return [slice(None)]
+    # So few bits are sorted by counting.
+    order = np.argsort(workload, kind="stable")
+    ends = np.bincount(workload, minlength=workloads).cumsum()
+    return [order[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]

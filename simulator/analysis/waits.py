@@ -13,6 +13,7 @@ from simulator.engine.record import Outcome, RequestLog
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.analysis.tally import Rows
     from simulator.engine.record import ChainLog
     from simulator.scenario.workloads import Objectives
     from simulator.trace.request_table import RequestTable
@@ -50,9 +51,7 @@ class Waits:
         """Whether there is a limit."""
         return bool(self._limits)
 
-    def judge(
-        self, table: RequestTable, log: RequestLog, rows: NDArray[np.bool_], network_s: NDArray[np.float64] | None
-    ) -> None:
+    def judge(self, table: RequestTable, log: RequestLog, rows: Rows, network_s: NDArray[np.float64] | None) -> None:
         """Hold some of the next requests against the limits, those without an answer too.
 
         Args:
@@ -64,10 +63,12 @@ class Waits:
         """
         arrival_s, outcome, first_s = table.arrival_s[rows], log.outcome[rows], log.first_token_s[rows]
         completed, beside_s = outcome == Outcome.COMPLETED, None
+        all_completed = bool(completed.all())
         if network_s is not None:
             # What it is until an API is at work, and after it: waiting to be let in, and the network.
             beside_s = log.scheduled_s[rows] - arrival_s + network_s[log.backend[rows]]
-            beside_s[~completed] = np.nan
+            if not all_completed:
+                beside_s[~completed] = np.nan
         took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
         still_open = np.flatnonzero(outcome == Outcome.UNFINISHED)
         # The least it can still be; of an open request the first token may have come.
@@ -75,7 +76,8 @@ class Waits:
         at_least_s = {"ttft_s": np.where(np.isnan(since_s), so_far_s, since_s), "e2e_s": so_far_s}
         within, missed = np.ones(len(outcome), np.bool_), np.zeros(len(outcome), np.bool_)
         for limit in self._limits:
-            latency_s = np.where(completed, took_s[limit.metric], np.inf)
+            took = took_s[limit.metric]
+            latency_s = took if all_completed else np.where(completed, took, np.inf)
             undecided = still_open[at_least_s[limit.metric] <= limit.limit_s + EQUAL_S]
             api_s = None if beside_s is None else latency_s - beside_s
             latency_s[undecided] = np.nan

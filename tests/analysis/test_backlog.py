@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.analysis.backlog import Backlog, BacklogTally, drift_of
+from simulator.analysis.backlog import Backlog, BacklogTally, drift_of, ticks_of
 
 DAY_S = 86_400.0
 
 
 def backlog(arrival_s, start_s, end_s, begin_s=0.0):
     tally = BacklogTally(begin_s, end_s)
-    tally.add(np.asarray(arrival_s, float), np.asarray(start_s, float))
+    tally.add(*ticks_of(np.asarray(arrival_s, float), np.asarray(start_s, float)))
     return tally.finish()
 
 
@@ -43,7 +43,7 @@ def test_one_a_second_arrives_and_one_in_two_is_started():
 
 def test_a_week_is_days_and_what_is_over_comes_first():
     tally = BacklogTally(0.0, 17.5 * DAY_S)
-    tally.add(np.array([DAY_S, 4.0 * DAY_S]), np.array([np.nan, 5.0 * DAY_S]))
+    tally.add(*ticks_of(np.array([DAY_S, 4.0 * DAY_S]), np.array([np.nan, 5.0 * DAY_S])))
     found = tally.finish()
     # The two last weeks; the second request came half a day after they began.
     assert (len(found.arrived), found.block_s, found.phases) == (14, DAY_S, 7)
@@ -63,7 +63,7 @@ def test_law_parts_add_up_to_the_whole(rows, cuts):
     whole = backlog(arrival_s, arrival_s + wait_s, 100.0)
     tally = BacklogTally(0.0, 100.0)
     for low, high in pairwise([0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]):
-        tally.add(arrival_s[low:high], (arrival_s + wait_s)[low:high])
+        tally.add(*ticks_of(arrival_s[low:high], (arrival_s + wait_s)[low:high]))
     assert tally.finish() == whole
 
 

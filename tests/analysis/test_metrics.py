@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.analysis import timeline
+from simulator.analysis import tally, timeline
 from simulator.analysis.levels import utilisation_of
 from simulator.analysis.metrics import Summariser, summarise
 from simulator.engine import simulation
@@ -249,6 +249,16 @@ def test_law_a_run_in_parts_is_summarised_as_the_whole(eventful, warm_up_s):
             mean, other_mean = latency.pop("mean", 0.0), other["latency"][metric].pop("mean", 0.0)
             assert mean == pytest.approx(other_mean, rel=1e-12)
     assert found == whole
+
+
+@given(eventful_runs())
+def test_law_how_many_are_counted_at_once_changes_nothing(eventful):
+    demand, run, _ = eventful
+    objectives = {"notes": Objectives(ttft="0.5s", end_to_end="1.5s"), "letters": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "_AT_ONCE", 3)
+        few = summarise(run, demand, objectives, 30_000.0)
+    assert few == summarise(run, demand, objectives, 30_000.0)
 
 
 def groups(summary):

@@ -11,7 +11,7 @@ from heapq import heapify, heapreplace
 import numpy as np
 import pytest
 
-from simulator.analysis.backlog import BacklogTally, drift_of
+from simulator.analysis.backlog import BacklogTally, drift_of, ticks_of
 from simulator.analysis.metrics import summarise
 from simulator.engine.simulation import simulate
 from simulator.performance.step_time import ConstantStepTime
@@ -37,7 +37,7 @@ def started(arrival_s, service_s, servers):
 def judged(arrival_s, begun_s, end_s):
     tally = BacklogTally(0.0, end_s)
     inside = arrival_s < end_s
-    tally.add(arrival_s[inside], np.where(begun_s > end_s, np.nan, begun_s)[inside])
+    tally.add(*ticks_of(arrival_s[inside], np.where(begun_s > end_s, np.nan, begun_s)[inside]))
     return tally.finish()
 
 
