@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +17,13 @@ _MOST_BYTES: Final = 100_000_000
 
 def read_unpacked(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
     """A file, unpacked where it is gzip. Raises OSError, and ValueError where it is broken or longer than that."""
+    # At once: what is a pipe cannot be gone back in.
     with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
+        content = raw.read(most_bytes + 1)
+    packed = content.startswith(b"\x1f\x8b") and len(content) <= most_bytes
+    if packed:
         try:
-            with gzip.open(raw) if packed else raw as file:
+            with gzip.open(io.BytesIO(content)) as file:
                 content = file.read(most_bytes + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"broken gzip: {error}") from None

@@ -32,7 +32,7 @@ class Journal:
     """
 
     def __init__(self, output: Path, record: StepRecord, repeats: int) -> None:
-        self.path = output.with_name(f"{output.name}.unfinished")
+        self.path = output.parent / f"{output.name}.unfinished"
         self.done: dict[StepShape, MeasuredStep] = {}
         # Neither the day nor how the command was put makes another measurement.
         about = record.model_dump(mode="json", exclude={"points", "recorded_on", "command"}) | {"repeats": repeats}

@@ -122,6 +122,8 @@ _OF_THE_MACHINE = {
     getattr(errno, name, errno.ENOSPC)
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM", "EIO")
 }
+#: What a file that somebody named may be: a name too long, a link to itself, below what is no folder, nobody's pipe.
+_OF_A_NAME = {getattr(errno, name, errno.ENOTDIR) for name in ("ENAMETOOLONG", "ELOOP", "ENOTDIR", "ENXIO", "ENODEV")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare()
     try:
         with listening():
-            app(args=None if arguments is None else list(arguments), standalone_mode=True)
+            try:
+                app(args=None if arguments is None else list(arguments), standalone_mode=True)
+            finally:
+                # What cannot be printed after all is said here, not while Python ends.
+                sys.stdout.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
     except SimulatorError as error:
@@ -142,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if was_asked():
             typer.echo("interrupted", err=True)
             code = INTERRUPTED
+        elif isinstance(error, OSError) and error.errno in _OF_A_NAME:
+            typer.echo(f"{error.filename}: cannot be read: {error.strerror}", err=True)
+            code = BAD_INPUT
         elif (missing := _missing(error)) is not None:
             typer.echo(f"the machine has not what this takes: {missing}", err=True)
             code = BAD_INPUT
@@ -153,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _missing(error: BaseException) -> str | None:
     """What the machine lacks for it; None where it is a fault of ours."""
     if isinstance(error, OSError):
+        if error.errno == errno.ENOENT and error.filename is None:
+            # Python's words for want of a place for temporary files; the system has none of its own for the other.
+            return error.strerror if "temporary" in str(error.strerror) else "the current folder is no longer there"
         return str(error) if error.errno in _OF_THE_MACHINE else None
     if isinstance(error, BrokenExecutor):
         return "a process of its own was killed, most often for want of memory"
@@ -175,7 +187,13 @@ def _internal_fault(error: Exception) -> int:
 
 
 class _Output(io.FileIO):
-    """Standard output whose reader may go: that changes neither what is done nor how the command ends."""
+    """Standard output whose reader may go: that changes neither what is done nor how the command ends.
+
+    Attributes:
+        said: Whether somebody knows that nothing more can be written, or nobody can be told.
+    """
+
+    said = False
 
     def write(self, content: Any) -> int | None:  # type: ignore[override]  # noqa: ANN401 - any buffer
         """See the base."""
@@ -183,6 +201,11 @@ class _Output(io.FileIO):
             return super().write(content)
         except BrokenPipeError:
             return memoryview(content).nbytes
+        except OSError:
+            if self.said:
+                return memoryview(content).nbytes
+            self.said = True
+            raise
 
 
 def _prepare() -> None:
@@ -194,6 +217,7 @@ def _prepare() -> None:
         # Not what a test or a notebook has put in its place.
         if given is not None and given is getattr(sys, f"__{name}__"):
             raw = _Output(given.fileno(), "wb", closefd=False)
+            raw.said = name == "stderr"
             given.flush()
             # Escapes of this form are right in JSON, too.
             stream = io.TextIOWrapper(

@@ -24,7 +24,14 @@ class Command(TyperCommand):
     """A command that first looks where its output goes."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - of the library that typer brings along
-        """Run the command. Raises SimulatorError where two outputs are one file, or one is what is read."""
+        """Run the command.
+
+        Raises:
+            SimulatorError: Two outputs are one file, one is what is read, or a name could not be written down.
+        """
+        for value in ctx.params.values():
+            for said in value if isinstance(value, (list, tuple)) else [value]:
+                _check_text(said)
         places = {name: value for name, value in ctx.params.items() if name in WRITTEN and isinstance(value, Path)}
         read = [place for name, value in ctx.params.items() if name not in WRITTEN for place in _files(value)]
         for number, (name, place) in enumerate(places.items()):
@@ -35,6 +42,16 @@ class Command(TyperCommand):
             if any(_same(place, source) for source in read):
                 raise SimulatorError(f"{place}: it is read by this command, and would be lost; choose another place")
         return super().invoke(ctx)
+
+
+def _check_text(said: object) -> None:
+    """Raise SimulatorError for what is no UTF-8, since what was given is kept in files that are."""
+    if isinstance(said, (str, Path)):
+        try:
+            str(said).encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(said).decode("utf-8", "backslashreplace")
+            raise SimulatorError(f"{shown}: is no text in UTF-8, as names of files must be here") from None
 
 
 def _files(value: object) -> Iterator[Path]:

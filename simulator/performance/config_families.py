@@ -11,6 +11,7 @@ from simulator.performance.architecture import KvLayers
 from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some
 from simulator.performance.config_older import falcon, gpt2, gptj, opt, ungated
 from simulator.performance.config_recurrent import delta_net, granite_hybrid, nemotron_h
+from simulator.performance.config_text import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -160,15 +161,19 @@ def _deci(text: TextConfig) -> Found:
         text.faults.append(f"block_configs: expected one for each of {layers} layers")
         blocks = []
     for number, block in enumerate(blocks):
-        one, network = block.get("attention", {}), block.get("ffn", {})
+        one, network = (_part_of(block, name) for name in ("attention", "ffn"))
+        group, times = one.get("n_heads_in_group") or 1, network.get("ffn_mult") or 0
+        if not (isinstance(group, int) and 1 <= group <= heads and _is_size(times)):
+            text.faults.append(f"block_configs: {number}: n_heads_in_group {group!r:.40}, ffn_mult {times!r:.40}")
+            continue
         if one.get("replace_with_linear") or network.get("replace_with_linear") or one.get("window_length"):
             text.faults.append(f"block_configs: {number}: linear layers and windows are not supported")
         if not one.get("no_op"):
-            kv_heads = heads // int(one.get("n_heads_in_group") or 1)
+            kv_heads = heads // group
             by_heads[kv_heads] += 1
             attention += hidden * head_dim * (2 * heads + 2 * kv_heads)
-        if not network.get("no_op") and network.get("ffn_mult"):
-            width = int(2 * float(network["ffn_mult"]) * hidden / 3)
+        if not network.get("no_op") and times:
+            width = int(2 * times * hidden / 3)
             feed_forward += 3 * hidden * -(-width // 256) * 256
     return {
         "layers": layers, "hidden": hidden, "heads": heads, "kv_heads": max(by_heads, default=1), "head_dim": head_dim,
@@ -177,6 +182,15 @@ def _deci(text: TextConfig) -> Found:
         "feed_forward_parameters": feed_forward or None,
         "kv": tuple(KvLayers(kind="full", layers=n, heads=h, head_dim=head_dim) for h, n in by_heads.items()),
     }  # fmt: skip
+
+
+def _part_of(block: object, name: str) -> dict[str, Any]:
+    found = block.get(name) if isinstance(block, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 _GEMMA: Final = {

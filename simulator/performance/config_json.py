@@ -67,7 +67,9 @@ def _from_file(path: Path, name: str | None) -> ModelShape:
     if "quantization_config" not in config and beside.is_file():
         # As ModelOpt used to write it.
         said = _json(beside)
-        config = {**config, "quantization_config": {"quant_method": "modelopt", **(said if said else {})}}
+        if not isinstance(said, dict):
+            raise ProfileError(f"{beside}: is not what a checkpoint says of its weights")
+        config = {**config, "quantization_config": {"quant_method": "modelopt", **said}}
     shape, faults = from_config(config, name or str(config.get("_name_or_path") or "") or path.resolve().parent.name)
     if faults or shape is None:
         raise ProfileError("\n".join(f"{path}: {fault}" for fault in faults))

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from simulator.performance.architecture import KvLayers
+from simulator.performance.config_text import amiss
 
 if TYPE_CHECKING:
     from simulator.performance.config_text import TextConfig
@@ -55,8 +56,8 @@ def windows(text: TextConfig, found: Found, always: bool = False) -> tuple[KvLay
         text.faults.append(f"layer_types: {', '.join(strange)} is not supported in this architecture")
     if "sliding_attention" not in kinds:
         return ()
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        text.faults.append(f"sliding_window: {window!r} is not a whole number above 0")
+    if (wrong := amiss("sliding_window", window)) is not None:
+        text.faults.append(f"sliding_window: {wrong}")
         return ()
     heads, head_dim = found["kv_heads"], found["head_dim"]
     names = {"sliding_attention": ("window", window), "full_attention": ("full", None)}
@@ -100,10 +101,10 @@ def mixture(text: TextConfig) -> Found:
         shared = text.count("n_shared_experts") * found["intermediate"]
     found["shared_intermediate"] = shared
     dense = text.at_least_0("first_k_dense_replace")
-    only = text.get("mlp_only_layers")
+    only = text.layer_numbers("mlp_only_layers")
     every = text.optional("decoder_sparse_step", 1)
     if only or every != 1:
-        dense += sum(1 for n in range(layers) if n in (only or []) or (n + 1) % every)
+        dense += sum(1 for n in range(layers) if n in only or (n + 1) % every)
     if dense >= layers:
         text.faults.append("first_k_dense_replace, mlp_only_layers, decoder_sparse_step: leave no layer with experts")
     elif dense:

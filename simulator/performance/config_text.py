@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: Sizes that no model has; layers are gone through one by one.
+MOST: Final = 1_000_000_000
+_MOST_LAYERS: Final = 10_000
+_LAYERS: Final = ("num_hidden_layers", "n_layer", "depth")
 
 
 class TextConfig:
@@ -52,10 +57,11 @@ class TextConfig:
         """A whole number above 0 under the first of these names that is given."""
         key = next((name for name in keys if self.get(name) is not None), keys[0])
         value = self.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
         said = self._words.get(key, key)
-        self.faults.append(f"{said}: {'is missing' if value is None else f'{value!r} is not a whole number above 0'}")
+        wrong = "is missing" if value is None else amiss(said, value)
+        if wrong is None:
+            return int(value)
+        self.faults.append(f"{said}: {wrong}")
         return 1
 
     def optional(self, key: str, default: int) -> int:
@@ -64,7 +70,7 @@ class TextConfig:
 
     def at_least_0(self, key: str) -> int:
         """A whole number, 0 when absent."""
-        return 0 if self.get(key) in {None, 0} else self.count(key)
+        return 0 if self.get(key) in (None, 0) else self.count(key)
 
     def layer_types(self, layers: int) -> list[str] | None:
         """What each layer is, where the file says so for every one."""
@@ -76,6 +82,14 @@ class TextConfig:
             return None
         return found
 
+    def layer_numbers(self, key: str) -> list[int]:
+        """Which layers, counted from 0; none where the file does not say."""
+        found = self.get(key) or []
+        if not isinstance(found, list) or not all(isinstance(one, int) for one in found):
+            self.faults.append(f"{key}: {found!r:.60} is no list of layers")
+            return []
+        return found
+
     @property
     def tied(self) -> bool:
         """Whether the output head is the embedding."""
@@ -83,5 +97,21 @@ class TextConfig:
 
     def context(self) -> int | None:
         """Longest request, where the file says so."""
-        found = self.get("max_position_embeddings") or self.get("n_positions")
-        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+        key = "max_position_embeddings" if self.get("max_position_embeddings") else "n_positions"
+        found = self.get(key)
+        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+            return None
+        if (wrong := amiss(key, found)) is not None:
+            self.faults.append(f"{key}: {wrong}")
+        return found
+
+
+def amiss(key: str, value: object) -> str | None:
+    """What is wrong with a size; None where it is one."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        return f"{value!r:.60} is not a whole number above 0"
+    most = _MOST_LAYERS if key in _LAYERS else MOST
+    if value > most:
+        # A number of hundreds of digits is no news in full, and Python writes out no longer ones.
+        return f"{'a number of many digits' if value > 10**30 else f'{value:,}'} is more than {most:,}, as no model has"
+    return None

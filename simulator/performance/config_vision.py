@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.performance.architecture import Encoder
+from simulator.performance.config_text import TextConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,24 +50,21 @@ def read_encoder(config: Mapping[str, Any], text: Mapping[str, Any], faults: lis
     kind = str(vision.get("model_type", ""))
     kind = "qwen2_5_vl" if kind == "" and "fullatt_block_indexes" in vision else kind
     known = {**_DEFAULTS.get(kind, {}), **{key: value for key, value in vision.items() if value is not None}}
-    layers = known.get("num_hidden_layers", known.get("depth"))
-    hidden, intermediate = known.get("hidden_size", known.get("embed_dim")), known.get("intermediate_size")
-    numbers = {"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": intermediate}
-    for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            faults.append(f"vision_config: {name}: {'is missing' if value is None else repr(value)}")
-    if not (isinstance(layers, int) and isinstance(hidden, int) and isinstance(intermediate, int)):
-        return None
+    wrong: list[str] = []
+    own_sizes, sizes = TextConfig(known, {}, {}, wrong), TextConfig(known, config, {}, wrong)
+    layers = own_sizes.count("num_hidden_layers", "depth")
+    hidden, intermediate = own_sizes.count("hidden_size", "embed_dim"), own_sizes.count("intermediate_size")
     matrices = 3 if kind in _GATED else 2
-    merged = _patches_per_token(config, known, kind)
-    patch = int(known.get("patch_size", 14)) ** 2 * 3 * int(known.get("temporal_patch_size", 1))
+    merged = _patches_per_token(sizes, kind)
+    patch = own_sizes.optional("patch_size", 14) ** 2 * 3 * own_sizes.optional("temporal_patch_size", 1)
+    mergers = 1 + len(own_sizes.layer_numbers("deepstack_visual_indexes"))
     width = int(text.get("hidden") or 1)
-    if "spatial_merge_size" in known or "spatial_merge_size" in config:
+    if sizes.get("spatial_merge_size") is not None:
         inner = hidden * merged
-        mergers = 1 + len(known.get("deepstack_visual_indexes") or ())
         projector = mergers * (inner * inner + inner * width)
     else:
         projector = hidden * width
+    faults += [f"vision_config: {one}" for one in wrong]
     own = layers * (4 * hidden**2 + matrices * hidden * intermediate) + patch * hidden
     parameters = own + projector + sound
     return Encoder(parameters=parameters, hidden=hidden, intermediate=intermediate, patches_per_token=merged)
@@ -91,15 +89,13 @@ def _sound(config: Mapping[str, Any], width: int, faults: list[str]) -> int:
     return layers * (2 * 8 + 5 + 3) * hidden**2 + hidden * (hidden + out) + out * width
 
 
-def _patches_per_token(config: Mapping[str, Any], vision: Mapping[str, Any], kind: str) -> int:
+def _patches_per_token(sizes: TextConfig, kind: str) -> int:
     """How many patches make a token of the text model."""
-    merge = vision.get("spatial_merge_size", config.get("spatial_merge_size"))
-    if isinstance(merge, int):
-        return merge**2
-    tokens, image, patch = config.get("mm_tokens_per_image"), vision.get("image_size"), vision.get("patch_size")
-    if kind == "siglip_vision_model" and isinstance(image, int) and isinstance(patch, int):
-        return max(1, (image // patch) ** 2 // int(tokens or 256))
-    pooled = vision.get("pooling_kernel_size")
-    if isinstance(pooled, int):
-        return pooled**2
+    if sizes.get("spatial_merge_size") is not None:
+        return sizes.count("spatial_merge_size") ** 2
+    if kind == "siglip_vision_model" and sizes.get("image_size") and sizes.get("patch_size"):
+        image, patch = sizes.count("image_size"), sizes.count("patch_size")
+        return max(1, (image // patch) ** 2 // sizes.optional("mm_tokens_per_image", 256))
+    if sizes.get("pooling_kernel_size") is not None:
+        return sizes.count("pooling_kernel_size") ** 2
     return 4 if kind == "llama4_vision_model" else 1

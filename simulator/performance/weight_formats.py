@@ -113,7 +113,8 @@ def read_checkpoint(config: Mapping[str, Any], layers: int) -> Checkpoint:
         config: The `config.json`; of a wrapper the whole, since its text part may say it.
         layers: Of the text model, to tell an exception from a rule.
     """
-    said = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+    part = config.get("text_config")
+    said = config.get("quantization_config") or (part.get("quantization_config") if isinstance(part, dict) else None)
     if said is None:
         said = config.get("compression_config")
     if said is None:

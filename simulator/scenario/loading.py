@@ -100,7 +100,8 @@ def _named_files(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[s
                 yield path, holder
     compliance = data.get("compliance")
     # A registry that ships with the package has a name without an ending.
-    if isinstance(compliance, dict) and Path(str(compliance.get("registry"))).suffix:
+    named = compliance.get("registry") if isinstance(compliance, dict) else None
+    if isinstance(compliance, dict) and isinstance(named, str) and Path(named).suffix:
         yield ("compliance", "registry"), compliance
 
 

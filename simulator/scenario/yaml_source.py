@@ -143,8 +143,7 @@ def _text(path: Path, name: str) -> str:
             raise _fault(name, 0, "is a directory; expected a scenario file")
         size = path.stat().st_size
         if size <= LARGEST_BYTES:
-            with path.open("rb") as file:
-                content = file.read(LARGEST_BYTES + 1)
+            content = _content(path) if path.is_file() else _streamed(path)
             size = max(size, len(content))
     except (OSError, ValueError) as error:
         raise _fault(name, 0, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -157,6 +156,17 @@ def _text(path: Path, name: str) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise _fault(name, line, "is not UTF-8 text") from error
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST_BYTES + 1)
+
+
+@cache
+def _streamed(path: Path) -> bytes:
+    """What came through a pipe, which gives it once, for everybody who asks."""
+    return _content(path)
 
 
 def _compose(text: str, name: str) -> tuple[YAML, Node | None]:

@@ -71,6 +71,8 @@ def header_path(trace: Path) -> Path:
 
 def header_file(path: Path) -> Path | None:
     """The file with the header of a trace: `t.csv.yaml`, `t.yaml` or `t.json` beside it."""
+    if not path.name:  # a folder
+        return None
     places = (path.with_name(f"{path.name}.yaml"), path.with_suffix(".yaml"), path.with_suffix(".json"))
     return next((beside for beside in places if beside.is_file()), None)
 

@@ -98,6 +98,27 @@ def test_a_stream_may_be_closed(tmp_path, closed):
     assert b"Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('exec "$@" >/dev/full', b"No space left on device"),
+        ('exec "$@" >/dev/full 2>/dev/full', b""),
+    ],
+)
+def test_what_cannot_be_printed_is_said_once_or_not_at_all(tmp_path, line, said):
+    """Of the buffer that is left when Python ends, too: it ends in 120 there."""
+    done = in_shell(line, PRINTING["explain"], tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_a_scenario_may_come_through_a_pipe(tmp_path):
+    """It is looked at several times, and a pipe gives it once."""
+    done = in_shell(f'cat "{SCENARIO}" | "$@"', ["validate", "/dev/stdin"], tmp_path)
+    assert done.stdout.startswith(b"/dev/stdin: ok (")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o077, 0o027, 0o002])
 def test_what_is_written_is_for_whom_the_mask_says(tmp_path, mask):

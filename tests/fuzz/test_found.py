@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -11,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from simulator.performance.architecture import known_model
-from simulator.reading import parse_json
+from simulator.reading import parse_json, read_unpacked
 from tests.fuzz.command import run
 from tests.fuzz.sound import MEASURE, engine
-from tests.parts import ROOT
+from tests.parts import ROOT, SCENARIOS
 
 RECORDED = ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz"
 STEPS = ROOT / "tests" / "bench" / "recorded" / "cpu" / "steps.json.gz"
@@ -41,6 +44,44 @@ def test_a_result_has_one_value_a_replication(tmp_path, more):
     (tmp_path / "new.json").write_text(json.dumps(document))
     saying = f"has {wanted + more} values by_replication, expected {wanted}, one a replication"
     refused("check", tmp_path / "new.json", "--baseline", BASELINE, saying=saying)
+
+
+@pytest.mark.parametrize("value", [{}, [], {"a": 1}, 7])
+def test_a_register_that_is_no_name_is_refused(tmp_path, value):
+    scenario = {"extends": str(SCENARIOS / "ci_small.yaml"), "compliance": {"registry": value or {"x.yaml": {}}}}
+    (tmp_path / "s.yaml").write_text(json.dumps(scenario))
+    refused("validate", tmp_path / "s.yaml", saying="s.yaml:1: compliance.registry:")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_result_may_come_through_a_pipe(packed):
+    reading, writing = os.pipe()
+    content = gzip.compress(STEPS.read_bytes()) if packed else BASELINE.read_bytes()
+    with os.fdopen(reading, "rb"), ThreadPoolExecutor() as pool:
+
+        def write():
+            with os.fdopen(writing, "wb") as file:
+                file.write(content)
+
+        pool.submit(write)
+        found = read_unpacked(Path(f"/dev/fd/{reading}"))
+    assert found == (STEPS.read_bytes() if packed else content)
+
+
+def test_a_folder_of_logs_that_cannot_be_looked_into_is_said(tmp_path, monkeypatch):
+    """What is in it would be missing without a word."""
+    (tmp_path / "in" / "side").mkdir(parents=True)
+    (tmp_path / "in" / "a.jsonl").write_text("{}\n")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("side"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    saying = "side: cannot be read: Permission denied"
+    refused("trace", "convert", "--format", "litellm", tmp_path / "in", tmp_path / "t.csv", saying=saying)
 
 
 def test_half_a_character_is_no_json():

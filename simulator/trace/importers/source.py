@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -37,14 +38,14 @@ def source_files(path: Path, patterns: tuple[str, ...]) -> list[Path]:
     """The file itself, or those of a folder and its subfolders that fit a pattern (packed or not), in order of name.
 
     Raises:
-        TraceError: There is none.
+        TraceError: There is none, or a folder cannot be looked into.
     """
     if not path.is_dir():
         if not path.is_file():
-            raise TraceError(f"{path}: no such file or folder")
+            other = "is no file, and a log is read more than once" if path.exists() else "no such file or folder"
+            raise TraceError(f"{path}: {other}")
         return [path]
-    shown = [entry for entry in sorted(path.rglob("*")) if entry.is_file() and not _hidden(entry.relative_to(path))]
-    found = [entry for entry in shown if any(fnmatch(_unpacked_name(entry.name), p) for p in patterns)]
+    found = [entry for entry in sorted(_shown(path)) if any(fnmatch(_unpacked_name(entry.name), p) for p in patterns)]
     if not found:
         raise TraceError(f"{path}: no file in it is named like {' or '.join(patterns)}")
     return found
@@ -54,8 +55,16 @@ def _unpacked_name(name: str) -> str:
     return next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _shown(path: Path) -> Iterator[Path]:
+    """Files that are not hidden, nor below what is; a folder that cannot be looked into is no folder without logs."""
+
+    def fail(error: OSError) -> None:
+        raise TraceError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+    for folder, inner, names in os.walk(path, onerror=fail):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        files = (path / folder / name for name in names if not name.startswith("."))
+        yield from (file for file in files if file.is_file())
 
 
 @contextmanager
