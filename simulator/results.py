@@ -33,7 +33,7 @@ from simulator.extensions import using
 from simulator.scenario.narrowing import named_patterns
 from simulator.version import package_version
 from simulator.workload.demand import demands
-from simulator.workload.replay import trace_checksums
+from simulator.workload.recording import trace_checksums
 from simulator.workload.volume import month_hours, request_names
 
 if TYPE_CHECKING:

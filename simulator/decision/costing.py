@@ -27,7 +27,7 @@ from simulator.scenario.workloads import RecordedWorkload, SyntheticWorkload
 from simulator.units import HOUR_S
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.demand import demands
-from simulator.workload.replay import recording, replayed
+from simulator.workload.recorded import played
 from simulator.workload.volume import expected_requests, mean_tokens_of, month_hours
 
 if TYPE_CHECKING:
@@ -290,13 +290,7 @@ def _cell_tokens(
 ) -> NDArray[np.float64]:
     """Tokens of one workload in each cell: expected, or those of its recording."""
     if isinstance(load, RecordedWorkload):
-        table, starts_s = recording(load.trace.file).table, calendar.cells.start_s
-        found = np.zeros(len(starts_s))
-        for rows, arrival_s in replayed(load, calendar.cells):
-            cell = np.searchsorted(starts_s, arrival_s, side="right") - 1
-            tokens = table.prompt_tokens[rows] + table.output_tokens[rows]
-            found += np.bincount(cell, weights=tokens, minlength=len(starts_s))
-        return found
+        return played(load, scenario).cell_tokens
     return mean_tokens_of(load) * expected_requests(load, scenario, calendar)
 
 

@@ -28,7 +28,7 @@ from simulator.performance.clusters import cluster_profile
 from simulator.scenario.costs import Prices
 from simulator.scenario.customs import customs
 from simulator.version import package_version
-from simulator.workload.replay import trace_checksums
+from simulator.workload.recording import trace_checksums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

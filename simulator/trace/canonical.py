@@ -31,6 +31,7 @@ __all__ = [
     "REQUIRED",
     "all_columns",
     "first_rows",
+    "read_again",
     "read_chunks",
     "read_trace",
     "trace_suffix",
@@ -40,6 +41,8 @@ __all__ = [
 
 #: Requests held at a time, about 20 MB as text.
 CHUNK_ROWS: Final = 1 << 18
+#: Of each column of a Parquet file, read at a time.
+_BUFFER_BYTES: Final = 1 << 20
 
 
 def write_trace(table: RequestTable, path: Path, *, source: str, licence: str, span_s: float) -> TraceHeader:
@@ -104,20 +107,34 @@ def read_trace(path: Path) -> RequestTable:
     return joined(list(read_chunks(path)))
 
 
-def read_chunks(path: Path) -> Iterator[RequestTable]:
+def read_chunks(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[RequestTable]:
     """The same a chunk at a time; at least one, and each one's `workloads` begin with those of the one before.
 
     Raises:
         TraceError: Like `read_trace`, once everything was looked at.
     """
-    suffix, header = trace_suffix(path), read_header(path)
+    trace_suffix(path)
+    header = read_header(path)
     if not path.is_file():
         raise TraceError(f"{path}: no such file")
     if header is not None and header.sha256 != file_sha256(path):
         raise TraceError(f"{path}: its checksum differs from its header's: the trace was changed after it was written")
-    checks = Checks(header)
+    yield from _checked(path, at_once, Checks(header))
+
+
+def read_again(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[RequestTable]:
+    """The chunks of a trace that was read before without a fault, but for what their prefixes begin with.
+
+    Raises:
+        TraceError: Like `read_trace`; nobody looks whether the file is as its header says.
+    """
+    yield from _checked(path, at_once, Checks(None), without=NESTED)
+
+
+def _checked(path: Path, at_once: int, checks: Checks, without: str | None = None) -> Iterator[RequestTable]:
+    suffix = trace_suffix(path)
     try:
-        for frame in (_csv_frames if suffix == ".csv" else _parquet_frames)(path):
+        for frame in (_csv_frames if suffix == ".csv" else _parquet_frames)(path, at_once, without):
             table = checks.table(frame)
             if not checks.faults:
                 yield table
@@ -148,20 +165,25 @@ def first_rows(path: Path, count: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _csv_frames(path: Path) -> Iterator[pd.DataFrame]:
+def _csv_frames(path: Path, at_once: int, without: str | None) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=CHUNK_ROWS) as reader:
-        yield from reader
+    with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=at_once) as reader:
+        yield from (frame if without is None else frame.drop(columns=without, errors="ignore") for frame in reader)
 
 
-def _parquet_frames(path: Path) -> Iterator[pd.DataFrame]:
+def _parquet_frames(path: Path, at_once: int, without: str | None) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        yield from (batch.to_pandas() for batch in file.iter_batches(CHUNK_ROWS))
+    schema = parquet.read_schema(path)
+    # Names that stand there again and again are made once.
+    texts = [one.name for one in schema if one.name == "workload" and pa.types.is_string(one.type)]
+    # Unbuffered it would read a row group at a time, which in others' files may be all there is.
+    how: dict[str, Any] = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False, "read_dictionary": texts}
+    with parquet.ParquetFile(path, **how) as file:
+        names = [name for name in file.schema_arrow.names if name != without]
+        yield from (batch.to_pandas() for batch in file.iter_batches(at_once, columns=names))
         if not file.metadata.num_rows:
             empty = pa.table({name: pa.array([], file.schema_arrow.field(name).type) for name in names})
             yield empty.to_pandas()

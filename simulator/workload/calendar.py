@@ -77,7 +77,7 @@ class Cells:
 
     def cut(self, expected: NDArray[np.float64]) -> Cells:
         """The same cells in shorter stretches where many requests are expected in one, by cell; none within a cell."""
-        cuts_s: list[float] = []
+        cuts_s = [*self.cuts_s]
         for rows, stretch in self.stretches():
             until = np.cumsum(expected[rows])
             if until[-1] > _WHOLE_REQUESTS:

@@ -15,7 +15,9 @@ import numpy as np
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.units import HOUR_S
 from simulator.workload.calendar import ClinicalCalendar
-from simulator.workload.replay import recording, repeated, replayed
+from simulator.workload.recorded import content, played
+from simulator.workload.recording import recording
+from simulator.workload.replay import repeated_s
 from simulator.workload.volume import (
     expected_requests,
     mean_tokens_of,
@@ -62,9 +64,7 @@ def demands(scenario: Scenario) -> dict[str, Demand]:
     """
     calendar = ClinicalCalendar(scenario.horizon)
     return {
-        name: _recorded(load, scenario, calendar.cells)
-        if isinstance(load, RecordedWorkload)
-        else _synthetic(load, scenario, calendar)
+        name: _recorded(load, scenario) if isinstance(load, RecordedWorkload) else _synthetic(load, scenario, calendar)
         for name, load in scenario.workloads.items()
     }
 
@@ -100,17 +100,25 @@ def _measured_share(cells: Cells, warm_up_s: float) -> NDArray[np.float64]:
     return np.asarray(np.clip((cells.start_s + cells.length_s - warm_up_s) / cells.length_s, 0.0, 1.0))
 
 
-def _recorded(load: RecordedWorkload, scenario: Scenario, cells: Cells) -> Demand:
-    table, warm_up_s = recording(load.trace.file).table, scenario.experiment.warm_up
-    sent = np.concatenate([rows[arrival_s >= warm_up_s] for rows, arrival_s in replayed(load, cells)])
-    rows, lasts_s = repeated(load)
+def _recorded(load: RecordedWorkload, scenario: Scenario) -> Demand:
+    sent = month = played(load, scenario).measured
+    lasts_s = repeated_s(load, recording(load.trace.file))
     if lasts_s is None:
-        rows, lasts_s = sent, cells.end_s - warm_up_s
+        lasts_s = scenario.horizon.duration_s - scenario.experiment.warm_up
+    else:
+        month, lasts_s = content(load).repeated, lasts_s / load.trace.speed
     months = month_hours(scenario) * HOUR_S / lasts_s
-    asked = len(rows) * months
+    asked = month.requests * months
 
-    def longer(tokens: NDArray[np.int32]) -> float:
-        return float(tokens[rows].mean() / tokens[sent].mean()) if len(rows) and len(sent) else 1.0
+    def longer(of_month: int, of_sent: int) -> float:
+        both = month.requests and sent.requests
+        return (of_month / month.requests) / (of_sent / sent.requests) if both else 1.0
 
-    tokens = float(table.prompt_tokens[rows].sum() + table.output_tokens[rows].sum()) * months
-    return Demand(asked, asked, float(len(sent)), tokens, longer(table.prompt_tokens), longer(table.output_tokens))
+    return Demand(
+        asked,
+        asked,
+        float(sent.requests),
+        float(month.prompt_tokens + month.output_tokens) * months,
+        longer(month.prompt_tokens, sent.prompt_tokens),
+        longer(month.output_tokens, sent.output_tokens),
+    )

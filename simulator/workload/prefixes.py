@@ -9,7 +9,7 @@ import numpy as np
 from simulator.scenario.workloads import RecordedWorkload, SharedPrefix
 from simulator.trace.nesting import FLAT, Nesting
 from simulator.trace.request_table import COLUMNS
-from simulator.workload.replay import recording
+from simulator.workload.recording import recording
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ PREFIXES_PER_WORKLOAD = 1 << 16
 def is_nested(workload: AnyWorkload) -> bool:
     """Whether some of its prefixes may begin with others."""
     if isinstance(workload, RecordedWorkload):
-        return len(recording(workload.trace.file).table.nesting) > 0
+        return len(recording(workload.trace.file).nesting) > 0
     shared = workload.shared_prefix
     return isinstance(shared, list) or (shared is not None and workload.turns is not None)
 
@@ -49,15 +49,15 @@ class Identities:
         self._next += count
         return self._next - count
 
-    def of(self, file: str, table: RequestTable) -> NDArray[np.int32]:
-        """The trace's identities moved to a place of their own; -1 stays."""
-        ids, nesting = table.prefix_id, table.nesting
+    def of(self, file: str) -> int:
+        """How far a trace's identities are moved to a place of their own."""
         if file not in self._start:
-            most = max(int(ids.max(initial=-1)), int(nesting.outer_id.max(initial=-1)))
-            start = self._start[file] = self.take(most + 1)
+            known = recording(file)
+            nesting, start = known.nesting, self.take(known.identities)
+            self._start[file] = start
             moved = Nesting.of(nesting.prefix_id + start, nesting.outer_id + start, nesting.outer_tokens)
             self._recorded = self._recorded.with_(moved)
-        return np.where(ids < 0, ids, ids + np.int32(self._start[file]))
+        return self._start[file]
 
     def nest(
         self, prefix_id: NDArray[np.integer], outer_id: NDArray[np.integer], outer_tokens: NDArray[np.integer]

@@ -12,13 +12,12 @@ from simulator.scenario.workloads import RecordedWorkload, SyntheticWorkload
 from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import length_spread
 from simulator.workload.lengths import draw_lengths, share_above
-from simulator.workload.replay import sent_rows
+from simulator.workload.recorded import content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.scenario.workloads import AnyWorkload
-    from simulator.trace.request_table import RequestTable
 
     Tokens = NDArray[np.integer[Any]]
 
@@ -36,8 +35,7 @@ def holds(load: AnyWorkload, tokens: int) -> bool:
         TraceError: A recorded trace cannot be read.
     """
     if isinstance(load, RecordedWorkload):
-        prompt, output = _recorded(load)
-        return bool((prompt + output <= tokens).all())
+        return content(load).answered.share_above(tokens) == 0.0
     if _is_plain(load):
         # Drawn only where neither the longest answer says yes nor the shortest says no.
         if share_above(load.prompt_tokens, tokens - load.max_tokens) <= RARE:
@@ -60,9 +58,8 @@ def share_refused(load: AnyWorkload, tokens: int, *, reserves: bool) -> float:
         TraceError: A recorded trace cannot be read.
     """
     if isinstance(load, RecordedWorkload):
-        rows = sent_rows(load)
-        beside = _most_answered(load, rows) if reserves else 1
-        return float(np.mean(rows.prompt_tokens.astype(np.int64) + beside > tokens)) if len(rows) else 0.0
+        known = content(load)
+        return known.reserved.share_above(tokens) if reserves else known.prompt.share_above(tokens - 1)
     room = tokens - (load.max_tokens if reserves else 1)
     return share_above(load.prompt_tokens, room) if _is_plain(load) else float(np.mean(_drawn(load)[0] > room))
 
@@ -70,15 +67,6 @@ def share_refused(load: AnyWorkload, tokens: int, *, reserves: bool) -> float:
 def _is_plain(load: SyntheticWorkload) -> bool:
     """Whether its prompts are as long as `prompt_tokens` says, and no department or turn makes them longer."""
     return load.turns is None and length_spread(load) == 0.0
-
-
-def _recorded(load: RecordedWorkload) -> tuple[Tokens, Tokens]:
-    rows = sent_rows(load)
-    return rows.prompt_tokens.astype(np.int64), np.minimum(rows.output_tokens, _most_answered(load, rows))
-
-
-def _most_answered(load: RecordedWorkload, rows: RequestTable) -> Tokens:
-    return rows.max_tokens if load.max_tokens is None else np.full(len(rows), load.max_tokens)
 
 
 def _drawn(load: SyntheticWorkload) -> tuple[Tokens, Tokens]:

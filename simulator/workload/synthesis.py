@@ -12,7 +12,7 @@ from simulator.errors import Fault, ScenarioError
 from simulator.scenario.arrivals import AtOnceArrivals
 from simulator.scenario.workloads import RecordedWorkload
 from simulator.streams import stream
-from simulator.trace.request_table import RequestTable, joined
+from simulator.trace.request_table import COLUMNS, RequestTable, joined
 from simulator.units import DAY_S
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.conversations import draw_turns, growing_prompts
@@ -20,7 +20,7 @@ from simulator.workload.departments import draw_departments, length_factors
 from simulator.workload.following import linked, waits_for_answers
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.prefixes import PREFIXES_PER_WORKLOAD, Identities, Levels, single_prefix
-from simulator.workload.replay import recording, replayed
+from simulator.workload.replay import arriving, expected_replayed
 from simulator.workload.volume import expected_requests, requests_of_one
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     Columns = tuple[NDArray[Any], ...]
 
+_WORKLOAD: Final = COLUMNS.index("workload")
 #: Drawn at a time: some 4 GB.
 MOST_REQUESTS: Final = 20_000_000
 #: Of one simulation: most of an hour of one core, and some 25 GB of tables.
@@ -60,7 +61,7 @@ def synthesise_parts(
     """The same requests a stretch of the calendar at a time, each part with the moment at which the next one begins.
 
     A horizon of up to seven weeks with up to two million requests has one part, and so has one in which requests wait
-    for each other's answers.
+    for each other's answers. How recorded requests are divided changes nothing of what is drawn.
 
     Raises:
         ScenarioError: See `refuse_too_many`.
@@ -68,15 +69,17 @@ def synthesise_parts(
     """
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     expected = _expected(scenario, calendar)
-    cells = _cut(scenario, calendar.cells, expected)
+    cells, portions = _cut(scenario, calendar.cells, expected)
     names = tuple(scenario.workloads)
     prefixes = Identities(len(names) * PREFIXES_PER_WORKLOAD)
     sources = [
-        _recorded(load, number, cells, prefixes)
+        _recorded(load, number, portions, prefixes)
         if isinstance(load, RecordedWorkload)
         else None
         if load.follows is not None
-        else _synthetic(scenario, name, load, number, replication, expected[name], cells, prefixes)
+        else _ahead(
+            _synthetic(scenario, name, load, number, replication, expected[name], cells, prefixes), cells, portions
+        )
         for number, (name, load) in enumerate(scenario.workloads.items())
     ]
     if waits_for_answers(scenario):
@@ -87,7 +90,7 @@ def synthesise_parts(
         yield prefixes.nested(RequestTable(names, *columns, links=links), none_late), end_s
         return
     late: list[Columns] = []
-    for _, stretch in cells.stretches():
+    for _, stretch in portions.stretches():
         # In no variable: nothing of what was handed on stays in memory here.
         yield (
             prefixes.nested(
@@ -106,10 +109,23 @@ def _within(source: Iterator[Columns], end_s: float) -> Columns:
     return tuple(column[columns[0] < end_s] for column in columns)
 
 
+def _ahead(drawn: Iterator[Columns], cells: Cells, portions: Cells) -> Iterator[Columns]:
+    """By portion of the calendar, what is drawn of the stretch that begins with it; nothing where none does."""
+    begin_s = {stretch.start_s[0] for _, stretch in cells.stretches()}
+    columns: Columns = ()
+    for _, portion in portions.stretches():
+        columns = next(drawn) if portion.start_s[0] in begin_s else tuple(column[:0] for column in columns)
+        yield columns
+
+
 def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
-    """What arrives before a moment, in order; the rest of it is then `late`."""
+    """What arrives before a moment, in order; the rest of it is then `late`.
+
+    What arrives at once comes in the order of the workloads, wherever a portion ends.
+    """
     columns = [np.concatenate(column) for column in zip(*late, *drawn, strict=True)]
-    order = np.argsort(columns[0], kind="stable")
+    order = np.argsort(columns[_WORKLOAD], kind="stable")
+    order = order[np.argsort(columns[0][order], kind="stable")]
     columns = [column[order] for column in columns]
     due = int(np.searchsorted(columns[0], end_s))
     late[:] = [tuple(column[due:].copy() for column in columns)]
@@ -122,7 +138,7 @@ def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> in
     expected = 0.0
     for load in scenario.workloads.values():
         if isinstance(load, RecordedWorkload):
-            expected += sum(len(rows) for rows, _ in replayed(load, calendar.cells))
+            expected += float(expected_replayed(load, calendar.cells).sum())
         else:
             expected += requests_of_one(load) * float(expected_requests(load, scenario, calendar).sum())
     return int(3.0 * expected) + 1_000_000
@@ -147,8 +163,10 @@ def _expected(scenario: Scenario, calendar: ClinicalCalendar) -> dict[str, NDArr
     }
 
 
-def _cut(scenario: Scenario, cells: Cells, expected: Mapping[str, NDArray[np.float64]]) -> Cells:
-    """The calendar in stretches whose requests are drawn at a time.
+def _cut(scenario: Scenario, cells: Cells, expected: Mapping[str, NDArray[np.float64]]) -> tuple[Cells, Cells]:
+    """The calendar in stretches that are drawn at a time, and in portions of them that are handed over at a time.
+
+    There are as many portions as recorded and drawn requests together ask for.
 
     Raises:
         ScenarioError: See `refuse_too_many`.
@@ -165,34 +183,36 @@ def _cut(scenario: Scenario, cells: Cells, expected: Mapping[str, NDArray[np.flo
     # Some are sent when others are answered: all of them are needed.
     is_whole = waits_for_answers(scenario) or any(load.clients is not None for load in scenario.workloads.values())
     cells = cells if is_whole else cells.cut(drawn)
+    for load in scenario.workloads.values():
+        if isinstance(load, RecordedWorkload):
+            drawn = drawn + expected_replayed(load, cells)
+    portions = cells if is_whole else cells.cut(drawn)
     in_all = float(drawn.sum())
-    at_a_time = in_all if is_whole else max(float(drawn[rows].sum()) for rows, _ in cells.stretches())
+    at_a_time = in_all if is_whole else max(float(drawn[rows].sum()) for rows, _ in portions.stretches())
     for found, most, what in ((in_all, MOST_IN_ALL, ""), (at_a_time, MOST_REQUESTS, " to draw at a time")):
         if found > most:
             days = scenario.horizon.duration_s / DAY_S
             said = f"{found:,.0f} requests are too many{what}, expected at most {most:,}"
             raise ScenarioError([Fault(scenario.name, 0, "workloads", f"{said}; the horizon has {days:,.3g} days")])
-    return cells
+    return cells, portions
 
 
 def _recorded(workload: RecordedWorkload, number: int, cells: Cells, prefixes: Identities) -> Iterator[Columns]:
-    table = recording(workload.trace.file).table
-    prefix_id = prefixes.of(workload.trace.file, table)
-    for rows, arrival_s in replayed(workload, cells):
-        size = len(rows)
-        max_tokens, priority = table.max_tokens[rows], table.priority[rows]
+    moved = np.int32(prefixes.of(workload.trace.file))
+    for table in arriving(workload, cells):
+        size, max_tokens, priority = len(table), table.max_tokens, table.priority
         if workload.max_tokens is not None:
             max_tokens = np.full(size, workload.max_tokens, np.int32)
         if workload.priority is not None:
             priority = np.full(size, workload.priority, np.int8)
         yield (
-            arrival_s,
+            table.arrival_s,
             np.full(size, number, np.int16),
-            table.prompt_tokens[rows],
-            np.minimum(table.output_tokens[rows], max_tokens),
+            table.prompt_tokens,
+            np.minimum(table.output_tokens, max_tokens),
             max_tokens,
-            prefix_id[rows],
-            table.prefix_tokens[rows],
+            np.where(table.prefix_id < 0, table.prefix_id, table.prefix_id + moved),
+            table.prefix_tokens,
             priority,
         )
 

@@ -3,8 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from simulator.trace.canonical import all_columns, write_chunks
+from simulator.trace.header import TraceHeader
+from simulator.trace.request_table import RequestTable
+from simulator.units import WEEK_S
 from tests.parts import ROOT
 
 #: Simulates the health system's hybrid pattern over so many days, so many times as busy with as many replicas, tables
@@ -52,3 +57,77 @@ def test_a_longer_and_a_busier_run_fit_where_a_month_does(month, days, busy):
     arrived, peak_kib = requests_and_peak_kib(days, busy)
     assert arrived > 3.5 * month[0]
     assert peak_kib <= 1.1 * month[1]
+
+
+#: Simulates a recorded week of so many requests on so many replicas; prints requests and peak memory.
+REPLAY = """
+import sys
+from pathlib import Path
+from simulator import load_scenario
+from simulator.experiment.replications import replicate
+
+scenario = load_scenario(sys.argv[1])
+(summary,) = replicate(scenario, ["own"], replications=1)["own"]
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(summary.total.arrived, peak.split()[1])
+"""
+
+RECORDED = """
+name: recorded
+horizon: {{start: 2026-04-06, duration: 7d, time_zone: UTC}}
+workloads:
+  notes: {{trace: {{file: {file}, workloads: [notes]}}}}
+  scans: {{trace: {{file: {file}, workloads: [scans]}}}}
+hosting_patterns:
+  own:
+    kind: self_hosted
+    cluster: {{model: llama-3.1-8b, gpu: l40s, replicas: 60, engine: {{max_model_len: 8192}}}}
+    costs: {{compute: {{kind: rental, gpu_hour: 1.86 USD/h}}}}
+"""
+
+
+def recorded_week(path, millions):
+    """A steady week, a million requests at a time; prompts and outputs are short."""
+
+    def chunks():
+        size = 2**20
+        for number in range(millions):
+            rng = np.random.default_rng(number)
+            same = {name: rng.integers(1, most, size).astype(np.int32) for name, most in LENGTHS.items()}
+            arrival_s = (np.arange(size) + number * size) * (WEEK_S / (millions * size))
+            workload = rng.integers(0, 2, size).astype(np.int16)
+            limit, none = np.full(size, 60, np.int32), np.zeros(size, np.int32)
+            yield RequestTable(
+                ("notes", "scans"),
+                arrival_s,
+                workload,
+                *same.values(),
+                limit,
+                none - 1,
+                none,
+                np.full(size, 3, np.int8),
+            )
+
+    write_chunks(chunks(), path, TraceHeader("made", "none", WEEK_S, 0, all_columns(nested=False), ""))
+
+
+LENGTHS = {"prompt_tokens": 300, "output_tokens": 60}
+
+
+@pytest.mark.slow
+@pytest.mark.needs("/proc")
+@pytest.mark.usefixtures("month")
+def test_a_longer_trace_fits_where_a_shorter_one_does(tmp_path):
+    """Of two million rows, which are not held, and of four."""
+    peaks_kib = {}
+    for millions in (2, 4):
+        file = tmp_path / f"{millions}.parquet"
+        recorded_week(file, millions)
+        place = tmp_path / "scenario.yaml"
+        place.write_text(RECORDED.format(file=file.name))
+        done = subprocess.run(
+            [sys.executable, "-c", REPLAY, str(place)], check=True, capture_output=True, text=True, cwd=ROOT
+        )
+        arrived, peaks_kib[millions] = map(int, done.stdout.split())
+        assert arrived == millions * 2**20
+    assert peaks_kib[4] <= 1.1 * peaks_kib[2]

@@ -116,9 +116,9 @@ def test_a_horizon_has_its_first_moment_and_not_its_last(tmp_path, align):
     file = trace(tmp_path / "edges.csv", [0.0, DAY_S - 1e-6, DAY_S], 2 * DAY_S)
     replay = {"file": file, "repeat": False, "align": align}
     given = scenario({"start": "2027-04-05", "duration": "1d"}, notes={"trace": replay})
-    ((rows, arrival_s),) = when_replayed(given.workloads["notes"], ClinicalCalendar(given.horizon).cells)
-    assert rows.tolist() == [0, 1]
-    assert arrival_s.tolist() == [0.0, DAY_S - 1e-6]
+    (table,) = when_replayed(given.workloads["notes"], ClinicalCalendar(given.horizon).cells)
+    assert table.prompt_tokens.tolist() == [10, 11]
+    assert table.arrival_s.tolist() == [0.0, DAY_S - 1e-6]
 
 
 def test_an_hour_that_happens_twice_is_filled_once(tmp_path):
