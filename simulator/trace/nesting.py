@@ -71,6 +71,25 @@ class Nesting:
             place = int(np.searchsorted(self.prefix_id, prefix_id))
         return tuple(found[::-1])
 
+    def chains(
+        self, prefix_id: NDArray[np.int32], prefix_tokens: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Identities and lengths of all that requests share, -1 and 0 where there is none.
+
+        Returns:
+            Two arrays of a row for each step up, a column for each request: its own prefix, what that begins with, …
+        """
+        ids = [np.asarray(prefix_id, np.int32)]
+        tokens = [np.where(ids[0] >= 0, prefix_tokens, 0).astype(np.int32)]
+        while len(self):
+            place = np.minimum(np.searchsorted(self.prefix_id, ids[-1]), len(self) - 1)
+            nests = (ids[-1] >= 0) & (self.prefix_id[place] == ids[-1])
+            if not nests.any():
+                break
+            ids.append(np.where(nests, self.outer_id[place], -1).astype(np.int32))
+            tokens.append(np.where(nests, np.minimum(self.outer_tokens[place], tokens[-1]), 0).astype(np.int32))
+        return np.stack(ids), np.stack(tokens)
+
 
 def written(outer: Sequence[tuple[int, int]]) -> str:
     """What a prefix begins with as a trace has it: `4:100 17:1200`."""

@@ -24,6 +24,8 @@ _WEEK_HOURS = 168
 _FEWEST_PER_LENGTH = 5
 _MOST_LENGTHS = 200
 _MOST_VARIANTS = 65_536
+#: Of prefixes one after the other, as a scenario may have them.
+_MOST_LEVELS = 8
 #: A time constant is known from so many of it.
 _CONSTANTS_SEEN = 3.0
 #: A clock is coarse from here on, where so many different moments lie on its grid.
@@ -223,21 +225,32 @@ def rank_correlation(first: NDArray[np.int32], second: NDArray[np.int32]) -> flo
 
 
 def _prefixes(table: RequestTable, learned: Learned) -> None:
-    """How many prefixes there are, so that as many distinct ones are seen among as many requests."""
-    having = table.prefix_id >= 0
-    uses, distinct = int(having.sum()), len(np.unique(table.prefix_id[having]))
-    if uses < 0.005 * len(table) or uses == 0:
-        return
-    if distinct > 0.95 * uses or distinct > _MOST_VARIANTS:
-        learned.notes.append(f"shared_prefix: not learned ({distinct} different ones in {uses} requests)")
-        return
-    if len(table.nesting):
-        learned.notes.append("shared_prefix: as one prefix; that some begin with others is not learned")
-    learned.workload["shared_prefix"] = {
-        "tokens": max(round(float(table.prefix_tokens[having].mean())), 1),
-        "variants": _variants(distinct, uses),
-        "share": round(uses / len(table), 4),
-    }
+    """How many prefixes there are, so that as many distinct ones are seen among as many requests; level below level."""
+    ids, tokens = table.nesting.chains(table.prefix_id, table.prefix_tokens)
+    depth = (ids >= 0).sum(axis=0)
+    above, begin, several = len(table), np.zeros(len(table), np.int64), 1
+    levels: list[dict[str, Any]] = []
+    for level in range(min(len(ids), _MOST_LEVELS)):
+        having = np.flatnonzero(depth > level)
+        # The outermost stands in the last row that a request has.
+        own, ends = (rows[depth[having] - 1 - level, having] for rows in (ids, tokens))
+        uses, distinct = len(having), len(np.unique(own))
+        if uses < 0.005 * len(table) or uses == 0:
+            break
+        if distinct > 0.95 * uses or distinct > _MOST_VARIANTS:
+            which = "shared_prefix" if not levels else f"shared_prefix: level {level + 1}"
+            learned.notes.append(f"{which}: not learned ({distinct} different ones in {uses} requests)")
+            break
+        variants = max(round(_variants(distinct, uses) / several), 1)
+        levels.append({
+            "tokens": max(round(float((ends - begin[having]).mean())), 1),
+            "variants": variants,
+            "share": round(uses / above, 4),
+        })  # fmt: skip
+        above, several = uses, several * variants
+        begin[having] = ends
+    if levels:
+        learned.workload["shared_prefix"] = levels[0] if len(levels) == 1 else levels
 
 
 def _variants(distinct: int, uses: int) -> int:

@@ -113,16 +113,16 @@ def _by_block(seen: Sequence[Observed], block_s: float) -> dict[str, NDArray[np.
 
 def _blocks(one: Observed, block_s: float) -> Iterator[dict[str, float]]:
     demand = expected_demand(one.table.arrival_s, one.span_s, one.begins_s)
-    first_use = _first_uses(one.table.prefix_id)
+    before = seen_before(one.table)
     for number in range(int(one.span_s / block_s + 1e-9)):
         begin_s = number * block_s
         low, high = np.searchsorted(one.table.arrival_s, [begin_s, begin_s + block_s])
         rows = slice(int(low), int(high))
-        yield _statistics(one.table, rows, begin_s, block_s, demand, first_use)
+        yield _statistics(one.table, rows, begin_s, block_s, demand, before)
 
 
 def _statistics(
-    table: RequestTable, rows: slice, begin_s: float, block_s: float, demand: Demand, first_use: NDArray[np.bool_]
+    table: RequestTable, rows: slice, begin_s: float, block_s: float, demand: Demand, before: NDArray[np.int32]
 ) -> dict[str, float]:
     arrival_s = table.arrival_s[rows] - begin_s
     prompt, output = table.prompt_tokens[rows], table.output_tokens[rows]
@@ -140,16 +140,24 @@ def _statistics(
             found[f"{label} tokens, mean"] = float(tokens.mean())
             found |= {f"{label} tokens, {name}": float(np.quantile(tokens, at)) for name, at in _QUANTILES.items()}
         found["correlation of prompt and output"] = rank_correlation(prompt, output)
-        reused = table.prefix_tokens[rows][~first_use[rows]].sum()
-        found["prompt tokens seen before"] = float(reused / prompt.sum())
+        found["prompt tokens seen before"] = float(before[rows].sum() / prompt.sum())
     return found
 
 
-def _first_uses(prefix_id: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Requests whose prefix nobody had before, or that have none."""
-    first = np.zeros(len(prefix_id), np.bool_)
-    first[np.unique(prefix_id, return_index=True)[1]] = True
-    return first | (prefix_id < 0)
+def seen_before(table: RequestTable) -> NDArray[np.int32]:
+    """Of each prompt, the tokens that an earlier request had sent at the beginning of its own, by all they share."""
+    ids, tokens = table.nesting.chains(table.prefix_id, table.prefix_tokens)
+    at = np.broadcast_to(np.arange(len(table)), ids.shape)[ids >= 0]
+    own, identity = tokens[ids >= 0].astype(np.int64), np.unique(ids[ids >= 0], return_inverse=True)[1]
+    order = np.lexsort((at, identity))
+    own, identity, at = own[order], identity[order], at[order]
+    # The longest so far of each identity: those of the next begin above all of its.
+    floor = identity * (np.int64(1) << 32)
+    longest = np.maximum.accumulate(floor + own) - floor
+    before = np.where(np.diff(identity, prepend=-1) == 0, np.roll(longest, 1), 0)
+    found = np.zeros(len(table), np.int64)
+    np.maximum.at(found, at, np.minimum(own, before))
+    return found.astype(np.int32)
 
 
 def _welch(

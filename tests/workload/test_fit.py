@@ -103,6 +103,17 @@ def test_prefixes_are_as_often_met_again():
     assert found["variants"] == pytest.approx(40, abs=3)
 
 
+def test_prefixes_that_begin_with_others_are_learned_level_by_level():
+    levels = [{"tokens": 100, "variants": 3}, {"tokens": 40, "variants": 4, "share": 0.5},
+              {"tokens": 7, "variants": 2, "share": 0.6}]  # fmt: skip
+    table = made(shared_prefix=levels, volume={"requests_per_month": 8_000},
+                 prompt_tokens={"kind": "lognormal", "median": 2000, "sigma": 0.1})  # fmt: skip
+    found = learned(table, WEEK_S)["shared_prefix"]
+    assert [one["tokens"] for one in found] == [100, 40, 7]
+    assert [one["variants"] for one in found] == [3, 4, 2]
+    assert [one["share"] for one in found] == pytest.approx([1.0, 0.5, 0.6], abs=0.05)
+
+
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, 200_000), min_size=10, max_size=3000), st.integers(0, 5))
 def test_lengths_keep_the_mean_and_show_nobody(tokens, copies):

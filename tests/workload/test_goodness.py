@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from simulator.trace.nesting import Nesting
 from simulator.units import WEEK_S
-from simulator.workload.goodness import Observed, compare
+from simulator.workload.goodness import Observed, compare, seen_before
 from simulator.workload.synthesis import synthesise
 from tests.workload.clinic import scenario, source
 
@@ -65,6 +66,16 @@ def test_a_demand_is_no_further_from_itself_than_nothing():
 def test_a_difference_is_found(changes, named):
     goodness = compare([seen(1)], [seen(2, **changes), seen(3, **changes)])
     assert {one.name: one.within for one in goodness.statistics}[named] is False
+
+
+def test_what_a_prompt_begins_with_was_seen_before_though_its_own_prefix_is_new():
+    # 3 and 4 begin with 100 tokens of 1; 5 with 250 of 3.
+    nesting = Nesting.of(np.array([3, 4, 5]), np.array([1, 1, 3]), np.array([100, 100, 250]))
+    prefix = np.array([3, 4, 5, -1, 1, 3, 5], np.int32)
+    tokens = np.array([300, 300, 400, 0, 120, 300, 400], np.int32)
+    table = dataclasses.replace(seen(1).table.rows(slice(7)), prefix_id=prefix, prefix_tokens=tokens).nested(nesting)
+    # New; 100 of 1; 250 of 3; none; of the 120 of 1 those that were sent; all of 3; all of 5.
+    assert seen_before(table).tolist() == [0, 100, 250, 0, 100, 300, 400]
 
 
 def test_a_model_is_no_surer_than_what_it_was_learned_from():

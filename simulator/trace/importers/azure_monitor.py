@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.rows import Rows
 
+    #: By kind of metric, its name, the dimensions of an answer and the resource: totals by interval.
+    _Page = dict[tuple[str, str, str, Any], dict[str, float]]
+
 #: Names of the metrics in lower case; the portal's titles are published, those of the interface are from memory, hence
 #: `--column`.
 METRICS: Final = {
@@ -42,6 +45,8 @@ _FIELDS: Final = {
     "grain": ("TimeGrain", "timeGrain"),
     "deployment": ("deployment",),
     "series": ("(series)",),
+    "answer": ("(answer)",),
+    "resource": ("ResourceId", "resourceId", "_ResourceId", "Resource"),
 }
 #: A column of a chart: the metric's title, how it is summed up, and of what.
 TITLE: Final = re.compile(r"(.+?) \(Sum\)(?: - .*|, .*)?")
@@ -54,6 +59,9 @@ _LATE: Final = (
 )
 _REPEATED: Final = (
     "what several files or pages have of one interval of a resource was counted once: the larger, where they differ"
+)
+_UNNAMED: Final = (
+    "pages that name no resource count all that several of them have of one interval alike once, and add up the rest"
 )
 _GRAIN: Final = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
 
@@ -70,6 +78,7 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file ho
                 "metricName": metric["name"]["value"], "timeGrain": value.get("interval"),
                 "deployment": names.get("modeldeploymentname"),
                 "(series)": repr((metric["id"], sorted(names.items()))) if metric.get("id") else None,
+                "(answer)": repr(sorted(names.items())),
             }  # fmt: skip
             yield from (point | shared for point in series["data"])
 
@@ -117,6 +126,7 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
     own = {name: tuple(map(str.lower, names)) for name, names in context.columns.items()}
     metrics = {name: (*own.get(name, ()), *known) for name, known in METRICS.items()}
     kind_of = {name: kind for kind, names in metrics.items() for name in names if name}
+    pages: dict[str, _Page] = {}
     for records in _points(path, kind_of, context):
         columns, places = records.columns, records.places(range(len(records.lines)))
         time_ns, bad = instants_ns(columns["time"], context.zone, context.time_form or PORTAL_TIME)
@@ -131,14 +141,47 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
             elif not 0 <= totals[at] < 1e15:
                 context.tally.reject(path, [place], "total: not a number of 0 or more")
             else:
-                found = _Interval(path, place, int(time_ns[at]), length_ns, str(columns["deployment"][at]))
-                # The same metric of other status codes or stream types is added.
-                kept = context.kept.setdefault(repr((found.start_ns, length_ns, found.deployment)), found)
-                if not kept.count(kind, float(totals[at]), columns["series"][at]):
-                    context.assume(_REPEATED)
+                deployment, series = str(columns["deployment"][at]), columns["series"][at]
+                found = _Interval(path, place, int(time_ns[at]), length_ns, deployment)
+                key = repr((found.start_ns, length_ns, deployment))
+                kept = _intervals(context).setdefault(key, found)
+                if series is not None:
+                    if not kept.count(kind, float(totals[at]), series):
+                        context.assume(_REPEATED)
+                else:  # the same metric of other status codes or stream types is added, within a page
+                    answer, resource = columns["answer"][at], columns["resource"][at]
+                    page = pages.setdefault(f"{answer} {place}" if answer else "", {})
+                    points = page.setdefault((kind, str(columns["metric"][at]).lower(), str(answer), resource), {})
+                    points[key] = points.get(key, 0.0) + float(totals[at])
                 context.tally.regroup(1, 0)
                 context.metrics.add(kind)
+    for page in pages.values():
+        _lay(page, context)
     yield from ()
+
+
+def _intervals(context: Context) -> dict[str, _Interval]:
+    found: dict[str, _Interval] = context.kept.setdefault("intervals", {})
+    return found
+
+
+def _lay(page: _Page, context: Context) -> None:
+    """Count what a page has, without what one before it had: of a resource the larger, else what all is alike."""
+    for (kind, *others), points in page.items():
+        name = repr(others)
+        known: dict[str, float] = context.kept.setdefault("unnamed", {}).setdefault((kind, name), {})
+        both = points.keys() & known.keys()
+        alike = any(points[key] for key in both) and all(points[key] == known[key] for key in both)
+        for key, total in points.items():
+            interval = _intervals(context)[key]
+            if others[-1] is not None:
+                if not interval.count(kind, total, name):
+                    context.assume(_REPEATED)
+            elif key in both and alike:
+                context.assume(_UNNAMED)
+            else:
+                interval.count(kind, total, None)
+        known |= points
 
 
 def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[Records]:
@@ -161,7 +204,14 @@ def _points(path: Path, kind_of: dict[str, str], context: Context) -> Iterator[R
         grain = _spacing(times, context)
         for name, title in titles.items():
             # Behind a comma stands the resource, without which two charts may be of two.
-            same = {"metric": title, "grain": grain, "deployment": None, "series": name if ", " in name else None}
+            same = {
+                "metric": title,
+                "grain": grain,
+                "deployment": None,
+                "series": name if ", " in name else None,
+                "answer": None,
+                "resource": None,
+            }
             filled = {key: [value] * len(times) for key, value in same.items()}
             yield Records(path, records.lines, filled | {"time": times, "total": records.columns[name]})
 
@@ -175,12 +225,12 @@ def _spacing(times: list[Any], context: Context) -> str:
 
 def _end(context: Context) -> Iterator[Rows]:
     """Requests of all intervals, once every metric is there."""
-    if missing := [_PLAIN[kind] for kind in METRICS if kind not in context.metrics] if context.kept else []:
+    if missing := [_PLAIN[kind] for kind in METRICS if kind not in context.metrics] if _intervals(context) else []:
         raise TraceError(
             f"nothing counts {' or '.join(missing)}: put requests, prompt tokens and generated tokens on one chart, or "
             "import the files of three as a folder (`columns` names a metric that is called otherwise)"
         )
-    intervals = sorted(context.kept.values(), key=lambda one: (one.deployment, one.start_ns, one.length_ns))
+    intervals = sorted(_intervals(context).values(), key=lambda one: (one.deployment, one.start_ns, one.length_ns))
     context.tally.regroup(0, len(intervals))
     draw = stream(context.seed, context.next_file(), "trace/azure-monitor")
     for one in sorted(_joined(intervals, context), key=lambda one: (one.start_ns, one.length_ns, one.deployment)):

@@ -98,6 +98,7 @@ class Context:
         ancestors: Digests of spans, not yet met, below which others count tokens.
         kept: What a format that needs all files before it can begin has read of them.
         metrics: What some file of such a format counts.
+        late: Whether a sender was proved to count something apart after others of its records had been read otherwise.
         nesting: Which prefixes begin with others, once all is read.
     """
 
@@ -118,6 +119,7 @@ class Context:
     ancestors: set[int] = field(default_factory=set)
     kept: dict[str, Any] = field(default_factory=dict)
     metrics: set[str] = field(default_factory=set)
+    late: bool = False
     _proved: dict[str, set[str]] = field(default_factory=dict)
     nesting: Nesting = FLAT
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
@@ -133,6 +135,15 @@ class Context:
     def proved(self, what: str) -> set[str]:
         """Senders whose own records prove that they count something apart; kept as long as the import lasts."""
         return self._proved.setdefault(what, set())
+
+    def again(self) -> None:
+        """Forget all that was read but what was proved, to read it anew."""
+        self.tally.clear()
+        for held in (self.assumed, self.ancestors, self.kept, self.metrics, self._ordinals):
+            held.clear()
+        self.late, self._paths, self._files = False, None, 0
+        for name in [name for name in self._proved if name.endswith(" within")]:
+            self._proved[name].clear()
 
     def paths(self, block_tokens: int) -> Paths:
         """Shared prefixes of this import."""

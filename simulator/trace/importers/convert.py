@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -80,17 +81,7 @@ def convert(
     if os.path.realpath(target) in [os.path.realpath(path) for path in files]:
         raise TraceError(f"{target}: source and target are the same file")
     tally = context.tally
-    with Spill(target.parent) as spill:
-        known: set[str] = set()
-        counts = np.zeros(len(context.labels.workloads), np.int64)
-        for rows in _rows(kind, files, context):
-            spill.add(rows)
-            if on_rows is not None:
-                on_rows(tally.rows)
-            counts += np.bincount(rows["workload"], minlength=len(counts))
-            known |= {
-                name for name in (*OPTIONAL, "identity", "cached", "stored") if (rows[name] != UNKNOWN[name]).any()
-            }
+    with _spilt(kind, files, target.parent, context, on_rows) as (spill, counts, known):
         tally.judge(wish.tolerate)
         if not spill.rows:
             nowhere = [f"{source}: {one}" for one in tally.nowhere()]
@@ -103,16 +94,43 @@ def convert(
         small = (counts < wish.smallest) & (counts > 0) & (np.arange(len(counts)) > 0)
         tally.unnamed = int(counts[small].sum())
         context.nest()
-        known |= {NESTED} if len(context.nesting) else set()
+        known.update({NESTED} if len(context.nesting) else ())
         if known & {"cached", "stored"} and "prefix_id" not in known:
             context.cached = CachedDemand()
-            known |= {"prefix_id", "prefix_tokens"}
+            known.update(("prefix_id", "prefix_tokens"))
         header = _header(kind, context, wish, first_ns, spill.last_ns, known)
         tables = _tables(spill, context, first_ns, known, small)
         # What is said of prefixes is known when the last of them is written.
         header = write_chunks(tables, target, header, lambda written: replace(written, assumed=context.said()))
     tally.imported = header.rows
     return header
+
+
+@contextmanager
+def _spilt(
+    kind: Format, files: list[Path], folder: Path, context: Context, on_rows: Callable[[int], None] | None
+) -> Iterator[tuple[Spill, NDArray[np.int64], set[str]]]:
+    """All rows, how many of each workload, and which columns say something.
+
+    They are read again where a record proves that its sender counts something apart, and others of that sender had
+    been read before: once, for all proofs are known then.
+    """
+    for last in (False, True):
+        known: set[str] = set()
+        counts = np.zeros(len(context.labels.workloads), np.int64)
+        with Spill(folder) as spill:
+            for rows in _rows(kind, files, context):
+                spill.add(rows)
+                if on_rows is not None:
+                    on_rows(context.tally.rows)
+                counts += np.bincount(rows["workload"], minlength=len(counts))
+                known |= {
+                    name for name in (*OPTIONAL, "identity", "cached", "stored") if (rows[name] != UNKNOWN[name]).any()
+                }
+            if last or not context.late:
+                yield spill, counts, known
+                return
+        context.again()
 
 
 def _rows(kind: Format, files: list[Path], context: Context) -> Iterator[Rows]:

@@ -43,6 +43,8 @@ _DIAGNOSTICS: Final = Table(
             "properties_s.responseBody.usage.completion_tokens",
         ),
         "identity": ("CorrelationId", "correlationId"),
+        # A code of HTTP; `ResultType` is a word or a code of some other kind.
+        "status": ("ResultSignature", "resultSignature", "resultSignature_s", "httpStatusCode_d", "httpStatusCode_s"),
         "label": ("properties_s.modelDeploymentName", "properties.modelDeploymentName"),
         "duration": ("duration",),
     },

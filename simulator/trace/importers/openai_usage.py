@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Length of an interval that does not say when it ends: a day in files by date, five minutes in the activity export.
 _DAY_S, _ACTIVITY_S = 86_400.0, 300.0
-# Projects, users and keys are not among them.
+# Of projects, users and keys only whether two rows are of the same one.
 _FIELDS: Final = {
     "start": ("start_time", "aggregation_timestamp", "usage_date", "date"),
     "end": ("end_time",),
@@ -42,6 +42,10 @@ _FIELDS: Final = {
     "batch": ("batch",),
     "object": ("object",),
     "cached": ("input_cached_tokens",),
+    "of": ("(bucket)",),
+    "project": ("project_id", "project_name", "organization_id"),
+    "user": ("user_id", "user", "operation"),
+    "key": ("api_key_id", "api_key_name"),
 }
 _LABELS: Final = ("model", "tier", "batch")
 _REQUIRED: Final = ("start", "requests", "prompt_tokens", "output_tokens")
@@ -64,7 +68,7 @@ def _unpack(value: Any, once: Callable[[dict[str, Any]], bool]) -> Iterator[Any]
     elif isinstance(value, dict) and isinstance(value.get("results"), list):
         if not once(value):
             return
-        times = {name: value.get(name) for name in ("start_time", "end_time")}
+        times = {name: value.get(name) for name in ("start_time", "end_time")} | {"(bucket)": True}
         yield from (one | times if isinstance(one, dict) else one for one in value["results"])
     else:
         yield value
@@ -124,6 +128,22 @@ def _left_out(records: Records, label: str | None) -> list[str | None]:
     return reasons
 
 
+def _again(records: Records, context: Context) -> list[bool]:
+    """Whether a row of a table stood there before, as exports that overlap have it; `once` tells of those of pages."""
+    columns = records.columns
+    seen: set[int] = context.kept.setdefault("rows", set())
+    group = [columns[name] for name in ("start", "end", "model", "tier", "batch", "object", "project", "user", "key")]
+    counts = [columns[name] for name in ("requests", "prompt_tokens", "output_tokens", "cached")]
+    found = []
+    for of, whose, counted in zip(columns["of"], zip(*group, strict=True), zip(*counts, strict=True), strict=True):
+        row, span = (context.digest(repr(one)) for one in ((whose, counted), whose))
+        found.append(of is not True and row in seen)
+        if of is not True and span in seen and not found[-1]:
+            context.assume(_TWICE)
+        seen |= {row, span} if of is not True else set()
+    return found
+
+
 def _buckets(records: Records, context: Context, label: str | None) -> list[Bucket]:
     columns = records.columns
     screen = Screen(records, context)
@@ -134,7 +154,9 @@ def _buckets(records: Records, context: Context, label: str | None) -> list[Buck
     length_ns = np.where(open_end, length_s * NS, end_ns - start_ns).astype(np.int64)
     bad |= (length_ns <= 0) | (length_ns > 32 * _DAY_S * NS)
     screen.reject(bad, "no interval of a month at most")
-    bad = ~screen.good
+    again = screen.good & np.array(_again(records, context), np.bool_)
+    context.tally.duplicates += int(again.sum())
+    bad = ~screen.good | again
     counts = [numbers(columns[name]) for name in ("requests", "prompt_tokens", "output_tokens")]
     cached = numbers(columns["cached"])
     counts.append(np.where(whole(cached, 0, MOST_TOKENS), cached, 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
@@ -46,6 +46,11 @@ class Tally:
     places: dict[str, list[str]] = field(default_factory=dict)
     looked: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Count anew; whoever looks into it goes on doing so."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(Tally(), one.name))
 
     def look(self, name: str, names: tuple[str, ...], *, found: bool) -> None:
         """A field was looked for under these names, and some record had it or none."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: What tells the senders of a log apart, as far as it has these fields.
 _SENDER: Final = ("service", "provider", "model")
+_MOST_SENDERS: Final = 100_000
 _IN: Final = {
     "cache": "tokens read from and written to the prompt cache were added to those of the prompt, which this log "
     "counts apart",
@@ -67,12 +68,25 @@ def _apart(
         screen.context.assume(_IN[what])
         return part
     proof = screen.good & (part > rest)
-    proved = screen.context.proved(what)
-    if not proof.any() and not proved:
-        return np.zeros_like(part)
-    columns = [screen.records.columns[name] for name in _SENDER if name in screen.records.columns]
-    senders = [repr(one) for one in zip(*columns, strict=True)] if columns else [""] * len(part)
+    proved, believed = screen.context.proved(what), screen.context.proved(f"{what} within")
+    senders = _senders(screen)
     proved.update(senders[at] for at in np.flatnonzero(proof).tolist())
+    if len(believed) < _MOST_SENDERS:
+        believed.update(senders[at] for at in np.flatnonzero(part > 0).tolist() if senders[at] not in proved)
+    if not proved:
+        return np.zeros_like(part)
+    screen.context.late = screen.context.late or not proved.isdisjoint(believed)
     theirs = np.array([sender in proved for sender in senders], np.bool_)
     screen.context.assume(_PROVED[what])
     return np.where(theirs, part, 0)
+
+
+def _senders(screen: Screen) -> list[str]:
+    """Who sent each record."""
+    columns = [screen.records.columns[name] for name in _SENDER if name in screen.records.columns]
+    told = list(zip(*columns, strict=True)) if columns else [()] * len(screen.records.lines)
+    try:
+        names = {one: repr(one) for one in set(told)}
+    except TypeError:  # a name that is a list or an object
+        return [repr(one) for one in told]
+    return [names[one] for one in told]
