@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simulator.errors import TraceError
 from simulator.trace.importers.azure_monitor import TITLE
+from simulator.trace.importers.locales import columns_by_words
 from simulator.trace.importers.nginx import COMBINED
+from simulator.trace.importers.read import SEPARATOR
 from simulator.trace.importers.records import NOT_JSON, PREFIX, parse_json
 from simulator.trace.importers.source import BROKEN, is_parquet, open_text
 from simulator.trace.importers.vllm_prometheus import SIDES
@@ -148,6 +150,8 @@ def detect(path: Path) -> list[Found]:
             lacks = " and ".join(g.replace("|", " or ") for g, one in zip(groups, met, strict=True) if one is None)
             share = sum(one is not None for one in met) / len(groups)
             nearest = max(nearest, (share, name, lacks), key=lambda one: one[0])
+    if not found and text is not None and (words := _by_words(text)):
+        return [Found("csv", words)]
     if not found:
         near = f"; nearest is {nearest[1]}, but there is no {nearest[2]}" if nearest[0] >= 0.5 else ""
         raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with `columns` where "
@@ -167,6 +171,14 @@ def _refused(names: set[str], text: str | None) -> str | None:
     by_names = (reason for signs, reason in _REFUSED.items() if names.issuperset(signs))
     by_text = (reason for sign, reason in _REFUSED_TEXT if text is not None and sign.search(text))
     return next(by_names, None) or next(by_text, None)
+
+
+def _by_words(text: str) -> tuple[str, ...]:
+    """What the columns of a table in several languages seem to be."""
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip() and SEPARATOR.fullmatch(line.strip()) is None), "")
+    headers = (next(_cells([first], delimiter), []) for delimiter in (",", ";", "\t", "|"))
+    return columns_by_words(max(headers, key=len))
 
 
 def _by_text(text: str) -> Found | None:
@@ -203,6 +215,7 @@ def _names(path: Path) -> tuple[set[str], str | None]:
             raise TraceError(f"{path}: the compressed data breaks off or is corrupt") from None
     found: set[str] = set()
     lines = text.lstrip().split("\n")
+    lines = lines[1:] if SEPARATOR.fullmatch(lines[0].strip()) else lines
     if text.lstrip()[:1] in ("{", "[") or PREFIX.match(text.lstrip()):
         for line in lines[:_RECORDS]:
             prefix = PREFIX.match(line)

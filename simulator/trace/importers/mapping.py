@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -119,4 +120,9 @@ def read_mapping(path: Path) -> LogMapping:
             return LogMapping.model_validate(document.data)
         except ValidationError as error:
             faults = faults_of(error, document, LogMapping)
-    raise TraceError("\n".join(map(str, faults)))
+    raise TraceError("\n".join(str(replace(fault, key=_plain(fault.key))) for fault in faults))
+
+
+def _plain(key: str) -> str:
+    """A key without the values of a log's rows, which those of labels are."""
+    return "labels.…" if key.startswith("labels.") else key

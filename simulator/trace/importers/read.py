@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from simulator.errors import TraceError
 from simulator.trace.importers.read_csv import csv_records
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from simulator.trace.importers.records import Fields, Records, Unpack
     from simulator.trace.importers.shape import Shape
     from simulator.trace.importers.tally import Tally
+
+#: How a spreadsheet may begin a table.
+SEPARATOR: Final = re.compile(r"\ufeff?sep=[,;\t|]?", re.IGNORECASE)
 
 
 def read_records(
@@ -50,7 +54,8 @@ def read_records(
         at = Position()
         try:
             start = text.readline(LONGEST)
-            while start and not start.strip():  # blank lines above the first record
+            # Blank lines above the first record, and a spreadsheet's line that says what parts the values.
+            while start and (not start.strip() or SEPARATOR.fullmatch(start.strip())):
                 at.line += 1
                 start = text.readline(LONGEST)
             if start.lstrip()[:1] in ("{", "[") or PREFIX.match(start) or CONTAINER.match(start):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from simulator.trace.checks import BOUNDS
+from simulator.trace.importers import locales
 from simulator.trace.importers.records import ABSENT
 from simulator.trace.importers.values import numbers, whole
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.trace.importers.rows import Rows
 
 MOST: Final = BOUNDS["prompt_tokens"][1]
+_PARTED: Final = "counts in a column that shows a comma before fractions, or parted thousands, were read as such"
 #: Kinds of values that are looked at once for all that are equal.
 _HASHED: Final = frozenset({str, int, bool})
 
@@ -82,7 +84,10 @@ class Screen:
         values, absent = self.records.columns[name], self.absent(name)
         if absent.any():
             values = [0 if gone else value for gone, value in zip(absent, values, strict=True)]
-        found = numbers(values)
+        plain = locales.counts(values)
+        if plain is not values:
+            self.context.assume(_PARTED)
+        found = numbers(plain)
         bad = ~whole(found, 0, MOST)
         self.reject(bad, f"{name}: not a whole number from 0 to {MOST:,}")
         return np.where(bad, 1, found).astype(np.int64)

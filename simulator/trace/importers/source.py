@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _PACKED: Final = {
     b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zst", b"\x04\x22\x4d\x18": "lz4",
     b"PK\x03\x04": "zip",
 }  # fmt: skip
+#: A letter with an accent of Windows's Western encoding between others, and one of UTF-8.
+_WINDOWS: Final = re.compile(rb"[A-Za-z ][\xc0-\xff][A-Za-z ;,_\-]")
+_UTF8: Final = re.compile(rb"[\xc3-\xef][\x80-\xbf]")
 _SUFFIXES: Final = tuple(f".{name}" for name in _PACKED.values())
 
 
@@ -141,17 +145,19 @@ def open_text(path: Path) -> Iterator[TextIO]:
     """
     with open_source(path) as file:
         try:
-            head = file.peek(64)[:64]
+            head = file.peek(64)
         except BROKEN:
             raise TraceError(f"{path}: line 1: the compressed data breaks off or is corrupt") from None
-        encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _guessed(head)
+        encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _guessed(head[:8192])
         with io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="") as text:
             yield text
 
 
 def _guessed(head: bytes) -> str:
-    """UTF-16 without a mark has a zero in every other byte of what is mostly Latin."""
+    """UTF-16 without a mark has a zero in every other byte of what is mostly Latin; letters of Windows are no UTF-8."""
     even, odd = head[:32:2], head[1:32:2]
     if len(odd) > 1 and not any(odd) and all(even):
         return "utf-16-le"
-    return "utf-16-be" if len(odd) > 1 and not any(even) and all(odd) else "utf-8"
+    if len(odd) > 1 and not any(even) and all(odd):
+        return "utf-16-be"
+    return "cp1252" if _WINDOWS.search(head) and not _UTF8.search(head) else "utf-8"

@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.trace.importers.context import label_field
+from simulator.trace.importers.locales import decimals
 from simulator.trace.importers.read import read_records
 from simulator.trace.importers.read_json import LISTS
 from simulator.trace.importers.rows import Rows, make_rows
@@ -177,10 +178,10 @@ class Table:
             time_ns, bad = instants_ns(values, context.zone, form, self.time_unit)
             screen.reject(bad, _NO_MOMENT if context.time_form is None else _NOT_AS_SAID)
         else:
-            time_ns, bad = seconds_ns(values, self.unit_s)
+            time_ns, bad = seconds_ns(decimals(values), self.unit_s)
             screen.reject(bad, "time: not a number of 0 or more")
         if self.ends:
-            lasted_s = numbers(records.columns["duration"]) * self.duration_unit_s
+            lasted_s = numbers(decimals(records.columns["duration"])) * self.duration_unit_s
             known = (lasted_s >= 0) & (lasted_s < 86_400)
             time_ns = time_ns - np.round(np.where(known, lasted_s, 0.0) * NS).astype(np.int64)
         return time_ns

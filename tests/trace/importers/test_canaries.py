@@ -96,3 +96,21 @@ def test_what_a_collector_adds_does_not_pass_and_changes_nothing(tmp_path, caplo
     bare, inside = tables
     for name in ("arrival_s", "prompt_tokens", "output_tokens", "prefix_tokens"):
         assert getattr(inside, name).tolist() == getattr(bare, name).tolist(), name
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "labels: {CANARY: [a, b]}", "labels: {CANARY: notes, CANARY: other}", "labels: {CANARY: CANARY 1}",
+        "labels: {CANARY: null}", "where: {kind: {CANARY: 1}}", "where: {kind: [[CANARY]]}", "labels: [CANARY]",
+        "labels: {CANARY: notes\n",
+    ],
+)  # fmt: skip
+def test_no_value_of_a_row_passes_out_of_a_mapping_file(tmp_path, capsys, broken):
+    (tmp_path / "log").write_text(json.dumps({"at": 1_795_417_425, "p": 9, "o": 3, "ward": CANARY}))
+    columns = "columns: {time: at, prompt_tokens: p, output_tokens: o, label: ward}\n"
+    (tmp_path / "m.yaml").write_text(columns + broken.replace("CANARY", CANARY))
+    asked = ["trace", "convert", "--format", "json", str(tmp_path / "log"), str(tmp_path / "t.csv")]
+    code, out, err = run([*asked, "--mapping", str(tmp_path / "m.yaml")], capsys)
+    assert code == 2
+    assert CANARY not in out + err
