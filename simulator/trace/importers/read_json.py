@@ -124,8 +124,9 @@ def _take(whole: list[dict[str, Any]], paths: _Paths, columns: dict[str, list[An
     """Move what is asked for of these records into the columns."""
     tally.rows += len(whole)
     here: set[str] = set().union(*whole)
+    inside: dict[str, set[str] | None] = {}
     for field, names in paths.items():
-        columns[field] += look_up_all(whole, names, here)
+        columns[field] += look_up_all(whole, names, here, inside)
     whole.clear()
 
 

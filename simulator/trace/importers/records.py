@@ -93,13 +93,16 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def look_up_all(
-    records: Sequence[dict[str, Any]], names: list[tuple[str, tuple[str, ...]]], here: Collection[str] | None = None
+    records: Sequence[dict[str, Any]],
+    names: list[tuple[str, tuple[str, ...]]],
+    here: Collection[str] | None = None,
+    inside: dict[str, set[str] | None] | None = None,
 ) -> list[Any]:
-    """`look_up` in each of them; `here` are the names that some of them have."""
+    """`look_up` in each of them; `here` are the names that some of them have, `inside` is kept from field to field."""
     found: list[Any] = [None] * len(records)
     open_ = list(range(len(records)))
     for name, steps in names:
-        if here is not None and name not in here and not any(one in here for one in _beginnings(steps)):
+        if here is not None and name not in here and not _may_be(records, steps, here, inside):
             continue
         if len(open_) == len(records):
             values = [record.get(name) for record in records]
@@ -121,6 +124,32 @@ def look_up_all(
     for at in open_:
         found[at] = None
     return found
+
+
+def _may_be(
+    records: Sequence[dict[str, Any]],
+    steps: tuple[str, ...],
+    here: Collection[str],
+    inside: dict[str, set[str] | None] | None,
+) -> bool:
+    """Whether anything can lie down these steps, by the names that stand where the first of them leads."""
+    if len(steps) == 1:
+        return False
+    first, *longer = _beginnings(steps)
+    if any(one in here for one in longer):
+        return True
+    if first not in here or inside is None:
+        return first in here
+    if first not in inside:
+        held = [record.get(first) for record in records]
+        kinds = set(map(type, held))
+        # Text may be JSON, and a list pairs.
+        plain = kinds.isdisjoint((str, list))
+        inside[first] = set().union(*(one for one in held if type(one) is dict)) if plain else None
+    names = inside[first]
+    return names is None or steps[1] in names or any(one in names for one in _beginnings(steps[1:])[1:]) or (
+        ".".join(steps[1:]) in names
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -179,12 +208,13 @@ def _step_into(value: Any, steps: tuple[str, ...]) -> Any:  # noqa: ANN401 - lik
         return found
     if found is not None and (inner := _step_into(found, steps[1:])) is not None:
         return inner
-    return next(
-        (
-            inner
-            for length in range(2, len(steps) + 1)
-            if (found := value.get(".".join(steps[:length]))) is not None
-            and (inner := _step_into(found, steps[length:])) is not None
-        ),
-        None,
-    )
+    for name, rest in _dotted(steps):
+        if (found := value.get(name)) is not None and (inner := _step_into(found, rest)) is not None:
+            return inner
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _dotted(steps: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names of several of the first steps at once, and the steps behind them."""
+    return tuple((".".join(steps[:length]), steps[length:]) for length in range(2, len(steps) + 1))

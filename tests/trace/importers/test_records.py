@@ -63,10 +63,12 @@ def test_law_no_json_is_no_json_to_both(text):
     assert found is known(text) is NOT_JSON or same(found, known(text))
 
 
+KEYS = st.sampled_from(["", "a", "b", "a.b", "b.c", "a.b.c"])
+INNER = st.recursive(SCALARS, lambda below: st.dictionaries(KEYS, below, max_size=3), max_leaves=4)
 RECORDS = st.lists(
-    st.dictionaries(st.sampled_from(["a", "b", "a.b"]), st.one_of(SCALARS, st.dictionaries(st.just("b"), SCALARS)))
+    st.dictionaries(KEYS, st.one_of(INNER, st.builds(json.dumps, INNER), st.just([("b", 7)])), max_size=4)
 )
-NAMES = st.lists(st.sampled_from(["a", "b", "a.b", "c"]), max_size=3)  # fmt: skip
+NAMES = st.lists(st.sampled_from(["", "a", "b", "a.b", "c", "a.b.c", "a.b.b.c", "b.c.a"]), max_size=3)
 
 
 @given(RECORDS, NAMES)
@@ -74,7 +76,11 @@ def test_law_many_are_looked_up_as_one_is(records, names):
     paths = [(name, tuple(name.split("."))) for name in names]
     alone = [look_up(record, paths) for record in records]
     assert all(map(same, look_up_all(records, paths), alone))
-    assert all(map(same, look_up_all(records, paths, set().union(*records)), alone))
+    here = set().union(*records)
+    assert all(map(same, look_up_all(records, paths, here), alone))
+    inside = {}
+    for _ in range(2):  # what the first field leaves for the next
+        assert all(map(same, look_up_all(records, paths, here, inside), alone))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 256])
