@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from simulator.errors import Fault, ScenarioError, nearest
 from simulator.experiment.summary import Tabular
 from simulator.gate.comparison import compare
-from simulator.gate.metrics import METRICS, shown
+from simulator.gate.metrics import METRICS, Unit, shown
 from simulator.gate.policy import Policy, read_policy
 from simulator.gate.words import cause_of_change, cause_of_choice
 
@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 Outcome = Literal["passed", "warned", "inconclusive", "failed"]
 
 #: Limits of an objective, and whether more of one promises less.
-_PROMISES: Final = {"ttft": 1.0, "end_to_end": 1.0, "chain": 1.0, "share": -1.0, "availability": -1.0}
+_PROMISES: Final[dict[str, tuple[float, Unit]]] = {
+    "ttft": (1.0, "s"),
+    "end_to_end": (1.0, "s"),
+    "chain": (1.0, "s"),
+    "share": (-1.0, "share"),
+    "availability": (-1.0, "share"),
+}
 #: Exit codes of `simulator check`, by what the gate as a whole says.
 EXIT: Final[dict[Outcome, int]] = {"passed": 0, "warned": 0, "failed": 1, "inconclusive": 3}
 
@@ -207,17 +213,17 @@ def _relaxed(comparison: Comparison) -> Iterator[Finding]:
             continue
         was, now = load.objectives, sides[1].workloads[name].objectives
         told = [
-            f"{limit} {_promise(before)} → {_promise(after)}"
-            for limit, sign in _PROMISES.items()
+            f"{limit} {_promise(before, unit)} → {_promise(after, unit)}"
+            for limit, (sign, unit) in _PROMISES.items()
             if (before := getattr(was, limit)) is not None
             and ((after := getattr(now, limit, None)) is None or sign * (after - before) > 0.0)
         ]
         if told:
-            yield Finding("objectives", "", name, "warned", f"{name} is promised less: {', '.join(told)}")
+            yield Finding("objectives", "", name, "warned", f"promised less: {', '.join(told)}")
 
 
-def _promise(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"
+def _promise(value: float | None, unit: Unit) -> str:
+    return "none" if value is None else shown(value, unit)
 
 
 def _concerns(rule: Rule, change: MetricChange) -> bool:

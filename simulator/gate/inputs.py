@@ -125,10 +125,17 @@ def _differences(
         path = (*key, name)
         if both and len(path) <= 2 and (name not in base or name not in new):
             continue
+        if isinstance(before, list) and isinstance(after, list) and _alike(before, after):
+            before, after = ({str(at): one for at, one in enumerate(side)} for side in (before, after))
         if isinstance(before, dict) and isinstance(after, dict):
             yield from _differences(before, after, path, both=both)
         elif before != after:
             yield path, before, after
+
+
+def _alike(before: list[Any], after: list[Any]) -> bool:
+    """Whether both have as many sections, such as roles or rules: their keys are compared one by one."""
+    return len(before) == len(after) and all(isinstance(one, dict) for one in (*before, *after))
 
 
 def _resolved(pairs: list[tuple[Key, Any, Any]], base: ResultFile, new: ResultFile) -> Iterator[tuple[Key, Any, Any]]:
@@ -145,9 +152,10 @@ def _resolved(pairs: list[tuple[Key, Any, Any]], base: ResultFile, new: ResultFi
 
 def _at(data: Any, key: Key) -> Any:  # noqa: ANN401 - a scenario value is anything
     for part in key:
-        if not isinstance(data, dict) or part not in data:
-            return None
-        data = data[part]
+        if isinstance(data, list):
+            data = dict(enumerate(data)).get(int(part)) if part.isdigit() else None
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
     return data
 
 

@@ -25,12 +25,15 @@ def cause_of_change(comparison: Comparison, pattern: str, rule: str) -> str:
         cost = next((cost for cost in comparison.costs if cost.pattern == pattern), None)
         if cost is not None and cost.attribution is not None:
             return _of_bill(cost.attribution, changes)
-    else:
-        # Prices move no request.
-        changes = [change for change in changes if change.cause != "price"]
+    priced = any(change.cause == "price" for change in changes)
+    if rule not in _MONEY:
+        # A price moves no request; the model that it is of may.
+        changes = [change for change in changes if change.cause != "price" or change.key[-1] == "model"]
     causes = dict.fromkeys(change.cause for change in changes)
     found = [f"{cause}: {listed([change for change in changes if change.cause == cause])}" for cause in causes]
-    return "; ".join(found) or ("" if comparison.base.result.inputs is None else unexplained(comparison))
+    if found or comparison.base.result.inputs is None:
+        return "; ".join(found)
+    return unexplained(comparison, prices=priced)
 
 
 def cause_of_choice(comparison: Comparison, patterns: Sequence[str]) -> str:
@@ -68,8 +71,9 @@ def listed(changes: Sequence[InputChange]) -> str:
     return ", ".join(map(str, changes[:_MOST])) + more
 
 
-def unexplained(comparison: Comparison) -> str:
-    """What to look at when nothing that was asked has changed."""
+def unexplained(comparison: Comparison, *, prices: bool = False) -> str:
+    """What to look at when nothing that was asked has changed, or only prices have and they explain nothing."""
     if not any(change.moved for change in comparison.metrics):
         return ""
-    return "nothing that was asked has changed: look at profiles, traces and the code"
+    asked = "only prices have changed, which move no request" if prices else "nothing that was asked has changed"
+    return f"{asked}: look at profiles, traces and the code"

@@ -28,7 +28,7 @@ def folder():
 
 @cache
 def _kept(settings, replications):
-    results = simulator.run(small(dict(settings)), folder=folder(), tables=False, replications=replications)
+    results = simulator.run(small(json.loads(settings)), folder=folder(), tables=False, replications=replications)
     path = folder() / f"{abs(hash((settings, replications)))}.result"
     path.write_bytes(results.to_json())
     return path
@@ -36,7 +36,7 @@ def _kept(settings, replications):
 
 def kept(settings=None, replications=None):
     """Path of the result with these settings."""
-    return _kept(tuple((settings or {}).items()), replications)
+    return _kept(json.dumps(settings or {}), replications)
 
 
 def edited(change, settings=None):

@@ -322,7 +322,7 @@ def test_a_promise_of_less_is_a_warning():
     settings = {"workloads.notes.objectives.ttft": "60s", "workloads.notes.objectives.share": 0.9}
     warned = judged(side(settings)).having("warned")
     assert [(one.rule, one.workload) for one in warned] == [("objectives", "notes")]
-    assert warned[0].message == "notes is promised less: ttft 5 → 60, share 0.95 → 0.9"
+    assert warned[0].message == "promised less: ttft 5.00 s → 60.0 s, share 95.0 % → 90.0 %"
     assert not judged(side(), base=side(settings)).having("warned")
 
 

@@ -33,6 +33,23 @@ def test_law_what_differs_is_a_leaf_or_a_section_that_only_one_side_has(base, ne
         assert (before[key] != after[key]) == (key in keys)
 
 
+def test_of_lists_of_as_many_sections_the_key_that_differs_is_named():
+    roles = [{"role": "a", "salary": 1}, {"role": "b", "salary": 2}]
+    dearer = [roles[0], {"role": "b", "salary": 3}]
+    assert list(_differences({"staff": roles}, {"staff": dearer})) == [(("staff", "1", "salary"), 2, 3)]
+    # Another number of them is another list.
+    assert list(_differences({"staff": roles}, {"staff": roles[:1]})) == [(("staff",), roles, roles[:1])]
+    assert list(_differences({"days": ["mon"]}, {"days": ["tue"]})) == [(("days",), ["mon"], ["tue"])]
+
+
+def test_a_salary_is_told_by_its_place_as_it_was_written():
+    key = "hosting_patterns.rented.costs.staff"
+    sides = [side({key: [{"role": "engineer", "salary": f"{usd} USD/year", "share": "10 %"}]}) for usd in (1000, 1200)]
+    (change,) = input_changes(*sides)
+    assert str(change) == f"{key}.0.salary 1000 USD/year → 1200 USD/year"
+    assert change.cause == "price"
+
+
 def test_how_often_it_was_simulated_is_one_change():
     """Both by the number that was run and in the scenario: said once, as it was run."""
     twice = side({"experiment.replications": 2})

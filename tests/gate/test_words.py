@@ -50,6 +50,27 @@ def test_a_price_explains_a_bill_and_no_wait():
     assert said == "volume: workloads.notes.volume.clinicians 60 → 80"
 
 
+def test_another_model_may_move_what_a_price_does_not():
+    key = "hosting_patterns.api.api.model"
+    found = compare(side(), edited(_slower("api"), {key: "openai/gpt-4.1-mini"}))
+    assert cause_of_change(found, "api", "e2e_p99_s").startswith(f"price: {key} ")
+    found = compare(side(), edited(_slower("rented"), VARIANTS["price"]))
+    said = cause_of_change(found, "rented", "e2e_p99_s")
+    assert said == "only prices have changed, which move no request: look at profiles, traces and the code"
+
+
+def _slower(name):
+    """A hosting pattern whose p99 is twice what it was."""
+
+    def change(plain):
+        (one,) = (one for one in plain["patterns"] if one["name"] == name)
+        one["latency"]["e2e_s"]["p99"] *= 2.0
+        values = one["by_replication"]["all"]["e2e_p99_s"]
+        values[:] = [value * 2.0 for value in values]
+
+    return change
+
+
 def test_the_causes_of_another_choice_are_those_of_the_patterns_by_name():
     found = compare(side(), side(VARIANTS["price"] | VARIANTS["routing"]))
     key = "hosting_patterns.rented.costs.compute.gpu_hour 1 USD/h → 1.10 USD/h"
