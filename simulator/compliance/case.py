@@ -62,6 +62,12 @@ class Case:
         return self.load.data_protection or DataProtection()
 
     @property
+    def modality(self) -> str:
+        """What prompts are made of; images where each brings some."""
+        brings = getattr(self.load, "images", None) is not None
+        return "image" if brings and self.protection.modality == "text" else self.protection.modality
+
+    @property
     def model(self) -> RegisteredModel | None:
         """Its entry of the registry."""
         return self.registry.models.get(self.key)
@@ -100,7 +106,7 @@ def _leaving(case: Case) -> Iterator[Finding]:
 
 
 def _modality(case: Case) -> Iterator[Finding]:
-    model, modality = case.model, case.protection.modality
+    model, modality = case.model, case.modality
     if model is None or modality in model.modalities:
         return
     if modality in model.not_covered:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import duration, percent
 from simulator.performance.clusters import cluster_profile
+from simulator.performance.image_loads import NO_IMAGES, cluster_load
 from simulator.performance.lora import FREE, lora_cost
 from simulator.performance.step_time import ProfiledStepTime, verification_s
 from simulator.scenario.workloads import SyntheticWorkload
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.performance.image_loads import ImageLoad
     from simulator.performance.lora import LoraCost
     from simulator.scenario.patterns import Cluster, HostingPattern
     from simulator.scenario.workloads import Objectives, Workload
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 _MOST_TOKENS: Final = 1 << 17
 
 
-def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int, *, adapter: bool = False) -> float:
+def unloaded_s(
+    cluster: Cluster, prompt_tokens: int, output_tokens: int, *, adapter: bool = False, images: ImageLoad = NO_IMAGES
+) -> float:
     """End-to-end seconds of one request alone: its prompt in chunks of the token budget, then a step for each token.
 
     With drafts a step for as many tokens as it brings in the mean. The first token alone, where there is one output
-    token. Nothing is found in the prefix cache; an adapter is in its slot.
+    token. Nothing is found in the prefix cache; an adapter is in its slot. The tokens of images are among those of the
+    prompt.
 
     Raises:
         ProfileNotFound: See `cluster_profile`.
@@ -45,7 +50,7 @@ def unloaded_s(cluster: Cluster, prompt_tokens: int, output_tokens: int, *, adap
     )
     lora = _lora(cluster) if adapter else FREE
     whole_s = cluster.network_delay + profile.overhead.frontend_base_s + profile.overhead.output_s
-    whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens
+    whole_s += profile.overhead.frontend_per_prompt_token_s * prompt_tokens + images.front_s + images.encoder_s
     for past in range(0, prompt_tokens, engine.max_num_batched_tokens):
         chunk = min(engine.max_num_batched_tokens, prompt_tokens - past)
         whole_s += step_time.step_s(0, 0, [(chunk, past)]) + lora.added_s(chunk, 1)
@@ -128,15 +133,15 @@ def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Ma
 def _limits(
     cluster: Cluster, wanted: SyntheticWorkload, objectives: Objectives, prompt: int, output: int
 ) -> Iterator[_Limit]:
-    adapter = wanted.adapter is not None
+    adapter, images = wanted.adapter is not None, cluster_load(cluster, wanted.images)
     if objectives.ttft is not None:
         yield _Limit(
             "first token",
             objectives.ttft,
             wanted.prompt_tokens,
-            prompt,
+            max(1, prompt - images.tokens),
             "prompts",
-            lambda tokens: unloaded_s(cluster, tokens, 1, adapter=adapter),
+            lambda tokens: unloaded_s(cluster, images.tokens + tokens, 1, adapter=adapter, images=images),
         )
     if objectives.end_to_end is not None:
         yield _Limit(
@@ -145,5 +150,5 @@ def _limits(
             wanted.output_tokens,
             output,
             "answers",
-            lambda tokens: unloaded_s(cluster, prompt, tokens, adapter=adapter),
+            lambda tokens: unloaded_s(cluster, prompt, tokens, adapter=adapter, images=images),
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from simulator.trace.request_table import RequestTable
 
 
@@ -30,6 +33,11 @@ class Arrival:
     prefix_id: int
     prefix_tokens: int
     priority: int
+
+    def counted(self, prompts: NDArray[np.int32]) -> Arrival:
+        """The request as a backend sees it that counts so many tokens of each prompt, by row."""
+        tokens = prompts.item(self.index)
+        return self if tokens == self.prompt_tokens else replace(self, prompt_tokens=tokens)
 
     @classmethod
     def of(cls, table: RequestTable, index: int) -> Arrival:

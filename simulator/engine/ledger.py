@@ -84,6 +84,19 @@ class Ledger:
         self._maps.append((memory, itemsize))
         return np.frombuffer(memory, dtype, self._room)
 
+    def prompts(self, image_tokens: NDArray[np.int32] | None) -> NDArray[np.int32]:
+        """Prompt tokens by row, as a backend counts them that has so many more for the images of each workload."""
+        table = self.table
+        if image_tokens is None or not image_tokens.any():
+            return table.prompt_tokens
+        found = self.column(np.int32)
+
+        def expect(rows: slice) -> None:
+            found[rows] = table.prompt_tokens[rows] + image_tokens[table.workload[rows]]
+
+        self.follow(expect)
+        return found
+
     def follow(self, expect: Callable[[slice], None]) -> None:
         """Have somebody told of the rows that are written, now and whenever more are."""
         self._followers.append(expect)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.record import ReplicaLevels
     from simulator.engine.vllm.plan import ReplicaPlan
+    from simulator.performance.image_table import ImageLoads
     from simulator.scenario.patterns import HostingPattern
 
     #: Requests, and when those of the next part begin to arrive.
@@ -82,6 +83,7 @@ def simulate(
     allowed_backends: Sequence[Sequence[bool]] | None = None,
     ttft_limit_s: Sequence[float] | None = None,
     adapters: Sequence[str | None] | None = None,
+    images: ImageLoads | None = None,
     moments_s: Callable[[str], Sequence[float]] = after_start_s,
     plan: ReplicaPlan | None = None,
     clients: Sequence[ClientRule | None] | None = None,
@@ -102,6 +104,8 @@ def simulate(
         allowed_backends: By workload and backend (clusters, then APIs), whether it may use it; all it may when absent.
         ttft_limit_s: By workload, the time to first token its users accept, for routers that heed it; none when absent.
         adapters: By workload, the LoRA adapter that answers its requests where a cluster does; none when absent.
+        images: What the images of workloads are to backends; none has any when absent. What is handed on then has the
+            prompts that were counted where they were served.
         moments_s: When a moment of the scenario is, in seconds; by default only such as `+36h` are known.
         plan: Replaces the measured replica, for tests and what-if questions.
         clients: By workload, the clients that send its requests; None where they come by themselves. What is sent in
@@ -142,7 +146,9 @@ def simulate(
     del first  # where it was copied
     when = horizon_s, seed, replication
     own = [None] * len(may_use) if adapters is None else adapters
-    site = Site(Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits, own)
+    site = Site(
+        Clock(), pattern, ledger, may_use, fallback, limits, *when, plan, faults, moments_s, permits, own, images
+    )
 
     if waits:
         return _with_clients(site, rules, on_settled, on_progress)
@@ -154,7 +160,8 @@ def simulate(
         at_once = _SETTLED_AT_ONCE if in_parts and not pattern.varies else below
         while on_settled is not None:
             some = min(below, ledger.settled + at_once)
-            on_settled(*ledger.unsettled(some), server.decisions())
+            rows, log = ledger.unsettled(some)
+            on_settled(_as_served(rows, log, images), log, server.decisions())
             ledger.settle(some)
             if some == below:
                 break
@@ -189,7 +196,7 @@ def _with_clients(
     rows = clients.sent()
     log = RequestLog(*(getattr(site.log, one.name)[rows] for one in fields(RequestLog)))
     if on_settled is not None:
-        on_settled(site.table.rows(rows), log, gateway.decisions)
+        on_settled(_as_served(site.table.rows(rows), log, site.images), log, gateway.decisions)
     incidents = tuple(site.faults.incidents) if site.pattern.varies else None
     place = np.zeros(len(site.table), np.int64)
     place[rows] = np.arange(len(rows))
@@ -199,6 +206,11 @@ def _with_clients(
     chains = chains_of(site.table, site.log, rows, len(site.pattern.hosted))
     names, decisions = site.pattern.backend_names, gateway.decisions
     return RunRecord(names, site.horizon_s, kept, levels, decisions, incidents, burnt, chains)
+
+
+def _as_served(table: RequestTable, log: RequestLog, images: ImageLoads | None) -> RequestTable:
+    """Requests with their images as whoever took them counted them."""
+    return table if images is None else images.served(table, log.backend)
 
 
 def _written(ledger: Ledger, until_s: float | None, parts: Iterator[Part]) -> Iterator[tuple[slice, float]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.engine.operations.faults import Timetable
     from simulator.engine.record import Charge, Loss, RequestLog
     from simulator.engine.vllm.plan import ReplicaPlan
+    from simulator.performance.image_table import ImageLoads
     from simulator.scenario.apis import RateLimits
     from simulator.scenario.patterns import HostingPattern
     from simulator.trace.request_table import RequestTable
@@ -46,6 +47,7 @@ class Site:
         moments_s: When a moment of the scenario is, in seconds.
         permits: Whether a workload (by number) may be sent to a backend at all, preferred or not.
         adapters: By workload, the LoRA adapter of its requests, if any.
+        images: What the images of workloads are to backends; None where none has any.
         burnt: Gets the charges for calls that answered nobody.
     """
 
@@ -63,6 +65,7 @@ class Site:
     moments_s: Callable[[str], Sequence[float]]
     permits: Callable[[int, int], bool]
     adapters: Sequence[str | None]
+    images: ImageLoads | None = None
     burnt: list[Charge] = field(default_factory=list)
 
     @property
@@ -106,6 +109,7 @@ class Site:
             network_delay_s=cluster.network_delay,
             balancing=cluster.balancing,
             rng=stream(self.seed, self.replication, f"balancing/{name}"),
+            images=self.images,
         )
 
     def api(self, number: int, on_lost: Callable[[Loss], None] | None = None) -> ApiBackend | BatchBackend:
@@ -113,8 +117,9 @@ class Site:
         name, api = list(self.pattern.metered.items())[number - len(self.pattern.hosted)]
         rng = stream(self.seed, self.replication, f"api/{name}")
         made_of, episodes = (self.env, api, number, self.ledger, rng, on_lost), self.faults.episodes.get(number, ())
+        prompts = self.ledger.prompts(None if self.images is None else self.images.tokens[number])
         if isinstance(api.deployment, Batch):
-            return BatchBackend(*made_of, episodes=episodes)
+            return BatchBackend(*made_of, episodes=episodes, prompts=prompts)
         most = self.pattern.routing.api_retries_at_most
         month_s = self.horizon_s / months_in(self.horizon_s)
         return ApiBackend(
@@ -124,6 +129,7 @@ class Site:
             retries_at_most=most,
             month_s=month_s,
             days_s=self._days_s(api.limits),
+            prompts=prompts,
         )
 
     def _days_s(self, limits: RateLimits) -> Sequence[float]:

@@ -10,8 +10,9 @@ from simulator.cost.overrides import scenario_book
 from simulator.errors import InfeasibleCluster, ProfileError, ProfileNotFound
 from simulator.performance.architecture import context_tokens
 from simulator.performance.clusters import cluster_profile
+from simulator.performance.image_loads import api_load, cluster_load, images_of
 from simulator.performance.memory import kv_capacity
-from simulator.scenario.patterns import LEAST_MODEL_LEN
+from simulator.scenario.patterns import LEAST_MODEL_LEN, Cluster
 from simulator.scenario.workloads import RecordedWorkload
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.scenario.apis import MeteredApi
-    from simulator.scenario.patterns import Cluster, HostingPattern
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import AnyWorkload
 
@@ -75,7 +76,7 @@ def model_length(cluster: Cluster, loads: Mapping[str, AnyWorkload]) -> ModelLen
     """
     if "max_model_len" in cluster.engine.model_fields_set:
         return ModelLength(cluster.engine.max_model_len, "as stated")
-    asked = _asked(loads)
+    asked = _asked(cluster, loads)
     found = asked
     for most, what in _limits(cluster):
         if most < found.tokens:
@@ -91,17 +92,30 @@ def model_length(cluster: Cluster, loads: Mapping[str, AnyWorkload]) -> ModelLen
     return ModelLength(least, f"is all that the KV memory holds, where {found.tokens:,} would be taken")
 
 
-def _asked(loads: Mapping[str, AnyWorkload]) -> ModelLength:
+def _asked(cluster: Cluster, loads: Mapping[str, AnyWorkload]) -> ModelLength:
     """What would hold the demand."""
     from simulator.workload.request_tokens import holds
 
     tokens, need = LEAST_MODEL_LEN, list[str]()
-    while tokens < LONGEST and (longer := [name for name, load in loads.items() if not holds(load, tokens)]):
+    seen = {name: image_tokens(cluster, load) for name, load in loads.items()}
+    while tokens < LONGEST and (
+        longer := [name for name, load in loads.items() if not holds(load, tokens - seen[name])]
+    ):
         tokens, need = 2 * tokens, longer
     if not loads:
         return ModelLength(tokens, "is the least; no workload is sent there")
     held = "holds all but 1 in 1,000 requests of each workload sent there"
     return ModelLength(tokens, f"{held}; half of it would not, of {', '.join(need)}" if need else held)
+
+
+def image_tokens(backend: Cluster | MeteredApi, load: AnyWorkload) -> int:
+    """Tokens of the images of a request at a backend; 0 where it takes none, which is said elsewhere."""
+    try:
+        images = images_of(load)
+        one = cluster_load(backend, images) if isinstance(backend, Cluster) else api_load(backend, images)
+    except (ProfileNotFound, ProfileError):
+        return 0
+    return one.tokens
 
 
 def _limits(cluster: Cluster) -> Iterator[tuple[int, str]]:

@@ -9,6 +9,7 @@ from simulator.cost.checks import price_faults
 from simulator.cost.overrides import override_faults, scenario_book
 from simulator.cost.prices import price_book_ids
 from simulator.errors import Fault, ProfileError, ProfileNotFound, meant
+from simulator.experiment.image_backends import image_faults
 from simulator.extensions import fault
 from simulator.performance.clusters import cluster_profile
 from simulator.performance.lora import unsupported
@@ -50,6 +51,7 @@ def faults_of_names(scenario: Scenario, parts: SoundParts | None = None) -> list
         *_routing_faults(scenario),
         *_extension_faults(scenario),
         *_adapter_faults(scenario),
+        *(fault_at(scenario, message, *key) for key, message in image_faults(scenario)),
     ]
 
 

@@ -20,6 +20,7 @@ from simulator.engine.ledger import OutOfRoom
 from simulator.engine.simulation import simulate
 from simulator.experiment import checkpoint
 from simulator.experiment.errand import Call
+from simulator.experiment.image_backends import loads_of
 from simulator.experiment.tables import RequestWriter
 from simulator.experiment.workers import spread
 from simulator.scenario.moments import moments_s
@@ -308,6 +309,7 @@ def _with_room(
             allowed_backends=[allowed[name] for name in scenario.workloads],
             ttft_limit_s=[_ttft_limit_s(scenario, name) for name in scenario.workloads],
             adapters=[workload.adapter for workload in scenario.workloads.values()],
+            images=loads_of(scenario, pattern),
             moments_s=partial(moments_s, horizon=scenario.horizon),
             clients=[_clients(load) for load in scenario.workloads.values()],
             room=room,

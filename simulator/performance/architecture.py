@@ -63,6 +63,10 @@ class KvLayers(BaseModel):
         return (2 * self.state_16_bits + 4 * self.state_32_bits) // tensor_parallel
 
 
+#: How a model counts an image, see `image_tokens`.
+ImageRule = Literal["qwen_vl", "gemma3", "gemma4", "pixtral", "llama4", "llava", "llava_next", "internvl"]
+
+
 class Encoder(BaseModel):
     """What turns images into tokens, in front of a text model; it stays in 16 bits.
 
@@ -71,6 +75,12 @@ class Encoder(BaseModel):
         hidden: Width of its layers.
         intermediate: Width of their feed-forward networks.
         patches_per_token: Patches it computes for one token of the text model.
+        layers: How many it has; 0 where a profile does not say.
+        patch_px: Side of a patch.
+        image_px: Side of the square, or of a tile, that it sees; the longest side where it sees all shapes.
+        window_layers: Layers in which a patch sees only those near it.
+        window_patches: How many those are.
+        rule: How its model counts an image (`image_tokens`); None where that is not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -79,6 +89,17 @@ class Encoder(BaseModel):
     hidden: Count
     intermediate: Count
     patches_per_token: Count
+    layers: Annotated[int, Field(ge=0)] = 0
+    patch_px: Count = 14
+    image_px: Count = 1024
+    window_layers: Annotated[int, Field(ge=0)] = 0
+    window_patches: Annotated[int, Field(ge=0)] = 0
+    rule: ImageRule | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialise(self)
+        return {key: value for key, value in content.items() if value != type(self).model_fields[key].default}
 
 
 class ModelShape(BaseModel):

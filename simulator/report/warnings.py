@@ -11,7 +11,7 @@ from simulator.cost.overrides import scenario_book
 from simulator.decision.retirement import retirements, retiring
 from simulator.decision.words import percent
 from simulator.errors import InfeasibleCluster
-from simulator.experiment.model_length import LONGEST, no_longer_than, sent_to, with_model_lengths
+from simulator.experiment.model_length import LONGEST, image_tokens, no_longer_than, sent_to, with_model_lengths
 from simulator.performance.architecture import context_tokens
 from simulator.performance.clusters import cluster_profile, profiles_of
 from simulator.performance.links import LINKS, in_words, own_link
@@ -75,14 +75,16 @@ def too_long(scenario: Scenario, names: Iterable[str]) -> list[str]:
             cluster = pattern.hosted[backend].cluster if backend in pattern.hosted else None
             limits = _cluster_limits(cluster) if cluster else _api_limits(pattern.metered[backend])
             for workload, load in loads.items():
+                seen = image_tokens(cluster or pattern.metered[backend], load)
                 shares = [
-                    (share_refused(load, limit, reserves=reserves), key, limit) for key, limit, reserves in limits
+                    (share_refused(load, limit - seen, reserves=reserves), key, limit)
+                    for key, limit, reserves in limits
                 ]
                 share, key, limit = max(shares, default=(0.0, "", 0), key=itemgetter(0))
                 if share > RARE:
                     found.append(
                         f"{name}: {percent(share)} of the requests of {workload} are longer than {key} {limit:,} "
-                        f"allows, and will be refused; {_remedy(load, cluster)}"
+                        f"allows, and will be refused; {_remedy(load, cluster, seen)}"
                     )
     return found
 
@@ -100,10 +102,10 @@ def _api_limits(api: MeteredApi) -> list[tuple[str, int, bool]]:
     return [(key, tokens, reserves) for key, tokens, reserves in found if tokens is not None]
 
 
-def _remedy(load: AnyWorkload, cluster: Cluster | None) -> str:
+def _remedy(load: AnyWorkload, cluster: Cluster | None, seen: int) -> str:
     """The least power of two that holds nearly every request, and what stands in its way."""
     tokens = 1024
-    while tokens < LONGEST and share_refused(load, tokens, reserves=cluster is None) > RARE:
+    while tokens < LONGEST and share_refused(load, tokens - seen, reserves=cluster is None) > RARE:
         tokens *= 2
     limited = no_longer_than(cluster, tokens) if cluster else None
     return f"{tokens} would do for all but one in a thousand" + (f", but {limited}" if limited else "")

@@ -265,6 +265,9 @@ class MeteredApi(Config):
     and not charged. What the price book says of `model` when absent, and any length where it says nothing."""
     longest_prompt_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
     """Longest prompt, where the provider limits it apart; what the price book says where neither is given."""
+    image_tokens: PositiveInt | None = None
+    """Prompt tokens that it counts for an image of a workload's `images`, in place of its provider's rule; needed where
+    none is known. How long it takes for images is part of `ttft`."""
     retries: Retries = Retries()
     """Client behaviour."""
     error_share: Share = 0.0

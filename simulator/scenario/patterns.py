@@ -25,6 +25,7 @@ from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import Bought, ClusterCosts, Purchase
 from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.gpus import NEWEST, Version, batch_defaults
+from simulator.scenario.images import MmProcessorKwargs
 from simulator.scenario.lora import LoraSettings
 from simulator.scenario.routing import CostAware, Overflow, Routing, SeedAsWritten, SeedCorrected
 from simulator.scenario.speculation import SpeculativeDecoding
@@ -90,6 +91,8 @@ class EngineSettings(Config):
     """Speculative decoding; without when absent."""
     lora: LoraSettings | None = None
     """LoRA adapters that it serves beside the model itself; none when absent."""
+    mm_processor_kwargs: MmProcessorKwargs | None = None
+    """How images are resized; as the model's own processor does when absent."""
 
     @property
     def version(self) -> Version:
@@ -198,6 +201,8 @@ class Cluster(Config):
     network_delay: Seconds = 0.0
     """From users to the engine and back, beyond what the profile has of vLLM's own front end: network, TLS, gateways.
     Half on the way there, half on the way back; it adds to the time to first token and to the end, never to a step."""
+    image_tokens: PositiveInt | None = None
+    """Prompt tokens of an image, in place of what the model's own rule gives."""
     placement: Placement = Placement()
     """Where it stands, for the `compliance` section."""
     site: Name | None = None

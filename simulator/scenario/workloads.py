@@ -29,6 +29,7 @@ from simulator.scenario.base import (
     Share,
 )
 from simulator.scenario.compliance import DataProtection
+from simulator.scenario.images import Images
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -238,6 +239,8 @@ class SyntheticWorkload(Workload):
     """Conversations of several requests; `requests_per_month` counts requests, every other volume conversations."""
     prompt_tokens: Lengths
     """Prompt length, including any shared prefix; with `turns` that of the first request."""
+    images: Images | None = None
+    """Images in each of its prompts, beside their text; `tokens_per_month` does not count them."""
     output_tokens: Lengths
     """Output length."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
@@ -265,6 +268,8 @@ class SyntheticWorkload(Workload):
 
     @model_validator(mode="after")
     def _conversations_are_counted(self) -> Self:
+        if self.turns is not None and self.images is not None:
+            raise FieldError(("images",), "images in conversations are not modelled; leave out images or turns")
         if self.turns is not None and self.clients is not None:
             raise FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
         if self.turns is not None and self.volume is not None and self.volume.tokens_per_month is not None:

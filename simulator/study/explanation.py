@@ -17,6 +17,7 @@ from simulator.scenario.loading import read_merged
 from simulator.scenario.patterns import api_key, cluster_key
 from simulator.scenario.workloads import SyntheticWorkload
 from simulator.study.adapter_sources import adapter_notes
+from simulator.study.image_sources import image_notes
 from simulator.units import (
     parse_duration_s,
     parse_usd,
@@ -217,6 +218,7 @@ def sources_of(scenario: Scenario, book: PriceBook) -> Iterator[Source]:
             place = ".".join(("hosting_patterns", name, *key))
             yield Source(place, used, f"{entry.basis} price", f"{entry.source} ({entry.captured_on})", notes)
     yield from (Source(*note) for note in adapter_notes(scenario))
+    yield from (Source(*note) for note in image_notes(scenario))
     for name, chain in scenario.chains.items():
         how = "each request begins when the one before it is answered, so the simulation decides when"
         yield Source(f"workloads.{name}.follows", " → ".join(chain), "simulated", how)

@@ -18,6 +18,7 @@ from simulator.scenario.apis import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
     from simpy import Environment
 
     from simulator.engine.arrival import Arrival
@@ -48,6 +49,7 @@ class BatchBackend:
         rng: Stream of this API's turnarounds and errors.
         on_lost: Takes each request it gives up, when that happens; by default that ends the request.
         episodes: Outages and brown-outs: handing in fails, or files take longer.
+        prompts: Prompt tokens by row as it counts them; those of the table when absent.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class BatchBackend:
         on_lost: Callable[[Loss], None] | None = None,
         *,
         episodes: Sequence[Episode] = (),
+        prompts: NDArray[np.int32] | None = None,
     ) -> None:
         deployment = api.deployment
         if not isinstance(deployment, Batch):
@@ -69,6 +72,7 @@ class BatchBackend:
         self._deployment = deployment
         self._backend = backend
         self._output_tokens = ledger.table.output_tokens
+        self._prompts = ledger.table.prompt_tokens if prompts is None else prompts
         self._log = log = ledger.log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
@@ -92,6 +96,7 @@ class BatchBackend:
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
+        arrival = arrival.counted(self._prompts)
         if is_too_long(self._api, arrival):
             self._on_lost(Loss(self._env.now, arrival.index, Reason.TOO_LONG, True))
             return
@@ -108,7 +113,7 @@ class BatchBackend:
     def room(self, arrival: Arrival) -> bool:
         """Whether the provider's queue would take a request now."""
         self._free()
-        return self._queued_tokens + arrival.prompt_tokens <= self._quota
+        return self._queued_tokens + arrival.counted(self._prompts).prompt_tokens <= self._quota
 
     def expected_ttft_s(self, _arrival: Arrival) -> float:
         """Time to an answer that a sender would expect."""

@@ -111,6 +111,7 @@ class ApiBackend:
         retries_at_most: Retries that its senders allow where they do not say; as many as the client makes when absent.
         month_s: Time after which its usage tier begins anew.
         days_s: See `admission_of`.
+        prompts: Prompt tokens by row as it counts them; those of the table when absent.
 
     Attributes:
         state: What compiled code works on.
@@ -133,11 +134,13 @@ class ApiBackend:
         retries_at_most: int | None = None,
         month_s: float = MONTH_S,
         days_s: Sequence[float] = (),
+        prompts: NDArray[np.int32] | None = None,
     ) -> None:
         self._env = env
         self._api = api
         self._backend = backend
         self._output_tokens = ledger.table.output_tokens
+        self._prompts = ledger.table.prompt_tokens if prompts is None else prompts
         self._log = log = ledger.log
         self._rng = rng
         self._on_lost = on_lost or (lambda loss: write_loss(log, loss))
@@ -183,7 +186,7 @@ class ApiBackend:
             luck=self._luck,
             spare=self._spare,
             **drawn,
-            **{name: getattr(ledger.table, name) for name in ASKED},
+            **{name: getattr(ledger.table, name) for name in ASKED} | {"prompt_tokens": self._prompts},
             **{name: getattr(ledger.log, name) for name in STAMPED},
         )
 
@@ -240,6 +243,7 @@ class ApiBackend:
         """
         self._log.backend[arrival.index] = self._backend
         self._log.enqueued_s[arrival.index] = self._env.now
+        arrival = arrival.counted(self._prompts)
         if is_too_long(self._api, arrival):
             self._log.attempts[arrival.index] += 1
             self._on_lost(Loss(self._env.now, arrival.index, Reason.TOO_LONG, True))
@@ -249,6 +253,7 @@ class ApiBackend:
 
     def room(self, arrival: Arrival) -> bool:
         """Whether its limits, or those of the API it spills over to, would admit a request now."""
+        arrival = arrival.counted(self._prompts)
         cached = self._cache.read(arrival, self._env.now) if self._cache else 0
         wait_s = self._admission.retry_after_s(self._env.now, arrival.prompt_tokens, cached, arrival.max_tokens)
         if wait_s == 0.0 or self._spillover is None:
@@ -289,6 +294,7 @@ class ApiBackend:
         """Make one call: an answer is written to the log, a failure returned."""
         if self._undrawn:
             self._draw_for(arrival.index)
+        arrival = arrival.counted(self._prompts)
         if is_too_long(self._api, arrival):
             return Failure(Reason.TOO_LONG)
         failure = self._serve(arrival, attempt)

@@ -60,14 +60,14 @@ def serves(g: RouterState, number: int, now_s: float) -> bool:
 @compiled
 def _room(g: RouterState, number: int, row: int, now_s: float) -> int:
     """Whether a backend has room: 1 or 0, or NONE where only the gateway can tell."""
-    clusters, prompt_tokens, max_tokens = g.router[0].clusters, int(g.prompt_tokens[row]), int(g.max_tokens[row])
+    clusters, max_tokens = g.router[0].clusters, int(g.max_tokens[row])
     if number < clusters:
         cluster, share = g.clusters[number], g.shares[g.priority[row]]
-        return int(has_room(cluster, pick(cluster, row, now_s), prompt_tokens, max_tokens, share))
+        return int(has_room(cluster, pick(cluster, row, now_s), int(cluster.prompt_tokens[row]), max_tokens, share))
     api = g.apis[number - clusters]
     if not api.api[0].ordinary:
         return NONE
-    if admits(api, now_s, prompt_tokens + max_tokens):
+    if admits(api, now_s, int(api.prompt_tokens[row]) + max_tokens):
         return 1
     return NONE if api.api[0].spills else 0
 

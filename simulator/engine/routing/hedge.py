@@ -103,8 +103,8 @@ class Hedges:
             self._win(arrival.index, rival)
         else:
             # Its client hangs up after the first token, and pays for the prompt and that.
-            answer, prompt = rival.answer, arrival.prompt_tokens
-            api, read, written = (int(answer[name]) for name in ("backend", "cached_tokens", "written_tokens"))
+            names = "backend", "billed_prompt_tokens", "cached_tokens", "written_tokens"
+            api, prompt, read, written = (int(rival.answer[name]) for name in names)
             tokens = prompt, read, 1
             charge = Charge(self._site.env.now, arrival.index, api, *tokens, arrival.workload, written)
             self._site.burnt.append(charge)

@@ -310,6 +310,8 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     there_s = now_s + settings.network_s
     begins_s = max(there_s, s.replicas[r].front_end_free_s) if settings.serial_front_end else there_s
     sequence.ready_s = begins_s + settings.frontend_base_s + settings.frontend_per_prompt_token_s * prompt
+    if settings.encodes:
+        sequence.ready_s += s.image_front_s[s.workload[index]]
     s.replicas[r].front_end_free_s = sequence.ready_s
     sequence.deadline_s = since_s + settings.timeout_s
     sequence.scheduled_s = sequence.first_token_s = nan

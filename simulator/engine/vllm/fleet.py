@@ -13,10 +13,11 @@ from simulator.engine.vllm import dispatch, hash_ring, state
 from simulator.engine.vllm.acceptance import streams
 from simulator.engine.vllm.adapters import set_adapters
 from simulator.engine.vllm.balancing import PREFIX_HASH, follows_prefixes, set_balancing
+from simulator.engine.vllm.images import set_images
 from simulator.engine.vllm.monitor import INTERVAL_S
 from simulator.engine.vllm.plan import copy_settings, count_kinds, drafted, step_times
 from simulator.engine.vllm.prefix_numbers import PrefixNumbers, expected_prefixes, kept_prefixes, nest_prefixes
-from simulator.engine.vllm.state import NONE, UNLIMITED, State, grown
+from simulator.engine.vllm.state import NONE, UNLIMITED, State, blank_replicas, grown
 from simulator.scenario.balancing import Balancing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from simulator.engine.ledger import Ledger
     from simulator.engine.vllm.plan import ReplicaPlan
+    from simulator.performance.image_table import ImageLoads
     from simulator.scenario.patterns import EngineSettings
 
 _SLOTS = 1024
@@ -58,6 +60,7 @@ class Fleet:
         network_delay_s: From users to the engine and back.
         balancing: Which replica gets a request; as a scenario has it that does not say, when absent.
         rng: For what is balanced at random.
+        images: What the images of workloads are to clusters, if any has some.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Fleet:
         network_delay_s: float = 0.0,
         balancing: Balancing | None = None,
         rng: np.random.Generator | None = None,
+        images: ImageLoads | None = None,
     ) -> None:
         self._name = name
         settings = np.zeros(1, state.SETTINGS)
@@ -98,6 +102,7 @@ class Fleet:
         set_balancing(
             self.state.settings[0], self.state.fleet[0], balancing or Balancing(), rng or np.random.default_rng(0)
         )
+        set_images(self.state, ledger, images)
         self._ring(ledger)
         set_adapters(self.state, adapters or [None] * len(leave))
         self._add_slots(_SLOTS)
@@ -347,7 +352,7 @@ def _empty(
     return State(
         settings=settings,
         fleet=fleet,
-        replicas=_replicas(replicas, blocks),
+        replicas=blank_replicas(replicas, blocks, INTERVAL_S),
         sequences=np.zeros(0, state.SEQUENCE),
         seats=seats,
         kinds=count_kinds(settings[0], engine, plan),
@@ -382,18 +387,4 @@ def _no_queues(shape: tuple[int, ...]) -> NDArray[Any]:
 def _no_chains(shape: tuple[int, ...]) -> NDArray[Any]:
     made = np.zeros(shape, state.CHAIN)
     made["first_run"] = made["first_holder"] = made["outer"] = made["sent_at"] = NONE
-    return made
-
-
-def _replicas(count: int, blocks: int) -> NDArray[Any]:
-    made = np.zeros(count, state.REPLICA)
-    for name in made.dtype.names or ():
-        if name.startswith(("first_", "last_")):
-            made[name] = NONE
-    made["oldest_run"] = made["newest_run"] = NONE
-    made["free"] = made["unhashed"] = blocks
-    made["hour_ends_s"] = INTERVAL_S
-    made["leaves_clock"] = UNLIMITED
-    made["due_s"] = inf
-    made["idle"] = True
     return made

@@ -123,6 +123,8 @@ def ttft_on_s(f: ForecastState, row: int, r: int, now_s: float) -> float:
         batch = s.batches[running]
         decode_s = batch.decode_s + batch.decode_per_kv_token_s * kv_tokens - beyond_s(batch, kv_tokens)
     prompt_s = _mixed_s(f, max(0, running - 1), kv_tokens, prompt)
+    if settings.encodes:
+        prompt_s += s.encoder_s[s.workload[row]]
     queue_s = waiting * prompt_s
     if not has_room(s, r, prompt, most, 1.0):
         stay_s = f.forecast[0].stay_s
@@ -130,6 +132,8 @@ def ttft_on_s(f: ForecastState, row: int, r: int, now_s: float) -> float:
         mean_stay_s = most * decode_s if isnan(stay_s) else stay_s
         queue_s = max(queue_s, (waiting + 1) * mean_stay_s / max(1, running))
     there_s = settings.network_s + settings.frontend_base_s
+    if settings.encodes:
+        there_s += s.image_front_s[s.workload[row]]
     hosted_s = there_s + settings.frontend_per_prompt_token_s * prompt + settings.output_s
     return float(hosted_s + decode_s + queue_s + prompt_s)
 

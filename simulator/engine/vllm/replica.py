@@ -268,6 +268,7 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
     rep = s.replicas[r]
     behind_empty = rep.empty_in_flight
     rep.empty_in_flight = False
+    rep.step_encoder_s = 0.0
     if s.settings[0].draft_tokens:
         schedule_drafted(s, r, now_s)
     else:
@@ -276,6 +277,8 @@ def _plan_one(s: State, r: int, now_s: float, start_s: float) -> float:
         end_s = start_s + step_s(s, r)
         if s.settings[0].max_loras:
             end_s += step_added_s(s, r)
+        if s.settings[0].encodes:
+            end_s += rep.step_encoder_s
         if s.settings[0].draft_tokens:
             depart(s, r, end_s)
         rep.gpu_free_s = end_s

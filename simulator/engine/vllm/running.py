@@ -31,6 +31,9 @@ def join_running(s: State, r: int, slot: int) -> None:
     rep.last_running = slot
     if s.settings[0].max_loras:
         adapters.started(s, r, slot)
+    if s.settings[0].encodes:
+        # Of one that was preempted too: its images have left the encoder's cache, which has room for those of a step.
+        rep.step_encoder_s += s.encoder_s[s.workload[sequence.index]]
 
 
 @compiled

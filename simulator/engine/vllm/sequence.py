@@ -26,6 +26,7 @@ class Sequence:
         shared_blocks: Leading full blocks that belong to that prefix.
         adapter: Its LoRA adapter, if any.
         outer: Prefixes that it begins with, the shortest first: identity, and how many leading full blocks are theirs.
+        encoder_s: What its images add to a step that starts it.
         cached_tokens: Prompt tokens found in the cache at first admission, -1 before.
         preemptions: Times it lost its blocks.
         scheduled_s: When it was first scheduled, NaN before.
@@ -42,6 +43,7 @@ class Sequence:
     shared_blocks: int = 0
     outer: tuple[tuple[Hashable, int], ...] = ()
     adapter: Hashable = None
+    encoder_s: float = 0.0
     cached_tokens: int = -1
     preemptions: int = 0
     stream: int = 0

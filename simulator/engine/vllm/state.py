@@ -7,6 +7,7 @@ the records themselves (`next` and `previous`, `NONE` at their ends), and a reco
 from __future__ import annotations
 
 from copy import deepcopy
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,7 @@ SETTINGS = record_of(
         load_factor network_s least_s draft_share
         lora_step_s lora_token_s lora_adapter_s lora_copy_s lora_read_s""",
     b1="""prefix_caching chunked_prefill by_priority reserve_full_isl async_scheduling overflows linear
-        serial_front_end forgets""",
+        serial_front_end forgets encodes""",
 )
 
 #: The cluster: what has been taken from the table, who is in flight, how many ever came to a replica, free slots and
@@ -90,7 +91,8 @@ REPLICA = record_of(
         step_rows step_samples step_samples_kv_tokens oldest_launch launches
         running_loras decoding_loras slot_loras host_loras lora_decodes starts
         step_loras step_lora_tokens step_copies step_reads""",
-    f8="due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage",
+    f8="""due_s gpu_free_s start_s base_s growth_s held_since_s hour_ends_s step_chunk_s front_end_free_s told_usage
+        step_encoder_s""",
     b1="idle closed empty_in_flight",
 )
 
@@ -152,6 +154,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "loras": (LORA, 2),
     "adapters": (np.dtype(np.int64), 1),
     "may_leave": (np.dtype(np.bool_), 1),
+    **dict.fromkeys(("encoder_s", "image_front_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("arrival_s", "enqueued_s", "scheduled_s", "first_token_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("prompt_tokens", "output_tokens", "max_tokens", "prefix"), (np.dtype(np.int32), 1)),
@@ -231,6 +234,8 @@ class State(Records):
         levels: `LEVELS` by replica and hour.
         loras: `LORA` by replica and number of the adapter.
         adapters: By workload, the number of its adapter, -1 for none.
+        encoder_s, image_front_s: By workload, what the images of a request add to the step that first schedules it, and
+            to its way to the engine; nothing where none has images.
         losses: `LOSS`, as many as are noted before somebody must look.
         ring_at, ring_of: Points of the ring of `hash_ring`, and whose they are; none where it does not matter.
         place: By request, where its prefix stands on the ring, NONE without one; nothing where it does not matter.
@@ -243,6 +248,21 @@ class State(Records):
     """
 
     arrays = ARRAYS
+
+
+def blank_replicas(count: int, blocks: int, interval_s: float) -> NDArray[Any]:
+    """`REPLICA` to which nothing has happened yet, with so many KV blocks each and levels by this interval."""
+    made = np.zeros(count, REPLICA)
+    for name in made.dtype.names or ():
+        if name.startswith(("first_", "last_")):
+            made[name] = NONE
+    made["oldest_run"] = made["newest_run"] = NONE
+    made["free"] = made["unhashed"] = blocks
+    made["hour_ends_s"] = interval_s
+    made["leaves_clock"] = UNLIMITED
+    made["due_s"] = inf
+    made["idle"] = True
+    return made
 
 
 def grown(old: NDArray[Any], shape: tuple[int, ...], blank: Callable[[tuple[int, ...]], NDArray[Any]]) -> NDArray[Any]:
