@@ -71,7 +71,9 @@ def read_encoder(config: Mapping[str, Any], text: Mapping[str, Any], faults: lis
     hidden, intermediate = own_sizes.count("hidden_size", "embed_dim"), own_sizes.count("intermediate_size")
     matrices = 3 if kind in _GATED else 2
     merged = _patches_per_token(sizes, kind)
-    patch_px, image_px = own_sizes.optional("patch_size", 14), own_sizes.optional("image_size", 1024)
+    patch_px = own_sizes.optional("patch_size", 14)
+    # Some give a pair.
+    image_px = own_sizes.optional("image_size", 1024) if isinstance(known.get("image_size"), int) else 1024
     patch = patch_px**2 * 3 * own_sizes.optional("temporal_patch_size", 1)
     mergers = 1 + len(own_sizes.layer_numbers("deepstack_visual_indexes"))
     width = int(text.get("hidden") or 1)
@@ -138,7 +140,7 @@ def _patches_per_token(sizes: TextConfig, kind: str) -> int:
         return max(1, (image // patch) ** 2 // sizes.optional("mm_tokens_per_image", 256))
     if sizes.get("pooling_kernel_size") is not None:
         return sizes.count("pooling_kernel_size") ** 2
-    shuffled = config.get("downsample_ratio")
+    shuffled = sizes.get("downsample_ratio")
     if isinstance(shuffled, float) and 0.0 < shuffled < 1.0:
         return round(1.0 / shuffled**2)
     return 4 if kind == "llama4_vision_model" else 1
