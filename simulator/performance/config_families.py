@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.performance.architecture import KvLayers
 from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some
 from simulator.performance.config_older import falcon, gpt2, gptj, opt, ungated
-from simulator.performance.config_recurrent import delta_net, granite_hybrid, nemotron_h
+from simulator.performance.config_recurrent import delta_net, granite_hybrid, jamba, kimi_linear, nemotron_h
 from simulator.performance.config_text import MOST
 
 if TYPE_CHECKING:
@@ -206,6 +206,10 @@ _MISTRAL4: Final = {
     "v_head_dim": 128, "max_position_embeddings": 1_048_576,
 }  # fmt: skip
 _LLAMA4: Final = {"vocab_size": 202_048, "attention_chunk_size": 8192, "num_local_experts": 16, "head_dim": 128}
+_JAMBA: Final = {
+    "num_experts": 16, "num_experts_per_tok": 2, "expert_layer_period": 2, "expert_layer_offset": 1,
+    "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2,
+}  # fmt: skip
 _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tuple[str, ...]], ...]] = (
     (plain, {}, (
         "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM",
@@ -248,6 +252,8 @@ _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tupl
     (_deci, {}, ("DeciLMForCausalLM",)),
     (nemotron_h, {}, ("NemotronHForCausalLM",)),
     (granite_hybrid, {}, ("GraniteMoeHybridForCausalLM",)),
+    (kimi_linear, {}, ("KimiLinearForCausalLM",)),
+    (jamba, _JAMBA, ("JambaForCausalLM",)),
 )  # fmt: skip
 FAMILIES: Final[dict[str, Family]] = {
     name: Family(name, read, defaults) for read, defaults, names in _ALIKE for name in names

@@ -1,11 +1,11 @@
-"""Architectures with layers whose memory is a state: gated delta nets and Mamba-2."""
+"""Architectures with layers whose memory is a state: delta nets, Mamba and Mamba-2."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from simulator.performance.architecture import KvLayers
-from simulator.performance.config_layers import Found, mixture, plain
+from simulator.performance.config_layers import Found, kv, mixture, plain, some
 
 if TYPE_CHECKING:
     from simulator.performance.config_text import TextConfig
@@ -55,7 +55,8 @@ def nemotron_h(text: TextConfig) -> Found:
         pattern = "M*"
     head_dim, kv_heads = text.count("head_dim", "attention_head_dim"), text.count("num_key_value_heads")
     mamba, full, dense, mixed = (pattern.count(letter) for letter in "M*-E")
-    own, parameters = _mamba2(text, hidden)
+    # In vLLM it is 32 bits where the file says nothing (`NemotronHForCausalLMConfig`).
+    own, parameters = _mamba2(text, hidden, double=text.get("mamba_ssm_cache_dtype") in {None, "float32"})
     if text.get("moe_latent_size"):
         text.faults.append("moe_latent_size: experts behind a narrower projection are not supported")
     found: Found = {
@@ -78,14 +79,13 @@ def nemotron_h(text: TextConfig) -> Found:
     }  # fmt: skip
 
 
-def _mamba2(text: TextConfig, hidden: int) -> tuple[KvLayers, int]:
+def _mamba2(text: TextConfig, hidden: int, *, double: bool = False) -> tuple[KvLayers, int]:
     """A layer of Mamba-2, and the parameters of its matrices."""
     heads = text.count("mamba_num_heads", "mamba_n_heads")
     width = heads * text.count("mamba_head_dim", "mamba_d_head")
     groups, size = text.count("n_groups", "mamba_n_groups"), text.count("ssm_state_size", "mamba_d_state")
     taps = text.count("conv_kernel", "mamba_d_conv")
     conv, state = (width + 2 * groups * size) * (taps - 1), width * size
-    double = (text.get("mamba_ssm_cache_dtype") or text.get("mamba_ssm_dtype")) == "float32"
     own = KvLayers(
         kind="state", layers=1, state_16_bits=conv + (0 if double else state), state_32_bits=state if double else 0
     )
@@ -109,3 +109,66 @@ def granite_hybrid(text: TextConfig) -> Found:
     if not text.get("num_local_experts"):
         found["intermediate"] = text.count("shared_intermediate_size", "intermediate_size")
     return found
+
+
+def kimi_linear(text: TextConfig) -> Found:
+    """Delta nets with a gate for each channel (KDA), and MLA (`mamba_utils.kda_state_shape`).
+
+    A state is in 32 bits, its convolutions in 16.
+    """
+    words = {"num_experts_per_tok": "num_experts_per_token", "n_shared_experts": "num_shared_experts"}
+    found = mixture(text.called(**words))
+    linear = text.get("linear_attn_config")
+    linear = linear if isinstance(linear, dict) else {}
+    layers, hidden, heads = found["layers"], found["hidden"], found["heads"]
+    kinds = [len(linear.get(key) or ()) for key in ("kda_layers", "full_attn_layers")]
+    if sum(kinds) != layers:
+        text.faults.append(f"linear_attn_config: expected kda_layers and full_attn_layers, {layers} in all")
+    of_linear = [linear.get(key) for key in ("num_heads", "head_dim", "short_conv_kernel_size")]
+    if not all(isinstance(number, int) and number > 0 for number in of_linear):
+        text.faults.append("linear_attn_config: expected num_heads, head_dim and short_conv_kernel_size")
+        of_linear = [1, 1, 1]
+    own_heads, size, taps = (int(number or 1) for number in of_linear)
+    width = own_heads * size
+    rank, rope, nope = text.count("kv_lora_rank"), text.count("qk_rope_head_dim"), text.count("qk_nope_head_dim")
+    value = text.count("v_head_dim")
+    if text.get("q_lora_rank"):
+        text.faults.append("q_lora_rank: queries behind a narrower projection are not supported beside delta nets")
+    delta = 4 * hidden * width + 2 * size * (hidden + width) + hidden * own_heads
+    latent = hidden * (heads * (nope + rope) + rank + rope) + rank * heads * (nope + value) + heads * value * hidden
+    found |= {
+        "kv": some(
+            kv("state", kinds[0], state_16_bits=3 * width * (taps - 1), state_32_bits=width * size),
+            kv("latent", kinds[1], heads=1, head_dim=rank + rope),
+        ),
+        "attention_parameters": kinds[0] * delta + kinds[1] * latent or None,
+        "replicated_parameters": kinds[0] * 2 * size * hidden + kinds[1] * hidden * (rank + rope),
+        "other_parameters": kinds[0] * 3 * width * taps, "kv_heads": 1, "head_dim": rank + rope,
+        "context_tokens": text.optional("model_max_length", 0) if text.get("model_max_length") else text.context(),
+    }  # fmt: skip
+    return found
+
+
+def jamba(text: TextConfig) -> Found:
+    """Mamba but for every eighth layer; experts in every second (`mamba_utils.mamba1_state_shape`)."""
+    found = mixture(text)
+    layers, hidden = found["layers"], found["hidden"]
+    width, size = text.count("mamba_expand") * hidden, text.count("mamba_d_state")
+    rank = text.get("mamba_dt_rank")
+    rank = rank if isinstance(rank, int) else -(-hidden // 16)
+    full, mixed = (
+        len(range(text.at_least_0(f"{part}_layer_offset"), layers, text.count(f"{part}_layer_period")))
+        for part in ("attn", "expert")
+    )
+    matrices = 3 * hidden * width + width * (2 * rank + 2 * size)
+    taps = text.count("mamba_d_conv")
+    attention = 2 * hidden * found["head_dim"] * (found["heads"] + found["kv_heads"])
+    return found | {
+        "kv": some(
+            kv("state", layers - full, state_16_bits=width * (taps - 1 + size)),
+            kv("full", full, heads=found["kv_heads"], head_dim=found["head_dim"]),
+        ),
+        "attention_parameters": full * attention + (layers - full) * matrices,
+        "other_parameters": (layers - full) * width * (taps + size),
+        "dense_layers": layers - mixed, "dense_intermediate": found["intermediate"] if layers > mixed else 0,
+    }  # fmt: skip

@@ -161,12 +161,16 @@ def kv_plan(
 
 
 def _long_enough(kinds: tuple[KvLayers, ...], tensor_parallel: int, number_bytes: int, block_size: int) -> int:
-    """Tokens of a block: its page must be no smaller than a recurrent state (`_align_hybrid_block_size`)."""
+    """Tokens of a block: its page must be no smaller than a recurrent state (`_align_hybrid_block_size`).
+
+    Beside latent attention it is a multiple of 128, as kernels that decode it ask.
+    """
     state = max((one.state_bytes(tensor_parallel) for one in kinds), default=0)
     tokens = [one.token_bytes(tensor_parallel, number_bytes) for one in kinds if one.kind != "state"]
     if not state or not tokens:
         return block_size
-    return max(block_size, block_size * _ceil(state, block_size * tokens[0]))
+    aligned = max(block_size, 128) if any(one.kind == "latent" for one in kinds) else block_size
+    return max(block_size, aligned * _ceil(state, aligned * tokens[0]))
 
 
 def _ceil(count: int, size: int) -> int:

@@ -30,11 +30,13 @@ def mixed(draw):
         kind="full", layers=draw(st.integers(1, 24)), heads=draw(st.sampled_from([2, 4, 8, 16])),
         head_dim=draw(st.sampled_from([64, 128, 256])),
     )  # fmt: skip
-    other = draw(st.sampled_from(["window", "chunk", "state", "none"]))
+    other = draw(st.sampled_from(["window", "chunk", "state", "none", "state beside latent"]))
     layers = draw(st.integers(1, 48))
     if other == "none":
         return shape(full)
-    if other == "state":
+    if other.startswith("state"):
+        if "latent" in other:
+            full = KvLayers(kind="latent", layers=full.layers, heads=1, head_dim=draw(st.sampled_from([320, 576])))
         numbers = {"state_16_bits": 8 * draw(st.integers(1, 10_000)), "state_32_bits": 8 * draw(st.integers(1, 60_000))}
         return shape(KvLayers(kind="state", layers=layers, **numbers), full)
     wide = draw(st.booleans())
@@ -54,6 +56,7 @@ class _Cut:
             ChunkedLocalAttentionSpec,
             FullAttentionSpec,
             MambaSpec,
+            MLAAttentionSpec,
             SlidingWindowSpec,
         )
 
@@ -69,6 +72,8 @@ class _Cut:
                 }  # fmt: skip
                 if kind.kind == "full":
                     specs[name] = FullAttentionSpec(**common)
+                elif kind.kind == "latent":
+                    specs[name] = MLAAttentionSpec(**common | {"num_kv_heads": 1})
                 elif kind.kind == "window":
                     specs[name] = SlidingWindowSpec(**common, sliding_window=kind.span)
                 elif kind.kind == "chunk":
