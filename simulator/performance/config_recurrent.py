@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulator.performance.architecture import KvLayers
 from simulator.performance.config_layers import Found, kv, mixture, plain, some
+from simulator.performance.config_text import MOST
 
 if TYPE_CHECKING:
     from simulator.performance.config_text import TextConfig
@@ -121,11 +122,12 @@ def kimi_linear(text: TextConfig) -> Found:
     linear = text.get("linear_attn_config")
     linear = linear if isinstance(linear, dict) else {}
     layers, hidden, heads = found["layers"], found["hidden"], found["heads"]
-    kinds = [len(linear.get(key) or ()) for key in ("kda_layers", "full_attn_layers")]
+    said = (linear.get(key) for key in ("kda_layers", "full_attn_layers"))
+    kinds = [len(one) if isinstance(one, list) else 0 for one in said]
     if sum(kinds) != layers:
         text.faults.append(f"linear_attn_config: expected kda_layers and full_attn_layers, {layers} in all")
     of_linear = [linear.get(key) for key in ("num_heads", "head_dim", "short_conv_kernel_size")]
-    if not all(isinstance(number, int) and number > 0 for number in of_linear):
+    if not all(type(number) is int and 0 < number <= MOST for number in of_linear):
         text.faults.append("linear_attn_config: expected num_heads, head_dim and short_conv_kernel_size")
         of_linear = [1, 1, 1]
     own_heads, size, taps = (int(number or 1) for number in of_linear)
@@ -155,7 +157,7 @@ def jamba(text: TextConfig) -> Found:
     layers, hidden = found["layers"], found["hidden"]
     width, size = text.count("mamba_expand") * hidden, text.count("mamba_d_state")
     rank = text.get("mamba_dt_rank")
-    rank = rank if isinstance(rank, int) else -(-hidden // 16)
+    rank = -(-hidden // 16) if rank in {None, "auto"} else text.count("mamba_dt_rank")
     full, mixed = (
         len(range(text.at_least_0(f"{part}_layer_offset"), layers, text.count(f"{part}_layer_period")))
         for part in ("attn", "expert")

@@ -85,7 +85,9 @@ def test_a_state_of_nemotron_h_is_in_32_bits_unless_its_file_says_otherwise(said
         (KIMI_LINEAR, {"linear_attn_config": None}, "linear_attn_config: expected kda_layers and full_attn_layers, 27"),
         (KIMI_LINEAR, {"linear_attn_config": {"kda_layers": [1]}}, "linear_attn_config: expected num_heads"),
         (KIMI_LINEAR, {"q_lora_rank": 1536}, "q_lora_rank"),
+        (KIMI_LINEAR, {"linear_attn_config": {"kda_layers": 20, "full_attn_layers": FULL}}, "linear_attn_config"),
         (JAMBA, {"mamba_expand": 0}, "mamba_expand: 0"),
+        (JAMBA, {"mamba_dt_rank": -1}, "mamba_dt_rank: -1"),
         (JAMBA, {"attn_layer_period": "eight"}, "attn_layer_period: 'eight'"),
     ],
 )

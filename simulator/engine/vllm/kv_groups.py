@@ -32,7 +32,7 @@ def table_blocks(s: State, tokens: int) -> int:
     need = 0
     for number in range(s.settings[0].kinds):
         kind = s.kinds[number]
-        need += kind.groups * (min(tokens, 1) if kind.keeps == STATE else -(-tokens // kind.block_size))
+        need += kind.groups * (min(tokens, 1) if kind.keeps == STATE else _blocks(s, number, tokens))
     return int(need)
 
 
@@ -42,8 +42,24 @@ def most_blocks(s: State, tokens: int) -> int:
     need = 0
     for number in range(s.settings[0].kinds):
         kind = s.kinds[number]
-        need += kind.groups * (1 if kind.keeps == STATE else min(-(-tokens // kind.block_size), kind.most))
+        need += kind.groups * (1 if kind.keeps == STATE else min(_blocks(s, number, tokens), kind.most))
     return int(need)
+
+
+@compiled
+def _blocks(s: State, number: int, tokens: int) -> int:
+    """Blocks for so many tokens. Most sizes are powers of two, and division is the dearest thing done here."""
+    kind = s.kinds[number]
+    if kind.shift:
+        return int((tokens + kind.block_size - 1) >> kind.shift)
+    return int(-(-tokens // kind.block_size))
+
+
+@compiled
+def _tick(s: State, number: int, clock: int) -> int:
+    """The first tick of a period at which a block is taken or left that is so at this clock."""
+    kind = s.kinds[number]
+    return int(clock & (kind.block_size - 1) if kind.shift else clock % kind.block_size)
 
 
 @compiled
@@ -59,7 +75,8 @@ def gone_blocks(s: State, settled: int) -> int:
 def _gone(s: State, number: int, settled: int) -> int:
     kind = s.kinds[number]
     if kind.keeps == WINDOW:
-        return int(max(0, settled - kind.span + 1) // kind.block_size)
+        behind = max(0, settled - kind.span + 1)
+        return int(behind >> kind.shift if kind.shift else behind // kind.block_size)
     if kind.keeps == CHUNK:
         return int(settled // kind.span * kind.span // kind.block_size)
     return 0
@@ -111,8 +128,11 @@ def settled_last(s: State, r: int, slot: int) -> int:
 @compiled
 def release_tables(s: State, r: int, slot: int, tokens: int) -> None:
     """Free all that a sequence holds of the tables of so many tokens."""
-    settled = s.sequences[slot].settled_tokens = settled_last(s, r, slot)
-    s.replicas[r].free += table_blocks(s, tokens) - gone_blocks(s, settled)
+    blocks = table_blocks(s, tokens)
+    if s.settings[0].forgets:
+        settled = s.sequences[slot].settled_tokens = settled_last(s, r, slot)
+        blocks -= gone_blocks(s, settled)
+    s.replicas[r].free += blocks
 
 
 @compiled
@@ -177,15 +197,14 @@ def pass_ticks(s: State, r: int, steps: int) -> None:
 @compiled
 def freed(s: State, r: int, steps: int) -> int:
     """How many more blocks than now are free after so many quiet steps from the clock on."""
-    period, more = s.settings[0].period, 0
-    first = s.replicas[r].clock % period
-    rounds, rest = steps // period, steps % period
-    if rounds:
-        for tick in range(period):
-            more += rounds * (s.vacancies[r, tick] - s.boundaries[r, tick])
-    for tick in range(first, first + rest):
-        at = tick if tick < period else tick - period
-        more += s.vacancies[r, at] - s.boundaries[r, at]
+    rep, period = s.replicas[r], s.settings[0].period
+    more = steps // period * rep.turnover
+    first = rep.clock % period
+    last = first + steps % period
+    for tick in range(first, min(last, period)):
+        more += s.vacancies[r, tick] - s.boundaries[r, tick]
+    for tick in range(last - period):
+        more += s.vacancies[r, tick] - s.boundaries[r, tick]
     return int(more)
 
 
@@ -264,24 +283,29 @@ def _grow_up(s: State, r: int, slot: int) -> None:
 @compiled
 def _count_boundaries(s: State, r: int, slot: int, by: int) -> None:
     """It takes a block of each group when its computed tokens fill those before."""
-    sequence = s.sequences[slot]
+    rep, sequence, period = s.replicas[r], s.sequences[slot], s.settings[0].period
+    behind = sequence.end_clock - sequence.total_tokens
     for number in range(s.settings[0].kinds):
         kind = s.kinds[number]
         if kind.keeps != STATE:
-            tick = (sequence.end_clock - sequence.total_tokens) % kind.block_size
-            while tick < s.settings[0].period:
-                s.boundaries[r, tick] += by * kind.groups
-                tick += kind.block_size
+            blocks, size = by * kind.groups, kind.block_size
+            tick = _tick(s, number, behind)
+            while tick < period:
+                s.boundaries[r, tick] += blocks
+                rep.turnover -= blocks
+                tick += size
 
 
 @compiled
 def _count_vacancies(s: State, r: int, slot: int, by: int) -> None:
-    sequence = s.sequences[slot]
+    rep, sequence, period = s.replicas[r], s.sequences[slot], s.settings[0].period
+    settled = sequence.end_clock - sequence.total_tokens + s.settings[0].lag
     for number in range(s.settings[0].kinds):
         kind = s.kinds[number]
         if kind.keeps == WINDOW:
-            settled = sequence.end_clock - sequence.total_tokens + s.settings[0].lag
-            tick = (settled + kind.span - 1) % kind.block_size
-            while tick < s.settings[0].period:
-                s.vacancies[r, tick] += by * kind.groups
-                tick += kind.block_size
+            blocks, size = by * kind.groups, kind.block_size
+            tick = _tick(s, number, settled + kind.span - 1)
+            while tick < period:
+                s.vacancies[r, tick] += blocks
+                rep.turnover += blocks
+                tick += size

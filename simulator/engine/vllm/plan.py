@@ -142,6 +142,8 @@ def count_kinds(settings: Any, engine: EngineSettings, plan: ReplicaPlan) -> NDA
         most = kind.blocks(engine.max_model_len, in_flight)
         row["keeps"], row["block_size"], row["groups"] = _KEEPS[kind.kind], kind.block_size, groups
         row["span"], row["most"] = kind.span or 0, most
+        size = kind.block_size
+        row["shift"] = size.bit_length() - 1 if size & (size - 1) == 0 else 0
     return made
 
 

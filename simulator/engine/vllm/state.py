@@ -79,13 +79,14 @@ SEQUENCE = record_of(
 #: One vLLM engine. A planned run of quiet steps: how many, when the first starts, and what they last. `closed`: it
 #: takes no new requests. `told`: what a balancer knows of it from the last publication, and from
 #: what it has sent since. `alone`: how often its only sequence preempted itself since a token was sampled.
+#: `turnover`: blocks that decoding sequences leave behind less those they take in a period of the decode clock.
 REPLICA = record_of(
     i8="""free unhashed oldest_run newest_run
         clock decode_kv_tokens decoding prefilling running waiting preemptions next_order first_running last_running
         inbox first_abort last_abort first_finishing last_finishing
         first_finished last_finished first_sampled
         steps planned held_running held_waiting held_blocks load reserved_tokens hour
-        young leaves_clock alone
+        young leaves_clock turnover alone
         step_decodes step_kv_tokens step_chunks step_chunk_tokens step_chunk_context step_preempted
         told_waiting told_running sent_tokens
         step_rows step_samples step_samples_kv_tokens oldest_launch launches
@@ -107,8 +108,8 @@ BATCH = record_of(
 #: Lists of a replica by position: free seats, a heap of decoding slots by end, prefilling slots by order, young ones.
 SEAT = record_of(i8="free ends prefilling young")
 #: Groups of layers that keep the same (`kv_groups`): what, over how many tokens, how many there are, and how many
-#: blocks a request holds of one at most.
-KIND = record_of(i8="keeps block_size span groups most")
+#: blocks a request holds of one at most. `shift`: the block size as a power of two, 0 where it is none.
+KIND = record_of(i8="keeps block_size span groups most shift")
 #: A step in flight with drafts, and what each of its sequences does in it.
 LAUNCH = record_of(f8="end_s", i8="items")
 LAUNCHED = record_of(i8="slot visit tokens drafts kind")
