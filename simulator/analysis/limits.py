@@ -184,6 +184,14 @@ class LimitTally:
         return replace(self._followed, undecided=self._followed.undecided + late.undecided)
 
     @property
+    def known(self) -> tuple[int, int]:
+        """Requests within the limit, and those they are of: what counts, or, where nothing does, all that is known."""
+        counted = self._counted
+        if not counted.judged.any():
+            counted = self._followed + self._near_end
+        return int(counted.met.sum()), int(counted.judged.sum())
+
+    @property
     def undecided(self) -> int:
         """Requests that are still open, their limit not run out."""
         return self._counted.undecided

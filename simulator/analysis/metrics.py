@@ -57,7 +57,10 @@ class Group:
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
         share_met: Share within the limit that the fewest are within, of the requests of which that is known; None
             without objectives, or such a request.
-        goodput: The same for every limit at once.
+        goodput: Share within every limit at once, of the requests of which that is known: one that has missed a limit is
+            known, one that is open and may still keep them all is not. Where many of the last are, only those that
+            were followed for the longest limit count, see `LimitTally`.
+        goodput_requests: Requests that it is a share of.
         target_share: Share the objectives ask for; None without objectives.
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
         limits: How each limit of the objectives was kept; none without objectives.
@@ -83,6 +86,7 @@ class Group:
     undecided: int = 0
     backlog: Backlog | None = None
     chains: ChainCounts | None = None
+    goodput_requests: int = 0
 
     @property
     def arrived(self) -> int:
@@ -361,6 +365,7 @@ def _group(counted: Tally, waits: Waits, backlog: Backlog, chains: ChainCounts |
         latency=waits.latency(),
         share_met=share,
         goodput=goodput,
+        goodput_requests=waits.jointly[1],
         target_share=None if waits.objectives is None else waits.objectives.share,
         limits=waits.limits,
         undecided=undecided,

@@ -38,7 +38,9 @@ class Waits:
         self._chain_limits = [limit for limit in every if limit.metric == CHAIN]
         self._samples = {metric: Sample() for metric in METRICS}
         self._horizon_s = end_s
-        self._within_all = self._undecided_in_all = 0
+        longest_s = max((limit.limit_s for limit in self._limits), default=0.0)
+        #: Against all limits of requests at once: near the end, as each by itself, see `LimitTally`.
+        self._jointly = LimitTally("all", longest_s, begin_s, end_s) if self._limits else None
 
     def add(self, latency: dict[str, NDArray[np.float64]]) -> None:
         """Take the latencies of the next requests, by metric."""
@@ -85,8 +87,8 @@ class Waits:
             within &= kept
             kept[undecided] = True
             missed |= ~kept
-        self._within_all += int(within.sum())
-        self._undecided_in_all += int((~missed & ~within).sum())
+        if self._jointly is not None:
+            self._jointly.add(arrival_s, np.where(within, 0.0, np.where(missed, np.inf, np.nan)))
 
     def judge_chains(self, chains: ChainLog, rows: NDArray[np.bool_]) -> None:
         """Take some chains, and hold them against their limit; those that ended without an answer too."""
@@ -119,8 +121,13 @@ class Waits:
         target = self.objectives.share
         # A limit of which nothing is known is the hardest, unless another is missed.
         hardest = min(every, key=lambda one: (target, 0) if one.share is None else (one.share, 1))
-        decided = arrived - self._undecided_in_all if self._limits else 0
-        return hardest.share, self._within_all / decided if decided else None, hardest.undecided
+        within, judged = self.jointly
+        return hardest.share, within / judged if judged else None, hardest.undecided
+
+    @property
+    def jointly(self) -> tuple[int, int]:
+        """Requests within all limits, and those of which it is known whether they are."""
+        return (0, 0) if self._jointly is None else self._jointly.known
 
     @property
     def limits(self) -> list[LimitCounts]:

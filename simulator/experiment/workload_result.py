@@ -61,7 +61,8 @@ class WorkloadResult:
 
     Attributes:
         share_met: Share within the limit that the fewest are within, of the requests of which that is known.
-        goodput: The same for every limit at once.
+        goodput: Share within every limit at once, of the requests of which that is known; never more than the share
+            within any one of them.
         objective_met: Whether the objectives are met; None where nobody can tell, see `objective`.
         cost: Its part of the bill; None where the pattern was not priced.
         availability: Share of the requests that have ended which were answered; of all, where the queue grows.
@@ -129,7 +130,7 @@ def workload_result(groups: Sequence[Group], drift: Drift, *, steady: bool) -> W
             round(mean_of(groups, lambda group: group.output_tokens)),
         ),
         share_met=objective.hardest.share if objective else None,
-        goodput=_share(groups, "goodput"),
+        goodput=_goodput(groups, objective),
         objective_met=objective.met if objective and known else None,
         availability=_availability(groups, grows=drift.grows),
         drift=drift,
@@ -145,8 +146,14 @@ def _availability(groups: Sequence[Group], *, grows: bool) -> float | None:
     return sum(group.outcomes["completed"] for group in groups) / ended if ended else None
 
 
-def _share(groups: Sequence[Group], name: str) -> float | None:
-    """A share of the requests of all replications; None where no replication has it, or nothing was decided."""
-    found = [(share, group.decided) for group in groups if (share := getattr(group, name)) is not None]
-    decided = sum(count for _, count in found)
-    return sum(share * count for share, count in found) / decided if decided else None
+def _goodput(groups: Sequence[Group], objective: ObjectiveResult | None) -> float | None:
+    """Share of the requests of all replications within every limit; None where of none it is known.
+
+    Each share is of the requests of which that limit tells; all together are met by no more than one alone.
+    """
+    judged = sum(group.goodput_requests for group in groups)
+    if not judged or objective is None:
+        return None
+    within = sum((group.goodput or 0.0) * group.goodput_requests for group in groups)
+    alone = [limit.share for limit in objective.limits if limit.metric != CHAIN and limit.requests]
+    return min(within / judged, *alone) if alone else within / judged
