@@ -57,9 +57,9 @@ class Group:
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
         share_met: Share within the limit that the fewest are within, of the requests of which that is known; None
             without objectives, or such a request.
-        goodput: Share within every limit at once, of the requests of which that is known: one that has missed a limit is
-            known, one that is open and may still keep them all is not. Where many of the last are, only those that
-            were followed for the longest limit count, see `LimitTally`.
+        goodput: Share within every limit at once, of the requests of which that is known: one that missed a limit is
+            known, one that is open and may still keep them all is not. Where many of the last are, only those count
+            that were followed for the longest limit, see `LimitTally`.
         goodput_requests: Requests that it is a share of.
         target_share: Share the objectives ask for; None without objectives.
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
