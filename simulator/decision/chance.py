@@ -115,10 +115,10 @@ def _text(
         parts.append(f"whether {names} cost{'s' if len(tied) == 1 else ''} less than {sure.name}")
     first = next((one for one in rivals if one.met_as_measured), None)
     choice = f"as measured, {first.name} would be the choice" if first else "as measured, none of them does"
-    prices = ", ".join(f"{one.name} {usd(one.cost_usd)}" for one in rivals)
+    prices = ", ".join(f"{one.name} {usd(one.cost_usd)} USD" for one in rivals)
     start = f"cannot tell with {counted(count, 'replication')}"
     settles = "a longer horizon would tell" if _too_short(open_ones) else would_tell(enough)
-    return f"{start} {' nor '.join(parts)}; {choice}; USD a month: {prices}; {settles}"
+    return f"{start} {' nor '.join(parts)}; {choice}; a month {prices}; {settles}"
 
 
 def untold(result: PatternResult) -> str | None:

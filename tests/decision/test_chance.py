@@ -206,7 +206,7 @@ def test_one_and_several_are_said_as_such():
     assert "whether hybrid costs less than rented; as" in undecided([rented, swings[0]]).text
     assert "whether hybrid, bought cost less than rented; as" in undecided([rented, *swings]).text
     assert ") nor whether hybrid costs less than rented; as" in undecided([api, rented, swings[0]]).text
-    assert "; USD a month: api 100, rented 300; about " in undecided([api, rented]).text
+    assert "; a month api 100 USD, rented 300 USD; about " in undecided([api, rented]).text
     alone = with_tokens(result("api", 1000, each=[1000.0]), 1000)
     assert "with 1 replication whether" in undecided([alone, result("rented", 1500, each=[1500.0])]).text
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import simulator
+from simulator.decision.chance import undecided
 from simulator.errors import ScenarioError
 from simulator.report.currency import Shown
 from simulator.scenario.yaml_source import Document
@@ -25,6 +26,7 @@ from simulator.units import (
     parse_usd_per_month,
     parse_usd_per_year,
 )
+from tests.decision.test_verdict import result
 from tests.experiment.small import small
 from tests.report.test_console import shown
 
@@ -136,6 +138,13 @@ def test_two_amounts_of_one_whole_dollar_are_what_their_sentences_say():
     currency = Shown("EUR", Decimal("1.25"), "2026-11-01", "European Central Bank")
     found = currency.amounts({"a_usd": 984.6, "b_usd": 985.3, "text": "costs 985 USD"})
     assert found["text"] == "costs 788 USD"
+
+
+def test_what_cannot_be_told_has_its_costs_in_the_shown_currency_too():
+    """The cheapest that surely does and one that may do: a sentence with an amount of each."""
+    rivals = [result("api", 550, each=[500.0, 600.0]), result("rented", 594, each=[594.0, 594.0])]
+    found = Shown("EUR", Decimal("1.1"), "2026-11-01", "European Central Bank").amounts(undecided(rivals))
+    assert "; a month api 500 USD, rented 540 USD; " in found.text
 
 
 def test_euros_are_printed_as_the_same_dollars_would_be(dollars, euros):
