@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.compliance.check import refusals
+from simulator.cost.checks import price_faults
 from simulator.cost.overrides import scenario_book
 from simulator.decision.chance import undecided
 from simulator.decision.retirement import retirements, unavailable
@@ -26,7 +27,7 @@ from simulator.results import run
 from simulator.scenario.narrowing import divided, named_patterns, with_patterns, with_workload
 from simulator.scenario.patterns import ApiPattern
 from simulator.study.api_candidates import api_series, can_vary
-from simulator.study.candidates import Space, cluster_series
+from simulator.study.candidates import Candidate, Series, Space, cluster_series, idle_usd
 from simulator.study.mixes import mix_series
 from simulator.workload.volume import month_hours
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from simulator.experiment.workers import Jobs
     from simulator.plots.figure import Figure
     from simulator.scenario.schema import Scenario
-    from simulator.study.candidates import Candidate, Series
 
 #: Patterns that a mix takes a part of each from: a cluster, an API.
 _KINDS = ("self_hosted", "metered_api")
@@ -133,7 +133,7 @@ def plan(
     Args:
         scenario: The question, or the file it stands in; its other patterns do not matter.
         patterns: The patterns to vary, or one; of a metered API the model and its deployment vary. All with at most one
-            cluster and one API when absent.
+            cluster and one API when absent; the others are then tried as they are.
         space: What may be chosen; the patterns' own GPU types in every split and format when absent.
         workload: Plan for this one alone; all together when absent.
         replications: Repetitions of each simulation; the scenario's when absent.
@@ -191,7 +191,8 @@ def plan(
                 refused[series.label] = f"costs at least {least:,.0f} USD a month, {than}"
 
     made, refused = _series(scenario, names, space)
-    search(_allowed(scenario, made, refused))
+    fixed = [] if patterns else _as_they_are(scenario, names, refused)
+    search(_allowed(scenario, [*made, *fixed], refused))
     if space.mixes:
         book, month = scenario_book(scenario.prices), Decimal(str(month_hours(scenario)))
         clusters, apis = ([one for one in made if one.candidates[0].pattern.kind == kind] for kind in _KINDS)
@@ -211,6 +212,21 @@ def _variable(scenario: Scenario) -> list[str]:
     """Patterns with one cluster and one API at most; all, to be refused with the reason, where there is none."""
     known = scenario.hosting_patterns
     return [name for name, one in known.items() if can_vary(one)] or list(known)
+
+
+def _as_they_are(scenario: Scenario, varied: Sequence[str], refused: dict[str, str]) -> list[Series]:
+    """The patterns that are not varied: what the scenario has already may do for less than anything else."""
+    book, found = scenario_book(scenario.prices, scenario.horizon.start_local.date()), []
+    for name, one in scenario.hosting_patterns.items():
+        label = f"{name}, as it is"
+        if name in varied:
+            continue
+        if faults := [message for _, message in price_faults(one, book)]:
+            refused[label] = "; ".join(faults)
+        else:
+            least_usd = idle_usd(one, book, Decimal(str(month_hours(scenario))))
+            found.append(Series(name, label, [Candidate(label, one, least_usd)]))
+    return found
 
 
 def _own_gpus(scenario: Scenario, names: Sequence[str]) -> tuple[str, ...]:

@@ -10,9 +10,11 @@ import pytest
 from simulator.cli.main import main
 from simulator.errors import ScenarioError
 from simulator.experiment.checks import load_checked
+from simulator.results import run
 from simulator.study import plan as planning
 from simulator.study.candidates import Space
 from simulator.study.plan import plan
+from tests.experiment.small import small
 from tests.parts import SCENARIOS
 
 SCENARIO = SCENARIOS / "ci_small.yaml"
@@ -125,3 +127,22 @@ def test_the_command_says_what_and_why(tmp_path, capsys):
         main([*words, "--gpu", "gtx-1080", "--lease", "gift"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("expected one of") == 2
+
+
+def test_what_it_cannot_vary_is_tried_as_it_is(tmp_path):
+    """Two APIs, one for each workload, cost less than either alone would: the plan finds what the scenario has."""
+    api = small().resolved["hosting_patterns"]["api"]["api"]
+    dear, cheap = ({"prompt": f"{usd} USD/1M tokens", "output": f"{usd} USD/1M tokens"} for usd in (40, 1))
+    pair = {
+        "kind": "metered_api",
+        "apis": {"dear": {**api, "prices": dear}, "cheap": {**api, "prices": cheap}},
+        "routing": {"kind": "overflow", "backends": {"notes": ["cheap"], "letters": ["dear"]}},
+    }
+    given = small({"hosting_patterns.api.api.prices": dear, "hosting_patterns.pair": pair})
+    found = plan(given, space=Space(quantisations=("bf16",)), replications=1, store=tmp_path)
+    pair_usd = next(one.monthly_cost_usd.mean for one in run(given, replications=1).patterns if one.name == "pair")
+    assert found.best is not None
+    assert (found.best.label, found.best.cost_usd) == ("pair, as it is", pair_usd)
+    # Asked about others, it keeps to them.
+    others = plan(given, ["api"], Space(), replications=1, store=tmp_path)
+    assert not any("pair" in one.label for one in others.simulated)
