@@ -28,7 +28,7 @@ from simulator.analysis.tally import (
     tally,
 )
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
-from simulator.analysis.waits import Waits
+from simulator.analysis.waits import Waits, latencies
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.workload.work import Charged, Work
@@ -57,9 +57,7 @@ class Group:
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
         share_met: Share within the limit that the fewest are within, of the requests of which that is known; None
             without objectives, or such a request.
-        goodput: Share within every limit at once, of the requests of which that is known: one that missed a limit is
-            known, one that is open and may still keep them all is not. Where many of the last are, only those count
-            that were followed for the longest limit, see `LimitTally`.
+        goodput: The same for every limit at once, see `Waits.jointly`.
         goodput_requests: Requests that it is a share of.
         target_share: Share the objectives ask for; None without objectives.
         failed_over_tokens: Prompt and output tokens of completed requests that failed over, by reason.
@@ -227,7 +225,7 @@ class Summariser:
             self._long.add(*some)
             self._sent = added(self._sent, self._count_decisions(*some, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
-        latency = _latencies(table, log, completed)
+        latency = latencies(table, log, completed)
         self._all_waits.add(latency)
         members = rows if completed.all() else rows_by_workload(table.workload[completed], len(self._workloads))
         for waits, its_rows, its_members in zip(self._waits, rows, members, strict=True):
@@ -392,14 +390,3 @@ def _check(table: RequestTable, log: RequestLog, before: int) -> None:
     odd = (log.outcome == Outcome.COMPLETED) & ~in_order
     if odd.any():
         raise RuntimeError(f"request {before + int(odd.argmax())} completed without its tokens, or before it arrived")
-
-
-def _latencies(table: RequestTable, log: RequestLog, completed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    """Per completed request: TTFT, mean inter-token time of at least two tokens, else NaN, and end to end."""
-    arrival_s, first_s, last_s = table.arrival_s[completed], log.first_token_s[completed], log.last_token_s[completed]
-    gaps = table.output_tokens[completed] - 1
-    return {
-        "ttft_s": first_s - arrival_s,
-        "itl_s": np.divide(last_s - first_s, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0),
-        "e2e_s": last_s - arrival_s,
-    }

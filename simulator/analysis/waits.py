@@ -126,10 +126,25 @@ class Waits:
 
     @property
     def jointly(self) -> tuple[int, int]:
-        """Requests within all limits, and those of which it is known whether they are."""
+        """Requests within all limits, and those of which it is known whether they are.
+
+        One that missed a limit is known, one that is open and may still keep them all is not. Where many of the last
+        are, only those count that were followed for the longest limit, see `LimitTally`.
+        """
         return (0, 0) if self._jointly is None else self._jointly.known
 
     @property
     def limits(self) -> list[LimitCounts]:
         """How each limit was kept."""
         return [limit.counts for limit in (*self._limits, *self._chain_limits)]
+
+
+def latencies(table: RequestTable, log: RequestLog, completed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Per completed request: TTFT, mean inter-token time of at least two tokens, else NaN, and end to end."""
+    arrival_s, first_s, last_s = table.arrival_s[completed], log.first_token_s[completed], log.last_token_s[completed]
+    gaps = table.output_tokens[completed] - 1
+    return {
+        "ttft_s": first_s - arrival_s,
+        "itl_s": np.divide(last_s - first_s, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0),
+        "e2e_s": last_s - arrival_s,
+    }

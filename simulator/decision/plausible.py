@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -149,6 +150,40 @@ class Candidate:
                 share = self._share_at(name, sample, factors.volume, (api_time, slower))
                 kept &= share >= wanted - 1e-12
         return kept
+
+    def crossing(self, left: float, right: float) -> float | None:
+        """The volume between two that were simulated at which a share is as great as wanted, where it is at only one.
+
+        The normal quantile of a share is taken to lie on a line over the logarithm of the volume. Of several limits it
+        is the one that turns first on the way from where all are kept.
+
+        Returns:
+            Factor on the volume; None where no share says, as where only a queue grows.
+        """
+        ends = {point.factor: point for point in self._known}
+        found = []
+        for name, load in self.result.workloads.items():
+            target = load.objective.target_share if load.objective else 1.0
+            for sample in load.samples if target < 1.0 else ():
+                before, after = (self._share_seen(ends[factor], name, sample) for factor in (left, right))
+                if before is not None and after is not None and (before >= target) is not (after >= target):
+                    low, high = map(NormalDist().inv_cdf, (before, after))
+                    found.append((NormalDist().inv_cdf(target) - low) / (high - low))
+        if not found:
+            return None
+        kept_left = bool(self.keeps(Factors.at_volume(np.array([left])))[0])
+        return float(left * (right / left) ** (min(found) if kept_left else max(found)))
+
+    @staticmethod
+    def _share_seen(point: VolumePoint, workload: str, today: LimitSample) -> float | None:
+        """Share within a limit at a place that was simulated, half a request off none and all; None without any."""
+        seen = today if point.factor == 1.0 else None
+        for own in point.samples.get(workload, ()):
+            seen = own if own.metric == today.metric else seen
+        if seen is None or not seen.sample.requests:
+            return None
+        half = 0.5 / seen.sample.requests
+        return min(max(seen.sample.share, half), 1.0 - half)
 
     def _position(self, step_time: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far along its band: -1 at the low end, 1 at the high one; 0 where it has none."""

@@ -3,7 +3,9 @@
 Simulated are both ends of the range, each with those patterns of which it could say otherwise than today: at the upper
 end all that could be chosen; at the lower those that do not do today, and those that fewer requests may slow, since
 their replicas come and go. A cluster that grows on the way is simulated with the last request before its next replica
-too, where it is fullest. Where a pattern does at one place and not at the next, so is the middle between them.
+too, where it is fullest. Where a pattern does at one place and not at the next, so is the middle between them; and then
+the place at which the share within its limit is as great as wanted, should its normal quantile lie on a line between
+both: how long requests take does not, where a few take twenty times as long, as beyond a usage tier.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.metrics import RunSummary
     from simulator.decision.costing import Costing
+    from simulator.decision.plausible import Candidate
     from simulator.decision.screening import Screening
     from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostingPattern
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
     #: Simulates these patterns of a scenario once.
     Simulate = Callable[[Scenario, list[str]], Mapping[str, Sequence[RunSummary]]]
     Points = dict[str, list[VolumePoint]]
+
+
+#: How often a place is looked for that is nearer; volumes that are no farther apart than by this factor are one.
+_CLOSER, _NEAR = 2, 1.02
 
 
 @dataclass(frozen=True)
@@ -85,13 +92,27 @@ class Volumes:
     def between(self, found: Points) -> dict[float, list[str]]:
         """By factor, the patterns that do at one of the places around it and not at the other."""
         middles: dict[float, list[str]] = {}
+        for one, left, right in self._turns(found):
+            middles.setdefault(sqrt(left * right), []).append(one.name)
+        return middles
+
+    def nearer(self, found: Points) -> dict[float, list[str]]:
+        """By factor, the patterns whose share within a limit is thought to be as great as wanted there."""
+        places: dict[float, list[str]] = {}
+        for one, left, right in self._turns(found):
+            at = one.crossing(left, right)
+            if at is not None and min(at / left, right / at) > _NEAR:
+                places.setdefault(at, []).append(one.name)
+        return places
+
+    def _turns(self, found: Points) -> Iterator[tuple[Candidate, float, float]]:
+        """Patterns with two neighbouring places, of which it does at one and not at the other."""
         for one in candidates(self.scenario, self.screening, self.costings, (), found):
             places = np.array(sorted({1.0, *(point.factor for point in one.points)}))
             kept = one.keeps(Factors.at_volume(places)).tolist()
             for (left, before), (right, after) in pairwise(zip(places.tolist(), kept, strict=True)):
                 if before is not after:
-                    middles.setdefault(sqrt(left * right), []).append(one.name)
-        return middles
+                    yield one, left, right
 
 
 def volume_points(
@@ -140,6 +161,8 @@ def volume_points(
     found: Points = {}
     _add(found, asked, places)
     _add(found, asked, asked.between(found))
+    for _ in range(_CLOSER):
+        _add(found, asked, asked.nearer(found))
     return found
 
 
