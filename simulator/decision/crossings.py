@@ -112,8 +112,9 @@ def crossings_by_model(
     """The same for clusters alone, against every model on sale, dearest first; see `crossings` and `_compared`.
 
     A model takes the place of the cheapest pattern's with one API paid by the token: it costs its standard price for
-    the same tokens, as many of them cached, and all that the pattern costs besides. Where there is none, it costs
-    its tokens alone, none of them cached.
+    the same tokens, as many of them cached, and all that the pattern costs besides, but for what its own contract says:
+    prices, and lines and a provider of code of one's own. Where there is none, it costs its tokens alone, none of them
+    cached.
     """
     found, until = [], judged_until(scenario, book)
     stand_in = _stand_in(scenario, results, costings)
@@ -195,7 +196,9 @@ def _tokens_alone(cluster: Costing, model: str) -> Costing:
 def _of_model(base: Costing, model: str, *, gone: bool) -> _Side:
     """A model of the book in the place of the only API of a pattern."""
     ((old, api),) = base.pattern.metered.items()
-    other = api.model_copy(update={"model": model, "prices": None, "deployment": Standard()})
+    costs = api.costs.model_copy(update={"lines": {}})
+    own = {"prices": None, "deployment": Standard(), "provider": None, "costs": costs}
+    other = api.model_copy(update={"model": model, **own})
     pattern = base.pattern.model_copy(update={"api": other, "apis": None})
     use = base.usage.apis[old]
     costing = replace(base, pattern=pattern, usage=replace(base.usage, apis={model: use}))
