@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,15 @@ from simulator.experiment.checks import as_scenario, check_patterns
 from simulator.experiment.keeping import keep
 from simulator.experiment.losses import losses
 from simulator.experiment.model_length import with_model_lengths
-from simulator.experiment.pattern_result import PatternResult, document, pattern_result, refused, with_losses
+from simulator.experiment.pattern_result import (
+    PatternResult,
+    document,
+    pattern_result,
+    plain,
+    published,
+    refused,
+    with_losses,
+)
 from simulator.experiment.replications import replicate, representatives
 from simulator.experiment.store import open_place
 from simulator.experiment.summary import Tabular, summary_rows
@@ -98,7 +106,7 @@ class Results(Tabular):
 
     def document(self) -> dict[str, Any]:
         """The published JSON document as plain data; nothing in it depends on the machine or the clock."""
-        plain = {
+        said = {
             "schema_version": 1,
             "simulator_version": package_version(),
             "scenario": {"name": self.scenario.name, "sha256": self.scenario.sha256} | _traces(self.scenario),
@@ -110,17 +118,17 @@ class Results(Tabular):
             **_shown_in(self),
             "price_book": {"id": self.book.id, "date": str(self.book.date), "sha256": self.book.sha256}
             | ({"overridden": sorted(overridden)} if (overridden := self.scenario.prices.overrides) else {}),
-            "demand": {name: asdict(one) for name, one in self.demand.items()},
+            "demand": self.demand,
             **_budget(self.scenario),
-            "patterns": [_pattern_document(result) for result in self.patterns],
+            "patterns": [published(result) for result in self.patterns],
             "compliance": assess(self.scenario, [result.name for result in self.patterns]).document(),
-            "decision": self.decision.document(),
+            "decision": self.decision,
             "inputs": {
                 "scenario": self.scenario.resolved,
                 "prices": book_excerpt(self.scenario.prices, set(price_keys(self.scenario)), self.book.on),
             },
         }
-        return dict(document(plain))
+        return dict(document(said))
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Keep it as a run directory, which `simulator.open_run` reads and `simulator.write_report` makes a page of.
@@ -150,7 +158,7 @@ class Results(Tabular):
         """
         import pandas as pd
 
-        return pd.DataFrame(summary_rows(map(_pattern_document, self.patterns)))
+        return pd.DataFrame(summary_rows(map(plain, map(published, self.patterns))))
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -203,20 +211,6 @@ def _shown_in(results: Results) -> dict[str, Any]:
     costs = {one.name: converted(one.monthly_cost_usd) for one in results.patterns if one.monthly_cost_usd}
     about = {"currency": prices.currency, "usd": rate.usd, "on": str(rate.on), "source": rate.source}
     return {"shown_in": about | {"monthly_cost": costs}}
-
-
-def _pattern_document(result: PatternResult) -> dict[str, Any]:
-    plain = asdict(result)
-    for name in ("losses", "yearly_availability"):
-        # Nobody asked.
-        if not plain[name]:
-            del plain[name]
-    for load in plain["workloads"].values():
-        del load["samples"]
-        if load["chain"] is None:
-            del load["chain"]
-    plain["cost_basis"] = {line["key"]: line["basis"] for line in (plain.pop("bill") or {"lines": []})["lines"]}
-    return plain
 
 
 def run(

@@ -7,6 +7,8 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,27 @@ def test_a_pickle_has_requests_and_levels_in_another_process(results, tmp_path):
     pd.testing.assert_frame_equal(pd.read_pickle(places[2]), results.levels)
     assert len(results.requests) > 500
     assert len(results.levels) == 24
+
+
+def test_the_document_says_what_the_results_hold_to_nine_digits(results):
+    """But for samples and for what nobody asked; held against the standard library's own copy."""
+
+    def rounded(value):
+        if isinstance(value, dict):
+            return {key: rounded(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [rounded(one) for one in value]
+        return float(f"{value:.9g}") if isinstance(value, float | Decimal) else value
+
+    said = results.document()
+    assert said["decision"] == rounded(asdict(results.decision))
+    for one, held in zip(said["patterns"], map(asdict, results.patterns), strict=True):
+        assert one["cost_basis"] == {line["key"]: line["basis"] for line in held.pop("bill")["lines"]}
+        for load in held["workloads"].values():
+            assert load.pop("samples")
+            assert load.pop("chain") is None
+        assert (held.pop("losses"), held.pop("yearly_availability")) == ([], {})
+        assert one == rounded(held) | {"cost_basis": one["cost_basis"]}
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda kept: pickle.loads(pickle.dumps(kept))])

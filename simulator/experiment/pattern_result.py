@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from simulator.analysis.backlog import Drift
 from simulator.cost.allocation import allocate
@@ -23,7 +24,7 @@ from simulator.experiment.step_time_band import StepTimeBandResult
 from simulator.experiment.workload_result import Interval, Latency, WorkloadCost, WorkloadResult, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from simulator.analysis.timeline import Timeline
     from simulator.cost.prices import PriceBook
@@ -227,12 +228,48 @@ def _cost(owed: Decimal, workload: str, usage: Usage, month_hours: Decimal, unit
     )
 
 
+def published(result: PatternResult) -> dict[str, Any]:
+    """What is published of a result, its parts as they are."""
+    found = {one.name: getattr(result, one.name) for one in fields(result)}
+    for name in ("losses", "yearly_availability"):
+        # Nobody asked.
+        if not found[name]:
+            del found[name]
+    found["workloads"] = {name: _workload_document(load) for name, load in result.workloads.items()}
+    bill = found.pop("bill")
+    found["cost_basis"] = {} if bill is None else {line.key: line.basis for line in bill.lines}
+    return found
+
+
+def _workload_document(load: WorkloadResult) -> dict[str, Any]:
+    left_out = {"samples"} if load.chain is not None else {"samples", "chain"}
+    return {one.name: getattr(load, one.name) for one in fields(load) if one.name not in left_out}
+
+
 def document(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
     """Plain data with floats of nine significant digits, the same on every machine."""
+    return plain(value, _nine_digits)
+
+
+def plain(value: Any, number: Callable[[Any], Any] = lambda value: value) -> Any:  # noqa: ANN401 - JSON is anything
+    """What a result says as plain data, each fraction as `number` has it; what is in it already is not copied."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, (float, Decimal)):
-        return float(f"{value:.9g}")
+        return number(value)
     if isinstance(value, dict):
-        return {key: document(item) for key, item in value.items()}
+        return {key: plain(item, number) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [document(item) for item in value]
-    return value
+        return [plain(item, number) for item in value]
+    names = _fields(cast("Hashable", type(value)))
+    return {name: plain(getattr(value, name), number) for name in names} if names else value
+
+
+def _nine_digits(value: float | Decimal) -> float:
+    return float(f"{value:.9g}")
+
+
+@cache
+def _fields(kind: Hashable) -> tuple[str, ...]:
+    """Names of a dataclass's fields; none of anything else."""
+    return tuple(one.name for one in fields(kind)) if isinstance(kind, type) and is_dataclass(kind) else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from simulator.scenario.apis import MeteredApi, UsageTier
 
 MONTH_S = 730 * 3600.0
+#: Values that are drawn at once.
+_AT_ONCE: Final = 16_384
 
 
 def months_in(horizon_s: float) -> int:
@@ -60,18 +62,24 @@ class Latency:
         self.ttft_s, self.token_s = ttft_s, token_s
         self.volume = np.zeros(2, np.int64)
 
-    def drawn(self, size: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draws for the first calls of so many requests, as `ttft_s` and `token_s` keep them."""
+    def draw(self, rows: slice, rng: np.random.Generator, *, kept: bool = True) -> None:
+        """Draw for the first calls of these requests; not kept, so that the stream goes on as if they were."""
+        ttft_s, token_s = (self.ttft_s[rows], self.token_s[rows]) if kept else np.empty((2, rows.stop - rows.start))
         if self._provider is not None:
-            return rng.random(size), rng.random(size)
-        ttft_s = self._ttft.median * np.exp(self._ttft.sigma * rng.standard_normal(size))
-        token_s = np.exp(-self._speed.sigma * rng.standard_normal(size)) / self._speed.median
+            rng.random(out=ttft_s)
+            rng.random(out=token_s)
+            return
+        _draw_lognormal(rng, ttft_s, self._ttft.sigma)
+        ttft_s *= self._ttft.median
+        _draw_lognormal(rng, token_s, -self._speed.sigma)
+        token_s /= self._speed.median
         if self._flex is not None:
             wait = self._flex.wait
             token_s *= self._flex.slowdown
             ttft_s *= self._flex.slowdown
-            ttft_s += wait.median * np.exp(wait.sigma * rng.standard_normal(size))
-        return ttft_s, token_s
+            wait_s = np.empty(len(ttft_s))
+            _draw_lognormal(rng, wait_s, wait.sigma)
+            ttft_s += wait.median * wait_s
 
     def stamps(
         self, now_s: float, arrival: Arrival, attempt: int, output_tokens: int, slowdown: float
@@ -113,3 +121,12 @@ class Latency:
         month, counted = int(now_s // self._month_s), self.volume
         counted[:] = month, tokens + (counted.item(1) if month == counted.item(0) else 0)
         return tier.slowdown if counted.item(1) > tier.tokens_per_month else 1.0
+
+
+def _draw_lognormal(rng: np.random.Generator, values: NDArray[np.float64], sigma: float) -> None:
+    """Fill with values of median 1, so many at once that they stay in a processor's cache."""
+    for begin in range(0, len(values), _AT_ONCE):
+        some = values[begin : begin + _AT_ONCE]
+        rng.standard_normal(out=some)
+        some *= sigma
+        np.exp(some, out=some)

@@ -215,12 +215,11 @@ class ApiBackend:
 
     def _draw(self, rows: slice, rng: np.random.Generator, *, kept: bool) -> None:
         """Draw for the first calls of these requests; not kept, so that the stream goes on as if they were."""
-        size = rows.stop - rows.start
-        (ttft_s, token_s), luck = self._latency.drawn(size, rng), rng.random(size)
-        spare = rng.random(size) if self._scarce else luck
+        self._latency.draw(rows, rng, kept=kept)
+        columns = (self._luck, self._spare) if self._scarce else (self._luck,)
+        for column in columns:
+            rng.random(out=column[rows] if kept else np.empty(rows.stop - rows.start))
         if kept:
-            self._latency.ttft_s[rows], self._latency.token_s[rows] = ttft_s, token_s
-            self._luck[rows], self._spare[rows] = luck, spare
             self.state.api["drawn"] = rows.stop
 
     def spill_to(self, other: ApiBackend, allowed: Sequence[bool]) -> None:

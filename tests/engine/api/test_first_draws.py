@@ -7,8 +7,10 @@ from math import exp
 import numpy as np
 import pytest
 
+from simulator.engine.api import latency
 from simulator.engine.api.latency import Latency
 from simulator.engine.simulation import simulate
+from simulator.scenario.apis import MeteredApi
 from simulator.scenario.patterns import HybridPattern
 from simulator.streams import stream
 from tests.engine.demand import COSTS, api, cluster, hybrid, plan, table
@@ -70,15 +72,36 @@ def test_a_part_that_comes_after_others_draws_as_its_stream_says(error_share):
         np.testing.assert_allclose(log[:, rows[-2] + row], answer, rtol=1e-13)
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 16_384])
+def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch, at_once):
+    """Both columns are what one call of the stream for each draws; what is not kept takes as much of it."""
+    monkeypatch.setattr(latency, "_AT_ONCE", at_once)
+    config = MeteredApi.model_validate(api(deployment={"kind": "flex"}))
+    rng, same = (np.random.default_rng(3) for _ in range(2))
+    found = Latency(config, rng, np.zeros(50), np.zeros(50))
+    found.draw(slice(10, 40), rng)
+    first, speed, wait = (same.standard_normal(30) for _ in range(3))
+    flex = config.deployment
+    ttft_s = config.ttft.median * np.exp(config.ttft.sigma * first) * flex.slowdown
+    ttft_s += flex.wait.median * np.exp(flex.wait.sigma * wait)
+    token_s = np.exp(-config.output_tokens_per_s.sigma * speed) / config.output_tokens_per_s.median * flex.slowdown
+    np.testing.assert_array_equal(found.ttft_s[10:40], ttft_s)
+    np.testing.assert_array_equal(found.token_s[10:40], token_s)
+    assert not found.ttft_s[:10].any()
+    found.draw(slice(0, 20), rng, kept=False)
+    same.standard_normal(60)
+    assert (rng.random(), found.ttft_s[0]) == (same.random(), 0.0)
+
+
 def test_an_api_that_is_sent_nothing_draws_nothing(monkeypatch):
     """Of twenty the first has room for all; of a run in parts it draws for those alone in which it gets something."""
-    sizes, drawn = [], Latency.drawn
+    sizes, draw = [], Latency.draw
 
-    def noted(latency, size, rng):
-        sizes.append(size)
-        return drawn(latency, size, rng)
+    def noted(latency, rows, rng, *, kept):
+        sizes.append(rows.stop - rows.start)
+        draw(latency, rows, rng, kept=kept)
 
-    monkeypatch.setattr(Latency, "drawn", noted)
+    monkeypatch.setattr(Latency, "draw", noted)
     apis = {f"api{at}": api() for at in range(20)}
     clusters = {"own": {"cluster": cluster(), "costs": COSTS}}
     routing = {"backends": {"notes": list(apis)}}
