@@ -26,15 +26,16 @@ from simulator.analysis.tally import (
     in_pieces,
     rows_by_workload,
     tally,
+    work_of,
 )
 from simulator.analysis.timeline import Intervals, Timeline, count_intervals, timeline_of
-from simulator.analysis.waits import Waits, latencies
+from simulator.analysis.waits import ANSWER, Waits, latencies
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import COLUMNS, RequestTable
 from simulator.workload.work import Charged, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,6 +55,7 @@ class Group:
         prompt_tokens: Of completed requests.
         cached_prompt_tokens: Of those, found in a prefix cache.
         output_tokens: Of completed requests.
+        thinking_tokens, unanswered: Of those, thoughts before the answers; completed requests that had no other output.
         latency: By metric, then `mean`, `p50`, `p90`, `p95`, `p99` in seconds; empty when nothing completed.
         share_met: Share within the limit that the fewest are within, of the requests of which that is known; None
             without objectives, or such a request.
@@ -85,6 +87,8 @@ class Group:
     backlog: Backlog | None = None
     chains: ChainCounts | None = None
     goodput_requests: int = 0
+    thinking_tokens: int = 0
+    unanswered: int = 0
 
     @property
     def arrived(self) -> int:
@@ -171,6 +175,7 @@ class Summariser:
         warm_up_s: float = 0.0,
         timeline: bool = False,
         apis: Mapping[str, float] | None = None,
+        thinking: Collection[str] = (),
     ) -> None:
         """Begin a summary.
 
@@ -182,7 +187,9 @@ class Summariser:
             warm_up_s: Requests that arrived before are left out, and so is that time.
             timeline: Whether something can break. Each part but the last then ends at a multiple of 21,600 s.
             apis: Which of the backends are APIs, each with the seconds that the network takes to it and back.
+            thinking: Workloads whose requests think before they answer.
         """
+        self._thinking = [name in thinking for name in workloads]
         self._workloads, self._backends = workloads, backends
         # Backend -1 is none, and wraps to the last.
         self._network_s = np.array([*(apis.get(name, np.nan) for name in backends), np.nan]) if apis else None
@@ -225,11 +232,11 @@ class Summariser:
             self._long.add(*some)
             self._sent = added(self._sent, self._count_decisions(*some, len(decisions)))
         completed = log.outcome == Outcome.COMPLETED
-        latency = latencies(table, log, completed)
+        latency = latencies(table, log, completed, thinking=any(self._thinking))
         self._all_waits.add(latency)
         members = rows if completed.all() else rows_by_workload(table.workload[completed], len(self._workloads))
-        for waits, its_rows, its_members in zip(self._waits, rows, members, strict=True):
-            waits.add({metric: values[its_members] for metric, values in latency.items()})
+        for waits, its_rows, its_members, thinks in zip(self._waits, rows, members, self._thinking, strict=True):
+            waits.add({name: values[its_members] for name, values in latency.items() if thinks or name != ANSWER})
             if waits.judges:
                 waits.judge(table, log, its_rows, self._network_s)
 
@@ -301,7 +308,7 @@ class Summariser:
             utilisation=utilisation(record, self._warm_up_s, name),
             charged=self._charged(number, taken, burnt),
             replica_hours=replica_hours(record, self._warm_up_s, name),
-            work=_work(taken.of(OUTCOME, Outcome.COMPLETED), self._workloads),
+            work=work_of(taken.of(OUTCOME, Outcome.COMPLETED), self._workloads),
         )
 
     def _charged(self, backend: int, taken: Tally, burnt: Sequence[Charge]) -> dict[str, Charged]:
@@ -344,6 +351,7 @@ def summarise(
         warm_up_s=warm_up_s,
         timeline=record.incidents is not None,
         apis=apis,
+        thinking=[table.workloads[number] for number in np.unique(table.workload[table.thinking_tokens > 0])],
     )
     summariser.add(table, record.log, record.decisions)
     return summariser.finish(record)
@@ -369,17 +377,13 @@ def _group(counted: Tally, waits: Waits, backlog: Backlog, chains: ChainCounts |
         undecided=undecided,
         backlog=backlog,
         chains=chains,
+        thinking_tokens=int(completed.thinking_tokens.sum()),
+        unanswered=int(completed.unanswered.sum()),
     )
 
 
 def _by_reason(axis: int, counts: NDArray[np.int64]) -> dict[str, int]:
     return {reason.name.lower(): count for reason, count in zip(Reason, by(axis, counts), strict=True) if reason}
-
-
-def _work(completed: Tally, workloads: tuple[str, ...]) -> dict[str, Work]:
-    counts = (completed.requests, completed.prompt_tokens, completed.cached_tokens, completed.output_tokens)
-    by_workload = zip(*(by(WORKLOAD, count) for count in counts), strict=True)
-    return {name: Work(*work) for name, work in zip(workloads, by_workload, strict=True)}
 
 
 def _check(table: RequestTable, log: RequestLog, before: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.engine.record import Outcome, Reason, RequestLog
 from simulator.trace.request_table import RequestTable
+from simulator.workload.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,8 @@ class Tally:
         prompt_tokens: Their prompt tokens.
         cached_tokens: Of those, found in a prefix cache.
         output_tokens: Their output tokens.
+        thinking_tokens: Of those, what they thought before their answers.
+        unanswered: Requests that thought until their output ended, and so got to no answer.
         billed_prompt_tokens: Prompt tokens an API charged for.
         billed_cached_tokens: Of those, at the price of cached ones.
         billed_written_tokens: Of the billed prompt tokens, those written to its cache.
@@ -50,6 +53,8 @@ class Tally:
     prompt_tokens: Counts
     cached_tokens: Counts
     output_tokens: Counts
+    thinking_tokens: Counts
+    unanswered: Counts
     billed_prompt_tokens: Counts
     billed_cached_tokens: Counts
     billed_written_tokens: Counts
@@ -89,12 +94,21 @@ def tally(table: RequestTable, log: RequestLog, workloads: int, backends: int) -
         prompt_tokens=count(table.prompt_tokens),
         cached_tokens=count(log.cached_tokens),
         output_tokens=count(table.output_tokens),
+        thinking_tokens=count(table.thinking_tokens),
+        unanswered=count(table.thinking_tokens >= table.output_tokens),
         billed_prompt_tokens=count(log.billed_prompt_tokens),
         billed_cached_tokens=count(log.cached_tokens * billed),
         billed_written_tokens=count(log.written_tokens * billed),
         billed_output_tokens=count(log.billed_output_tokens),
         wasted_tokens=count(log.wasted_tokens),
     )
+
+
+def work_of(completed: Tally, workloads: tuple[str, ...]) -> dict[str, Work]:
+    """What was completed, by workload."""
+    counts = (completed.requests, completed.prompt_tokens, completed.cached_tokens, completed.output_tokens)
+    by_workload = zip(*(by(WORKLOAD, count) for count in counts), strict=True)
+    return {name: Work(*work) for name, work in zip(workloads, by_workload, strict=True)}
 
 
 def in_pieces(table: RequestTable, log: RequestLog) -> Iterator[tuple[RequestTable, RequestLog]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.analysis.limits import EQUAL_S, LimitCounts, LimitTally
 from simulator.analysis.sample import Sample
-from simulator.engine.record import Outcome, RequestLog
+from simulator.engine.record import Outcome, RequestLog, answers_s
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 METRICS = ("ttft_s", "itl_s", "e2e_s")
+#: To the first token of the answer, behind what a reasoning model thinks.
+ANSWER = "ttfat_s"
 #: From the arrival of a chain's first request to the last token of its last.
 CHAIN = "chain_s"
 
@@ -46,7 +48,7 @@ class Waits:
         """Take the latencies of the next requests, by metric."""
         for metric, values in latency.items():
             unknown = np.isnan(values)
-            self._samples[metric].add(values[~unknown] if unknown.any() else values)
+            self._samples.setdefault(metric, Sample()).add(values[~unknown] if unknown.any() else values)
 
     @property
     def judges(self) -> bool:
@@ -72,16 +74,28 @@ class Waits:
             if not all_completed:
                 beside_s[~completed] = np.nan
         took_s = {"ttft_s": first_s - arrival_s, "e2e_s": log.last_token_s[rows] - arrival_s}
+        if any(limit.metric == ANSWER for limit in self._limits):
+            took_s[ANSWER] = answers_s(table, log)[rows] - arrival_s
+            # Completed, and all of it thoughts.
+            took_s[ANSWER][completed & np.isnan(took_s[ANSWER])] = np.inf
         still_open = np.flatnonzero(outcome == Outcome.UNFINISHED)
         # The least it can still be; of an open request the first token may have come.
-        so_far_s, since_s = self._horizon_s - arrival_s[still_open], took_s["ttft_s"][still_open]
-        at_least_s = {"ttft_s": np.where(np.isnan(since_s), so_far_s, since_s), "e2e_s": so_far_s}
+        so_far_s, at_least_s = self._horizon_s - arrival_s[still_open], {}
+        for metric, since_s in took_s.items():
+            at_least_s[metric] = np.where(np.isnan(since_s[still_open]), so_far_s, since_s[still_open])
+        at_least_s["e2e_s"] = so_far_s
+        if ANSWER in took_s and network_s is not None:
+            # An API tells no more of an answer under way than its first token.
+            by_api = ~np.isnan(network_s[log.backend[rows]][still_open])
+            at_least_s[ANSWER] = np.where(by_api, at_least_s["ttft_s"], at_least_s[ANSWER])
         within, missed = np.ones(len(outcome), np.bool_), np.zeros(len(outcome), np.bool_)
         for limit in self._limits:
             took = took_s[limit.metric]
             latency_s = took if all_completed else np.where(completed, took, np.inf)
             undecided = still_open[at_least_s[limit.metric] <= limit.limit_s + EQUAL_S]
             api_s = None if beside_s is None else latency_s - beside_s
+            if api_s is not None and limit.metric == ANSWER:
+                api_s[np.isinf(api_s)] = np.nan
             latency_s[undecided] = np.nan
             kept = limit.add(arrival_s, latency_s, api_s)
             within &= kept
@@ -139,11 +153,17 @@ class Waits:
         return [limit.counts for limit in (*self._limits, *self._chain_limits)]
 
 
-def latencies(table: RequestTable, log: RequestLog, completed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    """Per completed request: TTFT, mean inter-token time of at least two tokens, else NaN, and end to end."""
+def latencies(
+    table: RequestTable, log: RequestLog, completed: NDArray[np.bool_], *, thinking: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Per completed request: TTFT, mean inter-token time of at least two tokens, else NaN, and end to end.
+
+    Where some think before they answer, the time to the first answer token too; NaN where all was thoughts.
+    """
     arrival_s, first_s, last_s = table.arrival_s[completed], log.first_token_s[completed], log.last_token_s[completed]
     gaps = table.output_tokens[completed] - 1
-    return {
+    answer = {ANSWER: answers_s(table, log)[completed] - arrival_s} if thinking else {}
+    return answer | {
         "ttft_s": first_s - arrival_s,
         "itl_s": np.divide(last_s - first_s, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0),
         "e2e_s": last_s - arrival_s,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from simulator.experiment.pattern_result import PatternResult
 
 #: As a limit is said.
-LIMIT_WORDS: Final = {"ttft_s": "to the first token", "e2e_s": "end to end", "chain_s": "over the whole chain"}
+LIMIT_WORDS: Final = {
+    "ttft_s": "to the first token",
+    "ttfat_s": "to the first answer token",
+    "e2e_s": "end to end",
+    "chain_s": "over the whole chain",
+}
 #: Of the interval that tells which of two costs less. Of forty people who compare two that cost the same, each with a
 #: seed of their own, hardly two may hear of different ones; at 99 % that happens to one group in thirty.
 _COST_LEVEL: Final = 0.999

@@ -135,6 +135,7 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         slow, first = False, load.latency.get("ttft_s")
         for metric, label, limit in (
             ("ttft_s", "to the first token", objectives.ttft),
+            ("ttfat_s", "to the first answer token", objectives.ttfat),
             ("e2e_s", "end to end", objectives.end_to_end),
             ("chain_s", "over the whole chain", objectives.chain),
         ):

@@ -116,8 +116,9 @@ def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Ma
         if not missed or objectives is None or not isinstance(wanted, SyntheticWorkload):
             continue
         prompt, output = (max(1, round(n / load.requests.completed)) for n in (load.tokens.prompt, load.tokens.output))
+        thought = 0 if load.thinking is None else round(load.thinking.tokens / load.requests.completed)
         for one in pattern.hosted.values():
-            for limit in _limits(one.cluster, wanted, objectives, prompt, output):
+            for limit in _limits(one.cluster, wanted, objectives, prompt, output, thought):
                 in_time = limit.share_in_time()
                 if in_time < objectives.share:
                     alone = f"{prompt:,} + {output:,} tokens takes {elapsed(limit.takes_s(limit.mean_tokens))} alone"
@@ -131,7 +132,7 @@ def too_slow_alone(pattern: HostingPattern, result: PatternResult, workloads: Ma
 
 
 def _limits(
-    cluster: Cluster, wanted: SyntheticWorkload, objectives: Objectives, prompt: int, output: int
+    cluster: Cluster, wanted: SyntheticWorkload, objectives: Objectives, prompt: int, output: int, thought: int
 ) -> Iterator[_Limit]:
     adapter, images = wanted.adapter is not None, cluster_load(cluster, wanted.images)
     if objectives.ttft is not None:
@@ -143,12 +144,21 @@ def _limits(
             "prompts",
             lambda tokens: unloaded_s(cluster, images.tokens + tokens, 1, adapter=adapter, images=images),
         )
+    if objectives.ttfat is not None and wanted.reasoning is not None and wanted.reasoning.share == 1.0:
+        yield _Limit(
+            "first answer token",
+            objectives.ttfat,
+            wanted.reasoning.thinking_tokens,
+            thought,
+            "thoughts",
+            lambda tokens: unloaded_s(cluster, prompt, tokens + 1, adapter=adapter, images=images),
+        )
     if objectives.end_to_end is not None:
         yield _Limit(
             "answer",
             objectives.end_to_end,
             wanted.output_tokens,
-            output,
+            max(1, output - thought),
             "answers",
-            lambda tokens: unloaded_s(cluster, prompt, tokens, adapter=adapter, images=images),
+            lambda tokens: unloaded_s(cluster, prompt, thought + tokens, adapter=adapter, images=images),
         )

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.trace.request_table import RequestTable
+
 
 class Outcome(IntEnum):
     """How a request ended; each ends in exactly one."""
@@ -105,6 +107,8 @@ class RequestLog:
         enqueued_s: When the backend that ended it took it.
         scheduled_s: When it was first scheduled, when the API admitted it, or when it was first handed in with a batch.
         first_token_s: When its first token reached the client.
+        first_answer_s: When the first token of its answer did, of one that thought before and that a cluster answered;
+            NaN for all others, see `answers_s`.
         last_token_s: When its last token reached the client.
         ended_s: When its outcome was decided.
         outcome: `Outcome`.
@@ -126,6 +130,7 @@ class RequestLog:
     enqueued_s: NDArray[np.float64]
     scheduled_s: NDArray[np.float64]
     first_token_s: NDArray[np.float64]
+    first_answer_s: NDArray[np.float64]
     last_token_s: NDArray[np.float64]
     ended_s: NDArray[np.float64]
     outcome: NDArray[np.int8]
@@ -154,6 +159,7 @@ class RequestLog:
             enqueued_s=stamps(),
             scheduled_s=stamps(),
             first_token_s=stamps(),
+            first_answer_s=stamps(),
             last_token_s=stamps(),
             ended_s=stamps(),
             outcome=np.zeros(size, np.int8),
@@ -175,6 +181,22 @@ class RequestLog:
     def rows(self, some: slice) -> RequestLog:
         """Some of the requests, in the same memory."""
         return RequestLog(*(getattr(self, column.name)[some] for column in fields(self)))
+
+
+def answers_s(table: RequestTable, log: RequestLog) -> NDArray[np.float64]:
+    """When the first answer token of each request reached its client: its first token, unless it thought before.
+
+    An API sends its tokens evenly, so the first of the answer comes after as large a part of them as are thoughts. NaN
+    where there was none: not yet, or because all it said were thoughts.
+    """
+    thinking, gaps = table.thinking_tokens, table.output_tokens - 1
+    if not thinking.any():
+        return log.first_token_s
+    thought, answers = thinking > 0, thinking <= gaps
+    share = np.divide(thinking, gaps, out=np.zeros(len(table)), where=thought & answers)
+    even_s = log.first_token_s + share * (log.last_token_s - log.first_token_s)
+    found_s = np.where(thought, np.where(log.billed_prompt_tokens > 0, even_s, log.first_answer_s), log.first_token_s)
+    return np.where(thought & ~answers, np.nan, found_s)
 
 
 def write_loss(log: RequestLog, loss: Loss) -> None:

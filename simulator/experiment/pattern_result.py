@@ -242,7 +242,7 @@ def published(result: PatternResult) -> dict[str, Any]:
 
 
 def _workload_document(load: WorkloadResult) -> dict[str, Any]:
-    left_out = {"samples"} if load.chain is not None else {"samples", "chain"}
+    left_out = {"samples", *(part for part in ("chain", "thinking") if getattr(load, part) is None)}
     return {one.name: getattr(load, one.name) for one in fields(load) if one.name not in left_out}
 
 

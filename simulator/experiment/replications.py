@@ -28,6 +28,7 @@ from simulator.scenario.yaml_source import Document
 from simulator.workload.calendar import ClinicalCalendar
 from simulator.workload.demand import share_of_month
 from simulator.workload.synthesis import refuse_too_many, room_for, synthesise_parts
+from simulator.workload.thinking import thinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -292,6 +293,7 @@ def _with_room(
         warm_up_s=scenario.experiment.warm_up,
         timeline=pattern.varies,
         apis={name: api.network_delay for name, api in pattern.metered.items()},
+        thinking=[name for name, load in scenario.workloads.items() if thinks(load)],
     )
     with RequestWriter(kept, *names) if task.tables and kept is not None else nullcontext() as writer:
 

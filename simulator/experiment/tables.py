@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from simulator.engine.record import Outcome, Reason
+from simulator.engine.record import Outcome, Reason, answers_s
 from simulator.errors import RunStoreError, SimulationGone, UnknownName
 from simulator.experiment import checkpoint
 from simulator.files import Draft, cannot_write, writing_whole
@@ -64,6 +64,7 @@ class Tables:
         """One row per request: stamps in seconds since the start of the horizon, tokens, outcome, backend.
 
         `ttft_s`, `itl_s` (of two tokens and more) and `e2e_s` are what its client waited, once it was answered.
+        `first_answer_s` is there where it thought before: elsewhere its first token is its first answer token.
 
         Args:
             pattern: Only this hosting pattern. All that were simulated when absent, those that share a simulation once.
@@ -280,10 +281,12 @@ def _requests(
         "arrival_s": table.arrival_s,
         "prompt_tokens": table.prompt_tokens,
         "output_tokens": table.output_tokens,
+        "thinking_tokens": table.thinking_tokens,
         "priority": table.priority,
         "enqueued_s": log.enqueued_s,
         "scheduled_s": log.scheduled_s,
         "first_token_s": log.first_token_s,
+        "first_answer_s": np.where(table.thinking_tokens > 0, answers_s(table, log), np.nan),
         "last_token_s": log.last_token_s,
         "outcome": _named(log.outcome, [outcome.name.lower() for outcome in Outcome]),
         "failed_over": _named(log.failover, [reason.name.lower() for reason in Reason]),

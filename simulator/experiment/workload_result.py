@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.analysis.output_analysis import estimate
-from simulator.analysis.waits import CHAIN, METRICS, QUANTILES
+from simulator.analysis.waits import ANSWER, CHAIN, METRICS, QUANTILES
 from simulator.experiment.chains import ChainResult
 from simulator.experiment.counts import Requests, Tokens, mean_of, mean_requests
 from simulator.experiment.objectives import LimitSample, ObjectiveResult, limit_samples, objective_result
@@ -36,6 +36,19 @@ class Latency:
     p95: float
     p99: float
     ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What a reasoning model thought before it answered, in a mean replication.
+
+    Attributes:
+        tokens: Thinking tokens of the completed requests, which are among their output tokens.
+        unanswered: Completed requests whose thoughts used up their output limit: they hold no answer.
+    """
+
+    tokens: int
+    unanswered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class WorkloadResult:
         objective: The answer with its intervals.
         samples: What was counted, by limit; not published.
         chain: The chains that lead up to it; None where it follows no other workload.
+        thinking: What was thought; None where nothing was.
 
     The first three and `objective` are None where the scenario sets no objectives, or nothing arrived.
     """
@@ -88,6 +102,7 @@ class WorkloadResult:
     objective: ObjectiveResult | None = None
     samples: list[LimitSample] = field(default_factory=list)
     chain: ChainResult | None = None
+    thinking: Thinking | None = None
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -99,7 +114,8 @@ def interval(values: Sequence[float]) -> Interval:
 def latency(groups: Sequence[Group]) -> dict[str, Latency | None]:
     """What was waited, by figure; None for one that no request has."""
     found: dict[str, Latency | None] = {}
-    for metric in (*METRICS, *([CHAIN] if any(group.chains for group in groups) else [])):
+    answer = [ANSWER] if any(ANSWER in group.latency for group in groups) else []
+    for metric in (*METRICS, *answer, *([CHAIN] if any(group.chains for group in groups) else [])):
         rows = [group.latency[metric] for group in groups if group.latency.get(metric)]
         if not rows:
             found[metric] = None
@@ -137,7 +153,14 @@ def workload_result(groups: Sequence[Group], drift: Drift, *, steady: bool) -> W
         undecided=round(undecided / len(groups)),
         objective=objective,
         samples=samples,
+        thinking=_thinking(groups),
     )
+
+
+def _thinking(groups: Sequence[Group]) -> Thinking | None:
+    tokens = mean_of(groups, lambda group: group.thinking_tokens)
+    unanswered = mean_of(groups, lambda group: group.unanswered)
+    return Thinking(round(tokens), round(unanswered)) if tokens else None
 
 
 def _availability(groups: Sequence[Group], *, grows: bool) -> float | None:

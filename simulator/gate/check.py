@@ -33,6 +33,7 @@ Outcome = Literal["passed", "warned", "inconclusive", "failed"]
 #: Limits of an objective, and whether more of one promises less.
 _PROMISES: Final[dict[str, tuple[float, Unit]]] = {
     "ttft": (1.0, "s"),
+    "ttfat": (1.0, "s"),
     "end_to_end": (1.0, "s"),
     "chain": (1.0, "s"),
     "share": (-1.0, "share"),

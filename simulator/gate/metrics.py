@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from simulator.analysis.output_analysis import Estimate
+from simulator.analysis.waits import ANSWER, QUANTILES
 from simulator.analysis.waits import METRICS as LATENCIES
-from simulator.analysis.waits import QUANTILES
 from simulator.decision.words import usd
 from simulator.gate.result_file import PatternFigures
 
@@ -124,7 +124,7 @@ _WAITS: Final = {
     f"{metric.removesuffix('_s')}_{figure}_s": Metric(
         "s", "lower", partial(_latency, metric=metric, figure=figure), True, figure == "p99"
     )
-    for metric in LATENCIES
+    for metric in (*LATENCIES, ANSWER)
     for figure in ("mean", *QUANTILES)
 }
 

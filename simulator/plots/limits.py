@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WORDS: Final = {
     "ttft_s": "first token",
+    "ttfat_s": "first answer token",
     "e2e_s": "whole answer",
     "chain_s": "whole chain",
     "itl_s": "inter-token latency",

@@ -11,6 +11,7 @@ from simulator.decision.words import kept_share, percent, usd
 from simulator.report.chains import chain_lines
 from simulator.report.console import half_of, half_usd, heading, marked, verdict
 from simulator.report.layout import NONE, table_of
+from simulator.report.thinking import thinking_lines
 from simulator.wording import elapsed
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def brief(results: Results, warnings: Sequence[str] = ()) -> RenderableType:
         _patterns(results),
         Text(),
         *_first("Chains", chain_lines(results), "cyan", most),
+        *_first("Thinking", thinking_lines(results), "cyan", most),
         *_first("Take care", care, "yellow", most),
         *_first("Would change it", decision.what_would_change_it, "cyan", most),
         *_first("How sure", [decision.confidence.text] if decision.confidence else [], "yellow"),

@@ -14,6 +14,7 @@ from simulator.decision.words import duration, kept_share, percent, seconds, sha
 from simulator.report.chains import chain_lines
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
+from simulator.report.thinking import limits_of, thinking_lines
 from simulator.report.unit_costs import unit_costs
 from simulator.wording import article, counted, elapsed
 
@@ -59,6 +60,7 @@ def render(results: Results, warnings: Sequence[str] = (), *, with_rules_of_thum
         _waits(results),
         *_objectives(results),
         *unit_costs(results),
+        *_bullets("What reasoning models think before they answer", thinking_lines(results), "cyan"),
         *_bullets("Chains, from their first request to their last token", chain_lines(results), "cyan"),
         _definitions(results),
         *_bullets("Take care", [*_drawn(results), *decision.take_care, *warnings], "yellow"),
@@ -186,8 +188,7 @@ def _broken(name: str) -> str:
 
 
 def _limits(objectives: Objectives) -> str:
-    limits = (("TTFT", objectives.ttft), ("end to end", objectives.end_to_end), ("chain", objectives.chain))
-    lines = [f"{label} {duration(limit_s)}" for label, limit_s in limits if limit_s is not None]
+    lines = [f"{label} {duration(limit_s)}" for label, limit_s in limits_of(objectives)]
     wanted = [f"for {100.0 * objectives.share:g} %"] if lines else []
     if objectives.availability is not None:
         wanted.append(f"answered {100.0 * objectives.availability:g} %")

@@ -31,6 +31,7 @@ from simulator.report.chains import chain_table
 from simulator.report.currency import Shown
 from simulator.report.pdf import pdf_of
 from simulator.report.show import Show
+from simulator.report.thinking import thinking_table
 from simulator.report.warnings import warnings_about
 from simulator.scenario.loading import load_scenario
 from simulator.wording import counted
@@ -214,6 +215,7 @@ def render_page(
         "grows": any(row["saturation"] == "overloaded" for row in document["patterns"]),
         "promised": page_tables.promised(document, scenario, show),
         "chains": chain_table(document, show),
+        "thinking": thinking_table(document, show),
         "bills": page_tables.bills(document, show),
         "doubts": page_tables.doubts(document, names),
         "failed_over": any(not name.startswith("loss-") for name in groups["demand"][1:]),

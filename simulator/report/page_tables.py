@@ -9,6 +9,7 @@ from markupsafe import Markup
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.experiment.model_length import model_lengths
 from simulator.report.page_headlines import subject
+from simulator.report.thinking import limits_of
 from simulator.wording import counted, elapsed, joined
 
 if TYPE_CHECKING:
@@ -123,11 +124,7 @@ def promised(document: Mapping[str, Any], scenario: Scenario, show: Show) -> dic
     if not wanted:
         return None
     limits = {
-        name: ", ".join(
-            f"{what} {duration(limit_s)}"
-            for what, limit_s in (("TTFT", one.ttft), ("end to end", one.end_to_end), ("chain", one.chain))
-            if limit_s is not None
-        )
+        name: ", ".join(f"{what} {duration(limit_s)}" for what, limit_s in limits_of(one))
         + f", for {100.0 * one.share:g} %"
         for name, one in wanted.items()
     }

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
-_KEYS = (("arrivals", "arrivals"), ("prompt_tokens", "lengths"), ("output_tokens", "lengths"))
+_KEYS = (
+    (("arrivals",), "arrivals"),
+    (("prompt_tokens",), "lengths"),
+    (("output_tokens",), "lengths"),
+    (("reasoning", "thinking_tokens"), "lengths"),
+)
 
 
 def customs(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, CustomRouting | Custom]]:
@@ -28,8 +33,11 @@ def customs(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, CustomRo
     for name, load in scenario.workloads.items():
         if isinstance(load, SyntheticWorkload):
             for key, group in _KEYS:
-                if isinstance(found := getattr(load, key), Custom):
-                    yield ("workloads", name, key), group, found
+                found: object = load
+                for part in key:
+                    found = getattr(found, part, None)
+                if isinstance(found, Custom):
+                    yield ("workloads", name, *key), group, found
 
 
 def _of_backends(pattern: HostingPattern) -> Iterator[tuple[tuple[str, ...], str, Custom]]:

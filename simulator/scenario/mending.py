@@ -24,6 +24,7 @@ _STAND_INS: Final[dict[str, Any]] = {
     "volume": {"requests_per_month": 1.0},
     "prompt_tokens": {"kind": "constant", "tokens": 1},
     "output_tokens": {"kind": "constant", "tokens": 1},
+    "thinking_tokens": {"kind": "constant", "tokens": 1},
     "ttft": {"median": "1s"},
     "output_tokens_per_s": {"median": 1.0},
     "costs": {"compute": {"kind": "rental", "gpu_hour": "1 USD/h"}},

@@ -44,7 +44,11 @@ def _in_patterns(holders: tuple[str, ...], *keys: str) -> tuple[str, ...]:
 #: How a text or a number is written out, an example of it, and where: a star stands for any name or place in a
 #: list, `[]` at the end for each entry of one.
 SHORT_FORMS: Final[tuple[tuple[Callable[[object], dict[str, Any]], str | int, tuple[str, ...]], ...]] = (
-    (_constant, 8000, ("workloads.*.prompt_tokens", "workloads.*.output_tokens")),
+    (
+        _constant,
+        8000,
+        ("workloads.*.prompt_tokens", "workloads.*.output_tokens", "workloads.*.reasoning.thinking_tokens"),
+    ),
     (_prefix, 3000, ("workloads.*.shared_prefix", "workloads.*.shared_prefix.[]")),
     (_kind, "poisson", ("workloads.*.arrivals",)),
     (_median, "900ms", _in_patterns(_API, "ttft")),

@@ -121,6 +121,21 @@ class CustomLengths(Custom):
 Lengths = Annotated[Constant | Lognormal | Empirical | CustomLengths, Field(discriminator="kind")]
 
 
+class Reasoning(Config):
+    """A reasoning model: it thinks before it answers, in tokens like all others, which are no part of the answer.
+
+    They take steps and KV blocks, are billed as output, and count towards `max_tokens`: thoughts that reach it leave
+    no answer.
+    """
+
+    thinking_tokens: Lengths
+    """Thinking tokens of a request, in front of its `output_tokens`."""
+    share: Annotated[Share, Field(gt=0)] = 1.0
+    """Share of the requests it thinks about at all, where the model or its caller decides each time."""
+    in_next_prompt: bool = False
+    """With `turns`, whether the next prompt has the thoughts in it. Chat templates leave them out."""
+
+
 class SharedPrefix(Config):
     """Leading prompt tokens that many requests have in common (system prompt, template, payer policy).
 
@@ -166,6 +181,9 @@ class Objectives(Config):
 
     ttft: Seconds | None = None
     """Longest time to first token."""
+    ttfat: Seconds | None = None
+    """Longest time to first answer token: the first behind what a reasoning model thinks. A request whose thoughts use
+    up its `max_tokens` misses it. Without `reasoning` it is that to the first token."""
     end_to_end: Seconds | None = None
     """Longest time from arrival to last token."""
     chain: Seconds | None = None
@@ -181,13 +199,13 @@ class Objectives(Config):
     @model_validator(mode="after")
     def _some_limit(self) -> Self:
         if not self.limits and self.availability is None:
-            raise ValueError("give a limit on ttft, end_to_end, chain or several of them, or an availability")
+            raise ValueError("give a limit on ttft, ttfat, end_to_end, chain or several of them, or an availability")
         return self
 
     @property
     def limits(self) -> dict[str, float]:
         """By metric of latency, the limits there are."""
-        every = {"ttft_s": self.ttft, "e2e_s": self.end_to_end, "chain_s": self.chain}
+        every = {"ttft_s": self.ttft, "ttfat_s": self.ttfat, "e2e_s": self.end_to_end, "chain_s": self.chain}
         return {metric: limit_s for metric, limit_s in every.items() if limit_s is not None}
 
 
@@ -242,14 +260,16 @@ class SyntheticWorkload(Workload):
     images: Images | None = None
     """Images in each of its prompts, beside their text; `tokens_per_month` does not count them."""
     output_tokens: Lengths
-    """Output length."""
+    """Output length; with `reasoning` that of the answer alone."""
+    reasoning: Reasoning | None = None
+    """What a reasoning model thinks before it answers; without, or where it is switched off, nothing."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Correlation of the logarithms of prompt and output length."""
     shared_prefix: SharedPrefixes | None = None
     """Common leading tokens that prefix caching can reuse: one prefix, or a list in which each follows the one before
     it. With `turns` every conversation goes on from there and is a prefix of its own."""
     max_tokens: PositiveTokens = 4096
-    """Output limit the client sends; longer outputs are cut to it, and API quotas reserve it."""
+    """Output limit the client sends; longer outputs are cut to it, thoughts included, and API quotas reserve it."""
     priority: Priority = 3
     """1 critical, 2 high, 3 normal."""
 
@@ -274,6 +294,15 @@ class SyntheticWorkload(Workload):
             raise FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
         if self.turns is not None and self.volume is not None and self.volume.tokens_per_month is not None:
             raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
+        return self
+
+    @model_validator(mode="after")
+    def _some_answer(self) -> Self:
+        thoughts = None if self.reasoning is None else self.reasoning.thinking_tokens
+        least = getattr(thoughts, "tokens", None) or min(getattr(thoughts, "values", [0]))
+        if thoughts is not None and self.reasoning and self.reasoning.share == 1.0 and least >= self.max_tokens:
+            message = f"{self.max_tokens:,} leaves no answer behind {least:,} thinking tokens and more; give more"
+            raise FieldError(("max_tokens",), message)
         return self
 
     @model_validator(mode="after")

@@ -74,9 +74,11 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
             for one in ("tokens", "mean", "median")
         ),
         "workloads.*.shared_prefix.tokens",
+        *(f"workloads.*.reasoning.thinking_tokens.{one}" for one in ("tokens", "mean", "median")),
     ),
     "Limits": (
         "workloads.*.objectives.ttft?",
+        "workloads.*.objectives.ttfat",
         "workloads.*.objectives.end_to_end?",
         "workloads.*.objectives.share",
         "workloads.*.objectives.availability",

@@ -27,6 +27,7 @@ from simulator.workload.fit import Learned, fit_workload, only_workloads
 from simulator.workload.prefixes import is_nested
 from simulator.workload.replay import in_week
 from simulator.workload.synthesis import synthesise_parts
+from simulator.workload.thinking import thinks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -271,7 +272,10 @@ def _header(scenario: Scenario, name: str, replication: int, licence: str) -> Tr
         licence=licence,
         span_s=scenario.horizon.duration_s,
         rows=0,
-        columns=canonical.all_columns(nested=any(map(is_nested, scenario.workloads.values()))),
+        columns=canonical.all_columns(
+            nested=any(map(is_nested, scenario.workloads.values())),
+            thinking=any(map(thinks, scenario.workloads.values())),
+        ),
         sha256="",
         time_zone=scenario.horizon.time_zone,
         week_offset_s=first.weekday() * DAY_S,

@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.files import writing_whole
-from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED, Checks
+from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED, THINKING, Checks
 from simulator.trace.header import TraceHeader, file_sha256, read_header, write_header
 from simulator.trace.nesting import written
 from simulator.trace.request_table import RequestTable, joined
@@ -51,13 +51,13 @@ def write_trace(table: RequestTable, path: Path, *, source: str, licence: str, s
     Raises:
         TraceError: Neither CSV nor Parquet, or not to be written there.
     """
-    columns = all_columns(nested=len(table.nesting) > 0)
+    columns = all_columns(nested=len(table.nesting) > 0, thinking=bool(table.thinking_tokens.any()))
     return write_chunks([table], path, TraceHeader(source, licence, span_s, 0, columns, ""))
 
 
-def all_columns(*, nested: bool) -> tuple[str, ...]:
-    """The columns of a trace; of prefixes that begin with others only where there are any."""
-    return (*REQUIRED, *OPTIONAL, *((NESTED,) if nested else ()))
+def all_columns(*, nested: bool, thinking: bool = False) -> tuple[str, ...]:
+    """The columns of a trace; of thoughts, and of prefixes that begin with others, only where there are any."""
+    return (*REQUIRED, *OPTIONAL, *((THINKING,) if thinking else ()), *((NESTED,) if nested else ()))
 
 
 def write_chunks(
@@ -159,8 +159,9 @@ def first_rows(path: Path, count: int) -> pd.DataFrame:
     rows = 0
     for chunk in read_chunks(path):
         if rows < count or not parts:
-            nested = header is not None and NESTED in header.columns
-            parts.append(as_frame(chunk, all_columns(nested=nested)).head(count - rows))
+            nested, thinking = (header is not None and name in header.columns for name in (NESTED, THINKING))
+            columns = all_columns(nested=nested, thinking=thinking)
+            parts.append(as_frame(chunk, columns).head(count - rows))
             rows += len(parts[-1])
     return pd.concat(parts, ignore_index=True)
 

@@ -22,11 +22,14 @@ REQUIRED: Final = ("arrival_s", "workload", "prompt_tokens", "output_tokens")
 OPTIONAL: Final = ("prefix_id", "prefix_tokens", "max_tokens", "priority")
 #: Shorter prefixes that the shared one begins with; optional too, and written only where there are any.
 NESTED: Final = "outer_prefixes"
+#: Of the output, what a reasoning model thought before its answer; the same holds of it.
+THINKING: Final = "thinking_tokens"
+SOMETIMES: Final = (THINKING, NESTED)
 
 #: Lowest and highest value of each whole-number column.
 BOUNDS: Final = {
     "prompt_tokens": (1, 10**7), "output_tokens": (1, 10**7), "prefix_id": (-1, 2**31 - 1),
-    "prefix_tokens": (0, 10**7), "max_tokens": (1, 10**7), "priority": (1, 3),
+    "prefix_tokens": (0, 10**7), "max_tokens": (1, 10**7), "priority": (1, 3), "thinking_tokens": (0, 10**7),
 }  # fmt: skip
 DEFAULT_MAX_TOKENS: Final = 4096
 DEFAULT_PRIORITY: Final = 3
@@ -78,7 +81,7 @@ class Checks:
     def _known(self, frame: pd.DataFrame) -> bool:
         import pandas as pd
 
-        known = (*REQUIRED, *OPTIONAL, NESTED)
+        known = (*REQUIRED, *OPTIONAL, *SOMETIMES)
         unknown = [str(position) for position, name in enumerate(frame.columns, 1) if name not in known]
         faults = {f"missing {name}": f"missing column {name}" for name in REQUIRED if name not in frame.columns}
         if not isinstance(frame.index, pd.RangeIndex):  # what pandas makes of rows longer than the first
@@ -136,6 +139,8 @@ class Checks:
         if "max_tokens" in columns:
             beyond = columns["output_tokens"] > columns["max_tokens"]
             self._fault("output_tokens", beyond, "expected no more than max_tokens")
+        thought = columns.get(THINKING, np.zeros(rows))
+        self._fault(THINKING, thought > columns["output_tokens"], "expected no more than output_tokens")
         shared = columns.get("prefix_tokens", np.zeros(rows))
         self._fault("prefix_tokens", shared > columns["prompt_tokens"], "expected no more than prompt_tokens")
         nameless = (columns.get("prefix_id", np.full(rows, -1.0)) < 0) & (shared > 0)
@@ -184,6 +189,7 @@ def table_of(
         "prefix_tokens": np.zeros(rows),
         "max_tokens": np.maximum(columns["output_tokens"], DEFAULT_MAX_TOKENS),
         "priority": np.full(rows, float(DEFAULT_PRIORITY)),
+        THINKING: np.zeros(rows),
     }
     kinds = dict.fromkeys(BOUNDS, np.int32) | {"priority": np.int8}
     whole: dict[str, Any] = {name: (defaults | columns)[name].astype(kind) for name, kind in kinds.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from simulator.errors import TraceError
 from simulator.streams import stream
 from simulator.trace.canonical import all_columns, read_chunks, write_chunks
-from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
+from simulator.trace.checks import OPTIONAL, REQUIRED, SOMETIMES
 from simulator.trace.header import TraceHeader, read_header
 from simulator.trace.importers.rows import Rows, as_rows, as_table, take_rows
 from simulator.trace.importers.spill import Spill
@@ -36,11 +36,13 @@ def header_of(path: Path) -> TraceHeader:
     known = read_header(path)
     if known is not None:
         return known
-    last_s, nested = 0.0, False
+    last_s, nested, thinking = 0.0, False, False
     for chunk in read_chunks(path):
         last_s = float(chunk.arrival_s[-1]) if len(chunk) else last_s
         nested |= len(chunk.nesting) > 0
-    return TraceHeader("not stated", "not stated", float(int(last_s) + 1), 0, all_columns(nested=nested), "")
+        thinking |= bool(chunk.thinking_tokens.any())
+    columns = all_columns(nested=nested, thinking=thinking)
+    return TraceHeader("not stated", "not stated", float(int(last_s) + 1), 0, columns, "")
 
 
 def cut(path: Path, target: Path, *, start_s: float, end_s: float | None, workloads: Sequence[str]) -> TraceHeader:
@@ -209,7 +211,7 @@ def _apart(prefix_id: NDArray[np.int32], number: int, of: int) -> NDArray[np.int
 
 def _columns(headers: Sequence[TraceHeader]) -> tuple[str, ...]:
     known = {name for header in headers for name in header.columns}
-    return (*REQUIRED, *(name for name in (*OPTIONAL, NESTED) if name in known))
+    return (*REQUIRED, *(name for name in (*OPTIONAL, *SOMETIMES) if name in known))
 
 
 def _number(offset_s: float | None) -> float:

@@ -31,6 +31,8 @@ class RequestTable:
         prefix_id: int32 identity of the longest prefix it shares, -1 for none; equal ids share leading tokens.
         prefix_tokens: int32 length of that prefix, at most `prompt_tokens`.
         priority: int8, 1 critical to 3 normal.
+        thinking_tokens: int32; of `output_tokens`, those that a reasoning model thinks before its answer: all of them
+            where it gets to no answer. None where no request thinks.
         nesting: Which of those prefixes begin with another one.
         links: Which requests begin when another one is answered; their arrival is then no more than the soonest moment.
             None where none does, and for a part of such a table, whose requests are then like all others.
@@ -45,8 +47,13 @@ class RequestTable:
     prefix_id: NDArray[np.int32]
     prefix_tokens: NDArray[np.int32]
     priority: NDArray[np.int8]
+    thinking_tokens: NDArray[np.int32] = None  # type: ignore[assignment]
     nesting: Nesting = field(default=FLAT, kw_only=True)
     links: Links | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.thinking_tokens is None:
+            object.__setattr__(self, "thinking_tokens", np.zeros(len(self.arrival_s), np.int32))
 
     def __len__(self) -> int:
         return len(self.arrival_s)

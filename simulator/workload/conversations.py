@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator.workload.departments import length_spread
 from simulator.workload.lengths import draw_lengths, mean_tokens
+from simulator.workload.thinking import mean_output, said, with_thinking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,21 +86,24 @@ def mean_conversation(workload: SyntheticWorkload) -> MeanConversation:
     rng = np.random.default_rng(_SEED)
     factor = np.exp(spread * rng.standard_normal(_DRAWN) - 0.5 * spread**2)
     requests, tokens, comes, cut = 0.0, 0.0, 1.0, False
-    said = np.zeros(_DRAWN)
+    spoken, thoughts = np.zeros(_DRAWN), np.random.default_rng(_SEED + 1)
     while comes * mean > _NEGLIGIBLE:
         prompt, output = draw_lengths(workload, _DRAWN, rng, factor)
-        whole = said + prompt if not requests else said
+        whole = spoken + prompt if not requests else spoken
         sent = (whole <= turns.longest) | (not requests)
         cut |= not sent.all()
         if not sent.any():
             break
         requests += comes * float(sent.mean())
+        output, thinking = with_thinking(workload, output, lambda: thoughts, factor)
         tokens += comes * float((sent * (whole + output)).mean())
-        said = whole + output + turns.question_tokens
+        spoken = whole + said(workload, output, thinking) + turns.question_tokens
         comes *= 1.0 - 1.0 / mean
     if cut:
         return MeanConversation(requests, tokens)
     first = mean_tokens(workload.prompt_tokens, spread=spread)
-    answer = mean_tokens(workload.output_tokens, workload.max_tokens, spread=spread)
+    answered, thought = mean_output(workload, spread=spread)
+    if workload.reasoning is not None and workload.reasoning.in_next_prompt:
+        thought = 0.0
     pairs = mean * (mean - 1.0)
-    return MeanConversation(mean, mean * (first + answer) + pairs * (answer + turns.question_tokens))
+    return MeanConversation(mean, mean * (first + answered) + pairs * (answered - thought + turns.question_tokens))

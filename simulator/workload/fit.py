@@ -68,8 +68,16 @@ def fit_workload(table: RequestTable, span_s: float, begins_s: float | None) -> 
     demand = _days(table.arrival_s, demand, learned)
     _clumping(table.arrival_s, demand, weights is not None, learned)
     learned.workload["prompt_tokens"] = lengths(table.prompt_tokens)
-    learned.workload["output_tokens"] = lengths(table.output_tokens)
-    learned.workload["correlation"] = round(rank_correlation(table.prompt_tokens, table.output_tokens), 3)
+    thinking = table.thinking_tokens
+    # Thoughts that used up the limit leave an answer of a token here, the least that one has.
+    answer = np.maximum(table.output_tokens - thinking, 1)
+    learned.workload["output_tokens"] = lengths(answer)
+    if thinking.any():
+        thought = thinking > 0
+        learned.workload["reasoning"] = {
+            "thinking_tokens": lengths(thinking[thought]), "share": round(float(thought.mean()), 4)
+        }  # fmt: skip
+    learned.workload["correlation"] = round(rank_correlation(table.prompt_tokens, answer), 3)
     _prefixes(table, learned)
     learned.workload["max_tokens"] = int(table.max_tokens.max())
     learned.workload["priority"] = int(np.bincount(table.priority).argmax())

@@ -6,6 +6,7 @@ then they are taken to come as soon as they could: as if what they follow took n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from simulator.trace.links import Links
 from simulator.trace.request_table import COLUMNS
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.prefixes import Levels, single_prefix
+from simulator.workload.thinking import with_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +118,7 @@ def _following(
     if follows.correlation > 0.0:
         place = _ranked_like(before[_OUTPUT][after], prompt, follows.correlation, lot)
         prompt, output = prompt[place], output[place]
+    output, thinking = with_thinking(load, output, partial(rng, "thinking"))
     department = np.zeros(size, np.int64)
     if isinstance(load.shared_prefix, list):
         prefix_id, prefix_tokens = Levels(load, prefixes).draw(prompt, department, rng("prefixes"))
@@ -130,6 +133,7 @@ def _following(
         prefix_id,
         prefix_tokens,
         np.full(size, load.priority, np.int8),
+        thinking,
     )
     return columns, after, delay_s
 

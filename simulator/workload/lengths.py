@@ -115,7 +115,7 @@ def mean_tokens(lengths: Lengths, at_most: int | None = None, *, spread: float =
     return float(np.average(means[which], weights=lengths.weights))
 
 
-def _from_normal(
+def from_normal(
     lengths: Lengths, normal: NDArray[np.float64], factor: NDArray[np.float64] | None, at_most: int
 ) -> NDArray[np.int32]:
     """Token counts whose ranks are those of standard normal draws, times a factor each, rounded, then cut."""
@@ -157,5 +157,5 @@ def draw_lengths(
     first, second = rng.standard_normal(size), rng.standard_normal(size)
     share = workload.correlation
     both = share * first + sqrt(1.0 - share * share) * second
-    prompt = _from_normal(workload.prompt_tokens, first, factor, _NO_LIMIT)
-    return prompt, _from_normal(workload.output_tokens, both, factor, workload.max_tokens)
+    prompt = from_normal(workload.prompt_tokens, first, factor, _NO_LIMIT)
+    return prompt, from_normal(workload.output_tokens, both, factor, workload.max_tokens)

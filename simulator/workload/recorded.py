@@ -76,12 +76,14 @@ class Content:
         prompt: Tokens of their prompts.
         answered: Tokens of prompt and answer, which the output limit cuts.
         reserved: Tokens of the prompt and the output limit.
+        thinks: Whether any of them thought before its answer.
     """
 
     repeated: Sums
     prompt: Counted
     answered: Counted
     reserved: Counted
+    thinks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,18 @@ class _Asked:
 def _content(asked: _Asked) -> Content:
     load = asked.load
     lasts_s = repeated_s(load, recording(load.trace.file))
-    repeated, found = Sums(), [Counted.of([]) for _ in range(3)]
+    repeated, found, thinks = Sums(), [Counted.of([]) for _ in range(3)], False
     for part in wanted_parts(load):
         if lasts_s is not None:
             repeated = repeated.with_(part.rows(slice(int(np.searchsorted(part.arrival_s, lasts_s)))))
+        thinks |= bool(part.thinking_tokens.any())
         prompt = part.prompt_tokens.astype(np.int64)
         most = part.max_tokens if load.max_tokens is None else np.full(len(part), load.max_tokens)
         for number, tokens in enumerate((prompt, prompt + np.minimum(part.output_tokens, most), prompt + most)):
             new = np.unique(tokens, return_counts=True)
             before = found[number]
             found[number] = Counted.of([np.array([before.value, before.count]), np.array(new)])
-    return Content(repeated, *found)
+    return Content(repeated, found[0], found[1], found[2], thinks)
 
 
 @lru_cache(maxsize=64)

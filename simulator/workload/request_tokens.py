@@ -13,6 +13,7 @@ from simulator.workload.conversations import draw_turns, growing_prompts
 from simulator.workload.departments import length_spread
 from simulator.workload.lengths import draw_lengths, share_above
 from simulator.workload.recorded import content
+from simulator.workload.thinking import said, with_thinking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _is_plain(load: SyntheticWorkload) -> bool:
 
 def _drawn(load: SyntheticWorkload) -> tuple[Tokens, Tokens]:
     """Prompt and output tokens of requests like these."""
-    about = {"prompt_tokens", "output_tokens", "correlation", "max_tokens", "departments", "turns"}
+    about = {"prompt_tokens", "output_tokens", "correlation", "max_tokens", "departments", "turns", "reasoning"}
     return _sample(_Lengths(load.model_dump_json(include=about), load))
 
 
@@ -90,11 +91,12 @@ def _sample(lengths: _Lengths) -> tuple[Tokens, Tokens]:
     heads = _DRAWN if load.turns is None else int(_DRAWN / load.turns.mean) + 1
     factor = np.exp(spread * rng.standard_normal(heads) - 0.5 * spread**2) if spread else None
     if load.turns is None:
-        prompt, output = draw_lengths(load, heads, rng, factor)
-        return prompt.astype(np.int64), output
+        prompt, answer = draw_lengths(load, heads, rng, factor)
+        return prompt.astype(np.int64), with_thinking(load, answer, lambda: rng, factor)[0]
     turn = draw_turns(load.turns, np.zeros(heads), rng)
     longer = None if factor is None else factor[turn.conversation]
-    prompt, output = draw_lengths(load, len(turn.first), rng, longer)
-    whole = growing_prompts(load.turns, turn, prompt, output)
+    prompt, answer = draw_lengths(load, len(turn.first), rng, longer)
+    output, thinking = with_thinking(load, answer, lambda: rng, longer)
+    whole = growing_prompts(load.turns, turn, prompt, said(load, output, thinking))
     kept = (whole <= load.turns.longest) | (turn.first == np.arange(len(whole)))
     return whole[kept], output[kept]

@@ -21,6 +21,7 @@ from simulator.workload.following import linked, waits_for_answers
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.prefixes import PREFIXES_PER_WORKLOAD, Identities, Levels, single_prefix
 from simulator.workload.replay import arriving, expected_replayed
+from simulator.workload.thinking import said, with_thinking
 from simulator.workload.volume import expected_requests, requests_of_one
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ def _recorded(workload: RecordedWorkload, number: int, cells: Cells, prefixes: I
             np.where(table.prefix_id < 0, table.prefix_id, table.prefix_id + moved),
             table.prefix_tokens,
             priority,
+            np.minimum(table.thinking_tokens, max_tokens),
         )
 
 
@@ -255,9 +257,10 @@ def _requests(
         arrival_s, department = turn.arrival_s, department[turn.conversation]
     longer = None if factor is None else factor[department]
     prompt, output = draw_lengths(workload, len(arrival_s), rng("lengths"), longer)
+    output, thinking = with_thinking(workload, output, partial(rng, "thinking"), longer)
     kept = arrival_s < end_s
     if workload.turns is not None and turn is not None:
-        whole = growing_prompts(workload.turns, turn, prompt, output)
+        whole = growing_prompts(workload.turns, turn, prompt, said(workload, output, thinking))
         kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
         prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
         prefix_tokens = prompt - 1
@@ -278,5 +281,6 @@ def _requests(
         prefix_id,
         prefix_tokens,
         np.full(len(kept), workload.priority, np.int8),
+        thinking,
     )
     return columns if turn is None else tuple(column[kept] for column in columns)

@@ -14,6 +14,7 @@ from simulator.workload.conversations import mean_conversation
 from simulator.workload.departments import length_spread
 from simulator.workload.lengths import mean_tokens
 from simulator.workload.profiles import hour_of_week
+from simulator.workload.thinking import mean_output
 from simulator.workload.trend import day_trend
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def mean_tokens_of(workload: SyntheticWorkload) -> float:
     if workload.turns is not None:
         return mean_conversation(workload).tokens
     spread = length_spread(workload)
-    output = mean_tokens(workload.output_tokens, workload.max_tokens, spread=spread)
-    return mean_tokens(workload.prompt_tokens, spread=spread) + output
+    return mean_tokens(workload.prompt_tokens, spread=spread) + mean_output(workload, spread=spread)[0]
 
 
 def expected_requests(

@@ -24,6 +24,7 @@ request = st.fixed_dictionaries(
         "attempts": st.integers(0, 3),
         "prompt": st.integers(1, 2**20),
         "output": st.integers(1, 2**20),
+        "thinking": st.integers(0, 2**21),
         "cached_tokens": st.integers(0, 2**20),
         "billed_prompt_tokens": st.integers(0, 2),
         "billed_output_tokens": st.integers(0, 2**20),
@@ -44,6 +45,7 @@ def counted(rows):
     demand = table(
         np.zeros(len(rows)), column("prompt"), column("output"), workload=column("workload"), workloads=("a", "b", "c")
     )
+    demand.thinking_tokens[:] = np.minimum(column("thinking"), demand.output_tokens)
     log = RequestLog.empty(len(rows))
     for name in LOGGED:
         getattr(log, name)[:] = column(name)
@@ -56,6 +58,8 @@ WORTH = {
     "prompt_tokens": lambda row: row["prompt"],
     "cached_tokens": lambda row: row["cached_tokens"],
     "output_tokens": lambda row: row["output"],
+    "thinking_tokens": lambda row: min(row["thinking"], row["output"]),
+    "unanswered": lambda row: row["thinking"] >= row["output"],
     "billed_prompt_tokens": lambda row: row["billed_prompt_tokens"],
     # An API that charges for no prompt has no price for a cached one.
     "billed_cached_tokens": lambda row: row["cached_tokens"] if row["billed_prompt_tokens"] else 0,

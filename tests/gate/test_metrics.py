@@ -13,7 +13,7 @@ from simulator.gate.result_file import Figures, PatternFigures
 
 WAITS = {
     name: {"mean": at + 0.1, "p50": at + 0.5, "p90": at + 0.9, "p95": at + 0.95, "p99": at + 0.99}
-    for at, name in enumerate(("ttft_s", "itl_s", "e2e_s"), 1)
+    for at, name in enumerate(("ttft_s", "ttfat_s", "itl_s", "e2e_s"), 1)
 }
 #: Every figure different.
 LOAD = {
@@ -35,7 +35,7 @@ FIGURES = {
     "monthly_cost_usd": (1000.0, None, "lower"), "usd_per_million_tokens": (2.5, None, "lower"),
     **{
         f"{name}_{figure}_s": (at + part, at + part, "lower")
-        for at, name in enumerate(("ttft", "itl", "e2e"), 1)
+        for at, name in enumerate(("ttft", "ttfat", "itl", "e2e"), 1)
         for figure, part in (("mean", 0.1), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
     },
     "unserved_share": (0.25, 0.25, "lower"), "goodput": (0.7, 0.7, "higher"), "availability": (0.8, 0.8, "higher"),

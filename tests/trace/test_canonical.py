@@ -30,6 +30,7 @@ def some_table(arrival_s):
         prefix_id=np.arange(size, dtype=np.int32) - 1,
         prefix_tokens=np.where(np.arange(size) > 0, prompt // 2, 0).astype(np.int32),
         priority=np.full(size, 2, np.int8),
+        thinking_tokens=(output * (np.arange(size) % 3) // 2 * (size % 2)).astype(np.int32),
     )
 
 

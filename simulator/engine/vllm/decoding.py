@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from simulator.engine.vllm import adapters, kv_groups
 from simulator.engine.vllm.compiled import compiled
-from simulator.engine.vllm.state import DECODING, DRAINING
+from simulator.engine.vllm.state import DECODING, DRAINING, NONE
 
 if TYPE_CHECKING:
     from simulator.engine.vllm.state import State
@@ -63,6 +63,21 @@ def pop_ended(s: State, r: int) -> int:
     slot = int(s.seats[r, 0].ends)
     leave_decoding(s, r, slot)
     s.sequences[slot].place = DRAINING
+    return slot
+
+
+@compiled
+def goes_on(s: State, r: int) -> int:
+    """The sequence that ends next, where only its thinking ends: from now on its answer does; NONE where it ends."""
+    slot = int(s.seats[r, 0].ends)
+    sequence = s.sequences[slot]
+    rest = sequence.rest_tokens
+    if rest == 0:
+        return NONE
+    sequence.rest_tokens = 0
+    sequence.total_tokens += rest
+    sequence.end_clock += rest
+    _sink(s, r, 0, slot)
     return slot
 
 

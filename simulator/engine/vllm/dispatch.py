@@ -306,6 +306,12 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
     sequence.adapter = s.adapters[s.workload[index]]
     sequence.prompt_tokens = sequence.known_tokens = prompt
     sequence.total_tokens = prompt + output - 1
+    thinking = int(s.thinking_tokens[index])
+    sequence.thinking_tokens = thinking
+    sequence.rest_tokens = 0
+    if 0 < thinking < output - 1 and not settings.draft_tokens:
+        sequence.rest_tokens = output - 1 - thinking
+        sequence.total_tokens = prompt + thinking
     sequence.reserved_tokens = _reservation(s, prompt, int(s.max_tokens[index]))
     there_s = now_s + settings.network_s
     begins_s = max(there_s, s.replicas[r].front_end_free_s) if settings.serial_front_end else there_s
@@ -314,7 +320,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
         sequence.ready_s += s.image_front_s[s.workload[index]]
     s.replicas[r].front_end_free_s = sequence.ready_s
     sequence.deadline_s = since_s + settings.timeout_s
-    sequence.scheduled_s = sequence.first_token_s = nan
+    sequence.scheduled_s = sequence.first_token_s = sequence.first_answer_s = nan
     sequence.computed_tokens = sequence.held_shared = sequence.shared_blocks = sequence.preemptions = 0
     sequence.cached_tokens = -1
     sequence.chain = sequence.resumable = NONE

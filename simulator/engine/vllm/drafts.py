@@ -258,6 +258,9 @@ def _land(s: State, r: int, place: int, end_s: float) -> None:
         while kept < item.drafts and chance < s.acceptance[kept]:
             kept += 1
     new = min(1 + kept, sequence.total_tokens + 1 - sequence.known_tokens)
+    thought = sequence.prompt_tokens + sequence.thinking_tokens
+    if sequence.known_tokens <= thought < sequence.known_tokens + new:
+        sequence.first_answer_s = end_s
     sequence.known_tokens += new
     if not stale:
         sequence.computed_tokens -= item.drafts - kept + (1 + kept - new)

@@ -34,10 +34,10 @@ _SLOTS = 1024
 _LOSSES = 1024
 #: By number; an enumeration takes its time to find its member.
 _REASONS = tuple(Reason)
-_DEMAND = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens"
+_DEMAND = "arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_tokens", "thinking_tokens"
 _STAMPS = (
-    "enqueued_s", "scheduled_s", "first_token_s", "last_token_s", "ended_s", "outcome", "backend", "cached_tokens",
-    "preemptions", "wasted_tokens",
+    "enqueued_s", "scheduled_s", "first_token_s", "first_answer_s", "last_token_s", "ended_s", "outcome", "backend",
+    "cached_tokens", "preemptions", "wasted_tokens",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.adapters import decodes_s, step_added_s
 from simulator.engine.vllm.compiled import compiled
-from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended
+from simulator.engine.vllm.decoding import decode_blocks, goes_on, next_end, pop_ended
 from simulator.engine.vllm.drafts import depart, land, schedule_drafted
 from simulator.engine.vllm.monitor import busy, hold, waited
 from simulator.engine.vllm.scheduler import abort, advance, complete, quiet_steps, schedule
@@ -176,7 +176,11 @@ def _commit(s: State, r: int) -> None:
     busy(s, r, rep.start_s, end_s)
     advance(s, r, rep.planned)
     while rep.decoding and next_end(s, r) <= rep.clock:
-        _await_end(s, r, pop_ended(s, r), end_s)
+        slot = goes_on(s, r)
+        if slot == NONE:
+            _await_end(s, r, pop_ended(s, r), end_s)
+        else:
+            s.sequences[slot].first_answer_s = end_s
     rep.steps += rep.planned
     rep.gpu_free_s = end_s
     rep.planned = 0
@@ -310,6 +314,8 @@ def _stamp_step(s: State, r: int, end_s: float) -> None:
     while slot != NONE:
         if isnan(s.sequences[slot].first_token_s):
             s.sequences[slot].first_token_s = end_s
+        else:
+            s.sequences[slot].first_answer_s = end_s
         slot = s.sequences[slot].next_sampled
     slot = rep.first_finished
     rep.first_finished = rep.last_finished = NONE

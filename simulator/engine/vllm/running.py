@@ -135,6 +135,13 @@ def sampled(s: State, r: int, slot: int) -> None:
 
 
 @compiled
+def answers(s: State, r: int, slot: int) -> None:
+    """The step being made samples the first token of its answer, behind what it thought."""
+    s.sequences[slot].next_sampled = s.replicas[r].first_sampled
+    s.replicas[r].first_sampled = slot
+
+
+@compiled
 def tick(s: State, r: int, decodes: int) -> None:
     """The step being made computes a token for each of these sequences."""
     rep = s.replicas[r]
@@ -165,6 +172,10 @@ def prompt_computed(s: State, r: int, slot: int, tokens: int) -> None:
         join_prefilling(s, r, slot)
         return
     sampled(s, r, slot)
+    if sequence.rest_tokens and sequence.computed_tokens == sequence.total_tokens:
+        sequence.total_tokens += sequence.rest_tokens
+        sequence.rest_tokens = 0
+        answers(s, r, slot)
     if sequence.computed_tokens == sequence.total_tokens:
         sequence.place = DRAINING
         finish_step(s, r, slot)

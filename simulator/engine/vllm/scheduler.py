@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
-from simulator.engine.vllm.decoding import decode_blocks, next_end, pop_ended, steps_within
+from simulator.engine.vllm.decoding import decode_blocks, goes_on, next_end, pop_ended, steps_within
 from simulator.engine.vllm.drafts import drop
 from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
 from simulator.engine.vllm.preemption import advance_in_order
 from simulator.engine.vllm.running import (
+    answers,
     chunk_tokens,
     computed_tokens,
     finish_step,
@@ -97,7 +98,11 @@ def schedule(s: State, r: int, now_s: float) -> None:
     if s.settings[0].kinds:
         kv_groups.look_behind(s, r)
     while rep.decoding and next_end(s, r) <= rep.clock:
-        finish_step(s, r, pop_ended(s, r))
+        slot = goes_on(s, r)
+        if slot == NONE:
+            finish_step(s, r, pop_ended(s, r))
+        else:
+            answers(s, r, slot)
     if not rep.step_preempted and rep.waiting:
         _admit(s, r, budget, now_s)
 

@@ -32,6 +32,8 @@ class Sequence:
         scheduled_s: When it was first scheduled, NaN before.
         stream: What its accepted drafts are drawn from (`acceptance`).
         first_token_s: When its first token left the engine, NaN before.
+        thinking_tokens: Of the output, tokens before the answer.
+        first_answer_s: When the first token of the answer left the engine, NaN before.
     """
 
     index: int
@@ -49,6 +51,8 @@ class Sequence:
     stream: int = 0
     scheduled_s: float = nan
     first_token_s: float = nan
+    thinking_tokens: int = 0
+    first_answer_s: float = nan
 
     def __lt__(self, other: Sequence) -> bool:
         return (self.priority, self.ready_s, self.index) < (other.priority, other.ready_s, other.index)
@@ -84,6 +88,13 @@ class Request:
     part: bool = False
     gone: bool = False
     tables: Tables = field(default_factory=list)
+
+    def returns(self, tokens: int, at_s: float) -> None:
+        """So many more output tokens are out, and with them perhaps the first one behind its thoughts."""
+        before = self.returned
+        self.returned += tokens
+        if self.returned > self.sequence.thinking_tokens >= max(before, 1):
+            self.sequence.first_answer_s = at_s
 
     @property
     def known(self) -> int:

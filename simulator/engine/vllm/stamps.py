@@ -60,6 +60,8 @@ def stamp(s: State, slot: int) -> None:
     sequence = s.sequences[slot]
     s.scheduled_s[sequence.index] = sequence.scheduled_s
     s.first_token_s[sequence.index] = sequence.first_token_s + s.settings[0].output_s
+    if sequence.thinking_tokens:
+        s.first_answer_s[sequence.index] = sequence.first_answer_s + s.settings[0].output_s
     s.cached_tokens[sequence.index] = max(sequence.cached_tokens, 0)
     s.preemptions[sequence.index] = sequence.preemptions
 
@@ -76,6 +78,9 @@ def finished(s: State, slot: int) -> None:
         dismiss(s, slot)
         stamp(s, slot)
         last_s = sequence.end_s + s.settings[0].output_s
+        if sequence.prompt_tokens + sequence.thinking_tokens == sequence.total_tokens and sequence.thinking_tokens:
+            # Its first answer token is its last one.
+            s.first_answer_s[sequence.index] = last_s
         s.last_token_s[sequence.index] = last_s
         s.ended_s[sequence.index] = last_s
         s.outcome[sequence.index] = _COMPLETED

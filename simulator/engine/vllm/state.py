@@ -63,12 +63,14 @@ FLEET = record_of(
 #: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
 #: For groups (`kv_groups`): tokens settled when it was scheduled, those of its last chunk in flight, when it began to
 #: decode and next leaves blocks behind.
+#: `total_tokens` of one that thinks are those up to its first answer token, `rest_tokens` what then follows.
 #: With drafts: tokens of steps in flight, sampled tokens promised by them, drafts to verify next, tokens of steps that
 #: were in flight when it was preempted, drafts verified so far, blocks held, tokens whose blocks have a hash, whether
 #: its prompt is computed in part, and how often its slot was used.
 SEQUENCE = record_of(
-    f8="ready_s deadline_s scheduled_s first_token_s end_s",
-    i8="""order end_clock index replica prompt_tokens total_tokens known_tokens computed_tokens granted_tokens
+    f8="ready_s deadline_s scheduled_s first_token_s first_answer_s end_s",
+    i8="""order end_clock index replica prompt_tokens thinking_tokens rest_tokens
+        total_tokens known_tokens computed_tokens granted_tokens
         reserved_tokens cached_tokens preemptions chain shared_blocks held_shared resumable seat heap_place rank
         next previous next_active previous_active next_holder previous_holder next_finishing next_sampled next_abort
         place settled_tokens flying_tokens joined_clock leaves_clock young_place adapter
@@ -157,8 +159,9 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "may_leave": (np.dtype(np.bool_), 1),
     **dict.fromkeys(("encoder_s", "image_front_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("arrival_s", "enqueued_s", "scheduled_s", "first_token_s"), (np.dtype(np.float64), 1)),
-    **dict.fromkeys(("last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
+    **dict.fromkeys(("first_answer_s", "last_token_s", "ended_s"), (np.dtype(np.float64), 1)),
     **dict.fromkeys(("prompt_tokens", "output_tokens", "max_tokens", "prefix"), (np.dtype(np.int32), 1)),
+    "thinking_tokens": (np.dtype(np.int32), 1),
     **dict.fromkeys(("prefix_tokens", "cached_tokens", "wasted_tokens"), (np.dtype(np.int32), 1)),
     **dict.fromkeys(("workload", "rank", "preemptions"), (np.dtype(np.int16), 1)),
     **dict.fromkeys(("outcome", "backend"), (np.dtype(np.int8), 1)),
@@ -241,11 +244,12 @@ class State(Records):
         ring_at, ring_of: Points of the ring of `hash_ring`, and whose they are; none where it does not matter.
         place: By request, where its prefix stands on the ring, NONE without one; nothing where it does not matter.
         may_leave: By workload, whether its requests may overflow.
-        arrival_s, workload, prompt_tokens, output_tokens, max_tokens, prefix_tokens: Columns of the `RequestTable`.
+        arrival_s, workload, prompt_tokens, output_tokens, max_tokens, prefix_tokens, thinking_tokens: Columns of the
+            `RequestTable`.
         prefix: By request, the number of its prefix from 0, -1 for none.
         rank: By request, its priority from 0; all 0 when the queue has none.
-        enqueued_s, scheduled_s, first_token_s, last_token_s, ended_s, outcome, backend, cached_tokens, preemptions,
-            wasted_tokens: Columns of the `RequestLog`.
+        enqueued_s, scheduled_s, first_token_s, first_answer_s, last_token_s, ended_s, outcome, backend, cached_tokens,
+            preemptions, wasted_tokens: Columns of the `RequestLog`.
     """
 
     arrays = ARRAYS

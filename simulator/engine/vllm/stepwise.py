@@ -191,7 +191,7 @@ class StepwiseReplica:
             request.stale -= item.tokens if stale else 0
             if not item.samples or request.gone:
                 continue
-            self._take_tokens(item, stale)
+            self._take_tokens(item, stale, step.end_s)
             if request.returned == request.sequence.output_tokens:
                 request.gone = self._ended = True
                 if request in self._running:
@@ -201,12 +201,12 @@ class StepwiseReplica:
                     self._waiting.remove(request)
                 self._on_finish(request.sequence, step.end_s)
 
-    def _take_tokens(self, item: Item, stale: bool) -> None:
+    def _take_tokens(self, item: Item, stale: bool, end_s: float) -> None:
         """A request gets the tokens that a step sampled, and gives back what was rejected."""
         request, kept = item.request, self._kept(item)
         extra = max(0, request.returned + 1 + kept - request.sequence.output_tokens)
         request.steps -= 1
-        request.returned += 1 + kept - extra
+        request.returns(1 + kept - extra, end_s)
         if not stale:
             request.promised -= 1 + item.drafts
             request.computed -= item.drafts - kept + extra

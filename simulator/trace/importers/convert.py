@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.errors import TraceError
 from simulator.trace.canonical import trace_suffix, write_chunks
-from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED
+from simulator.trace.checks import NESTED, OPTIONAL, REQUIRED, SOMETIMES, THINKING
 from simulator.trace.header import TraceHeader
 from simulator.trace.importers.cached import CachedDemand
 from simulator.trace.importers.context import check_wishes
@@ -125,7 +125,9 @@ def _spilt(
                     on_rows(context.tally.rows)
                 counts += np.bincount(rows["workload"], minlength=len(counts))
                 known |= {
-                    name for name in (*OPTIONAL, "identity", "cached", "stored") if (rows[name] != UNKNOWN[name]).any()
+                    name
+                    for name in (*OPTIONAL, THINKING, "identity", "cached", "stored")
+                    if (rows[name] != UNKNOWN[name]).any()
                 }
             if last or not context.late:
                 yield spill, counts, known
@@ -171,7 +173,7 @@ def _header(kind: Format, context: Context, wish: Wish, first_ns: int, last_ns: 
         # A whole second later at least, so that every arrival lies before.
         span_s=float((last_ns - first_ns) // NS + 1),
         rows=0,
-        columns=(*REQUIRED, *(name for name in (*OPTIONAL, NESTED) if name in known)),
+        columns=(*REQUIRED, *(name for name in (*OPTIONAL, *SOMETIMES) if name in known)),
         sha256="",
         time_zone=context.zone.key if dated else None,
         week_offset_s=_week_offset_s(first_ns, context) if dated else None,

@@ -82,6 +82,7 @@ def _prepare_openai(records: Records, context: Context) -> None:
         if reasoning > 0 and total == prompt + output + reasoning:
             context.assume("reasoning tokens were added to an output where the log's own total has them beside it")
             columns["output_tokens"][at], columns["reasoning"][at] = output + reasoning, None
+            columns.setdefault("thought", [None] * len(columns["total"]))[at] = reasoning
 
 
 def _anywhere(*names: str) -> tuple[str, ...]:
@@ -150,6 +151,7 @@ def _prepare(records: Records, context: Context) -> None:
         # Early answers counted thoughts among the candidates, as their total shows.
         prompt, output, total = (as_number(columns[name][at]) for name in ("prompt_tokens", "output_tokens", "total"))
         if prompt + output == total:
+            columns.setdefault("thought", [None] * len(columns["total"]))[at] = columns["reasoning"][at]
             columns["reasoning"][at] = None
         if (more := as_number(found.get("toolUsePromptTokenCount"))) > 0:
             context.assume("what tools put into a prompt was added to it, which Gemini counts apart")

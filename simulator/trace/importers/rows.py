@@ -21,13 +21,13 @@ Rows: TypeAlias = "dict[str, NDArray[Any]]"
 KINDS: Final[dict[str, type[np.generic]]] = {
     "time_ns": np.int64, "workload": np.int16, "prompt_tokens": np.int32, "output_tokens": np.int32,
     "prefix_id": np.int32, "prefix_tokens": np.int32, "max_tokens": np.int32, "priority": np.int8,
-    "identity": np.int64, "cached": np.int32, "stored": np.int32,
+    "identity": np.int64, "cached": np.int32, "stored": np.int32, "thinking_tokens": np.int32,
 }  # fmt: skip
 NOT_IN_TABLES: Final = ("identity", "cached", "stored")
 #: What stands where a source does not say.
 UNKNOWN: Final = {
     "workload": 0, "prefix_id": -1, "prefix_tokens": 0, "max_tokens": 0, "priority": 0, "identity": 0, "cached": 0,
-    "stored": 0,
+    "stored": 0, "thinking_tokens": 0,
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def as_table(rows: Rows, workloads: tuple[str, ...], first_ns: int = 0) -> Reque
         prefix_id=rows["prefix_id"],
         prefix_tokens=rows["prefix_tokens"],
         priority=np.where(rows["priority"] > 0, rows["priority"], DEFAULT_PRIORITY).astype(np.int8),
+        thinking_tokens=rows["thinking_tokens"],
     )
 
 

@@ -131,10 +131,12 @@ class Table:
         time_ns = self._times(records, context, screen)
         screen.leave_out_where(output_absent, "no output: failed, or not a generation")
         screen.reject(prompt_absent, "prompt_tokens: nothing there, though there is an output")
-        prompt, output, cached, stored = token_sums(screen, self.apart)
+        prompt, output, cached, stored, thinking = token_sums(screen, self.apart)
         screen.leave_out_where(output == 0, "no output: failed, or not a generation")
         screen.reject(prompt == 0, "prompt_tokens: 0 with an output")
-        known = self._known(records, context, prompt, screen) | {"cached": cached, "stored": stored}
+        known = self._known(records, context, prompt, screen) | {
+            "cached": cached, "stored": stored, "thinking_tokens": thinking,
+        }  # fmt: skip
         return screen.passed(make_rows(time_ns, prompt, output, **known))
 
     def _known(

@@ -38,24 +38,25 @@ _PROVED: Final = {
 
 
 def token_sums(screen: Screen, apart: frozenset[str]) -> tuple[NDArray[np.int64], ...]:
-    """Tokens of the prompts, of the outputs; of the prompts those that a cache gave, and those in it afterwards.
+    """Tokens of the prompts and outputs; of prompts what a cache gave and then held, of outputs what was reasoning.
 
     Args:
         screen: Records with `prompt_tokens` and `output_tokens`, and `cache_read`, `cache_write`, `reasoning` as far as
-            they have them; what is no count is wrong.
+            they have them, `thought` where that is known to be among the output; what is no count is wrong.
         apart: `cache`, `reasoning`: what these leave out by the log's own rules.
     """
     prompt, output = screen.count("prompt_tokens"), screen.count("output_tokens")
     nothing = np.zeros_like(prompt)
-    read, written, reasoning = (
+    read, written, reasoning, thought = (
         screen.count(name) if name in screen.records.columns else nothing
-        for name in ("cache_read", "cache_write", "reasoning")
+        for name in ("cache_read", "cache_write", "reasoning", "thought")
     )
     prompt = prompt + _apart("cache", apart, screen, read + written, prompt)
     output = output + _apart("reasoning", apart, screen, reasoning, output)
     screen.reject(prompt > MOST, f"prompt_tokens: more than {MOST:,}")
     screen.reject(output > MOST, f"output_tokens: more than {MOST:,}")
-    return prompt, output, np.minimum(read, prompt), np.minimum(read + written, prompt)
+    cached, stored = np.minimum(read, prompt), np.minimum(read + written, prompt)
+    return prompt, output, cached, stored, np.minimum(np.maximum(reasoning, thought), output)
 
 
 def _apart(

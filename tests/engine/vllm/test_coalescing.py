@@ -78,6 +78,7 @@ class Ask:
     prefix_tokens: int
     abort_after_s: float | None
     adapter: str | None = None
+    thinking_tokens: int = 0
 
 
 asks = st.builds(
@@ -89,6 +90,7 @@ asks = st.builds(
     prefix=st.integers(-2, 5),
     prefix_tokens=st.integers(1, 60),
     abort_after_s=st.one_of(st.none(), st.none(), st.none(), st.floats(0.001, 1.0).map(lambda s: s + 0.000011)),
+    thinking_tokens=st.sampled_from([0, 0, 1, 2, 5, 9, 17, 30, 36]),
 )
 
 
@@ -133,6 +135,7 @@ class Fate:
 
     scheduled_s: float = np.nan
     first_token_s: float = np.nan
+    first_answer_s: float = np.nan
     last_token_s: float = np.nan
     cached_tokens: int = 0
     preemptions: int = 0
@@ -158,6 +161,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
         ),
         prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
         priority=np.array([ask.priority for ask in asks], np.int8),
+        thinking_tokens=np.array([ask.thinking_tokens for ask in asks], np.int32),
         nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
     )
     plan = ReplicaPlan(step_time, blocks, front_end_s, front_end_s / 50, launch_s=launch_s, groups=groups, lora=lora)
@@ -178,7 +182,15 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
             losses.append((at_s, index, Reason.ERROR, True))
     losses += fleet.run(size, inf)
     fleet.look(inf)
-    names = "scheduled_s", "first_token_s", "last_token_s", "cached_tokens", "preemptions", "wasted_tokens"
+    names = (
+        "scheduled_s",
+        "first_token_s",
+        "first_answer_s",
+        "last_token_s",
+        "cached_tokens",
+        "preemptions",
+        "wasted_tokens",
+    )
     fates = [Fate(*row) for row in zip(*(getattr(log, name).tolist() for name in names), strict=True)]
     for _, index, reason, _ in losses:
         fates[index].lost = reason
@@ -206,6 +218,7 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
             fate.wasted_tokens += sequence.prompt_tokens + sequence.output_tokens - 1
             return
         fate.scheduled_s, fate.first_token_s, fate.last_token_s = sequence.scheduled_s, sequence.first_token_s, at_s
+        fate.first_answer_s = sequence.first_answer_s
         fate.cached_tokens, fate.preemptions = sequence.cached_tokens, sequence.preemptions
 
     def on_abort(sequence, tokens):
@@ -233,6 +246,7 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
             ready_s = free_s = begins_s + front_end_s + front_end_s / 50 * ask.prompt_tokens
             sequence = Sequence(index, ask.prompt_tokens, ask.output_tokens, ready_s, ask.priority)
             sequence.stream = drawn_from[index]
+            sequence.thinking_tokens = ask.thinking_tokens
             if ask.prefix >= 0 and settings.prefix_caching:
                 sequence.prefix = ask.prefix
                 size = settings.block_size
@@ -255,7 +269,7 @@ def compare(*case):
     fast, fast_steps, fast_preemptions, fast_free = in_coalescing_engine(*case)
     slow, slow_steps, slow_preemptions, slow_free = step_by_step(*case)
     for one, other in zip(fast, slow, strict=True):
-        for name in ("scheduled_s", "first_token_s", "last_token_s"):
+        for name in ("scheduled_s", "first_token_s", "first_answer_s", "last_token_s"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9, nan_ok=True), name
         for name in ("cached_tokens", "preemptions", "wasted_tokens", "lost"):
             assert getattr(one, name) == getattr(other, name), name

@@ -220,3 +220,19 @@ def test_blank_lines_above_a_table_count_as_lines(tmp_path, capsys):
     code, _, err = run(["trace", "convert", "--format", "csv", str(log), str(tmp_path / "t.csv"), *columns], capsys)
     assert code == 2
     assert "log.csv:5: prompt_tokens" in err
+
+
+def test_what_was_reasoning_is_known_of_each_output(tmp_path, capsys):
+    said = {"completion_tokens_details": {"reasoning_tokens": 8}}
+    # Beside the output by the total, within it, more than it had, and none.
+    records = [
+        chat(1, 100, 10, total_tokens=118, **said), chat(2, 100, 10, **said),
+        chat(3, 100, 10, total_tokens=610, completion_tokens_details={"reasoning_tokens": 500}), chat(4, 100, 10),
+    ]  # fmt: skip
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    target = tmp_path / "t.csv"
+    code, _, err = run(["trace", "convert", "--format", "openai", str(tmp_path / "log.jsonl"), str(target)], capsys)
+    assert code == 0, err
+    table = read_trace(target)
+    assert table.output_tokens.tolist() == [18, 10, 510, 10]
+    assert table.thinking_tokens.tolist() == [8, 8, 500, 0]
