@@ -105,3 +105,19 @@ TRACERS = [
     ),
     Sample("llama-cpp", lines(llama(0, 1200, 300), llama(2, 400, 150, 2000), llama(5, 600, 90)), THREE),
 ]  # fmt: skip
+
+
+def _used(prompt, cached, output):
+    return {"m": {"prompt_tokens": prompt, "completion_tokens": output, "requests": 1, "total_tokens": prompt + output,
+                  "prompt_tokens_details": {"cached_tokens": cached}}}  # fmt: skip
+
+
+#: A record of each at this second, whose prompt has so many tokens, of which a cache gave some, and its answer so many.
+TRACED = {
+    "datadog-llm": lambda at, p, c, o: datadog(at, p, o, metrics={
+        "input_tokens": p, "output_tokens": o, "cache_read_input_tokens": c}),
+    "langsmith": lambda at, p, c, o: langsmith(0, p, o, start_time=f"{T0 + at}", id=str(at),
+                                               prompt_token_details={"cache_read": c}),
+    "weave": lambda at, p, c, o: weave(0, _used(p, c, o), str(at), started_at=f"{T0 + at}"),
+    "llama-cpp": lambda at, p, c, o: llama(at, p - c, o, c),
+}  # fmt: skip

@@ -20,6 +20,7 @@ from simulator.trace.importers.rows import make_rows
 from tests.cli.command import run
 from tests.trace.importers.sample import stamped
 from tests.trace.importers.samples import SAMPLES, T0, bedrock, langfuse, lines, litellm, otlp, span, usage
+from tests.trace.importers.samples_tracers import TRACED
 
 RULES = PromptCache(minimum=1, step=1, kept="300s")
 
@@ -189,6 +190,7 @@ WITH_CACHE = {
     "kong": lambda at, p, c, o: {"started_at": (T0 + at) * 1000, "ai": {"proxy": {"usage": openais(p, c, o)}}},
     "portkey": lambda at, p, c, o: {"id": str(at), "created_at": stamped(at), "req_units": p,
                                     "cache_read_input_units": c, "res_units": o},
+    **TRACED,
 }  # fmt: skip
 
 
