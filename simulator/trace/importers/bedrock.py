@@ -28,6 +28,11 @@ def _failed(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
     return None if value in (None, "") else "failed"
 
 
+def _operation(value: Any) -> str | None:  # noqa: ANN401 - likewise
+    session = isinstance(value, str) and "Bidirectional" in value
+    return "a session of speech: its turns are one record" if session else None
+
+
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
     """Records, bare or as the messages of events of CloudWatch."""
     if isinstance(value, list):
@@ -63,7 +68,7 @@ _TABLE = Table(
     fields={field: (f"@message.{name}", name) for field, name in _FIELDS.items()},
     unpacked={field: (name,) for field, name in _FIELDS.items()},
     labels=("model", "operation", "region"),
-    leave_out={"failed": _failed},
+    leave_out={"failed": _failed, "operation": _operation},
     unpack=_unpack,
     shape=_shape,
     # Bedrock counts the tokens of the prompt cache apart from the others.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.errors import TraceError
 from simulator.trace.importers.context import Format
 from simulator.trace.importers.log_analytics import PORTAL_TIME, unpack_azure
+from simulator.trace.importers.records import is_absent
 from simulator.trace.importers.table import Table
 from simulator.trace.importers.wanted import served
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.trace.importers.context import Context
+    from simulator.trace.importers.records import Records
     from simulator.trace.importers.rows import Rows
 
 _NAMES: Final = (
@@ -55,6 +57,8 @@ _DIAGNOSTICS: Final = Table(
 )  # fmt: skip
 #: Seconds of a tick, by the units that users name.
 UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+#: Between the names of two columns that make a moment together.
+BESIDE: Final = " + "
 #: A unit at the end of a column's name.
 _IN_NAME: Final = re.compile(r"(?:_|(?<=[a-z]))(s|[Mm]s|us|ns)$|(?:_)(secs|seconds|millis|milliseconds)$")
 _WORDS: Final = {"secs": "s", "seconds": "s", "millis": "ms", "milliseconds": "ms", "Ms": "ms"}
@@ -73,6 +77,9 @@ def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
         apart=frozenset(context.apart),
         unpack=table.unpack if context.records is None else _under(context.records),
     )
+    if parts := next((name.split(BESIDE) for name in own.get("time", ()) if BESIDE in name), None):
+        fields = fields | {"time": (parts[0],), "clock": (parts[1],)}
+        table = replace(table, fields=fields, required=(*table.required, "clock"), prepare=_beside)
     if "arrival_s" in own:
         if "time" in own:
             raise TraceError("`columns`: either time, a moment, or arrival_s, seconds from a zero of the log's own")
@@ -80,6 +87,15 @@ def _read(path: Path, context: Context, table: Table) -> Iterator[Rows]:
         unit_s = UNITS_S[context.units.get("arrival_s", "s")]
         table = replace(table, fields=fields | {"time": fields["arrival_s"]}, unit_s=unit_s)
     yield from table.read(path, context)
+
+
+def _beside(records: Records, context: Context) -> None:  # noqa: ARG001 - as `Table` calls it
+    """A moment whose day stands in one column and its time of day in another."""
+    columns = records.columns
+    columns["time"] = [
+        day if is_absent(day) or is_absent(clock) else f"{day} {clock}"
+        for day, clock in zip(columns["time"], columns["clock"], strict=True)
+    ]
 
 
 def _duration_unit_s(context: Context) -> float:

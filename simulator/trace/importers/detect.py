@@ -19,7 +19,7 @@ from simulator.trace.importers.nginx import COMBINED
 from simulator.trace.importers.read import SEPARATOR
 from simulator.trace.importers.records import NOT_JSON, PREFIX, parse_json
 from simulator.trace.importers.source import BROKEN, is_parquet, open_text
-from simulator.trace.importers.vllm_prometheus import SIDES
+from simulator.trace.importers.vllm_prometheus import SIDES, TYPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,8 @@ SIGNS: Final = {
                   "trace_id|parent_run_id|dotted_order|session_id"),
     "weave": ("op_name", "started_at", "summary", "usage"),
     "ollama": ("created_at", "eval_count", "done|total_duration"),
-    "llama-cpp": ("timings", "predicted_n", "prompt_n", "predicted_ms", "prompt_ms"),
+    "llama-cpp": ("timings|tokens_evaluated", "predicted_n|tokens_predicted", "prompt_n|tokens_evaluated",
+                  "predicted_ms|tokens_predicted", "prompt_ms|tokens_evaluated"),
     "anthropic": ("usage", "input_tokens", "output_tokens", "stop_reason|cache_creation_input_tokens"),
     "openai": ("usage|stats", "prompt_tokens|input_tokens", "completion_tokens|output_tokens|total_output_tokens",
                "choices|prompt_tokens_details|input_tokens_details|model_instance_id"),
@@ -183,7 +184,7 @@ def _by_words(text: str) -> tuple[str, ...]:
 
 def _by_text(text: str) -> Found | None:
     """Formats that are lines, not fields."""
-    if (stem := next((stem for stem in SIDES if f"\n{stem}_bucket{{" in f"\n{text}"), None)) is not None:
+    if (stem := next((stem for stem in (*SIDES, *TYPED) if f"\n{stem}_bucket{{" in f"\n{text}"), None)) is not None:
         return Found("vllm-metrics", (f"{stem}_bucket",))
     if any(COMBINED.search(line) for line in text.splitlines()[:20]):
         return Found("nginx", ('[time] "METHOD path" status bytes',))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.records import Records
 
-_LISTS: Final = ("runs", "data", "items")
+_LISTS: Final = ("runs", "calls", "data", "items")
 _SEVERAL: Final = "the sum of several calls, none of which is known alone"
 
 
@@ -69,7 +69,7 @@ def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
 
 
 def _runs(value: Any) -> Any:  # noqa: ANN401 - likewise
-    """Runs of an answer, a list of them, or one."""
+    """Runs or calls of an answer, a list of them, or one."""
     for name in _LISTS:
         if isinstance(value, dict) and isinstance(value.get(name), list):
             return value[name]
@@ -166,6 +166,8 @@ _WEAVE: Final = Table(
     labels=("model",),
     leave_out={"error": _error, "sum": summed, "several": _several},
     required=("time", "usage"),
+    unpack=_runs,
+    shape=partial(under, names=_LISTS),
     prepare=_prepare_weave,
 )  # fmt: skip
 

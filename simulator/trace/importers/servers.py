@@ -59,6 +59,11 @@ def _prepare_llama(records: Records, context: Context) -> None:  # noqa: ARG001 
             columns["prompt_tokens"][at] = columns["fresh"][at] if math.isnan(whole) else whole
         elif is_absent(columns["cache_read"][at]) and prompt > fresh >= 0:
             columns["cache_read"][at] = prompt - fresh
+        choices = columns["choices"][at]
+        if columns["object"][at] == "chat.completion.chunk" and isinstance(choices, list) and choices:
+            # With `timings_per_token` every part has the counts so far; the last says why it ended.
+            ended = any(isinstance(one, dict) and one.get("finish_reason") for one in choices)
+            columns["part"][at] = None if ended else "false"
         spent = [as_number(columns[name][at]) for name in ("prompt_ms", "output_ms")]
         columns["duration"][at] = sum(spent) if not math.isnan(sum(spent)) else None
 
@@ -84,11 +89,13 @@ _LLAMA: Final = Table(
         "output_tokens": _anywhere("usage.completion_tokens", "timings.predicted_n", "tokens_predicted"),
         "cache_read": _anywhere("timings.cache_n", "usage.prompt_tokens_details.cached_tokens"),
         "prompt_ms": _anywhere("timings.prompt_ms"), "output_ms": _anywhere("timings.predicted_ms"),
-        "part": _anywhere("stop"), "identity": _anywhere("id"), "model": _anywhere("model"),
+        "part": _anywhere("stop"), "object": _anywhere("object"), "choices": _anywhere("choices"),
+        "identity": _anywhere("id"), "model": _anywhere("model"),
         "status": ("status", "status_code"),
     },
     labels=("model",),
     leave_out={"part": _part, "status": served},
+    parts={"choices": ("finish_reason",)},
     prepare=_prepare_llama,
     duration_unit_s=1e-3,
     ends=True,

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.rows import Rows
 
-_SAMPLE: Final = re.compile(
-    rf"({'|'.join(prometheus.SIDES)})_(bucket|sum|created)(?:\{{([^}}]*)\}})? (\S+)(?: (\d{{1,18}}))?\s*"
-)
+_STEMS: Final = "|".join((*prometheus.SIDES, *prometheus.TYPED))
+_SAMPLE: Final = re.compile(rf"({_STEMS})_(bucket|sum|created)(?:\{{([^}}]*)\}})? (\S+)(?: (\d{{1,18}}))?\s*")
 _START: Final = re.compile(r"process_start_time_seconds (\S+)\s*")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _DATED: Final = "a scrape says no time: the date of its file was taken, and that its counters were made for its begin"
@@ -51,27 +50,23 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
             raise TraceError(f"{path}:{number + 1}: the file breaks off or is corrupt from here on") from None
     if not found:
         raise TraceError(f"{path}: no histogram of the lengths of vLLM's requests is in it")
-    created = {_engine(labels): value for _, _, what, labels, value, _ in found if what == "created"}
+    created = {prometheus.engine_of(labels): value for _, _, what, labels, value, _ in found if what == "created"}
     for number, stem, what, labels, value, moment_s in found:
         if what == "created":
             continue
         context.tally.rows += 1
         values = [[path.stat().st_mtime if moment_s is None else moment_s, value]]
-        begin_s = created.get(_engine(labels), start_s)
+        begin_s = created.get(prometheus.engine_of(labels), start_s)
         if moment_s is None:
             context.assume(_DATED)
             if begin_s is not None:
                 values = [[begin_s, 0.0], *values]
         one = {
-            "side": prometheus.SIDES[stem], "what": what, "le": labels.get("le"), "series": _engine(labels),
-            "model": labels.get("model_name", labels.get("model")), "values": values,
+            "side": prometheus.side_of(stem, labels), "what": what, "le": labels.get("le"),
+            "series": prometheus.engine_of(labels), "model": prometheus.model_of(labels), "values": values,
         }  # fmt: skip
         prometheus.take(one, number, path, context)
     yield from ()
-
-
-def _engine(labels: dict[str, str]) -> str:
-    return repr(sorted((key, text) for key, text in labels.items() if key != "le"))
 
 
 def _number(text: str) -> float:

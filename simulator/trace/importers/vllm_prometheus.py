@@ -40,10 +40,21 @@ SIDES: Final = {
     "ray_vllm_request_prompt_tokens": "prompt", "ray_vllm_request_generation_tokens": "output",
     "ray_vllm:request_prompt_tokens": "prompt", "ray_vllm:request_generation_tokens": "output",
     "request_prompt_tokens": "prompt", "request_generation_tokens": "output",
+    "gen_ai_client_inference_operation_input_tokens": "prompt",
+    "gen_ai_client_inference_operation_output_tokens": "output",
     "dynamo_frontend_input_sequence_tokens": "prompt", "dynamo_frontend_output_sequence_tokens": "output",
     "sglang:prompt_tokens_histogram": "prompt", "sglang:generation_tokens_histogram": "output",
     "tgi_request_input_length": "prompt", "tgi_request_generated_tokens": "output",
 }  # fmt: skip
+#: Histograms of both lengths, told apart by a label: of OpenTelemetry's GenAI conventions, as Envoy's and other
+#: gateways and instrumented clients count them.
+TYPED: Final = (
+    "gen_ai_client_token_usage", "gen_ai_client_token_usage_token", "gen_ai_client_token_usage_tokens",
+    "agentgateway_gen_ai_client_token_usage",
+)  # fmt: skip
+_TYPES: Final = {"input": "prompt", "output": "output"}
+_TYPE: Final = "gen_ai_token_type"
+_NO_GENERATION: Final = frozenset({"embeddings", "execute_tool", "invoke_agent", "invoke_workflow", "retrieval"})
 _FIELDS: Final = {name: (name,) for name in ("side", "what", "le", "series", "model", "values")}
 _MOST_PER_SCRAPE: Final = 1_000_000
 ASSUMED: Final = (
@@ -74,16 +85,33 @@ class _Series:
     sums: dict[str, list[Floats]] = field(default_factory=dict)
 
 
+def side_of(stem: str, labels: dict[str, Any]) -> str:
+    """Which lengths a histogram counts, empty for those of none or of what is no generation."""
+    if stem in TYPED:
+        kind = _TYPES.get(str(labels.get(_TYPE)), "")
+        return "" if labels.get("gen_ai_operation_name") in _NO_GENERATION else kind
+    return SIDES.get(stem, "")
+
+
+def engine_of(labels: dict[str, Any]) -> str:
+    """What tells the series of one engine from those of others."""
+    return repr(sorted((key, text) for key, text in labels.items() if key not in ("__name__", "le", _TYPE)))
+
+
+def model_of(labels: dict[str, Any]) -> object:
+    """Its model's name."""
+    return next((labels[name] for name in ("model_name", "model", "gen_ai_request_model") if name in labels), None)
+
+
 def _unpack(value: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever the file holds
     """Series of an answer to a query, or one series; of its labels the model's name and what tells engines apart."""
     data = value.get("data", value)
     for series in data.get("result", [data]):
         labels = series["metric"]
         stem, _, what = str(labels["__name__"]).rpartition("_")
-        others = sorted((key, text) for key, text in labels.items() if key not in ("__name__", "le"))
         yield {
-            "side": SIDES.get(stem, ""), "what": what, "le": labels.get("le"), "series": repr(others),
-            "model": labels.get("model_name", labels.get("model")), "values": series["values"],
+            "side": side_of(stem, labels), "what": what, "le": labels.get("le"), "series": engine_of(labels),
+            "model": model_of(labels), "values": series["values"],
         }  # fmt: skip
 
 

@@ -69,6 +69,21 @@ def test_tables_of_other_countries(tmp_path, capsys, case):
     assert "parted thousands" in (tmp_path / "t.yaml").read_text()
 
 
+def test_a_day_and_a_time_of_day_in_two_columns(tmp_path, capsys):
+    text = "Datum;Uhrzeit;Eingabe-Token;Ausgabe-Token\n16.11.2026;08:15;1.820;240\n17.11.2026;00:05;412;1.000\n"
+    (tmp_path / "log.csv").write_text(text)
+    options = ["time=Datum + Uhrzeit", "prompt_tokens=Eingabe-Token", "output_tokens=Ausgabe-Token"]
+    asked = ["trace", "convert", "--format", "csv", str(tmp_path / "log.csv"), str(tmp_path / "t.csv")]
+    asked += [part for one in options for part in ("--column", one)]
+    code, _, err = run([*asked, "--time-format", "%d.%m.%Y %H:%M"], capsys)
+    assert code == 0, err
+    rows = [line.split(",") for line in (tmp_path / "t.csv").read_text().splitlines()[1:]]
+    assert [float(row[0]) for row in rows] == [0, 15 * 3600 + 50 * 60]
+    code, _, err = run([*asked, "--column", "time=Datum + Zeit"], capsys)
+    assert code == 2
+    assert "no column Zeit" in err
+
+
 @pytest.mark.parametrize(
     "column",
     [

@@ -178,6 +178,58 @@ def test_histograms_of_those_who_carry_vllm_in_them(tmp_path, capsys, prompt, ou
 
 
 @pytest.mark.parametrize(
+    "stem",
+    ["gen_ai_client_token_usage", "gen_ai_client_token_usage_token", "agentgateway_gen_ai_client_token_usage"],
+)
+def test_histograms_of_the_conventions_have_both_lengths_in_one(tmp_path, capsys, stem):
+    text = "".join(scrape(at, count, count) for at, count in ((0, 0), (60, 7)))
+    for one, kind in (("prompt", "input"), ("generation", "output")):
+        for what in ("bucket", "sum"):
+            named = f'{stem}_{what}{{gen_ai_token_type="{kind}",gen_ai_operation_name="chat",'
+            text = text.replace(f"vllm:request_{one}_tokens_{what}{{", named)
+    other = text.replace('name="chat"', 'name="embeddings"')
+    cached = text.replace('type="input"', 'type="cached_input"').replace('type="output"', 'type="reasoning"')
+    found, left, _ = imported(tmp_path, capsys, "vllm-metrics", text + other + cached)
+    assert sums(found) == (7, 700, 140)
+    assert left["another metric"] == 32
+    assert f"vllm-metrics, for it has {stem}_bucket" in run(["trace", "detect", str(tmp_path / "log")], capsys)[1]
+
+
+def test_parts_of_a_stream_of_llama_cpp_that_count_each_are_one(tmp_path, capsys):
+    parts = [llama(0, 90, done, object="chat.completion.chunk", choices=[{"delta": {"content": CANARY},
+             "finish_reason": "stop" if done == 5 else None}]) for done in range(1, 6)]  # fmt: skip
+    for one in parts:
+        del one["usage"]
+    found, left, _ = imported(tmp_path, capsys, "llama-cpp", lines(*parts))
+    assert sums(found) == (1, 90, 5)
+    assert sum(left.values()) == 4
+
+
+def test_every_modality_of_bedrock(tmp_path, capsys):
+    def one(at, operation, given, made):
+        return {"schemaType": "ModelInvocationLog", "timestamp": stamped(at), "requestId": str(at),
+                "operation": operation,
+                "modelId": CANARY, "input": {"inputBodyJson": CANARY} | given,
+                "output": {"outputBodyJson": CANARY} | made}  # fmt: skip
+
+    records = [
+        one(0, "Converse", {"inputTokenCount": 1500}, {"outputTokenCount": 40}),  # a picture in it is tokens too
+        one(1, "InvokeModel", {"inputTokenCount": 12}, {}),  # embeddings
+        one(2, "InvokeModel", {"inputTokenCount": 12}, {"outputTokenCount": 0}),
+        one(3, "InvokeModel", {}, {"outputImageCount": 1}),  # pictures
+        one(4, "StartAsyncInvoke", {}, {}),  # video
+        one(5, "InvokeModelWithBidirectionalStream", {"inputTokenCount": 9000}, {"outputTokenCount": 7000}),
+        one(6, "ConverseStream", {"inputTokenCount": 8, "cacheWriteInputTokenCount": 2000}, {"outputTokenCount": 5}),
+    ]
+    found, left, _ = imported(tmp_path, capsys, "bedrock", lines(*records))
+    assert sums(found) == (2, 1500 + 2008, 45)
+    assert left == {
+        "no output: failed, or not a generation": 2, "a session of speech: its turns are one record": 1,
+        "no token counts: failed, or no call of a language model": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total 4\n", "llama.cpp's /metrics"),
