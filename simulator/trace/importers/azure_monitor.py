@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from simulator.trace.importers.context import Context
     from simulator.trace.importers.rows import Rows
 
-    #: By kind of metric, its name, the dimensions of an answer and the resource: totals by interval.
-    _Page = dict[tuple[str, str, str, Any], dict[str, float]]
+    #: By kind of metric, its name and the dimensions of an answer: totals by interval.
+    _Page = dict[tuple[str, str, str], dict[str, float]]
 
 #: Names of the metrics in lower case; the portal's titles are published, those of the interface are from memory, hence
 #: `--column`.
@@ -142,6 +142,10 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
                 context.tally.reject(path, [place], "total: not a number of 0 or more")
             else:
                 deployment, series = str(columns["deployment"][at]), columns["series"][at]
+                answer, resource = columns["answer"][at], columns["resource"][at]
+                if series is None and answer is None and not is_absent(resource):
+                    # Exported metrics have no dimensions (Azure Monitor, "Diagnostic settings"): a second is a repeat.
+                    series = repr((str(columns["metric"][at]).lower(), resource))
                 found = _Interval(path, place, int(time_ns[at]), length_ns, deployment)
                 key = repr((found.start_ns, length_ns, deployment))
                 kept = _intervals(context).setdefault(key, found)
@@ -149,9 +153,8 @@ def _read(path: Path, context: Context) -> Iterator[Rows]:
                     if not kept.count(kind, float(totals[at]), series):
                         context.assume(_REPEATED)
                 else:  # the same metric of other status codes or stream types is added, within a page
-                    answer, resource = columns["answer"][at], columns["resource"][at]
                     page = pages.setdefault(f"{answer} {place}" if answer else "", {})
-                    points = page.setdefault((kind, str(columns["metric"][at]).lower(), str(answer), resource), {})
+                    points = page.setdefault((kind, str(columns["metric"][at]).lower(), str(answer)), {})
                     points[key] = points.get(key, 0.0) + float(totals[at])
                 context.tally.regroup(1, 0)
                 context.metrics.add(kind)
@@ -166,21 +169,16 @@ def _intervals(context: Context) -> dict[str, _Interval]:
 
 
 def _lay(page: _Page, context: Context) -> None:
-    """Count what a page has, without what one before it had: of a resource the larger, else what all is alike."""
-    for (kind, *others), points in page.items():
-        name = repr(others)
-        known: dict[str, float] = context.kept.setdefault("unnamed", {}).setdefault((kind, name), {})
+    """Count what a page has that names no resource, without what is all alike in one before it."""
+    for name, points in page.items():
+        known: dict[str, float] = context.kept.setdefault("unnamed", {}).setdefault(name, {})
         both = points.keys() & known.keys()
         alike = any(points[key] for key in both) and all(points[key] == known[key] for key in both)
         for key, total in points.items():
-            interval = _intervals(context)[key]
-            if others[-1] is not None:
-                if not interval.count(kind, total, name):
-                    context.assume(_REPEATED)
-            elif key in both and alike:
+            if key in both and alike:
                 context.assume(_UNNAMED)
             else:
-                interval.count(kind, total, None)
+                _intervals(context)[key].count(name[0], total, None)
         known |= points
 
 

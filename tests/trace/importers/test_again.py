@@ -76,6 +76,10 @@ def test_rows_of_azuremetrics_are_told_by_their_resource(tmp_path, capsys):
 
     found, *_ = imported(tmp_path, capsys, "azure-monitor", exported("r", 0, 1), exported("r", 1, 2), exported("s", 1))
     assert sums(found) == (1 + 2 + 3 + 2, 800, 80)
+    (tmp_path / "one").mkdir()
+    one = exported("r", 0, 1) + exported("r", 1).partition("\n")[2]
+    found, *_ = imported(tmp_path / "one", capsys, "azure-monitor", one)
+    assert sums(found) == (3, 300, 30)
 
 
 def test_diagnostics_leave_out_what_was_not_served(tmp_path, capsys):
