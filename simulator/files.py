@@ -47,25 +47,32 @@ _TOKENS: Final[dict[Kind, str]] = {
 _HELD_BYTES: Final = 2**26
 
 
-def write_whole(path: Path, content: str | bytes, *, fault: Fault = SimulatorError, durable: bool = True) -> None:
+def write_whole(
+    path: Path, content: str | bytes, *, fault: Fault = SimulatorError, durable: bool = True, anew: bool = False
+) -> None:
     """Write a file; arguments and errors are those of `writing_whole`."""
-    with writing_whole(path, fault=fault, durable=durable) as file:
+    with writing_whole(path, fault=fault, durable=durable, anew=anew) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def writing_whole(path: Path, *, fault: Fault = SimulatorError, durable: bool = True) -> Iterator[BinaryIO]:
+def writing_whole(
+    path: Path, *, fault: Fault = SimulatorError, durable: bool = True, anew: bool = False
+) -> Iterator[BinaryIO]:
     """A file to write piece by piece: in its place when the block ends, untouched when it fails.
 
     Args:
         path: Its place.
         fault: What to raise.
         durable: Whether it outlasts a power failure; what can be made again need not.
+        anew: Whether nothing may be there, of whoever was faster.
 
     Raises:
-        SimulatorError: The place cannot be written to; of the kind asked for.
+        SimulatorError: The place cannot be written to, or is taken; of the kind asked for.
     """
     with cannot_write(path, fault):
+        if anew and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if (place := _place(path)) is None:
             with SpooledTemporaryFile(_HELD_BYTES) as held:
                 yield cast("BinaryIO", held)
@@ -74,7 +81,7 @@ def writing_whole(path: Path, *, fault: Fault = SimulatorError, durable: bool = 
             return
         with Draft(place, durable=durable) as draft:
             yield draft.file
-            draft.commit()
+            draft.commit(anew=anew)
 
 
 @contextmanager
@@ -116,17 +123,30 @@ class Draft:
         self.file.seek(0)
         return hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]
 
-    def commit(self) -> None:
-        """Put it in its place."""
+    def commit(self, *, anew: bool = False) -> None:
+        """Put it in its place. Raises FileExistsError where something is there and nothing may be."""
         self.file.flush()
         if self._mode is not None and hasattr(os, "fchmod"):
             os.fchmod(self.file.fileno(), self._mode)
         if self._durable:
             os.fsync(self.file.fileno())
-        os.replace(self._path, self._place)
+        if not (anew and self._linked()):
+            os.replace(self._path, self._place)
         self.file.close()
         if self._durable:
             _sync_folder(self._place.parent)
+
+    def _linked(self) -> bool:
+        """Whether it has its place as a second name, which takes none that is taken; not every file system can."""
+        try:
+            os.link(self._path, self._place)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        with suppress(OSError):  # a name that is left goes like any draft
+            self._path.unlink()
+        return True
 
     def __enter__(self) -> Draft:
         return self

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from simulator.files import write_whole
+from simulator.files import write_whole, writing_whole
 from simulator.reading import read_unpacked
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ def write_record(record: BaseModel, path: Path) -> None:
     """
     content = record.model_dump_json().encode()
     write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+class _Tried(Exception):
+    pass
+
+
+def check_place(path: Path) -> None:
+    """Raise SimulatorError where a record could not be written, before what takes long to come by."""
+    with suppress(_Tried), writing_whole(path):
+        raise _Tried
 
 
 def read_record(kind: type[Record], path: Path, fault: type[SimulatorError], what: str) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from simulator.bench.step_record import MeasuredStep, StepRecord, StepShape
 from simulator.errors import ProfileError
-from simulator.files import write_whole
+from simulator.files import cannot_write, write_whole
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,10 +68,11 @@ class Journal:
         return whole
 
     def keep(self, point: MeasuredStep) -> None:
-        """Write a point down."""
+        """Write a point down. Raises ProfileError where that cannot be done."""
         self.done[point.shape] = point
-        self._file.write(point.model_dump_json() + "\n")
-        self._file.flush()
+        with cannot_write(self.path, ProfileError):
+            self._file.write(point.model_dump_json() + "\n")
+            self._file.flush()
 
     def finish(self) -> None:
         """The output is written: nothing is left to go on with."""
@@ -85,4 +87,5 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file; it stays unless `finish` removed it."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written cannot be written now either
+            self._file.close()

@@ -50,7 +50,7 @@ def measure(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from simulator.bench import measure as measuring
-    from simulator.bench.json_file import write_record
+    from simulator.bench.json_file import check_place, write_record
     from simulator.bench.step_journal import Journal
     from simulator.bench.step_record import StepRecord
     from simulator.performance.config_json import read_model
@@ -59,6 +59,7 @@ def measure(
     shape, settings = read_model(model), _settings(engine)
     if not output.parent.is_dir():
         raise ProfileError(f"--output {output}: there is no folder {output.parent}")
+    check_place(output)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         task = progress.add_task("starting vLLM", total=None)
@@ -168,7 +169,7 @@ def replay(
 
     from simulator.bench import replay as sending
     from simulator.bench import server
-    from simulator.bench.json_file import write_record
+    from simulator.bench.json_file import check_place, write_record
     from simulator.bench.replay_record import ReplayedTrace, ReplayRecord, read_replay
     from simulator.trace.canonical import read_trace
     from simulator.version import package_version
@@ -187,6 +188,7 @@ def replay(
     if begin == count:
         typer.echo(f"{output} has all {count} requests")
         return
+    check_place(output)
     # New ones each time: prompts a server has in its prefix cache cost it nothing.
     chance = secrets.randbits(32) if seed is None else seed
     seed = chance if kept is None or kept.seed is None else kept.seed

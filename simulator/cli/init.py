@@ -99,8 +99,9 @@ def _write(path: Path, text: str) -> None:
     from simulator.files import write_whole
     from simulator.scenario.json_schema import scenario_schema
 
-    write_whole(path, text)
+    # Before the scenario, which is not written twice: where this fails, the same command can be given again. Through a
+    # link that leads nowhere it would lie where nobody asked for it.
     schema = path.parent / "scenario.schema.json"
-    # Through a link that leads nowhere it would lie where nobody asked for it.
     if not os.path.lexists(schema):
         write_whole(schema, scenario_schema())
+    write_whole(path, text, anew=True)

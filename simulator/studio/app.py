@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +12,9 @@ import pandas as pd  # noqa: F401
 from dash import ALL, Dash, Input, Output, State, ctx, no_update, set_props
 
 from simulator.errors import ScenarioError, SimulatorError
+from simulator.scenario.loading import read_merged
 from simulator.studio import page, screen
-from simulator.studio.saving import save
+from simulator.studio.saving import real_place, save
 
 if TYPE_CHECKING:
     from simulator.studio.state import Studio
@@ -141,7 +141,7 @@ def _on_keeping(app: Dash, studio: Studio) -> None:
             if name == "export":
                 report = studio.export(session.scenario)
                 return f"Wrote {report}", no_update, {"content": report.read_text("utf-8"), "filename": report.name}
-        except SimulatorError as error:
+        except (SimulatorError, OSError) as error:
             return str(error), no_update, no_update
         if name == "keep":
             called = str(variant or "").strip() or f"variant {len(session.variants) + 1}"
@@ -157,7 +157,9 @@ def _saved(studio: Studio, target: Path) -> str:
                 if not studio.session.faults
                 else SimulatorError("not saved: " + "; ".join(studio.session.faults.values()))
             )
-        place = Path(os.path.realpath(target)) if "\0" not in str(target) else target
-        save(studio.session, target, again=place in studio.saved)
-        studio.saved.add(place)
-    return f"Wrote {target}: simulator run {target}"
+        place = real_place(target)
+        studio.saved[place] = save(studio.session, target, last=studio.saved.get(place))
+        source = studio.session.source
+        moved = read_merged(source).data != studio.session.base.data
+    note = f"; {source.name} was changed since it was opened: what was saved is what this page shows" if moved else ""
+    return f"Wrote {target}: simulator run {target}{note}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dash import Dash
 
 HOST: Final = "127.0.0.1"
+_HTTP: Final = 80
 #: Nothing but what this server serves; the library writes its settings and its start into the page.
 _POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -49,11 +50,16 @@ def serve(app: Dash, held: socket.socket) -> Any:  # noqa: ANN401 - werkzeug's s
     from werkzeug.serving import make_server
 
     port = held.getsockname()[1]
-    _guard(app, {f"{HOST}:{port}", f"localhost:{port}"})
+    _guard(app, names_at(port))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # It has a descriptor of its own.
     with held:
         return make_server(HOST, port, app.server, threaded=True, fd=held.fileno())
+
+
+def names_at(port: int) -> set[str]:
+    """What this machine is called in an address; browsers leave the protocol's own port out."""
+    return {name if port == _HTTP else f"{name}:{port}" for name in (HOST, "localhost")}
 
 
 def _guard(app: Dash, hosts: set[str]) -> None:

@@ -41,7 +41,7 @@ class Studio:
         store: Where simulations are kept.
         export: Keeps a run of a scenario with its report, and says where that is.
         stamp: Counts the changes.
-        saved: Files that this page wrote, and may write again.
+        saved: What this page wrote, by file; there it may write again, while the file says so.
         looked_up: Variants that were looked up, by what was changed.
         shown: A scenario and its controls.
         lock: Held while the session changes.
@@ -52,7 +52,7 @@ class Studio:
     store: Path
     export: Callable[[Scenario], Path]
     stamp: int = 0
-    saved: set[Path] = field(default_factory=set)
+    saved: dict[Path, str] = field(default_factory=dict)
     looked_up: dict[tuple[tuple[Key, str], ...], _Known] = field(default_factory=dict)
     shown: tuple[Scenario | None, list[Control]] = (None, [])
     lock: Any = field(default_factory=RLock)

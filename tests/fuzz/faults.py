@@ -16,15 +16,17 @@ import re
 import shutil
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from simulator import files
+from simulator.bench.replay_record import ReplayedRequests, ServerFacts
+from simulator.performance.profile import read_profile
 from tests.fuzz.command import run, tree
 from tests.fuzz.harness import PLACE, light
-from tests.fuzz.sound import prepare
+from tests.fuzz.sound import MEASURE, engine, prepare, prepare_rest
 from tests.parts import ROOT
 
 KINDS = ("fail", "full", "kill")
@@ -59,29 +61,64 @@ COMMANDS = {
     "trace fit": "trace fit {at}/t.csv --output {out}/w.yaml",
     "profile plot": "profile plot llama-3.1-8b-bf16-l40s-x1 --output {out}/p.html",
     "runs prune": "runs prune --in {out} --all",
+    "merge": "merge {at}/shards/1 {at}/shards/2 --output {out}/m",
+    "when": "when {at}/begins.yaml --store {out}/store --quiet --jobs 1",
+    "report --xlsx": "report {at}/run --xlsx {out}/r.xlsx",
+    "report --pdf": "report {at}/run --pdf {out}/r.pdf",
+    "profile import": "profile import {at}/bf16 --gpu rtx-pro-6000 --output {out}/p.json --model mixtral-8x7b",
+    "profile build": "profile build --model llama-3.1-8b --gpu l40s --output {out}/p.json",
+    "bench measure": MEASURE.replace("/journal/", "/"),
+    "bench replay": "bench replay {at}/few.csv --url http://127.0.0.1:1 --model m --output {out}/r.json"
+    " --seed 1 --force",
+    "bench fit-overhead": "bench fit-overhead {at}/light.json.gz --profile {at}/own.json --anyway"
+    " --output {out}/p.json",
+    "bench validate": "bench validate --replay {at}/half.json.gz --profile {at}/own.json"
+    " --engine num_gpu_blocks=4000 --plot {out}/v.html --quiet",
 }
+FEW = "arrival_s,workload,prompt_tokens,output_tokens\n0,a,5,2\n0.01,a,9,3\n"
 #: Options and arguments that name what is written.
-WRITES = {"--output", "--store", "--plot", "--junit", "target"}
+WRITES = {"--output", "--store", "--plot", "--junit", "--xlsx", "--pdf", "target"}
 #: What is not tried, though it writes: why.
-NOT_TRIED = {
-    "studio": "serves a page until it is stopped",
-    "when": "simulates the months as `rollout` does, and writes nothing else",
-    "merge": "needs the shards of a sweep, whose files `sweep` writes the same way",
-    "bench measure": "needs an engine",
-    "bench replay": "needs a server",
-    "bench fit-overhead": "needs a replay of one",
-    "bench validate": "needs measurements that take minutes to simulate",
-    "profile import": "needs kernel tables",
-    "profile build": "needs kernel tables",
-}
+NOT_TRIED = {"studio": "serves a page until it is stopped; what it saves: `tests/studio/test_session.py`"}
 #: What makes no output but text: it may say other than done of what it found.
-JUDGES = {"plan", "rollout", "capacity", "break-even", "compare", "check", "audit"}
+JUDGES = {"plan", "rollout", "when", "capacity", "break-even", "compare", "check", "audit"}
 GROWS = """extends: scenario.yaml
 rollout:
   months: 2
   adoption: {kind: table, points: [{month: 1, share: 0.5}, {month: 2, share: 1}]}
   phases: [{pattern: api}]
 """
+BEGINS = GROWS.replace("api}]", "api}, {pattern: hybrid, from_month: 2}]")
+
+
+@contextmanager
+def beside(name):
+    """What stands in for an engine, a server, kernel tables or a browser, where a command needs one."""
+    if name == "bench measure":
+        with engine():
+            yield
+        return
+    instead = {
+        "profile build": (
+            "simulator.performance.build.build_profile", lambda *_, **__: read_profile("llama-3.1-8b-bf16-l40s-x1")
+        ),
+        "report --pdf": ("simulator.report.page.pdf_of", lambda page: b"%PDF"),
+        "bench replay": ("simulator.bench.replay.replay", _answered),
+    }  # fmt: skip
+    with patch(*instead[name]) if name in instead else nullcontext():
+        yield
+
+
+def _answered(table, to, limits, *, seed, begin, on_done):
+    """As by a server that always takes the same time."""
+    at = table.arrival_s.tolist()
+    gaps = [[5.0] * (tokens - 1) for tokens in table.output_tokens.tolist()]
+    requests = ReplayedRequests(
+        planned_s=at, sent_s=at, ttft_s=[0.1] * len(at), gap_ms=gaps, prompt_tokens=table.prompt_tokens.tolist(),
+        output_tokens=table.output_tokens.tolist(), cached_tokens=[None] * len(at), prefix_id=[-1] * len(at),
+        prefix_tokens=[0] * len(at), outcome=["completed"] * len(at), status=[200] * len(at),
+    )  # fmt: skip
+    return ServerFacts(), requests
 
 
 class Killed(BaseException):
@@ -98,7 +135,7 @@ class Disk:
     def __init__(self, below, kind="none", at=-1):
         self.seen = []
         self._below, self._kind, self._at = str(below), kind, at
-        self._dead, self._locks = False, []
+        self._dead, self._over, self._locks = False, False, []
 
     def _does(self, name, really, path=None):
         if path is not None and not os.path.abspath(os.fspath(path)).startswith(self._below):
@@ -118,11 +155,13 @@ class Disk:
         return done
 
     def __enter__(self):
-        real = {name: getattr(os, name) for name in ("replace", "rename", "fsync", "unlink", "mkdir", "rmdir")}
-        disk, real_open, real_lock = self, files._open_new, fcntl.flock
+        real = {name: getattr(os, name) for name in ("replace", "rename", "link", "fsync", "unlink", "mkdir", "rmdir")}
+        disk, real_open, real_lock, real_add = self, files._open_new, fcntl.flock, io.open
 
         class Raw(io.FileIO):
             def write(self, content):
+                if disk._over:  # what is let go only now has nobody to tell
+                    return len(content)
                 return disk._does("write", lambda: super(Raw, self).write(content))
 
         def opened(path, mode):
@@ -134,6 +173,11 @@ class Disk:
                 return io.BufferedRandom(Raw(os.dup(handle), "r+b"))
 
             return self._does("create", really, path)
+
+        def added_to(path, mode="r", *rest, **more):
+            if mode != "a" or not os.path.abspath(path).startswith(self._below):
+                return real_add(path, mode, *rest, **more)
+            return self._does("create", lambda: io.TextIOWrapper(io.BufferedWriter(Raw(path, "a")), "utf-8"), path)
 
         def locked(handle, how):
             real_lock(handle, how)
@@ -150,11 +194,13 @@ class Disk:
 
         self._patches = [patch.object(os, name, patched(name)) for name in real]
         self._patches += [patch.object(files, "_open_new", opened), patch.object(fcntl, "flock", locked)]
+        self._patches += [patch.object(io, "open", added_to)]
         for one in self._patches:
             one.start()
         return self
 
     def __exit__(self, *_):
+        self._over = True
         for one in self._patches:
             one.stop()
         for handle in self._locks:
@@ -196,7 +242,7 @@ def at_start(sound, out, name):
 def operations(sound, out, name):
     """The operations of a command, undisturbed, and how it ends: exit code, what it prints and puts out."""
     at_start(sound, out, name)
-    with Disk(out) as disk:
+    with beside(name), Disk(out) as disk:
         ended = run(*words(COMMANDS[name], sound, out))
     assert ended.code in ((0, 1, 3) if name in JUDGES else (0,)), ended.said
     return disk.seen, (ended.code, ended.out, plain(out))
@@ -208,7 +254,7 @@ def inject(sound, out, name, kind, at, wanted):
     before, older = tree(sound), plain(out)
     code = None
     try:
-        with Disk(out, kind, at) as disk:
+        with beside(name), Disk(out, kind, at) as disk:
             code = run(*words(COMMANDS[name], sound, out)).code
     except Killed:
         pass
@@ -222,9 +268,12 @@ def inject(sound, out, name, kind, at, wanted):
         return "something half-written was left"
     if kind == "fail" and name == "run, replacing" and code == 2 and plain(out) != older:
         return "the older run was lost"
+    if name == "init" and code == 2 and (out / "new.yaml").exists():
+        return "it is there, though it failed"
     if name == "init":  # does not replace a file, by intention
         (out / "new.yaml").unlink(missing_ok=True)
-    ended = run(*words(COMMANDS[name], sound, out))
+    with beside(name):
+        ended = run(*words(COMMANDS[name], sound, out))
     if ended.code != wanted[0]:
         return f"the second time: exit {ended.code}: {ended.said[-200:]}"
     if (ended.code, ended.out, plain(out)) != wanted and name != "runs prune":
@@ -245,7 +294,10 @@ def main():
         sound, out = Path(place) / "sound", Path(place) / "out"
         sound.mkdir()
         prepare(sound)
+        prepare_rest(sound)
         (sound / "grows.yaml").write_text(GROWS)
+        (sound / "begins.yaml").write_text(BEGINS)
+        (sound / "few.csv").write_text(FEW)
         for name in given.command or COMMANDS:
             seen, wanted = operations(sound, out, name)
             broken = [

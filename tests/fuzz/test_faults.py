@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.command import _COMMAND
-from tests.fuzz.faults import COMMANDS, KINDS, NOT_TRIED, WRITES, inject, operations
+from tests.fuzz.command import _COMMAND, run
+from tests.fuzz.faults import COMMANDS, FEW, KINDS, NOT_TRIED, WRITES, inject, operations, words
 from tests.fuzz.sound import TRACE, prepare
+
+#: What a killed process does not close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +46,42 @@ def test_every_command_that_writes_is_tried_or_says_why_not():
     assert {name for name, _ in writers - tried} == set(NOT_TRIED)
 
 
-def test_law_a_drawing_of_a_trace_is_whole_or_absent(tmp_path):
+@pytest.mark.parametrize("name", ["trace inspect", "bench replay"])
+def test_law_what_is_written_is_whole_or_absent(tmp_path, name):
     (tmp_path / "at").mkdir()
     (tmp_path / "at" / "t.csv").write_text(TRACE)
-    seen, wanted = operations(tmp_path / "at", tmp_path / "out", "trace inspect")
+    (tmp_path / "at" / "few.csv").write_text(FEW)
+    seen, wanted = operations(tmp_path / "at", tmp_path / "out", name)
     for number, at in enumerate(range(len(seen))):
-        assert inject(tmp_path / "at", tmp_path / "out", "trace inspect", KINDS[number % 3], at, wanted) is None
+        assert inject(tmp_path / "at", tmp_path / "out", name, KINDS[number % 3], at, wanted) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["run, replacing", "trace scale", "export csv"])
+def test_law_a_measurement_goes_on_whichever_step_of_it_fails(tmp_path):
+    """Its journal, too: every line of it, on a full disk and at a kill."""
+    (tmp_path / "at").mkdir()
+    seen, wanted = operations(tmp_path / "at", tmp_path / "out", "bench measure")
+    assert seen.count("write") > 40
+    for number, at in enumerate(range(0, len(seen), 3)):
+        assert inject(tmp_path / "at", tmp_path / "out", "bench measure", KINDS[number % 3], at, wanted) is None
+
+
+@pytest.mark.parametrize("name", ["bench replay", "bench measure"])
+def test_a_place_that_cannot_be_written_is_found_before_an_hour_of_work(tmp_path, monkeypatch, name):
+    (tmp_path / "few.csv").write_text(FEW)
+    (tmp_path / "out" / "r.json").mkdir(parents=True)
+    (tmp_path / "out" / "steps.json").mkdir()
+    begun = []
+    monkeypatch.setattr("simulator.bench.replay.replay", lambda *_, **__: begun.append("replay"))
+    monkeypatch.setattr("simulator.bench.measure.start", lambda *_, **__: begun.append("measure"))
+    ended = run(*words(COMMANDS[name], tmp_path, tmp_path / "out"))
+    assert (ended.code, begun) == (2, [])
+    assert "cannot be written: Is a directory" in ended.said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["r.json", "steps.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run, replacing", "trace scale", "export csv", "init"])
 def test_law_after_a_fault_the_same_command_gives_the_same_bytes(sound, tmp_path, name):
     """A sample; `python -m tests.fuzz.faults` takes every operation of every command."""
     out = tmp_path / "out"

@@ -9,13 +9,14 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from flask import Flask
 
 from simulator.scenario.loading import load_scenario
 from simulator.studio.answer import answer
 from simulator.studio.app import build
 from simulator.studio.desk import Desk
 from simulator.studio.question import Fineness, Question
-from simulator.studio.server import HOST, bound, new_token, serve
+from simulator.studio.server import HOST, bound, names_at, new_token, serve
 from simulator.studio.session import Session
 from simulator.studio.state import Studio
 from tests.cli.command import run
@@ -60,6 +61,19 @@ def test_only_who_knows_the_path_and_asks_this_machine_is_answered(studio):
     assert client.get("/_dash-layout", **own).status_code == 404
     assert client.get(f"/{TOKEN}/_dash-layout", **own).status_code == 200
     assert client.get(f"/{TOKEN}/", base_url="http://elsewhere.example").status_code == 403
+    assert client.get(f"/{TOKEN}/", base_url=f"http://{HOST}").status_code == 403
+    for host in (
+        f"{HOST}:{port}.elsewhere.example",
+        f"{HOST}.elsewhere.example:{port}",
+        f"[::1]:{port}",
+        f"0.0.0.0:{port}",
+        "",
+    ):
+        found = client.get(f"/{TOKEN}/", **own, environ_overrides={"HTTP_HOST": host}).status_code
+        assert found in (400, 403), host
+    for origin in ("null", f"https://{HOST}:{port}", f"http://{HOST}:{port}.elsewhere.example", f"http://{HOST}"):
+        assert client.get(f"/{TOKEN}/", **own, headers={"Origin": origin}).status_code == 403
+    assert client.get(f"/{TOKEN[:-1]}/_dash-layout", **own).status_code == 404
     assert client.get(f"/{TOKEN}/", **own, headers={"Origin": "http://elsewhere.example"}).status_code == 403
     page = answered.data.decode()
     assert 'lang="en"' in page
@@ -67,6 +81,13 @@ def test_only_who_knows_the_path_and_asks_this_machine_is_answered(studio):
     assert "https://" not in page
     server.server_close()
     assert len({new_token() for _ in range(50)}) == 50
+
+
+@pytest.mark.parametrize("port", [80, 8050])
+def test_the_name_of_this_machine_is_what_browsers_ask_for(port):
+    asked = Flask("a").test_request_context(base_url=f"http://{HOST}:{port}").request.host
+    assert asked in names_at(port)
+    assert len(names_at(port)) == 2
 
 
 def test_every_field_has_a_label_and_every_name_is_there_once(studio):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from simulator.scenario.yaml_source import parse_settings
 from simulator.studio.controls import controls_of
 from simulator.studio.saving import difference, save, saved_text
 from simulator.studio.session import Session
+from tests.fuzz.faults import Disk, Killed
 from tests.parts import SCENARIOS
 
 HEALTH = Session.opened(SCENARIOS / "health_system.yaml")
@@ -155,18 +160,84 @@ def test_nothing_is_written_over_and_nothing_broken_is_opened(tmp_path):
     source.write_text((SCENARIOS / "ci_small.yaml").read_text("utf-8"), encoding="utf-8")
     session = Session.opened(source)
     with pytest.raises(SimulatorError, match="File exists"):
-        save(session, source, again=True)
+        save(session, source, last=source.read_text("utf-8"))
     other = tmp_path / "other.yaml"
     other.write_text("mine", encoding="utf-8")
     with pytest.raises(SimulatorError, match="File exists"):
         save(session, other)
     assert other.read_text("utf-8") == "mine"
-    save(session, tmp_path / "new.yaml")
-    save(session.reset(), tmp_path / "new.yaml", again=True)
+    last = save(session, tmp_path / "new.yaml")
+    last = save(session.reset(), tmp_path / "new.yaml", last=last)
+    (tmp_path / "new.yaml").write_text(last + "name: by hand\n", encoding="utf-8")
+    with pytest.raises(SimulatorError, match="was changed since it was saved here"):
+        save(session, tmp_path / "new.yaml", last=last)
+    assert (tmp_path / "new.yaml").read_text("utf-8").endswith("name: by hand\n")
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: x\nhorizon: {}\n", encoding="utf-8")
     with pytest.raises(ScenarioError):
         Session.opened(broken)
+
+
+def test_what_is_saved_is_what_is_shown_though_the_file_was_changed_meanwhile(tmp_path):
+    source = tmp_path / "own.yaml"
+    source.write_text(f"extends: {SCENARIOS / 'ci_small.yaml'}\nexperiment: {{seed: 1}}\n", encoding="utf-8")
+    session = Session.opened(source).changed({("experiment", "seed"): "2"})
+    source.write_text(source.read_text("utf-8") + "horizon: {duration: 3h}\nname: other\n", encoding="utf-8")
+    save(session, tmp_path / "new.yaml")
+    assert load_scenario(tmp_path / "new.yaml").resolved == session.scenario.resolved
+    source.unlink()
+    with pytest.raises(SimulatorError, match="own.yaml"):
+        save(session, tmp_path / "newer.yaml")
+    assert not (tmp_path / "newer.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["\ud800.yaml", "a\0b.yaml", "n" * 300, "missing/x.yaml", "loop/x.yaml", "loop", ""])
+def test_odd_places_are_refused_and_the_next_try_is_heard(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    session = Session.opened(SCENARIOS / "ci_small.yaml")
+    with pytest.raises(SimulatorError, match="cannot be written"):
+        save(session, Path(name))
+    save(session, tmp_path / "new.yaml")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "new.yaml"]
+
+
+def test_of_two_who_save_at_once_one_is_told(tmp_path, monkeypatch):
+    """The other comes between the look and the writing."""
+    session, real = Session.opened(SCENARIOS / "ci_small.yaml"), os.link
+
+    def link(draft, place):
+        monkeypatch.setattr(os, "link", real)
+        save(session, Path(place))
+        real(draft, place)
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(SimulatorError, match="File exists"):
+        save(session.changed({("experiment", "seed"): "9"}), tmp_path / "new.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.yaml"]
+    assert load_scenario(tmp_path / "new.yaml").resolved == session.scenario.resolved
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_law_whatever_step_of_saving_fails_the_next_one_is_whole(tmp_path):
+    """Each write, name and sync of it: nothing half-written is left, and nothing that could not be saved is there."""
+    session = Session.opened(SCENARIOS / "ci_small.yaml")
+    wanted = saved_text(session, tmp_path / "new.yaml")
+    with Disk(tmp_path) as disk:
+        save(session, tmp_path / "new.yaml")
+    assert {"create", "write", "link", "fsync"} <= set(disk.seen)
+    for at, name in enumerate(disk.seen):
+        for kind in ("fail", "full", "kill"):
+            (tmp_path / "new.yaml").unlink()
+            with suppress(SimulatorError, Killed), Disk(tmp_path, kind, at):
+                save(session, tmp_path / "new.yaml")
+            there = (tmp_path / "new.yaml").exists()
+            assert not there or (tmp_path / "new.yaml").read_text("utf-8") == wanted, (kind, name)
+            assert kind == "kill" or name == "unlink" or not [*tmp_path.glob(".*")], (kind, name)
+            save(session, tmp_path / "new.yaml", last=wanted if there else None)
+            assert (tmp_path / "new.yaml").read_text("utf-8") == wanted
+            for left in tmp_path.glob(".*"):
+                left.unlink()
 
 
 def test_a_saved_file_extends_from_wherever_it_lies(tmp_path):
