@@ -20,7 +20,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from simulator.errors import PriceNotFound, close_names
-from simulator.reading import read_unpacked
+from simulator.reading import parse_json, read_unpacked
 from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
 from simulator.units import TokenPrice
 
@@ -358,7 +358,7 @@ def read_price_book(path: Path) -> PriceBook:
     """Read a price book from a file of the same form. Raises PriceNotFound, which says what is wrong with it."""
     try:
         raw = read_unpacked(path)
-        return PriceBook.model_validate({**json.loads(raw), "sha256": hashlib.sha256(raw).hexdigest()})
+        return PriceBook.model_validate({**parse_json(raw), "sha256": hashlib.sha256(raw).hexdigest()})
     except OSError as error:
         raise PriceNotFound(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from simulator.cost.prices import read_shipped
 from simulator.performance.architecture import known_model
 from simulator.reading import parse_json, read_unpacked
 from tests.fuzz.command import run
@@ -89,6 +90,11 @@ def test_half_a_character_is_no_json():
         with pytest.raises(ValueError, match="half of a surrogate pair"):
             parse_json(text)
     assert parse_json(rb'"\ud83d\ude00"') == "😀"
+
+
+def test_a_price_book_with_half_a_character_is_refused(tmp_path):
+    (tmp_path / "book.json").write_text(json.dumps(json.loads(read_shipped("2026-11")) | {"id": "\ud800"}))
+    refused("prices", "list", "--book", tmp_path / "book.json", saying="half of a surrogate pair")
 
 
 def test_a_header_that_could_not_be_written_again_is_refused(tmp_path):
