@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import os
 import socket
+import subprocess  # nosec B404 - of this Python, and nothing that anybody gives
+import sys
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,6 +26,8 @@ RETRIES: Final = 3
 #: How HTTP/2 begins, with empty settings (RFC 9113, sections 3.4 and 6.5); the other side answers with its own.
 _SETTINGS: Final = 4
 _HTTP2: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
+#: Says something when whoever started it is gone without having said that all is well.
+_WATCH: Final = "import sys; sys.stdin.buffer.read() or sys.stderr.write(sys.argv[1])"
 _EXAMPLES: Final = {"dask": "tcp://127.0.0.1:8786", "ray": "127.0.0.1:6379"}
 
 
@@ -142,6 +146,7 @@ class _Ray:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _no_ray(address, str(error)) from None
+        self._last_words = _LastWords(_taken_along(address)) if self._mine and "://" not in address else None
         self._ray: Any = ray
         self._run = ray.remote(max_retries=RETRIES)(_opened)
 
@@ -181,6 +186,26 @@ class _Ray:
     def close(self) -> None:
         if self._mine:
             self._ray.shutdown()
+        if self._last_words is not None:
+            self._last_words.take_back()
+
+
+class _LastWords:
+    """What is said on stderr when this process ends where Python cannot say it any more.
+
+    A node of Ray's that dies ends every process that is connected to it at once, with exit code 1. Another process says
+    it then, to which the end of this one is the end of a pipe.
+    """
+
+    def __init__(self, words: str) -> None:
+        command = [sys.executable, "-c", _WATCH, words]
+        # Ctrl-C is not meant for it.
+        self._watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # nosec B603
+
+    def take_back(self) -> None:
+        """All is well."""
+        with suppress(OSError):
+            self._watch.communicate(b"well")
 
 
 def _is_of_grpc(error: BaseException) -> bool:
@@ -219,6 +244,12 @@ def _killed(times: int) -> SimulatorError:
 def _gone(address: str) -> SimulatorError:
     said = f"`address` {address}: the cluster is gone; what was simulated is kept"
     return SimulatorError(f"{said}, and the same command goes on from there")
+
+
+def _taken_along(address: str) -> str:
+    said = f"simulator: `address` {address}: this command was ended from outside, as by a Ray node that dies under it"
+    kept = "what was simulated is kept, and the same command goes on from there once Ray runs again"
+    return f"{said}; {kept}. With `ray://HOST:10001` it is no part of a node.\n"
 
 
 def _package_missing(error: BaseException) -> SimulatorError | None:

@@ -6,6 +6,7 @@ What stands for Ray here has the calls that are used; Ray itself stands there to
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -171,3 +172,13 @@ def test_what_is_given_up_leaves_no_thread_behind(monkeypatch):
     left = {one.name for one in set(threading.enumerate()) - before}
     # Dask has it joined at the end of the process, whether it still waits or not.
     assert not [name for name in left if name.startswith("Dask-Callback")]
+
+
+@pytest.mark.parametrize(("ends", "said"), [("os._exit(1)", "gone: go on"), ("words.take_back()", "")])
+def test_who_is_ended_without_a_word_has_left_some(ends, said):
+    """As Ray ends a process whose node dies: no handler of Python's runs."""
+    program = (
+        f"import os; from simulator.experiment.clusters import _LastWords; words = _LastWords('gone: go on'); {ends}"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1 if said else 0, said)

@@ -269,3 +269,16 @@ def test_a_ray_cluster_loses_a_worker_and_nothing_else(whole, tmp_path):
         again = [file for file, at_ns in kept.items() if (store / file).stat().st_mtime_ns != at_ns]
         assert len(again) <= 2 < len(kept)
         assert (tmp_path / "out" / "sweep.parquet").read_bytes() == (whole / "out" / "sweep.parquet").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("Ray", "/proc", "signals")
+def test_a_ray_node_that_dies_under_a_command_lets_it_say_what_to_do(tmp_path):
+    with Ray() as cluster:
+        command = run(tmp_path, *WORDS, "--executor", "ray", "--address", cluster.address)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(partial(cluster.kill, "ray::_opened", 1), process, cluster.head)
+        assert cluster.kill("raylet/raylet")
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode in (1, 2)
+    assert "what was simulated is kept, and the same command goes on from there" in said
