@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from simulator.errors import ProfileError, ProfileNotFound, ScenarioError
 from simulator.experiment.model_length import sent_to
 from simulator.performance.image_loads import api_load, cluster_load, images_of
-from simulator.scenario.patterns import api_key, cluster_key
+from simulator.scenario.patterns import Cluster, api_key, cluster_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from simulator.performance.image_table import ImageLoads
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
+    from simulator.scenario.workloads import AnyWorkload
 
 
 def seen_by(scenario: Scenario, pattern: HostingPattern) -> dict[str, set[str]]:
@@ -47,6 +49,23 @@ def loads_of(scenario: Scenario, pattern: HostingPattern) -> ImageLoads | None:
     return image_loads(pattern, scenario.workloads, lambda load, backend: load in sent.get(backend, ()))
 
 
+def refusal(backend: Cluster | MeteredApi, loads: Mapping[str, AnyWorkload]) -> str | None:
+    """Why a backend could not serve the images of these workloads; None where it could.
+
+    Raises:
+        ProfileNotFound: See `cluster_load`.
+    """
+    for name, load in loads.items():
+        images = images_of(load)
+        try:
+            cluster_load(backend, images) if isinstance(backend, Cluster) else api_load(backend, images)
+        except ProfileNotFound:
+            raise
+        except ProfileError as error:
+            return f"{name} has images: {error}"
+    return None
+
+
 def image_faults(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
     """Backends that take no images, refuse some, or count them in a way that is not known: key, and what is wrong."""
     for name, pattern in scenario.hosting_patterns.items():
@@ -56,17 +75,14 @@ def image_faults(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
             # A registry that cannot be read is said by itself.
             return
         for backend, loads in seen.items():
+            hosted = backend in pattern.hosted
+            key = cluster_key(pattern, backend) if hosted else api_key(pattern, backend)
+            one = pattern.hosted[backend].cluster if hosted else pattern.metered[backend]
             for load in sorted(loads):
-                images = images_of(scenario.workloads[load])
                 try:
-                    if backend in pattern.hosted:
-                        key = cluster_key(pattern, backend)
-                        cluster_load(pattern.hosted[backend].cluster, images)
-                    else:
-                        key = api_key(pattern, backend)
-                        api_load(pattern.metered[backend], images)
+                    said = refusal(one, {load: scenario.workloads[load]})
                 except ProfileNotFound:
                     # Said by itself.
                     continue
-                except ProfileError as error:
-                    yield ("hosting_patterns", name, *key, "model"), f"{load} has images: {error}"
+                if said is not None:
+                    yield ("hosting_patterns", name, *key, "model"), said

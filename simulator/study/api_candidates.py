@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.cost.checks import price_faults
 from simulator.errors import ProvisionedModelNotFound
+from simulator.experiment.image_backends import refusal
 from simulator.performance.provisioned import ProvisionedModel, Steps, provisioned_model, units_needed
 from simulator.scenario.apis import Batch, Flex, MeteredApi, Priority, Provisioned, RateLimits, Reserved, Standard
 from simulator.scenario.fault_sources import Outage
@@ -59,8 +60,8 @@ def api_series(
             label = f"{model}, {kind}" if kind else model
             api = own.model_copy(update={"model": model})
             if model != own.model:
-                # How long a request it takes is said of another model.
-                api = api.of_length(None, None)
+                # How long a request it takes, and how it counts images, is said of another model.
+                api = api.of_length(None, None).model_copy(update={"image_tokens": None})
             try:
                 found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario, mine))
             except ProvisionedModelNotFound as error:
@@ -72,8 +73,9 @@ def api_series(
             for size, one in found:
                 as_it_is = kind is None and model == own.model
                 pattern = base if as_it_is else _pattern(base, one, own, mine)
-                if faults := [message for _, message in price_faults(pattern, book)]:
-                    refused[size] = "; ".join(faults)
+                faults = [*(message for _, message in price_faults(pattern, book)), refusal(one, scenario.workloads)]
+                if any(faults):
+                    refused[size] = "; ".join(filter(None, faults))
                 elif one.deployment.kind != "batch" and one.ttft is None:
                     refused[size] = f"the pattern '{name}' gives no latencies (ttft, output_tokens_per_s)"
                 else:

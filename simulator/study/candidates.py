@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from simulator.cost.bill import monthly_bill
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.errors import Fault, InfeasibleCluster, ProfileError, ProfileNotFound, ScenarioError
+from simulator.experiment.image_backends import refusal
 from simulator.experiment.model_length import sent_to, with_length
 from simulator.performance.clusters import cluster_profile
 from simulator.performance.memory import kv_capacity
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.prices import PriceBook
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.costs import ClusterCosts
     from simulator.scenario.fault_sources import FaultSource
     from simulator.scenario.patterns import Cluster, HostingPattern, Quantisation
@@ -240,12 +242,28 @@ def _cluster(
     try:
         cluster = with_length(hosted.cluster.moved(changes | own), loads)
         kv_capacity(cluster_profile(cluster), cluster.engine)
+        if said := refusal(cluster, loads) or _behind(base, family, loads):
+            return said
     except ProfileNotFound:
         # The same words for all of them: whoever lists them says these once.
         return _NO_PROFILE
     except (ProfileError, InfeasibleCluster) as error:
         return str(error)
     return cluster
+
+
+def _behind(base: SelfHostedPattern | HybridPattern, family: Family, loads: Mapping[str, AnyWorkload]) -> str | None:
+    """Why the API behind the cluster could not serve the images of these workloads."""
+    return refusal(_api(base, family), loads) if isinstance(base, HybridPattern) else None
+
+
+def _api(base: HybridPattern, family: Family) -> MeteredApi:
+    """The API behind the cluster, of the family's model."""
+    (metered,) = base.metered.values()
+    api = metered.model_copy(update={"model": family.api_model})
+    # How long a request it takes, and how it counts images, is said of another model.
+    same = family.api_model == metered.model
+    return api if same else api.of_length(None, None).model_copy(update={"image_tokens": None})
 
 
 def _candidates(
@@ -280,12 +298,7 @@ def _pattern(
 ) -> HostingPattern:
     changes: dict[str, object] = {"cluster": cluster, "costs": costs, "clusters": None}
     if isinstance(base, HybridPattern):
-        (metered,) = base.metered.values()
         changes["routing"] = base.routing.model_copy(update={"max_in_flight": family.max_in_flight})
-        api = metered.model_copy(update={"model": family.api_model})
-        if family.api_model != metered.model:
-            # How long a request it takes is said of another model.
-            api = api.of_length(None, None)
-        changes |= {"api": api, "apis": None}
+        changes |= {"api": _api(base, family), "apis": None}
         changes["faults"] = moved_outages(base, [str(family.api_model)])
     return base.model_copy(update=changes)

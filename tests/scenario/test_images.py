@@ -9,6 +9,7 @@ from simulator.experiment.checks import load_checked
 from simulator.experiment.image_backends import loads_of
 from simulator.experiment.model_length import with_model_lengths
 from simulator.experiment.replications import replicate
+from simulator.study.candidates import Family, _cluster
 from simulator.study.image_sources import image_notes
 
 SCENARIO = """
@@ -110,3 +111,18 @@ def test_the_model_length_holds_them(tmp_path):
 def test_what_is_wrong_is_said(tmp_path, changed, said):
     with pytest.raises(ScenarioError, match=said):
         load(tmp_path, **changed)
+
+
+def test_a_plan_refuses_what_takes_no_images(tmp_path):
+    """Of a hybrid pattern, models behind the cluster whose rule is not known, or that read text alone."""
+    scenario = load(tmp_path)
+    loads = {"x_rays": scenario.workloads["x_rays"]}
+    pattern = scenario.hosting_patterns["both"]
+    stated = pattern.api.model_copy(update={"image_tokens": 900})
+    hybrid = pattern.model_copy(update={"api": stated})
+    models = ("azure/gpt-4o", "openai/gpt-6-sol", "bedrock/llama-3.3-70b")
+    families = [Family("h100-80gb", 1, "fp8", 1, model) for model in models]
+    found = [_cluster(hybrid, family, loads) for family in families]
+    assert found[0] == pattern.cluster.model_copy(update={"engine": found[0].engine})
+    assert "give image_tokens" in found[1]
+    assert "takes no images" in found[2]

@@ -52,7 +52,6 @@ class StepwiseReplica:
         lora: LoraCost = FREE,
     ) -> None:
         self._adapters = StepwiseAdapters(settings.lora, lora)
-        self._encoder_s = 0.0
         groups = groups or (KvGroup("full", settings.block_size),)
         in_flight = settings.max_num_batched_tokens * (2 if settings.async_scheduling else 1)
         self._blocks = BlockTables(num_gpu_blocks - 1, groups, in_flight, settings.max_model_len)
@@ -294,9 +293,7 @@ class StepwiseReplica:
         if self._settings.speculative is not None and sampling:
             further_s = (self._drafts - 1) * self._step_time.step_s(len(sampling), sum(sampling), [])
             seconds += self._settings.speculative.step_share * (seconds + further_s)
-        seconds += self._adapters.step_s({item.request.sequence: item.tokens for item in items}) + self._encoder_s
-        self._encoder_s = 0.0
-        return seconds
+        return seconds + self._adapters.step_s({item.request.sequence: item.tokens for item in items})
 
     def _limit(self, wanted: int, budget: int) -> int:
         threshold = self._settings.long_prefill_token_threshold
@@ -377,7 +374,6 @@ class StepwiseReplica:
                 return
             self._waiting.pop(passed_over)
             self._adapters.start(request.sequence, running)
-            self._encoder_s += request.sequence.encoder_s
             request.tables = self._blocks.reuse(hit)
             request.computed = hit.tokens
             if request.sequence.cached_tokens < 0:

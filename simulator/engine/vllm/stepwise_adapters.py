@@ -1,4 +1,7 @@
-"""LoRA adapters of the step-by-step replica: the rules of `adapters`, with the adapters themselves in lists."""
+"""LoRA adapters of the step-by-step replica: the rules of `adapters`, with the adapters themselves in lists.
+
+And what the images of a sequence add to the step that starts it (`images`).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class StepwiseAdapters:
         # The one of which a request was started last goes last.
         self._slots: list[Hashable] = []
         self._host: list[Hashable] = []
-        self._moved_s = 0.0
+        self._added_s = 0.0
 
     def may_start(self, sequence: Sequence, running: Iterable[Sequence]) -> bool:
         """Whether the adapter of a waiting sequence has or can get a slot beside those that run."""
@@ -36,7 +39,8 @@ class StepwiseAdapters:
         return sequence.adapter in taken or len(taken) < self._settings.max_loras
 
     def start(self, sequence: Sequence, running: Iterable[Sequence]) -> None:
-        """A sequence joins those that run; its adapter is brought."""
+        """A sequence joins those that run; its images are encoded, its adapter is brought."""
+        self._added_s += sequence.encoder_s
         adapter, settings = sequence.adapter, self._settings
         if adapter is None or settings is None:
             return
@@ -48,15 +52,15 @@ class StepwiseAdapters:
             if adapter in place:
                 place.remove(adapter)
             else:
-                self._moved_s += seconds
+                self._added_s += seconds
                 if len(place) == room:
                     place.remove(next(one for one in place if one not in taken))
             place.append(adapter)
         self._slots = [one for one in self._slots if one in self._host]
 
     def step_s(self, tokens: Mapping[Sequence, int]) -> float:
-        """Seconds that adapters add to a step of so many tokens of each sequence, with what was moved for it."""
+        """Seconds added to a step of so many tokens of each sequence, with what was moved and encoded for it."""
         own = {one: count for one, count in tokens.items() if one.adapter is not None}
-        added_s = self._cost.added_s(sum(own.values()), len({one.adapter for one in own})) + self._moved_s
-        self._moved_s = 0.0
+        added_s = self._cost.added_s(sum(own.values()), len({one.adapter for one in own})) + self._added_s
+        self._added_s = 0.0
         return added_s
