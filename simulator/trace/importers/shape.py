@@ -99,7 +99,9 @@ def parser(shape: Shape | None) -> Callable[[str], Any]:
     return read
 
 
+@lru_cache(maxsize=4096)
 def _type(shape: Shape | None) -> Any:  # noqa: ANN401 - a type, made as it runs
+    """What is looked at below one name is looked at below a hundred others: one type is made for all of them."""
     if shape is None:
         return Any
     if shape.names is None:
