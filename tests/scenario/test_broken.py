@@ -227,7 +227,7 @@ BROKEN = [
     ("profile of six days", "profile: clinical_documentation", f"profile: {[[1] * 24] * 6}", 6, "seven rows of 24"),
     ("base that is a list", "name: small", "extends: [a]\nname: small", 1, "expected the name of a scenario file"),
     ("base that is a folder", "name: small", "extends: .\nname: small", 1, "is a directory"),
-    ("base with a zero byte", "name: small", 'extends: "a\\0b"\nname: small', 1, "null byte"),
+    ("base with a zero byte", "name: small", 'extends: "a\\0b"\nname: small', 1, "embedded null"),
     ("base with a name too long", "name: small", f"extends: {'x' * 300}\nname: small", 1, "too long"),
     ("overrides that are a list", "name: small", "name: small\noverrides: [a]", 2, "expected named blocks"),
     ("override that is a number", "name: small", "name: small\noverrides: {a: 3}", 2, "expected keys and values"),
