@@ -81,8 +81,8 @@ def init(
     }  # fmt: skip
     from simulator.scenario.templates import read_template
 
-    if os.path.lexists(path):
-        raise ScenarioError([Fault(str(path), 0, "", "cannot be written: File exists")])
+    if reason := _taken(path):
+        raise ScenarioError([Fault(str(path), 0, "", f"cannot be written: {reason}")])
     if ask or month is not None or any(answer is not None for answer in given.values()):
         if template is not None:
             raise typer.BadParameter("a template asks no questions; leave it out", param_hint="--template")
@@ -93,6 +93,17 @@ def init(
         text = read_template(template or "hospital")
     _write(path, text)
     typer.echo(f"wrote {path}; now: simulator explain {path}, simulator run {path}", err=True)
+
+
+def _taken(path: Path) -> str:
+    """Why nothing can be made under this name; empty where something may be."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return "File exists"
 
 
 def _write(path: Path, text: str) -> None:

@@ -141,9 +141,10 @@ def _text(path: Path, name: str) -> str:
     try:
         if path.is_dir():
             raise _fault(name, 0, "is a directory; expected a scenario file")
-        size = path.stat().st_size
+        found = path.stat()
+        size = found.st_size
         if size <= LARGEST_BYTES:
-            content = _content(path) if path.is_file() else _streamed(path)
+            content = _content(path) if path.is_file() else _streamed(path, found.st_dev, found.st_ino)
             size = max(size, len(content))
     except (OSError, ValueError) as error:
         raise _fault(name, 0, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -164,7 +165,7 @@ def _content(path: Path) -> bytes:
 
 
 @cache
-def _streamed(path: Path) -> bytes:
+def _streamed(path: Path, device: int, inode: int) -> bytes:  # noqa: ARG001 - another pipe may have the same name
     """What came through a pipe, which gives it once, for everybody who asks."""
     return _content(path)
 

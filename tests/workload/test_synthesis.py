@@ -74,6 +74,7 @@ def test_every_row_is_a_possible_request(seed, replication):
     assert {name: values.dtype.name for name, values in columns(table).items()} == {
         "arrival_s": "float64", "workload": "int16", "prompt_tokens": "int32", "output_tokens": "int32",
         "max_tokens": "int32", "prefix_id": "int32", "prefix_tokens": "int32", "priority": "int8",
+        "thinking_tokens": "int32",
     }  # fmt: skip
     assert {len(values) for values in columns(table).values()} == {len(table)}
     assert table.prompt_tokens.min() >= 1
