@@ -66,7 +66,7 @@ def test_each_version_lies_beside_the_others(tmp_path):
     (tmp_path / "docs" / "index.md").write_text("# Start\n")
     settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": [{"Start": "index.md"}], "hooks": [], "plugins": ["search"]}
     (tmp_path / "mkdocs.yml").write_text(json.dumps(settings))
-    host = tmp_path / "host"
+    host, token = tmp_path / "host", "t"
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (
         ["git", "init", "-q", "--bare", str(host)],
@@ -80,12 +80,12 @@ def test_each_version_lies_beside_the_others(tmp_path):
     script = script.replace("pip install", "echo installed: ")
     assert "installed: " in script
     (tmp_path / "gitconfig").write_text(
-        f'[url "{host.as_uri()}"]\ninsteadOf = https://x-access-token:t@github.com/o/r\n'
+        f'[url "{host.as_uri()}"]\ninsteadOf = https://x-access-token:{token}@github.com/o/r\n'
     )
     env = (
         os.environ
         | NOWHERE
-        | {"TOKEN": "t", "GITHUB_REPOSITORY": "o/r", "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+        | {"TOKEN": token, "GITHUB_REPOSITORY": "o/r", "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
     )
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
 
