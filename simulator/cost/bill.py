@@ -77,7 +77,7 @@ def monthly_bill(pattern: HostingPattern, usage: Usage, book: PriceBook, month_h
     lines: list[BillLine] = []
     for name, bill in backend_bills(pattern, usage, book, month_hours).items():
         siblings = pattern.hosted if name in pattern.hosted else pattern.metered
-        lines += _named(name, bill.lines, alone=len(siblings) == 1)
+        lines += named(name, bill.lines, alone=len(siblings) == 1)
     return Bill(tuple(lines))
 
 
@@ -143,7 +143,7 @@ def _refer(factors: tuple[Factor, ...], name: Callable[[str], str]) -> tuple[Fac
     return tuple(replace(factor, lines=tuple(map(name, factor.lines))) for factor in factors)
 
 
-def _named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[BillLine]:
+def named(name: str, lines: Iterable[BillLine], *, alone: bool) -> Iterator[BillLine]:
     """The lines of one backend; where there are several of its kind, its name tells them apart."""
     for line in lines:
         if alone:
@@ -162,29 +162,8 @@ def upfront_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:
     """The same, line by line."""
     lines: list[BillLine] = []
     for name, one in pattern.hosted.items():
-        lines += _named(name, _hardware(one, vat), alone=len(pattern.hosted) == 1)
+        lines += named(name, _hardware(one, vat), alone=len(pattern.hosted) == 1)
     return Bill(tuple(lines))
-
-
-@dataclass(frozen=True, slots=True)
-class Cash:
-    """What is really paid: nothing is written off, and no interest is owed on what was paid at once.
-
-    Attributes:
-        before_usd: Before the first month: hardware, and all else that is paid once.
-        first_year_usd: That, and twelve months of everything but `CAPITAL`.
-        three_years_usd: The same after 36 months; what the hardware still fetches is not taken off.
-    """
-
-    before_usd: float
-    first_year_usd: float
-    three_years_usd: float
-
-
-def cash_of(pattern: HostingPattern, bill: Bill, vat: float = 0.0) -> Cash:
-    """What a pattern of this monthly bill takes."""
-    before = upfront_usd(pattern, vat) + one_off_bill(pattern, vat).total_usd
-    return Cash(*(float(before + months * bill.running_usd) for months in (0, 12, 36)))
 
 
 def _hardware(one: HostedCluster, vat: float) -> list[BillLine]:
@@ -204,9 +183,9 @@ def one_off_bill(pattern: HostingPattern, vat: float = 0.0) -> Bill:
     """What is paid once beside hardware, and the tax on it: connections, training, waiting for an agreement."""
     lines: list[BillLine] = []
     for name, one in pattern.hosted.items():
-        lines += _named(name, _taxed(one_off_lines(one.costs), vat), alone=len(pattern.hosted) == 1)
+        lines += named(name, _taxed(one_off_lines(one.costs), vat), alone=len(pattern.hosted) == 1)
     for name, api in pattern.metered.items():
-        lines += _named(name, map(_of_the_api, _taxed(one_off_lines(api.costs), vat)), alone=len(pattern.metered) == 1)
+        lines += named(name, map(_of_the_api, _taxed(one_off_lines(api.costs), vat)), alone=len(pattern.metered) == 1)
     return Bill(tuple(lines))
 
 

@@ -12,7 +12,7 @@ from simulator.cost.lines import SIMULATED, BillLine, Factor
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ClusterUse
 from simulator.scenario.costs import Bought, ClusterCosts, ModelUpdates, Power, Purchase, Rental
-from simulator.scenario.patterns import Cluster
+from simulator.scenario.patterns import Cluster, HostedCluster
 from simulator.wording import counted
 
 #: Lines that pay for a purchase over time: not to be counted beside its price.
@@ -101,12 +101,11 @@ def _hourly(rental: Rental, cluster: Cluster, book: PriceBook) -> tuple[Decimal,
 def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
     bought = purchase.whole(cluster.replicas, cluster.tensor_parallel)
     price_usd, residual_usd = bought
-    months, gpus = purchase.amortisation, cluster.replicas * cluster.tensor_parallel
+    gpus = cluster.replicas * cluster.tensor_parallel
+    factors, months = _purchase_factors(purchase, cluster), purchase.amortisation
     usd = tco.amortised_usd(price_usd, months, residual_usd)
     less = f" less {residual_usd:,} USD residual" if residual_usd else ""
     basis = f"{price_usd:,} USD for {counted(gpus, 'GPU')}{less} / {counted(months, 'month')}; scenario"
-    price = hardware_price(cluster, bought)
-    factors = (price, Factor("residual value", residual_usd, "USD"), Factor("written off over", months, "months"))
     yield BillLine("purchase", "Hardware, written off", usd, basis, "({0} - {1}) / {2}", factors)
     if purchase.interest:
         usd = tco.interest_usd(price_usd, months, purchase.interest, residual_usd)
@@ -117,7 +116,47 @@ def _purchase_lines(purchase: Purchase, cluster: Cluster) -> Iterator[BillLine]:
         usd = tco.to_decimal(tco.exact(price_usd) * tco.exact(purchase.support) / 12)
         basis = f"{purchase.support:.3g} of {price_usd:,} USD a year; scenario"
         share = Factor("support a year", purchase.support)
-        yield BillLine("support", "Support contract", usd, basis, "{0} * {1} / 12", (price, share))
+        yield BillLine("support", "Support contract", usd, basis, "{0} * {1} / 12", (factors[0], share))
+
+
+def _purchase_factors(purchase: Purchase, cluster: Cluster) -> tuple[Factor, Factor, Factor]:
+    """Price, residual value and months."""
+    bought = purchase.whole(cluster.replicas, cluster.tensor_parallel)
+    return (
+        hardware_price(cluster, bought),
+        Factor("residual value", bought.residual_usd, "USD"),
+        Factor("written off over", purchase.amortisation, "months"),
+    )
+
+
+def renewal_line(one: HostedCluster, months: int, usd: Decimal, vat: float) -> BillLine:
+    """What replaces bought hardware within so many months.
+
+    Args:
+        one: A cluster that buys its hardware.
+        months: How long it is looked at; what falls due with the end of the last one is left out.
+        usd: What that comes to.
+        vat: Tax on the price; the residual value brings none of it back.
+    """
+    assert isinstance(one.costs.compute, Purchase)
+    price, residual, life = _purchase_factors(one.costs.compute, one.cluster)
+    factors = (price, residual, life, *([Factor("VAT", vat)] if vat else []))
+    taxed = "{0} * (1 + {3})" if vat else "{0}"
+    times = (months - 1) // one.costs.compute.amortisation
+    tax = f" and {vat:.3g} VAT" if vat else ""
+    less = f" less {residual.value:,} USD that the old one fetches" if residual.value else ""
+    basis = (
+        f"{counted(times, 'time')} {price.value:,} USD{tax}{less}; it is written off in "
+        f"{counted(one.costs.compute.amortisation, 'month')}; scenario"
+    )
+    return BillLine(
+        f"renewal_{months}_months",
+        f"Hardware bought again within {months} months",
+        usd,
+        basis,
+        f"INT(({months} - 1) / {{2}}) * ({taxed} - {{1}})",
+        factors,
+    )
 
 
 def hardware_price(cluster: Cluster, bought: Bought) -> Factor:

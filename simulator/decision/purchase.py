@@ -15,18 +15,17 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from simulator.cost.bill import one_off_bill, upfront_usd
+from simulator.cost.bill import upfront_usd
+from simulator.cost.cash import Asset, assets_of, once_usd, renewals_usd
 from simulator.cost.tco import exact, to_decimal
 from simulator.decision.break_even import payback_months
 from simulator.decision.screening import cost_of
-from simulator.scenario.costs import Purchase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from fractions import Fraction
 
     from simulator.experiment.pattern_result import PatternResult
-    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 
@@ -65,39 +64,6 @@ class CashFlow:
     discount_rate: float
     npv_usd: float
     cumulative_usd: list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """Hardware of one cluster.
-
-    Attributes:
-        paid_usd: What it takes, the tax on it with it.
-        fetches_usd: What it still fetches when it has been written off.
-        months: How long it is used.
-    """
-
-    paid_usd: Decimal
-    fetches_usd: Decimal
-    months: int
-
-    def renewals_usd(self, months: int) -> dict[int, Decimal]:
-        """By month, what is paid after it to go on for so many months, less what the old one fetches."""
-        return dict.fromkeys(range(self.months, months, self.months), self.paid_usd - self.fetches_usd)
-
-    def present_usd(self, months: int, yearly_rate: float) -> Decimal:
-        """Present value of having such hardware for so many months, bought again whenever its life ends.
-
-        100,000 USD that last three years cost as much over six as if they were spent twice, three years apart:
-
-        >>> bought = Asset(Decimal(100_000), Decimal(0), 36)
-        >>> print(round(bought.present_usd(72, 0.07), 2), round(100_000 + 100_000 / 1.07**3, 2))
-        181629.79 181629.79
-        """
-        life, _ = _annuity(self.months, yearly_rate)
-        whole, _ = _annuity(months, yearly_rate)
-        once = -exact(net_present_value(self.paid_usd, Decimal(0), self.months, yearly_rate, self.fetches_usd))
-        return to_decimal(once * whole / life)
 
 
 def cash_flows(scenario: Scenario, results: Sequence[PatternResult]) -> list[CashFlow]:
@@ -141,28 +107,19 @@ def _annuity(months: int, yearly_rate: float) -> tuple[Fraction, Fraction]:
     return exact(sum(factors)), exact(factors[-1])
 
 
-def once_usd(pattern: HostingPattern, vat: float = 0.0) -> Decimal:
-    """All that a pattern takes before its first month: hardware, connections, training, waiting, and the tax on it."""
-    return upfront_usd(pattern, vat) + one_off_bill(pattern, vat).total_usd
+def present_usd(asset: Asset, months: int, yearly_rate: float) -> Decimal:
+    """Present value of having such hardware for so many months, bought again whenever its life ends.
 
+    100,000 USD that last three years cost as much over six as if they were spent twice, three years apart:
 
-def _assets(pattern: HostingPattern, vat: float) -> list[Asset]:
-    """What a pattern buys, cluster by cluster."""
-    tax = 1 + exact(vat)
-    return [
-        Asset(to_decimal(exact(bought.price_usd) * tax), bought.residual_usd, one.costs.compute.amortisation)
-        for one in pattern.hosted.values()
-        if (bought := one.bought) is not None and isinstance(one.costs.compute, Purchase)
-    ]
-
-
-def _renewals(assets: Sequence[Asset], months: int) -> dict[int, Decimal]:
-    """By month, in order, what is paid after it for all parts that last less than so many."""
-    found: dict[int, Decimal] = {}
-    for asset in assets:
-        for month, paid_usd in asset.renewals_usd(months).items():
-            found[month] = found.get(month, Decimal(0)) + paid_usd
-    return dict(sorted(found.items()))
+    >>> bought = Asset(Decimal(100_000), Decimal(0), 36)
+    >>> print(round(present_usd(bought, 72, 0.07), 2), round(100_000 + 100_000 / 1.07**3, 2))
+    181629.79 181629.79
+    """
+    life, _ = _annuity(asset.months, yearly_rate)
+    whole, _ = _annuity(months, yearly_rate)
+    once = -exact(net_present_value(asset.paid_usd, Decimal(0), asset.months, yearly_rate, asset.fetches_usd))
+    return to_decimal(once * whole / life)
 
 
 def _paid_back(
@@ -182,15 +139,15 @@ def _cash_flow(scenario: Scenario, bought: PatternResult, reference: PatternResu
     pattern = scenario.hosting_patterns[bought.name]
     vat = scenario.prices.vat
     upfront, instead = once_usd(pattern, vat), once_usd(scenario.hosting_patterns[reference.name], vat)
-    assets = _assets(pattern, vat)
+    assets = assets_of(pattern, vat).values()
     months = max(asset.months for asset in assets)
-    renewals = _renewals(assets, months)
+    renewals = renewals_usd(pattern, months, vat)
     running = bought.bill.running_usd if bought.bill else Decimal(0)
     other = Decimal(str(round(cost_of(reference), 2)))
     payback = _paid_back(max(Decimal(0), upfront - instead), renewals, other, running)
     saving, rate = other - running, scenario.prices.discount_rate
     once = upfront - instead - sum((asset.paid_usd for asset in assets), Decimal(0))
-    hardware = sum((asset.present_usd(months, rate) for asset in assets), Decimal(0))
+    hardware = sum((present_usd(asset, months, rate) for asset in assets), Decimal(0))
     paid = accumulate((renewals.get(month, Decimal(0)) for month in range(1, months + 1)), initial=upfront - instead)
     return CashFlow(
         pattern=bought.name,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from simulator.analysis.backlog import Drift
 from simulator.cost.allocation import allocate
-from simulator.cost.bill import Bill, Cash, cash_of, monthly_bill, one_off_bill, usd_per_million_tokens
+from simulator.cost.bill import Bill, monthly_bill, one_off_bill, usd_per_million_tokens
+from simulator.cost.cash import Cash, cash_of
 from simulator.cost.tco import exact, usd_per_million
 from simulator.cost.unit_costs import UnitCosts, unit_costs
 from simulator.cost.usage import Usage

@@ -62,7 +62,17 @@ def _cash(at: int, row: Mapping[str, Any], show: Show) -> Markup:
         show(f"patterns.{at}.cash.{key}", usd) for key in ("first_year_usd", "three_years_usd", "before_usd")
     )
     said = Markup("{} USD in the first year, {} USD in three years").format(year, three)
-    return said + (Markup(", {} USD of it before the first month").format(once) if row["cash"]["before_usd"] else "")
+    if row["cash"]["before_usd"]:
+        said += Markup(", {} USD of it before the first month").format(once)
+    again = [
+        Markup("{} USD after month {}").format(show(f"patterns.{at}.cash.renewals_usd.{month}", usd), month)
+        for month, paid in row["cash"].get("renewals_usd", {}).items()
+        # A set that fetches what it cost is replaced for nothing.
+        if paid
+    ]
+    return said + (
+        Markup(", {} for hardware that is written off by then").format(Markup(", ").join(again)) if again else ""
+    )
 
 
 def _budget(document: Mapping[str, Any], row: Mapping[str, Any], show: Show) -> Markup:

@@ -10,6 +10,7 @@ import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from simulator.cost.cash import HORIZONS
 from simulator.decision.words import sentence
 from simulator.errors import RunStoreError
 from simulator.experiment.runs import read_manifest, read_summary
@@ -123,7 +124,8 @@ def _comparison(sheet: Sheet, scenario: Scenario, document: Mapping[str, Any], c
         sheet.line(doubt, look=looks.plain)
     for line in (
         "Blue cells on “bill lines” may be changed: every amount here and there follows.",
-        "Cash: what is paid before the first month, and then each month without what pays for a purchase over time.",
+        "Cash: what is paid before the first month, then each month without what pays for a purchase over time, "
+        "and for hardware again when it has been written off, less what the old set fetches.",
         "Amounts are shown to the cent and added up as they are. ± is half the 95 % interval over replications.",
     ):
         sheet.line(line, look=looks.soft)
@@ -135,8 +137,8 @@ def _compared(sheet: Sheet, row: Mapping[str, Any], cost: Cost, document: Mappin
     ends = row["monthly_cost_usd"]["ci95"]
     sheet.put(3, (ends[1] - ends[0]) / 2 if ends else None, looks.usd)
     sheet.formula(4, f"={cost.before.cell}", cost.before.usd, looks.usd)
-    for column, months in ((5, 12), (6, 36)):
-        sheet.formula(column, f"={cost.before.cell}+{months}*{cost.running.cell}", cost.cash(months), looks.usd)
+    for column, months in zip((5, 6), HORIZONS, strict=True):
+        sheet.formula(column, cost.cash_formula(months), cost.cash(months), looks.usd)
     usage = row["usage"]
     served = usage["served_prompt_tokens"] + usage["served_output_tokens"]
     millions = served * document["month_hours"] / usage["hours"] / 1e6

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, upfront_bill
+from simulator.cost.cash import HORIZONS, renewal_bill
 from simulator.cost.cluster_lines import CAPITAL
 from simulator.cost.lines import SIMULATED, backend_of
 from simulator.cost.overrides import scenario_book
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.lines import BillLine, Factor
     from simulator.report.sheets import Looks, Sheet
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
 
 _NAME, _QUANTITY, _PRICE, _UNIT, _USD, _SOURCE, _BASIS = range(7)
@@ -28,11 +30,12 @@ _CENT: Final = 0.011
 
 @dataclass(frozen=True, slots=True)
 class PatternBills:
-    """A hosting pattern, its bill of a month, and what is paid before it."""
+    """A hosting pattern, its bill of a month, what is paid before it, and within so many months for hardware again."""
 
     name: str
     month: Bill
     before: Bill
+    again: Mapping[int, Bill] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,24 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pattern costs: a month, a month without what pays for a purchase, and before the first."""
+    """What a pattern costs: a month, a month without what pays for a purchase, and before the first.
+
+    And for hardware again, by the months within which it is paid; nothing for a pattern that buys none.
+    """
 
     month: Amount
     running: Amount
     before: Amount
+    again: Mapping[int, Amount]
 
     def cash(self, months: int) -> float:
         """USD paid until the end of so many months."""
-        return self.before.usd + months * self.running.usd
+        return self.before.usd + months * self.running.usd + (self.again[months].usd if self.again else 0.0)
+
+    def cash_formula(self, months: int) -> str:
+        """The same from the cells of the bill."""
+        again = f"+{self.again[months].cell}" if self.again else ""
+        return f"={self.before.cell}+{months}*{self.running.cell}{again}"
 
 
 def read_bills(scenario: Scenario, document: Mapping[str, Any]) -> list[PatternBills]:
@@ -78,8 +90,13 @@ def read_bills(scenario: Scenario, document: Mapping[str, Any]) -> list[PatternB
         if kept.keys() != now.keys() or any(abs(now[key] - usd) > _CENT for key, usd in kept.items()):
             raise RunStoreError(f"the bill of {row['name']} was worked out with other prices; simulate it again")
         before = Bill((*upfront_bill(pattern, book.vat).lines, *one_off_bill(pattern, book.vat).lines))
-        found.append(PatternBills(row["name"], bill, before))
+        found.append(PatternBills(row["name"], bill, before, _again(pattern, book.vat)))
     return found
+
+
+def _again(pattern: HostingPattern, vat: float) -> dict[int, Bill]:
+    found = {months: renewal_bill(pattern, months, vat) for months in HORIZONS}
+    return {months: bill for months, bill in found.items() if bill.lines}
 
 
 def _usage(plain: Mapping[str, Any]) -> Usage:
@@ -137,7 +154,13 @@ class Bills:
         if one.before.lines:
             self.sheet.line("Before the first month", look=self.looks.bold)
         before = self._bill(one.before, f"{one.name}, before the first month")
-        return Cost(_elsewhere(month.amount), _elsewhere(running), _elsewhere(before.amount))
+        if one.again:
+            self.sheet.line("When hardware has been written off", look=self.looks.bold)
+        again = {
+            months: _elsewhere(self._bill(bill, f"{one.name}, bought again within {months} months").amount)
+            for months, bill in one.again.items()
+        }
+        return Cost(_elsewhere(month.amount), _elsewhere(running), _elsewhere(before.amount), again)
 
     def _bill(self, bill: Bill, name: str) -> _Written:
         first, rows = self.sheet.row, []

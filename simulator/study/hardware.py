@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from simulator.decision.purchase import once_usd
+from simulator.cost.cash import once_usd
 from simulator.scenario.costs import Purchase
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from simulator.cost.api_lines import token_rates
 from simulator.cost.bill import (
     Bill,
     BillLine,
-    cash_of,
     monthly_bill,
     upfront_usd,
     usd_per_million_tokens,
@@ -193,20 +192,6 @@ def test_only_a_purchase_is_paid_up_front():
     assert upfront_usd(HYBRID) == 33_500
     assert upfront_usd(self_hosted()) == 0
     assert upfront_usd(metered()) == 0
-
-
-def test_cash_is_what_is_paid_and_nothing_written_off():
-    """32,000 USD and the review at once; then monitoring and its share of support, no instalment and no interest."""
-    bought = {**PURCHASE, "interest": "6 %", "support": "12 %"}
-    pattern = self_hosted(bought, monitoring="200 USD/month", one_off={"review": "1000 USD"})
-    bill = monthly_bill(pattern, usage(), BOOK, MONTH)
-    cash = cash_of(pattern, bill)
-    assert (cash.before_usd, cash.first_year_usd, cash.three_years_usd) == (
-        33_000,
-        33_000 + 12 * 520,
-        33_000 + 36 * 520,
-    )
-    assert cash_of(metered(), monthly_bill(metered(), usage(10**9), BOOK, MONTH)).three_years_usd == 36 * 2000
 
 
 def test_contract_prices_replace_the_books():

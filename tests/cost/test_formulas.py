@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 from types import SimpleNamespace
 
 import pytest
@@ -61,7 +62,7 @@ def amounts(bill):
         places = (f"names.values[{at}]" for at in range(len(values)))
         text = line.formula.format(*places).replace("^", "**")
         # Whole numbers as fractions, so that nothing is lost.
-        found[line.key] = Fraction(eval(text, {"names": names}))
+        found[line.key] = Fraction(eval(text, {"names": names, "INT": floor}))
     return found
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.decision.purchase import Asset, cash_flows, net_present_value
+from simulator.cost.cash import Asset, cash_usd
+from simulator.decision.purchase import cash_flows, net_present_value, present_usd
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
@@ -128,7 +129,7 @@ def test_a_set_costs_a_month_the_same_however_long_one_looks(life, months, per_c
     asset, rate = Asset(Decimal(90_000), Decimal(9_000), life), per_cent / 100
     each = [(1 + rate) ** (-month / 12) for month in range(1, max(life, months) + 1)]
     monthly = (90_000 - 9_000 * each[life - 1]) / sum(each[:life])
-    assert float(asset.present_usd(months, rate)) == pytest.approx(monthly * sum(each[:months]), rel=1e-9)
+    assert float(present_usd(asset, months, rate)) == pytest.approx(monthly * sum(each[:months]), rel=1e-9)
 
 
 def test_tax_is_paid_again_with_what_is_bought_again():
@@ -144,3 +145,15 @@ def test_it_has_paid_for_itself_when_what_is_bought_again_is_paid_too():
     assert _flow(scenario, round(4_000 + running, 2)).payback_months == pytest.approx(210_000 / 4_000, abs=0.01)
     # At 6,000 USD a month the second set takes nothing that the first had not brought in by then.
     assert _flow(scenario, round(6_000 + running, 2)).payback_months == pytest.approx(20.0, abs=0.01)
+
+
+@given(st.sampled_from([(24, 60), (12, 36), (5, 24), (36, 36), (20, 60)]), st.integers(0, 60))
+def test_cash_beside_it_agrees_with_every_month_of_its_course(lives, month):
+    """Both are what is paid: they differ by what is saved, and by what is bought with the end of the month itself."""
+    scenario = _two_clusters(lives, rate="0 %")
+    bought = result("bought", 700)
+    (flow,) = cash_flows(scenario, [result("api", 9_000), bought])
+    month = min(month, flow.months)
+    due = flow.renewals_usd.get(month, 0.0)
+    paid = float(cash_usd(scenario.hosting_patterns["bought"], bought.bill, month)) + due
+    assert month * 9_000 - paid == pytest.approx(flow.cumulative_usd[month], abs=0.01)

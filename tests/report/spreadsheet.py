@@ -1,9 +1,10 @@
-"""A small reader of workbooks that works their formulas out: numbers, cells, other sheets, SUM, + - * / ^."""
+"""A small reader of workbooks that works their formulas out: numbers, cells, other sheets, SUM, INT, + - * / ^."""
 
 from __future__ import annotations
 
 import re
 import zipfile
+from math import floor
 from xml.etree import ElementTree
 
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -54,8 +55,8 @@ class Spreadsheet:
             return 0.0
         if at not in self.known:
             text = REFERENCE.sub(lambda found: self._of(sheet, found), self.formulas[at][0]).replace("^", "**")
-            assert re.fullmatch(r"(SUM|[-+*/().,e\d\s\[\]])*", text), text
-            self.known[at] = float(eval(text, {"SUM": sum}))
+            assert re.fullmatch(r"(SUM|INT|[-+*/().,e\d\s\[\]])*", text), text
+            self.known[at] = float(eval(text, {"SUM": sum, "INT": floor}))
         return self.known[at]
 
     def _of(self, sheet, found):

@@ -45,6 +45,15 @@ def said(**changes):
     return {label: re.sub(r"<[^>]+>", "", text) for label, text in headlines(found, Show(found))}
 
 
+def test_what_is_bought_again_within_three_years_is_said():
+    cash = {"before_usd": 24_000.0, "first_year_usd": 60_000.0, "three_years_usd": 156_000.0}
+    again = {"12": 9_000.0, "24": 24_000.0, "30": 0.0}
+    assert said(row={"cash": {**cash, "renewals_usd": again}})["In cash"].endswith(
+        "24,000 USD of it before the first month, 9,000 USD after month 12, 24,000 USD after month 24 "
+        "for hardware that is written off by then"
+    )
+
+
 def test_what_a_board_asks_first():
     found = said()
     assert (

@@ -14,6 +14,7 @@ import pytest
 from xlsxwriter.workbook import Workbook
 
 from simulator.cost.bill import Bill, monthly_bill, one_off_bill, upfront_bill
+from simulator.cost.cash import HORIZONS, cash_of, renewal_bill
 from simulator.cost.usage import ApiUse
 from simulator.report.sheets import Looks, Sheet
 from simulator.report.workbook import write_workbook
@@ -84,7 +85,17 @@ USED = of(730.0, 0.31, ApiUse(123_456_789, 23_456_789, 34_567_891))
 
 
 def hybrid(*, buys=False, **changes):
-    """A pattern with every kind of line, as these facts have it."""
+    """The bills of a pattern with every kind of line, as these facts have it."""
+    return priced(*pattern_of(buys=buys, **changes))
+
+
+def priced(pattern, book):
+    before = Bill((*upfront_bill(pattern, book.vat).lines, *one_off_bill(pattern, book.vat).lines))
+    again = {months: renewal_bill(pattern, months, book.vat) for months in HORIZONS}
+    return PatternBills("hybrid", monthly_bill(pattern, USED, book, MONTH), before, again)
+
+
+def pattern_of(*, buys=False, **changes):
     fact = FACTS | changes
     compute = {
         "kind": "rental",
@@ -118,9 +129,7 @@ def hybrid(*, buys=False, **changes):
     }
     api = {**API, "prices": prices, "costs": {"prompt_iteration": fact["again"], "compliance": 0.1}}
     book = BOOK.model_copy(update={"vat": fact["vat"]})
-    pattern = HybridPattern.model_validate({"kind": "hybrid", "cluster": CLUSTER, "costs": costs, "api": api})
-    before = Bill((*upfront_bill(pattern, book.vat).lines, *one_off_bill(pattern, book.vat).lines))
-    return PatternBills("hybrid", monthly_bill(pattern, USED, book, MONTH), before)
+    return HybridPattern.model_validate({"kind": "hybrid", "cluster": CLUSTER, "costs": costs, "api": api}), book
 
 
 def written(*bills):
@@ -187,6 +196,22 @@ def test_a_year_is_twelve_months_and_three_years_of_cash_are_what_is_paid():
     assert costs["hybrid"].cash(36) == pytest.approx(float(once + 36 * (one.month.total_usd - capital)))
 
 
+@pytest.mark.parametrize("life", [5, 12, 17, 24, 36, 60])
+def test_three_years_of_cash_follow_how_long_hardware_lasts(life):
+    """The months written over in the workbook, and the cash of a run whose scenario says so, to the cent."""
+    sheet, costs = written(hybrid(buys=True))
+    sheet.change(BILLS, f"B{sheet.find(BILLS, 'Hardware, written off')}", float(life))
+    pattern, book = pattern_of(buys=True, months=life)
+    cash = cash_of(pattern, priced(pattern, book).month, book.vat)
+    for months, usd in zip(HORIZONS, (cash.first_year_usd, cash.three_years_usd), strict=True):
+        text = costs["hybrid"].cash_formula(months)
+        sheet.formulas[BILLS, f"Z{months}"] = text.removeprefix("="), 0.0
+        assert round(sheet.value(BILLS, f"Z{months}"), 2) == round(usd, 2)
+        anew, wanted = written(priced(pattern, book))
+        assert round(wanted["hybrid"].cash(months), 2) == round(usd, 2)
+        assert round(amount(anew, wanted["hybrid"].again[months]), 2) == round(wanted["hybrid"].again[months].usd, 2)
+
+
 def test_no_name_becomes_a_formula(kept, tmp_path):
     hostile = tmp_path / "run"
     shutil.copytree(kept, hostile)
@@ -201,7 +226,7 @@ def test_no_name_becomes_a_formula(kept, tmp_path):
     sheet = Spreadsheet(write_workbook(hostile, tmp_path / "bill.xlsx"))
     assert {"=1+1", *said[1:]} <= {text.rstrip(".") for text in sheet.texts.values()}
     for text, _ in sheet.formulas.values():
-        assert re.fullmatch(r"(SUM|'bill lines'!|[A-Z]\d+|[-+*/^().:\d\s])+", text), text
+        assert re.fullmatch(r"(SUM|INT|'bill lines'!|[A-Z]\d+|[-+*/^().:\d\s])+", text), text
 
 
 def test_the_same_run_gives_the_same_bytes(book, kept, tmp_path):
