@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ _IRREGULAR: Final = {"half": "halves", "index": "indices", "person": "people"}
 #: Written with a vowel and spoken without (a user, a one-off), and the other way round (an hour).
 _CONSONANT: Final = ("uni", "use", "usu", "util", "one", "once", "eu", "ubi")
 _VOWEL: Final = ("hour", "honest", "honour", "heir")
+#: What is said of one, and of several.
+_EITHER: Final = re.compile(r"\{([^{|}]*)\|([^{|}]*)\}")
 #: Letters whose names begin with a vowel, for abbreviations that are spelt out: an API, an MLOps engineer, an H100.
 _SPELT_WITH_VOWEL: Final = frozenset("AEFHILMNORSX")
 
@@ -94,6 +97,15 @@ def is_or_are(number: float) -> str:
     ('is', 'are', 'are')
     """
     return "is" if number == 1 else "are"
+
+
+def agreeing(text: str, number: int) -> str:
+    """A text about one thing or several, from one in which `{one|several}` stands wherever they differ.
+
+    >>> agreeing("{its bill pays|their bills pay} nobody", 1), agreeing("{its bill pays|their bills pay} nobody", 2)
+    ('its bill pays nobody', 'their bills pay nobody')
+    """
+    return _EITHER.sub(lambda found: found[1 if number == 1 else 2], text)
 
 
 def article(noun: str) -> str:

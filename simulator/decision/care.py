@@ -11,7 +11,7 @@ from simulator.scenario.apis import Batch
 from simulator.scenario.costs import Purchase, Rental
 from simulator.scenario.customs import customs
 from simulator.units import DAY_S
-from simulator.wording import counted
+from simulator.wording import agreeing, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,13 +40,14 @@ def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]
         ours = [text for name, text in own if name in (None, result.name)]
         for text in (*_of(scenario, scenario.hosting_patterns[result.name]), *_left_waiting(scenario, result), *ours):
             about.setdefault(text, []).append(result.name)
-    return [f"{', '.join(names)}: {text}" for text, names in about.items()]
+    return [f"{', '.join(names)}: {agreeing(text, len(names))}" for text, names in about.items()]
 
 
 def _of(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
+    """What is to be said of a pattern, and `{of one|of several}` where the same is to be said of others."""
     team = scenario.constraints.team
     if team is not None and not team.rules_out:
-        yield from (one.reason for one in shortages(team, pattern))
+        yield from (one.said for one in shortages(team, pattern))
     yield from _unpaid(pattern)
     yield from _adapters(scenario, pattern)
     yield from _later_prices(scenario, pattern)
@@ -64,7 +65,8 @@ def _left_waiting(scenario: Scenario, result: PatternResult) -> Iterator[str]:
     waiting, a_day = result.drift.waiting, result.requests.arrived / days
     if waiting > _LEFT * a_day:
         left = f"{counted(round(waiting), 'request')} left waiting at the end, of {a_day:,.0f} a day"
-        yield f"{left}: more came of late than was started, and a longer horizon would tell whether it keeps up"
+        late = "more came of late than was started, and a longer horizon would tell whether {it keeps|they keep} up"
+        yield f"{left}: {late}"
 
 
 def _own_code(scenario: Scenario) -> Iterator[tuple[str | None, str]]:
@@ -80,10 +82,10 @@ def _own_code(scenario: Scenario) -> Iterator[tuple[str | None, str]]:
 def _unpaid(pattern: HostingPattern) -> Iterator[str]:
     """What a cluster takes and its bill leaves out."""
     if pattern.hosted and not paid_fte(pattern):
-        yield "its bill pays nobody to run it (costs.staff)"
+        yield "{its bill pays|their bills pay} nobody to run {it|them} (costs.staff)"
     bought = [one.costs for one in pattern.hosted.values() if isinstance(one.costs.compute, Purchase)]
     if any(cost.power is None for cost in bought):
-        yield "its bill has no electricity for hardware of its own (costs.power)"
+        yield "{its bill has|their bills have} no electricity for hardware of {its|their} own (costs.power)"
 
 
 def _later_prices(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
@@ -95,7 +97,7 @@ def _later_prices(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:
     offers = {str(rent.offer) for rent in rents if isinstance(rent, Rental) and rent.offer is not None}
     for key, day in sorted((days | contracts).items()):
         if day > first and key in offers | {api.model for api in pattern.metered.values()}:
-            yield f"other prices of {key} hold from {day}: the bill has those of its first day, {first}"
+            yield f"other prices of {key} hold from {day}: the {{bill has|bills have}} those of the first day, {first}"
 
 
 def _adapters(scenario: Scenario, pattern: HostingPattern) -> Iterator[str]:

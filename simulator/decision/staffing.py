@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from simulator.decision.rules import STAFFING
 from simulator.scenario.rules import shipped_tables
 from simulator.scenario.team import SKILLS
-from simulator.wording import counted
+from simulator.wording import agreeing, counted
 
 if TYPE_CHECKING:
     from simulator.scenario.patterns import HostingPattern
@@ -20,12 +20,17 @@ class Shortage:
     """What a team lacks for a pattern.
 
     Attributes:
-        reason: In words.
+        said: In words, `{of one pattern|of several}` where they differ.
         helps: What would end it.
     """
 
-    reason: str
+    said: str
     helps: str
+
+    @property
+    def reason(self) -> str:
+        """Of one pattern, in words."""
+        return agreeing(self.said, 1)
 
 
 def paid_fte(pattern: HostingPattern) -> float:
@@ -45,13 +50,14 @@ def shortages(team: Team | None, pattern: HostingPattern) -> list[Shortage]:
     found = []
     have, paid = team.ml_engineers, paid_fte(pattern)
     if paid > have + 1e-9:
-        reason = f"its bill pays for {paid:g} full-time people to run it (costs.staff), and the team has {have:g}"
-        found.append(Shortage(reason, f"{paid:g} people instead of {have:g}"))
+        people = counted(paid, "full-time person")
+        said = "{its bill pays|their bills each pay} for " + people + " to run {it|them} (costs.staff), and "
+        found.append(Shortage(f"{said}the team has {have:g}", f"{paid:g} people instead of {have:g}"))
     elif not paid and pattern.hosted:
         rules = shipped_tables()[STAFFING].matching({"ml_engineers": have})
         if not any(pattern.kind in rule.answers for rule in rules):
             thumb = "; ".join(rule.text for rule in rules)
-            reason = f"by a rule of thumb {counted(have, 'ML engineer')} cannot run it ({thumb})"
+            reason = f"by a rule of thumb {counted(have, 'ML engineer')} cannot run {{it|them}} ({thumb})"
             found.append(Shortage(reason, "more engineers, or costs.staff that says how few it takes"))
     missing = [skill for skill in SKILLS if team.skills is not None and skill not in team.skills]
     if missing and pattern.hosted:

@@ -99,7 +99,7 @@ def test_every_reason_against_a_pattern_is_given():
 
 def test_what_a_bill_leaves_out_is_said():
     found = verdict(result("api", 1), result("rented", 2), result("hybrid", 3))
-    assert "rented, hybrid: its bill pays nobody to run it (costs.staff)" in found.take_care
+    assert "rented, hybrid: their bills pay nobody to run them (costs.staff)" in found.take_care
     assert not any("electricity" in line for line in found.take_care)
     bought = verdict(result("bought", 1), settings={"hosting_patterns.bought.costs.power": None})
     assert "bought: its bill has no electricity for hardware of its own (costs.power)" in bought.take_care
