@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.analysis.output_analysis import fewest, student
-from simulator.decision.words import duration, kept_share, share_range, usd
+from simulator.decision.words import LIMIT_WORDS, duration, kept_share, share_range, share_wanted, usd
 from simulator.wording import counted
 
 if TYPE_CHECKING:
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
     from simulator.experiment.pattern_result import PatternResult
 
-#: As a limit is said.
-LIMIT_WORDS: Final = {
-    "ttft_s": "to the first token",
-    "ttfat_s": "to the first answer token",
-    "e2e_s": "end to end",
-    "chain_s": "over the whole chain",
-}
 #: Of the interval that tells which of two costs less. Of forty people who compare two that cost the same, each with a
 #: seed of their own, hardly two may hear of different ones; at 99 % that happens to one group in thirty.
 _COST_LEVEL: Final = 0.999
@@ -92,15 +85,6 @@ def would_tell(replications: int | None) -> str:
         return "it is too near for any number of replications to tell"
     rounded = replications if replications < 100 else round(replications, 2 - len(str(replications)))
     return f"about {rounded:,} replications would tell"
-
-
-def share_wanted(share: float) -> str:
-    """A share that is wanted.
-
-    >>> share_wanted(0.99), share_wanted(0.995)
-    ('99 %', '99.5 %')
-    """
-    return f"{100.0 * share:g} %"
 
 
 def _text(

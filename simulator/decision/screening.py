@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from simulator.analysis.share import exceeds
-from simulator.decision.chance import Undecided, share_wanted, undecided
+from simulator.decision.chance import Undecided, undecided
 from simulator.decision.resilience import fragile
 from simulator.decision.retirement import unavailable
 from simulator.decision.staffing import unready
-from simulator.decision.words import apart, kept_share, percent
+from simulator.decision.words import apart, kept_within, percent
 from simulator.wording import joined
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from simulator.analysis.backlog import Drift
     from simulator.cost.prices import PriceBook
+    from simulator.experiment.objectives import ObjectiveResult
     from simulator.experiment.pattern_result import PatternResult
     from simulator.scenario.schema import Scenario
 
@@ -140,11 +141,15 @@ def missed(result: PatternResult) -> str | None:
     if lost := _lost(result):
         return lost
     shares = ", ".join(
-        f"{name} ({kept_share(found.hardest.share)} of its requests, {share_wanted(found.target_share)} wanted)"
+        f"{name} ({kept_within(_missed_limits(found), found.target_share)})"
         for name, load in result.workloads.items()
         if (found := load.objective) and found.answer == "missed"
     )
     return f"objectives not met for {shares}" if shares else None
+
+
+def _missed_limits(found: ObjectiveResult) -> list[tuple[str, float, float]]:
+    return [(one.metric, one.limit_s, one.share) for one in found.limits if one.answer == "missed"]
 
 
 def _overload(result: PatternResult) -> str:

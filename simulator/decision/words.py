@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from math import floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.wording import elapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from decimal import Decimal
+
+
+#: As a limit is said.
+LIMIT_WORDS: Final = {
+    "ttft_s": "to the first token",
+    "ttfat_s": "to the first answer token",
+    "e2e_s": "end to end",
+    "chain_s": "over the whole chain",
+}
 
 
 def usd(amount: float | Decimal) -> str:
@@ -59,6 +68,32 @@ def kept_share(share: float) -> str:
     ('98.99 %', '99.99 %', '100 %')
     """
     return "100 %" if share >= 1.0 else f"{floor(share * 1e4 + 1e-9) / 100.0:.2f} %"
+
+
+def share_wanted(share: float) -> str:
+    """A share that is wanted.
+
+    >>> share_wanted(0.99), share_wanted(0.995)
+    ('99 %', '99.5 %')
+    """
+    return f"{100.0 * share:g} %"
+
+
+def kept_within(limits: Iterable[tuple[str, float, float]], wanted: float | None) -> str:
+    """How great a share of a workload's requests is within limits, and what is wanted; None where nobody says.
+
+    >>> kept_within([("ttft_s", 3.0, 0.821), ("e2e_s", 45.0, 0.9)], 0.95)
+    '82.10 % of its requests within 3 s to the first token, 90.00 % within 45 s end to end, 95 % wanted'
+
+    Args:
+        limits: Metric, limit in seconds and share.
+        wanted: Share that is wanted within each.
+    """
+    said = [
+        f"{kept_share(share)}{'' if at else ' of its requests'} within {duration(limit_s)} {LIMIT_WORDS[metric]}"
+        for at, (metric, limit_s, share) in enumerate(limits)
+    ]
+    return ", ".join([*said, *([] if wanted is None else [f"{share_wanted(wanted)} wanted"])])
 
 
 def share_range(ends: tuple[float, float]) -> str:

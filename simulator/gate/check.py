@@ -15,7 +15,7 @@ from simulator.experiment.summary import Tabular
 from simulator.gate.comparison import compare
 from simulator.gate.metrics import METRICS, Unit, shown
 from simulator.gate.policy import Policy, read_policy
-from simulator.gate.words import cause_of_change, cause_of_choice
+from simulator.gate.words import cause_of_change, cause_of_choice, objectives_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -245,6 +245,8 @@ def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Pol
     order = ("failed", "inconclusive", "passed")
     outcome, message = min(known, key=lambda part: order.index(part[0]))
     message = f"{rule.metric} {message}"
+    if outcome != "passed" and rule.metric == "objectives_missed":
+        message += _unmet(comparison, change)
     if outcome == "inconclusive" and rule.metric == "objectives_missed":
         message += "; whether objectives are met cannot be told with these replications"
     if outcome == "inconclusive" and too_few:
@@ -256,6 +258,14 @@ def _judge(rule: Rule, change: MetricChange, comparison: Comparison, policy: Pol
         outcome = "warned"
     cause = "" if outcome == "passed" else cause_of_change(comparison, change.pattern, rule.metric)
     return Finding(rule.metric, change.pattern, change.workload, outcome, message, cause)
+
+
+def _unmet(comparison: Comparison, change: MetricChange) -> str:
+    """Which limits are not kept now, with their shares."""
+    pattern = comparison.new.patterns.get(change.pattern)
+    part = pattern if pattern is None or change.workload == "all" else pattern.workloads.get(change.workload)
+    told = objectives_of(part).items() if part is not None else ()
+    return "".join(f"; {name}{' ' if name else ''}{said}" for name, said in told if said != "met")
 
 
 def _compared(

@@ -63,10 +63,21 @@ class Counts(_Part):
     failed_over: dict[str, Count]
 
 
+class JudgedLimit(_Part):
+    """How one limit was kept."""
+
+    metric: Literal["ttft_s", "ttfat_s", "e2e_s", "chain_s"]
+    limit_s: float
+    share: float
+    answer: Literal["met", "missed", "cannot_tell"]
+
+
 class Judged(_Part):
     """What is said of a workload's objectives; results of earlier versions do not say it."""
 
     answer: Literal["met", "missed", "cannot_tell"]
+    target_share: float | None = None
+    limits: list[JudgedLimit] = []
 
 
 class Figures(_Part):

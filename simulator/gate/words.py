@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from simulator.gate.metrics import shown
+from simulator.decision.words import kept_within
+from simulator.gate.metrics import answers, shown
+from simulator.gate.result_file import PatternFigures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from simulator.gate.attribution import Attribution
     from simulator.gate.comparison import Comparison
     from simulator.gate.inputs import Cause, InputChange
+    from simulator.gate.result_file import Figures
 
 _MOST: Final = 3
 _MONEY: Final = ("monthly_cost_usd", "usd_per_million_tokens", "recommendation")
@@ -48,6 +51,18 @@ def cause_of_choice(comparison: Comparison, patterns: Sequence[str]) -> str:
     if len(told) == 1:
         return next(iter(told))
     return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in told.items())
+
+
+def objectives_of(part: Figures) -> dict[str, str]:
+    """By workload, what is said of its objectives; of those that are not met, which limits and by how much."""
+    loads = part.workloads if isinstance(part, PatternFigures) else {"": part}
+    said = {}
+    for name, answer in answers(part).items():
+        found = loads[name].objective
+        limits = [(one.metric, one.limit_s, one.share) for one in found.limits if one.answer == answer] if found else []
+        figures = f": {kept_within(limits, found.target_share)}" if found and limits and answer != "met" else ""
+        said[name] = f"{answer.replace('_', ' ')}{figures}"
+    return said
 
 
 def _of_bill(attribution: Attribution, changes: Sequence[InputChange]) -> str:

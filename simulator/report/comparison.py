@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from simulator.gate.metrics import METRICS, shown
-from simulator.gate.words import cause_of_change, listed
+from simulator.gate.words import cause_of_change, listed, objectives_of
 from simulator.wording import counted
 
 if TYPE_CHECKING:
@@ -82,6 +82,19 @@ def _bills(comparison: Comparison) -> list[str]:
     ]
 
 
+def _objectives(comparison: Comparison) -> list[str]:
+    """One line for each workload of a hosting pattern whose objectives were kept otherwise."""
+    lines = []
+    for name, pattern in comparison.new.patterns.items():
+        old = comparison.base.patterns.get(name)
+        before, after = ({} if one is None else objectives_of(one) for one in (old, pattern))
+        for load in dict.fromkeys((*before, *after)):
+            was, now = before.get(load, "none"), after.get(load, "none")
+            if old is not None and was != now:
+                lines.append(f"{name}, {load}: before {was}; now {now}")
+    return lines
+
+
 def _asked(comparison: Comparison) -> list[str]:
     told = [change for change in comparison.changes if change.cause != "words"]
     causes = dict.fromkeys(change.cause for change in told)
@@ -108,6 +121,7 @@ def print_comparison(console: Console, comparison: Comparison, judged: Check | N
             grid.add_row(*map(Text, row))
         console.print(grid)
     for title, lines in (
+        ("Objectives kept otherwise", _objectives(comparison)),
         ("Bills that moved", _bills(comparison)),
         ("Asked differently", _asked(comparison)),
         ("Gone", [f"{name}: {reason}" for name, reason in comparison.missing.items()]),
@@ -129,6 +143,7 @@ def markdown(comparison: Comparison, judged: Check | None = None) -> str:
         lines += ["| " + " | ".join(_HEAD) + " |", "| :-- | :-- | --: | --: | --: |"]
         lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
         lines.append("")
+    lines += _section("Objectives kept otherwise", _objectives(comparison))
     lines += _section("Bills that moved", _bills(comparison))
     lines += _section("Asked differently", _asked(comparison))
     lines += _section("Gone", [f"{name}: {reason}" for name, reason in comparison.missing.items()])

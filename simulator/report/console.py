@@ -14,7 +14,7 @@ from simulator.decision.words import duration, kept_share, percent, seconds, sha
 from simulator.report.chains import chain_lines
 from simulator.report.layout import NONE, section, table_of
 from simulator.report.second_opinions import how_sure, otherwise
-from simulator.report.thinking import limits_of, thinking_lines
+from simulator.report.thinking import LIMIT_NAMES, limits_of, thinking_lines
 from simulator.report.unit_costs import unit_costs
 from simulator.wording import article, counted, elapsed
 
@@ -177,6 +177,8 @@ def _content(result: PatternResult, workload: str) -> Text:
     text = f"{kept_share(found.hardest.share)} {mark}"
     if found.answer == "cannot_tell":
         text += f"\n{share_range(found.hardest.ci99)}"
+    if found.answer != "met" and len(found.limits) > 1:
+        text += f"\n{LIMIT_NAMES[found.hardest.metric]}"
     return Text(text, style)
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from simulator.decision.words import duration, kept_share, percent, seconds, usd
 from simulator.experiment.model_length import model_lengths
 from simulator.report.page_headlines import subject
-from simulator.report.thinking import limits_of
+from simulator.report.thinking import LIMIT_NAMES, limits_of
 from simulator.wording import counted, elapsed, joined
 
 if TYPE_CHECKING:
@@ -137,14 +137,19 @@ def promised(document: Mapping[str, Any], scenario: Scenario, show: Show) -> dic
 
 
 def _kept(at: int, workload: str, found: Mapping[str, Any] | None, show: Show) -> dict[str, Any]:
-    """A cell: the answer, the share, and where nobody can tell the interval of the share."""
+    """A cell: the answer, the share, and where nobody can tell the interval of the share.
+
+    And of several limits which one is kept least.
+    """
     share = show(f"patterns.{at}.workloads.{workload}.share_met", kept_share)
     if found is None:
-        return {"answer": None, "share": share, "between": None}
+        return {"answer": None, "share": share, "between": None, "limit": None}
     number = min(range(len(found["limits"])), key=lambda number: found["limits"][number]["share"])
     path = f"patterns.{at}.workloads.{workload}.objective.limits.{number}.ci99"
     ends = [show(f"{path}.{end}", kept_share) for end in (0, 1)] if found["answer"] == "cannot_tell" else None
-    return {"answer": found["answer"], "share": share, "between": ends}
+    several = len(found["limits"]) > 1 and found["answer"] != "met"
+    limit = LIMIT_NAMES[found["limits"][number]["metric"]] if several else None
+    return {"answer": found["answer"], "share": share, "between": ends, "limit": limit}
 
 
 def bills(document: Mapping[str, Any], show: Show) -> list[dict[str, Any]]:

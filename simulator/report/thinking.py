@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.decision.words import duration, percent
 from simulator.wording import elapsed
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from simulator.scenario.workloads import Objectives
 
 
+#: What the limits are called in a table, by what they limit.
+LIMIT_NAMES: Final = {"ttft_s": "TTFT", "ttfat_s": "first answer token", "e2e_s": "end to end", "chain_s": "chain"}
+
+
 def limits_of(objectives: Objectives) -> list[tuple[str, float]]:
     """The limits there are, as they are called in a table."""
-    named = (
-        ("TTFT", objectives.ttft),
-        ("first answer token", objectives.ttfat),
-        ("end to end", objectives.end_to_end),
-        ("chain", objectives.chain),
-    )
+    limits = (objectives.ttft, objectives.ttfat, objectives.end_to_end, objectives.chain)
+    named = zip(LIMIT_NAMES.values(), limits, strict=True)
     return [(label, limit_s) for label, limit_s in named if limit_s is not None]
 
 

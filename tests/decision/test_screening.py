@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cost.prices import load_price_book
-from simulator.decision.screening import cost_of, screen
+from simulator.decision.screening import cost_of, missed, screen
 from simulator.experiment.counts import Requests
-from tests.decision.test_verdict import result
+from simulator.experiment.objectives import objective_result
+from tests.decision.test_verdict import objective, result
 from tests.experiment.small import small
 
 BOOK = load_price_book("2026-11")
@@ -70,7 +71,7 @@ def test_all_there_is_against_a_pattern_is_said_in_one_line_in_the_order_of_the_
         BOOK,
     )
     assert found.reasons == [
-        "rented is out: objectives not met for notes (90.00 % of its requests, 95 % wanted); "
+        "rented is out: objectives not met for notes (90.00 % of its requests within 1 min end to end, 95 % wanted); "
         "60.00 USD a month exceed the budget of 50.00 USD",
         "bought is out: 70.00 USD a month exceed the budget of 50.00 USD",
     ]
@@ -97,3 +98,31 @@ def test_what_was_not_simulated_costs_nothing_and_is_not_chosen():
     found = screen(small(), [result("api", 1, feasible=False), result("rented", 2)], BOOK)
     assert cost_of(result("api", 1, feasible=False)) == 0.0
     assert found.winner == "rented"
+
+
+def _kept(**shares):
+    """Requests of which so great shares are within their limits."""
+    limits = {"ttft_s": 3.0, "ttfat_s": 9.0, "e2e_s": 60.0, "chain_s": 7200.0}
+    samples = [one for metric, share in shares.items() for one in objective(share, limits={metric: limits[metric]})[0]]
+    return objective_result(samples, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"ttft_s": 0.82, "e2e_s": 0.97}, "82.00 % of its requests within 3 s to the first token"),
+        ({"ttft_s": 0.97, "e2e_s": 0.82}, "82.00 % of its requests within 1 min end to end"),
+        (
+            {"ttft_s": 0.97, "ttfat_s": 0.5, "e2e_s": 0.98},
+            "50.00 % of its requests within 9 s to the first answer token",
+        ),
+        (
+            {"ttft_s": 0.9, "e2e_s": 0.97, "chain_s": 0.7},
+            "90.00 % of its requests within 3 s to the first token, 70.00 % within 2 h over the whole chain",
+        ),
+    ],
+)
+def test_which_of_several_limits_is_missed_is_said_with_its_share(shares, said):
+    rented = result("rented", 60)
+    rented.workloads["notes"] = replace(rented.workloads["notes"], objective=_kept(**shares))
+    assert missed(rented) == f"objectives not met for notes ({said}, 95 % wanted)"

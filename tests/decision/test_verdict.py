@@ -102,7 +102,10 @@ def test_the_cheapest_that_meets_the_objectives():
     assert found.reasons[0].startswith(
         "hybrid meets every objective and costs least, 200 USD a month; next is rented, for 100 USD more;"
     )
-    assert "api is out: objectives not met for notes (90.00 % of its requests, 95 % wanted)" in found.reasons
+    assert (
+        "api is out: objectives not met for notes (90.00 % of its requests within 1 min end to end, 95 % wanted)"
+        in found.reasons
+    )
 
 
 def test_rules_come_in_their_order():

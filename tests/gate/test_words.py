@@ -9,7 +9,8 @@ import pytest
 from simulator.gate.attribution import Attribution
 from simulator.gate.comparison import compare
 from simulator.gate.inputs import InputChange
-from simulator.gate.words import _of_bill, cause_of_change, cause_of_choice, listed, unexplained
+from simulator.gate.result_file import PatternFigures
+from simulator.gate.words import _of_bill, cause_of_change, cause_of_choice, listed, objectives_of, unexplained
 from tests.gate.kept import VARIANTS, edited, side
 
 
@@ -101,3 +102,31 @@ def parts(together="0", **by):
 )  # fmt: skip
 def test_parts_of_a_bill_that_are_causes(found, said):
     assert _of_bill(found, [InputChange(("k",), 1, 2, "policy")]) == said
+
+
+def _judged(answer, **limits):
+    """Objectives of a workload, each limit with its seconds, share and answer."""
+    found = [
+        {"metric": name, "limit_s": limit_s, "share": share, "answer": one}
+        for name, (limit_s, share, one) in limits.items()
+    ]
+    return {"objective": {"answer": answer, "target_share": 0.95, "limits": found}}
+
+
+def test_of_objectives_that_are_not_met_the_limits_are_told():
+    loads = {
+        "notes": _judged("missed", ttft_s=(3.0, 0.82, "missed"), e2e_s=(45.0, 0.97, "met")),
+        "letters": _judged("met", ttft_s=(3.0, 0.99, "met"), e2e_s=(45.0, 0.99, "met")),
+        "codes": _judged("cannot_tell", ttft_s=(3.0, 0.97, "met"), e2e_s=(45.0, 0.949, "cannot_tell")),
+        "old": {"objective": {"answer": "missed"}},
+        "older": {"objective_met": False},
+        "none": {},
+    }
+    part = {"name": "own", "kind": "self_hosted", "feasible": True, "workloads": loads}
+    assert objectives_of(PatternFigures.model_validate(part)) == {
+        "notes": "missed: 82.00 % of its requests within 3 s to the first token, 95 % wanted",
+        "letters": "met",
+        "codes": "cannot tell: 94.90 % of its requests within 45 s end to end, 95 % wanted",
+        "old": "missed",
+        "older": "missed",
+    }

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 
+from simulator.decision.words import kept_share
 from simulator.gate.check import Check, Finding, judge
 from simulator.gate.comparison import compare
 from simulator.gate.policy import read_policy
@@ -73,3 +74,20 @@ def test_junit_has_a_case_for_each_finding():
 def test_junit_survives_any_text():
     junit(Check("failed", [Finding("x", "", "all", "failed", "a\x00b\ufffe<&>", "")]), "n")
     ElementTree.fromstring(junit(Check("failed", [Finding("x", "", "all", "failed", "a\x00b<&>", "")]), "n"))
+
+
+def test_which_limit_is_kept_otherwise_is_told():
+    """An API whose first token takes 0.7 s in the middle has about half of them within that, and all in a minute."""
+    comparison = compare(side(), side({"workloads.notes.objectives.ttft": "700ms"}))
+    found = comparison.new.patterns["api"].workloads["notes"].objective
+    (ttft, e2e) = found.limits
+    assert (ttft.answer, e2e.answer) == ("missed", "met")
+    assert 0.4 < ttft.share < 0.6
+    said = f"missed: {kept_share(ttft.share)} of its requests within 0.7 s to the first token, 95 % wanted"
+    text = printed(comparison, judge(comparison, read_policy(None)))
+    assert f"Objectives kept otherwise: api, notes: before met; now {said}" in text
+    assert f"- api, notes: before met; now {said}" in markdown(comparison)
+    (line,) = [line for line in text.splitlines() if "objectives_missed" in line and "api notes" in line]
+    assert said in line
+    back = printed(compare(side({"workloads.notes.objectives.ttft": "700ms"}), side()))
+    assert f"api, notes: before {said}; now met" in back
