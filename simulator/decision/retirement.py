@@ -103,6 +103,16 @@ def shut_down(pattern: HostingPattern, book: PriceBook, first: date, last: date)
     )
 
 
+def ended(pattern: HostingPattern, book: PriceBook, last: date) -> str | None:
+    """The same for a month of a rollout, of which no other day matters: which models are shut down by its last day."""
+    said = (
+        f"{model} {'was' if day <= book.date else 'is'} shut down on {day}"
+        + (f" ({_instead(entry.successor)})" if entry.successor else "")
+        for model, entry, day in _by(pattern, book, last)
+    )
+    return "; ".join(said) or None
+
+
 def unavailable(scenario: Scenario, pattern: HostingPattern, book: PriceBook) -> str | None:
     """`shut_down`, over the simulated days."""
     return shut_down(pattern, book, scenario.horizon.start_local.date(), judged_until(scenario, book))

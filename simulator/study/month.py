@@ -16,6 +16,8 @@ class PatternMonth:
         busy_fraction: Of its clusters; None without one.
         missed: Why it will not do at this volume, beyond what chance explains; None where it will.
         feasible: Whether it may be used at all in this month; where not, nothing was simulated and nothing costs.
+        gone: Why nobody can have it any more, whatever it cost until then: a model of it is shut down; None where it
+            is there. It is in `missed` too.
     """
 
     monthly_cost_usd: float
@@ -24,6 +26,12 @@ class PatternMonth:
     busy_fraction: float | None
     missed: str | None
     feasible: bool = True
+    gone: str | None = None
+
+    @property
+    def out(self) -> str | None:
+        """Why it cannot be used in this month; None where it can, whether or not it will do."""
+        return self.gone or (None if self.feasible else self.missed or "it is not feasible")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from simulator.cost.bill import monthly_bill
 from simulator.cost.escalation import escalated, years_held
 from simulator.cost.overrides import scenario_book
 from simulator.decision.costing import with_replicas
-from simulator.decision.retirement import later, retirements, shut_down
+from simulator.decision.retirement import ended, later, retirements
 from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
@@ -205,8 +205,10 @@ def _days(month: str) -> tuple[date, date]:
 
 def _on_offer(scenario: Scenario, name: str, one: PatternMonth, book: PriceBook, month: str) -> PatternMonth:
     """What a pattern did in a month, unless an API of it stops answering by then."""
-    gone = shut_down(scenario.hosting_patterns[name], book, *_days(month))
-    return one if gone is None else replace(one, missed="; ".join(text for text in (gone, one.missed) if text))
+    gone = ended(scenario.hosting_patterns[name], book, _days(month)[1])
+    if gone is None:
+        return one
+    return replace(one, gone=gone, missed="; ".join(text for text in (gone, one.missed) if text))
 
 
 def months_of(scenario: Scenario, plan: Rollout) -> list[str]:

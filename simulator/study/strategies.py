@@ -239,26 +239,54 @@ def _step(
         one_off_usd=float(phase.one_off),
         cheaper_from_month=None if same else cheaper,
         pays_in_month=None if same else pays,
-        text=_step_text(before, phase.name, begin, condition, balance[-1] - once, pays, worth),
+        text=_step_text(before, phase.name, after, condition, balance[-1] - once, pays, worth),
     )
 
 
 def _saved_usd(month: Month, before: str, after: str) -> float:
-    """What one pattern costs less to run than another; nothing where either may not be used."""
+    """What one pattern costs less to run than another; nothing where either cannot be used."""
     ours, theirs = month.patterns[after], month.patterns[before]
-    return theirs.running_usd - ours.running_usd if ours.feasible and theirs.feasible else 0.0
+    return 0.0 if ours.out or theirs.out else theirs.running_usd - ours.running_usd
+
+
+def _until(before: str, after: str, months: Sequence[Month]) -> tuple[int, str] | None:
+    """From which of these months on a step can save nothing, and why: one of its patterns cannot be used any more.
+
+    Months in which either cannot be used save and cost nothing, see `_saved_usd`.
+    """
+    for month in months:
+        for name in (after, before):
+            if (why := month.patterns[name].out) is not None:
+                return month.number, f"{name} cannot be used from month {month.number}, {why}"
+    return None
 
 
 def _step_text(
-    before: str, after: str, begin: int, condition: str, gain_usd: float, pays: int | None, worth_usd: float
+    before: str,
+    after: str,
+    months: Sequence[Month],
+    condition: str,
+    gain_usd: float,
+    pays: int | None,
+    worth_usd: float,
 ) -> str:
-    what = f"month {begin}, {condition}: "
+    """Advice on a step, from the months it is there in."""
+    what = f"month {months[0].number}, {condition}: "
     if before == after:
         return f"{what}{after} stays"
     fetches = f"; its hardware would then fetch {usd(worth_usd)} USD" if worth_usd else ""
-    if pays is None:
+    until = _until(before, after, months)
+    if until is None and pays is None:
         return f"{what}{before} to {after} does not pay: it costs {usd(-gain_usd)} USD more by the end{fetches}"
-    return f"{what}{before} to {after} has paid by month {pays}; it saves {usd(gain_usd)} USD by the end{fetches}"
+    if until is None:
+        return f"{what}{before} to {after} has paid by month {pays}; it saves {usd(gain_usd)} USD by the end{fetches}"
+    fetches = f"; its hardware would fetch {usd(worth_usd)} USD after the last month" if worth_usd else ""
+    last, why = until
+    if last == months[0].number:
+        return f"{what}{before} to {after} is no matter of savings: {why}{fetches}"
+    sums = f"costs {usd(-gain_usd)} USD more" if gain_usd < 0 else f"saves {usd(gain_usd)} USD"
+    paid = "" if pays is None else f" has paid by month {pays}; it"
+    return f"{what}{before} to {after}{paid} {sums} until then: {why}{fetches}"
 
 
 def _condition(phase: Phase) -> str:

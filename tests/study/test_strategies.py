@@ -158,6 +158,57 @@ def test_months_in_which_a_pattern_may_not_be_used_are_told_apart():
     assert course(plan({"pattern": "own", "from_month": 3}, months=3), months, UPFRONT).reviews[0].cheapest == "own"
 
 
+SHUT = "azure/gpt-x is shut down on 2027-03-31 (its successor is azure/gpt-y)"
+
+
+def _ending(number, *, pattern="api", feasible=True):
+    """Six months, from one of which on a pattern cannot be used: its model is shut down, or it may not be."""
+    months = [month(one, api=100.0, own=120.0) for one in range(1, 7)]
+    for at in range(number - 1, 6):
+        one = months[at].patterns[pattern]
+        out = replace(one, gone=SHUT, missed=SHUT) if feasible else PatternMonth(0.0, 0.0, None, None, SHUT, False)
+        months[at] = replace(months[at], patterns=months[at].patterns | {pattern: out})
+    return months
+
+
+@pytest.mark.parametrize("feasible", [True, False])
+@pytest.mark.parametrize(
+    ("begin", "ends", "pattern", "price", "said"),
+    [
+        # The API costs 100 USD times the month, the cluster 120 USD and 1,000 USD once.
+        (3, 3, "api", 1000.0, "is no matter of savings: api cannot be used from month 3"),
+        (4, 2, "api", 1000.0, "is no matter of savings: api cannot be used from month 4"),
+        # 300 + 400 - 2 x 120 - 1,000 USD in months 3 and 4.
+        (3, 5, "api", 1000.0, "costs 540 USD more until then: api cannot be used from month 5"),
+        (3, 5, "own", 1000.0, "costs 540 USD more until then: own cannot be used from month 5"),
+        # 400 USD are back with the fourth month: 180 of the third and 280 of the fourth.
+        (3, 5, "api", 400.0, "has paid by month 4; it saves 60.00 USD until then: api cannot be used from month 5"),
+    ],
+)
+def test_a_step_from_what_cannot_be_used_is_no_matter_of_savings(begin, ends, pattern, price, said, feasible):
+    asked = plan({"pattern": "own", "from_month": begin}, months=6)
+    upfront = {"api": Upfront(), "own": Upfront(price)}
+    (step,) = course(asked, _ending(ends, pattern=pattern, feasible=feasible), upfront).steps
+    assert step.text == f"month {begin}, month {begin}: api to own {said}, {SHUT}"
+    assert "does not pay" not in step.text
+    assert step.pays_in_month == (4 if price == 400.0 else None)
+
+
+@given(st.integers(2, 6), st.integers(1, 7), st.sampled_from(["api", "own"]), st.integers(0, 2000))
+def test_law_savings_are_counted_while_both_can_be_used(begin, ends, pattern, price):
+    asked = plan({"pattern": "own", "from_month": begin}, months=6)
+    (step,) = course(asked, _ending(ends, pattern=pattern), {"api": Upfront(), "own": Upfront(float(price))}).steps
+    saved, pays = -float(price), None
+    for number in range(begin, min(ends, 7)):
+        saved += 100.0 * number - 120.0
+        pays = number if pays is None and saved >= 0.0 else pays
+    # What takes nothing has paid at once.
+    pays = begin if price == 0 and begin >= ends else pays
+    assert step.pays_in_month == pays
+    assert ("does not pay" in step.text) is (ends > 6 and pays is None)
+    assert (f"{pattern} cannot be used from month {max(begin, ends)}" in step.text) is (ends <= 6)
+
+
 costs = st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=36, max_size=36)
 
 
