@@ -73,6 +73,7 @@ READERS = [
     Reader("scenario, adapters", "full.yaml", of_yaml, "validate {at}/full.yaml"),
     Reader("scenario, drafted", "drafted.yaml", of_yaml, "explain {at}/drafted.yaml"),
     Reader("scenario, full, explained", "full.yaml", of_yaml, "explain {at}/drafted.yaml --all"),
+    Reader("scenario, pictured", "pictured.yaml", of_yaml, "validate {at}/pictured.yaml"),
     Reader("scenario, in the studio", "full.yaml", of_yaml, "studio {at}/full.yaml --store {out}/store", looked_at),
     Reader("run, in the studio", "run/scenario.yaml", of_yaml, "studio {at}/run --store {out}/store", looked_at),
     Reader("register", "registry.yaml", of_yaml, "compliance {at}/full.yaml"),

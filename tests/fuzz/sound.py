@@ -74,12 +74,22 @@ workloads:
     trend: {yearly_growth: 0.4}
     prompt_tokens: 500
     output_tokens: 100
+    reasoning: {thinking_tokens: {kind: lognormal, median: 300, sigma: 0.8}, share: 60 %}
+    clients: {count: 20, think: 5s, think_kind: exponential}
+    objectives: {ttfat: 30s, share: 90 %}
+  codes:
+    follows: {workload: letters, delay: 500ms, delay_sigma: 0.3, correlation: 0.5, share: 50 %}
+    phi: false
+    prompt_tokens: {kind: lognormal, mean: 400, sigma: 0.3, at_most: 2000}
+    output_tokens: 40
+    objectives: {chain: 90s}
 compliance: {registry: registry.yaml, agreements: {aws: 2026-01-01}}
 constraints: {monthly_cost_at_most: 9000 USD/month}
 hosting_patterns:
   api: {kind: metered_api, api: {
       model: bedrock/llama-3.3-70b, ttft: {median: 700ms, sigma: 0.4}, output_tokens_per_s: {median: 50, sigma: 0.1},
-      network_delay: 20ms}}
+      network_delay: 20ms,
+      limits: {tokens_per_minute: 400_000, tokens_per_day: 90_000_000, day_time_zone: Asia/Tokyo}}}
   adapters:
     kind: self_hosted
     cluster:
@@ -95,6 +105,7 @@ hosting_patterns:
 prices: {book: 2026-11, overrides: {}}
 rollout:
   months: 3
+  resale: 40 %
   adoption: {kind: logistic, midpoint: 2, rate: 0.5}
   phases: [{pattern: api}, {pattern: adapters, from_tokens_per_month: 12_000_000, one_off: 15600 USD}]
 experiment: {replications: 2, seed: 7}
@@ -125,6 +136,21 @@ hosting_patterns:
     faults:
       - {kind: outage, api: bedrock/llama-3.3-70b, at: [mon 00:30], duration: 10min}
       - {kind: failure, cluster: cluster, scope: node, at: [mon 01:00], repair: 20min}
+"""
+#: With images, which a model for text refuses.
+PICTURED = """extends: full.yaml
+compliance: null
+rollout: null
+workloads:
+  notes: null
+  letters: {adapter: null, clients: null, images: {per_request: 2, width_px: 512, height_px: 640, preprocessing: 20ms}}
+hosting_patterns:
+  adapters: null
+  api: {api: {model: azure/gpt-4o, image_tokens: 256}}
+  pictured:
+    kind: self_hosted
+    cluster: {model: medgemma-4b, gpu: l4, engine: {max_model_len: 4096, mm_processor_kwargs: {do_pan_and_scan: true}}}
+    costs: {compute: {kind: rental, gpu_hour: 0.80 USD/h}}
 """
 MAPPING = """columns: {time: at.ms, prompt_tokens: [usage.in], output_tokens: usage.out, status: code, label: dept}
 units: {time: ms}
@@ -173,6 +199,7 @@ def prepare_rest(folder: Path) -> None:
     )
     (folder / "full.yaml").write_text(FULL)
     (folder / "drafted.yaml").write_text(DRAFTED)
+    (folder / "pictured.yaml").write_text(PICTURED)
     (folder / "replays.yaml").write_text(
         "extends: scenario.yaml\nworkloads: {letters: null, notes: null, "
         "recorded: {trace: {file: t.csv, repeat: false}, objectives: {ttft: 5s}}}\n"

@@ -14,7 +14,7 @@ from simulator.engine.simulation import simulate
 from simulator.trace.links import Links
 from simulator.trace.request_table import RequestTable
 from tests.engine.demand import plan
-from tests.verification.test_everything_on import HORIZON_S, demand, patterns
+from tests.verification.test_everything_on import HORIZON_S, demand, patterns, pictures
 
 
 def linked(seed, rate_per_s, share):
@@ -26,13 +26,14 @@ def linked(seed, rate_per_s, share):
     after[:1] = -1
     links = Links(after.astype(np.int64), np.where(after >= 0, rng.exponential(20.0, len(rows)), 0.0))
     columns = ("arrival_s", "workload", "prompt_tokens", "output_tokens", "max_tokens", "prefix_id", "prefix_tokens")
-    columns = (*columns, "priority")
+    columns = (*columns, "priority", "thinking_tokens")
     return RequestTable(requests.workloads, *(getattr(requests, name) for name in columns), links=links)
 
 
 def check(pattern, seed, rate_per_s, share):
     requests, found = linked(seed, rate_per_s, share), []
     options = {"horizon_s": HORIZON_S, "seed": seed, "replication": 0, "plan": plan(blocks=150)}
+    options["images"] = pictures(pattern, seed)
     options["on_settled"] = lambda some, log, _: found.append((some, log))
     record = simulate(pattern, requests, **options)
     ((sent, log),) = found

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.analysis.metrics import summarise
-from simulator.engine.record import Outcome, Reason, RequestLog
+from simulator.engine.record import Outcome, Reason, RequestLog, answers_s
 from simulator.engine.simulation import simulate
+from simulator.performance.image_table import ImageLoads
 from simulator.scenario.balancing import Kind
 from simulator.scenario.patterns import ApiPattern, HybridPattern, SelfHostedPattern
 from tests.engine.demand import COSTS, api, cluster, plan, poisson, table
@@ -203,12 +204,28 @@ def demand(seed, rate_per_s):
         prefix=int(rng.integers(0, 400)) or None,
     )
     requests.priority[:] = rng.integers(1, 4, size)
+    # Of every other demand some think first: up to one token, or all that there is.
+    thinks = (seed % 2) * (rng.random(size) < 0.5)
+    requests.thinking_tokens[:] = thinks * np.minimum(rng.integers(1, 400, size), requests.output_tokens)
     return requests
 
 
+def pictures(pattern, seed):
+    """Of two demands in three, what the images of two workloads are to each backend that takes them."""
+    if not seed % 3:
+        return None
+    rng = np.random.default_rng(seed + 2)
+    shape = (len(pattern.backend_names) + 1, len(WORKLOADS))
+    seen = (rng.random(shape) < 0.8) * (np.arange(shape[1]) < 2)
+    seen[-1] = False
+    tokens = (seen * rng.integers(1, 200, shape)).astype(np.int32)
+    encoder_s = seen * rng.exponential(0.05, shape)
+    return ImageLoads(tokens, encoder_s, encoder_s * 3)
+
+
 def check(pattern, seed, rate_per_s, allowed):
-    requests = demand(seed, rate_per_s)
-    options = {"horizon_s": HORIZON_S, "seed": seed, "replication": 0, "plan": plan(blocks=150)}
+    requests, images = demand(seed, rate_per_s), pictures(pattern, seed)
+    options = {"horizon_s": HORIZON_S, "seed": seed, "replication": 0, "plan": plan(blocks=150), "images": images}
     options["ttft_limit_s"] = [1.0, 5.0, float("inf")]
     permits = np.array([[bool(allowed >> (3 * backend + load) & 1) for backend in range(4)] for load in range(3)])
     permits = permits[:, : len(pattern.backend_names)]
@@ -232,6 +249,18 @@ def check(pattern, seed, rate_per_s, allowed):
     assert not np.isnan(stamps[done]).any()
     assert (np.diff(stamps[done], axis=1) >= -1e-9).all()
     assert (stamps[done, -1] <= HORIZON_S + 1e-9).all()
+    # The answer begins with the first token or behind it, and not at all where thoughts took all the room there was.
+    prompts = requests.prompt_tokens if images is None else images.served(requests, log.backend).prompt_tokens
+    most = [one.cluster.engine.max_model_len for one in pattern.hosted.values()] + [10**6] * len(pattern.metered)
+    room = np.array([*most, 10**6])[log.backend] - prompts
+    silent = (requests.thinking_tokens > 0) & (requests.thinking_tokens >= np.minimum(requests.output_tokens, room))
+    answer_s = answers_s(requests, log)
+    assert (np.isnan(answer_s[done]) == silent[done]).all()
+    begun = done & ~silent
+    assert (answer_s[begun] >= log.first_token_s[begun] - 1e-9).all()
+    assert (answer_s[begun] <= log.last_token_s[begun] + 1e-9).all()
+    unthinking = begun & (requests.thinking_tokens == 0)
+    assert (answer_s[unthinking] == log.first_token_s[unthinking]).all()
     # 4: no more blocks, seats and seconds in use than there are; a replica that does not serve computes nothing.
     for level in record.levels:
         assert (level.kv_block_s <= level.kv_blocks * level.interval_s + 1e-6).all()
@@ -242,7 +271,7 @@ def check(pattern, seed, rate_per_s, allowed):
             assert (level.paid_s <= HORIZON_S + 1e-6).all()
     # 8: an API charges what it served, and beyond that only what was cut off or answered second.
     by_api = done & (log.backend >= len(pattern.hosted))
-    served = np.where(by_api, requests.prompt_tokens, 0)
+    served = np.where(by_api, prompts, 0)
     charged = log.billed_prompt_tokens
     cut_off = any(one.kind in ("outage", "network_loss") for one in pattern.faults)
     if not cut_off and pattern.routing.hedge is None:
@@ -251,7 +280,8 @@ def check(pattern, seed, rate_per_s, allowed):
     assert (charged[done] >= served[done]).all()
     # Each time it is asked it charges the prompt and the answer at most.
     asked = log.attempts.astype(np.int64)
-    assert (charged <= asked * requests.prompt_tokens).all()
+    largest = 0 if images is None else images.tokens.max(axis=0)[requests.workload]
+    assert (charged <= asked * (requests.prompt_tokens + largest)).all()
     assert (log.billed_output_tokens <= asked * requests.output_tokens).all()
     # Nobody is served by a backend its workload may not use, and whoever left its first one has a reason.
     taken = log.backend >= 0
