@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from simulator.analysis.output_analysis import Estimate, difference, estimate, paired_difference
@@ -284,7 +285,10 @@ def _change(
     *,
     paired: bool,
 ) -> Iterator[MetricChange]:
-    base, new = (None if part is None else metric.pick(part) for part in parts)
+    base, new = (
+        None if part is None else fmean(each) if metric.of_counts and each else metric.pick(part)
+        for part, each in zip(parts, values, strict=True)
+    )
     if base is None and new is None:
         return
     change = None

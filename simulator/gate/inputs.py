@@ -146,7 +146,10 @@ def _resolved(pairs: list[tuple[Key, Any, Any]], base: ResultFile, new: ResultFi
     whole = [side.model_dump(mode="json") for side in (base.scenario, new.scenario)]
     for key, before, after in pairs:
         meant = [_at(side, key) for side in whole]
-        if meant[0] != meant[1] or meant[0] is None:
+        if isinstance(meant[0], dict) and isinstance(meant[1], dict):
+            # A section that one side leaves to its defaults: what differs in it.
+            yield from _differences(meant[0], meant[1], key)
+        elif meant[0] != meant[1] or meant[0] is None:
             yield key, meant[0] if before is None else before, meant[1] if after is None else after
 
 

@@ -31,6 +31,8 @@ class Metric:
         pick: Its value; None where there is none.
         of_workloads: Whether each workload has it too.
         needs_interval: Whether it says nothing without an interval.
+        of_counts: Whether `pick` has it from counts, means that are rounded to whole requests: where every replication
+            tells its own, the mean of those is exact, and is what a change is of.
     """
 
     unit: Unit
@@ -38,6 +40,7 @@ class Metric:
     pick: Callable[[Figures], float | None]
     of_workloads: bool = False
     needs_interval: bool = False
+    of_counts: bool = False
 
 
 def _cost(part: Figures) -> float | None:
@@ -132,12 +135,12 @@ METRICS: Final[dict[str, Metric]] = {
     "monthly_cost_usd": Metric("USD", "lower", _cost),
     "usd_per_million_tokens": Metric("USD", "lower", _per_million),
     **_WAITS,
-    "unserved_share": Metric("share", "lower", _unserved, True),
+    "unserved_share": Metric("share", "lower", _unserved, True, of_counts=True),
     "goodput": Metric("share", "higher", partial(_share, name="goodput"), True),
     "availability": Metric("share", "higher", partial(_share, name="availability"), True),
     "objectives_missed": Metric("count", "lower", _missed, True),
     "requests_arrived": Metric("count", "same", _arrived, True),
-    "failed_over_share": Metric("share", "same", _failed_over, True),
+    "failed_over_share": Metric("share", "same", _failed_over, True, of_counts=True),
     "busy_fraction": Metric("share", "same", partial(_level, name="busy_fraction")),
     "batch_occupancy": Metric("share", "same", partial(_level, name="batch_occupancy")),
     "kv_occupancy": Metric("share", "same", partial(_level, name="kv_occupancy")),

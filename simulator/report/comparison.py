@@ -34,7 +34,15 @@ _STYLE: Final[dict[Outcome, str]] = {
     "failed": "bold red",
 }
 #: What is shown of each hosting pattern; the JSON document has everything.
-_SHOWN: Final = ("monthly_cost_usd", "e2e_p99_s", "ttft_p99_s", "unserved_share", "failed_over_share", "busy_fraction")
+_SHOWN: Final = (
+    "monthly_cost_usd",
+    "e2e_p99_s",
+    "ttft_p99_s",
+    "ttfat_p99_s",
+    "unserved_share",
+    "failed_over_share",
+    "busy_fraction",
+)
 _HEAD: Final = ("hosting pattern", "figure", "before", "now", "change")
 
 
@@ -95,6 +103,12 @@ def _objectives(comparison: Comparison) -> list[str]:
     return lines
 
 
+def _verdict(comparison: Comparison, judged: Check | None) -> list[str]:
+    """What is recommended now, where it was something else; a gate has told it already."""
+    before, after = (side.result.decision for side in (comparison.base, comparison.new))
+    return [] if judged or str(before) == str(after) else [f"{after}; before: {before}"]
+
+
 def _asked(comparison: Comparison) -> list[str]:
     told = [change for change in comparison.changes if change.cause != "words"]
     causes = dict.fromkeys(change.cause for change in told)
@@ -121,6 +135,7 @@ def print_comparison(console: Console, comparison: Comparison, judged: Check | N
             grid.add_row(*map(Text, row))
         console.print(grid)
     for title, lines in (
+        ("Verdict", _verdict(comparison, judged)),
         ("Objectives kept otherwise", _objectives(comparison)),
         ("Bills that moved", _bills(comparison)),
         ("Asked differently", _asked(comparison)),
@@ -143,6 +158,7 @@ def markdown(comparison: Comparison, judged: Check | None = None) -> str:
         lines += ["| " + " | ".join(_HEAD) + " |", "| :-- | :-- | --: | --: | --: |"]
         lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
         lines.append("")
+    lines += _section("Verdict", _verdict(comparison, judged))
     lines += _section("Objectives kept otherwise", _objectives(comparison))
     lines += _section("Bills that moved", _bills(comparison))
     lines += _section("Asked differently", _asked(comparison))

@@ -270,3 +270,34 @@ def test_a_result_of_which_either_input_cannot_be_read_says_so(what):
 
     found = compare(edited(strange), side())
     assert len([note for note in found.notes if "does not carry its inputs" in note]) == 1
+
+
+def test_a_share_before_and_its_change_are_the_share_now():
+    """Counts are means rounded to whole requests; what one of four replications lost is a quarter of one."""
+
+    def lost(plain):
+        one = next(row for row in plain["patterns"] if row["name"] == "api")
+        for part, key in ((one, "all"), (one["workloads"]["notes"], "notes")):
+            count = part["requests"]["arrived"]
+            part["requests"]["completed"] = count - 1
+            part["requests"]["unfinished"] += 1
+            one["by_replication"][key]["unserved_share"] = [0.0, 0.0, 0.75 / count]
+
+    found = {
+        (one.pattern, one.workload): one
+        for one in compare(side(), edited(lost)).metrics
+        if one.metric == "unserved_share"
+    }
+    for place in (("api", "all"), ("api", "notes")):
+        one = found[place]
+        assert 0.0 == one.base < one.new
+        assert one.base + one.change.mean == pytest.approx(one.new, rel=1e-9)
+
+
+def test_what_differs_in_a_section_that_was_left_out_is_named():
+    dearer = {"bedrock/llama-3.3-70b": {"output": "9 USD/1M tokens"}}
+    for first, second in ((side(), side({"prices": {"overrides": dearer}})), (side({"prices": {"vat": 0.1}}), side())):
+        told = [str(change) for change in compare(first, second).changes]
+        assert told
+        assert not [text for text in told if "(present) → (present)" in text]
+    assert "prices.vat 0.1 → 0.0" in told

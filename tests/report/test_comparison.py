@@ -91,3 +91,16 @@ def test_which_limit_is_kept_otherwise_is_told():
     assert said in line
     back = printed(compare(side({"workloads.notes.objectives.ttft": "700ms"}), side()))
     assert f"api, notes: before {said}; now met" in back
+
+
+def test_another_verdict_is_told_where_nobody_judges():
+    was, now = (
+        side(),
+        side({"workloads.notes.objectives.ttft": "700ms", "constraints.monthly_cost_at_most": "1 USD/month"}),
+    )
+    comparison = compare(was, now)
+    assert f"Verdict: recommends nothing; before: {was.result.decision}" in printed(comparison).splitlines()
+    assert "Verdict" not in printed(compare(was, was))
+    assert "**Verdict**" in markdown(comparison)
+    # A gate has said it above.
+    assert "Verdict: " not in printed(comparison, judge(comparison, read_policy(None)))
