@@ -67,7 +67,8 @@ def _in_month(month: int | None) -> str:
 def _more(usd_more: float, missed: int) -> str:
     text = f"{usd(abs(usd_more))} USD {'more' if usd_more >= 0 else 'less'}"
     if missed:
-        text += f" and {counted(abs(missed), 'month')} {'more' if missed > 0 else 'fewer'} that miss their objectives"
+        which = f"{'more' if missed > 0 else 'fewer'} that miss their objectives or cannot be had"
+        text += f" and {counted(abs(missed), 'month')} {which}"
     return text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.cost.bill import monthly_bill
+from simulator.cost.cash import assets_of
 from simulator.cost.escalation import escalated, years_held
 from simulator.cost.overrides import scenario_book
 from simulator.decision.costing import with_replicas
@@ -28,10 +29,10 @@ from simulator.study.month import Month, PatternMonth
 from simulator.study.questions import Question, answers
 from simulator.study.strategies import Course, course
 from simulator.version import package_version
-from simulator.wording import joined
+from simulator.wording import counted, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
     from os import PathLike
 
@@ -164,7 +165,8 @@ def rollout(
     ]
     book = scenario_book(scenario.prices)
     actual = variants[1] if len(variants) > 1 else None
-    return RolloutResult(scenario, replications, book, variants[0], actual, _retiring(scenario, names, plan, book))
+    doubts = [*_retiring(scenario, names, plan, book), *_worn_out(scenario, plan, variants[0].course)]
+    return RolloutResult(scenario, replications, book, variants[0], actual, doubts)
 
 
 def with_sizes(scenario: Scenario, plan: Rollout) -> Scenario:
@@ -195,6 +197,20 @@ def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: Pri
         out = "; from then on the pattern is out: its successor has another price and is another model"
         found.append(f"{one}{out if one.within_horizon else ''}")
     return found
+
+
+def _worn_out(scenario: Scenario, plan: Rollout, course: Course) -> Iterator[str]:
+    """Hardware that the plan uses for longer than it is written off in: a rollout buys it once."""
+    bought = {phase.name: phase.pattern for phase in plan.phases}
+    used = [bought[name] for name in course.strategies[0].patterns]
+    for name in dict.fromkeys(used):
+        months = len(used) - used[::-1].index(name) - used.index(name)
+        lives = [one.months for one in assets_of(scenario.hosting_patterns[name]).values() if one.months < months]
+        if lives:
+            yield (
+                f"{name}: hardware that is written off in {counted(min(lives), 'month')} is used for {months} here, "
+                "and bought once; the cash of a run buys it again"
+            )
 
 
 def _days(month: str) -> tuple[date, date]:

@@ -199,3 +199,12 @@ def test_a_model_that_retires_on_the_way_is_named(store):
 def test_a_scenario_without_a_rollout_has_none():
     with pytest.raises(ScenarioError, match="how use grows"):
         rollout(small())
+
+
+@pytest.mark.parametrize(("life", "said"), [(1, "1 month is"), (2, "2 months is"), (3, None), (60, None)])
+def test_hardware_that_is_used_for_longer_than_it_is_written_off_in_is_named(store, life, said):
+    """From the third of five months on there are 45 users: it is used for three."""
+    asked = scenario(**{"hosting_patterns.bought.costs.compute.amortisation": life})
+    lines = [line for line in rollout(asked, store=store).warnings if "bought once" in line]
+    once = f"bought: hardware that is written off in {said} used for 3 here, and bought once; the cash of a run"
+    assert [line.startswith(once) for line in lines] == ([True] if said else [])
