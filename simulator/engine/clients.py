@@ -66,7 +66,8 @@ class Clients:
         self._site, self._rules, self._route, self._fleets = site, rules, route, fleets
         self._due: list[deque[int]] = [deque() for _ in rules]
         self._free = [rule.count if rule else 0 for rule in rules]
-        self._open: list[int] = []
+        #: Rows that are under way and that somebody waits for, and how many of them count.
+        self._open, self._opened = np.zeros(64, np.intp), 0
         self._rng = stream(site.seed, site.replication, "clients")
         self._tick_s = inf
         links = site.table.links or Links(np.full(len(site.table), -1), np.zeros(len(site.table)))
@@ -87,7 +88,7 @@ class Clients:
             self._due[arrival.workload].append(row)
             self._send(arrival.workload)
         elif self._first_follower[row] < self._first_follower[row + 1]:
-            self._open.append(row)
+            self._begin(row)
             self._route(arrival)
         else:
             self._route(arrival)
@@ -111,19 +112,29 @@ class Clients:
             row = self._due[workload].popleft()
             self._free[workload] -= 1
             self._site.table.arrival_s[row] = self._site.env.now
-            self._open.append(row)
+            self._begin(row)
             self._route(Arrival.of(self._site.table, row))
+
+    def _begin(self, row: int) -> None:
+        if self._opened == len(self._open):
+            self._open = np.concatenate([self._open, np.zeros_like(self._open)])
+        self._open[self._opened] = row
+        self._opened += 1
 
     def _look(self) -> None:
         env, log = self._site.env, self._site.log
-        over = [row for row in self._open if log.outcome[row] != Outcome.UNFINISHED]
-        if over:
-            self._open = [row for row in self._open if log.outcome[row] == Outcome.UNFINISHED]
-            for row in over:
+        # As an array: in an overload there are tens of thousands, after every event.
+        rows = self._open[: self._opened]
+        over = log.outcome[rows] != Outcome.UNFINISHED
+        if over.any():
+            ended, left = rows[over].tolist(), rows[~over]
+            self._opened = len(left)
+            self._open[: self._opened] = left
+            for row in ended:
                 self._answered(row)
         if self._tick_s <= env.now:
             self._tick_s = inf
-        due_s = min((fleet.due_s for fleet in self._fleets), default=inf) if self._open else inf
+        due_s = min((fleet.due_s for fleet in self._fleets), default=inf) if self._opened else inf
         if due_s < self._tick_s:
             self._tick_s = max(due_s, env.now)
             env.timeout(self._tick_s - env.now).callbacks.append(self._tick)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb, factorial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 import simulator
-from simulator.engine.clients import ClientRule
+from simulator.engine.arrival import Arrival
+from simulator.engine.clients import ClientRule, Clients
+from simulator.engine.clock import Clock
 from simulator.engine.record import Outcome
 from simulator.engine.simulation import simulate
 from simulator.performance.step_time import ConstantStepTime
 from simulator.scenario.patterns import SelfHostedPattern
 from simulator.trace.canonical import write_trace
+from simulator.trace.links import Links
 from simulator.workload.synthesis import synthesise
 from tests.engine.demand import COSTS, cluster, hybrid, metered, plan, self_hosted, table
 from tests.workload.clinic import WEEK, scenario, source
@@ -225,3 +230,30 @@ def test_the_whole_volume_is_due_at_once():
     assert (found.arrival_s == 0).all()
     # 1,000 a month of 730 h.
     assert len(found) == round(1000 * 168 / 730)
+
+
+def test_who_waits_is_looked_up_together():
+    """After every event all that are under way are looked at: in one go, not one by one, or an overload never ends."""
+
+    class Counted(np.ndarray):
+        reads = 0
+
+        def __getitem__(self, key):
+            Counted.reads += 1
+            return np.asarray(self)[key]
+
+    size = 1000
+    outcome = np.full(2 * size, Outcome.UNFINISHED, np.int8)
+    links = Links(np.r_[np.full(size, -1), np.arange(size)], np.zeros(2 * size))
+    requests = replace(table(np.zeros(2 * size)), links=links)
+    log = SimpleNamespace(outcome=outcome.view(Counted), ended_s=np.zeros(2 * size))
+    site = SimpleNamespace(env=Clock(), log=log, table=requests, seed=1, replication=0)
+    sent = []
+    clients = Clients(site, [None], lambda arrival: sent.append(arrival.index), [])
+    for row in range(size):
+        clients.take(Arrival.of(requests, row))
+    outcome[[3, 7]] = Outcome.REJECTED
+    clients._look()
+    assert sent == list(range(size))
+    assert Counted.reads < 10
+    assert clients._opened == size - 2
