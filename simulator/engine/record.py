@@ -108,7 +108,7 @@ class RequestLog:
         scheduled_s: When it was first scheduled, when the API admitted it, or when it was first handed in with a batch.
         first_token_s: When its first token reached the client.
         first_answer_s: When the first token of its answer did, of one that thought before and that a cluster answered;
-            NaN for all others, see `answers_s`.
+            0 for all others, see `answers_s`.
         last_token_s: When its last token reached the client.
         ended_s: When its outcome was decided.
         outcome: `Outcome`.
@@ -159,7 +159,8 @@ class RequestLog:
             enqueued_s=stamps(),
             scheduled_s=stamps(),
             first_token_s=stamps(),
-            first_answer_s=stamps(),
+            # Memory that nobody writes to is none; few requests think.
+            first_answer_s=np.zeros(size),
             last_token_s=stamps(),
             ended_s=stamps(),
             outcome=np.zeros(size, np.int8),
@@ -195,7 +196,8 @@ def answers_s(table: RequestTable, log: RequestLog) -> NDArray[np.float64]:
     thought, answers = thinking > 0, thinking <= gaps
     share = np.divide(thinking, gaps, out=np.zeros(len(table)), where=thought & answers)
     even_s = log.first_token_s + share * (log.last_token_s - log.first_token_s)
-    found_s = np.where(thought, np.where(log.billed_prompt_tokens > 0, even_s, log.first_answer_s), log.first_token_s)
+    stamped_s = np.where(log.first_answer_s > 0.0, log.first_answer_s, np.nan)
+    found_s = np.where(thought, np.where(log.billed_prompt_tokens > 0, even_s, stamped_s), log.first_token_s)
     return np.where(thought & ~answers, np.nan, found_s)
 
 

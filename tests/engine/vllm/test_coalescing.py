@@ -191,6 +191,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
         "preemptions",
         "wasted_tokens",
     )
+    log.first_answer_s[log.first_answer_s == 0.0] = np.nan
     fates = [Fate(*row) for row in zip(*(getattr(log, name).tolist() for name in names), strict=True)]
     for _, index, reason, _ in losses:
         fates[index].lost = reason
