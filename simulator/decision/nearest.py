@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simulator.decision.screening import Screening
     from simulator.experiment.pattern_result import PatternResult
     from simulator.experiment.workload_result import WorkloadResult
+    from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import Objectives
 
@@ -115,6 +116,19 @@ def _failed(scenario: Scenario, result: PatternResult, name: str) -> float:
     return share if before is None else share + _failed(scenario, result, before.workload)
 
 
+def _unwaited(
+    pattern: HostingPattern, name: str, load: WorkloadResult, objectives: Objectives
+) -> Iterator[tuple[str, float]]:
+    """What no shorter wait would answer, where it is too much for the objective: its remedy, and its share."""
+    refused = load.requests.lost.get("too_long", 0)
+    silent = load.thinking.unanswered if load.thinking and objectives.ttfat is not None else 0
+    too_many = (1.0 - objectives.share) * load.requests.arrived
+    if refused > too_many:
+        yield longer_requests(pattern), refused / load.requests.arrived
+    if silent > too_many:
+        yield f"a longer max_tokens for {name}, whose thoughts use it up", silent / load.requests.arrived
+
+
 def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
     """More machines where they wait for each other, faster ones where half of the requests take too long alone."""
     hosted = bool(scenario.hosting_patterns[result.name].hosted)
@@ -126,12 +140,11 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         objectives = scenario.workloads[name].objectives
         if objectives is None or load.share_met is None or load.share_met >= objectives.share:
             continue
-        refused = load.requests.lost.get("too_long", 0)
-        if refused > (1.0 - objectives.share) * load.requests.arrived:
-            yield longer_requests(scenario.hosting_patterns[result.name])
-            if load.share_met + refused / load.requests.arrived >= objectives.share:
-                # Nothing else keeps it from its promise.
-                continue
+        unwaited = list(_unwaited(scenario.hosting_patterns[result.name], name, load, objectives))
+        yield from (told for told, _ in unwaited)
+        if unwaited and load.share_met + sum(share for _, share in unwaited) >= objectives.share:
+            # Nothing else keeps it from its promise.
+            continue
         slow, first = False, load.latency.get("ttft_s")
         for metric, label, limit in (
             ("ttft_s", "to the first token", objectives.ttft),

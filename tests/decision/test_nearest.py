@@ -9,7 +9,7 @@ import pytest
 from simulator.decision.nearest import nearest
 from simulator.decision.screening import Exclusion, Screening
 from simulator.experiment.counts import Requests
-from simulator.experiment.workload_result import Latency
+from simulator.experiment.workload_result import Latency, Thinking
 from tests.decision.test_verdict import result
 from tests.experiment.small import small
 
@@ -188,3 +188,24 @@ def test_what_is_overloaded_or_too_long_is_told_and_waits_where_they_matter_too(
     assert longer not in told(refusing(0.004), **{name: ["objectives"]}).would_help
     broken = replace(one, requests=replace(one.requests, lost={"error": 3}))
     assert longer not in told(broken, **{name: ["objectives"]}).would_help
+
+
+@pytest.mark.parametrize(
+    ("kept", "silent", "helps"),
+    [
+        # Half of the answers are empty, and all others early: more quota would change nothing.
+        (0.5, 500, ["a longer max_tokens for notes, whose thoughts use it up"]),
+        # The others wait as well.
+        (0.3, 500, ["a longer max_tokens for notes, whose thoughts use it up", QUOTA]),
+        # As few as the objective allows.
+        (0.9, 50, [QUOTA]),
+    ],
+)
+def test_thoughts_that_use_up_the_limit_are_told(kept, silent, helps):
+    one = missing("api", 1, kept)
+    notes = one.workloads["notes"]
+    requests = replace(notes.requests, arrived=1000, completed=1000)
+    thought = replace(notes, requests=requests, thinking=Thinking(9000, silent))
+    one = replace(one, workloads=one.workloads | {"notes": thought})
+    limits = {"workloads.notes.objectives": {"ttfat": "30s", "share": 0.95}}
+    assert told(one, settings=limits, api=["objectives"]).would_help == helps
