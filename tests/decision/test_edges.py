@@ -121,5 +121,5 @@ def test_prices_that_hold_later_are_no_part_of_the_bill_and_that_is_said(day, sa
     dear = 0.72 * 3000 * 701 / 1e6 * (1.0 if said else 10.0)
     assert results.pattern("api").monthly_cost_usd.mean == pytest.approx(dear, rel=0.02)
     told = [text for text in results.decision.take_care if "hold from" in text]
-    one = f"api: other prices of bedrock/llama-3.3-70b hold from {day}: the bill has those of its first day, 2026-04-06"
+    one = f"api: other prices of bedrock/llama-3.3-70b hold from {day}: the bill has those of the first day, 2026-04-06"
     assert told == ([one] if said else [])
