@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
 
 _RULE = "vLLM 0.33 and transformers 5, their own counts"
+_TRACE = "vllm-project/vllm issue 41267, 2026-04-29: one trace"
 _ROOFLINE = "a roofline of the encoder's shape, not measured; with one public trace in tests/performance"
 
 
@@ -37,15 +38,14 @@ def image_notes(scenario: Scenario) -> Iterator[tuple[str, str, str, str]]:
                     cluster = pattern.hosted[backend].cluster
                     one = cluster_load(cluster, images)
                     place = ".".join(("hosting_patterns", name, *cluster_key(pattern, backend)))
-                    said = "stated" if cluster.image_tokens else "published"
-                    yield place, f"{what}: {one.tokens:,} prompt tokens", said, _RULE
+                    said, rule = ("stated", "image_tokens") if cluster.image_tokens else ("published", _RULE)
+                    yield place, f"{what}: {one.tokens:,} prompt tokens", said, rule
                     yield place, f"{what}: encoder {1000 * one.encoder_s:,.0f} ms of a step", "derived", _ROOFLINE
-                    label = "estimated" if images.preprocessing is None else "stated"
-                    front = f"{what}: decoding and resizing {1000 * one.front_s:,.0f} ms"
-                    yield place, front, label, "vllm-project/vllm issue 41267, 2026-04-29: one trace"
+                    said, trace = ("estimated", _TRACE) if images.preprocessing is None else ("stated", "preprocessing")
+                    yield place, f"{what}: decoding and resizing {1000 * one.front_s:,.0f} ms", said, trace
                     continue
                 api = pattern.metered[backend]
                 place = ".".join(("hosting_patterns", name, *api_key(pattern, backend)))
                 tokens = f"{what}: {api_load(api, images).tokens:,} prompt tokens"
-                rule = None if api.image_tokens else api_rule(api.model)
-                yield place, tokens, rule.label if rule else "stated", rule.source if rule else "image_tokens"
+                known = None if api.image_tokens else api_rule(api.model)
+                yield place, tokens, known.label if known else "stated", known.source if known else "image_tokens"

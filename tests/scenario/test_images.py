@@ -76,6 +76,9 @@ def test_what_is_stated_goes_before_the_rule(tmp_path):
     loads = loads_of(scenario, scenario.hosting_patterns["both"])
     assert loads.tokens.tolist() == [[128, 0], [1800, 0], [0, 0]]
     assert loads.front_s[0].tolist() == [0.1, 0.0]
+    # It is the scenario's word then, and nobody else's.
+    sources = {source for _, _, label, source in image_notes(scenario) if label == "stated"}
+    assert sources == {"image_tokens", "preprocessing"}
     slower = load(tmp_path, model=f"{MODEL}, step_time_factor: 1.5")
     usual = load(tmp_path)
     encoders_s = [loads_of(one, one.hosting_patterns["both"]).encoder_s[0, 0] for one in (usual, slower)]

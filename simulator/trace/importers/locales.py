@@ -48,7 +48,7 @@ def decimals(values: Sequence[Any]) -> Sequence[Any]:
 
 
 #: Words of the names of columns in English, German, Dutch and French, without accents; of tokens also who has them.
-_TOKENS: Final = re.compile(r"token|jeton|tokens")
+_TOKENS: Final = re.compile(r"token|jeton")
 _WORDS: Final = {
     "a time": re.compile(r"\b(?:zeit|datum|tijd|heure|horodat|date|time|quand|wann)"),
     "tokens of prompts": re.compile(r"eingabe|eingang|prompt|anfrage|invoer|entree|requete|input|vraag"),
