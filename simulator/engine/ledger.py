@@ -69,7 +69,7 @@ class Ledger:
             self.table, self.log, self.known = table, RequestLog.empty(len(table)), len(table)
             return
         self.table = RequestTable(table.workloads, *(self.column(getattr(table, name).dtype) for name in COLUMNS))
-        self.log = RequestLog(*(self.column(getattr(_EMPTY, one.name).dtype) for one in fields(RequestLog)))
+        self.log = RequestLog(*(self.column(getattr(_BLANK, one.name).dtype) for one in fields(RequestLog)))
         self.known = 0
         self.add(table)
 
@@ -117,9 +117,11 @@ class Ledger:
             raise OutOfRoom(f"there is room for {len(self.table):,} requests, and {rows.stop:,} have come")
         for name in COLUMNS:
             getattr(self.table, name)[rows] = getattr(part, name)
-        blank = RequestLog.empty(len(part))
         for one in fields(RequestLog):
-            getattr(self.log, one.name)[rows] = getattr(blank, one.name)
+            blank = getattr(_BLANK, one.name)
+            # What is mapped begins as zeros; memory that nobody writes to is none.
+            if blank != 0:
+                getattr(self.log, one.name)[rows] = blank
         self.known = rows.stop
         self.prefixes.nesting, self.prefixes.before = part.nesting, self.prefixes.nesting
         for expect in self._followers:
@@ -150,4 +152,4 @@ class Ledger:
                 memory.madvise(mmap.MADV_DONTNEED, 0, whole)
 
 
-_EMPTY = RequestLog.empty(0)
+_BLANK = RequestLog.empty(1)

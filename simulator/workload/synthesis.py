@@ -113,10 +113,12 @@ def _within(source: Iterator[Columns], end_s: float) -> Columns:
 def _ahead(drawn: Iterator[Columns], cells: Cells, portions: Cells) -> Iterator[Columns]:
     """By portion of the calendar, what is drawn of the stretch that begins with it; nothing where none does."""
     begin_s = {stretch.start_s[0] for _, stretch in cells.stretches()}
-    columns: Columns = ()
+    nothing: Columns = ()
     for _, portion in portions.stretches():
-        columns = next(drawn) if portion.start_s[0] in begin_s else tuple(column[:0] for column in columns)
-        yield columns
+        columns = [next(drawn) if portion.start_s[0] in begin_s else nothing]
+        nothing = tuple(column[:0].copy() for column in columns[0])
+        # In no variable: nothing of what was handed on stays in memory here.
+        yield columns.pop()
 
 
 def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
