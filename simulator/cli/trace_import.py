@@ -29,7 +29,10 @@ FORMATS = "Formats:\n\n" + "\n\n".join(f"{name}: {title}" for name, (title, _) i
 def convert(
     source: Annotated[Path, typer.Argument(help="Log file, packed or not, or a folder of them.", show_default=False)],
     target: Target,
-    kind: Annotated[str, typer.Option("--format", metavar="NAME", help="What it is, of the formats below.")],
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="What it is, of the formats below; by its fields when absent."),
+    ] = None,
     tolerate: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of rows that may be wrong.")
     ] = 0.0,
@@ -181,12 +184,15 @@ def _counter(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
 def _tell(found: Imported, *, as_json: bool, quiet: bool) -> None:
     header, rows = found.header, found.rows
     if as_json:
-        document = {"schema_version": 1, "trace": str(found.path), "header": asdict(header), "rows": rows}
+        known_by = {"read_as": asdict(found.known_by)} if found.known_by else {}
+        document = {"schema_version": 1, "trace": str(found.path), **known_by, "header": asdict(header), "rows": rows}
         typer.echo(json.dumps(document, indent=2))
         return
     typer.echo(f"{found.path}: {header.rows:,} requests of {rows['rows']:,} rows, {header.span_s:,.0f} s")
     if quiet:
         return
+    if found.known_by is not None:
+        typer.echo(f"read as {found.known_by.name}, for it has {', '.join(found.known_by.signs)}", err=True)
     for reason, count in rows["left_out"].items():
         typer.echo(f"left out {count:,}: {optioned(reason)}", err=True)
     if rows["duplicates"]:

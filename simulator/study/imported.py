@@ -15,6 +15,7 @@ from simulator.trace.header import TraceHeader, known_zone
 from simulator.trace.importers import find_format
 from simulator.trace.importers.context import UNITS, Context, Labels
 from simulator.trace.importers.convert import Wish, convert
+from simulator.trace.importers.detect import Found, surest
 from simulator.trace.importers.mapping import Columns, LogMapping, read_mapping
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Imported(Tabular):
         header: What stands beside it.
         rows: What became of every row of the log.
         tolerated: A line for each kind of wrong row.
+        known_by: What it was taken for, and by which fields, where nobody had said.
     """
 
     path: Path
     header: TraceHeader
     rows: dict[str, Any]
     tolerated: tuple[str, ...] = ()
+    known_by: Found | None = None
 
     def trace(self) -> Trace:
         """The trace."""
@@ -58,7 +61,7 @@ class Imported(Tabular):
 
 
 def convert_trace(
-    kind: str,
+    kind: str | None,
     source: str | PathLike[str],
     target: str | PathLike[str],
     *,
@@ -84,7 +87,8 @@ def convert_trace(
     """Import a log as a canonical trace. No text and no identity of anybody passes.
 
     Args:
-        kind: What the log is, such as `litellm`; see `simulator trace convert --help`.
+        kind: What the log is, such as `litellm`; see `simulator trace convert --help`. When None it is known by
+            its fields, or is `csv` where `columns` or a `mapping` are given.
         source: A file, packed or not, or a folder of them.
         target: Trace to write, .csv or .parquet.
         tolerate: Share of rows that may be wrong.
@@ -107,10 +111,14 @@ def convert_trace(
         on_rows: Told now and then how many rows were read.
 
     Raises:
-        TraceError: Something is broken, too many rows are wrong, or an argument is.
+        TraceError: Something is broken, too many rows are wrong, or an argument is; nobody says what the log is, and
+            its fields do not tell.
         ScenarioError: Everything that is wrong with the mapping.
     """
-    found = find_format(kind)
+    # Whoever says what stands in which column means a table of their own.
+    kind = "csv" if kind is None and (columns or mapping is not None) else kind
+    known_by = surest(Path(source)) if kind is None else None
+    found = find_format(known_by.name if known_by else kind or "")
     known = LogMapping(columns=Columns()) if mapping is None else read_mapping(Path(mapping))
     if not 0.0 <= tolerate <= 1.0 or smallest < 1:
         raise TraceError("`tolerate` is a share from 0 to 1, `smallest` a number of requests from 1")
@@ -130,7 +138,7 @@ def convert_trace(
     wish = Wish(tolerate, keep_dates, origin or known.source, licence or known.licence, smallest)
     place = Path(target)
     header = convert(found, Path(source), place, context, wish, on_rows)
-    return Imported(place, header, context.tally.as_dict(), tuple(context.tally.faults()))
+    return Imported(place, header, context.tally.as_dict(), tuple(context.tally.faults()), known_by)
 
 
 def _several(values: str | Sequence[str]) -> tuple[str, ...]:

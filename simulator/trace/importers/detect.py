@@ -18,7 +18,7 @@ from simulator.trace.importers.locales import columns_by_words
 from simulator.trace.importers.nginx import COMBINED
 from simulator.trace.importers.read import SEPARATOR
 from simulator.trace.importers.records import NOT_JSON, PREFIX, parse_json
-from simulator.trace.importers.source import BROKEN, is_parquet, open_text
+from simulator.trace.importers.source import BROKEN, is_parquet, open_text, source_files
 from simulator.trace.importers.vllm_prometheus import SIDES, TYPED
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _HEAD: Final = 1 << 19
 _RECORDS, _DEEPEST = 40, 12
 #: Fields that a log of each format has, `|` between names of one of them; the more there are, the surer it is.
 SIGNS: Final = {
+    "azure-llm-2023": ("TIMESTAMP", "ContextTokens", "GeneratedTokens"),
     "azure-llm-2024": ("TIMESTAMP", "ContextTokens", "GeneratedTokens"),
     "burstgpt": ("Timestamp", "Request tokens", "Response tokens", "Log Type"),
     "mooncake": ("input_length", "output_length", "hash_ids"),
@@ -99,6 +100,8 @@ _REFUSED: Final = {
     ("request_count", "input_tokens", "total_cost", "results"): "a report that counts by day; import the calls, which "
     "its interface gives out one by one (openrouter reads Vercel's generations)",
 }  # fmt: skip
+#: Columns of a table that need not be mapped.
+_PLAIN: Final = {"time", "prompt_tokens", "output_tokens"}
 _COUNTS_ONLY: Final = "counts tokens or requests, but not how long each was; "
 #: The same of logs that are text, by what stands in it.
 _REFUSED_TEXT: Final = (
@@ -158,6 +161,38 @@ def detect(path: Path) -> list[Found]:
         raise TraceError(f"{path}: no format that is known{near}. csv and json take any: say with `columns` where "
                          "times and tokens stand")  # fmt: skip
     return sorted(found, key=lambda one: -len(one.signs))
+
+
+def surest(path: Path) -> Found:
+    """The one format that a log has: a file, or all files of a folder of which any is known.
+
+    Raises:
+        TraceError: No format is known, two are as sure, or two files have different ones.
+    """
+    files = source_files(path, ("*",))
+    by_format: dict[str, tuple[Path, Found]] = {}
+    unknown: TraceError | None = None
+    for file in files:
+        try:
+            found = detect(file)
+        except TraceError as error:
+            unknown = unknown or error
+            continue
+        one, *others = (other.name for other in found if len(other.signs) == len(found[0].signs))
+        if others:
+            raise TraceError(f"{file}: may be {one} or {' or '.join(others)}; say with `kind` which it is")
+        if one == "csv" and not _names(file)[0] >= _PLAIN:
+            words = ", ".join(found[0].signs)
+            raise TraceError(f"{file}: a table with {words}; say with `kind` that it is csv, and with `columns` where "
+                             "times and tokens stand")  # fmt: skip
+        by_format.setdefault(one, (file, found[0]))
+    if len(by_format) > 1:
+        several = ", ".join(f"{file.name} is {name}" for name, (file, _) in by_format.items())
+        raise TraceError(f"{path}: {several}; say with `kind` which to import")
+    if not by_format and unknown is not None:
+        raise unknown
+    ((_, only),) = by_format.values()
+    return only
 
 
 def refused(path: Path) -> str | None:

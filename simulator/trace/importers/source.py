@@ -13,13 +13,13 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
 from simulator.errors import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 #: What a broken compressed file raises while it is read.
 BROKEN: Final = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError)
@@ -51,7 +51,8 @@ def source_files(path: Path, patterns: tuple[str, ...]) -> list[Path]:
         return [path]
     found = [entry for entry in sorted(_shown(path)) if any(fnmatch(_unpacked_name(entry.name), p) for p in patterns)]
     if not found:
-        raise TraceError(f"{path}: no file in it is named like {' or '.join(patterns)}")
+        named = "" if "*" in patterns else f" is named like {' or '.join(patterns)}"
+        raise TraceError(f"{path}: no file in it{named}")
     return found
 
 
@@ -67,7 +68,7 @@ def _shown(path: Path) -> Iterator[Path]:
 
     for folder, inner, names in os.walk(path, onerror=fail):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        files = (path / folder / name for name in names if not name.startswith("."))
+        files = (Path(folder) / name for name in names if not name.startswith("."))
         yield from (file for file in files if file.is_file())
 
 
