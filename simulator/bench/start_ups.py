@@ -3,8 +3,9 @@
 One row per start-up, in the columns of `COLUMNS`; more are ignored. A row that names a model, GPU or format the model
 does not know, or leaves its version open, is left out with the reason. Of its share of the memory and its longest
 request one may be left open, and is then what vLLM takes by itself; one that leaves the share open is held by its
-verdict alone. A row that states neither is held by its tokens alone, where its note begins with the memory that was
-left for KV and they do not depend on the longest request; else it is left out. Nothing is fitted here.
+verdict alone. A row that states neither, or a GPU that the catalogue lacks, is held by its tokens alone, where its note
+begins with the memory that was left for KV and they do not depend on the longest request; else it is left out. Nothing
+is fitted here.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ _FORMATS: Final = {
 }  # fmt: skip
 #: Formats of the KV cache that are modelled, by what precedes a remark.
 _KV_DTYPES: Final = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8"}
-#: Where a row names a month in place of a version: the newest in its middle, by the dates of vLLM's releases on PyPI.
+#: Where a row names a month in place of a version: the newest in its middle, by the dates of vLLM's releases on PyPI;
+#: of a year alone the last, since such rows were collected at its end.
 _MONTH: Final = re.compile(r"20\d\d-\d\d$")
+_YEAR: Final = re.compile(r"20\d\d$")
 _RELEASES: Final = (
     ("2025-07-08", "0.9.2"), ("2025-07-25", "0.10.0"), ("2025-10-04", "0.11.0"), ("2025-12-03", "0.12.0"),
     ("2025-12-19", "0.13.0"), ("2026-01-20", "0.14.0"), ("2026-01-29", "0.15.0"), ("2026-02-26", "0.16.0"),
@@ -157,13 +160,13 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     version = _version(row["version"])
     # A remark after it, such as "MLA + indexer", changes nothing.
     kv_dtype = _KV_DTYPES.get(row["kv_dtype"].split()[0] if row["kv_dtype"] else "")
-    stated = row["util"] or row["max_len"]
+    stated = gpu is not None and (row["util"] or row["max_len"])
     kv_memory = None if stated else _KV_GIB.match(row["note"])
     reasons = (
         ("the model is not known", shape is None),
         ("weights in a format that is not modelled", quantisation is None),
         ("a KV cache in a format that is not modelled", kv_dtype is None),
-        ("the GPU is not known", gpu is None),
+        ("the GPU is not known", gpu is None and not kv_memory),
         ("not split by tensor parallelism alone", row["n"] != row["tp"]),
         ("neither the share of the memory nor the longest request is stated", not (stated or kv_memory)),
         (
@@ -176,7 +179,7 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
         if applies:
             return reason
     assert shape is not None
-    assert gpu is not None
+    gpu = gpu or ""
     assert quantisation is not None
     assert version is not None
     tensor_parallel = int(row["tp"])
@@ -208,7 +211,7 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     )
     if kv_memory and not measure_capacity(one, one.engine).plan.uniform:
         return "its tokens depend on the longest request, which is not stated"
-    if one.tokens is not None and _kv_gib(one) > GPUS[gpu].memory_gib - one.weights_gib_per_gpu:
+    if gpu and one.tokens is not None and _kv_gib(one) > GPUS[gpu].memory_gib - one.weights_gib_per_gpu:
         return "more KV is reported than the GPU could hold beside the weights"
     return one
 
@@ -221,9 +224,10 @@ def _kv_gib(one: StartUp) -> float:
 
 
 def _version(text: str) -> str | None:
-    """The version that a row names, or that was the newest in the month it names."""
-    if _MONTH.match(text):
-        return next((version for date, version in reversed(_RELEASES) if date < f"{text}-15"), None)
+    """The version that a row names, or that was the newest in the month or year it names."""
+    middle = f"{text}-15" if _MONTH.match(text) else f"{text}-12-31" if _YEAR.match(text) else ""
+    if middle:
+        return next((version for date, version in reversed(_RELEASES) if date < middle), None)
     found = _VERSION.search(text)
     return found[0] if found else None
 
@@ -283,7 +287,7 @@ def table(held: Sequence[Held], skipped: Mapping[str, Sequence[str]]) -> Table:
         grid.add_row(
             said.id,
             said.model.name,
-            f"{said.tensor_parallel} x {said.gpu}",
+            f"{said.tensor_parallel} x {said.gpu or 'not named'}",
             "–" if said.tokens is None else f"{said.tokens:,}",
             f"{one.capacity.logged_tokens:,}",
             "–" if ratio is None else f"{ratio:.3f}",

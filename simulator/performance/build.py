@@ -29,7 +29,7 @@ from simulator.performance.kernel_wishes import (
     chip,
     told_whole,
 )
-from simulator.performance.memory import NON_TORCH_GIB
+from simulator.performance.outside_torch import NON_TORCH_GIB
 from simulator.performance.profile import HOSTS_BAND, HOSTS_SOURCE, PerformanceProfile, profile_id
 from simulator.performance.roofline import BAND, BAND_OF_SEVERAL, RooflineTimes
 from simulator.performance.weight_formats import weights_gib

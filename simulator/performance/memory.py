@@ -17,6 +17,7 @@ from simulator.errors import InfeasibleCluster
 from simulator.performance.cuda_graphs import capture_sizes
 from simulator.performance.kv_groups import KvPlan, kv_plan
 from simulator.performance.lora import slot_bytes
+from simulator.performance.outside_torch import outside_torch_gib
 from simulator.scenario.gpus import GPUS
 from simulator.units import GIB
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from simulator.performance.architecture import ModelShape
     from simulator.scenario.gpus import Version
     from simulator.scenario.patterns import EngineSettings
-
-#: Outside PyTorch, by GPUs of a replica, in GiB. Measured for one and two H100 with NVLink (llm-d-benchmark,
-#: empirical-vllm-memory-results, vLLM 0.11: 0.13 to 0.14, and 0.55); for four and eight assumed from public start-ups
-#: (1.0 to 1.5).
-NON_TORCH_GIB: Final = {1: 0.13, 2: 0.55, 4: 1.0, 8: 1.5}
-#: The CUDA context, which was counted as well until 0.9; assumed (0.3 to 0.6 GiB in public logs).
-CONTEXT_GIB: Final = 0.5
 
 #: Bytes for each sequence and vocabulary entry at the peak of sampling, derived from vLLM's and PyTorch's source:
 #: logits in 16 bits (2) and 32 (4); then a sort for top-k and top-p, with its values (4), indices (8), theirs before
@@ -209,7 +203,13 @@ def sampling_bytes(version: Version, *, flashinfer: bool = False) -> float:
 
 
 def reserve(
-    model: ModelShape, tensor_parallel: int, engine: EngineSettings, *, v0: bool | None = None, flashinfer: bool = False
+    model: ModelShape,
+    tensor_parallel: int,
+    engine: EngineSettings,
+    *,
+    gpu: str = "",
+    v0: bool | None = None,
+    flashinfer: bool = False,
 ) -> Reserve:
     """What vLLM needs of each GPU besides weights and KV blocks.
 
@@ -222,6 +222,7 @@ def reserve(
         model: Its shape.
         tensor_parallel: GPUs among which it is split; each samples from the whole vocabulary.
         engine: vLLM's settings.
+        gpu: GPU type, on which a context's size depends where that is counted.
         v0: Whether the V0 engine runs; by its version when absent.
         flashinfer: See `sampling_bytes`.
     """
@@ -248,12 +249,11 @@ def reserve(
         sizes = capture_sizes(engine.max_num_seqs, tokens, 1 if drafts is None else 1 + drafts.num_speculative_tokens)
         graphs = len(sizes) + sum(size <= engine.max_num_seqs for size in sizes)
         graphs_gib = FIRST_GRAPH_GIB + (graphs - 1) * model.layers * GRAPH_LAYER_GIB
-    outside = NON_TORCH_GIB[max(n for n in NON_TORCH_GIB if n <= tensor_parallel)]
+    outside = outside_torch_gib(gpu, tensor_parallel, engine)
     peak_gib = max(forward, sampling, encoding) / GIB + WORKSPACE_GIB
     drafter_gib = 0.0 if drafts is None else (drafts.draft_memory or 0) / GIB
     lora = engine.lora
     slots = 0 if lora is None else lora.max_loras * slot_bytes(model, tensor_parallel, lora.max_lora_rank)
-    outside += CONTEXT_GIB if version < (0, 9) else 0.0
     return Reserve(peak_gib, outside, graphs_gib, drafter_gib, slots / GIB)
 
 
@@ -291,7 +291,7 @@ def measure_capacity(
             f"{served.id}: its layers keep different things, for which speculative decoding is not modelled; leave out "
             "engine.speculative"
         )
-    needed = reserve(model, gpus, engine, v0=v0, flashinfer=flashinfer)
+    needed = reserve(model, gpus, engine, gpu=served.gpu, v0=v0, flashinfer=flashinfer)
     memory_gib = gpu.memory_gib if gpu else 0.0
     free_gib = memory_gib * engine.gpu_memory_utilisation - served.weights_gib_per_gpu - needed.gib
     if engine.kv_cache_memory is not None:

@@ -102,6 +102,20 @@ def test_memory_left_for_kv_stands_in_for_what_is_not_stated(file):
     assert sorted(name for ids in said["not_represented"].values() for name in ids) == ["elsewhere", "window"]
 
 
+def test_a_card_that_is_not_named_tells_by_the_memory_left_and_a_year_by_its_last_release(file):
+    rows = [
+        {"id": "unnamed", "gpu": "4 x 96-180 GB", "reported_kv_tokens": "327680", "note": "40.00 GiB"},
+        {"id": "unnamed and open", "gpu": "24 GB cards", "reported_kv_tokens": "327680"},
+        {"id": "year", "version": "2026"},
+    ]
+    (unnamed, year), skipped = read_start_ups(file(*rows))
+    (held,) = hold([unnamed])
+    assert held.ratio == pytest.approx(1, abs=1e-4)
+    assert unnamed.started is None
+    assert year.engine.version == (0, 33)
+    assert skipped == {"the GPU is not known": ["unnamed and open"]}
+
+
 @pytest.mark.parametrize(
     ("name", "gpu"),
     [
