@@ -114,3 +114,45 @@ def test_no_value_of_a_row_passes_out_of_a_mapping_file(tmp_path, capsys, broken
     code, out, err = run([*asked, "--mapping", str(tmp_path / "m.yaml")], capsys)
     assert code == 2
     assert CANARY not in out + err
+
+
+SCENARIO = """
+name: every_log
+horizon: {start: 2026-04-06, duration: 2h, time_zone: UTC}
+experiment: {replications: 1}
+hosting_patterns:
+  api:
+    kind: metered_api
+    api:
+      model: openai/gpt-4o
+      ttft: {median: 200ms, sigma: 0.1}
+      output_tokens_per_s: {median: 100, sigma: 0.1}
+      prices: {prompt: 2.50 USD/1M tokens, output: 10 USD/1M tokens}
+"""
+
+
+@pytest.mark.slow
+def test_nothing_of_it_is_in_what_is_made_of_traces(tmp_path, capsys, caplog, monkeypatch):
+    """Of every format at once: learned from, simulated, kept in a run and a store, reported, exported."""
+    logs, made = tmp_path / "logs", tmp_path / "made"
+    logs.mkdir()
+    made.mkdir()
+    workloads = {}
+    for sample in SAMPLES:
+        (logs / sample.name).write_text(sample.text)
+        asked = ["trace", "convert", "--format", sample.name, str(logs / sample.name), str(made / f"{sample.name}.csv")]
+        assert run([*asked, *sample.options, "--sessions"], capsys)[0] == 0
+        workloads[sample.name.replace("-", "_")] = {
+            "trace": {"file": f"{sample.name}.csv", "align": "start", "repeat": False}
+        }
+    (made / "all.yaml").write_text(f"{SCENARIO}workloads: {json.dumps(workloads)}\n")
+    monkeypatch.chdir(made)
+    kept = ["--output", "run", "--store", "store", "--report"]
+    for asked in (["run", "all.yaml", *kept], ["explain", "all.yaml", "--all"],
+                  ["report", "run", "--xlsx", "r.xlsx"], ["export", "prometheus", "run"], ["runs", "show", "run"],
+                  ["trace", "inspect", "litellm.csv"], ["trace", "fit", "litellm.csv"]):  # fmt: skip
+        code, out, err = run(asked, capsys)
+        assert code == 0, (asked, err)
+        assert CANARY not in out + err + caplog.text
+    assert len(list(traces_of(made, None))) > 2 * len(SAMPLES)
+    assert [one for one in traces_of(made, None) if CANARY.encode() in one] == []
