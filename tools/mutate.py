@@ -2,13 +2,14 @@
 
     pip install -e '.[test,mutation]'
     python tools/mutate.py --sample 60                                   # of all rooms below
-    python tools/mutate.py --sample 20 --rooms gate compliance --quick   # about 6 s a fault
+    python tools/mutate.py --sample 20 --rooms gate compliance --quick   # about 10 s a fault
 
 Faults are made by cosmic-ray (comparisons, arithmetic, numbers, `and` and `or`, `not`, loops that never run), on disk, in
-a clone of what is committed. A fault is met by the test file of its module, then by those that import it, one after the
-other; of each file by those tests that run its line, the fast ones first, which a run without any fault has noted; and then,
-unless `--quick`, by the whole default suite. What survives is printed as a diff: a test is missing, or it changes nothing. A
-fault that makes tests take ten times as long is noticed.
+a clone of what is committed. A fault is met by the test file of its module and by those that import it, one after the
+other; of each file by those tests that run its line, the fast ones first, which a run without any fault has noted. What
+lives meets the rest of its room's tests when all have had their turn, and then, unless `--quick`, the whole default suite.
+What survives is printed as a diff: a test is missing, or it changes nothing. A fault that makes tests take ten times as
+long is noticed.
 
 Why cosmic-ray: it is kept up, lists every place before it runs anything, so that a sample can be drawn, and changes one
 place at a time. mutmut 3 runs every mutant of a module; mutatest has had no release for this Python.
@@ -78,7 +79,7 @@ def places(rooms: Iterable[str]) -> list[MutationSpec]:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The test file that mirrors a module first, then those that import it; those of its room where there are none.
+    """The test file that mirrors a module first, then those that import it.
 
     Of a module with examples also what runs these.
     """
@@ -89,10 +90,16 @@ def tests_of(module: Path) -> list[str]:
     mirrored = Path("tests", *module.parts[1:-1], f"test_{module.name}")
     always = mirrored, OF_ALL.get(module.parts[1])
     near = [path for path in tests if path in always or imports.search(path.read_text(encoding="utf-8"))]
+    near.sort(key=lambda path: path != mirrored)
     if ">>>" in module.read_text(encoding="utf-8"):
         near.append(Path("tests", "test_doctests.py"))
-    near = near or sorted(Path("tests", module.parts[1]).rglob("test_*.py"))
-    return [str(path) for path in sorted(near, key=lambda path: path != mirrored)]
+    return [str(path) for path in near]
+
+
+def others_of(module: Path) -> list[str]:
+    """The other test files of its room."""
+    known = tests_of(module)
+    return [path for path in map(str, sorted(Path("tests", module.parts[1]).rglob("test_*.py"))) if path not in known]
 
 
 @dataclass(eq=False)
@@ -193,20 +200,38 @@ def in_a_child(run: Callable[[], int], *, timeout_s: float, first: bool = False)
     return status != 0
 
 
-def noticed(spec: MutationSpec, witnesses: Witnesses, *, quick: bool) -> tuple[bool | None, str]:
-    """Whether a test notices a fault, and the fault as a diff; None where there is nothing to change."""
+def near(spec: MutationSpec, after: str, witnesses: Witnesses) -> bool:
+    """Whether tests of its module notice a fault."""
+    return _seen(spec, after, witnesses, tests_of(spec.module_path))
+
+
+def in_the_room(spec: MutationSpec, after: str, witnesses: Witnesses) -> bool:
+    """Whether the other tests of its room do."""
+    return _seen(spec, after, witnesses, others_of(spec.module_path))
+
+
+def anywhere(spec: MutationSpec, after: str, _: Witnesses) -> bool:
+    """Whether the default suite does."""
+    return fails(spec.module_path, after, arguments([], processes=2), 3600.0)
+
+
+def _seen(spec: MutationSpec, after: str, witnesses: Witnesses, files: Iterable[str]) -> bool:
+    for file in files:
+        tests, takes_s = witnesses.of(spec, file)
+        if tests and fails(spec.module_path, after, arguments(tests), 120.0 + 10.0 * takes_s):
+            return True
+    return False
+
+
+def made(spec: MutationSpec) -> tuple[str, str]:
+    """What a module says with a fault, and the fault as a diff; nothing where there is nothing to change."""
     operator = get_operator(spec.operator_name)(**(spec.operator_args or {}))
     before = spec.module_path.read_text(encoding="utf-8")
     after = mutate_code(before, operator, spec.occurrence)
     if after is None:
-        return None, ""
+        return "", ""
     name = f"{spec.module_path}"
-    diff = "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=2, lineterm=""))
-    for file in tests_of(spec.module_path):
-        tests, takes_s = witnesses.of(spec, file)
-        if tests and fails(spec.module_path, after, arguments(tests), 120.0 + 10.0 * takes_s):
-            return True, diff
-    return not quick and fails(spec.module_path, after, arguments([], processes=2), 3600.0), diff
+    return after, "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=2, lineterm=""))
 
 
 def fails(module: Path, text: str, arguments: list[str], timeout_s: float) -> bool:
@@ -225,7 +250,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=60, help="how many faults")
     parser.add_argument("--seed", type=int, default=2026, help="of the sample")
     parser.add_argument("--rooms", nargs="+", default=ROOMS, help="folders of simulator/")
-    parser.add_argument("--quick", action="store_true", help="only the tests of a module and those that import it")
+    parser.add_argument(
+        "--quick", action="store_true", help="only the tests of a module's room and those that import it"
+    )
     options = parser.parse_args()
     with cloned() as folder, tempfile.TemporaryDirectory() as kept:
         os.chdir(folder)
@@ -242,17 +269,22 @@ def main() -> int:
 def tell(drawn: list[MutationSpec], witnesses: Witnesses, *, quick: bool) -> int:
     """Make each fault in turn; print what came of it, and at the end what survived."""
     ends: Counter[tuple[str, str]] = Counter()
-    survived = []
-    for number, spec in enumerate(drawn, 1):
-        began_s = time.monotonic()
-        found, diff = noticed(spec, witnesses, quick=quick)
-        outcome = {True: "killed", False: "survived", None: "no fault"}[found]
-        ends[spec.module_path.parts[1], outcome] += 1
-        name, taken_s = spec.operator_name.removeprefix("core/"), time.monotonic() - began_s
-        print(f"{number:4} {outcome:8} {spec.module_path}:{spec.start_pos[0]} {name} ({taken_s:.0f} s)", flush=True)
-        if found is False:
-            survived.append(diff)
-    print(*survived, sep="\n")
+    alive = dict(enumerate(drawn, 1))
+    for stage in (near, in_the_room) if quick else (near, in_the_room, anywhere):
+        for number, spec in list(alive.items()):
+            began_s, (after, diff) = time.monotonic(), made(spec)
+            outcome = "no fault"
+            if after:
+                outcome = "killed" if stage(spec, after, witnesses) else "survived"
+            name, taken_s = spec.operator_name.removeprefix("core/"), time.monotonic() - began_s
+            print(f"{number:4} {outcome:8} {spec.module_path}:{spec.start_pos[0]} {name} ({taken_s:.0f} s)", flush=True)
+            if outcome == "survived":
+                print(diff, flush=True)
+            else:
+                ends[spec.module_path.parts[1], outcome] += 1
+                del alive[number]
+    ends.update((spec.module_path.parts[1], "survived") for spec in alive.values())
+    print("", *(made(spec)[1] for spec in alive.values()), sep="\n")
     for room in dict.fromkeys(room for room, _ in ends):
         counts = {outcome: count for (where, outcome), count in ends.items() if where == room}
         print(f"{room}: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))

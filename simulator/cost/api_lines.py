@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from simulator.cost import tco
+from simulator.cost.api_terms import terms_lines
 from simulator.cost.lines import SIMULATED, BillLine, Factor, share_of, total
 from simulator.cost.prices import PriceBook, Rates
 from simulator.cost.usage import ApiUse
@@ -91,7 +92,8 @@ def unit_price(deployment: Provisioned, model: str, book: PriceBook) -> tuple[De
 def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_hours: Decimal) -> Iterator[BillLine]:
     """Tokens of all attempts in the measured hours, answered or not, scaled to the month, or the hours of its units.
 
-    Working on prompts takes tokens too: as many again as `prompt_iteration` says.
+    Working on prompts takes tokens too: as many again as `prompt_iteration` says. What a contract adds or takes off
+    comes last.
 
     Raises:
         PriceNotFound: See `token_rates` and `unit_price`.
@@ -119,14 +121,16 @@ def api_lines(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month
             )
             name = f"API, {label}{words}"
             lines.append(BillLine(f"api_{key}{kind}", name, usd, basis, "{0} / 1000000 * {1}", factors))
-    yield from lines
     if api.costs.prompt_iteration > 1.0:
         more = tco.exact(api.costs.prompt_iteration) - 1
         usd = total(lines)
         basis = f"{float(more):g} × {usd:,.2f} USD of tokens; scenario"
         iterated = tco.to_decimal(tco.exact(usd) * more)
         factors = share_of(lines, float(more), "as much again")
-        yield BillLine("api_prompt_iteration", "API, work on prompts", iterated, basis, "{0} * {1}", factors)
+        name = "API, work on prompts"
+        lines.append(BillLine("api_prompt_iteration", name, iterated, basis, "{0} * {1}", factors))
+    yield from lines
+    yield from terms_lines(api.terms, lines, api.costs.prompt_iteration)
 
 
 def _by_kind(rates: Rates, use: ApiUse) -> Iterator[tuple[str, str, int, TokenPrice]]:

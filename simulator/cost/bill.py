@@ -25,7 +25,7 @@ from simulator.cost.lines import (
     total,
     vat_lines,
 )
-from simulator.cost.own_lines import Month, charged, own_lines, refuse_negative
+from simulator.cost.own_lines import Month, own_lines
 from simulator.cost.prices import PriceBook
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.scenario.apis import MeteredApi
@@ -103,8 +103,7 @@ def _of_cluster(
     if one.costs.lines:
         gpus, known = one.cluster.replicas * one.cluster.tensor_parallel, {line.key: line.usd for line in lines}
         month = Month(float(month_hours), float(tokens), gpus=gpus, busy_fraction=use.busy_fraction, usd=known)
-        lines += own_lines(one.costs.lines, month)
-        refuse_negative(lines)
+        lines += own_lines(one.costs.lines, month, lines)
     lines += list(compliance_line(one.costs, lines))
     return [*lines, *vat_lines(book.vat, lines)]
 
@@ -115,8 +114,7 @@ def _of_api(api: MeteredApi, use: ApiUse, book: PriceBook, hours: float, month_h
     beside = list(running_lines(api.costs, tokens * _month_scale(hours, month_hours), book))
     if api.costs.lines or api.provider:
         month = _month_of_api(use, [*lines, *map(_of_the_api, beside)], hours, month_hours)
-        beside += [*charged(api.provider, month), *own_lines(api.costs.lines, month)]
-        refuse_negative([*lines, *beside])
+        beside += own_lines(api.costs.lines, month, [*lines, *beside], api.provider)
     beside += compliance_line(api.costs, [*lines, *beside])
     beside += vat_lines(book.vat, [*lines, *beside])
     own = {line.key for line in lines}

@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import Final
 
 from simulator.cost import tco
+from simulator.cost.api_terms import MINIMUM, short_of
 from simulator.cost.bill import Bill
 from simulator.cost.lines import AHEAD, UNTAXED, BillLine, Factor, backend_of, total
-from simulator.cost.own_lines import OWN
+from simulator.cost.own_lines import OWN, given_back
 from simulator.scenario.apis import MeteredApi, Provisioned, Reserved
 from simulator.scenario.costs import Prices
 from simulator.scenario.patterns import HostingPattern
@@ -25,7 +26,7 @@ _BESIDE: Final = frozenset({"storage", "network", "monitoring", "egress", "compl
 def escalated(bill: Bill, yearly: Escalation, years: Fraction, held: Mapping[str, Fraction] | None = None) -> Bill:
     """A bill after so many years of constant yearly changes: (1 + change)^years.
 
-    Compliance and taxes are shares of other lines, and move with them.
+    Compliance and taxes are shares of other lines, and move with them; a minimum stays, and less falls short of it.
 
     Args:
         bill: At the prices that hold in that month.
@@ -78,7 +79,14 @@ def _after(change: float, years: Fraction) -> Fraction:
 
 def _of_backend(before: list[BillLine], factors: dict[str, Fraction]) -> list[BillLine]:
     own = [line for line in before if _name(line) not in ("compliance", "vat", "purchase_vat")]
-    after = [_times(line, factors.get(_kind(line), Fraction(1))) for line in own]
+    after: list[BillLine] = []
+    for line in own:
+        if _name(line) == MINIMUM:
+            after.append(short_of(line, after))
+        elif _gives_back(line):
+            after.append(given_back(line, after))
+        else:
+            after.append(_times(line, factors.get(_kind(line), Fraction(1))))
     for share in (line for line in before if _name(line) == "compliance"):
         after.append(_times(share, _ratio(own, after)))
     taxed = [line for line in before if _name(line) not in UNTAXED | {"vat"}]
@@ -111,6 +119,10 @@ def _times(line: BillLine, factor: Fraction) -> BillLine:
 def _name(line: BillLine) -> str:
     key = line.key.rpartition(".")[2]
     return rest if (rest := key.removeprefix("api_")) in _BESIDE else key
+
+
+def _gives_back(line: BillLine) -> bool:
+    return line.key.rpartition(".")[2].removeprefix("api_").startswith(OWN) and line.factors[0].value < 0
 
 
 def _kind(line: BillLine) -> str:

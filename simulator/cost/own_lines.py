@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from simulator.scenario.base import Custom
 
 #: What the keys of such lines begin with.
 OWN: Final = "own_"
+_CUT: Final = "; gives back "
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +48,59 @@ class Month:
         return sum((self.usd or {}).values(), Decimal(0))
 
 
-def own_lines(lines: Mapping[str, Custom], month: Month) -> Iterator[BillLine]:
-    """The lines of one backend.
+def own_lines(
+    lines: Mapping[str, Custom], month: Month, others: Sequence[BillLine], provider: Custom | None = None
+) -> list[BillLine]:
+    """The lines of one backend, what is given back last: at most what there is to pay.
+
+    Args:
+        lines: By name, as the scenario has them.
+        month: What they may know.
+        others: The other lines of the backend.
+        provider: A provider of one's own, which may charge or give back something too.
 
     Raises:
-        SimulatorError: One is no finite amount, or gives back more than the backend costs.
+        SimulatorError: One is no finite amount.
     """
+    found = list(others)
+    for line in sorted([*_charged(provider, month), *_written(lines, month)], key=lambda line: line.usd < 0):
+        found.append(line if line.usd >= 0 else given_back(line, found))
+    return found[len(others) :]
+
+
+def given_back(line: BillLine, others: Sequence[BillLine]) -> BillLine:
+    """A line that gives something back, of a backend with these other lines: no more than they come to.
+
+    As providers do, a credit is not paid out: what there is too much of is lost.
+    """
+    said, to_pay = line.factors[0], total(others)
+    basis = line.basis.partition(_CUT)[0]
+    if -said.value > to_pay:
+        basis = f"{basis}{_CUT}{-said.value:,.2f} USD, more than there is to pay"
+    paid = Factor("what there is to pay", to_pay, "USD", "this bill", tuple(one.key for one in others))
+    usd = max(tco.to_decimal(tco.exact(said.value)), -to_pay)
+    return replace(line, usd=usd, basis=basis, formula="MAX({0}, -{1})", factors=(said, paid))
+
+
+def lost_usd(line: BillLine) -> Decimal:
+    """How much more a line would give back than there is to pay."""
+    if not line.key.rpartition(".")[2].removeprefix("api_").startswith(OWN):
+        return Decimal(0)
+    return line.usd - tco.to_decimal(tco.exact(line.factors[0].value))
+
+
+def _written(lines: Mapping[str, Custom], month: Month) -> Iterator[BillLine]:
     for name, one in lines.items():
         said = find("cost_lines", one.name)(month, **one.options)
         yield _line(f"{OWN}{name}", name, _amount("cost_lines", one.name, said), "cost_lines", one)
 
 
-def charged(provider: Custom | None, month: Month) -> Iterator[BillLine]:
+def _charged(provider: Custom | None, month: Month) -> Iterator[BillLine]:
     """What a provider of one's own charges beside its tokens, or gives back; nothing where it does not say."""
     made: Any = None if provider is None else find("api_providers", provider.name)
     if provider is not None and hasattr(made, "usd"):
         usd = _amount("api_providers", provider.name, made(**provider.options).usd(month))
         yield _line(f"{OWN}provider", provider.name, usd, "api_providers", provider)
-
-
-def refuse_negative(lines: Sequence[BillLine]) -> None:
-    """See that lines of one's own give back no more than the others come to.
-
-    Raises:
-        SimulatorError: They do.
-    """
-    own = [line for line in lines if OWN in line.key]
-    if own and (usd := total(lines)) < 0:
-        names = ", ".join(line.key.rpartition(OWN)[2] for line in own)
-        raise SimulatorError(f"with {names} a backend would cost {usd:,.2f} USD a month; expected 0 and more")
 
 
 def _amount(group: str, name: str, said: object) -> Decimal:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from simulator.cost.own_lines import lost_usd
 from simulator.decision.resilience import single_points
 from simulator.decision.staffing import paid_fte, shortages
+from simulator.decision.words import usd
 from simulator.extensions import GROUPS, place
 from simulator.scenario.apis import Batch
 from simulator.scenario.costs import Purchase, Rental
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 #: Share of a day's requests that may be left waiting at the end of so many days or more before it is said.
 _LEFT: Final = 0.05
 _FEWEST_DAYS: Final = 7
+_CENT: Final = Decimal("0.01")
 
 
 def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]:
@@ -38,7 +42,8 @@ def take_care(scenario: Scenario, results: Sequence[PatternResult]) -> list[str]
         if result.requests is None:
             continue
         ours = [text for name, text in own if name in (None, result.name)]
-        for text in (*_of(scenario, scenario.hosting_patterns[result.name]), *_left_waiting(scenario, result), *ours):
+        of_it = _of(scenario, scenario.hosting_patterns[result.name])
+        for text in (*of_it, *_left_waiting(scenario, result), *_lost_credits(result), *ours):
             about.setdefault(text, []).append(result.name)
     return [f"{', '.join(names)}: {agreeing(text, len(names))}" for text, names in about.items()]
 
@@ -67,6 +72,14 @@ def _left_waiting(scenario: Scenario, result: PatternResult) -> Iterator[str]:
         left = f"{counted(round(waiting), 'request')} left waiting at the end, of {a_day:,.0f} a day"
         late = "more came of late than was started, and a longer horizon would tell whether {it keeps|they keep} up"
         yield f"{left}: {late}"
+
+
+def _lost_credits(result: PatternResult) -> Iterator[str]:
+    """Credits beyond what there is to pay, by code of one's own: a wrong sign may look so."""
+    for line in result.bill.lines if result.bill else ():
+        lost = lost_usd(line)
+        if lost >= _CENT:
+            yield f"{line.key} gives back more than there is to pay: {usd(float(lost))} USD a month are lost"
 
 
 def _own_code(scenario: Scenario) -> Iterator[tuple[str | None, str]]:

@@ -96,6 +96,7 @@ def _series(name: str, costing: Costing, most: float, meets: Sequence[float]) ->
     for number, volume in enumerate(costing.steps(most)):
         before = costing.replicas + number * costing.unit
         points += [(volume, before), (volume, before + costing.unit)]
+    points += [(volume, costing.replicas_at(volume)) for volume in costing.kinks(most)]
     points += [(end, costing.replicas) for step in costing.unit_steps(most) for end in (floor(step), floor(step) + 1)]
     points = sorted(set(points))
     bills = [float(costing.bill_at(volume, replicas).total_usd) for volume, replicas in points]

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simulator.cost.api_terms import used_up
 from simulator.cost.bill import Bill, monthly_bill
 from simulator.cost.usage import ApiUse, ClusterUse, Usage
 from simulator.decision.renewal import Renewal
+from simulator.scenario.api_terms import Terms
 from simulator.scenario.apis import Provisioned, Reserved
 from simulator.scenario.autoscaling import QueueScaling
 from simulator.scenario.costs import Purchase
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Steps known; a cluster that needs more of them is far beyond its place.
 _MOST_STEPS: Final = 64
+#: A volume beyond all others, in tokens a month.
+_FAR_TOKENS: Final = 10**13
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,7 @@ class Costing:
     def proportional(self) -> bool:
         """Whether all that depends on the volume does so in proportion: tokens alone."""
         return not self.pattern.hosted and all(
-            api.paid_by_the_token and not api.costs.lines and api.provider is None
+            api.paid_by_the_token and api.terms == Terms() and not api.costs.lines and api.provider is None
             for api in self.pattern.metered.values()
         )
 
@@ -150,17 +154,38 @@ class Costing:
         return [number * each for number in numbers if number * each < most]
 
     def bends(self, most: float) -> list[float]:
-        """Volumes from which another hour has more than the clusters serve and the API takes the rest.
+        """Volumes at which the bill bends: see `kinks`, and where another hour has too much and the API takes the rest.
 
         Of very many different hours some, from the busiest to the quietest; and the simulated volume, below which no
         more than the measured share is taken to go to the API.
         """
         if not (self.pattern.hosted and self.pattern.metered) or self.capacity_tokens_per_month <= 0:
-            return []
+            return self.kinks(most)
         hours = np.unique(self.hourly[self.hourly > 0.0])[::-1]
         chosen = np.unique(np.linspace(0, len(hours) - 1, min(len(hours), _MOST_STEPS)).astype(int))
-        found = [self.tokens_per_month, *(self.capacity_tokens_per_month / hours[chosen]).tolist()]
+        found = [*self.kinks(most), self.tokens_per_month, *(self.capacity_tokens_per_month / hours[chosen]).tolist()]
         return [place for place in found if place < most]
+
+    def kinks(self, most: float) -> list[float]:
+        """Volumes from which no more tokens are free, or a minimum is reached, by the terms of its APIs."""
+        return [volume for volume in self._kinks if volume < most]
+
+    @cached_property
+    def _kinks(self) -> list[float]:
+        def reached(volume: float) -> dict[str, bool]:
+            told = {line.key: used_up(line) for line in self.bill_at(volume).lines}
+            return {key: one for key, one in told.items() if one is not None}
+
+        if not self.tokens_per_month or all(api.terms == Terms() for api in self.pattern.metered.values()):
+            return []
+        start, end, found = reached(0), reached(_FAR_TOKENS), []
+        for key in (key for key, one in end.items() if one and not start[key]):
+            low, high = 0, _FAR_TOKENS
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if reached(middle)[key] else (middle, high)
+            found.append(float(high))
+        return sorted(found)
 
     @cached_property
     def unit(self) -> int:

@@ -11,6 +11,7 @@ from simulator.decision.retirement import judged_until
 from simulator.decision.screening import cost_of
 from simulator.decision.undercut import Bills, Range, nearest, undercuts
 from simulator.decision.words import percent, usd, volume
+from simulator.scenario.api_terms import Terms
 from simulator.scenario.apis import Standard
 from simulator.scenario.patterns import ApiPattern
 from simulator.wording import counted
@@ -113,8 +114,8 @@ def crossings_by_model(
 
     A model takes the place of the cheapest pattern's with one API paid by the token: it costs its standard price for
     the same tokens, as many of them cached, and all that the pattern costs besides, but for what its own contract says:
-    prices, and lines and a provider of code of one's own. Where there is none, it costs its tokens alone, none of them
-    cached.
+    prices, terms, and lines and a provider of code of one's own. Where there is none, it costs its tokens alone, none
+    of them cached.
     """
     found, until = [], judged_until(scenario, book)
     stand_in = _stand_in(scenario, results, costings)
@@ -197,7 +198,7 @@ def _of_model(base: Costing, model: str, *, gone: bool) -> _Side:
     """A model of the book in the place of the only API of a pattern."""
     ((old, api),) = base.pattern.metered.items()
     costs = api.costs.model_copy(update={"lines": {}})
-    own = {"prices": None, "deployment": Standard(), "provider": None, "costs": costs}
+    own = {"prices": None, "terms": Terms(), "deployment": Standard(), "provider": None, "costs": costs}
     other = api.model_copy(update={"model": model, **own})
     pattern = base.pattern.model_copy(update={"api": other, "apis": None})
     use = base.usage.apis[old]
@@ -216,7 +217,7 @@ def _crossing(own: _Side, api: _Side, pattern: HostingPattern) -> Crossing:
     return Crossing(
         cluster=own.name,
         api=api.name,
-        usd_per_million_tokens=(api.bills.at(most) - api.bills.at(0)) / most * 1e6,
+        usd_per_million_tokens=_slope_usd(api.bills, most) * 1e6,
         tokens_per_month=first,
         within_capacity=first is not None and replicas == costing.replicas,
         capacity_share=first / capacity if first is not None and capacity else None,
@@ -230,6 +231,12 @@ def _crossing(own: _Side, api: _Side, pattern: HostingPattern) -> Crossing:
         looked_up_to=most,
         cached_share=sum(use.cached_prompt_tokens for use in uses) / prompt if prompt else 0.0,
     )
+
+
+def _slope_usd(bills: Bills, most: int) -> float:
+    """What another token costs, beyond those that are free or come to less than a minimum."""
+    start = max((round(kink) for kink in bills.costing.kinks(most)), default=0)
+    return (bills.at(most) - bills.at(start)) / (most - start)
 
 
 def _most(costing: Costing) -> int:

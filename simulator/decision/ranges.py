@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.cost.lines import UNTAXED
+from simulator.scenario.api_terms import Terms
 from simulator.scenario.costs import Rental
 from simulator.scenario.workloads import SyntheticWorkload
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from simulator.cost.bill import Bill
     from simulator.experiment.pattern_result import PatternResult
+    from simulator.scenario.apis import MeteredApi
     from simulator.scenario.patterns import HostingPattern
     from simulator.scenario.schema import Scenario
     from simulator.scenario.workloads import RecordedWorkload
@@ -93,7 +95,7 @@ def unsure_prices(scenario: Scenario) -> tuple[Driver, ...]:
 
 def _open_prices(pattern: HostingPattern) -> Iterator[str]:
     """What may be paid for of which the scenario does not fix the price."""
-    if any(api.prices is None for api in pattern.metered.values()):
+    if not all(map(_contracted, pattern.metered.values())):
         yield API_PRICES
     rents = [one.costs.compute for one in pattern.hosted.values() if isinstance(one.costs.compute, Rental)]
     if any(rent.commitment is None or rent.spot is not None for rent in rents):
@@ -101,14 +103,19 @@ def _open_prices(pattern: HostingPattern) -> Iterator[str]:
 
 
 def fixed_lines(pattern: HostingPattern) -> frozenset[str]:
-    """Lines of its bill that are what they are: tokens at the prices of a contract, and rent under a commitment."""
+    """Lines of its bill that are what they are: tokens under a contract, and rent under a commitment."""
     (tokens,) = (one.lines for one in drivers() if one.id == API_PRICES)
-    fixed = {name: tokens for name, api in pattern.metered.items() if api.prices is not None}
+    fixed = {name: tokens for name, api in pattern.metered.items() if _contracted(api)}
     rents = {name: one.costs.compute for name, one in pattern.hosted.items()}
     # Spot capacity beside it follows the market.
     fixed |= {name: ("rental",) for name, rent in rents.items() if isinstance(rent, Rental) and rent.commitment}
     alone = {name for names in (pattern.metered, pattern.hosted) if len(names) == 1 for name in names}
     return frozenset(line if name in alone else f"{name}.{line}" for name, lines in fixed.items() for line in lines)
+
+
+def _contracted(api: MeteredApi) -> bool:
+    """Whether a contract says what its tokens cost."""
+    return api.prices is not None or api.terms != Terms()
 
 
 def volume_range(scenario: Scenario, demand: Mapping[str, Demand]) -> Driver:

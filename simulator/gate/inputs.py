@@ -27,6 +27,8 @@ _CAUSES: Final[tuple[tuple[str, Cause], ...]] = (
     ("hosting_patterns.*.apis.*.costs", "price"),
     ("hosting_patterns.*.api.prices", "price"),
     ("hosting_patterns.*.apis.*.prices", "price"),
+    ("hosting_patterns.*.api.terms", "price"),
+    ("hosting_patterns.*.apis.*.terms", "price"),
     ("hosting_patterns.*.api.deployment.unit_hour", "price"),
     ("hosting_patterns.*.apis.*.deployment.unit_hour", "price"),
     ("hosting_patterns.*.apis.*.deployment.input_price", "price"),

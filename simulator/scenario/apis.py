@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from simulator.scenario.api_presets import with_preset
+from simulator.scenario.api_terms import Terms
 from simulator.scenario.base import (
     Config,
     Custom,
@@ -282,6 +283,9 @@ class MeteredApi(Config):
     """Charges for failed calls."""
     prices: TokenPrices | None = None
     """Contract prices; the price book's when absent."""
+    terms: Terms = Terms()
+    """What the contract says beside prices: free tokens, a discount, a minimum charge, a fee; for what is paid by the
+    token."""
     costs: ApiCosts = ApiCosts()
     """What it costs beside its tokens."""
     placement: Placement = Placement()
@@ -322,6 +326,8 @@ class MeteredApi(Config):
             raise FieldError(("provider",), f"goes with standard deployment only, not with {article(kind)} one")
         if kind in ("provisioned", "reserved", "batch") and self.limits != RateLimits():
             raise FieldError(("limits",), f"do not apply to {article(kind)} deployment; leave them out")
+        if not self.paid_by_the_token and self.terms != Terms():
+            raise FieldError(("terms",), f"do not apply to {article(kind)} deployment; leave them out")
         for name in ("ttft", "output_tokens_per_s"):
             if kind != "batch" and getattr(self, name) is None:
                 raise FieldError((name,), "is missing")

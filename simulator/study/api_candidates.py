@@ -12,6 +12,7 @@ from simulator.cost.checks import price_faults
 from simulator.errors import ProvisionedModelNotFound
 from simulator.experiment.image_backends import refusal
 from simulator.performance.provisioned import ProvisionedModel, Steps, provisioned_model, units_needed
+from simulator.scenario.api_terms import Terms
 from simulator.scenario.apis import Batch, Flex, MeteredApi, Priority, Provisioned, RateLimits, Reserved, Standard
 from simulator.scenario.fault_sources import Outage
 from simulator.study.candidates import Candidate, Series, Space, idle_usd, moved_outages
@@ -60,8 +61,8 @@ def api_series(
             label = f"{model}, {kind}" if kind else model
             api = own.model_copy(update={"model": model})
             if model != own.model:
-                # How long a request it takes, and how it counts images, is said of another model.
-                api = api.of_length(None, None).model_copy(update={"image_tokens": None})
+                # How long a request it takes, how it counts images and what else a contract says is of another model.
+                api = api.of_length(None, None).model_copy(update={"image_tokens": None, "terms": Terms()})
             try:
                 found = [(label, api)] if kind is None else list(_deployed(api, kind, scenario, mine))
             except ProvisionedModelNotFound as error:
@@ -138,7 +139,8 @@ def _units_of(name: str, given: Provisioned) -> ProvisionedModel:
 
 
 def _with(api: MeteredApi, deployment: object, limits: RateLimits) -> MeteredApi:
-    return api.model_copy(update={"deployment": deployment, "limits": limits})
+    made = api.model_copy(update={"deployment": deployment, "limits": limits})
+    return made if made.paid_by_the_token else made.model_copy(update={"terms": Terms()})
 
 
 def _scope(api: MeteredApi) -> Scope:
@@ -205,5 +207,6 @@ def _pattern(base: ApiPattern, api: MeteredApi, own: MeteredApi, bought: Metered
     base = base.model_copy(update={"faults": faults})
     if api.spills_to is None:
         return base.model_copy(update={"api": api, "apis": None, "faults": moved_outages(base, [api.model])})
-    apis = {"units": api, "tokens": _with(api, Standard(), own.limits)}
+    terms = own.terms if api.model == own.model else Terms()
+    apis = {"units": api, "tokens": _with(api, Standard(), own.limits).model_copy(update={"terms": terms})}
     return base.model_copy(update={"api": None, "apis": apis, "faults": moved_outages(base, list(apis))})

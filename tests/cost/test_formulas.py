@@ -62,7 +62,7 @@ def amounts(bill):
         places = (f"names.values[{at}]" for at in range(len(values)))
         text = line.formula.format(*places).replace("^", "**")
         # Whole numbers as fractions, so that nothing is lost.
-        found[line.key] = Fraction(eval(text, {"names": names, "INT": floor}))
+        found[line.key] = Fraction(eval(text, {"names": names, "INT": floor, "MIN": min, "MAX": max}))
     return found
 
 

@@ -226,7 +226,7 @@ def test_no_name_becomes_a_formula(kept, tmp_path):
     sheet = Spreadsheet(write_workbook(hostile, tmp_path / "bill.xlsx"))
     assert {"=1+1", *said[1:]} <= {text.rstrip(".") for text in sheet.texts.values()}
     for text, _ in sheet.formulas.values():
-        assert re.fullmatch(r"(SUM|INT|'bill lines'!|[A-Z]\d+|[-+*/^().:\d\s])+", text), text
+        assert re.fullmatch(r"(SUM|INT|MIN|MAX|'bill lines'!|[A-Z]\d+|[-+*/^().,:\d\s])+", text), text
 
 
 def test_the_same_run_gives_the_same_bytes(book, kept, tmp_path):

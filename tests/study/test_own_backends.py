@@ -315,11 +315,6 @@ def test_a_package_may_offer_all_three_and_the_run_says_so(tmp_path, monkeypatch
         ),
         (
             {f"{API}.costs.lines": {"l": own("x")}},
-            {"cost_lines": {"x": lambda month: -1 - month.others_usd}},
-            "with l a backend would cost -1.00 USD a month; expected 0 and more",
-        ),
-        (
-            {f"{API}.costs.lines": {"l": own("x")}},
             {"cost_lines": {"x": lambda month: float("inf")}},
             "the cost line 'x' must give USD a month, not inf",
         ),
@@ -334,6 +329,27 @@ def test_what_is_wrong_with_one_is_said(changes, extensions, said):
     with pytest.raises(SimulatorError) as fault:
         simulator.run(scenario(changes), patterns=["api", "self_hosted"], **QUICK, extensions=extensions)
     assert said in str(fault.value)
+
+
+@pytest.mark.parametrize("pattern", ["api", "self_hosted"])
+def test_a_credit_gives_back_no_more_than_there_is_to_pay(pattern):
+    """And says what of it is lost, as a wrong sign looks like one too."""
+    costs = f"{API}.costs" if pattern == "api" else "hosting_patterns.self_hosted.costs"
+    lines = {"credit": own("credit"), "other": own("other"), "fee": own("fee")}
+    given = {"credit": lambda _: -1e6, "fee": lambda _: 40.0, "other": lambda month: -0.25 * float(month.others_usd)}
+    extensions = {"cost_lines": given}
+    paid = simulator.run(scenario({}), patterns=pattern, **QUICK).pattern(pattern).cost_usd
+    results = simulator.run(scenario({f"{costs}.lines": lines}), patterns=pattern, **QUICK, extensions=extensions)
+    found = results.pattern(pattern)
+    before = "" if pattern == "self_hosted" else "api_"
+    assert found.cost_usd == 0
+    bill = {key.removeprefix(before): usd for key, usd in found.cost_lines_usd.items()}
+    assert bill["own_fee"] == 40
+    assert bill["own_credit"] == pytest.approx(-paid - 40, abs=0.02)
+    assert bill["own_other"] == 0
+    (said,) = [text for text in results.decision.take_care if "a month are lost" in text and "credit" in text]
+    lost = 1e6 - paid - 40
+    assert f"{before}own_credit gives back more than there is to pay: {lost:,.0f} USD a month are lost" in said
 
 
 def test_a_month_adds_up_what_else_there_is():
