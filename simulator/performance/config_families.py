@@ -8,9 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.performance.architecture import KvLayers
-from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, some
-from simulator.performance.config_older import falcon, gpt2, gptj, opt, ungated
-from simulator.performance.config_recurrent import delta_net, granite_hybrid, jamba, kimi_linear, nemotron_h
+from simulator.performance.config_layers import Found, every_nth, kv, mixture, plain, renamed, some
+from simulator.performance.config_older import bloom, chatglm, dbrx, falcon, gpt2, gptj, minicpm3, opt, ungated
+from simulator.performance.config_recurrent import (
+    delta_net,
+    falcon_h1,
+    granite_hybrid,
+    jamba,
+    kimi_linear,
+    lfm2,
+    nemotron_h,
+)
 from simulator.performance.config_text import MOST
 
 if TYPE_CHECKING:
@@ -53,6 +61,29 @@ def _ernie(text: TextConfig) -> Found:
         "first_k_dense_replace": "moe_layer_start_index",
     }  # fmt: skip
     return mixture(text.called(**words))
+
+
+def _afmoe(text: TextConfig) -> Found:
+    """A gate beside the queries, and dense layers first (`afmoe.py`)."""
+    nth = text.optional("global_attn_every_n_layers", 4)
+    found = every_nth(text.called(n_shared_experts="num_shared_experts", first_k_dense_replace="num_dense_layers"), nth,
+                      read=mixture)  # fmt: skip
+    one = found["hidden"] * found["head_dim"] * (3 * found["heads"] + 2 * found["kv_heads"])
+    return found | {"attention_parameters": found["layers"] * one}
+
+
+def _minicpm(text: TextConfig) -> Found:
+    """As Llama; one of them has experts, which differ."""
+    if text.get("num_experts"):
+        text.faults.append("num_experts: experts of a MiniCPM are not supported")
+    return plain(text)
+
+
+def _deepseek_1(text: TextConfig) -> Found:
+    """Experts with keys and values as most have them."""
+    if text.optional("moe_layer_freq", 1) != 1:
+        text.faults.append("moe_layer_freq: layers with experts between dense ones are not supported")
+    return mixture(text)
 
 
 def _gemma4(text: TextConfig) -> Found:
@@ -210,13 +241,23 @@ _JAMBA: Final = {
     "num_experts": 16, "num_experts_per_tok": 2, "expert_layer_period": 2, "expert_layer_offset": 1,
     "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2,
 }  # fmt: skip
+_HUNYUAN_WORDS: Final = {
+    "num_experts_per_tok": "moe_topk", "n_shared_experts": "num_shared_expert",
+    "moe_intermediate_size": "moe_intermediate_size",
+}  # fmt: skip
+_EXAONE_WORDS: Final = {"n_shared_experts": "num_shared_experts"}
 _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tuple[str, ...]], ...]] = (
     (plain, {}, (
         "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Phi3ForCausalLM",
         "GraniteForCausalLM", "Ministral3ForCausalLM", "MinistralForCausalLM", "GlmForCausalLM", "Glm4ForCausalLM",
         "OlmoForCausalLM", "Olmo2ForCausalLM", "SeedOssForCausalLM", "StableLmForCausalLM", "InternLM2ForCausalLM",
-        "InternLM3ForCausalLM", "MiMoForCausalLM", "HunYuanDenseV1ForCausalLM",
+        "InternLM3ForCausalLM", "MiMoForCausalLM", "HunYuanDenseV1ForCausalLM", "OrionForCausalLM", "SolarForCausalLM",
+        "HyperCLOVAXForCausalLM",
     )),
+    (partial(renamed, read=plain, words={"num_hidden_layers": "num_layers"}), {}, ("ExaoneForCausalLM",)),
+    (_minicpm, {"tie_word_embeddings": True}, ("MiniCPMForCausalLM",)),
+    (minicpm3, {"tie_word_embeddings": True}, ("MiniCPM3ForCausalLM",)),
+    (chatglm, {}, ("ChatGLMModel", "ChatGLMForConditionalGeneration")),
     (plain, {"tie_word_embeddings": True}, ("SmolLM3ForCausalLM", "Ernie4_5ForCausalLM")),
     (plain, {**_GEMMA2, "head_dim": 256, "sliding_window": None, "num_key_value_heads": None}, ("GemmaForCausalLM",)),
     (plain, _COHERE, ("CohereForCausalLM",)),
@@ -228,6 +269,8 @@ _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tupl
     (ungated, {}, (
         "ApertusForCausalLM", "ArceeForCausalLM", "NemotronForCausalLM", "PhiForCausalLM", "GPTNeoXForCausalLM",
     )),
+    (ungated, {"tie_word_embeddings": True}, ("Starcoder2ForCausalLM",)),
+    (bloom, {"tie_word_embeddings": True}, ("BloomForCausalLM",)),
     (opt, {"tie_word_embeddings": True}, ("OPTForCausalLM",)),
     (falcon, {"multi_query": True, "tie_word_embeddings": True}, ("FalconForCausalLM",)),
     (gpt2, {"tie_word_embeddings": True}, ("GPT2LMHeadModel",)),
@@ -235,15 +278,25 @@ _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tupl
     (mixture, {}, (
         "MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "Glm4MoeForCausalLM",
         "GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM", "OlmoeForCausalLM", "PhiMoEForCausalLM",
-        "MiniMaxM2ForCausalLM",
+        "MiniMaxM2ForCausalLM", "Dots1ForCausalLM",
     )),
+    (partial(renamed, read=mixture, words={"n_shared_experts": "num_shared_experts"}), {}, (
+        "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM",
+    )),
+    (partial(renamed, read=mixture, words=_HUNYUAN_WORDS), {"tie_word_embeddings": True}, ("HunYuanMoEV1ForCausalLM",)),
+    (partial(every_nth, nth=4, read=partial(renamed, read=mixture, words=_EXAONE_WORDS)), {}, (
+        "ExaoneMoeForCausalLM", "ExaoneMoEForCausalLM",
+    )),
+    (_afmoe, {}, ("AfmoeForCausalLM",)),
+    (_deepseek_1, {}, ("DeepseekForCausalLM",)),
+    (dbrx, {}, ("DbrxForCausalLM",)),
     (_ernie, {"tie_word_embeddings": True}, ("Ernie4_5_MoeForCausalLM",)),
     (_gpt_oss, {}, ("GptOssForCausalLM",)),
     (_gemma4, {**_GEMMA, "vocab_size": 262_144, "sliding_window": 512}, ("Gemma4ForCausalLM",)),
     (_llama4, _LLAMA4, ("Llama4ForCausalLM",)),
     (_latent, {}, (
         "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "DeepseekV32ForCausalLM", "GlmMoeDsaForCausalLM",
-        "KimiK2ForCausalLM", "Glm4MoeLiteForCausalLM",
+        "KimiK2ForCausalLM", "Glm4MoeLiteForCausalLM", "MistralLarge3ForCausalLM",
     )),
     (_latent, _MISTRAL4, ("Mistral4ForCausalLM",)),
     (delta_net, {"linear_conv_kernel_dim": 4}, (
@@ -251,6 +304,8 @@ _ALIKE: Final[tuple[tuple[Callable[[TextConfig], Found], Mapping[str, Any], tupl
     )),
     (_deci, {}, ("DeciLMForCausalLM",)),
     (nemotron_h, {}, ("NemotronHForCausalLM",)),
+    (falcon_h1, {}, ("FalconH1ForCausalLM",)),
+    (lfm2, {"tie_word_embeddings": True}, ("Lfm2ForCausalLM", "Lfm2MoeForCausalLM")),
     (granite_hybrid, {}, ("GraniteMoeHybridForCausalLM",)),
     (kimi_linear, {}, ("KimiLinearForCausalLM",)),
     (jamba, _JAMBA, ("JambaForCausalLM",)),

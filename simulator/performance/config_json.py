@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from simulator.errors import ProfileError
 from simulator.performance.architecture import ModelShape, known_model, known_models, stem
 from simulator.performance.config_families import FAMILIES, text_family
+from simulator.performance.config_refused import REASONS
 from simulator.performance.config_text import TextConfig
 from simulator.performance.config_vision import read_encoder
 from simulator.performance.weight_formats import read_checkpoint
@@ -98,6 +99,8 @@ def from_config(config: Mapping[str, Any], name: str) -> tuple[ModelShape | None
     part = next((config[key] for key in _TEXT_PARTS if isinstance(config.get(key), dict)), None)
     wrapped = architecture in WRAPPERS
     family = text_family(part or config, architecture) if wrapped else FAMILIES.get(str(architecture))
+    if family is None and (reason := REASONS.get(str(architecture))):
+        return None, [f"architectures: {named!r} is not supported: {reason}"]
     if family is None:
         kind = f" around {(part or {}).get('model_type')!r}" if wrapped else ""
         known = ", ".join([*FAMILIES, *WRAPPERS])

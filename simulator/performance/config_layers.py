@@ -9,6 +9,8 @@ from simulator.performance.architecture import KvLayers
 from simulator.performance.config_text import amiss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from simulator.performance.config_text import TextConfig
 
 Found = dict[str, Any]
@@ -68,9 +70,14 @@ def windows(text: TextConfig, found: Found, always: bool = False) -> tuple[KvLay
     )
 
 
-def every_nth(text: TextConfig, nth: int, wider: int = 0) -> Found:
+def renamed(text: TextConfig, read: Callable[[TextConfig], Found], words: Mapping[str, str]) -> Found:
+    """Read as others are, by words of its own, and with a list for what is the same in every layer."""
+    return read(text.called(**words).alike(*words))
+
+
+def every_nth(text: TextConfig, nth: int, wider: int = 0, read: Callable[[TextConfig], Found] | None = None) -> Found:
     """Windows in all layers but each nth, where `layer_types` does not say otherwise; `wider` by so many tokens."""
-    found = plain(text)
+    found = (read or plain)(text)
     window = text.get("sliding_window")
     if text.get("layer_types") is None and window:
         said = text.get("sliding_window_pattern")

@@ -52,3 +52,58 @@ def gpt2(text: TextConfig) -> Found:
         "vocab": text.count("vocab_size"), "tied_embeddings": text.tied,
         "context_tokens": positions, "other_parameters": positions * hidden,
     }  # fmt: skip
+
+
+def bloom(text: TextConfig) -> Found:
+    """BLOOM: positions by a slope for each head, which takes no parameters."""
+    rest = text.called(num_hidden_layers="n_layer") if text.get("n_layer") is not None else text
+    hidden = rest.count("hidden_size", "n_embed")
+    heads = rest.count("num_attention_heads", "n_head")
+    return {
+        "layers": rest.count("num_hidden_layers"), "hidden": hidden, "heads": heads, "kv_heads": heads,
+        "head_dim": max(1, hidden // heads), "intermediate": 4 * hidden, "gated": False,
+        "vocab": rest.count("vocab_size"), "tied_embeddings": rest.tied,
+        "context_tokens": rest.optional("seq_length", 2048),
+    }  # fmt: skip
+
+
+def chatglm(text: TextConfig) -> Found:
+    """ChatGLM 2 and 3, GLM-4-9B as it was first published: groups of heads by another word (`chatglm.py`)."""
+    words = {
+        "num_hidden_layers": "num_layers",
+        "intermediate_size": "ffn_hidden_size",
+        "vocab_size": "padded_vocab_size",
+    }
+    if text.get("multi_query_attention"):
+        words["num_key_value_heads"] = "multi_query_group_num"
+    found = plain(text.called(**words))
+    return found | {"context_tokens": text.optional("seq_length", 8192)}
+
+
+def dbrx(text: TextConfig) -> Found:
+    """DBRX: sizes of attention and of experts in parts of their own."""
+    parts = [text.part(name) for name in ("attn_config", "ffn_config")]
+    hidden, heads = text.count("d_model"), text.count("n_heads")
+    attention, experts = parts
+    return {
+        "layers": text.count("n_layers"), "hidden": hidden, "heads": heads,
+        "kv_heads": attention.optional("kv_n_heads", heads), "head_dim": max(1, hidden // heads),
+        "intermediate": experts.count("ffn_hidden_size"), "vocab": text.count("vocab_size"),
+        "experts": experts.count("moe_num_experts"), "experts_per_token": experts.count("moe_top_k"),
+        "tied_embeddings": text.tied, "context_tokens": text.optional("max_seq_len", 2048),
+    }  # fmt: skip
+
+
+def minicpm3(text: TextConfig) -> Found:
+    """MiniCPM3: latents in its matrices, and yet keys and values of every head in the cache (`minicpm3.py`)."""
+    found = plain(text)
+    hidden, heads = found["hidden"], found["heads"]
+    low, rank = text.count("q_lora_rank"), text.count("kv_lora_rank")
+    nope, rope = text.count("qk_nope_head_dim"), text.count("qk_rope_head_dim")
+    value = text.optional("v_head_dim", found["head_dim"])
+    whole = hidden * (low + rank + rope)
+    split = low * heads * (nope + rope) + rank * heads * (nope + value) + heads * value * hidden
+    return found | {
+        "kv_heads": heads, "head_dim": nope + rope, "attention_parameters": found["layers"] * (whole + split),
+        "replicated_parameters": found["layers"] * whole,
+    }  # fmt: skip

@@ -83,7 +83,7 @@ def nemotron_h(text: TextConfig) -> Found:
 def _mamba2(text: TextConfig, hidden: int, *, double: bool = False) -> tuple[KvLayers, int]:
     """A layer of Mamba-2, and the parameters of its matrices."""
     heads = text.count("mamba_num_heads", "mamba_n_heads")
-    width = heads * text.count("mamba_head_dim", "mamba_d_head")
+    width = _mamba2_width(text, hidden)
     groups, size = text.count("n_groups", "mamba_n_groups"), text.count("ssm_state_size", "mamba_d_state")
     taps = text.count("conv_kernel", "mamba_d_conv")
     conv, state = (width + 2 * groups * size) * (taps - 1), width * size
@@ -91,6 +91,12 @@ def _mamba2(text: TextConfig, hidden: int, *, double: bool = False) -> tuple[KvL
         kind="state", layers=1, state_16_bits=conv + (0 if double else state), state_32_bits=state if double else 0
     )
     return own, hidden * (2 * width + 2 * groups * size + heads) + width * hidden
+
+
+def _mamba2_width(text: TextConfig, hidden: int) -> int:
+    if text.get("mamba_d_head") == "auto":
+        return text.optional("mamba_expand", 2) * hidden
+    return text.count("mamba_num_heads", "mamba_n_heads") * text.count("mamba_head_dim", "mamba_d_head")
 
 
 def granite_hybrid(text: TextConfig) -> Found:
@@ -102,14 +108,74 @@ def granite_hybrid(text: TextConfig) -> Found:
     if full + mamba != layers:
         text.faults.append(f"layer_types: expected attention or mamba for each of {layers} layers")
     hidden, head_dim = found["hidden"], found["head_dim"]
-    own, parameters = _mamba2(text, hidden)
-    kv = [own.model_copy(update={"layers": mamba})] if mamba else []
-    kv += [KvLayers(kind="full", layers=full, heads=found["kv_heads"], head_dim=head_dim)] if full else []
-    one_full = hidden * head_dim * (2 * found["heads"] + 2 * found["kv_heads"])
-    found |= {"kv": tuple(kv), "attention_parameters": (full * one_full + mamba * parameters) or None}
+    if mamba:
+        own, parameters = _mamba2(text, hidden)
+        one_full = hidden * head_dim * (2 * found["heads"] + 2 * found["kv_heads"])
+        found |= {
+            "kv": some(own.model_copy(update={"layers": mamba}), _full(found, full)),
+            "attention_parameters": full * one_full + mamba * parameters,
+        }
     if not text.get("num_local_experts"):
         found["intermediate"] = text.count("shared_intermediate_size", "intermediate_size")
     return found
+
+
+def _full(found: Found, layers: int) -> KvLayers | None:
+    return kv("full", layers, heads=found["kv_heads"], head_dim=found["head_dim"])
+
+
+def falcon_h1(text: TextConfig) -> Found:
+    """Mamba-2 and attention side by side in every layer (`falcon_h1.py`)."""
+    found = plain(text)
+    layers, hidden = found["layers"], found["hidden"]
+    own, parameters = _mamba2(text, hidden)
+    one_full = hidden * found["head_dim"] * (2 * found["heads"] + 2 * found["kv_heads"])
+    taps, width = text.count("mamba_d_conv"), _mamba2_width(text, hidden)
+    if text.optional("mamba_d_ssm", width) != width:
+        text.faults.append("mamba_d_ssm: is not mamba_n_heads times mamba_d_head")
+    conv = width + 2 * text.count("mamba_n_groups") * text.count("mamba_d_state")
+    return found | {
+        "kv": some(own.model_copy(update={"layers": layers}), _full(found, layers)),
+        "attention_parameters": layers * (one_full + parameters),
+        "other_parameters": layers * conv * taps,
+    }  # fmt: skip
+
+
+def lfm2(text: TextConfig) -> Found:
+    """Short convolutions but for a few layers, whose memory is the last inputs (`short_conv_state_shape`)."""
+    words = {"first_k_dense_replace": "num_dense_layers"}
+    if text.get("tie_embedding") is not None:
+        words["tie_word_embeddings"] = "tie_embedding"
+    rest = text.called(**words)
+    kinds = text.layer_types(layers := text.count("num_hidden_layers"))
+    full = kinds.count("full_attention") if kinds else len(text.layer_numbers("full_attn_idxs"))
+    if kinds and sorted(set(kinds) - {"conv", "full_attention"}):
+        text.faults.append(f"layer_types: expected conv or full_attention for each of {layers} layers")
+    if text.get("num_experts") is not None:
+        found = mixture(rest.without("layer_types"))
+    else:
+        words |= {} if text.get("intermediate_size") is not None else {"intermediate_size": "block_ff_dim"}
+        found = plain(text.called(**words).without("layer_types"))
+        if text.get("block_auto_adjust_ff_dim") is not False:
+            found["intermediate"] = _adjusted(text, found["intermediate"])
+    hidden, taps = found["hidden"], text.count("conv_L_cache")
+    width = text.optional("conv_dim", hidden)
+    one_full = hidden * found["head_dim"] * (2 * found["heads"] + 2 * found["kv_heads"])
+    return found | {
+        "kv": some(kv("state", layers - full, state_16_bits=width * (taps - 1)), _full(found, full)),
+        "attention_parameters": full * one_full + (layers - full) * 4 * hidden * width or None,
+        "other_parameters": (layers - full) * width * taps,
+    }
+
+
+def _adjusted(text: TextConfig, width: int) -> int:
+    """Two thirds of what is said, times a factor, in whole blocks (`Lfm2MLP`)."""
+    factor = text.get("block_ffn_dim_multiplier")
+    width = int(2 * width / 3)
+    if isinstance(factor, (int, float)) and 0.0 < factor < 100.0:
+        width = int(factor * width)
+    block = text.optional("block_multiple_of", 256)
+    return -(-width // block) * block
 
 
 def kimi_linear(text: TextConfig) -> Found:

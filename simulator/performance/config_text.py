@@ -48,10 +48,30 @@ class TextConfig:
                 return found[key]
         return None
 
+    def part(self, key: str) -> TextConfig:
+        """What it has under a key, itself a mapping; noted as a fault where it is none."""
+        found = self.get(key)
+        if not isinstance(found, dict):
+            self.faults.append(f"{key}: expected a mapping")
+            found = {}
+        return TextConfig(found, {}, {}, self.faults)
+
     def without(self, *keys: str) -> TextConfig:
         """The same as if it did not say these."""
         own, whole = ({k: v for k, v in part.items() if k not in keys} for part in (self._own, self._whole))
         return TextConfig(own, whole, self._defaults, self.faults, self._words)
+
+    def alike(self, *keys: str) -> TextConfig:
+        """The same, where a list with one value for each layer is that value, if it is one."""
+        own = dict(self._own)
+        for key in (self._words.get(key, key) for key in keys):
+            found = own.get(key)
+            if not isinstance(found, list):
+                continue
+            if len(set(map(repr, found))) != 1:
+                self.faults.append(f"{key}: layers that differ in it are not supported")
+            own[key] = found[0] if found else None
+        return TextConfig(own, self._whole, self._defaults, self.faults, self._words)
 
     def count(self, *keys: str) -> int:
         """A whole number above 0 under the first of these names that is given."""

@@ -54,13 +54,13 @@ def test_what_a_configuration_leaves_out_follows_from_the_rest(tmp_path):
 
 
 def test_all_faults_of_a_configuration_come_at_once(tmp_path):
-    broken = QWEN | {"architectures": ["MambaForCausalLM"], "vocab_size": 0, "hidden_size": "5120"}
+    broken = QWEN | {"architectures": ["RwkvForCausalLM"], "vocab_size": 0, "hidden_size": "5120"}
     del broken["intermediate_size"]
     with pytest.raises(ProfileError) as caught:
         read_model(str(config(tmp_path, broken)))
     message = str(caught.value)
     for part in (
-        "MambaForCausalLM",
+        "RwkvForCausalLM",
         "LlamaForCausalLM",
         "vocab_size: 0",
         "hidden_size: '5120'",
