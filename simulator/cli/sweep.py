@@ -146,10 +146,12 @@ def keep_table(target: Path, frames: Iterable[Any], paths: list[str], what: dict
     with folder_for(target, RunStoreError), ExitStack() as stack:
         names = ("sweep.json", "sweep.html", "sweep.parquet")
         about, picture, table = (stack.enter_context(writing_whole(target / name)) for name in names)
-        shown = write_table(table, frames)
-        title = f"{what['scenario']['name']}: {len(what['scenario']['sha256'])} configurations"
-        drawn = sweep_figure(shown, paths, title).to_html(include_plotlyjs=True, div_id="sweep")
-        picture.write(drawn.encode())
+        count = len(what["scenario"]["sha256"])
+        shown = write_table(table, frames, count)
+        drawn = int(shown["configuration"].nunique())
+        of_them = "" if drawn == count else f", {drawn:,} of them drawn"
+        title = f"{what['scenario']['name']}: {count} configurations{of_them}"
+        picture.write(sweep_figure(shown, paths, title).to_html(include_plotlyjs=True, div_id="sweep").encode())
         table.seek(0)
         named["table_sha256"] = hashlib.file_digest(table, "sha256").hexdigest()  # type: ignore[arg-type]
         about.write((json.dumps(what | named, indent=2, ensure_ascii=False) + "\n").encode())
@@ -157,36 +159,33 @@ def keep_table(target: Path, frames: Iterable[Any], paths: list[str], what: dict
 
 def tell(target: Path, paths: list[str], *, as_json: bool) -> None:
     """The cheapest patterns that meet every objective, or the whole table."""
-    import pandas as pd
+    from simulator.study.sweep_table import best_of, read_frames
 
+    frames = read_frames(target / "sweep.parquet", paths)
     if as_json:
-        typer.echo(pd.read_parquet(target / "sweep.parquet").to_json(orient="records", indent=1))
+        for number, frame in enumerate(frames):
+            records = frame.to_json(orient="records", indent=1).removeprefix("[").removesuffix("\n]")
+            typer.echo(("," if number else "[") + records, nl=False)
+        typer.echo("\n]")
         return
     from rich.console import Console
     from rich.table import Table
 
-    whole = pd.read_parquet(target / "sweep.parquet", filters=[("workload", "==", "all")])
-    keys = ["configuration", *paths, "pattern"]
-    wide = whole.pivot_table(index=keys, columns="metric", values="value", sort=False).reset_index()
-    columns = ("objectives_met", "available", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")
-    names = [name for name in columns if name in wide and not (name == "available" and wide[name].all())]
-    order = [name for name in ("available", "objectives_met", "monthly_cost_usd") if name in wide]
-    ascending = [name == "monthly_cost_usd" for name in order]
-    # What nobody can tell comes after what is met, before what is missed.
-    ordered = wide.sort_values(order, ascending=ascending, key=lambda values: values.fillna(0.5)) if order else wide
     most = 12
+    best = best_of(frames, ["configuration", *paths, "pattern"], most)
+    columns = ("objectives_met", "available", "monthly_cost_usd", "e2e_s_p99", "busy_fraction", "feasible")
+    names = [name for name in columns if name in best.metrics and not (name == "available" and best.all_available)]
     grid = Table(*(path.removeprefix("hosting_patterns.") for path in paths), "pattern")
     for name in names:
         grid.add_column(name, justify="right")
-    for _, row in ordered.head(most).iterrows():
+    for _, row in best.rows.iterrows():
         figures = [_figure(name, row[name]) for name in names]
         grid.add_row(*(str(row[path]) for path in paths), str(row["pattern"]), *figures)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(grid)
-    noted = whole[whole["metric"].isin(["available", "objectives_met"]) & whole["note"].notna()]
-    for note in noted["note"].unique():
+    for note in best.notes:
         console.print(f"Take care: {note}", style="yellow", markup=False, highlight=False)
-    more = f"the cheapest {most} of {len(ordered)}; " if len(ordered) > most else ""
+    more = f"the cheapest {most} of {best.count}; " if best.count > most else ""
     typer.echo(f"{more}all figures in {target / 'sweep.parquet'}, drawn in {target / 'sweep.html'}")
 
 

@@ -18,8 +18,9 @@ import shutil
 import sys
 import tempfile
 import traceback
+import zlib
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -50,19 +51,48 @@ _OWNER: Final = ".owner"
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """A scenario as bytes, of which many lie on disk and travel without being looked into.
+
+    Attributes:
+        content: The scenario, pickled and compressed.
+        files: Files outside the package that it names.
+        own: Groups and names of the code of one's own that it names.
+        places: Where files lie that do not lie here as they are named.
+    """
+
+    content: bytes
+    files: tuple[str, ...] = ()
+    own: tuple[tuple[str, str], ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Sealed:
+        """Seal a scenario."""
+        own = tuple((group, one.name) for _, group, one in customs(scenario))
+        return cls(zlib.compress(pickle.dumps(scenario), 1), tuple(named_files(scenario)), own)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario."""
+        found: Scenario = pickle.loads(zlib.decompress(self.content))  # nosec B301 - our own
+        return moved(found, self.places) if self.places else found
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Something to work out: `function(scenario, folder, *arguments)`.
 
     Attributes:
         function: Of a module of this package. It looks for simulations in the folder, and leaves there what it makes.
-        scenario: What it is about.
+        scenario: What it is about, or several of them.
         arguments: What else it is told.
         reads: Files of the store that it needs.
         makes: The file of a simulation that it makes.
     """
 
     function: Callable[..., Any]
-    scenario: Scenario
+    scenario: Scenario | list[Sealed]
     arguments: tuple[Any, ...] = ()
     reads: tuple[str, ...] = ()
     makes: str | None = None
@@ -109,13 +139,20 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {here.get(name, 'none')} here, {there.get(name, 'none')} there" for name in unlike)
 
 
-def own_code(scenario: Scenario) -> dict[str, str]:
-    """What must be equal of code of one's own that a scenario names, beside `identity`."""
-    return {f"{GROUPS[group]} '{one.name}'": mark(group, one.name)[:12] for _, group, one in customs(scenario)}
+def own_code(scenario: Scenario | list[Sealed]) -> dict[str, str]:
+    """What must be equal of code of one's own that a scenario or several name, beside `identity`."""
+    if isinstance(scenario, list):
+        named = {one for sealed in scenario for one in sealed.own}
+    else:
+        named = {(group, one.name) for _, group, one in customs(scenario)}
+    return {f"{GROUPS[group]} '{name}'": mark(group, name)[:12] for group, name in sorted(named)}
 
 
-def named_files(scenario: Scenario) -> Iterator[str]:
+def named_files(scenario: Scenario | list[Sealed]) -> Iterator[str]:
     """Files outside the package that a scenario names: traces, step-time profiles, a register of models."""
+    if isinstance(scenario, list):
+        yield from (file for sealed in scenario for file in sealed.files)
+        return
     for load in scenario.workloads.values():
         if isinstance(load, RecordedWorkload):
             yield load.trace.file
@@ -233,9 +270,11 @@ def unpacked(answer: bytes, store: Path | None) -> Any:  # noqa: ANN401 - what t
 
 
 def moved(value: Value, places: Mapping[str, str]) -> Value:
-    """A model in which these files lie elsewhere."""
+    """A model, or what holds some, in which these files lie elsewhere."""
     found: Any = value
-    if isinstance(value, BaseModel):
+    if isinstance(value, Sealed):
+        found = replace(value, places=places)
+    elif isinstance(value, BaseModel):
         parts = {name: getattr(value, name) for name in type(value).model_fields}
         new = {name: there for name, part in parts.items() if (there := moved(part, places)) is not part}
         found = value.model_copy(update=new) if new else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from simulator.decision.screening import missed
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment import checkpoint
 from simulator.experiment.checks import as_scenario, check_patterns
+from simulator.experiment.errand import Sealed
 from simulator.experiment.pattern_result import document
 from simulator.experiment.summary import Tabular
 from simulator.results import run
@@ -303,9 +305,10 @@ def _answers(
 ) -> list[_Answer]:
     """Tokens and patterns of each month; those that ask the same share an answer."""
     different = {_key(question): question for question in questions}
-    asked = (
-        Question(number, question, tuple(names), replications) for number, question in enumerate(different.values())
-    )
+    asked = [
+        Question(number, partial(Sealed.of, question), tuple(names), replications)
+        for number, question in enumerate(different.values())
+    ]
     found: dict[int, _Answer] = {}
     for number, answer in answers(asked, _answer, jobs=jobs, store=store):
         found[number] = answer

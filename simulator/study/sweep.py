@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-import zlib
-from dataclasses import dataclass
+import tempfile
+import weakref
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, NothingFits, RunStoreError, ScenarioError
 from simulator.experiment.checks import checked
+from simulator.experiment.errand import Sealed
 from simulator.experiment.summary import Tabular
 from simulator.files import make_folder
 from simulator.results import run
@@ -38,6 +41,26 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
+class _Drawer:
+    """Scenarios on disk, so that ten thousand of them take no memory."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the last configuration
+        weakref.finalize(self, self._file.close)
+
+    def put(self, scenario: Scenario) -> int:
+        """Where it lies now."""
+        place = self._file.seek(0, os.SEEK_END)
+        pickle.dump(Sealed.of(scenario), self._file)
+        return place
+
+    def get(self, place: int) -> Sealed:
+        """What lies there."""
+        self._file.seek(place)
+        found: Sealed = pickle.load(self._file)  # nosec B301 - our own
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """A scenario with some settings of its own.
@@ -46,19 +69,22 @@ class Configuration:
         number: Its place among the others, from 0.
         settings: What it sets, by dotted path.
         sha256: Of the scenario.
-        packed: The scenario, so that ten thousand of them take little memory.
     """
 
     number: int
     settings: dict[str, Any]
     sha256: str
-    packed: bytes
+    _drawer: _Drawer = field(repr=False)
+    _place: int = field(repr=False)
+
+    def sealed(self) -> Sealed:
+        """The scenario, as it travels."""
+        return self._drawer.get(self._place)
 
     @property
     def scenario(self) -> Scenario:
         """The scenario."""
-        found: Scenario = pickle.loads(zlib.decompress(self.packed))  # nosec B301 - our own
-        return found
+        return self.sealed().scenario
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,6 +184,7 @@ def configurations(
     else:
         base = read_merged(path, overrides=overrides, settings=settings)
     found: list[Configuration] = []
+    drawer = _Drawer()
     faults: list[Fault] = []
     # Unpickled it is copied in a thirteenth of the time of a deep copy.
     bare = pickle.dumps(base)
@@ -166,8 +193,8 @@ def configurations(
         apply_settings(document, points[number])
         try:
             scenario = checked(document, must_fit=False)
-            packed = zlib.compress(pickle.dumps(scenario))
-            found.append(Configuration(number, points[number], scenario.sha256, packed))
+            if not faults:
+                found.append(Configuration(number, points[number], scenario.sha256, drawer, drawer.put(scenario)))
         except ScenarioError as error:
             faults += error.faults
     if faults:
@@ -214,16 +241,12 @@ def answered(
     """Number and rows of each configuration, as they come; see `tabulate`."""
     if store is not None:
         make_folder(store, RunStoreError)
-    settings = {one.number: {path: plain(value) for path, value in one.settings.items()} for one in given}
-    for number, rows in answers((_question(one, patterns) for one in given), _answer, jobs=jobs, store=store):
-        head = {"configuration": number} | settings[number]
+    settings = {one.number: one.settings for one in given}
+    names = tuple(patterns) if patterns else None
+    questions = [Question(one.number, one.sealed, names) for one in given]
+    for number, rows in answers(questions, _answer, jobs=jobs, store=store):
+        head = {"configuration": number} | {path: plain(value) for path, value in settings[number].items()}
         yield number, [head | row for row in rows]
-
-
-def _question(given: Configuration, patterns: Sequence[str] | None) -> Question:
-    scenario = given.scenario
-    names = tuple(patterns or scenario.hosting_patterns)
-    return Question(given.number, scenario, names, scenario.experiment.replications)
 
 
 def _answer(

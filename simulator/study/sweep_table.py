@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import numpy as np
 
 from simulator.errors import RunStoreError
 from simulator.files import file_sha256, make_folder, remove_tree, write_whole
@@ -24,9 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 #: Configurations of a row group, and of a part.
 GROUP: Final = 100
+#: Configurations in the picture: more make a page that no browser opens with ease.
+DRAWN: Final = 2_000
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
 #: Folder of the parts, and what they are of.
 PARTS: Final = "parts"
 _QUESTION: Final = "question.json"
@@ -152,23 +159,42 @@ class Parts:
             return False
 
 
-def write_table(file: BinaryIO, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def write_table(file: BinaryIO, frames: Iterable[pd.DataFrame], count: int) -> pd.DataFrame:
     """Write many tables in order of configuration as one, a hundred configurations to a row group.
 
+    Args:
+        file: Where.
+        frames: The tables.
+        count: Configurations that there are.
+
     Returns:
-        The rows about hosting patterns as a whole.
+        The rows about hosting patterns as a whole, of no more than `DRAWN` configurations.
     """
     import pandas as pd
 
     shown: list[pd.DataFrame] = []
+    rank = 0
 
     def seen() -> Iterator[pd.DataFrame]:
+        nonlocal rank
         for frame in _regrouped(frames):
-            shown.append(frame[frame["workload"] == "all"])
+            numbers = frame["configuration"]
+            last = rank + int(numbers.nunique())
+            some = pd.unique(numbers)[_drawn(rank, last, count)]
+            shown.append(frame[(frame["workload"] == "all") & numbers.isin(some)])
+            rank = last
             yield frame
 
     _write(file, seen())
     return pd.concat(shown, ignore_index=True)
+
+
+def _drawn(start: int, stop: int, count: int) -> NDArray[np.bool_]:
+    """Which of the configurations from `start` on are in the picture: spread evenly, and in step with no grid."""
+    if count <= DRAWN:
+        return np.ones(stop - start, np.bool_)
+    # Multiples of the golden ratio leave no gap, in whichever part of them (Weyl 1916).
+    return np.arange(start, stop) * _GOLDEN % 1.0 < DRAWN / count
 
 
 def read_frames(path: Path, settings: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -191,6 +217,63 @@ def read_frames(path: Path, settings: Sequence[str]) -> Iterator[pd.DataFrame]:
                 yield file.read_row_group(number).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RunStoreError(f"{path}: is not a table of this sweep: {' '.join(str(error).split()):.200}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The cheapest patterns that meet every objective, and what there is beside them.
+
+    Attributes:
+        rows: One each, with a column for each metric.
+        metrics: Metrics of any pattern.
+        count: Patterns of all configurations.
+        all_available: Whether all of them answer to the end.
+        notes: What has to be said of any of them, each once.
+    """
+
+    rows: pd.DataFrame
+    metrics: set[str]
+    count: int
+    all_available: bool
+    notes: list[str]
+
+
+def best_of(frames: Iterable[pd.DataFrame], keys: Sequence[str], most: int) -> Best:
+    """The best patterns of a table that comes in parts.
+
+    Args:
+        frames: The parts.
+        keys: Columns that tell one pattern of one configuration from another.
+        most: How many to keep.
+    """
+    import pandas as pd
+
+    best = pd.DataFrame()
+    metrics: dict[str, None] = {}
+    notes: dict[str, None] = {}
+    count, all_available = 0, True
+    for frame in frames:
+        whole = frame[frame["workload"] == "all"]
+        wide = whole.pivot_table(index=list(keys), columns="metric", values="value", sort=False).reset_index()
+        found = [name for name in wide.columns if name not in keys]
+        metrics |= dict.fromkeys(found)
+        count += len(wide)
+        all_available &= "available" not in wide or bool(wide["available"].all())
+        noted = whole[whole["metric"].isin(["available", "objectives_met"]) & whole["note"].notna()]
+        notes |= dict.fromkeys(noted["note"])
+        best = _cheapest(pd.concat([best, wide], ignore_index=True), most)
+    return Best(best.reindex(columns=[*keys, *metrics]), {*metrics}, count, all_available, list(notes))
+
+
+def _cheapest(wide: pd.DataFrame, most: int) -> pd.DataFrame:
+    order = [name for name in ("available", "objectives_met", "monthly_cost_usd") if name in wide]
+    ascending = [name == "monthly_cost_usd" for name in order]
+    # What nobody can tell comes after what is met, before what is missed.
+    return (
+        wide.sort_values(order, ascending=ascending, key=lambda values: values.fillna(0.5), kind="stable").head(most)
+        if order
+        else wide.head(most)
+    )
 
 
 def _check(schema: Any, settings: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow has no types

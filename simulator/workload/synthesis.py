@@ -137,6 +137,11 @@ def _due(late: list[Columns], drawn: list[Columns], end_s: float) -> Columns:
 
 def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> int:
     """A number of requests that hardly any replication will reach: three times what is expected, and a million."""
+    return int(3.0 * expected_in_all(scenario, calendar)) + 1_000_000
+
+
+def expected_in_all(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> float:
+    """Expected requests of a replication."""
     calendar = calendar or ClinicalCalendar(scenario.horizon)
     expected = 0.0
     for load in scenario.workloads.values():
@@ -144,7 +149,7 @@ def room_for(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> in
             expected += float(expected_replayed(load, calendar.cells).sum())
         else:
             expected += requests_of_one(load) * float(expected_requests(load, scenario, calendar).sum())
-    return int(3.0 * expected) + 1_000_000
+    return expected
 
 
 def refuse_too_many(scenario: Scenario, calendar: ClinicalCalendar | None = None) -> None:

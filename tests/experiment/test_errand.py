@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from concurrent.futures import Future
@@ -196,11 +197,20 @@ def test_every_simulation_of_a_sweep_is_handed_out_once(scenario_file, tmp_path)
     cluster, store = Bytes(), tmp_path / "store"
     table = tabulate(given, jobs=Workers(cluster, 1.0), store=store)
     assert table.equals(tabulate(given))
-    # An API and a cluster of one or two replicas, twice each; and an answer for each of four configurations.
+    # An API and a cluster of one or two replicas, twice each, by four configurations of which none is large.
     assert len(list(store.glob("*.json"))) == 6
-    assert len(cluster.calls) == 6 + 4
+    made = [name for payload in cluster.calls for _, names in told(payload) for name in names]
+    assert sorted(f"{name}" for name in made) == sorted(file.name for file in store.glob("*.json"))
+    handed_out = len(cluster.calls)
     assert tabulate(given, jobs=Workers(cluster, 1.0), store=store).equals(table)
-    assert len(cluster.calls) == 6 + 4 + 4
+    assert not [names for payload in cluster.calls[handed_out:] for _, names in told(payload) if names]
+
+
+def told(payload):
+    """What a worker is told of the questions that it gets together: what each is, and what it makes."""
+    _, _, content = pickle.loads(payload)
+    _, inner = pickle.loads(content)
+    return inner[2][1]
 
 
 def test_another_package_on_a_worker_is_refused_by_name(scenario_file, monkeypatch):

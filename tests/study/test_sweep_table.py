@@ -8,6 +8,7 @@ import shutil
 from itertools import pairwise
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from pyarrow import parquet
 
 from simulator.cli.main import main
 from simulator.study import sweep_table
-from simulator.study.sweep_table import Layout, Parts, read_frames, write_table
+from simulator.study.sweep_table import Layout, Parts, best_of, read_frames, write_table
 from tests.experiment.test_errand import RECORDED, TRACE, offer
 
 OVER = ["--over", "hosting_patterns.l40s.costs.compute.gpu_hour=1 USD/h,2 USD/h", "--over", "experiment.seed=1:4:4"]
@@ -31,9 +32,9 @@ def rows(number):
     ]
 
 
-def table(path, frames):
+def table(path, frames, count=12):
     with path.open("w+b") as file:
-        write_table(file, frames)
+        write_table(file, frames, count)
     return path.read_bytes()
 
 
@@ -68,6 +69,46 @@ def check_shards(folder, count, cuts, random):
     assert back["configuration"].is_monotonic_increasing
     assert back["configuration"].nunique() == count
     assert back["value"].isna().sum() == 2 * len(range(0, count, 5))
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 5, 7, 8])
+def test_a_picture_shows_a_part_of_many_configurations_and_every_value_of_each_axis(columns):
+    """Of a grid of 500 that is cut in portions; the last axis has so many values."""
+    frames = [
+        pd.DataFrame({"configuration": range(start, start + 100), "workload": "all"}) for start in range(0, 500, 100)
+    ]
+    with patch.object(sweep_table, "DRAWN", 60):
+        shown = write_table(io.BytesIO(), frames, 500)["configuration"]
+        assert write_table(io.BytesIO(), frames[:1], 60)["configuration"].tolist() == [*range(100)]
+    assert abs(len(shown) - 60) <= 2
+    assert shown.diff().max() <= 3 * 500 / 60
+    assert {*shown % columns} == {*range(columns)}
+
+
+@given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_the_best_patterns_are_the_same_however_a_table_is_cut(count, size, seed):
+    """And as sorted by hand."""
+    rng = np.random.default_rng(seed)
+    met, cost = rng.choice([1.0, 0.0, np.nan], count), rng.integers(1, 4, count) * 10.0
+    rows = [
+        {"configuration": number, "pattern": "api", "workload": load, "metric": metric, "value": value, "note": note}
+        for number in range(count)
+        for load, metric, value, note in (
+            ("all", "objectives_met", met[number], f"take care {number % 2}" if number % 3 else None),
+            ("all", "monthly_cost_usd", cost[number], None),
+            ("notes", "goodput", 1.0, None),
+        )
+    ]
+    frame = pd.DataFrame(rows)
+    parts = [part for _, part in frame.groupby(frame["configuration"] // size)]
+    best = best_of(parts, ["configuration", "pattern"], 4)
+    rank = {1.0: 0, 0.0: 2}
+    expected = sorted(range(count), key=lambda number: (rank.get(met[number], 1), cost[number], number))[:4]
+    assert best.rows["configuration"].tolist() == expected
+    assert best.rows["monthly_cost_usd"].tolist() == [cost[number] for number in expected]
+    assert best.count == count
+    assert best.all_available
+    assert best.notes == [*dict.fromkeys(f"take care {number % 2}" for number in range(count) if number % 3)]
 
 
 def test_parts_are_whole_readable_and_kept_for_the_same_question_alone(tmp_path):
