@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from simulator.cli.exit_codes import BAD_INPUT
 from simulator.cli.options import AsJson, Overrides, Settings, load, said
 from simulator.errors import Fault, ScenarioError
 from simulator.wording import counted
+
+if TYPE_CHECKING:
+    from simulator.scenario.schema import Scenario
 
 
 def validate(
@@ -63,14 +66,32 @@ def _checked(path: Path, overrides: list[str] | None, settings: list[str] | None
 
     if (kind := _other_kind(path)) is not None:
         return kind, []
-    scenario = load(path, overrides, settings)
+    scenario = _with_each_override(path, overrides, settings)
     refused = [f"{name} is refused, as expected: {'; '.join(why)}" for name, why in expected_refusals(scenario).items()]
-    for name in () if overrides else scenario.override_names:
-        load(path, [name], settings)
     counts = (
         f"{counted(len(scenario.workloads), 'workload')}, {counted(len(scenario.hosting_patterns), 'hosting pattern')}"
     )
     return "; ".join((counts, *refused)), too_long(scenario, scenario.hosting_patterns)
+
+
+def _with_each_override(path: Path, overrides: list[str] | None, settings: list[str] | None) -> Scenario:
+    """The scenario as it stands, where it is sound with each of its overrides too, unless some are named.
+
+    Raises:
+        ScenarioError: All faults of all of these, each once.
+    """
+    from simulator.scenario.loading import read_merged
+
+    faults: dict[Fault, None] = {}
+    found: list[Scenario] = []
+    for names in [overrides] if overrides else [None, *([name] for name in read_merged(path).overrides)]:
+        try:
+            found.append(load(path, names, settings))
+        except ScenarioError as error:
+            faults |= dict.fromkeys(error.faults)
+    if faults:
+        raise ScenarioError([*faults])
+    return found[0]
 
 
 def _other_kind(path: Path) -> str | None:

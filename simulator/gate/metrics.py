@@ -139,7 +139,7 @@ METRICS: Final[dict[str, Metric]] = {
     "goodput": Metric("share", "higher", partial(_share, name="goodput"), True),
     "availability": Metric("share", "higher", partial(_share, name="availability"), True),
     "objectives_missed": Metric("count", "lower", _missed, True),
-    "requests_arrived": Metric("count", "same", _arrived, True),
+    "requests_arrived": Metric("count", "same", _arrived, True, of_counts=True),
     "failed_over_share": Metric("share", "same", _failed_over, True, of_counts=True),
     "busy_fraction": Metric("share", "same", partial(_level, name="busy_fraction")),
     "batch_occupancy": Metric("share", "same", partial(_level, name="batch_occupancy")),
@@ -153,6 +153,8 @@ def shown(value: float, unit: Unit, *, signed: bool = False) -> str:
 
     >>> shown(2483.53, "USD"), shown(14.2825601, "s"), shown(0.0612, "share"), shown(3648.0, "count")
     ('2,484 USD', '14.3 s', '6.12 %', '3,648')
+    >>> shown(3648.25, "count"), shown(0.25, "count", signed=True)
+    ('3,648.2', '+0.2')
     >>> shown(-1.5, "USD", signed=True), shown(0.02, "s", signed=True), shown(0.06, "share", signed=True)
     ('-1.50 USD', '+0.0200 s', '+6.00 points')
     """
@@ -166,5 +168,6 @@ def shown(value: float, unit: Unit, *, signed: bool = False) -> str:
         case "share":
             text = f"{100 * size:#.3g} {'points' if signed else '%'}"
         case _:
-            text = f"{size:,.0f}"
+            # A mean of counts, over replications.
+            text = f"{size:,.0f}" if size == round(size) else f"{size:,.1f}"
     return sign + text

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from simulator.study.adoption import Curve
-    from simulator.study.month import Month
+    from simulator.study.month import Month, PatternMonth
     from simulator.study.rollout import RolloutResult, Variant
+    from simulator.study.strategies import Strategy
 
 _MILESTONES: Final = 12
 
@@ -60,7 +61,9 @@ def _months(variant: Variant) -> RenderableType:
         cells = [_cell(month, name, planned=plan[month.number - 1] == name) for name in names]
         volume = f"{month.tokens_per_month / 1e6:,.1f}"
         table.add_row(str(month.number), month.date, percent(month.share), volume, *cells)
-    return Padding(Group(table, Text("▸ the plan's pattern; ✗ misses objectives", "dim")), (0, 0, 1, 0))
+    gone = any(one.gone for month in variant.months for one in month.patterns.values())
+    legend = f"▸ the plan's pattern; ✗ misses objectives{'; † its model is shut down' if gone else ''}"
+    return Padding(Group(table, Text(legend, "dim")), (0, 0, 1, 0))
 
 
 def _cell(month: Month, name: str, *, planned: bool) -> Text:
@@ -69,7 +72,8 @@ def _cell(month: Month, name: str, *, planned: bool) -> Text:
         return Text("▸ not allowed" if planned else "not allowed", "red")
     waits = "" if one.e2e_p99_s is None else f", {one.e2e_p99_s:.1f}"
     mark = "▸ " if planned else ""
-    text = f"{mark}{usd(one.monthly_cost_usd)}{waits}{' ✗' if one.missed else ''}"
+    fails = f"{' ✗' if _late(one) else ''}{' †' if one.gone else ''}"
+    text = f"{mark}{usd(one.monthly_cost_usd)}{waits}{fails}"
     return Text(text, "red" if one.missed else "bold green" if planned else "")
 
 
@@ -78,15 +82,28 @@ def _strategies(variant: Variant) -> RenderableType:
     ends = [*range(_MILESTONES, count, _MILESTONES), count]
     table = _table(("", *(f"month {end}" for end in ends), "objectives"))
     for one in variant.course.strategies:
-        missed = f"missed in {counted(len(one.missed_months), 'month')}" if one.missed_months else "met"
-        by_month = zip(variant.months, one.patterns, strict=True)
-        if not one.missed_months and all(month.patterns[name].e2e_p99_s is None for month, name in by_month):
-            missed = "nothing arrived"
-        if one.impossible_months:
-            missed = f"not allowed from month {one.impossible_months[0]}"
+        missed = _kept(variant.months, one)
         fetched = f", hardware fetching {usd(one.fetched_usd)}" if one.fetched_usd else ""
         table.add_row(f"{one.text}{fetched}", *(usd(one.cumulative_usd[end - 1]) for end in ends), missed)
     return Padding(table, (0, 0, 1, 0))
+
+
+def _kept(months: Sequence[Month], strategy: Strategy) -> str:
+    """Whether a way through the months meets its objectives, apart from whether its models are there for it."""
+    if strategy.impossible_months:
+        return f"not allowed from month {strategy.impossible_months[0]}"
+    each = [(month.number, month.patterns[name]) for month, name in zip(months, strategy.patterns, strict=True)]
+    gone = [number for number, one in each if one.gone]
+    late = [number for number, one in each if _late(one)]
+    said = f"missed in {counted(len(late), 'month')}" if late else "met"
+    if not late and all(one.e2e_p99_s is None for _, one in each):
+        said = "nothing arrived"
+    return f"{said}; shut down from month {gone[0]}" if gone else said
+
+
+def _late(one: PatternMonth) -> bool:
+    """Whether it misses objectives, whether or not its models are there."""
+    return one.missed is not None and one.missed != one.gone
 
 
 def _curve(curve: Curve) -> str:

@@ -202,7 +202,7 @@ def _retiring(scenario: Scenario, names: Sequence[str], plan: Rollout, book: Pri
 
 
 def _worn_out(scenario: Scenario, plan: Rollout, course: Course) -> Iterator[str]:
-    """Hardware that the plan uses for longer than it is written off in: a rollout buys it once."""
+    """Hardware that the plan uses for longer than it is written off in."""
     bought = {phase.name: phase.pattern for phase in plan.phases}
     used = [bought[name] for name in course.strategies[0].patterns]
     for name in dict.fromkeys(used):
@@ -211,7 +211,7 @@ def _worn_out(scenario: Scenario, plan: Rollout, course: Course) -> Iterator[str
         if lives:
             yield (
                 f"{name}: hardware that is written off in {counted(min(lives), 'month')} is used for {months} here, "
-                "and bought once; the cash of a run buys it again"
+                "and bought again whenever it is"
             )
 
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from simulator.decision.words import usd
-from simulator.study.hardware import Stock, at_the_end_usd, buy, sell
+from simulator.study.hardware import Stock, buy, due_usd, fetched_usd, parted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,7 +188,7 @@ def _strategy(
 def cash_of(
     plan: Rollout, path: Sequence[int], months: Sequence[Month], upfront: Mapping[str, Upfront]
 ) -> tuple[list[float], list[float]]:
-    """What is paid in each month, less what hardware fetches, and that; what is there is not bought again."""
+    """What is paid in each month, less what hardware fetches, and that; what is there is bought again when worn out."""
     cash: list[float] = []
     fetched: list[float] = []
     stock: Stock = ()
@@ -197,13 +197,14 @@ def cash_of(
         phase = plan.phases[at]
         paid, fetches = month.patterns[phase.name].running_usd, 0.0
         if at != before:
-            fetches, stock = sell(stock, plan, at, month.number)
+            gone, stock = parted(stock, plan, at)
+            fetches = fetched_usd(gone, plan, month.number)
             new, stock = buy(stock, phase.pattern, upfront[phase.name], month.number)
             paid += float(phase.one_off) + new.paid_usd
-        cash.append(paid - fetches)
+        cash.append(paid + due_usd(stock, month.number) - fetches)
         fetched.append(fetches)
         before = at
-    last = at_the_end_usd(stock, plan, months[-1].number)
+    last = fetched_usd(stock, plan, months[-1].number + 1)
     cash[-1] -= last
     fetched[-1] += last
     return cash, fetched
@@ -214,17 +215,23 @@ def _step(
 ) -> Step:
     before, phase, begin = plan.phases[number - 1].name, plan.phases[number], begins[number]
     stock: Stock = ()
-    for one in plan.phases[:number]:
-        _, stock = buy(stock, one.pattern, upfront[one.name], 1)
+    for one, since in zip(plan.phases[:number], begins, strict=False):
+        _, stock = buy(stock, one.pattern, upfront[one.name], since or begin or 1)
     new, _ = buy(stock, phase.pattern, upfront[phase.name], begin or 1)
+    # What is left for good need not be bought again.
+    gone, _ = parted(stock, plan, number)
     price, condition = new.paid_usd, _condition(phase)
     once = price + float(phase.one_off)
     if begin is None:
         text = f"{before} to {phase.name}: never, {condition} is not reached in {len(months)} months"
         return Step(None, None, before, phase.name, condition, price, float(phase.one_off), None, None, text)
     after = months[begin - 1 :]
-    saved = [_saved_usd(month, before, phase.name) for month in after]
-    cheaper = next((month.number for month, usd_saved in zip(after, saved, strict=True) if usd_saved > 0.0), None)
+    more: Stock = (("", new, new.assets),)
+    saved = [
+        _saved_usd(month, before, phase.name) + due_usd(gone, month.number) - due_usd(more, month.number)
+        for month in after
+    ]
+    cheaper = next((month.number for month in after if _saved_usd(month, before, phase.name) > 0.0), None)
     balance = list(accumulate(saved))
     pays = next((month.number for month, sum_ in zip(after, balance, strict=True) if sum_ >= once), None)
     same = before == phase.name
@@ -271,20 +278,21 @@ def _step_text(
     worth_usd: float,
 ) -> str:
     """Advice on a step, from the months it is there in."""
-    what = f"month {months[0].number}, {condition}: "
+    what = f"{', '.join(dict.fromkeys((f'month {months[0].number}', condition)))}: "
     if before == after:
         return f"{what}{after} stays"
     fetches = f"; its hardware would then fetch {usd(worth_usd)} USD" if worth_usd else ""
     until = _until(before, after, months)
+    # What paid at first may be bought again later, or come to cost more.
+    sums = f"costs {usd(-gain_usd)} USD more" if gain_usd < 0 else f"saves {usd(gain_usd)} USD"
     if until is None and pays is None:
         return f"{what}{before} to {after} does not pay: it costs {usd(-gain_usd)} USD more by the end{fetches}"
     if until is None:
-        return f"{what}{before} to {after} has paid by month {pays}; it saves {usd(gain_usd)} USD by the end{fetches}"
+        return f"{what}{before} to {after} has paid by month {pays}; it {sums} by the end{fetches}"
     fetches = f"; its hardware would fetch {usd(worth_usd)} USD after the last month" if worth_usd else ""
     last, why = until
     if last == months[0].number:
         return f"{what}{before} to {after} is no matter of savings: {why}{fetches}"
-    sums = f"costs {usd(-gain_usd)} USD more" if gain_usd < 0 else f"saves {usd(gain_usd)} USD"
     paid = "" if pays is None else f" has paid by month {pays}; it"
     return f"{what}{before} to {after}{paid} {sums} until then: {why}{fetches}"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import Fault, ScenarioError
 from simulator.experiment.checks import as_scenario
 from simulator.experiment.pattern_result import document
 from simulator.scenario.rollout import Phase
-from simulator.study.hardware import Stock, Upfront, at_the_end_usd, buy, is_ever_left, sell
+from simulator.study.hardware import Stock, Upfront, buy, is_ever_left, left_over_usd, parted
 from simulator.study.rollout import RolloutResult, rollout, upfront_of
 from simulator.study.strategies import cash_of, path_of
 
@@ -178,8 +178,11 @@ def timing(found: RolloutResult, plan: Rollout, upfront: Mapping[str, Upfront]) 
     steps = [_step(plan, months, upfront, best, at, bad) for at in range(1, len(plan.phases))]
     names = [phase.name for phase in plan.phases]
     fetched = sum(cash_of(plan, path, months, upfront)[1])
-    worthless = {name: Upfront(one.paid_usd) for name, one in upfront.items()}
-    at_nothing = best_begins(plan, months, worthless)
+    worthless = {
+        name: replace(one, assets=tuple(replace(asset, residual_usd=0.0) for asset in one.assets))
+        for name, one in upfront.items()
+    }
+    at_nothing = best_begins(plan.model_copy(update={"resale": 0.0}), months, worthless)
     at_book_value = best_begins(plan.model_copy(update={"resale": 1.0}), months, upfront)
     return Timing(found, names, best, bad[2], fetched, missed, steps, at_nothing, at_book_value)
 
@@ -234,7 +237,7 @@ def best_begins(
                     following[to, stock] = way
         ways = following
     ends = [
-        ((*bad[:2], bad[2] - at_the_end_usd(stock, plan, count)), path)
+        ((*bad[:2], bad[2] - left_over_usd(stock, plan, count + 1)), path)
         for (_, stock), (bad, path) in ways.items()
         if must is None or must in path
     ]
@@ -248,17 +251,17 @@ def _begun(
 ) -> tuple[float, Stock]:
     """What beginning a phase costs, and the hardware that is there then.
 
-    What no later phase leaves fetches the same whenever it is reckoned: at once, so that the month in which it was
-    bought makes no other state.
+    What no later phase leaves fetches and takes the same whenever it is reckoned: at once, so that the month in which it
+    was bought makes no other state.
     """
     phase = plan.phases[to]
-    fetched, stock = sell(there, plan, to, month)
+    gone, stock = parted(there, plan, to)
     new, stock = buy(stock, phase.pattern, upfront[phase.name], month)
-    paid = float(phase.one_off) + new.paid_usd - fetched
+    paid = float(phase.one_off) + new.paid_usd - left_over_usd(gone, plan, month)
     if left:
         return paid, stock
     own = next(entry for entry in stock if entry[0] == phase.pattern)
-    return paid - at_the_end_usd((own,), plan, count), tuple(
+    return paid - left_over_usd((own,), plan, count + 1), tuple(
         (name, most, () if name == phase.pattern else assets) for name, most, assets in stock
     )
 

@@ -51,6 +51,17 @@ def test_validate_checks_every_file_and_every_override(tmp_path, capfdbinary):
     assert code == 2
     assert out.decode() == f"{SMALL}: ok (2 workloads, 3 hosting patterns)\n"
     assert [row.split(": ")[1] for row in err.splitlines()] == ["experiment.seed", "cannot be read"]
+    alone = broken.read_text()
+    two = "overrides: {big: {experiment: {seed: x}}, small: {experiment: {seed: y, replications: 0}}, fine: {}}"
+    broken.write_text(alone.replace("overrides: {big: {experiment: {seed: x}}}", two))
+    code, _, err = command(["validate", str(broken)], capfdbinary)
+    assert code == 2
+    keys = sorted(row.split(": ")[1] for row in err.splitlines())
+    assert keys == ["experiment.replications", "experiment.seed", "experiment.seed"]
+    broken.write_text(f"{broken.read_text()}name: 3\n".replace("name: ci_small", "nome: ci_small"))
+    code, _, err = command(["validate", str(broken)], capfdbinary)
+    assert (code, err.count("experiment.seed"), err.count("nome")) == (2, 2, 1)
+    broken.write_text(alone)
     code, out, err = command(["validate", str(broken), "--json"], capfdbinary)
     assert (code, err) == (2, "")
     [fault] = json.loads(out)["faults"]

@@ -14,6 +14,7 @@ from simulator.errors import RunStoreError, ScenarioError
 from simulator.gate.check import judge
 from simulator.gate.comparison import MetricChange, compare
 from simulator.gate.inputs import cause_of
+from simulator.gate.metrics import shown
 from simulator.gate.policy import read_policy
 from simulator.gate.published import gate_document, gate_schema
 from simulator.gate.result_file import read_result
@@ -283,15 +284,28 @@ def test_a_share_before_and_its_change_are_the_share_now():
             part["requests"]["unfinished"] += 1
             one["by_replication"][key]["unserved_share"] = [0.0, 0.0, 0.75 / count]
 
-    found = {
-        (one.pattern, one.workload): one
-        for one in compare(side(), edited(lost)).metrics
-        if one.metric == "unserved_share"
-    }
+    found = changed(lost, "unserved_share")
     for place in (("api", "all"), ("api", "notes")):
         one = found[place]
         assert 0.0 == one.base < one.new
         assert one.base + one.change.mean == pytest.approx(one.new, rel=1e-9)
+
+
+def changed(edit, metric):
+    """Changes of a figure of a result and the same one edited, by pattern and workload."""
+    return {(one.pattern, one.workload): one for one in compare(side(), edited(edit)).metrics if one.metric == metric}
+
+
+def test_what_arrived_before_and_its_change_are_what_arrived_now():
+    def more(plain):
+        for row in plain["patterns"]:
+            if row["name"] == "api":
+                row["by_replication"]["all"]["requests_arrived"][2] += 1.0
+
+    one = changed(more, "requests_arrived")["api", "all"]
+    assert one.new == pytest.approx(one.base + 1.0 / 3.0)
+    assert one.change.mean == pytest.approx(1.0 / 3.0)
+    assert (shown(100.0 + 1.0 / 3.0, "count"), shown(1.0 / 3.0, "count", signed=True)) == ("100.3", "+0.3")
 
 
 def test_what_differs_in_a_section_that_was_left_out_is_named():

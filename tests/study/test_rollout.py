@@ -1,14 +1,17 @@
 """Rollouts, simulated."""
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 import simulator
 from simulator import results as answering
 from simulator.errors import ScenarioError
 from simulator.experiment import replications
 from simulator.experiment.checks import checked
+from simulator.report.rollout import render
 from simulator.results import run
 from simulator.scenario.merging import apply_settings
 from simulator.scenario.scaling import scaled
@@ -194,6 +197,20 @@ def test_a_model_that_retires_on_the_way_is_named(store):
     assert all(text.startswith("bedrock/llama-3.3-70b is shut down on 2027-03-30") for text in missed[1:])
     stay = next(one for one in late.projection.course.strategies if one.name == "stay")
     assert set(stay.missed_months) >= {2, 3}
+    # Beside it a limit that the other pattern misses in all months, and one that nothing misses.
+    said = shown(late)
+    assert "met; shut down from month 2" in said
+    assert "missed in" not in said
+    assert said.count("†") == 3
+    hard = {"workloads.notes.objectives": {"end_to_end": "1ms"}}
+    assert "missed in 3 months; shut down from month 2" in shown(rollout(scenario(**settings, **hard), store=store))
+
+
+def shown(result):
+    """What `simulator rollout` prints, in one line."""
+    console = Console(width=250, file=StringIO())
+    console.print(render(result))
+    return " ".join(console.file.getvalue().split())
 
 
 def test_a_scenario_without_a_rollout_has_none():
@@ -205,6 +222,6 @@ def test_a_scenario_without_a_rollout_has_none():
 def test_hardware_that_is_used_for_longer_than_it_is_written_off_in_is_named(store, life, said):
     """From the third of five months on there are 45 users: it is used for three."""
     asked = scenario(**{"hosting_patterns.bought.costs.compute.amortisation": life})
-    lines = [line for line in rollout(asked, store=store).warnings if "bought once" in line]
-    once = f"bought: hardware that is written off in {said} used for 3 here, and bought once; the cash of a run"
-    assert [line.startswith(once) for line in lines] == ([True] if said else [])
+    lines = [line for line in rollout(asked, store=store).warnings if "bought again" in line]
+    again = f"bought: hardware that is written off in {said} used for 3 here, and bought again"
+    assert [line.startswith(again) for line in lines] == ([True] if said else [])

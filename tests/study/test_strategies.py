@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.cost.cash import renewals_usd
 from simulator.scenario.rollout import Rollout
 from simulator.study.hardware import Asset, Upfront
+from simulator.study.hardware import upfront as upfront_of
 from simulator.study.month import Month, PatternMonth
 from simulator.study.strategies import course, phase_months
+from tests.cost.test_bill import self_hosted
 
 LINE = {"kind": "table", "points": [{"month": 36, "share": 1.0}]}
 
@@ -55,12 +58,15 @@ def test_hardware_fetches_what_is_not_written_off_when_it_is_left(later, month, 
     assert plain.fetched_usd == 0.0
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.floats(0.0, 1.0))
-def test_what_hardware_fetches_falls_to_its_residual_and_no_further(month, later, resale):
+@given(st.integers(1, 20), st.integers(0, 20), st.integers(0, 3), st.floats(0, 1))
+def test_what_hardware_fetches_falls_to_its_residual_and_no_further(month, later, lives, resale):
     one = Asset(500.0, 100.0, 20, bought=1)
     sooner = one.fetches_usd(1 + month, resale)
-    assert 100.0 <= one.fetches_usd(1 + month + later, resale) <= sooner <= 500.0
+    assert 100.0 <= one.fetches_usd(1 + min(20, month + later), resale) <= sooner <= 500.0
     assert month < 20 or sooner == 100.0
+    # Bought again, it is as the first set was.
+    assert one.fetches_usd(1 + month + 20 * lives, resale) == sooner
+    assert one.renewals_usd(1 + month + 20 * lives) == 400.0 * lives
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,37 @@ def test_hardware_is_bought_once():
     assert [step.upfront_usd for step in found.steps] == [500.0, 0.0, 0.0]
 
 
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 100), st.sampled_from([0.0, 0.19]))
+def test_law_what_is_kept_is_bought_again_as_in_the_cash_of_a_run(life, count, rest, vat):
+    """The residual at the very end apart, which the cash of a run does not take off."""
+    compute = {"kind": "purchase", "gpus": "500 USD", "residual": f"{rest} USD", "amortisation": life}
+    pattern = self_hosted(compute)
+    months = [month(number) for number in range(1, count + 1)]
+    own = {"own": upfront_of(pattern, vat), "api": Upfront()}
+    asked = plan({"pattern": "own", "from_month": 1}, months=count)
+    found = strategies(course(asked, months, own))["switch_now"]
+    again = renewals_usd(pattern, count, vat)
+    assert found.cumulative_usd[-1] + found.fetched_usd == pytest.approx(
+        500 * (1 + vat) + 100 * count + float(sum(again.values()))
+    )
+    assert [at for at, usd in enumerate(found.cash_usd[:-1]) if usd > 100.0 + 1e-9 and at] == [
+        at for at in again if at < count - 1
+    ] or rest == 500 * (1 + vat)
+    assert found.fetched_usd == pytest.approx(rest)
+
+
+def test_a_step_counts_what_is_bought_again_on_both_sides():
+    """400 USD of hardware for two months, twice: 300 + 400 + 500 USD of the API against 100 USD a month and 800."""
+    own = {"api": Upfront(), "own": Upfront(400.0, (Asset(400.0, 0.0, 2),))}
+    asked = plan({"pattern": "own", "from_month": 3}, months=5)
+    (step,) = course(asked, [month(number, api=100.0) for number in range(1, 6)], own).steps
+    assert step.text == "month 3: api to own has paid by month 4; it saves 100 USD by the end"
+    back = plan({"pattern": "own", "from_month": 1}, {"pattern": "api", "from_month": 3}, months=5)
+    step = course(back, [month(number, api=100.0) for number in range(1, 6)], own).steps[1]
+    # 800 USD less for hardware in months 3 and 5, 900 USD more to run.
+    assert step.text == "month 3: own to api has paid by month 3; it costs 100 USD more by the end"
+
+
 def test_reviews_come_every_quarter_and_look_at_the_amortised_bill():
     reviews = course(plan({"pattern": "own", "from_month": 30}), MONTHS, UPFRONT).reviews
     assert [one.month for one in reviews] == list(range(3, 37, 3))
@@ -189,7 +226,7 @@ def test_a_step_from_what_cannot_be_used_is_no_matter_of_savings(begin, ends, pa
     asked = plan({"pattern": "own", "from_month": begin}, months=6)
     upfront = {"api": Upfront(), "own": Upfront(price)}
     (step,) = course(asked, _ending(ends, pattern=pattern, feasible=feasible), upfront).steps
-    assert step.text == f"month {begin}, month {begin}: api to own {said}, {SHUT}"
+    assert step.text == f"month {begin}: api to own {said}, {SHUT}"
     assert "does not pay" not in step.text
     assert step.pays_in_month == (4 if price == 400.0 else None)
 
