@@ -1,8 +1,8 @@
 """Hardware along a rollout: what is bought beside what is there, and what it fetches when it is left.
 
 It is written off in equal months, as its bill has it, from its price down to its `residual`. What it fetches before
-that is the `residual` and, of the rest that is not yet written off, the share that the rollout's `resale` says. What has
-been written off while it is there is bought again, as in the cash of a run, and the old set fetches its `residual`.
+that is the `residual` and, of the rest that is not yet written off, the share that the rollout's `resale` says. What
+has been written off while it is there is bought again, as in the cash of a run, and the old set fetches its `residual`.
 """
 
 from __future__ import annotations

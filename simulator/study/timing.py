@@ -251,8 +251,8 @@ def _begun(
 ) -> tuple[float, Stock]:
     """What beginning a phase costs, and the hardware that is there then.
 
-    What no later phase leaves fetches and takes the same whenever it is reckoned: at once, so that the month in which it
-    was bought makes no other state.
+    What no later phase leaves fetches and takes the same whenever it is reckoned: at once, so that the month in which
+    it was bought makes no other state.
     """
     phase = plan.phases[to]
     gone, stock = parted(there, plan, to)
