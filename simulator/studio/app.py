@@ -19,6 +19,8 @@ from simulator.studio.saving import real_place, save
 if TYPE_CHECKING:
     from simulator.studio.state import Studio
 
+#: Nothing of the verdict changes.
+_NOTHING: Final = (no_update,) * len(screen.FIRST)
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
 <head>{%metas%}<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">
@@ -46,7 +48,7 @@ def build(studio: Studio, token: str) -> Dash:
     def layout() -> Any:  # noqa: ANN401 - a component
         with studio.lock:
             session = studio.session
-            return page.layout(session, studio.controls, studio.stamp, save_as)
+            return page.layout(session, studio.controls, save_as)
 
     app.layout = layout
     _on_controls(app, studio)
@@ -57,25 +59,30 @@ def build(studio: Studio, token: str) -> Dash:
     return app
 
 
+def _first() -> list[Output]:
+    """What is known already, such as with another price, is there with the same answer."""
+    return [Output(name, prop, allow_duplicate=True) for name, prop in screen.FIRST]
+
+
 def _on_controls(app: Dash, studio: Studio) -> None:
     @app.callback(
-        Output("stamp", "data", allow_duplicate=True),
+        *_first(),
         Input({"type": "control", "key": ALL}, "value"),
         Input({"type": "slider", "key": ALL}, "value"),
         prevent_initial_call=True,
     )
-    def change(*_: object) -> Any:  # noqa: ANN401 - a value or no update
+    def change(*_: object) -> Any:  # noqa: ANN401 - the verdict or no update
         name = ctx.triggered_id
         if name is None or len(ctx.triggered) != 1:
             # Whole sets of controls come anew with the tools, and say nothing new.
-            return no_update
+            return _NOTHING
         said = ctx.triggered[0]["value"]
         text = "" if said is None else f"{said:.12g}" if isinstance(said, float) else str(said)
         key = tuple(json.loads(name["key"]))
         with studio.lock:
             if studio.said(key) == text:
-                return no_update
-            stamp, faults, mended = studio.change(key, text)
+                return _NOTHING
+            faults, mended = studio.change(key, text)
         for one in mended:
             set_props(page.control_id("fault", one), {"children": ""})
         for one, message in faults.items():
@@ -86,41 +93,38 @@ def _on_controls(app: Dash, studio: Studio) -> None:
         elif key not in faults and key[-2:-1] == ("volume",):
             with suppress(ValueError):
                 set_props(page.control_id(twin, key), {"value": float(text)})
-        # What is known already, such as with another price, is there with the same answer.
-        screen.put(studio, stamp)
-        return stamp
+        return screen.first(studio)
 
 
 def _on_tools(app: Dash, studio: Studio) -> None:
     @app.callback(
         Output("controls", "children"),
-        Output("stamp", "data", allow_duplicate=True),
+        *_first(),
         Input("undo", "n_clicks"),
         Input("redo", "n_clicks"),
         Input("reset", "n_clicks"),
         Input({"type": "take", "name": ALL}, "n_clicks"),
         prevent_initial_call=True,
     )
-    def tool(*_: object) -> Any:  # noqa: ANN401 - two values or no update
+    def tool(*_: object) -> Any:  # noqa: ANN401 - controls and the verdict
         name = ctx.triggered_id
         if name is None or not ctx.triggered[0]["value"]:
-            return no_update, no_update
+            return no_update, *_NOTHING
         with studio.lock:
             session = studio.session
             if isinstance(name, str):
                 moved = {"undo": session.undone, "redo": session.redone, "reset": session.reset}[name]()
             else:
                 moved = session.taken(name["name"])
-            stamp = studio.become(moved)
-            screen.put(studio, stamp)
-            return page.controls(studio.controls, moved), stamp
+            studio.become(moved)
+            return page.controls(studio.controls, moved), *screen.first(studio)
 
 
 def _on_keeping(app: Dash, studio: Studio) -> None:
     @app.callback(
         Output("said", "children"),
-        Output("stamp", "data", allow_duplicate=True),
         Output("file", "data"),
+        *_first(),
         Input("keep", "n_clicks"),
         Input("save", "n_clicks"),
         Input("export", "n_clicks"),
@@ -129,24 +133,27 @@ def _on_keeping(app: Dash, studio: Studio) -> None:
         State("save-as", "value"),
         prevent_initial_call=True,
     )
-    def keep(*values: object) -> Any:  # noqa: ANN401 - what is said, a stamp and a file
+    def keep(*values: object) -> Any:  # noqa: ANN401 - what is said, a file and the verdict
         name, (variant, place) = ctx.triggered_id, values[-2:]
         if name is None or not ctx.triggered[0]["value"]:
-            return no_update, no_update, no_update
+            return no_update, no_update, *_NOTHING
         with studio.lock:
             session = studio.session
         try:
             if name == "save":
-                return _saved(studio, Path(str(place or "").strip() or "scenario_changed.yaml")), no_update, no_update
+                return _saved(studio, Path(str(place or "").strip() or "scenario_changed.yaml")), no_update, *_NOTHING
             if name == "export":
                 report = studio.export(session.scenario)
-                return f"Wrote {report}", no_update, {"content": report.read_text("utf-8"), "filename": report.name}
+                file = {"content": report.read_text("utf-8"), "filename": report.name}
+                return f"Wrote {report}", file, *_NOTHING
         except (SimulatorError, OSError) as error:
-            return str(error), no_update, no_update
+            return str(error), no_update, *_NOTHING
         if name == "keep":
             called = str(variant or "").strip() or f"variant {len(session.variants) + 1}"
-            return f"Kept as {called}", studio.become(session.named(called)), no_update
-        return f"Dropped {name['name']}", studio.become(session.dropped(name["name"])), no_update
+            studio.become(session.named(called))
+            return f"Kept as {called}", no_update, *screen.first(studio)
+        studio.become(session.dropped(name["name"]))
+        return f"Dropped {name['name']}", no_update, *screen.first(studio)
 
 
 def _saved(studio: Studio, target: Path) -> str:

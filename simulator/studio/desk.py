@@ -36,8 +36,8 @@ class Desk:
         self.memory = Memory(store)
         self._store, self._jobs, self._patience_s = store, jobs, patience_s
         self._changed = Condition()
-        # A question and its number: the same may be asked again.
-        self._question: tuple[int, Question] | None = None
+        # A question, its number, as the same may be asked again, and how finely it was answered when it was asked.
+        self._question: tuple[int, Question, Fineness | None] | None = None
         self._asked = self._seen = 0
         self._answer: Answer | None = None
         self._fault = ""
@@ -61,9 +61,10 @@ class Desk:
         """
         question = Question(scenario)
         found = self.known(question)
+        known = None if found is None else found.fineness
         with self._changed:
             self._asked += 1
-            self._question, self._fault, self._working = (self._asked, question), "", True
+            self._question, self._fault, self._working = (self._asked, question, known), "", True
             if found is not None:
                 self._say(found)
             self._changed.notify_all()
@@ -77,6 +78,11 @@ class Desk:
         except SimulatorError:
             # It is worked out again, and said then.
             return None
+
+    def wait_for_news(self, number: int, timeout_s: float) -> None:
+        """Wait until there is another answer than this one, or no finer one is being worked on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._number != number or not self._working, timeout_s)
 
     def seen(self, number: int) -> None:
         """Say that the answer of this number is on the page."""
@@ -100,7 +106,7 @@ class Desk:
         self._answer, self._number = found, self._number + 1
 
     def _work(self) -> None:
-        done: tuple[int, Question] | None = None
+        done: tuple[int, Question, Fineness | None] | None = None
         loaded = False
         while (asked := self._next(done)) is not None:
             done = asked
@@ -121,15 +127,14 @@ class Desk:
                 prepare()
                 loaded = True
 
-    def _next(self, done: tuple[int, Question] | None) -> tuple[int, Question] | None:
+    def _next(self, done: tuple[int, Question, Fineness | None] | None) -> tuple[int, Question, Fineness | None] | None:
         """The newest question once there is another one; None when no more are taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._question is not done)
             return None if self._closed else self._question
 
-    def _refine(self, number: int, question: Question) -> None:
+    def _refine(self, number: int, question: Question, known: Fineness | None) -> None:
         """Every fineness in turn that is not there yet, as long as nothing else is asked."""
-        known = question.finest_kept(self._store)
         # What other volumes and prices cost takes far longer than a verdict, which therefore comes first, once.
         looked = known is not None
         if looked:

@@ -70,8 +70,9 @@ def _control(one: Control, session: Session) -> Any:  # noqa: ANN401 - a compone
     waiting = session.pending.get(one.key)
     value = one.value if waiting is None else waiting
     moved = one.key in session.changes
-    label = html.Label([one.label, html.Span("changed", className="unseen" if moved else "none")], htmlFor=dom_id(name))
-    parts = [html.Div([label, _entry(one, name, value)], className="line")]
+    said: Any = [one.label, html.Span("changed", className="unseen")] if moved else one.label
+    # Every part of a page is asked at every change whether it has changed.
+    parts = [html.Label(said, htmlFor=dom_id(name)), _entry(one, name, value)]
     if one.section in _SLIDERS and one.kind == "number":
         parts.append(_slider(one, value))
     parts.append(
@@ -158,7 +159,7 @@ def figures(workloads: Sequence[str], patterns: Sequence[str]) -> list[Any]:
     return found
 
 
-def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str) -> Any:  # noqa: ANN401 - a component
+def layout(session: Session, found: Sequence[Control], save_as: str) -> Any:  # noqa: ANN401 - a component
     """The whole page."""
     scenario = session.scenario
     hosted = [name for name, pattern in scenario.hosting_patterns.items() if pattern.hosted]
@@ -186,7 +187,7 @@ def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str)
             ),
             html.Main(
                 [
-                    html.Section(id="verdict", className="verdict none", role="status", **aria(live="polite")),
+                    html.Section(id="verdict", role="status", **aria(live="polite")),
                     html.Aside(
                         [html.Div(controls(found, session), id="controls"), _keeping(save_as)],
                         id="side",
@@ -205,9 +206,8 @@ def layout(session: Session, found: Sequence[Control], stamp: int, save_as: str)
                     ),
                 ]
             ),
-            dcc.Store(id="stamp", data=stamp),
-            dcc.Store(id="shown", data=-1),
-            dcc.Store(id="painted"),
+            # Each follows from the one before: a verdict, painted, tables told, and seen.
+            *(dcc.Store(id=name) for name in ("shown", "painted", "looked", "told", "seen")),
             dcc.Store(id="drawn"),
             # An answer to a look is thrown away once the next look is out: a slow machine would never see one.
             dcc.Interval(id="tick", interval=1000),

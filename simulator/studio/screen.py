@@ -1,10 +1,10 @@
-"""What the page shows of the desk's answers: words and tables first, figures once those have been painted."""
+"""What the page shows of the desk's answers: the verdict, then tables, then figures, each once the last is painted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dash import Dash, Input, Output, State, html, no_update, set_props
+from dash import Dash, Input, Output, State, html, no_update
 
 from simulator.studio import page, view
 from simulator.studio.growth import months_ahead
@@ -18,10 +18,12 @@ _SOON: Final = (
     "The first answer comes within seconds; where this version has never simulated on this machine, its engine is "
     "compiled first, which takes a minute or two."
 )
-#: What an answer changes of the page, in the order of `_parts`.
+#: What comes with the answer to a change: as little as a verdict takes, since every part costs the browser its time.
+FIRST: Final = (("verdict", "children"), ("shown", "data"))
+#: What follows once the verdict has been painted, in the order of `_parts`.
 _PARTS: Final = (
-    *((name, "children") for name in ("verdict", "comparison", "changes", "care", "variants", "kept")),
-    *((name, "className") for name in ("verdict", "answer", "changes")),
+    *((name, "children") for name in ("comparison", "changes", "care", "variants", "kept")),
+    *((name, "className") for name in ("answer", "changes")),
     *((name, "disabled") for name in ("undo", "redo", "reset")),
 )
 #: Waits until the browser has painted what it was told before; a page that nobody sees paints nothing.
@@ -30,65 +32,88 @@ _PAINTED: Final = """
     ? told(shown)
     : requestAnimationFrame(() => setTimeout(() => told(shown))))
 """
+#: Looks at the desk again at once, and from then on now and then, while that works on.
+_LOOK_AGAIN: Final = """
+(shown) => {
+    if (shown && shown[2]) dash_clientside.set_props("tick", { disabled: false, n_intervals: Date.now() });
+    return dash_clientside.no_update;
+}
+"""
+#: How long a look waits for news; the next one is then about to come.
+_LOOK_S: Final = 0.9
 
 
-def put(studio: Studio, stamp: int) -> None:
-    """Say what there is to say with the answer to whatever the browser asked."""
-    news = _news(studio, stamp)
-    for (name, prop), value in zip(_PARTS, _parts(studio), strict=True):
-        if value is not no_update:
-            set_props(name, {prop: value})
-    set_props("shown", {"data": news})
+def first(studio: Studio) -> tuple[Any, ...]:
+    """The verdict as it is known now, in the order of `FIRST`."""
+    news = _news(studio)
+    _, found, working, fault = studio.desk.state
+    if found is None or fault:
+        said = [html.H2("Simulating" if working else "No answer"), html.P(fault or _SOON)]
+        return html.Div(said, className="verdict none"), news
+    return view.verdict(found, found.document, working=working), news
 
 
-def _news(studio: Studio, stamp: int) -> list[object]:
+def _news(studio: Studio) -> list[object]:
     """Two of them differ where the page would."""
     number, _, working, _ = studio.desk.state
-    return [number, stamp, working]
+    return [number, studio.stamp, working]
 
 
 def on_answers(app: Dash, studio: Studio) -> None:
-    """A light look at the desk now and then; what takes longer follows only from news."""
+    """A look at the desk while it works, which waits there for news; what takes longer follows only from those."""
 
     @app.callback(
-        *(Output(name, prop) for name, prop in _PARTS),
-        Output("shown", "data"),
-        Output("tick", "disabled"),
-        Input("stamp", "data"),
+        *(Output(name, prop) for name, prop in FIRST),
         Input("tick", "n_intervals"),
         State("shown", "data"),
     )
-    def look(stamp: int, _: object, shown: object) -> Any:  # noqa: ANN401 - what is shown, and whether there will be more
-        news = _news(studio, stamp)
-        if news == shown:
-            return *(no_update,) * (len(_PARTS) + 1), not news[-1]
-        return *_parts(studio), news, not news[-1]
+    def look(_: object, shown: object) -> Any:  # noqa: ANN401 - what is shown
+        if (news := _news(studio)) == shown:
+            studio.desk.wait_for_news(int(str(news[0])), _LOOK_S)
+        return (no_update,) * len(FIRST) if _news(studio) == shown else first(studio)
+
+    _once_painted(app, "shown", "painted")
+    again: Any = app.clientside_callback
+    again(_LOOK_AGAIN, Output("looked", "data"), Input("painted", "data"))
+
+    @app.callback(
+        *(Output(name, prop) for name, prop in _PARTS),
+        Output("tick", "disabled"),
+        Output("told", "data"),
+        Input("painted", "data"),
+    )
+    def rest(shown: object) -> Any:  # noqa: ANN401 - what is shown, and whether there will be more
+        news = _news(studio)
+        return *_parts(studio), news == shown and not news[-1], news
+
+
+def _once_painted(app: Dash, told: str, painted: str) -> None:
+    """Pass on what was told once the browser has painted what came with it."""
+    passed: Any = app.clientside_callback
+    passed(_PAINTED, Output(painted, "data"), Input(told, "data"))
 
 
 def _parts(studio: Studio) -> tuple[Any, ...]:
-    """Words, tables and buttons."""
-    _, found, working, fault = studio.desk.state
+    """Tables, words and buttons."""
+    _, found, _, fault = studio.desk.state
     session = studio.session
     idle = (not session.past and not session.pending, not session.future, not session.changes)
     variants, kept = view.side_by_side(studio.variants()), _kept(session)
     if found is None or fault:
-        said = [html.H2("Simulating" if working else "No answer"), html.P(fault or _SOON)]
         # Figures without a single answer would be empty axes.
-        return said, *(no_update,) * 3, variants, kept, "verdict none", "stale" if found else "none-yet", "", *idle
+        return *(no_update,) * 3, variants, kept, "stale" if found else "none-yet", "", *idle
     document = found.document
-    parts = (
-        view.verdict(found, document, working=working),
+    return (
         view.comparison(found, document),
         # Until break-evens and other prices are looked at again, the last ones stand, faded.
         view.changes(found, document) if found.outlook else no_update,
         view.care(found, document),
-    )
-    names = (
-        view.verdict_class(document),
+        variants,
+        kept,
         "stale" if found.scenario is not session.scenario and found.scenario != session.scenario else "",
         "" if found.outlook else "stale",
+        *idle,
     )
-    return *parts, variants, kept, *names, *idle
 
 
 def _kept(session: Session) -> list[Any]:
@@ -111,14 +136,13 @@ def on_figures(app: Dash, studio: Studio) -> None:
 
     They take the browser several times as long as words do, which it therefore paints first.
     """
-    painted: Any = app.clientside_callback
-    painted(_PAINTED, Output("painted", "data"), Input("shown", "data"))
+    _once_painted(app, "told", "seen")
 
     @app.callback(
         *(Output(f"figure-{name}", "figure") for name in ("cost", "volume", "growth", "tornado")),
         *(Output(f"place-{name}", "className") for name in ("volume", "growth", "tornado")),
         Output("place-growth", "hidden"),
-        Input("painted", "data"),
+        Input("seen", "data"),
     )
     def money(_: object) -> Any:  # noqa: ANN401 - figures
         number, found, _, _ = studio.desk.state
@@ -137,7 +161,7 @@ def on_figures(app: Dash, studio: Studio) -> None:
         *(Output(f"place-{name}", "className") for name in ("wait", "busy", "time")),
         *(Output(f"place-{name}", "hidden") for name in ("busy", "time")),
         Output("drawn", "data"),
-        Input("painted", "data"),
+        Input("seen", "data"),
         *(Input(f"{name}-{choice}", "value") for name, *_, choice in page.FIGURES if choice),
         State("drawn", "data"),
     )

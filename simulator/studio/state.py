@@ -57,22 +57,21 @@ class Studio:
     shown: tuple[Scenario | None, list[Control]] = (None, [])
     lock: Any = field(default_factory=RLock)
 
-    def become(self, session: Session) -> int:
-        """Take the next state, and ask about it where it is another question; the number of the change."""
+    def become(self, session: Session) -> None:
+        """Take the next state, and ask about it where it is another question."""
         with self.lock:
             asked = session.scenario.sha256 != self.session.scenario.sha256
             self.session, self.stamp = session, self.stamp + 1
             if asked:
                 self.desk.ask(session.scenario)
-            return self.stamp
 
-    def change(self, key: Key, text: str) -> tuple[int, Mapping[Key, str], list[Key]]:
-        """Change one value: number of the change, faults by key, and the keys that are no longer at fault."""
+    def change(self, key: Key, text: str) -> tuple[Mapping[Key, str], list[Key]]:
+        """Change one value: faults by key, and the keys that are no longer at fault."""
         with self.lock:
             before = self.session.faults
-            stamp = self.become(self.session.changed({key: text}))
+            self.become(self.session.changed({key: text}))
             now = self.session.faults
-            return stamp, now, [one for one in before if one not in now]
+            return now, [one for one in before if one not in now]
 
     def variants(self) -> list[tuple[str, Answer | None, str]]:
         """The file, every variant and what is in force: name, what is known, what was changed."""

@@ -50,25 +50,21 @@ def behind(answer: Answer, *, working: bool) -> str:
     return f"{done} · {sure}{' · refining' if working else ''}"
 
 
-def verdict(answer: Answer, document: Shape, *, working: bool) -> list[Any]:
+def verdict(answer: Answer, document: Shape, *, working: bool) -> Any:  # noqa: ANN401 - a component
     """The card at the top."""
     decision, code = document["decision"], Shown.of(answer.scenario.prices).code
     name = decision["recommended"] or (decision["undecided"] or {"candidates": [None]})["candidates"][0]
     nearest = decision["nearest"] or {}
     row = _row(document, name or nearest.get("pattern"))
     lead, *others = decision["reasons"]
-    return [
+    parts = [
         html.H2(headline(document), id="verdict-title"),
         html.P(_said(lead, answer), className="lead"),
         html.Ul([html.Li(_said(text, answer)) for text in others]) if others else None,
         html.Div(_tiles(document, row, code), className="tiles") if row else None,
         html.P(behind(answer, working=working), className="behind"),
     ]
-
-
-def verdict_class(document: Shape) -> str:
-    """How the card looks."""
-    return "verdict" if document["decision"]["recommended"] else "verdict none"
+    return html.Div(parts, className="verdict" if decision["recommended"] else "verdict none")
 
 
 def _said(text: str, answer: Answer) -> str:

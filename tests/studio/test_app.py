@@ -10,8 +10,10 @@ from threading import Thread
 
 import pytest
 from flask import Flask
+from plotly.utils import PlotlyJSONEncoder
 
 from simulator.scenario.loading import load_scenario
+from simulator.studio import view
 from simulator.studio.answer import answer
 from simulator.studio.app import build
 from simulator.studio.desk import Desk
@@ -92,7 +94,8 @@ def test_the_name_of_this_machine_is_what_browsers_ask_for(port):
 
 def test_every_field_has_a_label_and_every_name_is_there_once(studio):
     client = build(studio, TOKEN).server.test_client()
-    layout = json.loads(client.get(f"/{TOKEN}/_dash-layout").data)
+    answered = client.get(f"/{TOKEN}/_dash-layout").data
+    layout = json.loads(answered)
     names, labels, fields = [], [], []
 
     def walk(part):
@@ -110,47 +113,88 @@ def test_every_field_has_a_label_and_every_name_is_there_once(studio):
 
     walk(layout)
     assert len(names) == len(set(names)) > 60
+    # At each step of a change the browser asks every part of the page whether it has changed: four for a control.
+    controls = [one for one in names if '"control"' in one]
+    sliders = [one for one in names if '"slider"' in one]
+    assert answered.count(b'"namespace"') <= 4 * len(controls) + 3 * len(sliders) + 150
     assert set(fields) <= set(labels)
     assert set(labels) <= set(names)
 
 
-def test_words_come_with_the_answer_to_a_change_and_figures_once_they_are_painted(studio, monkeypatch):
-    """One request from a price to its verdict; what draws is not even asked before the browser has shown that."""
+def test_a_verdict_comes_with_the_answer_to_a_change_and_all_else_once_it_is_painted(studio, monkeypatch):
+    """One short request from a price to its verdict; tables are asked for when that is painted, figures after those."""
     # Nothing that is worked on behind it is part of the answer.
     monkeypatch.setattr(studio.desk, "_refine", lambda *_: None)
     studio.become(studio.session.reset())
     answer(Question(studio.session.scenario), Fineness(2), studio.desk.memory, outlook=False)
     client = build(studio, TOKEN).server.test_client()
     callbacks = json.loads(client.get(f"/{TOKEN}/_dash-dependencies").data)
-    drawing = [one for one in callbacks if "figure-" in one["output"]]
-    drawn_by = {part["id"] for one in drawing for part in one["inputs"]} - {"wait-workload", "busy-pattern"}
-    assert drawn_by == {"painted"}
-    (painting,) = [one for one in callbacks if one["output"] == "painted.data"]
-    assert painting["clientside_function"]
-    assert [part["id"] for part in painting["inputs"]] == ["shown"]
+    own_choices = {"wait-workload", "busy-pattern"}
+
+    def asked_by(part):
+        (one,) = [one for one in callbacks if part in one["output"]]
+        return {one["id"] for one in one["inputs"]} - own_choices, bool(one["clientside_function"])
+
+    assert asked_by("comparison.children") == ({"painted"}, False)
+    assert asked_by("painted.data") == ({"shown"}, True)
+    for part in ("figure-cost.figure", "figure-wait.figure"):
+        assert asked_by(part) == ({"seen"}, False)
+    assert asked_by("seen.data") == ({"told"}, True)
+    # The server is asked nothing by the verdict itself.
+    assert {one["output"] for one in callbacks if {"verdict", "shown"} & {part["id"] for part in one["inputs"]}} == {
+        "painted.data"
+    }
 
     (change,) = [one for one in callbacks if any('"slider"' in part["id"] for part in one["inputs"])]
     key = ("hosting_patterns", "self_hosted", "costs", "storage")
     name = json.dumps({"type": "control", "key": json.dumps(key)}, sort_keys=True, separators=(",", ":"))
+    parts = [part.rpartition(".") for part in change["output"].strip(".").split("...")]
+    assert [part[0] for part in parts] == ["verdict", "shown"]
     asked = {
         "output": change["output"],
-        "outputs": {"id": "stamp", "property": change["output"].rpartition(".")[2]},
+        "outputs": [{"id": part, "property": prop} for part, _, prop in parts],
         "inputs": [[{"id": json.loads(name), "property": "value", "value": "4321 USD/month"}], []],
         "changedPropIds": [f"{name}.value"],
         "parsedChangedPropsIds": [f"{name}.value"],
     }
     answered = client.post(f"/{TOKEN}/_dash-update-component", json=asked)
     assert answered.status_code == 200
-    told = json.loads(answered.data)["sideUpdate"]
-    assert {"verdict", "comparison", "care", "shown", "undo"} <= set(told)
-    assert not [part for part in told if "figure" in part]
+    assert len(answered.data) < 4_096
+    told = json.loads(answered.data)
+    assert not told.get("sideUpdate")
+    assert set(told["response"]) == {"verdict", "shown"}
+    # Every part that is shown anew costs the browser a look at all parts of the page.
+    assert answered.data.count(b'"namespace"') < 40
     _, found, _, _ = studio.desk.state
     assert found.scenario is studio.session.scenario
     cost = found.results.pattern("self_hosted").monthly_cost_usd.mean
     assert cost > 4321
-    assert f"{cost:,.0f}" in json.dumps(told["comparison"])
+    assert f"{cost:,.0f}" in json.dumps(view.comparison(found, found.document), cls=PlotlyJSONEncoder)
+    said = found.results.decision
+    assert json.dumps(said.recommended or said.undecided.candidates[0])[1:-1] in json.dumps(told["response"]["verdict"])
     studio.become(studio.session.reset())
     assert studio.desk.wait()
+
+
+def test_a_look_waits_for_news_and_no_longer(studio, monkeypatch):
+    """Whoever looks is told at once what is new, and not before; where nothing is worked on nobody waits."""
+    monkeypatch.setattr(studio.desk, "_refine", lambda *_: None)
+    assert studio.desk.wait()
+    number, found, _, _ = studio.desk.state
+    studio.desk.wait_for_news(number, 1000 * PATIENCE_S)
+    monkeypatch.setattr(studio.desk, "_working", True)
+    studio.desk.wait_for_news(number - 1, 1000 * PATIENCE_S)
+    looked = Thread(target=studio.desk.wait_for_news, args=(number, 1000 * PATIENCE_S))
+    looked.start()
+    looked.join(0.05)
+    assert looked.is_alive()
+    with studio.desk._changed:
+        studio.desk._say(found)
+        studio.desk._changed.notify_all()
+    looked.join(PATIENCE_S)
+    assert not looked.is_alive()
+    monkeypatch.undo()
+    studio.desk._working = False
 
 
 def test_what_figures_need_is_loaded_whole_before_anybody_asks():
