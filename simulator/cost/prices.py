@@ -15,13 +15,13 @@ from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from simulator.errors import PriceNotFound, close_names
 from simulator.reading import parse_json, read_unpacked
-from simulator.scenario.base import Config, Money, PositiveInt, TokenRate, UsdPerHour
+from simulator.scenario.base import Config, Faults, Money, PositiveInt, TokenRate, UsdPerHour, check
 from simulator.units import TokenPrice
 
 Basis = Literal["list", "quote", "marketplace", "memory"]
@@ -225,11 +225,10 @@ class ServicePrice(_Sourced):
     successor: str = ""
     """What its provider names in its place; empty where it names none."""
 
-    @model_validator(mode="after")
-    def _one_price(self) -> Self:
+    @check
+    def _one_price(self) -> Faults:
         if (self.audio_hour is None) is (self.tokens is None):
-            raise ValueError("a service is priced by one of audio_hour and tokens")
-        return self
+            yield ValueError("a service is priced by one of audio_hour and tokens")
 
 
 class Reference(_Sourced):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config
+from simulator.scenario.base import Config, Faults, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,11 +37,10 @@ class Threshold(Config):
     where: str
     """Where in its source it stands."""
 
-    @model_validator(mode="after")
-    def _one_bound(self) -> Self:
+    @check
+    def _one_bound(self) -> Faults:
         if (self.above is None) == (self.below is None):
-            raise ValueError("give either above or below")
-        return self
+            yield ValueError("give either above or below")
 
     def holds(self, value: float) -> bool:
         """Whether a value is beyond the bound; the bound itself is not."""

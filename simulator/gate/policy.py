@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from simulator.errors import ScenarioError, nearest
 from simulator.gate.metrics import METRICS, Direction
-from simulator.scenario.base import Config, FieldError, PositiveInt, Share
+from simulator.scenario.base import Config, Faults, FieldError, PositiveInt, Share, check
 from simulator.scenario.faults import faults_of, in_file_order
 from simulator.scenario.yaml_source import read_document
 
@@ -50,16 +50,15 @@ class Rule(Config):
             raise ValueError(f"no such metric; {nearest(value, METRICS)}")
         return value
 
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    @check
+    def _says_something(self) -> Faults:
         given = (self.relative, self.absolute, self.at_most, self.at_least)
         if all(value is None for value in given):
-            raise ValueError("give a tolerance (relative, absolute) or a limit (at_most, at_least)")
+            yield ValueError("give a tolerance (relative, absolute) or a limit (at_most, at_least)")
         if self.workloads is not None and not METRICS[self.metric].of_workloads:
-            raise FieldError(("workloads",), f"{self.metric} is of a hosting pattern as a whole, not of its workloads")
+            yield FieldError(("workloads",), f"{self.metric} is of a hosting pattern as a whole, not of its workloads")
         if self.at_most is not None and self.at_least is not None and self.at_most < self.at_least:
-            raise FieldError(("at_most",), "may not be less than at_least")
-        return self
+            yield FieldError(("at_most",), "may not be less than at_least")
 
     @property
     def compares(self) -> bool:

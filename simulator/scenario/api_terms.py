@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, FieldError, Share, UsdPerMonth
+from simulator.scenario.base import Config, Faults, FieldError, Share, UsdPerMonth, check
 
 Tokens = Annotated[int, Field(gt=0, le=10**13)]
 
@@ -31,9 +31,8 @@ class Terms(Config):
     fee: UsdPerMonth = Decimal(0)
     """Paid every month on top, whatever is used; it counts towards no minimum."""
 
-    @model_validator(mode="after")
-    def _free_once(self) -> Self:
+    @check
+    def _free_once(self) -> Faults:
         for name in ("free_prompt_tokens", "free_output_tokens"):
             if self.free_tokens is not None and getattr(self, name) is not None:
-                raise FieldError((name,), "free_tokens counts these already; give one of them")
-        return self
+                yield FieldError((name,), "free_tokens counts these already; give one of them")

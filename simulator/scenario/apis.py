@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from simulator.scenario.api_terms import Terms
 from simulator.scenario.base import (
     Config,
     Custom,
+    Faults,
     FieldError,
     Name,
     PositiveFloat,
@@ -22,6 +23,7 @@ from simulator.scenario.base import (
     TimeZone,
     UsdPerHour,
     UsdPerMonth,
+    check,
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import ApiCosts, TokenPrices
@@ -73,18 +75,17 @@ class RateLimits(Config):
     refusals_count: bool = False
     """A refused request takes its share of the quota all the same; of kind windows only."""
 
-    @model_validator(mode="after")
-    def _what_applies(self) -> Self:
+    @check
+    def _what_applies(self) -> Faults:
         if self.output_burndown != 1.0 and not self.settles:
-            raise FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
+            yield FieldError(("output_burndown",), "needs settles: true, as output counts only once it is known")
         if self.kind == "continuous":
             for name, usual in (("request_window", "10s"), ("refusals_count", False), ("day_time_zone", None)):
                 if getattr(self, name) != usual:
                     leave = "" if usual is None else f"; {str(usual).lower()} where a preset says otherwise"
-                    raise FieldError((name,), f"applies to limits of kind windows only{leave}")
+                    yield FieldError((name,), f"applies to limits of kind windows only{leave}")
         elif self.day_time_zone and not (self.tokens_per_day or self.requests_per_day):
-            raise FieldError(("day_time_zone",), "needs tokens_per_day or requests_per_day")
-        return self
+            yield FieldError(("day_time_zone",), "needs tokens_per_day or requests_per_day")
 
     @property
     def request_window_s(self) -> int:
@@ -319,21 +320,20 @@ class MeteredApi(Config):
         except ValueError as error:
             raise FieldError(("preset",), str(error)) from None
 
-    @model_validator(mode="after")
-    def _what_applies_is_there(self) -> Self:
+    @check
+    def _what_applies_is_there(self) -> Faults:
         kind = self.deployment.kind
         if self.provider is not None and kind != "standard":
-            raise FieldError(("provider",), f"goes with standard deployment only, not with {article(kind)} one")
+            yield FieldError(("provider",), f"goes with standard deployment only, not with {article(kind)} one")
         if kind in ("provisioned", "reserved", "batch") and self.limits != RateLimits():
-            raise FieldError(("limits",), f"do not apply to {article(kind)} deployment; leave them out")
+            yield FieldError(("limits",), f"do not apply to {article(kind)} deployment; leave them out")
         if not self.paid_by_the_token and self.terms != Terms():
-            raise FieldError(("terms",), f"do not apply to {article(kind)} deployment; leave them out")
+            yield FieldError(("terms",), f"do not apply to {article(kind)} deployment; leave them out")
         for name in ("ttft", "output_tokens_per_s"):
             if kind != "batch" and getattr(self, name) is None:
-                raise FieldError((name,), "is missing")
+                yield FieldError((name,), "is missing")
             if kind == "batch" and getattr(self, name) is not None:
-                raise FieldError((name,), "does not apply to a batch deployment, which has a turnaround; leave it out")
-        return self
+                yield FieldError((name,), "does not apply to a batch deployment, which has a turnaround; leave it out")
 
 
 def spillover_fault(apis: Mapping[str, MeteredApi]) -> tuple[str, str] | None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, Custom, Factor, FieldError, Name, PositiveTokens, Seconds, Share
+from simulator.scenario.base import (
+    Config,
+    Custom,
+    Factor,
+    Faults,
+    FieldError,
+    Name,
+    PositiveTokens,
+    Seconds,
+    Share,
+    check,
+)
 from simulator.units import DAY_S
 
 Month = Literal["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -61,11 +72,10 @@ class BatchArrivals(Config):
     client: BatchClient | None = None
     """How the client works a batch off, instead of at a steady `spacing`."""
 
-    @model_validator(mode="after")
-    def _one_pace(self) -> Self:
+    @check
+    def _one_pace(self) -> Faults:
         if self.client is not None and "spacing" in self.model_fields_set:
-            raise FieldError(("spacing",), "the client's answers set the pace; leave out spacing or client")
-        return self
+            yield FieldError(("spacing",), "the client's answers set the pace; leave out spacing or client")
 
 
 class OnOffArrivals(Config):

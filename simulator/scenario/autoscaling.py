@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from simulator.scenario.apis import LognormalDelay
-from simulator.scenario.base import Config, FieldError, Seconds, Share
+from simulator.scenario.base import Config, Faults, FieldError, Seconds, Share, check
 from simulator.scenario.fault_sources import NEW_NODE
 from simulator.scenario.moments import Moment
-
-if TYPE_CHECKING:
-    from typing import Self
 
 Count = Annotated[int, Field(ge=0, le=1024)]
 
@@ -76,11 +73,10 @@ class QueueScaling(_Autoscaling):
     idle_for: Annotated[Seconds, Field(gt=0)] = 300.0
     """How long it must have been so before one is given back; Kubernetes' default window."""
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    @check
+    def _in_order(self) -> Faults:
         if self.fill_at_least >= self.fill_at_most:
-            raise FieldError(("fill_at_least",), "must be below fill_at_most, or replicas come and go for ever")
-        return self
+            yield FieldError(("fill_at_least",), "must be below fill_at_most, or replicas come and go for ever")
 
     def most(self) -> int:
         """See the base."""

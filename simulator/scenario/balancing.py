@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, FieldError, Seconds
+from simulator.scenario.base import Config, Faults, FieldError, Seconds, check
 
 Kind = Literal[
     "shortest_queue",
@@ -73,10 +73,9 @@ class Balancing(Config):
             return self.published_every
         return _PUBLISHED_S.get(self.kind, 0.0)
 
-    @model_validator(mode="after")
-    def _says_what_is_heeded(self) -> Self:
+    @check
+    def _says_what_is_heeded(self) -> Faults:
         if self.published_every is not None and self.kind not in _PUBLISHED_S:
-            raise FieldError(("published_every",), f"{self.kind} reads nothing that is published")
+            yield FieldError(("published_every",), f"{self.kind} reads nothing that is published")
         if "load_factor" in self.model_fields_set and self.kind != "prefix_hash":
-            raise FieldError(("load_factor",), f"{self.kind} heeds no such limit")
-        return self
+            yield FieldError(("load_factor",), f"{self.kind} heeds no such limit")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -52,8 +53,34 @@ class FieldError(ValueError):
         self.key = key
 
 
+class FieldErrors(ValueError):
+    """Checks of a whole model found several things wrong.
+
+    Attributes:
+        errors: Each of them.
+    """
+
+    def __init__(self, errors: list[ValueError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = errors
+
+
+#: What a check found: a `FieldError`, or a `ValueError` about the whole, behind which nothing more is looked at.
+Faults = Iterator[ValueError]
+_Check = Callable[[Any], Faults]
+
+
+def check(method: _Check) -> _Check:
+    """Have a method say what is wrong with a model whose fields are valid one by one."""
+    method.is_check = True  # type: ignore[attr-defined]
+    return method
+
+
 class Config(BaseModel):
-    """Frozen, strict, no unknown keys; a field's docstring becomes its JSON Schema description."""
+    """Frozen, strict, no unknown keys; a field's docstring becomes its JSON Schema description.
+
+    All that its methods marked `check` find is reported at once.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -72,6 +99,26 @@ class Config(BaseModel):
             if isinstance(value, (dict, list)):
                 self.__dict__[name] = frozen(value)
         return self
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        found: list[ValueError] = []
+        for error in chain.from_iterable(one(self) for one in _checks_of(type(self))):
+            found.append(error)
+            if not isinstance(error, FieldError):
+                break
+        if len(found) > 1:
+            raise FieldErrors(found)
+        if found:
+            raise found[0]
+        return self
+
+
+@cache
+def _checks_of(model: type[Config]) -> tuple[_Check, ...]:
+    """In the order in which they are written, those of its bases first."""
+    methods = {name: one for base in reversed(model.__mro__) for name, one in vars(base).items()}
+    return tuple(one for one in methods.values() if getattr(one, "is_check", False))
 
 
 def _quantity(example: str) -> object:

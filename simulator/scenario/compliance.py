@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, Name
+from simulator.scenario.base import Config, Faults, Name, check
 
 Modality = Literal["text", "image", "audio", "realtime_audio"]
 Geography = Literal["us", "eu", "uk", "ca", "au"]
@@ -45,11 +45,10 @@ class Placement(Config):
     api_version: str | None = None
     """Version of the API that the client asks for, such as 2024-10-21."""
 
-    @model_validator(mode="after")
-    def _own_rooms_have_no_provider(self) -> Self:
+    @check
+    def _own_rooms_have_no_provider(self) -> Faults:
         if self.premises == "on_site" and self.provider is not None:
-            raise ValueError("a cluster on site has no provider; say premises: cloud, or leave provider out")
-        return self
+            yield ValueError("a cluster on site has no provider; say premises: cloud, or leave provider out")
 
 
 class Hop(Config):
@@ -72,11 +71,10 @@ class Hop(Config):
     patterns: Annotated[list[Name], Field(min_length=1)] | None = None
     """Hosting patterns it belongs to; all when absent."""
 
-    @model_validator(mode="after")
-    def _someone_runs_it(self) -> Self:
+    @check
+    def _someone_runs_it(self) -> Faults:
         if self.on_site == (self.provider is not None):
-            raise ValueError("give either the provider that runs it, or on_site: true")
-        return self
+            yield ValueError("give either the provider that runs it, or on_site: true")
 
 
 class Controls(Config):

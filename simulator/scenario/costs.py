@@ -7,13 +7,14 @@ import math
 import re
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from simulator.scenario.base import (
     Config,
     Custom,
+    Faults,
     FieldError,
     Name,
     PositiveFloat,
@@ -28,6 +29,7 @@ from simulator.scenario.base import (
     UsdPerKwMonth,
     UsdPerMonth,
     UsdPerYear,
+    check,
 )
 
 Watts = Annotated[float, Field(ge=0, le=100_000)]
@@ -87,11 +89,10 @@ class Rental(Config):
     spot: Spot | None = None
     """Spot capacity, all of it or beside the rest."""
 
-    @model_validator(mode="after")
-    def _exactly_one_price(self) -> Self:
+    @check
+    def _exactly_one_price(self) -> Faults:
         if sum(price is not None for price in (self.gpu_hour, self.replica_hour, self.offer)) != 1:
-            raise ValueError("give exactly one of gpu_hour, replica_hour and offer")
-        return self
+            yield ValueError("give exactly one of gpu_hour, replica_hour and offer")
 
 
 class Purchase(Config):
@@ -136,23 +137,21 @@ class Purchase(Config):
         price += grown * Fraction((self.gpus or 0) + (self.chassis or 0) + self.infrastructure + self.spares)
         return Bought(_to_the_cent(price), _to_the_cent(grown * Fraction(self.residual)))
 
-    @model_validator(mode="after")
-    def _each_price_once(self) -> Self:
+    @check
+    def _each_price_once(self) -> Faults:
         if (self.gpus is None) == (self.gpu_each is None):
-            raise ValueError("give either gpus or gpu_each")
+            yield ValueError("give either gpus or gpu_each")
         if self.chassis is not None and self.chassis_each is not None:
-            raise FieldError(("chassis_each",), "give chassis or chassis_each, not both")
+            yield FieldError(("chassis_each",), "give chassis or chassis_each, not both")
         if self.gpus_per_server is not None and self.chassis_each is None:
-            raise FieldError(("gpus_per_server",), "needs chassis_each, the price of such a server")
-        return self
+            yield FieldError(("gpus_per_server",), "needs chassis_each, the price of such a server")
 
-    @model_validator(mode="after")
-    def _fetches_no_more_than_it_cost(self) -> Self:
+    @check
+    def _fetches_no_more_than_it_cost(self) -> Faults:
         if self.gpu_each is None and self.chassis_each is None:
             found = self.whole(1, self.for_gpus or 1)
             if found.residual_usd > found.price_usd:
-                raise FieldError(("residual",), f"may not exceed the price of {found.price_usd:,} USD")
-        return self
+                yield FieldError(("residual",), f"may not exceed the price of {found.price_usd:,} USD")
 
 
 def _to_the_cent(usd: Fraction) -> Decimal:
@@ -186,11 +185,10 @@ class Power(Config):
     price: UsdPerKwh
     """Price of electricity."""
 
-    @model_validator(mode="after")
-    def _busy_draws_more(self) -> Self:
+    @check
+    def _busy_draws_more(self) -> Faults:
         if self.gpu_busy_w < self.gpu_idle_w:
-            raise ValueError("gpu_busy_w may not be less than gpu_idle_w")
-        return self
+            yield ValueError("gpu_busy_w may not be less than gpu_idle_w")
 
 
 class Staff(Config):
@@ -247,11 +245,10 @@ class Service(Config):
     tokens_per_month: Annotated[float, Field(gt=0)] | None = None
     """Tokens a month, for what is priced by them."""
 
-    @model_validator(mode="after")
-    def _one_quantity(self) -> Self:
+    @check
+    def _one_quantity(self) -> Faults:
         if (self.audio_hours_per_month is None) is (self.tokens_per_month is None):
-            raise ValueError("give one of audio_hours_per_month and tokens_per_month")
-        return self
+            yield ValueError("give one of audio_hours_per_month and tokens_per_month")
 
 
 class CustomLine(Custom):
@@ -297,11 +294,10 @@ class ClusterCosts(RunningCosts):
     model_updates: ModelUpdates | None = None
     """Work that new versions of the model make."""
 
-    @model_validator(mode="after")
-    def _colocation_knows_the_power(self) -> Self:
+    @check
+    def _colocation_knows_the_power(self) -> Faults:
         if self.colocation is not None and self.power is None:
-            raise ValueError("colocation is charged per rated kilowatt, so power must be given too")
-        return self
+            yield ValueError("colocation is charged per rated kilowatt, so power must be given too")
 
 
 class ApiCosts(RunningCosts):
@@ -354,15 +350,14 @@ class Prices(Config):
     """Entries of the price book that are other for you: by key, the fields that change, your source, and `holds_from` a
     day where they hold later only."""
 
-    @model_validator(mode="after")
-    def _rates_are_known(self) -> Self:
+    @check
+    def _rates_are_known(self) -> Faults:
         if "USD" in self.rates:
-            raise FieldError(("rates", "USD"), "rates are in US dollars, so the dollar needs none")
+            yield FieldError(("rates", "USD"), "rates are in US dollars, so the dollar needs none")
         if self.currency != "USD" and self.currency not in self.rates:
-            raise FieldError(
+            yield FieldError(
                 ("currency",), f"needs its rate: rates: {{{self.currency}: {{usd: 1.08, on: 2026-11-01, source: …}}}}"
             )
-        return self
 
     @property
     def usd_of(self) -> dict[str, Decimal]:

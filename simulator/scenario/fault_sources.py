@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from simulator.scenario.apis import LognormalDelay
-from simulator.scenario.base import Config, Seconds, Share
+from simulator.scenario.base import Config, Faults, Seconds, Share, check
 from simulator.scenario.moments import Moment
 
 if TYPE_CHECKING:
@@ -37,11 +37,10 @@ class RandomSource(_Source):
     mean_time_between: Positive | None = None
     """Mean time between two of them, which come at random (exponential)."""
 
-    @model_validator(mode="after")
-    def _one_timing(self) -> Self:
+    @check
+    def _one_timing(self) -> Faults:
         if (self.at is None) == (self.mean_time_between is None):
-            raise ValueError("give either at or mean_time_between")
-        return self
+            yield ValueError("give either at or mean_time_between")
 
 
 class Outage(RandomSource):
@@ -80,11 +79,10 @@ class RepairClass(Config):
     at_most: Positive
     """Longest; between the two all are alike."""
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    @check
+    def _in_order(self) -> Faults:
         if self.at_most < self.at_least:
-            raise ValueError("at_most is shorter than at_least")
-        return self
+            yield ValueError("at_most is shorter than at_least")
 
 
 #: Soft 1 to 4 h, medium 4 to 24 h, a swap of hardware 24 to 72 h (Meta's research clusters, arXiv 2410.21680, as quoted
@@ -109,11 +107,10 @@ class Failure(RandomSource):
     repair: list[RepairClass] | Positive = Field(default_factory=lambda: list(REPAIRS))
     """How long a repair takes: a duration, or classes with their shares. A replica then starts as after a restart."""
 
-    @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
+    @check
+    def _shares_add_up(self) -> Faults:
         if isinstance(self.repair, list) and abs(sum(one.share for one in self.repair) - 1.0) > 1e-6:
-            raise ValueError("the shares of the repair classes must add up to 1")
-        return self
+            yield ValueError("the shares of the repair classes must add up to 1")
 
     def backends(self) -> Iterable[tuple[str, str]]:
         """See the base."""

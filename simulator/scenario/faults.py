@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 
 from simulator.errors import Fault, meant, nearest
-from simulator.scenario.base import FieldError
+from simulator.scenario.base import FieldError, FieldErrors
 from simulator.scenario.yaml_source import dotted
 from simulator.units import number_in
 
@@ -25,12 +25,20 @@ _YAML_11_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
 
 def faults_of(error: ValidationError, document: Document, root: type[BaseModel]) -> list[Fault]:
     """One fault per thing that is wrong."""
-    return [_fault(detail, document, root) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    return [_fault(detail, cause, document, root) for detail in details for cause in causes(detail)]
 
 
-def _fault(detail: ErrorDetails, document: Document, root: type[BaseModel]) -> Fault:
-    key, parent, kind = _walk(detail["loc"], document.data, root)
+def causes(detail: ErrorDetails) -> list[Exception | None]:
+    """What the checks of a whole model found; None of any other error."""
     cause = detail.get("ctx", {}).get("error")
+    return list(cause.errors) if isinstance(cause, FieldErrors) else [cause]
+
+
+def _fault(detail: ErrorDetails, cause: Exception | None, document: Document, root: type[BaseModel]) -> Fault:
+    key, parent, kind = _walk(detail["loc"], document.data, root)
+    if isinstance(cause, ValueError):  # one of a part's checks; other errors have words of pydantic's for it
+        detail = detail | {"msg": str(cause)}
     within = cause.key if isinstance(cause, FieldError) else ()
     file, line = document.origin((*key, *within))
     return Fault(file, line, dotted((*key, *within)), _message(detail, key, parent, kind))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
-from typing import Self
 from zoneinfo import ZoneInfo
 
-from pydantic import field_validator, model_validator
+from pydantic import field_validator
 
-from simulator.scenario.base import Config, FieldError, Seconds, TimeZone
+from simulator.scenario.base import Config, Faults, FieldError, Seconds, TimeZone, check
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
 _DATE = re.compile(r"(19|20)\d\d-\d\d-\d\d")
@@ -39,15 +38,14 @@ class Horizon(Config):
     holidays: str | None = None
     """Country whose public holidays apply, with an optional subdivision: US, GB-ENG."""
 
-    @model_validator(mode="after")
-    def _one_stretch(self) -> Self:
+    @check
+    def _one_stretch(self) -> Faults:
         given = {name for name in ("month", "start", "end", "duration") if getattr(self, name) is not None}
         if given not in ({"month"}, {"start", "end"}, {"start", "duration"}):
-            raise ValueError("give a month, or a start with a duration, or a start with an end")
+            yield ValueError("give a month, or a start with a duration, or a start with an end")
         if self.end_local <= self.start_local:
             key = "end" if self.end else "duration"
-            raise FieldError((key,), "the horizon must end after it starts")
-        return self
+            yield FieldError((key,), "the horizon must end after it starts")
 
     @field_validator("month")
     @classmethod

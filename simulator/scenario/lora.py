@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, FieldError, Name, PositiveInt
+from simulator.scenario.base import Config, Faults, FieldError, Name, PositiveInt, check
 
 #: Ranks that vLLM 0.33 has kernels for (`config/lora.py`, `MaxLoRARanks`).
 Rank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
@@ -30,11 +30,10 @@ class LoraSettings(Config):
         """Adapters kept in host memory."""
         return self.max_loras if self.max_cpu_loras is None else self.max_cpu_loras
 
-    @model_validator(mode="after")
-    def _fits_what_there_is_room_for(self) -> Self:
+    @check
+    def _fits_what_there_is_room_for(self) -> Faults:
         if self.host_loras < self.max_loras:
-            raise FieldError(("max_cpu_loras",), f"{self.max_cpu_loras} is less than max_loras {self.max_loras}")
+            yield FieldError(("max_cpu_loras",), f"{self.max_cpu_loras} is less than max_loras {self.max_loras}")
         for name, rank in (self.adapters or {}).items():
             if rank > self.max_lora_rank:
-                raise FieldError(("adapters", name), f"rank {rank} is above max_lora_rank {self.max_lora_rank}")
-        return self
+                yield FieldError(("adapters", name), f"rank {rank} is above max_lora_rank {self.max_lora_rank}")

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from simulator.errors import close_names
 from simulator.scenario.base import FieldError
+from simulator.scenario.faults import causes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,16 +73,20 @@ def mended(entries: object, kind: Any, rates: Rates | None = None) -> tuple[dict
                 sound[name] = adapter.validate_python(draft, context=rates)
                 break
             except ValidationError as error:
-                changed = {key for detail in error.errors(include_url=False) for key in _change(draft, detail)}
+                changed = {
+                    key
+                    for detail in error.errors(include_url=False)
+                    for cause in causes(detail)
+                    for key in _change(draft, detail, cause)
+                }
             if not changed:
                 break
             touched.setdefault(name, set()).update(changed)
     return sound, touched
 
 
-def _change(draft: Any, detail: Any) -> list[str]:  # noqa: ANN401 - a draft is anything
+def _change(draft: Any, detail: Any, cause: Exception | None) -> list[str]:  # noqa: ANN401 - a draft is anything
     """Take what one error is about out of a draft, or put in what it misses; the keys on the way there."""
-    cause = detail.get("ctx", {}).get("error")
     location = (*detail["loc"], *(cause.key if isinstance(cause, FieldError) else ()))
     holder, way = None, []
     at = draft

@@ -13,6 +13,7 @@ from simulator.scenario.balancing import Balancing
 from simulator.scenario.base import (
     Config,
     Custom,
+    Faults,
     FieldError,
     MemoryBytes,
     Name,
@@ -20,6 +21,7 @@ from simulator.scenario.base import (
     PositiveTokens,
     Seconds,
     Share,
+    check,
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import Bought, ClusterCosts, Purchase
@@ -132,31 +134,37 @@ class EngineSettings(Config):
         filled = {"max_model_len": longest, "max_num_seqs": seqs, "max_num_batched_tokens": tokens}
         return self.model_construct(_fields_set=set(stated), **{**self.__dict__, **filled})
 
-    @model_validator(mode="after")
-    def _whole_prompts_fit(self) -> Self:
-        if not self.chunked_prefill and self.max_num_batched_tokens < self.max_model_len:
-            if "max_num_batched_tokens" in self.model_fields_set:
-                raise ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
-            # Left to itself, vLLM takes as many as the longest request has.
-            self.__dict__["max_num_batched_tokens"] = self.max_model_len
+    @check
+    def _whole_prompts_fit(self) -> Faults:
+        if self._needs_longer_steps and "max_num_batched_tokens" in self.model_fields_set:
+            yield ValueError("without chunked_prefill, max_num_batched_tokens may not be less than max_model_len")
         if self.kv_cache_memory is not None and self.num_gpu_blocks is not None:
-            raise ValueError("give either num_gpu_blocks or kv_cache_memory")
+            yield ValueError("give either num_gpu_blocks or kv_cache_memory")
         if self.lora is not None and self.is_v0:
-            raise FieldError(("lora",), "adapters are modelled from vLLM 0.8 on")
+            yield FieldError(("lora",), "adapters are modelled from vLLM 0.8 on")
         if self.lora is not None and self.speculative is not None:
-            raise FieldError(("lora",), "adapters beside speculative decoding are not modelled; leave out one of them")
-        return self
+            yield FieldError(("lora",), "adapters beside speculative decoding are not modelled; leave out one of them")
 
-    @model_validator(mode="after")
-    def _verifies_what_is_drafted(self) -> Self:
+    @check
+    def _verifies_what_is_drafted(self) -> Faults:
         if self.speculative is None:
-            return self
+            return
         if self.version != NEWEST:
             message = f"modelled as vLLM {'.'.join(map(str, NEWEST))} does it; vllm_version is {self.vllm_version}"
-            raise FieldError(("speculative",), message)
-        threshold = self.long_prefill_token_threshold
-        if fault := self.speculative.fault(self.max_num_batched_tokens, self.max_model_len, threshold):
-            raise FieldError(("speculative",), fault)
+            yield FieldError(("speculative",), message)
+        in_a_step = self.max_model_len if self._needs_longer_steps else self.max_num_batched_tokens
+        if fault := self.speculative.fault(in_a_step, self.max_model_len, self.long_prefill_token_threshold):
+            yield FieldError(("speculative",), fault)
+
+    @property
+    def _needs_longer_steps(self) -> bool:
+        return not self.chunked_prefill and self.max_num_batched_tokens < self.max_model_len
+
+    @model_validator(mode="after")
+    def _takes_a_whole_prompt_at_once(self) -> Self:
+        # Left to itself, vLLM takes as many as the longest request has.
+        if self._needs_longer_steps:
+            self.__dict__["max_num_batched_tokens"] = self.max_model_len
         return self
 
 
@@ -218,11 +226,10 @@ class Cluster(Config):
         found = self.model_copy(update=changes)
         return found.model_copy(update={"engine": found.engine.on(found.gpu)})
 
-    @model_validator(mode="after")
-    def _scales_within_its_replicas(self) -> Self:
+    @check
+    def _scales_within_its_replicas(self) -> Faults:
         if self.autoscaling is not None and self.autoscaling.most() > self.replicas:
-            raise FieldError(("autoscaling",), f"names more than replicas, the most there can be: {self.replicas}")
-        return self
+            yield FieldError(("autoscaling",), f"names more than replicas, the most there can be: {self.replicas}")
 
 
 class HostedCluster(Config):
@@ -251,37 +258,34 @@ class _Pattern(Config):
     faults: list[FaultSource] = Field(default_factory=list)
     """What breaks, at moments named here or at random."""
 
-    @model_validator(mode="after")
-    def _routed_to_backends_of_its_own(self) -> Self:
+    @check
+    def _routed_to_backends_of_its_own(self) -> Faults:
         known = self.backend_names
         for key, named in self.routing.named():
             strange = [name for name in named if name not in known]
             if strange or len(set(named)) < len(named):
                 wrong = f"no backend '{strange[0]}'" if strange else "a backend is named twice"
-                raise FieldError(("routing", *key), f"{wrong}; this pattern has {', '.join(known)}")
+                yield FieldError(("routing", *key), f"{wrong}; this pattern has {', '.join(known)}")
         if self.routing.degrade_to is not None and self.routing.degrade_to not in self.hosted:
-            raise FieldError(("routing", "degrade_to"), f"not a cluster; expected one of {', '.join(self.hosted)}")
-        return self
+            yield FieldError(("routing", "degrade_to"), f"not a cluster; expected one of {', '.join(self.hosted)}")
 
-    @model_validator(mode="after")
-    def _routed_by_what_it_has(self) -> Self:
+    @check
+    def _routed_by_what_it_has(self) -> Faults:
         routing = self.routing
         if isinstance(routing, CostAware) and (set(self.metered) - set(routing.prices)):
             unpriced = ", ".join(sorted(set(self.metered) - set(routing.prices)))
-            raise FieldError(("routing", "prices"), f"no price for {unpriced}")
+            yield FieldError(("routing", "prices"), f"no price for {unpriced}")
         if isinstance(routing, (SeedAsWritten, SeedCorrected)) and not (self.hosted and self.metered):
-            raise FieldError(("routing", "kind"), "the document's routers need a cluster and an API")
-        return self
+            yield FieldError(("routing", "kind"), "the document's routers need a cluster and an API")
 
-    @model_validator(mode="after")
-    def _breaks_what_it_has(self) -> Self:
+    @check
+    def _breaks_what_it_has(self) -> Faults:
         for number, source in enumerate(self.faults):
             for key, name in source.backends():
                 known = self.metered if key == "api" else self.hosted
                 if name not in known:
                     message = f"no {key} '{name}'; this pattern has {', '.join(known) or 'none'}"
-                    raise FieldError(("faults", number, key), message)
-        return self
+                    yield FieldError(("faults", number, key), message)
 
     @property
     def varies(self) -> bool:
@@ -312,20 +316,19 @@ class _Hosting(_Pattern):
     clusters: Annotated[dict[Name, HostedCluster], Field(min_length=1)] | None = None
     """Several clusters, by name."""
 
-    @model_validator(mode="after")
-    def _one_or_several_clusters(self) -> Self:
+    @check
+    def _one_or_several_clusters(self) -> Faults:
         if self.clusters is None:
             missing = [name for name in ("cluster", "costs") if getattr(self, name) is None]
             if missing:
-                raise ValueError(f"{' and '.join(missing)} missing: give cluster and costs, or clusters")
+                yield ValueError(f"{' and '.join(missing)} missing: give cluster and costs, or clusters")
         elif self.cluster is not None or self.costs is not None:
-            raise ValueError("give cluster and costs, or clusters, not both")
+            yield ValueError("give cluster and costs, or clusters, not both")
         for name, one in self.hosted.items():
             if (found := one.bought) is not None and found.residual_usd > found.price_usd:
                 place = ("costs",) if self.clusters is None else ("clusters", name, "costs")
                 message = f"may not exceed the price of {found.price_usd:,} USD"
-                raise FieldError((*place, "compute", "residual"), message)
-        return self
+                yield FieldError((*place, "compute", "residual"), message)
 
     @property
     def hosted(self) -> dict[str, HostedCluster]:
@@ -340,14 +343,13 @@ class _Metering(_Pattern):
     apis: Annotated[dict[Name, MeteredApi], Field(min_length=1)] | None = None
     """Several APIs, by name."""
 
-    @model_validator(mode="after")
-    def _one_or_several_apis(self) -> Self:
+    @check
+    def _one_or_several_apis(self) -> Faults:
         if (self.api is None) == (self.apis is None):
-            raise ValueError("give either api or apis")
+            yield ValueError("give either api or apis")
         if fault := spillover_fault(self.metered):
             name, message = fault
-            raise FieldError((*(("api",) if self.apis is None else ("apis", name)), "deployment", "spillover"), message)
-        return self
+            yield FieldError((*(("api",) if self.apis is None else ("apis", name)), "deployment", "spillover"), message)
 
     @property
     def metered(self) -> dict[str, MeteredApi]:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from simulator.scenario.base import Config, FieldError, Multiple, Name, PositiveFloat, Share, Usd, YearlyChange
+from simulator.scenario.base import (
+    Config,
+    Faults,
+    FieldError,
+    Multiple,
+    Name,
+    PositiveFloat,
+    Share,
+    Usd,
+    YearlyChange,
+    check,
+)
 from simulator.wording import article
 
 _MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])")
@@ -80,11 +91,10 @@ class ExponentialAdoption(Config):
     ceiling: Annotated[Multiple, Field(gt=0)] | None = None
     """Share at which it ends; none when absent, however far it goes."""
 
-    @model_validator(mode="after")
-    def _starts_below_its_ceiling(self) -> Self:
+    @check
+    def _starts_below_its_ceiling(self) -> Faults:
         if self.ceiling is not None and self.ceiling < self.first:
-            raise FieldError(("ceiling",), "may not be less than first")
-        return self
+            yield FieldError(("ceiling",), "may not be less than first")
 
 
 class FittedAdoption(Config):
@@ -100,15 +110,14 @@ class FittedAdoption(Config):
 
     _in_order = field_validator("observed")(_ascending)
 
-    @model_validator(mode="after")
-    def _enough_points(self) -> Self:
+    @check
+    def _enough_points(self) -> Faults:
         need = (2 if self.curve == "logistic" else 1) + (self.ceiling is None)
         if len(self.observed) < need:
             known = "with" if self.ceiling is not None else "without"
-            raise FieldError(
+            yield FieldError(
                 ("observed",), f"{article(self.curve)} curve {known} a ceiling takes at least {need} points"
             )
-        return self
 
 
 Adoption = Annotated[
@@ -196,15 +205,14 @@ class Rollout(Config):
             raise ValueError("expected a month such as 2027-04, from 1900 to 2099")
         return value
 
-    @model_validator(mode="after")
-    def _phases_begin(self) -> Self:
+    @check
+    def _phases_begin(self) -> Faults:
         for number, phase in enumerate(self.phases):
             given = phase.conditions
             if number == 0 and given:
-                raise FieldError(("phases", 0, given[0]), "the first phase begins with the rollout")
+                yield FieldError(("phases", 0, given[0]), "the first phase begins with the rollout")
             if number and len(given) != 1:
                 message = "give exactly one of from_month, from_date, from_users and from_tokens_per_month"
-                raise FieldError(("phases", number), message)
+                yield FieldError(("phases", number), message)
             if phase.from_users is not None and self.users is None:
-                raise FieldError(("phases", number, "from_users"), "needs rollout.users, those at full volume")
-        return self
+                yield FieldError(("phases", number, "from_users"), "needs rollout.users, those at full volume")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from simulator.scenario.apis import Retries
-from simulator.scenario.base import Config, FieldError, Name, PositiveInt, Seconds, Share
+from simulator.scenario.base import Config, Faults, FieldError, Name, PositiveInt, Seconds, Share, check
 from simulator.scenario.costs import TokenPrices
 from simulator.scenario.document_routers import CORRECTED, Router, WorkloadFacts, decide
 from simulator.scenario.rule_table import RoutingRule
@@ -15,7 +15,6 @@ from simulator.scenario.rules import RuleTable, shipped_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Self
 
     Key = tuple[str | int, ...]
 
@@ -71,11 +70,10 @@ class _Routing(Config):
     on_api_failure: Literal["fail", "queue"] = "fail"
     """What happens to a request that every API has refused: it fails, or waits in a cluster it may use."""
 
-    @model_validator(mode="after")
-    def _degrades_to_something(self) -> Self:
+    @check
+    def _degrades_to_something(self) -> Faults:
         if (self.when_full == "degrade") != (self.degrade_to is not None):
-            raise FieldError(("degrade_to",), "goes with when_full: degrade")
-        return self
+            yield FieldError(("degrade_to",), "goes with when_full: degrade")
 
     def named(self) -> Iterable[tuple[Key, Sequence[str]]]:
         """Every list of backends it names, with its key."""
@@ -164,12 +162,11 @@ class Rules(_Routing):
     rules: Annotated[list[RoutingRule], Field(min_length=1, max_length=200)]
     """The rules."""
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
+    @check
+    def _names_differ(self) -> Faults:
         names = [rule.name for rule in self.rules]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise FieldError(("rules",), f"two rules are named '{min(twice)}'")
-        return self
+            yield FieldError(("rules",), f"two rules are named '{min(twice)}'")
 
     def named(self) -> Iterable[tuple[Key, Sequence[str]]]:
         """See the base."""
@@ -206,11 +203,10 @@ class _Document(_Routing):
     sporadic: Annotated[list[Name], Field(default_factory=list)]
     """For `workload_type`, corrected: workloads of low volume, which the API serves."""
 
-    @model_validator(mode="after")
-    def _decides_alone(self) -> Self:
+    @check
+    def _decides_alone(self) -> Faults:
         if self.backends is not None:
-            raise FieldError(("backends",), "the document's router decides which backends a workload may use")
-        return self
+            yield FieldError(("backends",), "the document's router decides which backends a workload may use")
 
     def workloads(self) -> Iterable[tuple[Key, str]]:
         """See the base."""

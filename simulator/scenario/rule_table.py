@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, Name, PositiveTokens, Tokens
+from simulator.scenario.base import Config, Faults, Name, PositiveTokens, Tokens, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +23,10 @@ class TokenRange(Config):
     below: PositiveTokens | None = None
     """First count that is too high; none when absent."""
 
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    @check
+    def _not_empty(self) -> Faults:
         if self.below is not None and self.below <= self.at_least:
-            raise ValueError(f"no count is at least {self.at_least} and below {self.below}")
-        return self
+            yield ValueError(f"no count is at least {self.at_least} and below {self.below}")
 
     def holds(self, tokens: int) -> bool:
         """Whether a count is in the range."""

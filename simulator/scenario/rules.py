@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter
 
-from simulator.scenario.base import Config
+from simulator.scenario.base import Config, Faults, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +32,15 @@ class Range(Config):
     at_most: float | None = None
     """Highest value; give this or `below`."""
 
-    @model_validator(mode="after")
-    def _holds_something(self) -> Self:
+    @check
+    def _holds_something(self) -> Faults:
         for one, other in (("at_least", "above"), ("below", "at_most")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"give {one} or {other}, not both")
+                yield ValueError(f"give {one} or {other}, not both")
         low, high = self.ends
         if low is not None and high is not None and not (low < high or (low == self.at_least == self.at_most)):
             first, last = "above" if self.at_least is None else "at_least", "at_most" if self.below is None else "below"
-            raise ValueError(f"{first} must be less than {last}")
-        return self
+            yield ValueError(f"{first} must be less than {last}")
 
     @property
     def ends(self) -> tuple[float | None, float | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from copy import deepcopy
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError
 
 from simulator.errors import ScenarioError
-from simulator.scenario.base import Config, FieldError, Name, Seconds, UsdPerMonth
+from simulator.scenario.base import Config, Faults, FieldError, Name, Seconds, UsdPerMonth, check
 from simulator.scenario.compliance import Compliance
 from simulator.scenario.costs import Prices, rates_of
 from simulator.scenario.faults import faults_of, in_file_order
@@ -149,22 +149,25 @@ class Scenario(Config):
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    @model_validator(mode="after")
-    def _something_comes_first(self) -> Self:
+    @check
+    def _something_comes_first(self) -> Faults:
         synthetic = [name for name, load in self.workloads.items() if isinstance(load, SyntheticWorkload)]
         stated = {name: follows for name, load in self.workloads.items() if (follows := follows_of(load)) is not None}
-        for name, follows in stated.items():
-            if follows.workload not in synthetic or follows.workload == name:
-                known = ", ".join(other for other in synthetic if other != name)
-                message = (
-                    f"'{follows.workload}' is no other synthetic workload; expected one of: {known or 'none here'}"
-                )
-                raise FieldError(("workloads", name, "follows", "workload"), message)
+        strange = {
+            name: follows.workload
+            for name, follows in stated.items()
+            if follows.workload not in synthetic or follows.workload == name
+        }
+        for name, followed in strange.items():
+            known = ", ".join(other for other in synthetic if other != name)
+            message = f"'{followed}' is no other synthetic workload; expected one of: {known or 'none here'}"
+            yield FieldError(("workloads", name, "follows", "workload"), message)
+        if strange:
+            return
         for name in stated:
             if (begin := self.chain(name))[0] in stated:
                 message = f"{' follows '.join(reversed(begin))} follows {stated[begin[0]].workload}: none comes first"
-                raise FieldError(("workloads", name, "follows", "workload"), message)
-        return self
+                yield FieldError(("workloads", name, "follows", "workload"), message)
 
     def chain(self, workload: str) -> tuple[str, ...]:
         """The workloads whose requests follow one another up to this one, which is the last; each once."""
@@ -178,8 +181,7 @@ class Scenario(Config):
         """`chain` of every workload that follows another."""
         return {name: along for name in self.workloads if len(along := self.chain(name)) > 1}
 
-    @model_validator(mode="after")
-    def _warm_up_inside(self) -> Self:
+    @check
+    def _warm_up_inside(self) -> Faults:
         if self.experiment.warm_up >= self.horizon.duration_s:
-            raise FieldError(("experiment", "warm_up"), "must be shorter than the horizon")
-        return self
+            yield FieldError(("experiment", "warm_up"), "must be shorter than the horizon")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from simulator.scenario.base import Config, FieldError, MemoryBytes, Share
+from simulator.scenario.base import Config, Faults, FieldError, MemoryBytes, Share, check
 
 #: Methods whose drafter reads the model's own hidden states.
 _HIDDEN_STATES: Final = ("eagle3", "mtp")
@@ -38,23 +38,21 @@ class SpeculativeDecoding(Config):
     draft_memory: MemoryBytes | None = None
     """Memory of each GPU that the drafter takes from the KV blocks: its weights, and its own cache."""
 
-    @model_validator(mode="after")
-    def _rates_are_those_of_its_tokens(self) -> Self:
+    @check
+    def _rates_are_those_of_its_tokens(self) -> Faults:
         rates = self.acceptance_rates
         if len(rates) != self.num_speculative_tokens:
             message = f"{len(rates)} rates for {self.num_speculative_tokens} num_speculative_tokens; give one for each"
-            raise FieldError(("acceptance_rates",), message)
+            yield FieldError(("acceptance_rates",), message)
         for position, (before, after) in enumerate(pairwise(rates), 1):
             if after > before:
                 message = f"{after:g} is above {before:g} before it: a token is kept only when all before it are"
-                raise FieldError(("acceptance_rates", position), message)
-        return self
+                yield FieldError(("acceptance_rates", position), message)
 
-    @model_validator(mode="after")
-    def _says_what_drafting_costs(self) -> Self:
+    @check
+    def _says_what_drafting_costs(self) -> Faults:
         if self.draft_step_share is None and self.method != "ngram":
-            raise FieldError(("draft_step_share",), f"missing: what does one pass of {self.method} take?")
-        return self
+            yield FieldError(("draft_step_share",), f"missing: what does one pass of {self.method} take?")
 
     @property
     def step_share(self) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
 from simulator.scenario.arrivals import (
     Arrivals,
@@ -21,12 +21,14 @@ from simulator.scenario.base import (
     Config,
     Custom,
     Factor,
+    Faults,
     FieldError,
     Name,
     PositiveFloat,
     PositiveTokens,
     Seconds,
     Share,
+    check,
 )
 from simulator.scenario.compliance import DataProtection
 from simulator.scenario.images import Images
@@ -59,12 +61,12 @@ class Volume(Config):
     notes_per_day: PositiveFloat | None = None
     """Notes per clinician on each working day of the calendar; together with `clinicians`."""
 
-    @model_validator(mode="after")
-    def _exactly_one_way(self) -> Self:
+    @check
+    def _exactly_one_way(self) -> Faults:
         ways = {name for name in self.model_fields_set if getattr(self, name) is not None}
         if ways == {"clinicians", "notes_per_day"} or (len(ways) == 1 and not ways & {"clinicians", "notes_per_day"}):
-            return self
-        raise ValueError(
+            return
+        yield ValueError(
             "give the volume in exactly one way: requests_per_month, tokens_per_month, denials_per_month, "
             "messages_per_month, charts_per_month, scans_per_month, or clinicians together with notes_per_day"
         )
@@ -91,11 +93,10 @@ class Lognormal(Config):
     at_most: PositiveTokens = 131_072
     """Longest possible count; longer draws are cut to it."""
 
-    @model_validator(mode="after")
-    def _mean_or_median(self) -> Self:
+    @check
+    def _mean_or_median(self) -> Faults:
         if (self.mean is None) == (self.median is None):
-            raise ValueError("give either mean or median")
-        return self
+            yield ValueError("give either mean or median")
 
 
 class Empirical(Config):
@@ -107,11 +108,10 @@ class Empirical(Config):
     weights: list[Factor] | None = None
     """Relative weight of each value; equal when absent."""
 
-    @model_validator(mode="after")
-    def _weights_match(self) -> Self:
+    @check
+    def _weights_match(self) -> Faults:
         if self.weights is not None and (len(self.weights) != len(self.values) or sum(self.weights) <= 0):
-            raise ValueError("weights need one entry per value and a positive sum")
-        return self
+            yield ValueError("weights need one entry per value and a positive sum")
 
 
 class CustomLengths(Custom):
@@ -196,11 +196,10 @@ class Objectives(Config):
     often as `constraints.failures` says: what is answered while nothing fails, less the share of the time in which each
     part is down times what a simulation of its loss in the busiest hour leaves unanswered."""
 
-    @model_validator(mode="after")
-    def _some_limit(self) -> Self:
+    @check
+    def _some_limit(self) -> Faults:
         if not self.limits and self.availability is None:
-            raise ValueError("give a limit on ttft, ttfat, end_to_end, chain or several of them, or an availability")
-        return self
+            yield ValueError("give a limit on ttft, ttfat, end_to_end, chain or several of them, or an availability")
 
     @property
     def limits(self) -> dict[str, float]:
@@ -273,47 +272,44 @@ class SyntheticWorkload(Workload):
     priority: Priority = 3
     """1 critical, 2 high, 3 normal."""
 
-    @model_validator(mode="after")
-    def _comes_by_itself_or_follows(self) -> Self:
+    @check
+    def _comes_by_itself_or_follows(self) -> Faults:
         if self.follows is None:
             if self.volume is None:
-                raise FieldError(("volume",), "is missing; give it, or the workload that it `follows`")
+                yield FieldError(("volume",), "is missing; give it, or the workload that it `follows`")
             if self.objectives is not None and self.objectives.chain is not None:
-                raise FieldError(("objectives", "chain"), "needs `follows`: a request by itself has `end_to_end`")
-            return self
-        stated = [name for name in _COMING if name in self.model_fields_set]
-        if stated:
-            raise FieldError((stated[0],), "does not apply to a workload that `follows` another: leave one of them out")
-        return self
+                yield FieldError(("objectives", "chain"), "needs `follows`: a request by itself has `end_to_end`")
+            return
+        for name in _COMING:
+            if name in self.model_fields_set:
+                message = "does not apply to a workload that `follows` another: leave one of them out"
+                yield FieldError((name,), message)
 
-    @model_validator(mode="after")
-    def _conversations_are_counted(self) -> Self:
+    @check
+    def _conversations_are_counted(self) -> Faults:
         if self.turns is not None and self.images is not None:
-            raise FieldError(("images",), "images in conversations are not modelled; leave out images or turns")
+            yield FieldError(("images",), "images in conversations are not modelled; leave out images or turns")
         if self.turns is not None and self.clients is not None:
-            raise FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
+            yield FieldError(("clients",), "a conversation has a client of its own; leave out clients or turns")
         if self.turns is not None and self.volume is not None and self.volume.tokens_per_month is not None:
-            raise FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
-        return self
+            yield FieldError(("volume", "tokens_per_month"), "cannot be told with turns; count conversations instead")
 
-    @model_validator(mode="after")
-    def _some_answer(self) -> Self:
+    @check
+    def _some_answer(self) -> Faults:
         thoughts = None if self.reasoning is None else self.reasoning.thinking_tokens
         least = getattr(thoughts, "tokens", None) or min(getattr(thoughts, "values", [0]))
         if thoughts is not None and self.reasoning and self.reasoning.share == 1.0 and least >= self.max_tokens:
             message = f"{self.max_tokens:,} leaves no answer behind {least:,} thinking tokens and more; give more"
-            raise FieldError(("max_tokens",), message)
-        return self
+            yield FieldError(("max_tokens",), message)
 
-    @model_validator(mode="after")
-    def _prefixes_can_be_told_apart(self) -> Self:
+    @check
+    def _prefixes_can_be_told_apart(self) -> Faults:
         levels = self.shared_prefix if isinstance(self.shared_prefix, list) else []
         if prod(level.variants for level in levels) > _MOST_PREFIXES:
-            raise FieldError(("shared_prefix",), f"more than {_MOST_PREFIXES:,} prefixes in all")
+            yield FieldError(("shared_prefix",), f"more than {_MOST_PREFIXES:,} prefixes in all")
         stated = [self.shared_prefix] if isinstance(self.shared_prefix, SharedPrefix) else levels
         if self.departments is None and any(level.per == "department" for level in stated):
-            raise FieldError(("shared_prefix",), "`per: department` needs departments")
-        return self
+            yield FieldError(("shared_prefix",), "`per: department` needs departments")
 
 
 class Replay(Config):
@@ -333,13 +329,12 @@ class Replay(Config):
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """With `align: start`, seconds of the trace in a simulated second; 2 sends twice as many requests an hour."""
 
-    @model_validator(mode="after")
-    def _a_week_has_its_length(self) -> Self:
+    @check
+    def _a_week_has_its_length(self) -> Faults:
         if self.align == "week" and self.speed != 1.0:
-            raise FieldError(("speed",), "a trace at another speed keeps no hour of the week; give align: start")
+            yield FieldError(("speed",), "a trace at another speed keeps no hour of the week; give align: start")
         if self.align == "start" and "begins" in self.model_fields_set:
-            raise FieldError(("begins",), "says where in the week the trace starts, so it needs align: week")
-        return self
+            yield FieldError(("begins",), "says where in the week the trace starts, so it needs align: week")
 
 
 class RecordedWorkload(Workload):
@@ -356,11 +351,10 @@ class RecordedWorkload(Workload):
     priority: Priority | None = None
     """Replaces the priorities of the trace."""
 
-    @model_validator(mode="after")
-    def _follows_nothing(self) -> Self:
+    @check
+    def _follows_nothing(self) -> Faults:
         if self.objectives is not None and self.objectives.chain is not None:
-            raise FieldError(("objectives", "chain"), "needs `follows`, which a recorded workload has not")
-        return self
+            yield FieldError(("objectives", "chain"), "needs `follows`, which a recorded workload has not")
 
 
 def follows_of(workload: Workload) -> Follows | None:

@@ -162,3 +162,64 @@ def test_money_that_was_written_otherwise_is_told_how(file, capsys):
     err = run(["validate", str(path)], capsys)[2]
     assert "'$180k': expected an amount such as '180000 USD'" in err
     assert "'48mo': expected a whole number without a unit, such as 48" in err
+
+
+CHECKS = """\
+name: checks
+horizon: {month: 2026-04}
+workloads:
+  notes:
+    volume: {requests_per_month: 1000}
+    prompt_tokens: 500
+    output_tokens: 50
+    clients: {count: 3}
+    follows: {workload: reports}
+hosting_patterns:
+  api:
+    kind: metered_api
+    api: {model: openai/gpt-4o, limits: {kind: continuous, refusals_count: true, request_window: 1s}}
+  own:
+    kind: self_hosted
+    cluster:
+      model: llama-3.1-8b
+      gpu: l40s
+      engine: {lora: {max_loras: 4, max_cpu_loras: 2, adapters: {a: 64, b: 32, c: 8}}}
+    costs: {compute: {kind: purchase, gpu_each: 9000 USD, chassis: 1 USD, chassis_each: 2 USD}}
+"""
+#: Of each key a value that takes away its fault.
+MENDED = {
+    "workloads.notes.follows": None,
+    "hosting_patterns.api.api.ttft": "1s",
+    "hosting_patterns.api.api.output_tokens_per_s": 80,
+    "hosting_patterns.api.api.limits.request_window": "10s",
+    "hosting_patterns.api.api.limits.refusals_count": False,
+    "hosting_patterns.own.cluster.engine.lora.max_cpu_loras": 4,
+    "hosting_patterns.own.cluster.engine.lora.adapters.a": 16,
+    "hosting_patterns.own.cluster.engine.lora.adapters.b": 16,
+    "hosting_patterns.own.costs.compute.chassis": None,
+}
+
+
+def faulty_keys(path, settings):
+    try:
+        load_checked(path, settings=settings)
+    except ScenarioError as error:
+        return {fault.key for fault in error.faults}
+    return set()
+
+
+@given(mended=st.sets(st.sampled_from(sorted(MENDED))))
+@settings(max_examples=15, deadline=None)
+def test_all_checks_of_a_whole_part_are_told_of_at_once(tmp_path_factory, mended):
+    path = tmp_path_factory.mktemp("checks") / "s.yaml"
+    path.write_text(CHECKS)
+    told = faulty_keys(path, {key: MENDED[key] for key in mended})
+    expected = set(MENDED) - mended - {"workloads.notes.follows", "hosting_patterns.own.costs.compute.chassis"}
+    if "workloads.notes.follows" not in mended:
+        expected |= {"workloads.notes.volume", "workloads.notes.clients"}
+    if "hosting_patterns.own.costs.compute.chassis" not in mended:
+        expected |= {"hosting_patterns.own.costs.compute.chassis_each"}
+    if {"hosting_patterns.api.api.limits.request_window", "hosting_patterns.api.api.limits.refusals_count"} - mended:
+        # What is around a faulty part is looked at when the part is sound.
+        expected -= {"hosting_patterns.api.api.ttft", "hosting_patterns.api.api.output_tokens_per_s"}
+    assert told == expected
