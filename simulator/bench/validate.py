@@ -59,6 +59,7 @@ class Comparison:
         profile: Id of the profile it was simulated with.
         label: Whether that is derived, estimated or measured.
         experts: Feed-forward networks of a layer of its model; 1 for a dense one.
+        family: Its model's, such as Mixtral.
         simulated: Metric to value, the mean of the replications.
         low: The same with every step as short as the profile's band allows.
         high: The same with every step as long as the band allows.
@@ -72,6 +73,7 @@ class Comparison:
     profile: str
     label: str
     experts: int
+    family: str
     simulated: dict[str, float]
     low: dict[str, float]
     high: dict[str, float]
@@ -225,6 +227,7 @@ def compare(experiment: Experiment, profile: PerformanceProfile, replications: i
             profile.id,
             profile.label,
             profile.model.experts,
+            profile.model.architecture.removesuffix("ForCausalLM").removesuffix("LMHeadModel"),
             at,
             below,
             above,

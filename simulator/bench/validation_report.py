@@ -80,9 +80,18 @@ def _median_error(rows: Iterable[Comparison], metric: str) -> float | None:
 
 
 def groups(rows: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
-    """All rows by kind of load, then the unsaturated ones by GPU and by model."""
+    """All rows by kind of load, then by family of models, then the dense ones in which nothing queues by GPU and model.
+
+    Of a family those in which requests queue, or come all at once, stand for themselves: there the engine's host and
+    the edge of saturation tell more than a step does.
+    """
     quiet = [row for row in rows if kind_of(row) == "open, unsaturated"]
     found = [(f"{kind}", members) for kind, members in _grouped(rows, kind_of)]
+    for family, members in _grouped(rows, lambda row: row.family):
+        crowded = [row for row in members if row.saturated or row.experiment.kind == "burst"]
+        calm = [row for row in members if row not in crowded]
+        parts = (f"  family {family}", calm), (f"  family {family}, queueing or bursts", crowded)
+        found += [part for part in parts if part[1]]
     found += [(f"  on {gpu}", members) for gpu, members in _grouped(quiet, lambda row: row.experiment.gpu)]
     found += [(f"  {model}", members) for model, members in _grouped(quiet, lambda row: row.profile)]
     return found

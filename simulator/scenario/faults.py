@@ -107,7 +107,7 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
     message = message.replace("True, False", "true, false")
     match kind:
         case "extra_forbidden":
-            return f"unknown key; {nearest(str(key[-1]), parent.model_fields if parent else [])}"
+            return _unknown(str(key[-1]), parent)
         case "missing":
             return "is missing"
         case "union_tag_not_found":
@@ -137,6 +137,12 @@ def _message(detail: ErrorDetails, key: Key, parent: type[BaseModel] | None, exp
     if isinstance(given, (dict, list)):
         return message
     return f"{_show(given)}: {message}"
+
+
+def _unknown(key: str, parent: type[BaseModel] | None) -> str:
+    """What to write in place of a key that is none: a section may know of some (`elsewhere`)."""
+    known: str | None = getattr(parent, "elsewhere", {}).get(key)
+    return known or f"unknown key; {nearest(key, parent.model_fields if parent else [])}"
 
 
 def _show(given: object) -> str:

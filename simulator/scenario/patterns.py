@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,7 @@ from simulator.scenario.base import (
 )
 from simulator.scenario.compliance import Placement
 from simulator.scenario.costs import Bought, ClusterCosts, Purchase
+from simulator.scenario.engine_keys import CLUSTER_KEYS, ENGINE_KEYS
 from simulator.scenario.fault_sources import WARM_START, FaultSource
 from simulator.scenario.gpus import NEWEST, Version, batch_defaults
 from simulator.scenario.images import MmProcessorKwargs
@@ -39,6 +40,8 @@ LEAST_MODEL_LEN: Final = 8192
 
 class EngineSettings(Config):
     """vLLM's own settings, under its own names; the defaults are those of vLLM's server (0.33)."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = ENGINE_KEYS
 
     max_model_len: PositiveTokens = LEAST_MODEL_LEN
     """Longest prompt plus output the server accepts; when absent, the least power of two from 8192 on that holds all
@@ -174,6 +177,8 @@ class CustomStepTime(Custom):
 
 class Cluster(Config):
     """Identical vLLM replicas of one model."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = CLUSTER_KEYS
 
     model: str
     """Model, as named by the profiles (`simulator profile list`)."""

@@ -256,6 +256,20 @@ def test_a_mixture_is_told_by_its_experts_and_not_by_its_label(experts, label, k
     assert kind_of(replace(row, experts=experts, label=label)) == kind
 
 
+def test_each_family_of_models_has_its_errors_those_of_crowds_apart(tmp_path):
+    """Three rows of two families: errors by hand, and none is in two places or lost."""
+    row = compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "0.2"}), read_profile(MODEL), 1)[0]
+    rows = [row, replace(row, saturated=True), replace(row, family="Mixtral", experts=8)]
+    found = {one["name"]: one for one in document(rows, {})["groups"] if one["name"].startswith("family")}
+    own = f"family {row.family}"
+    assert {name: one["rows"] for name, one in found.items()} == {
+        own: 1, f"{own}, queueing or bursts": 1, "family Mixtral": 1,
+    }  # fmt: skip
+    assert found[own]["errors"]["e2e_mean_s"]["median_percent"] == pytest.approx(
+        100 * abs(row.error("e2e_mean_s")), abs=0.06
+    )
+
+
 def test_clients_have_a_median_of_their_own(tmp_path):
     open_row = compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "0.2"}), read_profile(MODEL), 1)[0]
     alone = compare(experiment_of(tmp_path / "m.csv", SINGLE), read_profile(MODEL), 1)[0]

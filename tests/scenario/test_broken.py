@@ -21,6 +21,20 @@ BROKEN = [
     ("misspelt nested key", "notes_per_day: 15", "notes_per_dya: 15", 5, "did you mean 'notes_per_day'?"),
     ("unknown top-level key", "experiment:", "experiments:", 24, "did you mean 'experiment'?"),
     ("key of another kind", "kind: constant, tokens", "kind: constant, mean: 5, tokens", 9, "unknown key"),
+    (
+        "stages of layers",
+        "gpu: a100-80gb",
+        "gpu: a100-80gb\n      engine: {pipeline_parallel_size: 2}",
+        20,
+        "not modelled",
+    ),
+    (
+        "a key of the section around",
+        "gpu: a100-80gb",
+        "gpu: a100-80gb\n      engine: {tensor_parallel_size: 2}",
+        20,
+        "beside",
+    ),
     ("text for a number", "mean: 600", "mean: many", 8, "expected a valid number"),
     ("number for text", "gpu: a100-80gb", "gpu: 100", 19, "expected a valid string"),
     (
