@@ -211,9 +211,23 @@ def with_room(settings: EngineSettings, profile: PerformanceProfile) -> EngineSe
     return settings.model_copy(update={"num_gpu_blocks": found.num_gpu_blocks}) if found.requests >= 1 else settings
 
 
+def by_group(settings: EngineSettings, experiment: Experiment, profile: PerformanceProfile) -> EngineSettings:
+    """The same settings, without a prefix cache where it can find nothing and would hide how many requests fit.
+
+    Of a model with windows the engine counts the blocks of each group of layers only without a prefix cache; with one a
+    window is taken never to close. Prompts that are all different never meet again, but for those of preempted
+    requests, which are computed anew. States are kept otherwise where prefixes are cached, so they stay as they are.
+    """
+    windows = any(one.span for one in profile.model.kv_layers)
+    states = any(one.kind == "state" for one in profile.model.kv_layers)
+    if experiment.repeating or states or not windows:
+        return settings
+    return settings.model_copy(update={"prefix_caching": False})
+
+
 def compare(experiment: Experiment, profile: PerformanceProfile, replications: int = REPLICATIONS) -> list[Comparison]:
     """Simulate one experiment: as the profile has it, and at both ends of its band."""
-    settings = with_room(engine_settings(experiment), profile)
+    settings = with_room(by_group(engine_settings(experiment), experiment, profile), profile)
     band = profile.step_time_band
     middle, low, high = (
         _simulate(experiment, settings, plan_of(profile.scaled(factor), settings), replications)

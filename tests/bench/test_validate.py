@@ -10,7 +10,7 @@ import pytest
 from simulator.bench import validate
 from simulator.bench.measurements import read_measurements
 from simulator.bench.repeats import repeats_of
-from simulator.bench.validate import compare, compare_all, engine_settings, find_profile, with_room
+from simulator.bench.validate import by_group, compare, compare_all, engine_settings, find_profile, with_room
 from simulator.bench.validation_report import document, kind_of
 from simulator.engine.vllm.plan import plan_of
 from simulator.errors import ProfileError
@@ -254,6 +254,21 @@ def test_settings_are_those_of_the_columns(tmp_path):
 def test_a_mixture_is_told_by_its_experts_and_not_by_its_label(experts, label, kind, tmp_path):
     row = compare(experiment_of(tmp_path / "m.csv", {"rate_rps": "0.2"}), read_profile(MODEL), 1)[0]
     assert kind_of(replace(row, experts=experts, label=label)) == kind
+
+
+def test_a_model_with_windows_holds_as_many_requests_as_fit_where_no_prompt_comes_again(tmp_path):
+    """MedGemma-27B on one H100, sixty prompts of 6,000 tokens at once: with windows that never close few fit."""
+    profile = read_profile("medgemma-27b-bf16-h100-80gb-x1")
+    row = {"stage": "burst", "rate_rps": "", "n_requests": "60", "prompt_len_mean": "6000", "output_len_mean": "200",
+           "kv_blocks": "", "notes": ""}  # fmt: skip
+    again, different = (experiment_of(tmp_path / "m.csv", row | {"repeating": said}) for said in ("60", "false"))
+    kept, without = (by_group(engine_settings(one), one, profile) for one in (again, different))
+    assert (kept.prefix_caching, without.prefix_caching) == (True, False)
+    few, many = (measure_capacity(profile, settings) for settings in (kept, without))
+    assert (few.by_group, many.by_group) == (False, True)
+    assert many.requests > 1.5 * few.tokens / few.max_model_len
+    plain = read_profile(MODEL)
+    assert by_group(engine_settings(different), different, plain).prefix_caching
 
 
 def test_each_family_of_models_has_its_errors_those_of_crowds_apart(tmp_path):
