@@ -218,3 +218,11 @@ def test_weeks_that_differ_by_more_than_chance_say_less(swing, grows):
     the root of 74,773 and 0.9025 x 2,800: a swing of 44.8."""
     weeks = [Backlog(DAY_S, [120 + by] * 7, [100] * 7, [DAY_S] * 7, [50] * 7, 50) for by in (swing, -swing) * 2]
     assert drift_of(weeks).grows is grows
+
+
+@pytest.mark.parametrize(("last", "before", "grows"), [(10, 10_000, True), (10_000, 10, False)])
+def test_who_waits_throughout_is_held_against_what_came_in_the_last_block(last, before, grows):
+    """Twenty wait all through it: many beside ten that came, hardly any beside ten thousand."""
+    arrived = [10_000] * 8 + [before, last]
+    found = Backlog(3600.0, arrived, [count // 3 for count in arrived], [3600.0] * 10, [20] * 10, 20)
+    assert drift_of([found]).may_grow is grows

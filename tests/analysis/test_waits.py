@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.analysis.limits import API_TIMES
-from simulator.analysis.waits import METRICS, QUANTILES, Waits
+from simulator.analysis.waits import ANSWER, METRICS, QUANTILES, Waits, latencies
 from simulator.engine.record import Outcome, RequestLog
 from simulator.scenario.workloads import Objectives
 from tests.engine.demand import table
@@ -131,3 +133,14 @@ def test_latencies_are_those_that_are_known():
     assert found["ttft_s"]["mean"] == 2.5
     assert found["ttft_s"]["p50"] == pytest.approx(np.quantile([1, 2, 3, 4], 0.5), abs=0.6)
     assert QUANTILES == {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+def test_of_those_who_think_the_time_to_the_first_answer_token_is_from_their_arrival():
+    """Of 11 tokens an API sends, 5 are thoughts: half of the ten seconds; of a replica's, where it was stamped."""
+    rows = replace(table([100.0, 200.0, 300.0], output_tokens=11), thinking_tokens=np.array([5, 5, 0]))
+    log = RequestLog.empty(3)
+    log.first_token_s[:], log.last_token_s[:] = [101.0, 202.0, 303.0], [111.0, 212.0, 313.0]
+    log.first_answer_s[:], log.billed_prompt_tokens[:] = [0.0, 208.0, 0.0], [7, 0, 0]
+    everybody = np.ones(3, bool)
+    assert latencies(rows, log, everybody, thinking=True)[ANSWER].tolist() == [6.0, 8.0, 3.0]
+    assert ANSWER not in latencies(rows, log, everybody, thinking=False)

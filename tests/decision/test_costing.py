@@ -265,3 +265,13 @@ def test_a_replica_that_is_given_back_when_idle_is_up_as_long_as_others_came(pro
     assert found == pytest.approx(then_usd, rel=0.1)
     assert abs(found - then_usd) < 0.5 * abs(min(730.0, now_usd * max(1.0, factor)) - then_usd)
     assert float(one.bill_at(one.tokens_per_month).total_usd) == pytest.approx(now_usd, rel=1e-3)
+
+
+@pytest.mark.parametrize(("factor", "busier"), [(0.5, 0.5), (1.0, 1.0), (3.0, 3.0), (20.0, 20.0)])
+def test_a_replica_that_is_given_back_when_idle_is_paid_unless_nobody_came(factor, busier):
+    """Up for 70 % of a month in which nobody comes for as long as it is kept with probability 0.3, and 0.3^n at n times."""
+    scaling = {"kind": "queue", "at_least": 0, "node_start": "30s", "idle_for": "5min"}
+    one = costing("rented", 10**13, scenario=small(FLAT | {"hosting_patterns.rented.cluster.autoscaling": scaling}))
+    one = replace(one, usage=replace(one.usage, clusters={"cluster": ClusterUse(0.01, paid_share=0.7)}))
+    found = float(one.bill_at(factor * one.tokens_per_month).usd("rental"))
+    assert found == pytest.approx(730.0 * (1.0 - 0.3**busier), rel=1e-6)

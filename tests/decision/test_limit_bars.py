@@ -63,3 +63,26 @@ def test_a_pattern_that_is_let_in_is_as_much_cheaper_as_its_bill_says(results, b
     assert bars["notes.end_to_end"].margin_high_usd < -700.0
     # Without it nobody is left to compare with.
     assert bars["notes.ttft"].margin_high_usd is None
+
+
+def test_what_lies_nearest_is_said_with_its_pattern_its_share_and_what_it_saves(results, bars):
+    """The API would be let in by a longer answer; by no first token, which it has in time."""
+    usd = {one.name: one.monthly_cost_usd.mean for one in results.patterns}
+    (reached_s,) = [
+        one.reached_s(0.95) for one in results.pattern("api").workloads["notes"].samples if one.metric == "e2e_s"
+    ]
+    said = bars["notes.end_to_end"]
+    assert said.flips_at == reached_s > 12.0
+    assert said.text == (
+        f"api would do, for {usd['rented'] - usd['api']:,.0f} USD a month less, if notes wants its p95 of end-to-end "
+        f"latency below {reached_s:.2f} s instead of 12 s"
+    )
+    for factor, quantile in (("notes.ttft", "p95"), ("letters.ttft", "p90"), ("letters.end_to_end", "p90")):
+        workload = factor.partition(".")[0]
+        assert bars[factor].text.startswith(f"rented is out once {workload} wants its {quantile} of ")
+
+
+def test_a_dearer_pattern_that_misses_is_no_advice(results):
+    """To the API, which is the cheapest by far, nobody is cheaper."""
+    for bar in limit_bars(results.scenario, results.pattern("api"), results.patterns):
+        assert bar.text.startswith("api is out once ")

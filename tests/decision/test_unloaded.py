@@ -52,3 +52,19 @@ def test_the_share_above_a_length_is_what_is_drawn(limit):
     load = small().workloads["notes"]
     prompt, _ = draw_lengths(load, 200_000, np.random.default_rng(1))
     assert share_above(load.prompt_tokens, limit) == pytest.approx((prompt > limit).mean(), abs=0.005)
+
+
+@pytest.mark.parametrize(("limit", "key"), [("first token", "ttft"), ("answer", "end_to_end")])
+def test_a_limit_is_missed_alone_just_where_a_request_alone_takes_longer(limit, key):
+    """What the first token takes is what a request of one token takes; a hair more than the limit, and a hair less."""
+    fixed = {
+        "workloads.notes.prompt_tokens": 6000, "workloads.notes.output_tokens": 300, "workloads.letters": None,
+        "experiment.replications": 1,
+    }  # fmt: skip
+    cluster = small(fixed).hosting_patterns["rented"].cluster
+    takes_s = unloaded_s(cluster, 6000, 1 if key == "ttft" else 300)
+    for times, said in ((0.999, True), (1.001, False)):
+        objectives = {"workloads.notes.objectives": {key: f"{times * takes_s:.9f}s"}}
+        found = simulator.run(small(fixed | objectives), patterns=["rented"], outlook=False, band=False).decision
+        too_slow = f"rented is too slow for notes even with nothing else to do: the {limit} of a request"
+        assert (too_slow in (found.capacity_advice or "")) is said

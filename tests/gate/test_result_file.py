@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from simulator.cost.bill import monthly_bill
-from simulator.errors import RunStoreError
+from simulator.errors import Fault, RunStoreError, ScenarioError
+from simulator.gate import result_file
 from simulator.gate.result_file import read_result
 from simulator.version import package_version
 from tests.experiment.small import small
@@ -65,3 +66,19 @@ def test_a_question_or_prices_of_another_version_are_not_guessed_at():
 def test_what_was_asked_is_the_scenario():
     assert side().scenario == small()
     assert json.loads(kept().read_text())["simulator_version"] == package_version()
+
+
+def test_faults_of_a_result_whose_lines_cannot_be_told_are_those_of_the_file(tmp_path, monkeypatch):
+    """Of a file that is longer than a scenario may be no line is named, the key is."""
+
+    def too_long(file):
+        raise ScenarioError([Fault(str(file), 0, "", "is too long")])
+
+    monkeypatch.setattr(result_file, "read_document", too_long)
+    (tmp_path / "summary.json").write_text(
+        json.dumps(json.loads(kept().read_text()) | {"seed": "many"}), encoding="utf-8"
+    )
+    with pytest.raises(RunStoreError) as fault:
+        read_result(tmp_path)
+    (line,) = [line for line in str(fault.value).splitlines() if "seed" in line]
+    assert line.startswith(f"{tmp_path / 'summary.json'}: seed: ")
