@@ -269,7 +269,7 @@ def test_a_replica_that_is_given_back_when_idle_is_up_as_long_as_others_came(pro
 
 @pytest.mark.parametrize(("factor", "busier"), [(0.5, 0.5), (1.0, 1.0), (3.0, 3.0), (20.0, 20.0)])
 def test_a_replica_that_is_given_back_when_idle_is_paid_unless_nobody_came(factor, busier):
-    """Up for 70 % of a month in which nobody comes for as long as it is kept with probability 0.3, and 0.3^n at n times."""
+    """Nobody comes for as long as it is kept with probability 0.3, and 0.3^n at n times the volume."""
     scaling = {"kind": "queue", "at_least": 0, "node_start": "30s", "idle_for": "5min"}
     one = costing("rented", 10**13, scenario=small(FLAT | {"hosting_patterns.rented.cluster.autoscaling": scaling}))
     one = replace(one, usage=replace(one.usage, clusters={"cluster": ClusterUse(0.01, paid_share=0.7)}))
