@@ -47,7 +47,9 @@ def breakdown(document: Mapping[str, Any]) -> Figure:
         bars.add_scatter(
             x=[most] * 2, y=[names[0], names[-1]], mode="lines", name="budget", line=line, hoverinfo="name"
         )
-    return bars.update_layout(barmode="stack", bargap=0.35)
+    # Many lines on a narrow page: the legend has the whole width, below everything else.
+    legend = {"xref": "container", "yref": "container", "x": 0, "y": 0, "yanchor": "bottom", "traceorder": "normal"}
+    return bars.update_layout(barmode="stack", bargap=0.35, legend=legend)
 
 
 def over_months(

@@ -48,7 +48,7 @@ def distribution(
     objectives = scenario.workloads[workload].objectives if workload else None
     drawn = figure(
         height=340,
-        x={"title": TITLES[metric], "type": "log", "dtick": "D2"},
+        x={"title": TITLES[metric], "type": "log", "dtick": "D2", "tickformat": "~g"},
         y={"title": "share of requests", "tickformat": ".0%", "range": [0.0, 1.03]},
     )
     # Each line is thinner than the one before it: both are seen where they coincide.

@@ -27,6 +27,6 @@ def figure(found: dict[str, Any], title: str) -> Figure:
             label = f"{name} {kind.split('_')[0]}"
             marks = go.Scatter(x=points, y=[label] * 4, mode="lines+markers", legendgroup=name, showlegend=False)
             panels.add_trace(marks, row=2, col=1)
-    panels.update_xaxes(type="log", title="tokens", row=2, col=1)
+    panels.update_xaxes(type="log", title="tokens", tickformat=",", row=2, col=1)
     panels.update_xaxes(nticks=15, row=1, col=1)
     return panels.update_layout(title=title, height=500 + 60 * len(shown), template="plotly_white")

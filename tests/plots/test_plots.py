@@ -121,3 +121,10 @@ def test_patterns_without_a_cluster_have_no_week():
     results = simulator.run(scenario, patterns=["api"])
     with pytest.raises(ValueError, match="no hosting pattern of this result has a cluster"):
         results.plot.week()
+
+
+def test_an_axis_of_times_has_every_label_in_full(results):
+    """By itself a logarithmic axis leaves 0.2 a mere 2, which reads as two seconds."""
+    for axis in (results.plot.latency().layout.xaxis, results.plot.latency(metric="ttft_s").layout.xaxis):
+        assert axis.type == "log"
+        assert axis.tickformat == "~g"
