@@ -148,7 +148,10 @@ def lfm2(text: TextConfig) -> Found:
         words["tie_word_embeddings"] = "tie_embedding"
     rest = text.called(**words)
     kinds = text.layer_types(layers := text.count("num_hidden_layers"))
-    full = kinds.count("full_attention") if kinds else len(text.layer_numbers("full_attn_idxs"))
+    listed = set(text.layer_numbers("full_attn_idxs"))
+    full = kinds.count("full_attention") if kinds else len(listed)
+    if kinds is None and (not listed or not listed <= set(range(layers))):
+        text.faults.append(f"full_attn_idxs: expected which of {layers} layers have attention, or layer_types")
     if kinds and sorted(set(kinds) - {"conv", "full_attention"}):
         text.faults.append(f"layer_types: expected conv or full_attention for each of {layers} layers")
     if text.get("num_experts") is not None:

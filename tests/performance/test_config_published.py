@@ -88,6 +88,8 @@ def test_states_as_vllm_shapes_them():
         ("deepseek-moe-16b", {"moe_layer_freq": 2}, "moe_layer_freq"),
         ("MiniCPM-2B", {"num_experts": 8}, "num_experts: experts of a MiniCPM"),
         ("LFM2-8B-A1B", {"layer_types": ["mamba"] * 24}, "layer_types: expected conv"),
+        ("LFM2-1.2B", {"full_attn_idxs": None}, "full_attn_idxs: expected which"),
+        ("LFM2-1.2B", {"full_attn_idxs": [2, 99]}, "full_attn_idxs: expected which"),
         ("EXAONE-3.5-7.8B", {"num_layers": None}, "num_layers: is missing"),
         ("glm-4-9b-chat", {"padded_vocab_size": "many"}, "padded_vocab_size: 'many'"),
     ],
