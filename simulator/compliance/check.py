@@ -164,7 +164,7 @@ def unusable(scenario: Scenario) -> tuple[list[Refusal], list[Fault]]:
 
 def _without_section(scenario: Scenario) -> Iterator[Refusal]:
     """Keys that would have no effect."""
-    if "compliance" in scenario.resolved:
+    if scenario.says("compliance"):
         return
     text = "is not assessed without a section 'compliance'; add 'compliance: {}' or leave it out"
     for name, load in scenario.workloads.items():

@@ -136,6 +136,10 @@ class Scenario(Config):
         """The file as merged with what it extends and what was set, before defaults."""
         return deepcopy(self._document.data)
 
+    def says(self, section: str) -> bool:
+        """Whether a section is in `resolved`."""
+        return section in self._document.data
+
     @property
     def merged(self) -> Document:
         """The same with where each value stands, to set others in it."""

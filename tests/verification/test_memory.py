@@ -131,3 +131,47 @@ def test_a_longer_trace_fits_where_a_shorter_one_does(tmp_path):
         arrived, peaks_kib[millions] = map(int, done.stdout.split())
         assert arrived == millions * 2**20
     assert peaks_kib[4] <= 1.1 * peaks_kib[2]
+
+
+#: Sweeps so many configurations, whose answers are all the first one's; prints the peak memory of who asks. The picture
+#: has all there is to it long before.
+SWEEP = """
+import sys
+from pathlib import Path
+from simulator.cli.main import main
+from simulator.study import questions, sweep, sweep_table
+
+def answers(asked, function, *, jobs, store):
+    known = None
+    for one in asked:
+        scenario = one.sealed().scenario
+        names = tuple(scenario.hosting_patterns)
+        known = known or function(scenario, store, 0, names, 1, 1)
+        yield one.number, [dict(row) for row in known]
+
+sweep.answers, sweep_table.DRAWN = answers, 200
+scenario, count, place = sys.argv[1:]
+along = "workloads.clinical_documentation.output_tokens.mean=100:400"
+sys.argv = ["simulator", "sweep", scenario, "--over", along, "--sample", "latin", "--points", count, "--quiet"]
+sys.argv += ["--set", "horizon.duration=6h", "--set", "experiment.replications=1", "--jobs", "1"]
+sys.argv += ["--store", f"{place}/store", "--output", f"{place}/out"]
+try:
+    main()
+finally:
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(peak.split()[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.needs("/proc")
+@pytest.mark.usefixtures("month")
+def test_a_sweep_of_more_configurations_fits_where_one_of_fewer_does(tmp_path):
+    """Ten thousand more would take no tenth of what a sweep takes anyway."""
+    peaks_kib = {}
+    for count in (1_000, 4_000):
+        words = [sys.executable, "-c", SWEEP, str(ROOT / "scenarios" / "ci_small.yaml"), str(count), str(tmp_path)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT)
+        peaks_kib[count] = int(done.stdout.split()[-1])
+    grown_kib = (peaks_kib[4_000] - peaks_kib[1_000]) / 3_000
+    assert 10_000 * grown_kib <= 0.1 * peaks_kib[1_000]

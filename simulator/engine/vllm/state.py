@@ -123,9 +123,9 @@ QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
 #: One that begins with another prefix (`outer`) has the blocks from `start` on for itself. `sent_at`: how many prompt
 #: tokens had been sent to the replica when it was sent there last.
-CHAIN = record_of(i8="cached first_run first_holder outer start sent_at", b1="by_block")
+CHAIN = record_of(i8="sent_at", i4="cached first_run first_holder outer start", b1="by_block")
 #: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
-RUN = record_of(i8="low high chain owner users next previous next_of_chain previous_of_chain")
+RUN = record_of(i4="low high chain owner users next previous next_of_chain previous_of_chain")
 #: A request the cluster did not serve: when, why, and whether it had been sent there at all.
 LOSS = record_of(f8="at_s", i8="index reason", b1="sent")
 
