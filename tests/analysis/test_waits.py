@@ -137,10 +137,10 @@ def test_latencies_are_those_that_are_known():
 
 def test_of_those_who_think_the_time_to_the_first_answer_token_is_from_their_arrival():
     """Of 11 tokens an API sends, 5 are thoughts: half of the ten seconds; of a replica's, where it was stamped."""
-    rows = replace(table([100.0, 200.0, 300.0], output_tokens=11), thinking_tokens=np.array([5, 5, 0]))
+    rows = replace(table([1.0, 2.0, 3.0], output_tokens=11), thinking_tokens=np.array([5, 5, 0]))
     log = RequestLog.empty(3)
-    log.first_token_s[:], log.last_token_s[:] = [101.0, 202.0, 303.0], [111.0, 212.0, 313.0]
-    log.first_answer_s[:], log.billed_prompt_tokens[:] = [0.0, 208.0, 0.0], [7, 0, 0]
+    log.first_token_s[:], log.last_token_s[:] = [2.0, 4.0, 6.0], [12.0, 14.0, 16.0]
+    log.first_answer_s[:], log.billed_prompt_tokens[:] = [0.0, 10.0, 0.0], [7, 0, 0]
     everybody = np.ones(3, bool)
     assert latencies(rows, log, everybody, thinking=True)[ANSWER].tolist() == [6.0, 8.0, 3.0]
     assert ANSWER not in latencies(rows, log, everybody, thinking=False)

@@ -66,3 +66,10 @@ def test_loading_multiplies_the_base_pay():
 def test_floats_mean_what_they_show():
     assert tco.exact(0.1) == Fraction(1, 10)
     assert tco.staff_usd(Decimal(12), share=0.1) == Decimal("0.1")
+
+
+def test_unless_told_nothing_is_fetched_in_the_end():
+    price = Decimal(32_000)
+    assert tco.interest_usd(price, 36, 0.06) == tco.interest_usd(price, 36, 0.06, Decimal(0))
+    assert tco.interest_usd(price, 36, 0.06) < tco.interest_usd(price, 36, 0.06, Decimal(1))
+    assert tco.amortised_usd(price, 36) == tco.amortised_usd(price, 36, Decimal(0))

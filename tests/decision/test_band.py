@@ -78,3 +78,14 @@ def test_a_wrong_profile_file_is_a_fault_of_its_line(content, message, tmp_path)
     assert message in fault.message
     assert fault.key.endswith("cluster.profile")
     assert fault.line == 1 + TEXT[: TEXT.index("gpu: ")].count("\n")
+
+
+def test_at_each_end_each_workload_has_its_own_answer():
+    """Notes may take an hour, letters a millisecond."""
+    limits = {
+        f"workloads.{name}.objectives": {"end_to_end": limit} for name, limit in (("notes", "1h"), ("letters", "1ms"))
+    }
+    found = run(small(limits), patterns=["rented"], replications=1, tables=False, outlook=False)
+    band = found.pattern("rented").step_time_band
+    for end in (band.low, band.high):
+        assert (end.missed, end.cannot_tell, end.overloaded) == (["letters"], [], False)

@@ -352,6 +352,14 @@ def test_a_credit_gives_back_no_more_than_there_is_to_pay(pattern):
     assert f"{before}own_credit gives back more than there is to pay: {lost:,.0f} USD a month are lost" in said
 
 
+@pytest.mark.parametrize(("beyond", "told"), [("0.01", True), ("0.0099", False), ("0", False)])
+def test_a_cent_that_is_lost_is_told(beyond, told):
+    given = {"credit": lambda month: -month.others_usd - Decimal(beyond)}
+    asked = scenario({f"{API}.costs.lines": {"credit": own("credit")}})
+    results = simulator.run(asked, patterns="api", **QUICK, extensions={"cost_lines": given})
+    assert any("are lost" in text for text in results.decision.take_care) is told
+
+
 def test_a_month_adds_up_what_else_there_is():
     assert Month(730.0, 0.0).others_usd == 0
     assert Month(730.0, 0.0, usd={"rental": Decimal("1.5"), "staff": Decimal(2)}).others_usd == Decimal("3.5")
