@@ -107,6 +107,8 @@ class Draft:
         OSError: The place cannot be written to.
     """
 
+    file: BinaryIO
+
     def __init__(self, place: Path, *, durable: bool = True) -> None:
         self._place, self._durable = place, durable
         sweep(place.parent, place.name)
@@ -115,7 +117,6 @@ class Draft:
         with suppress(FileNotFoundError):
             self._mode = stat.S_IMODE(place.lstat().st_mode) & 0o777
         self._path = place.with_name(_name(place.name, "draft"))
-        self.file = _open_new(self._path, 0o666 if self._mode is None else self._mode)
 
     def sha256(self) -> str:
         """Of all that was written."""
@@ -149,6 +150,11 @@ class Draft:
         return True
 
     def __enter__(self) -> Draft:
+        try:
+            self.file = _open_new(self._path, 0o666 if self._mode is None else self._mode)
+        except BaseException:  # an interruption may come when it is there already
+            self._path.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

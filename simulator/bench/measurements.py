@@ -284,7 +284,8 @@ def _reason_against(row: dict[str, str]) -> str | None:
 
 
 def _measured(row: dict[str, str]) -> dict[str, float]:
-    found = {name: float(row[column]) * unit for name, (column, unit) in METRICS.items() if row.get(column)}
+    """Metrics by name; a 0 stands for what was not measured."""
+    found = {name: value * unit for name, (column, unit) in METRICS.items() if (value := _number(row, column))}
     if "itl_mean_s" not in found and row.get("itl_mean_ms") and _kind(row) not in ("open", "even"):
         found["itl_mean_s"] = float(row["itl_mean_ms"]) * 1e-3
     return found
@@ -362,8 +363,8 @@ def _groups(row: dict[str, str]) -> tuple[int, int]:
     """Groups of prompts that share a beginning, and its tokens as the server saw them."""
     shared = _SHARED.search(row["prompt_len_spec"])
     scale = RETOKENISED if "before retokenisation" in row["prompt_len_spec"] else 1.0
-    tokens = int(_number(row, "prefix_group_tokens")) or (round(int(shared.group(1)) * scale) if shared else 0)
-    groups = int(_number(row, "prefix_groups")) or int(_noted(_GROUPS, row) or 0)
+    tokens = int(_number(row, "prefix_group_tokens")) or (round(_whole(shared.group(1)) * scale) if shared else 0)
+    groups = int(_number(row, "prefix_groups")) or _whole(_noted(_GROUPS, row))
     return (groups, tokens) if groups and tokens else (0, 0)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.performance.profile import PerformanceProfile
     from simulator.scenario.patterns import EngineSettings
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=10_000_000)]
 Seconds = Annotated[float, Field(ge=0)]
 #: Faults of a file that are shown.
 _SHOWN: Final = 20

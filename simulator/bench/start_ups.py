@@ -62,6 +62,8 @@ _RELEASES: Final = (
 #: A note that begins with the memory of each GPU that was left for KV.
 _KV_GIB: Final = re.compile(r"(\d+(?:\.\d+)?) GiB\b")
 _VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
+#: Tokens, requests or GPUs of a server: more of them are a slip.
+_MOST: Final = 10**12
 #: Longest request up to which V0 computed prompts whole.
 _V0_WHOLE: Final = 32_768
 
@@ -182,11 +184,12 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     gpu = gpu or ""
     assert quantisation is not None
     assert version is not None
-    tensor_parallel = int(row["tp"])
+    tensor_parallel = _count(row, "tp")
     before_0_8 = tuple(map(int, version.split(".")[:2])) < (0, 8)
     v0 = before_0_8 and "V1" not in row["version"]
     settings: dict[str, Any] = {
-        "max_model_len": int(row["max_len"] or shape.context_tokens or 0), "vllm_version": version,
+        "max_model_len": _count(row, "max_len") if row["max_len"] else shape.context_tokens or 0,
+        "vllm_version": version,
         "gpu_memory_utilisation": float(row["util"] or _share(version)), "kv_cache_dtype": kv_dtype,
     }  # fmt: skip
     if v0 and settings["max_model_len"] <= _V0_WHOLE:
@@ -196,7 +199,7 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
         settings["max_num_batched_tokens"] = 8192
     if kv_memory:
         settings["kv_cache_memory"] = round(float(kv_memory[1]) * GIB)
-    settings |= {key: int(row[key]) for key in ("max_num_seqs", "max_num_batched_tokens") if row.get(key)}
+    settings |= {key: _count(row, key) for key in ("max_num_seqs", "max_num_batched_tokens") if row.get(key)}
     one = StartUp(
         id=row["id"],
         model=shape,
@@ -206,7 +209,7 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
         engine=EngineSettings(**settings).on(gpu),
         v0=v0,
         flashinfer="flashinfer" in row["note"].lower(),
-        tokens=int(row["reported_kv_tokens"]) if row["reported_kv_tokens"] and (row["util"] or kv_memory) else None,
+        tokens=_count(row, "reported_kv_tokens") if row["reported_kv_tokens"] and (row["util"] or kv_memory) else None,
         started=row["reported_verdict"] == "started" if stated else None,
     )
     if kv_memory and not measure_capacity(one, one.engine).plan.uniform:
@@ -214,6 +217,18 @@ def _start_up(row: Mapping[str, str]) -> StartUp | str:
     if gpu and one.tokens is not None and _kv_gib(one) > GPUS[gpu].memory_gib - one.weights_gib_per_gpu:
         return "more KV is reported than the GPU could hold beside the weights"
     return one
+
+
+def _count(row: Mapping[str, str], column: str) -> int:
+    """A whole number of a row.
+
+    Raises:
+        ValueError: It is none, or larger than anything that a server has.
+    """
+    count = int(row[column])
+    if not 0 <= count <= _MOST:
+        raise ValueError(f"{column}: expected a whole number of at most {_MOST:,}, got {row[column][:30]}")
+    return count
 
 
 def _kv_gib(one: StartUp) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 
 from simulator.bench.serving import request_table, serve, serve_capped
 from simulator.engine.vllm.plan import plan_of
-from simulator.errors import InfeasibleCluster, ProfileError
+from simulator.errors import InfeasibleCluster, ProfileError, TraceError
 from simulator.performance.architecture import known_model, stem
 from simulator.performance.memory import measure_capacity
 from simulator.performance.profile import available_profiles, read_profile
@@ -45,6 +45,8 @@ TAILS: Final = frozenset(("ttft_p90_s", "ttft_p99_s", "tpot_p99_s", "e2e_p90_s",
 WARM_UP_S: Final = 60.0
 #: Lognormal lengths are cut so far above their mean.
 MOST_SIGMAS: Final = 4.0
+#: Tokens of the longest request that a setting of an engine allows.
+_LONGEST: Final = 10_000_000
 #: A server on which requests wait longer than this many inter-token times for their first token has a queue.
 QUEUE_STEPS: Final = 10.0
 
@@ -181,11 +183,13 @@ def engine_settings(experiment: Experiment) -> EngineSettings:
     """The server's settings; what the source does not state is vLLM's default for the GPU."""
     seqs, tokens = batch_defaults(experiment.gpu)
     longest = sum(
-        ceil(tokens * exp(MOST_SIGMAS * sigma))
+        ceil(tokens * exp(min(100.0, MOST_SIGMAS * sigma)))
         for tokens, sigma in (
             (experiment.prompt_tokens, experiment.prompt_sigma), (experiment.output_tokens, experiment.output_sigma)
         )
     )  # fmt: skip
+    if longest + 8 > _LONGEST:
+        raise TraceError(f"{experiment.name}: its requests may be of {longest:.3g} tokens, which no engine takes")
     return EngineSettings(
         max_model_len=max(8192, longest + 8),
         max_num_seqs=experiment.max_num_seqs or seqs,

@@ -138,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
+        if code == INTERRUPTED:  # which Typer makes of it, without a word
+            typer.echo("interrupted", err=True)
     except SimulatorError as error:
         typer.echo(said(error), err=True)
         code = BAD_INPUT

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from simulator.scenario.patterns import Quantisation
 
-Count = Annotated[int, Field(gt=0)]
+#: More than any model has of anything, its weights and all.
+MOST_PARAMETERS = 10**15
+Count = Annotated[int, Field(gt=0, le=MOST_PARAMETERS)]
 
 #: Words at the end of a model's name that do not change its shape.
 _TAILS = re.compile(

@@ -118,6 +118,9 @@ def from_config(config: Mapping[str, Any], name: str) -> tuple[ModelShape | None
     heads, kv_heads = found.get("heads", 1), found.get("kv_heads", 1)
     if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads and heads % kv_heads:
         faults.append(f"num_key_value_heads: {kv_heads} do not divide {heads} heads")
+    each, experts = found.get("experts_per_token", 1), found.get("experts", 1)
+    if isinstance(each, int) and isinstance(experts, int) and each > experts:
+        faults.append(f"num_experts_per_tok: {each} are more than its {experts} experts")
     encoder = read_encoder(config, found, faults) if wrapped else None
     if faults:
         return None, faults

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.performance.architecture import Encoder
+from simulator.performance.architecture import MOST_PARAMETERS, Encoder
 from simulator.performance.config_text import TextConfig
 from simulator.performance.image_tokens import LLAVA_GRIDS
 
@@ -86,6 +86,10 @@ def read_encoder(config: Mapping[str, Any], text: Mapping[str, Any], faults: lis
     faults += [f"vision_config: {one}" for one in wrong]
     own = layers * (4 * hidden**2 + matrices * hidden * intermediate) + patch * hidden
     parameters = own + projector + sound
+    if parameters > MOST_PARAMETERS:
+        faults.append("vision_config, audio_config: together they have more parameters than any model")
+    if faults:
+        return None
     return Encoder(
         parameters=parameters, hidden=hidden, intermediate=intermediate, patches_per_token=merged, layers=layers,
         patch_px=patch_px, image_px=image_px, rule=_rule(config, kind), **windowed,
@@ -124,10 +128,13 @@ def _sound(config: Mapping[str, Any], width: int, faults: list[str]) -> int:
     if not isinstance(sound, dict) or sound.get("model_type") != "gemma4_audio":
         faults.append("audio_config: an encoder for sound is not supported but Gemma 4's")
         return 0
+    wrong: list[str] = []
+    sizes = TextConfig(sound, {}, {}, wrong)
     hidden, layers, out = (
-        int(sound.get(key) or default)
+        sizes.optional(key, default)
         for key, default in (("hidden_size", 1024), ("num_hidden_layers", 12), ("output_proj_dims", 1536))
     )
+    faults += [f"audio_config: {one}" for one in wrong]
     return layers * (2 * 8 + 5 + 3) * hidden**2 + hidden * (hidden + out) + out * width
 
 

@@ -54,6 +54,8 @@ _VISIBLE_US: Final = 5.0
 #: What a profile says of its tables, and characters of it that are one line.
 _ABOUT: Final = ("gpu", "model", "profiled_at", "profiler_version", "vllm_version")
 _LINE: Final = 500
+#: More than any table has of anything.
+_MOST: Final = 1e12
 #: A curve has two ends.
 _LEAST_COUNTS: Final = 2
 _ATTENTION: Final = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
@@ -261,7 +263,7 @@ def _numbers(rows: list[dict[str, str]], columns: tuple[str, ...], path: Path, f
 
 def _number(text: str) -> float:
     value = float(text)
-    if not 0.0 <= value < math.inf:
+    if not 0.0 <= value <= _MOST:
         raise ValueError(text)
     return value
 
@@ -328,7 +330,10 @@ def _mixed(tables: _Tables) -> tuple[Floats, Floats, Floats, Floats]:
     beside = [np.where(decodes == count, values, 0.0) for count in batches for values in (1.0, count * context)]
     columns = np.column_stack([np.ones(len(chunk)), chunk, chunk * (past + 0.5 * chunk), *beside])
     step_s = seconds + np.interp(chunk + decodes, tables.tokens, tables.dense_s)
-    scale = columns.max(axis=0)
+    # A cost of what none of them has is none.
+    scale = np.where((most := columns.max(axis=0)) > 0, most, 1.0)
+    if not step_s.min() > 0:
+        raise ProfileError("attention.csv: a step that takes no time")
     found = nnls(columns / scale / step_s[:, None], seconds / step_s)[0] / scale
     prefill, (base, slope) = found[:3], found[3:].reshape(-1, 2).T
     return batches, np.asarray(isotonic_regression(base).x), slope, prefill
@@ -346,13 +351,14 @@ def _skew(tables: _Tables, *, mixed: bool) -> dict[int, float]:
     for batch in np.unique(count[rows]):
         same = rows & (count == batch)
         wide, extra = (most_us - mean_us)[same], (us - mean_us)[same]
-        found[int(batch)] = max(0.0, float(wide @ extra / (wide @ wide)))
+        found[int(batch)] = max(0.0, float(wide @ extra / max(wide @ wide, np.finfo(float).tiny)))
     return found
 
 
 def _longest(batch: float) -> float:
     """The longest context of a batch, relative to the mean: a lognormal's expected greatest (Blom's score)."""
-    score = NormalDist().inv_cdf((batch - 0.375) / (batch + 0.25))
+    count = max(1.0, batch)
+    score = NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
     return max(1.0, math.exp(SIGMA * score - 0.5 * SIGMA**2))
 
 

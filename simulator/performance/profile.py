@@ -31,7 +31,7 @@ from simulator.scenario.patterns import Quantisation
 NAMED: Final = ("model", "gpu", "tensor_parallel", "quantisation")
 
 Label = Literal["measured", "derived", "estimated"]
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**15)]
 Seconds = Annotated[float, Field(ge=0)]
 
 

@@ -79,6 +79,8 @@ def mended(entries: object, kind: Any, rates: Rates | None = None) -> tuple[dict
                     for cause in causes(detail)
                     for key in _change(draft, detail, cause)
                 }
+            except UnicodeEncodeError:  # half a character, which the fault of it names
+                break
             if not changed:
                 break
             touched.setdefault(name, set()).update(changed)

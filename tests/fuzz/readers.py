@@ -10,6 +10,7 @@ from random import Random
 
 from tests.fuzz.mutations import of_bytes, of_json, of_lines, of_packed_json, of_parquet, of_text, of_yaml
 from tests.fuzz.sound import LOGS, MEASURE, engine, looked_at
+from tests.fuzz.variants import LAYOUTS, MODELS
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Reader:
 
 
 _RUN = "run {at}/scenario.yaml --output {out}/run --store {out}/store --pattern api --quiet --jobs 1"
+_THINK = "run {at}/thinking.yaml --output {out}/run --store {out}/store --quiet --jobs 1"
 _SWEEP = (
     "sweep {at}/scenario.yaml --over experiment.seed=1,2 --pattern api --store {at}/store --quiet --jobs 1"
     " --output {out}/sweep"
@@ -74,6 +76,9 @@ READERS = [
     Reader("scenario, drafted", "drafted.yaml", of_yaml, "explain {at}/drafted.yaml"),
     Reader("scenario, full, explained", "full.yaml", of_yaml, "explain {at}/drafted.yaml --all"),
     Reader("scenario, pictured", "pictured.yaml", of_yaml, "validate {at}/pictured.yaml"),
+    Reader("scenario, windowed", "windowed.yaml", of_yaml, "explain {at}/windowed.yaml"),
+    Reader("scenario, thinking, run", "thinking.yaml", of_yaml, _THINK),
+    Reader("scenario, windowed, run", "windowed.yaml", of_yaml, _THINK.replace("thinking", "windowed")),
     Reader("scenario, in the studio", "full.yaml", of_yaml, "studio {at}/full.yaml --store {out}/store", looked_at),
     Reader("run, in the studio", "run/scenario.yaml", of_yaml, "studio {at}/run --store {out}/store", looked_at),
     Reader("register", "registry.yaml", of_yaml, "compliance {at}/full.yaml"),
@@ -98,6 +103,10 @@ READERS = [
     Reader("price book", "book.json", of_json, "prices list --book {at}/book.json"),
     Reader("price book, compared", "book.json", of_json, "prices diff {at}/book.json 2026-11"),
     Reader("model", "model/config.json", of_json, _IMPORT + "{at}/model"),
+    *(
+        Reader(f"model, {name}", f"models/{number}/config.json", of_json, f"{_IMPORT}{{at}}/models/{number}")
+        for number, name in enumerate(MODELS)
+    ),
     Reader("weights of a model", "model/hf_quant_config.json", of_json, _IMPORT + "{at}/model"),
     Reader("about operators", "bf16/meta.yaml", of_yaml, _MIXTURE),
     *(
@@ -144,5 +153,14 @@ READERS = [
             f"trace convert --format {name} {{at}}/log-{name} {{out}}/t.csv {' '.join(sample.options)}",
         )
         for name, sample in LOGS.items()
+    ),
+    *(
+        Reader(
+            f"log, {name}",
+            f"layouts/{number}",
+            of_text,
+            f"trace convert --format {format_} {{at}}/layouts/{number} {{out}}/t.csv",
+        )
+        for number, (name, (format_, _)) in enumerate(LAYOUTS.items())
     ),
 ]

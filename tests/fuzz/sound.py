@@ -24,6 +24,7 @@ from tests.bench.test_measurements import write as write_measurements
 from tests.bench.test_start_ups import START
 from tests.experiment.small import _DATA
 from tests.fuzz.command import run
+from tests.fuzz.variants import LAYOUTS, MODELS
 from tests.parts import ROOT
 from tests.performance.test_operator_tables import operator_tables
 from tests.trace.importers.samples import SAMPLES
@@ -152,6 +153,60 @@ hosting_patterns:
     cluster: {model: medgemma-4b, gpu: l4, engine: {max_model_len: 4096, mm_processor_kwargs: {do_pan_and_scan: true}}}
     costs: {compute: {kind: rental, gpu_hour: 0.80 USD/h}}
 """
+#: Attention over windows, thoughts, pictures and links at once, short enough to be simulated.
+WINDOWED = """name: windowed
+horizon: {start: 2027-04-05, duration: 20min, time_zone: UTC}
+workloads:
+  letters:
+    volume: {requests_per_month: 90000}
+    phi: false
+    prompt_tokens: 500
+    output_tokens: 100
+    max_tokens: 900
+    images: {per_request: 1, width_px: 512, height_px: 640}
+    objectives: {ttft: 5s}
+  codes:
+    follows: {workload: letters, delay: 500ms, delay_sigma: 0.3, share: 50 %}
+    phi: false
+    prompt_tokens: {kind: lognormal, mean: 400, sigma: 0.3, at_most: 2000}
+    output_tokens: 40
+    reasoning: {thinking_tokens: {kind: lognormal, median: 100, sigma: 0.8}, share: 60 %}
+    objectives: {chain: 90s}
+hosting_patterns:
+  windows:
+    kind: self_hosted
+    cluster: {model: medgemma-4b, gpu: l4, replicas: 2, engine: {max_model_len: 4096, max_num_seqs: 16}}
+    costs: {compute: {kind: rental, gpu_hour: 0.80 USD/h}}
+experiment: {replications: 1, seed: 7}
+"""
+THINKING = """name: thinking
+horizon: {start: 2027-04-05, duration: 20min, time_zone: UTC}
+workloads:
+  letters:
+    volume: {requests_per_month: 90000}
+    phi: false
+    prompt_tokens: 500
+    output_tokens: {kind: lognormal, mean: 100, sigma: 0.5, at_most: 400}
+    max_tokens: 900
+    reasoning: {thinking_tokens: {kind: lognormal, median: 300, sigma: 0.8}, share: 60 %}
+    turns: {mean: 2, think: {median: 30s, sigma: 0.5}}
+    objectives: {ttfat: 30s, share: 90 %}
+  codes:
+    follows: {workload: letters, delay: 500ms, delay_sigma: 0.3, share: 50 %}
+    phi: false
+    prompt_tokens: {kind: lognormal, mean: 400, sigma: 0.3, at_most: 2000}
+    output_tokens: 40
+    reasoning: {thinking_tokens: 100}
+    objectives: {chain: 90s}
+hosting_patterns:
+  api: {kind: metered_api, api: {model: bedrock/llama-3.3-70b, ttft: {median: 700ms, sigma: 0.4},
+        output_tokens_per_s: {median: 50, sigma: 0.1}, network_delay: 20ms}}
+  cluster:
+    kind: self_hosted
+    cluster: {model: llama-3.1-8b, gpu: l40s, replicas: 2, engine: {max_model_len: 8192, max_num_seqs: 32}}
+    costs: {compute: {kind: rental, gpu_hour: 1.91 USD/h}}
+experiment: {replications: 1, seed: 7}
+"""
 MAPPING = """columns: {time: at.ms, prompt_tokens: [usage.in], output_tokens: usage.out, status: code, label: dept}
 units: {time: ms}
 where: {kind: [chat, "!audio*"]}
@@ -200,6 +255,14 @@ def prepare_rest(folder: Path) -> None:
     (folder / "full.yaml").write_text(FULL)
     (folder / "drafted.yaml").write_text(DRAFTED)
     (folder / "pictured.yaml").write_text(PICTURED)
+    (folder / "windowed.yaml").write_text(WINDOWED)
+    (folder / "thinking.yaml").write_text(THINKING)
+    for number, config in enumerate(MODELS.values()):
+        (folder / "models" / str(number)).mkdir(parents=True)
+        (folder / "models" / str(number) / "config.json").write_text(json.dumps(config))
+    (folder / "layouts").mkdir()
+    for number, (_, text) in enumerate(LAYOUTS.values()):
+        (folder / "layouts" / str(number)).write_text(text)
     (folder / "replays.yaml").write_text(
         "extends: scenario.yaml\nworkloads: {letters: null, notes: null, "
         "recorded: {trace: {file: t.csv, repeat: false}, objectives: {ttft: 5s}}}\n"

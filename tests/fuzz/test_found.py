@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -13,15 +14,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from simulator.bench.start_ups import COLUMNS
 from simulator.cost.prices import read_shipped
 from simulator.performance.architecture import known_model
 from simulator.reading import parse_json, read_unpacked
+from tests.bench.test_measurements import write as write_measurements
+from tests.bench.test_start_ups import START
 from tests.fuzz.command import run
 from tests.fuzz.sound import MEASURE, engine
+from tests.fuzz.variants import MODELS
 from tests.parts import ROOT, SCENARIOS
+from tests.performance.test_config_gemma import E2B, wrapped
+from tests.performance.test_operator_tables import operator_tables
 
 RECORDED = ROOT / "tests" / "conformance" / "recorded" / "single_tokens_async.json.gz"
 STEPS = ROOT / "tests" / "bench" / "recorded" / "cpu" / "steps.json.gz"
+PROFILES = ROOT / "simulator" / "performance" / "data" / "profiles"
 BASELINE = ROOT / "scenarios" / "baselines" / "ci_small.json"
 
 
@@ -218,6 +226,100 @@ def test_a_line_that_is_no_text_ends_what_a_measurement_goes_on_with(tmp_path):
     found = json.loads(whole.read_text())
     assert [point["shape"] for point in found["points"]] == [point["shape"] for point in wanted["points"]]
     assert found["points"][:2] == wanted["points"][:2]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "saying"),
+    [
+        ("audio_config", {"num_hidden_layers": -12}, "audio_config: num_hidden_layers: -12"),
+        ("audio_config", {"hidden_size": ["a"]}, "audio_config: hidden_size"),
+        ("audio_config", {"output_proj_dims": float("inf")}, "audio_config: output_proj_dims"),
+        ("audio_config", {"hidden_size": 10**8, "num_hidden_layers": 900}, "more parameters than any model"),
+        ("vision_config", {"num_hidden_layers": -16}, "vision_config: num_hidden_layers: -16"),
+    ],
+)
+def test_an_encoder_is_of_sizes_that_there_are(tmp_path, part, change, saying):
+    config = wrapped(E2B)
+    config[part] |= change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused("profile", "build", "--model", tmp_path, "--gpu", "l40s", saying=saying)
+
+
+def test_a_token_passes_through_no_more_experts_than_there_are(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(MODELS["windows, experts"] | {"num_experts_per_tok": 4001}))
+    refused("profile", "build", "--model", tmp_path, "--gpu", "l40s", saying="4001 are more than its 32 experts")
+
+
+@pytest.mark.parametrize("row", ["256,1024,1700000000000000000,0,64.3", "1,5,1024,0,0,523.8", "256,1024,0.1,0,64.3"])
+def test_a_table_of_steps_that_no_engine_takes_makes_no_profile(tmp_path, row):
+    with (operator_tables(tmp_path) / "tp1" / "attention.csv").open("a") as file:
+        file.write(f"{row}\n")
+    words = ("--gpu", "rtx-pro-6000", "--output", tmp_path / "p.json", "--model", "mixtral-8x7b")
+    ended = run("profile", "import", tmp_path / "bf16", *words)
+    assert ended.code in (0, 2), ended.said
+    assert "Warning" not in ended.said
+
+
+@pytest.mark.parametrize(
+    ("tokens", "saying"), [(2**31, "input_toks"), (10**30, "input_toks"), (900_000, "longer than")]
+)
+def test_a_log_of_a_server_has_requests_that_an_engine_takes(tmp_path, tokens, saying):
+    served = {
+        "input_toks": tokens,
+        "output_toks": 20,
+        "queued_ts": 4e5,
+        "first_token_ts": 4e5 + 1,
+        "last_token_ts": 4e5 + 2,
+    }
+    (tmp_path / "log.jsonl").write_text(json.dumps(served) + "\n")
+    profile = "llama-3.1-8b-bf16-l40s-x1"
+    refused("bench", "validate", "--profile", profile, "--requests", tmp_path / "log.jsonl", saying=saying)
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"output_len_sigma": "90"}, "which no engine takes"),
+        ({"output_len_sigma": "900"}, "which no engine takes"),
+        ({"prompt_len_spec": f"shared system {'9' * 400} + question 447 = 547"}, ""),
+        ({"ttft_p50_ms": "0", "itl_mean_ms": "0", "e2e_mean_ms": "0"}, ""),
+    ],
+)
+def test_published_measurements_are_of_what_can_be_measured(tmp_path, change, saying):
+    write_measurements(tmp_path / "m.csv", {"duration_s": "10"} | change)
+    ended = run("bench", "validate", "--measurements", tmp_path / "m.csv", "--replications", "1", "--quiet")
+    assert ended.code in (0, 2), ended.said
+    assert saying in " ".join((ended.out + ended.said).split())
+
+
+def test_a_start_up_has_tokens_that_there_are(tmp_path):
+    with (tmp_path / "s.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerow(START | {"reported_kv_tokens": "9" * 400})
+    refused("bench", "memory", tmp_path / "s.csv", saying="reported_kv_tokens: expected a whole number")
+
+
+def test_times_of_400_digits_make_a_load_test_one_wrong_record(tmp_path):
+    seen = {"input_lens": [9], "output_lens": [5], "start_times": [0.5], "ttfts": [10**400], "itls": [[0.1]]}
+    (tmp_path / "seen.json").write_text(json.dumps(seen))
+    words = ("trace", "convert", "--format", "vllm-bench", tmp_path / "seen.json", tmp_path / "t.csv")
+    refused(*words, saying="seen.json")
+
+
+def test_half_a_character_within_a_router_is_refused(tmp_path):
+    routed = {"hosting_patterns": {"hybrid": {"routing": {"backends": {"letters": ["\ud800"]}}, "faults": [7]}}}
+    (tmp_path / "s.yaml").write_text(json.dumps({"extends": str(SCENARIOS / "ci_small.yaml")} | routed))
+    refused("validate", tmp_path / "s.yaml", saying="half of a surrogate pair is not a character")
+
+
+@pytest.mark.parametrize("part", ["layers", "kv_heads", "vocab"])
+def test_a_profile_of_a_model_that_nobody_has_is_refused(tmp_path, part):
+    document = json.loads((PROFILES / "llama-3.1-8b-bf16-l40s-x1.json").read_text())
+    assert part in document["model"]
+    document["model"][part] = 10**400
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    refused("profile", "plot", tmp_path / "p.json", "--output", tmp_path / "p.html", saying=f"model.{part}")
 
 
 ENDLESS = [

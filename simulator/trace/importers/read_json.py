@@ -138,7 +138,7 @@ def _some(path: Path, lines: list[int], columns: dict[str, list[Any]], numbers: 
 def _unpacked(value: Any, unpack: Unpack) -> Iterable[Any]:  # noqa: ANN401 - whatever the file holds
     try:
         return list(unpack(value))
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError):
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError, OverflowError):
         return [None]  # not the shape that this format has: one wrong record
 
 

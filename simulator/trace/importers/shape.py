@@ -6,7 +6,7 @@ not take is read whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Union
 
@@ -34,6 +34,14 @@ class Shape:
 
     names: tuple[tuple[str, Shape | None], ...] | None = None
     entries: Shape | None = None
+    #: Told once: what many names share would be gone through for each of them.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.names, self.entries)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def also(self, other: Shape) -> Shape:
         """What either looks at."""
