@@ -167,7 +167,9 @@ def price_book(name: str | PathLike[str] | None) -> PriceBook:
     if name is None:
         return load_price_book(price_book_ids()[-1])
     path = Path(name)
-    return read_price_book(path) if path.suffix == ".json" else load_price_book(str(name))
+    # A pipe's name, as of `<(…)`, has no ending.
+    of_file = path.suffix == ".json" or len(path.parts) > 1
+    return read_price_book(path) if of_file else load_price_book(str(name))
 
 
 def plain(entry: Entry | LongPrompts) -> dict[str, Any]:

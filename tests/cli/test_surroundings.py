@@ -120,6 +120,12 @@ def test_a_scenario_may_come_through_a_pipe(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_price_book_may_come_through_a_pipe(tmp_path):
+    book = ROOT / "simulator" / "cost" / "data" / "prices-2026-11.json"
+    done = in_shell(f"cat '{book}' | \"$@\"", ["prices", "list", "--book", "/dev/stdin"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("mask", [0o077, 0o027, 0o002])
 def test_what_is_written_is_for_whom_the_mask_says(tmp_path, mask):
     words = ["run", SCENARIO, "--quiet", "--replications", "1", "--pattern", "api", "--output", "run", "--report"]
