@@ -129,7 +129,8 @@ def _month_of_api(use: ApiUse, lines: Iterable[BillLine], hours: float, month_ho
 
 def _of_the_api(line: BillLine, own: Container[str] = ()) -> BillLine:
     """A line that a cluster may have too, told apart from it; those that only an API has are called their own names."""
-    label = f"API, {line.label[0].lower()}{line.label[1:]}"
+    # Abbreviations, such as VAT, stay as they are.
+    label = f"API, {line.label if line.label[:2].isupper() else line.label[0].lower() + line.label[1:]}"
     factors = _refer(line.factors, lambda key: key if key in own else f"api_{key}")
     return replace(line, key=f"api_{line.key}", label=label, factors=factors)
 

@@ -144,6 +144,16 @@ def test_the_quantile_that_is_named_is_that_of_the_share(share, said):
     assert found == [*([f"a limit of {said} s end to end instead of 60 s for notes"] if said else []), FASTER]
 
 
+def test_a_limit_that_is_advised_is_kept_by_those_that_were_not_answered_too():
+    """Where some were lost, 99 % of all take longer than 99 % of the answered."""
+    one = missing("rented", 300, 0.1, ttft_s=None, e2e_s=waits(61, 62, 63, 64))
+    load = one.workloads["notes"]
+    limits = [replace(limit, reached_s=80.0) for limit in load.objective.limits]
+    lost = {**one.workloads, "notes": replace(load, objective=replace(load.objective, limits=limits))}
+    found = told(replace(one, workloads=lost), rented=["objectives"]).would_help
+    assert found == ["a limit of 80.4 s end to end instead of 60 s for notes", FASTER]
+
+
 def test_a_quantile_that_is_its_limit_keeps_it():
     one = missing("rented", 300, 0.1, ttft_s=waits(1, 1, 5, 20), e2e_s=waits(1, 1, 60, 70))
     assert told(one, rented=["objectives"]).would_help == [MORE]

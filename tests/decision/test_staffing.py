@@ -162,7 +162,10 @@ def test_more_replicas_are_not_advised_where_half_or_decoding_is_too_slow(ttft, 
     waits = {
         name: Latency(p50, p50, p95, p95, p99, None) for name, (p50, p95, p99) in {"ttft_s": ttft, "e2e_s": e2e}.items()
     }
-    found = verdict(replace(one, workloads={"notes": replace(one.workloads["notes"], latency=waits)}))
+    objective = one.workloads["notes"].objective
+    alike = [replace(limit, reached_s=waits[limit.metric].p95 / 1.005) for limit in objective.limits]
+    load = replace(one.workloads["notes"], latency=waits, objective=replace(objective, limits=alike))
+    found = verdict(replace(one, workloads={"notes": load}))
     assert len(found.nearest.would_help) == len(helps)
     assert all(text.startswith(wanted) for text, wanted in zip(found.nearest.would_help, helps, strict=True))
 

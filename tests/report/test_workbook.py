@@ -179,6 +179,12 @@ def test_after_a_change_it_says_what_the_bill_says(fact, label, column, value):
     assert wanted != hybrid(buys=bought)
 
 
+def test_an_abbreviation_stays_one_after_the_name_of_the_api():
+    labels = [line.label for line in hybrid().month.lines]
+    assert "API, VAT" in labels
+    assert "API, output tokens" in labels
+
+
 def test_numbers_that_are_alike_by_chance_are_not_tied_together():
     """Network and monitoring cost 20 USD each: whoever changes one has not changed the other."""
     sheet, _ = written(hybrid())
