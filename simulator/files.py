@@ -102,12 +102,7 @@ class Draft:
 
     Attributes:
         file: Where to write.
-
-    Raises:
-        OSError: The place cannot be written to.
     """
-
-    file: BinaryIO
 
     def __init__(self, place: Path, *, durable: bool = True) -> None:
         self._place, self._durable = place, durable
@@ -150,8 +145,9 @@ class Draft:
         return True
 
     def __enter__(self) -> Draft:
+        """Begin it. Raises OSError where the place cannot be written to."""
         try:
-            self.file = _open_new(self._path, 0o666 if self._mode is None else self._mode)
+            self.file: BinaryIO = _open_new(self._path, 0o666 if self._mode is None else self._mode)
         except BaseException:  # an interruption may come when it is there already
             self._path.unlink(missing_ok=True)
             raise
