@@ -1,6 +1,6 @@
 """Record schedules of the real vLLM scheduler on a virtual clock, without a GPU or a model.
 
-    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts | --levels] [--nasty] [--lora]
+    python tools/record_vllm_scheduler.py TARGET_FOLDER [--cases N] [--seed S] [--aborts | --levels | --turns] [--nasty] [--lora]
 
 Needs vLLM's Python files (0.33.0) and a CPU build of PyTorch; none of its compiled code. Each case is a random or a
 nasty hand-made workload, written in the recorded-run format that `simulator bench conform` reads. The loop around the
@@ -149,12 +149,18 @@ def adapter_of(entry: dict[str, Any]) -> LoRARequest | None:
 
 def prompt_ids(index: int, entry: dict[str, Any]) -> list[int]:
     """Token ids: those of the prefixes that its prefix begins with, then of that one, then of its own."""
+    prefix = prefix_ids(entry)[: entry["prompt_len"]]
+    own = random.Random(index)
+    return prefix + [own.randrange(5000, 31000) for _ in range(entry["prompt_len"] - len(prefix))]
+
+
+def prefix_ids(entry: dict[str, Any]) -> list[int]:
+    """Token ids of a request's prefix, which may go on in its answer."""
     shared = entry.get("prefix_len", 0)
     prefix: list[int] = []
     for identity, tokens in (*entry.get("outer", ()), (entry.get("prefix_id", 0), shared)):
         prefix += [1000 + identity] * (min(tokens, shared) - len(prefix))
-    own = random.Random(index)
-    return prefix + [own.randrange(5000, 31000) for _ in range(entry["prompt_len"] - shared)]
+    return prefix
 
 
 class Run:
@@ -169,10 +175,11 @@ class Run:
         self.now = 0.0
         self.gpu_free = 0.0
         inputs = case["inputs"]
-        self.pending = deque(sorted(range(len(inputs)), key=lambda i: inputs[i]["arrival"]))
-        self.aborts = deque(
-            sorted((i for i in range(len(inputs)) if "abort" in inputs[i]), key=lambda i: inputs[i]["abort"])
-        )
+        # A turn of a conversation comes when the one before it is over: then its moments are filled in.
+        self.next_turn = {entry["after"]: i for i, entry in enumerate(inputs) if "after" in entry}
+        begun = [i for i in range(len(inputs)) if "after" not in inputs[i]]
+        self.pending = deque(sorted(begun, key=lambda i: inputs[i]["arrival"]))
+        self.aborts = deque(sorted((i for i in begun if "abort" in inputs[i]), key=lambda i: inputs[i]["abort"]))
         self.rows = [
             {"idx": i, "arrival": entry["arrival"], "queue": None, "ttft": None, "finish": None, "cached_tokens": 0,
              "preemptions": 0, "token_times": []}
@@ -186,12 +193,36 @@ class Run:
                 num_hash_lookahead_tokens=self.scheduler.num_hash_lookahead_tokens,
             )
         self.drafts = self.config.get("speculative") or {"num_speculative_tokens": 0, "acceptance_rates": []}
-        self.streams = streams(
-            np.array([entry["arrival"] for entry in inputs]),
-            np.array([entry["prompt_len"] for entry in inputs]),
-            np.array([entry["output_len"] for entry in inputs]),
-        ).tolist()
+        self.streams = self.draws()
         self.verified = [0] * len(inputs)
+
+    def draws(self) -> list[int]:
+        """What the accepted drafts of each request are drawn from."""
+        columns = (
+            np.array([one[name] for one in self.case["inputs"]]) for name in ("arrival", "prompt_len", "output_len")
+        )
+        found: list[int] = streams(*columns).tolist()
+        return found
+
+    def answer(self, index: int, known: int, tokens: int) -> list[int]:
+        """Sampled tokens: as far as its prefix goes, those that the next prompt has there."""
+        said = prefix_ids(self.case["inputs"][index])[known : known + tokens]
+        return said + [100 + index] * (tokens - len(said))
+
+    def goes_on(self, index: int) -> None:
+        """A request is over: the next turn of its conversation comes."""
+        following = self.next_turn.pop(index, None)
+        if following is None:
+            return
+        entry = self.case["inputs"][following]
+        del entry["after"]
+        waits_s, entry["arrival"] = entry["arrival"], round(self.now + entry["arrival"], 6)
+        self.rows[following]["arrival"] = entry["arrival"]
+        if "abort" in entry:
+            entry["abort"] = round(entry["abort"] - waits_s + entry["arrival"], 6)
+            self.aborts = deque(sorted([*self.aborts, following], key=lambda i: self.case["inputs"][i]["abort"]))
+        self.pending = deque(sorted([*self.pending, following], key=lambda i: self.case["inputs"][i]["arrival"]))
+        self.streams = self.draws()
 
     def take_in(self) -> None:
         """Hand over what has arrived."""
@@ -213,6 +244,7 @@ class Run:
             key = f"{self.aborts.popleft():06d}"
             if key in self.scheduler.requests:
                 self.scheduler.finish_requests(key, RequestStatus.FINISHED_ABORTED)
+                self.goes_on(int(key))
 
     def schedule(self) -> tuple[Any, dict[str, Any] | None]:
         """One scheduling pass and the step it makes."""
@@ -267,7 +299,7 @@ class Run:
                 continue
             done = self.samples[id(step)][key]
             new = 1 + self.kept(output, key) if done else 0
-            sampled.append([100 + int(key)] * new)
+            sampled.append(self.answer(int(key), request.num_tokens, new))
             if done:
                 row = self.rows[int(key)]
                 row["token_times"] += [self.now] * min(new, request.max_tokens - len(row["token_times"]))
@@ -275,6 +307,7 @@ class Run:
                     row["ttft"] = self.now - row["arrival"]
                 if len(row["token_times"]) == request.max_tokens:
                     row["finish"] = self.now
+                    self.goes_on(int(key))
         result = ModelRunnerOutput(
             req_ids=keys, req_id_to_index={key: n for n, key in enumerate(keys)}, sampled_token_ids=sampled
         )
@@ -432,6 +465,40 @@ def with_levels(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     return case | {"inputs": inputs, "config": case["config"] | {"prefix_caching": True}}
 
 
+def with_turns(case: dict[str, Any], rng: random.Random, *, nested: bool = False) -> dict[str, Any]:
+    """Conversations: each prompt has all that was said before it in it, thoughts excepted.
+
+    Args:
+        case: Whose settings and arrivals are used.
+        rng: Random numbers.
+        nested: Whether conversations begin with a prompt that others have too.
+    """
+    longest = case["config"]["max_model_len"]
+    inputs: list[dict[str, Any]] = []
+    for number, first in enumerate(case["inputs"][: rng.randint(2, 25)]):
+        outer = [[number % 3, rng.choice([8, 16, 40])]] if nested else []
+        prompt, after = first["prompt_len"] // rng.choice([1, 3, 8]) + 1, None
+        # What it shares with other conversations is said before the first answer.
+        prompt += sum(tokens for _, tokens in outer)
+        pace_s = rng.choice([0.0013, 0.02, 0.3])
+        for _ in range(rng.randint(1, 8)):
+            output = rng.randint(1, max(1, longest // rng.choice([4, 8, 24])))
+            if prompt + output > longest:
+                break
+            thinks = rng.random() < 0.15
+            entry = first | {
+                "prompt_len": prompt, "output_len": output, "prefix_id": 10 + number, "outer": outer,
+                "prefix_len": prompt + (0 if thinks else output),
+            }  # fmt: skip
+            if after is not None:
+                entry |= {"after": after, "arrival": pace_s * (1 + rng.random())}
+            after = len(inputs)
+            inputs.append(entry)
+            prompt += rng.randint(0, output) if thinks else output
+            prompt += rng.randint(1, 40)
+    return case | {"inputs": inputs, "config": case["config"] | {"prefix_caching": True}}
+
+
 def with_adapters(case: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """The same workload with LoRA adapters, for too many of which there is a slot, or just enough."""
     many = rng.choice([1, 2, 3, 6, 20])
@@ -534,6 +601,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--aborts", action="store_true", help="let clients give up")
     parser.add_argument("--levels", action="store_true", help="let prefixes begin with one another")
+    parser.add_argument("--turns", action="store_true", help="let requests be turns of conversations")
     parser.add_argument("--groups", action="store_true", help="let layers keep different things")
     parser.add_argument("--drafts", action="store_true", help="decode speculatively")
     parser.add_argument("--lora", action="store_true", help="give requests LoRA adapters")
@@ -555,6 +623,11 @@ def main() -> None:
                 f"levels_{seed:04d}": with_levels(random_case(random.Random(seed)), random.Random(seed))
                 for seed in seeds
             }
+        if arguments.turns:
+            cases = {
+                f"turns_{seed:04d}": with_turns(case, random.Random(seed), nested=seed % 2 == 1)
+                for case, seed in zip(cases.values(), seeds, strict=True)
+            }
         if arguments.groups:
             cases = {
                 name.replace("random", "groups"): with_groups(case, random.Random(seed))
@@ -562,7 +635,9 @@ def main() -> None:
             }
         if arguments.drafts:
             cases = {
-                name.replace("random", "drafts"): with_drafts(case, random.Random(seed))
+                name.replace("random", "drafts").replace("turns", "drafts_turns"): with_drafts(
+                    case, random.Random(seed)
+                )
                 for (name, case), seed in zip(cases.items(), seeds, strict=True)
             }
         if arguments.nasty:

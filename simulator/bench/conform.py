@@ -235,7 +235,7 @@ def _sequences(recording: Recording) -> list[Sequence]:
         if entry.prefix_id is not None and recording.config.prefix_caching:
             sequence.prefix = entry.prefix_id
             size = recording.config.block_size
-            sequence.shared_blocks = max(0, min(entry.prefix_len, entry.prompt_len) - lookahead) // size
+            sequence.shared_blocks = max(0, entry.prefix_len - lookahead) // size
             sequence.outer = tuple((identity, (tokens - lookahead) // size) for identity, tokens in entry.outer)
         sequences.append(sequence)
     return sequences
@@ -291,7 +291,7 @@ def _table(inputs: list[Input]) -> RequestTable:
         output_tokens=outputs,
         max_tokens=outputs,
         prefix_id=np.array(prefixes, np.int32),
-        prefix_tokens=np.minimum(prompts, [entry.prefix_len for entry in inputs]).astype(np.int32),
+        prefix_tokens=np.array([entry.prefix_len for entry in inputs], np.int32),
         priority=np.unique([entry.priority for entry in inputs], return_inverse=True)[1].astype(np.int8),
         nesting=_nesting(inputs),
     )

@@ -247,6 +247,7 @@ def _prompts(table: RequestTable, count: int, seed: int, begin: int = 0) -> list
     for row in range(begin, count):
         prefix, shared, total = (int(getattr(table, n)[row]) for n in ("prefix_id", "prefix_tokens", "prompt_tokens"))
         key = [seed, 0, row, begin] if begin else [seed, 0, row]
+        shared = min(shared, total)
         own = np.random.default_rng(key).integers(*VOCABULARY, total - shared)
         common = np.random.default_rng([seed, 1, max(prefix, 0)]).integers(*VOCABULARY, shared)
         prompts.append([*common.tolist(), *own.tolist()])

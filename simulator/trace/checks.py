@@ -142,7 +142,8 @@ class Checks:
         thought = columns.get(THINKING, np.zeros(rows))
         self._fault(THINKING, thought > columns["output_tokens"], "expected no more than output_tokens")
         shared = columns.get("prefix_tokens", np.zeros(rows))
-        self._fault("prefix_tokens", shared > columns["prompt_tokens"], "expected no more than prompt_tokens")
+        whole = columns["prompt_tokens"] + columns["output_tokens"]
+        self._fault("prefix_tokens", shared > whole, "expected no more than prompt_tokens and output_tokens together")
         nameless = (columns.get("prefix_id", np.full(rows, -1.0)) < 0) & (shared > 0)
         self._fault("prefix_tokens", nameless, "expected 0 without a prefix_id")
         if self.header is not None:

@@ -29,7 +29,8 @@ class RequestTable:
         output_tokens: int32, at least 1; what the model would produce, never more than `max_tokens`.
         max_tokens: int32 output limit sent by the client.
         prefix_id: int32 identity of the longest prefix it shares, -1 for none; equal ids share leading tokens.
-        prefix_tokens: int32 length of that prefix, at most `prompt_tokens`.
+        prefix_tokens: int32 length of that prefix; more than `prompt_tokens` where it goes on in the answer, since the
+            next turn of a conversation begins with both.
         priority: int8, 1 critical to 3 normal.
         thinking_tokens: int32; of `output_tokens`, those that a reasoning model thinks before its answer: all of them
             where it gets to no answer. None where no request thinks.

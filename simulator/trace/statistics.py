@@ -128,7 +128,7 @@ def _workload(table: RequestTable, mask: NDArray[np.bool_], header: TraceHeader)
     if count < SMALL_CELL:
         return {"requests": None, "why": f"fewer than {SMALL_CELL} requests"}
     prompt, output = table.prompt_tokens[mask], table.output_tokens[mask]
-    shared = np.where(table.prefix_id[mask] >= 0, table.prefix_tokens[mask], 0)
+    shared = np.where(table.prefix_id[mask] >= 0, np.minimum(prompt, table.prefix_tokens[mask]), 0)
     return {
         "requests": count,
         "prompt_tokens": _lengths(prompt),

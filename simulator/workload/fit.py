@@ -234,7 +234,7 @@ def rank_correlation(first: NDArray[np.int32], second: NDArray[np.int32]) -> flo
 
 def _prefixes(table: RequestTable, learned: Learned) -> None:
     """How many prefixes there are, so that as many distinct ones are seen among as many requests; level below level."""
-    ids, tokens = table.nesting.chains(table.prefix_id, table.prefix_tokens)
+    ids, tokens = table.nesting.chains(table.prefix_id, np.minimum(table.prefix_tokens, table.prompt_tokens))
     depth = (ids >= 0).sum(axis=0)
     above, begin, several = len(table), np.zeros(len(table), np.int64), 1
     levels: list[dict[str, Any]] = []

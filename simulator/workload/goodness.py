@@ -146,7 +146,7 @@ def _statistics(
 
 def seen_before(table: RequestTable) -> NDArray[np.int32]:
     """Of each prompt, the tokens that an earlier request had sent at the beginning of its own, by all they share."""
-    ids, tokens = table.nesting.chains(table.prefix_id, table.prefix_tokens)
+    ids, tokens = table.nesting.chains(table.prefix_id, np.minimum(table.prefix_tokens, table.prompt_tokens))
     at = np.broadcast_to(np.arange(len(table)), ids.shape)[ids >= 0]
     own, identity = tokens[ids >= 0].astype(np.int64), np.unique(ids[ids >= 0], return_inverse=True)[1]
     order = np.lexsort((at, identity))

@@ -21,7 +21,7 @@ from simulator.workload.following import linked, waits_for_answers
 from simulator.workload.lengths import draw_lengths
 from simulator.workload.prefixes import PREFIXES_PER_WORKLOAD, Identities, Levels, single_prefix
 from simulator.workload.replay import arriving, expected_replayed
-from simulator.workload.thinking import said, with_thinking
+from simulator.workload.thinking import goes_on_with, said, with_thinking
 from simulator.workload.volume import expected_requests, requests_of_one
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _requests(
         whole = growing_prompts(workload.turns, turn, prompt, said(workload, output, thinking))
         kept &= (whole <= workload.turns.longest) | (turn.first == np.arange(len(whole)))
         prompt = np.minimum(whole, np.iinfo(np.int32).max).astype(np.int32)
-        prefix_tokens = prompt - 1
+        prefix_tokens = prompt + goes_on_with(workload, output, thinking)
     if levels is None:
         prefix_id, prefix_tokens = single_prefix(workload, number, prompt, department, rng("prefixes"))
     elif turn is None:

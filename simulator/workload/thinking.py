@@ -65,6 +65,12 @@ def said(load: SyntheticWorkload, output: NDArray[np.int32], thinking: NDArray[n
     return output if load.reasoning is None or load.reasoning.in_next_prompt else output - thinking
 
 
+def goes_on_with(load: SyntheticWorkload, output: NDArray[np.int32], thinking: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Of the output, the first tokens that follow on the prompt in the next one too: none behind thoughts left out."""
+    left_out = load.reasoning is not None and not load.reasoning.in_next_prompt
+    return np.where(thinking > 0, 0, output).astype(np.int32) if left_out else output
+
+
 def mean_output(load: SyntheticWorkload, *, spread: float = 0.0) -> tuple[float, float]:
     """Expected output tokens of a request, and those of them that are thoughts.
 

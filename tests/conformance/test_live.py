@@ -101,3 +101,18 @@ def test_no_step_differs_with_adapters(oracle, played_alike, seed, nested, gives
     if nested:
         case = oracle.with_levels(case, random.Random(seed))
     played_alike(case, seed, gives_up, overhead)
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 1 << 32),
+    nested=st.booleans(),
+    gives_up=st.booleans(),
+    overhead=overheads,
+    also=st.sampled_from([None, None, "with_drafts", "with_adapters"]),
+)
+def test_no_step_differs_in_conversations(oracle, played_alike, seed, nested, gives_up, overhead, also):
+    case = oracle.with_turns(oracle.random_case(random.Random(seed)), random.Random(seed), nested=nested)
+    if also is not None:
+        case = getattr(oracle, also)(case, random.Random(seed))
+    played_alike(case, seed, gives_up, overhead)

@@ -56,3 +56,18 @@ def test_every_way_of_drafting_is_among_them():
     # Some steps verify more than one token of a request that has its prompt behind it.
     for one in found:
         assert any(n > 1 and done >= one.inputs[i].prompt_len for step in one.steps for i, n, done in step.items)
+
+
+def test_answers_are_found_by_the_next_turn_in_some():
+    found = [read_recording(path) for path in RECORDED if "turns" in path.name]
+    assert {one.config.async_scheduling for one in found} == {True, False}
+    assert any(one.config.speculative for one in found)
+    assert sum(row.preemptions for one in found for row in one.requests) > 40
+    # Among those that begin with an answer, many find more than the prompt before it.
+    beyond = 0
+    for one in found:
+        longest = {}
+        for entry, row in sorted(zip(one.inputs, one.requests, strict=True), key=lambda pair: pair[0].arrival):
+            beyond += row.cached_tokens > longest.get(entry.prefix_id, entry.prompt_len)
+            longest[entry.prefix_id] = entry.prompt_len
+    assert beyond > 25

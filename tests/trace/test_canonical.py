@@ -91,7 +91,7 @@ GOOD = "0.5,notes,10,5,1,4,8,3\n"
         ("1,notes,1.5,5,1,0,8,3", "row 2, column prompt_tokens"),
         ("1,notes,10,0,1,4,8,3", "row 2, column output_tokens"),
         ("1,notes,10,9,1,4,8,3", "row 2, column output_tokens: expected no more than max_tokens"),
-        ("1,notes,10,5,1,11,8,3", "row 2, column prefix_tokens: expected no more than prompt_tokens"),
+        ("1,notes,10,5,1,16,8,3", "row 2, column prefix_tokens: expected no more than prompt_tokens and output_tokens"),
         ("1,notes,10,5,-1,4,8,3", "row 2, column prefix_tokens: expected 0 without a prefix_id"),
         ("1,notes,10,5,1,4,8,4", "row 2, column priority"),
         ("1,notes,10,5,1,4,8", "row 2, column priority"),

@@ -67,7 +67,7 @@ def test_shares_are_those_of_the_level_above():
 
 def test_a_conversation_goes_on_from_the_template():
     table = drawn(shared_prefix=LEVELS[:2], turns={"mean": 3, "think": {"median": "1min", "sigma": 0.5}})
-    assert (table.prefix_tokens == table.prompt_tokens - 1).all()
+    assert (table.prefix_tokens == table.prompt_tokens + table.output_tokens).all()
     first = np.unique(table.prefix_id, return_index=True)[1]
     for row in first.tolist():
         outer = table.nesting.outer(int(table.prefix_id[row]))

@@ -81,7 +81,7 @@ def test_every_row_is_a_possible_request(seed, replication):
     assert table.output_tokens.min() >= 1
     assert (table.output_tokens <= table.max_tokens).all()
     assert (table.prefix_tokens >= 0).all()
-    assert (table.prefix_tokens <= table.prompt_tokens).all()
+    assert (table.prefix_tokens <= table.prompt_tokens + table.output_tokens).all()
     assert (table.prefix_tokens[table.prefix_id < 0] == 0).all()
     for name, workload in demand.workloads.items():
         mine = table.workload == table.workloads.index(name)

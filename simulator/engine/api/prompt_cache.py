@@ -39,9 +39,10 @@ class CachedPrefixes:
 
     def read(self, arrival: Arrival, now_s: float) -> int:
         """Prompt tokens of a request that are cached now."""
-        found = self._known(arrival.prefix_id, arrival.prefix_tokens, now_s)
+        shared = _shared(arrival)
+        found = self._known(arrival.prefix_id, shared, now_s)
         for prefix, tokens in self._outer(arrival.prefix_id):
-            found = max(found, self._known(prefix, min(tokens, arrival.prefix_tokens), now_s))
+            found = max(found, self._known(prefix, min(tokens, shared), now_s))
         return self._whole(found)
 
     def _known(self, prefix: int, tokens: int, now_s: float) -> int:
@@ -56,7 +57,7 @@ class CachedPrefixes:
 
     def write(self, arrival: Arrival, now_s: float) -> int:
         """The request was read; tokens that are kept and were not before, which some providers charge for."""
-        prefix, tokens = arrival.prefix_id, arrival.prefix_tokens
+        prefix, tokens = arrival.prefix_id, _shared(arrival)
         if prefix < 0 or tokens < self._rules.minimum:
             return 0
         written = self._whole(tokens) - self.read(arrival, now_s)
@@ -74,3 +75,8 @@ class CachedPrefixes:
         oldest_s = now_s - self._rules.kept
         longer = [one for one in self._sent.get(prefix, ()) if one[0] > tokens and one[1] >= oldest_s]
         self._sent[prefix] = [*longer, (tokens, now_s)]
+
+
+def _shared(arrival: Arrival) -> int:
+    """Providers say of prompts that they are kept, and nothing of answers."""
+    return min(arrival.prefix_tokens, arrival.prompt_tokens)

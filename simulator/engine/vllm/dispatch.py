@@ -333,7 +333,7 @@ def _take(s: State, r: int, index: int, now_s: float, since_s: float) -> None:
         sequence.visit += 1
     if s.prefix[index] >= 0 and settings.prefix_caching:
         sequence.chain = s.prefix[index] * settings.replicas + r
-        sequence.shared_blocks = max(0, min(int(s.prefix_tokens[index]), prompt) - settings.hash_lookahead)
+        sequence.shared_blocks = max(0, min(int(s.prefix_tokens[index]), prompt + output) - settings.hash_lookahead)
         sequence.shared_blocks //= settings.block_size
     enlist(s, slot)
     submit(s, r, slot)

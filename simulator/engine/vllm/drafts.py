@@ -146,8 +146,8 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
     if need > 0:
         take(s, r, need)
         sequence.held_blocks += need
-    computed(s, r, slot, done)
     sequence.hashed_tokens = max(sequence.hashed_tokens, _known_hashes(s, slot, done))
+    computed(s, r, slot, sequence.hashed_tokens)
     return int(sequence.next), int(returned), False
 
 
@@ -192,9 +192,9 @@ def _admit(s: State, r: int, budget: int, part: bool, now_s: float) -> None:
         waiting.leave(s, r, slot)
         join_running(s, r, slot)
         sequence.place = VERIFYING
-        admit_blocks(s, r, slot, hit, cached + tokens, room)
-        sequence.held_blocks = -(-room // settings.block_size)
         sequence.hashed_tokens = _known_hashes(s, slot, cached + tokens)
+        admit_blocks(s, r, slot, hit, sequence.hashed_tokens, room)
+        sequence.held_blocks = -(-room // settings.block_size)
         if sequence.cached_tokens < 0:
             sequence.cached_tokens = cached
         if isnan(sequence.scheduled_s):

@@ -287,7 +287,9 @@ class Fleet:
         outer_blocks = (nesting.outer_tokens - settings.hash_lookahead) // settings.block_size
         for number in nest_prefixes(chains, inner, outer, outer_blocks):
             self._work(dispatch.BRANCH, number, 0.0, 0.0)
-        longest = int(table.prefix_tokens[rows].max(initial=0)) if settings.prefix_caching else 0
+        longest = (
+            min(int(table.prefix_tokens[rows].max(initial=0)), settings.max_model_len) if settings.prefix_caching else 0
+        )
         seats, shared = s.copies.shape[1], max(s.copies.shape[2], longest // settings.block_size)
         s.replace("copies", grown(s.copies, (replicas, seats, shared), np.zeros))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.vllm import kv_copies, kv_groups
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.kv_runs import dequeue, enqueue, forget, link_lowest, new_run, unlink
+from simulator.engine.vllm.running import computed_tokens, hashed_tokens
 from simulator.engine.vllm.state import NONE
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def hit_blocks(s: State, slot: int) -> int:
     sequence = s.sequences[slot]
     hit = 0
     if sequence.chain != NONE:
+        answers_so_far(s, sequence.replica, sequence.chain, NONE)
         hit = cached_blocks(s, slot)
     if sequence.resumable != NONE:
         run = s.runs[sequence.resumable]
@@ -92,15 +94,25 @@ def admit_blocks(s: State, r: int, slot: int, hit: int, tokens: int, room: int) 
                 dequeue(s, r, number)
                 forget(s, number)
     take(s, r, -(-room // s.settings[0].block_size) - hit)
+    if _goes_on(s, slot):
+        s.chains[sequence.chain].growing += 1
     computed(s, r, slot, tokens)
 
 
 @compiled
 def computed(s: State, r: int, slot: int, tokens: int) -> None:
-    """Make the blocks of a prefix findable up to `tokens`, as soon as their computation is scheduled."""
-    sequence = s.sequences[slot]
-    if sequence.chain == NONE:
+    """Make the blocks of a prefix findable up to `tokens`, which are known, as soon as they are scheduled."""
+    chain = s.sequences[slot].chain
+    if chain == NONE:
         return
+    answers_so_far(s, r, chain, slot)
+    findable(s, r, slot, tokens)
+
+
+@compiled
+def findable(s: State, r: int, slot: int, tokens: int) -> None:
+    """Likewise, where nobody else computes the same."""
+    sequence = s.sequences[slot]
     held, shared = sequence.held_shared, min(tokens // s.settings[0].block_size, sequence.shared_blocks)
     if shared <= held:
         return
@@ -118,18 +130,64 @@ def computed(s: State, r: int, slot: int, tokens: int) -> None:
 
 
 @compiled
-def release(s: State, r: int, slot: int, tokens: int, hashed_tokens: int, resumable: bool) -> None:
-    """Free all blocks of a sequence that holds `tokens`, of which `hashed_tokens` fill reusable blocks."""
+def _goes_on(s: State, slot: int) -> bool:
+    """Whether its answer belongs to its prefix too: the next turn of a conversation begins with it."""
+    sequence = s.sequences[slot]
+    return bool(sequence.shared_blocks > sequence.prompt_tokens // s.settings[0].block_size)
+
+
+@compiled
+def is_growing(s: State, slot: int) -> bool:
+    """Whether some running sequence is adding to what a waiting one may reuse."""
+    chain = s.sequences[slot].chain
+    while chain != NONE:
+        if s.chains[chain].growing:
+            return True
+        chain = s.chains[chain].outer
+    return False
+
+
+@compiled
+def answers_so_far(s: State, r: int, chain: int, besides: int) -> None:
+    """Make findable what has been decoded of a prefix.
+
+    Nobody looks for an answer before it is there, so it is done when a sequence ends: only if the next turn comes
+    earlier, as a recorded one may, there is something to do here.
+    """
+    while chain != NONE:
+        itself = besides != NONE and s.sequences[besides].chain == chain and _goes_on(s, besides)
+        if s.chains[chain].growing > itself:
+            slot = s.replicas[r].first_running
+            while slot != NONE:
+                if slot != besides and s.sequences[slot].chain == chain and _goes_on(s, slot):
+                    findable(s, r, slot, _hashed_by_now(s, r, slot))
+                slot = s.sequences[slot].next
+        chain = s.chains[chain].outer
+
+
+@compiled
+def _hashed_by_now(s: State, r: int, slot: int) -> int:
+    if s.settings[0].draft_tokens:
+        return int(s.sequences[slot].hashed_tokens)
+    return int(hashed_tokens(s, slot, computed_tokens(s, r, slot)))
+
+
+@compiled
+def release(s: State, r: int, slot: int, tokens: int, hashed: int, resumable: bool) -> None:
+    """Free all blocks of a sequence that holds `tokens`, of which `hashed` fill reusable blocks."""
     if s.settings[0].kinds:
         kv_groups.release_tables(s, r, slot, tokens)
         return
     rep, sequence, size = s.replicas[r], s.sequences[slot], s.settings[0].block_size
+    if _goes_on(s, slot):
+        computed(s, r, slot, hashed)
+        s.chains[sequence.chain].growing -= 1
     held = -(-tokens // size)
     shared = sequence.held_shared
-    hashed = max(min(hashed_tokens // size, held), shared) if s.settings[0].prefix_caching else shared
-    rep.unhashed += held - hashed
-    if hashed > shared:
-        run = new_run(s, shared, hashed, NONE)
+    full = max(min(hashed // size, held), shared) if s.settings[0].prefix_caching else shared
+    rep.unhashed += held - full
+    if full > shared:
+        run = new_run(s, shared, full, NONE)
         enqueue(s, r, run)
         if resumable:
             sequence.resumable = run

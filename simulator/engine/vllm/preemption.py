@@ -87,7 +87,7 @@ def _allocate(s: State, r: int, slot: int, tokens: int) -> tuple[int, int, bool]
         rep.free -= need
     else:
         take(s, r, need)
-    computed(s, r, slot, done + tokens)
+    computed(s, r, slot, hashed_tokens(s, slot, done + tokens))
     return int(sequence.next), int(returned), False
 
 

@@ -17,7 +17,7 @@ from simulator.engine.vllm import kv_groups, waiting
 from simulator.engine.vllm.compiled import compiled
 from simulator.engine.vllm.decoding import decode_blocks, goes_on, next_end, pop_ended, steps_within
 from simulator.engine.vllm.drafts import drop
-from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, release, take
+from simulator.engine.vllm.kv_cache import admit_blocks, blocks_short, computed, hit_blocks, is_growing, release, take
 from simulator.engine.vllm.preemption import advance_in_order
 from simulator.engine.vllm.running import (
     answers,
@@ -215,7 +215,9 @@ def _admissible(s: State, r: int) -> bool:
         return False
     budget = s.settings[0].max_num_batched_tokens - rep.decoding
     slot = waiting.head(s, r)
-    return slot != NONE and budget > 0 and _fitting(s, r, slot, budget) != NONE
+    if slot == NONE or budget <= 0:
+        return False
+    return is_growing(s, slot) or _fitting(s, r, slot, budget) != NONE
 
 
 @compiled

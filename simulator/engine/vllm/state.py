@@ -59,8 +59,9 @@ FLEET = record_of(
 #: `total_tokens` are those whose KV is ever computed: the last output token is never fed back. `known_tokens` is the
 #: prompt plus the output scheduled so far, what must be computed before a token is sampled. `computed_tokens` is
 #: stale while it decodes: `end_clock` is the decode clock at which its last token is scheduled. `shared_blocks` are
-#: the leading full blocks that belong to a shared prefix, `held_shared` those of them it holds. `resumable` are its
-#: own cached blocks after a preemption. `order` is its position in the running list. `active`: the client waits.
+#: the leading full blocks that belong to a shared prefix, those of its answer among them where a next turn begins with
+#: it, `held_shared` those of them it holds. `resumable` are its own cached blocks after a preemption. `order` is its
+#: position in the running list. `active`: the client waits.
 #: For groups (`kv_groups`): tokens settled when it was scheduled, those of its last chunk in flight, when it began to
 #: decode and next leaves blocks behind.
 #: `total_tokens` of one that thinks are those up to its first answer token, `rest_tokens` what then follows.
@@ -122,8 +123,9 @@ LORA = record_of(i8="running decoding started", b1="in_slot in_host in_step")
 QUEUE = record_of(i8="first last")
 #: Blocks of one shared prefix in one replica: the leading ones whose KV exists, its runs, who holds blocks of it.
 #: One that begins with another prefix (`outer`) has the blocks from `start` on for itself. `sent_at`: how many prompt
-#: tokens had been sent to the replica when it was sent there last.
-CHAIN = record_of(i8="sent_at", i4="cached first_run first_holder outer start", b1="by_block")
+#: tokens had been sent to the replica when it was sent there last. `growing`: how many that run go on with it as they
+#: decode.
+CHAIN = record_of(i8="sent_at", i4="cached first_run first_holder outer start growing", b1="by_block")
 #: Hashed blocks freed together, from `low` up to `high` within their prefix (`chain`) or sequence (`owner`).
 RUN = record_of(i4="low high chain owner users next previous next_of_chain previous_of_chain")
 #: A request the cluster did not serve: when, why, and whether it had been sent there at all.

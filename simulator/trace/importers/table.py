@@ -134,15 +134,21 @@ class Table:
         prompt, output, cached, stored, thinking = token_sums(screen, self.apart)
         screen.leave_out_where(output == 0, "no output: failed, or not a generation")
         screen.reject(prompt == 0, "prompt_tokens: 0 with an output")
-        known = self._known(records, context, prompt, screen) | {
+        said = prompt + np.where(thinking > 0, 0, output)
+        known = self._known(records, context, prompt, said, screen) | {
             "cached": cached, "stored": stored, "thinking_tokens": thinking,
         }  # fmt: skip
         return screen.passed(make_rows(time_ns, prompt, output, **known))
 
     def _known(
-        self, records: Records, context: Context, prompt: NDArray[np.int64], screen: Screen
+        self,
+        records: Records,
+        context: Context,
+        prompt: NDArray[np.int64],
+        said: NDArray[np.int64],
+        screen: Screen,
     ) -> dict[str, NDArray[Any]]:
-        """The columns that this log has beside those that each must have."""
+        """The columns beside those that each log has; `said`: the prompt, and what follows on it."""
         labels = context.labels
         known: dict[str, NDArray[Any]] = {}
         if "max_tokens" in self.fields:
@@ -152,9 +158,9 @@ class Table:
         if "identity" in self.fields:
             known["identity"] = context.identities(records.columns["identity"])
         if "session" in self.fields and context.sessions:
-            context.assume("requests of one session are taken to extend one another")
+            context.assume("requests of one session are taken to extend one another and the answers between them")
             known["prefix_id"] = context.ordinals(records.columns["session"])
-            known["prefix_tokens"] = np.where(known["prefix_id"] >= 0, prompt, 0)
+            known["prefix_tokens"] = np.where(known["prefix_id"] >= 0, said, 0)
         if self.block_tokens is not None:
             blocks = records.columns["blocks"]
             many = np.array([len(one) if isinstance(one, list) else 0 for one in blocks], np.int64)

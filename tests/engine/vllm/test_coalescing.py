@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -29,7 +29,7 @@ from simulator.trace.request_table import RequestTable
 
 MAX_MODEL_LEN = 96
 #: Prefixes that begin with others: two begin with the first, and a third with one of them.
-NESTED = {3: ((0, 20),), 4: ((0, 20), (3, 37)), 5: ((0, 9),)}
+NESTED = {3: ((0, 20),), 4: ((0, 20), (3, 37)), 5: ((0, 9),), 8: ((0, 9),)}
 LINEAR = LinearStepTime(base_s=0.007, per_prefill_token_s=1.1e-5, per_decode_request_s=1.3e-4, per_kv_token_s=1.7e-8)
 PROFILE = read_profile("llama-3.1-8b-bf16-a100-80gb-x1")
 STEP_TIMES = {
@@ -79,6 +79,34 @@ class Ask:
     abort_after_s: float | None
     adapter: str | None = None
     thinking_tokens: int = 0
+    goes_on: bool = False
+
+    @property
+    def shared_tokens(self):
+        """The prefix, with the answer where a next turn begins with it."""
+        own = self.output_tokens if self.goes_on else 0
+        return min(self.prefix_tokens, self.prompt_tokens) + own
+
+
+@st.composite
+def conversations(draw):
+    """Turns of several conversations, also such as come before the answer that they begin with."""
+    said, made = {6: 0, 7: 0, 8: 9}, []
+    for ask in draw(st.lists(asks, min_size=1, max_size=30)):
+        prefix = draw(st.sampled_from(sorted(said)))
+        prompt = said[prefix] + 1 + ask.prompt_tokens % 13
+        output = 1 + ask.output_tokens % 24
+        if prompt + output > MAX_MODEL_LEN:
+            made.append(ask)
+            continue
+        goes_on = ask.thinking_tokens == 0
+        made.append(
+            replace(
+                ask, prompt_tokens=prompt, output_tokens=output, prefix=prefix, prefix_tokens=prompt, goes_on=goes_on
+            )
+        )
+        said[prefix] = prompt + (output if goes_on else 0)
+    return made
 
 
 asks = st.builds(
@@ -159,7 +187,7 @@ def in_coalescing_engine(asks, settings, blocks, step_time, launch_s, timeout_s,
             [ask.prefix + 10 * number if ask.prefix >= 0 else -1 for ask, number in zip(asks, numbers, strict=True)],
             np.int32,
         ),
-        prefix_tokens=np.array([min(ask.prefix_tokens, ask.prompt_tokens) for ask in asks], np.int32),
+        prefix_tokens=np.array([ask.shared_tokens for ask in asks], np.int32),
         priority=np.array([ask.priority for ask in asks], np.int8),
         thinking_tokens=np.array([ask.thinking_tokens for ask in asks], np.int32),
         nesting=Nesting.of(np.array([*NESTED]), *np.array([outer[-1] for outer in NESTED.values()]).T),
@@ -251,7 +279,7 @@ def step_by_step(asks, settings, blocks, step_time, launch_s, timeout_s, front_e
             if ask.prefix >= 0 and settings.prefix_caching:
                 sequence.prefix = ask.prefix
                 size = settings.block_size
-                sequence.shared_blocks = (min(ask.prefix_tokens, ask.prompt_tokens) - lookahead) // size
+                sequence.shared_blocks = (ask.shared_tokens - lookahead) // size
                 nested = NESTED.get(ask.prefix, ()) if ask.adapter is None else ()
                 sequence.outer = tuple((one, (tokens - lookahead) // size) for one, tokens in nested)
             sequence.adapter = ask.adapter
@@ -290,6 +318,20 @@ def test_same_as_step_by_step(asks, engine, step_time, launch_s, timeout_s):
     blocks, engine_settings = engine
     launch_s = launch_s if engine_settings.async_scheduling else 0.0
     compare(asks, engine_settings, blocks, STEP_TIMES[step_time], launch_s, timeout_s)
+
+
+@settings(max_examples=100)
+@given(
+    asks=conversations(),
+    engine=engines,
+    launch_s=st.sampled_from([0.0, 0.0, 0.0017]),
+    timeout_s=st.one_of(st.none(), st.none(), st.floats(0.05, 2.0).map(lambda s: round(s, 3) + 0.000043)),
+)
+def test_answers_are_found_by_the_next_turn(asks, engine, launch_s, timeout_s):
+    blocks, engine_settings = engine
+    engine_settings = engine_settings.model_copy(update={"prefix_caching": True})
+    launch_s = launch_s if engine_settings.async_scheduling else 0.0
+    compare(asks, engine_settings, blocks, STEP_TIMES["linear"], launch_s, timeout_s)
 
 
 @st.composite

@@ -29,7 +29,8 @@ class Sent:
     """What a provider's cache looks at of a request."""
 
     def __init__(self, prefix_id, prefix_tokens):
-        self.prefix_id, self.prefix_tokens = prefix_id, prefix_tokens
+        self.prefix_id = prefix_id
+        self.prefix_tokens = self.prompt_tokens = prefix_tokens
 
 
 def found(rows):

@@ -138,7 +138,7 @@ def test_sessions_become_small_numbers_whose_requests_extend_one_another(tmp_pat
     assert run(asked, capsys)[0] == 0
     table = read_trace(tmp_path / "t.csv")
     assert table.prefix_id.tolist() == [0, 1, 0, -1]
-    assert table.prefix_tokens.tolist() == [10, 20, 30, 0]
+    assert table.prefix_tokens.tolist() == [15, 25, 35, 0]
 
 
 def test_seconds_of_ones_own_have_no_place_in_the_week(tmp_path, capsys):
