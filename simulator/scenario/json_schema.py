@@ -17,6 +17,8 @@ _LOADER_KEYS = {
         "additionalProperties": {"$ref": "#/$defs/PartialScenario"},
     },
 }
+#: Bounds as pydantic has them, and as JSON Schema does.
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
 def scenario_schema() -> str:
@@ -80,13 +82,25 @@ def _forms(schema: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]
 
 
 def _as_written(schema: Any) -> None:  # noqa: ANN401 - JSON is anything
-    """Give defaults their units, as a file would, and drop OpenAPI's `discriminator`."""
+    """Give defaults their units, as a file would, and bounds their names; drop OpenAPI's `discriminator`."""
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         _as_written(part)
     if isinstance(schema, dict):
         schema.pop("discriminator", None)
+        _name_bounds(schema)
         if schema.get("type") == "string" and "examples" in schema and "default" in schema:
             schema["default"] = _quantity(schema["default"], schema["examples"][0])
+
+
+def _name_bounds(schema: dict[str, Any]) -> None:
+    """Pydantic leaves bounds of what may also be text under names of its own; where it is text only, drop them."""
+    found = {name: schema.pop(own) for own, name in _BOUNDS.items() if isinstance(schema.get(own), (int, float))}
+    if not {"number", "integer"}.intersection(schema.get("type", ())):
+        return
+    schema |= found
+    for strict, other in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if strict in found and schema.get(other) == found[strict]:
+            del schema[other]
 
 
 def _quantity(default: float | str, example: str) -> str:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import re
 
+import jsonschema
+import pytest
+
 from simulator.scenario.json_schema import scenario_schema
 from simulator.scenario.reference import scenario_reference
 from tests.parts import ROOT
@@ -20,6 +23,24 @@ def test_every_key_of_every_part_is_explained():
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", page, re.MULTILINE))
     assert keys - {"kind"} == set(rows)
     assert [key for key, meaning in rows.items() if not meaning.strip()] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("Reasoning", "share", 0),
+        ("Reasoning", "share", 1.01),
+        ("ExponentialAdoption", "monthly_growth", 11),
+        ("ExponentialAdoption", "first", 0),
+        ("PriorityAware", "share_of_high", 0),
+    ],
+)
+def test_an_editor_refuses_what_the_simulator_refuses(part, key, value):
+    """What a number may be is said under names that JSON Schema knows."""
+    known = json.loads(scenario_schema())["$defs"][part]["properties"][key]
+    jsonschema.validate(0.5, known)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, known)
 
 
 def test_every_link_has_its_heading():
