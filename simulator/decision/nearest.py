@@ -162,7 +162,8 @@ def _faster(scenario: Scenario, result: PatternResult) -> Iterator[str]:
             quantile = _QUANTILES.get(round(objectives.share, 4))
             if quantile and getattr(found, quantile) > limit:
                 # A quantile is of what was answered, a promise of all; that time is known to half a per cent.
-                shown, asked = alike(max(getattr(found, quantile), 1.005 * kept.get(metric, 0.0)), limit)
+                answered, every = getattr(found, quantile), kept.get(metric, 0.0)
+                shown, asked = alike(1.005 * every if every > 1.01 * answered else answered, limit)
                 yield f"a limit of {shown} {label} instead of {asked} for {name}"
         if slow:
             yield "a faster GPU, a wider split or a smaller model" if hosted else "a faster model or deployment"

@@ -209,7 +209,7 @@ def faulty_keys(path, settings):
 
 
 @given(mended=st.sets(st.sampled_from(sorted(MENDED))))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_all_checks_of_a_whole_part_are_told_of_at_once(tmp_path_factory, mended):
     path = tmp_path_factory.mktemp("checks") / "s.yaml"
     path.write_text(CHECKS)

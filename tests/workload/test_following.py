@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from simulator.scenario.faults import causes
 from simulator.trace.request_table import joined
 from simulator.workload.demand import demands
 from simulator.workload.synthesis import refuse_too_many, synthesise, synthesise_parts
@@ -131,7 +132,7 @@ def test_what_cannot_follow_is_said(workloads, key, said):
         scenario(WEEK, **workloads)
     found = []
     for error in raised.value.errors():
-        cause = error.get("ctx", {}).get("error")
-        place = *(part for part in error["loc"] if part != "synthetic"), *getattr(cause, "key", ())
-        found.append((".".join(map(str, place)), str(cause or error["msg"])))
+        for cause in causes(error):
+            place = *(part for part in error["loc"] if part != "synthetic"), *getattr(cause, "key", ())
+            found.append((".".join(map(str, place)), str(cause or error["msg"])))
     assert any(place == key and said in text for place, text in found), found
