@@ -132,8 +132,9 @@ def findable(s: State, r: int, slot: int, tokens: int) -> None:
 @compiled
 def _goes_on(s: State, slot: int) -> bool:
     """Whether its answer belongs to its prefix too: the next turn of a conversation begins with it."""
-    sequence = s.sequences[slot]
-    return bool(sequence.shared_blocks > sequence.prompt_tokens // s.settings[0].block_size)
+    sequence, settings = s.sequences[slot], s.settings[0]
+    # The hash of a block may cover what comes after it: then the answer decides on the last block of the prompt too.
+    return bool(sequence.shared_blocks > (sequence.prompt_tokens - settings.hash_lookahead) // settings.block_size)
 
 
 @compiled
