@@ -54,6 +54,8 @@ METRICS: Final = {
     "requests_per_s": ("req_s", 1.0),
     "output_tokens_per_s": ("out_tok_s", 1.0),
 }
+#: Grades that are replayed where none is asked for.
+GRADES: Final = ("A", "A-")
 #: The harness's prompts come out longer than configured, for want of a common tokeniser (575 for 547, 1,082 for 1,034).
 RETOKENISED: Final = 1.05
 #: Prompts that come again and again: ten groups of ten.
@@ -186,9 +188,11 @@ def read_measurements(path: Path, qualities: Iterable[str]) -> Collection:
         qualities: Grades to take; the others are skipped.
 
     Raises:
-        TraceError: The file cannot be read, lacks columns or has numbers that are none; all faults at once.
+        TraceError: The file cannot be read, lacks columns, has numbers that are none, or holds no row of a grade that
+            was asked for beside `GRADES`; all faults at once.
     """
     wanted = set(qualities)
+    held: set[str] = set()
     collection = Collection()
     faults: list[str] = []
     grouped: dict[str, list[dict[str, str]]] = {}
@@ -197,12 +201,16 @@ def read_measurements(path: Path, qualities: Iterable[str]) -> Collection:
         faults += found
         if found:
             continue
+        held.add(row["quality"])
         if row["quality"] not in wanted:
             collection.skip(row["id"], f"quality {row['quality'] or 'unknown'} was not asked for")
         elif reason := _reason_against(row):
             collection.skip(row["id"], reason)
         else:
             grouped.setdefault(re.sub(r"-s\d+$", "", row["id"]), []).append(row)
+    if not faults and (unheard := sorted(wanted - held - set(GRADES))):
+        named = ", ".join(sorted(held - {""})) or "none"
+        faults = [f"{path}: quality: no row is of grade '{grade}'; the file has {named}" for grade in unheard]
     if faults:
         raise TraceError("\n".join(faults))
     collection.experiments = [_experiment(name, rows) for name, rows in grouped.items()]

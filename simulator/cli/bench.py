@@ -157,7 +157,7 @@ def validate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from simulator.bench import validation_report as report
-    from simulator.bench.measurements import read_measurements
+    from simulator.bench.measurements import GRADES, read_measurements
     from simulator.bench.validate import compare_all, derived_profile
 
     if derive:
@@ -165,7 +165,7 @@ def validate(
 
         check_package()
     own = [read for path in profile or [] for read in _profiles(path)]
-    collection = read_measurements(measurements, quality or ("A", "A-"))
+    collection = read_measurements(measurements, quality or GRADES)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         task = progress.add_task("experiments", total=len(collection.experiments))

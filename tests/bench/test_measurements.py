@@ -70,6 +70,19 @@ def test_rows_that_cannot_be_replayed_are_kept_with_the_reason(change, reason, t
     assert rows == ["a-s0"]
 
 
+def test_a_grade_that_no_row_has_is_said_with_those_there_are(tmp_path, capsys):
+    """Several in one word, as another option might take them, were no grade and no fault."""
+    path = write(tmp_path / "m.csv", {}, {"id": "b-s0", "quality": "B"})
+    for asked in (["A,A-,B"], ["A", "a"]):
+        with pytest.raises(TraceError, match=rf"m\.csv: quality: no row is of grade '{asked[-1]}'; the file has A, B$"):
+            read_measurements(path, asked)
+    assert len(read_measurements(path, ["A", "A-"]).experiments) == 1
+    arguments = ["bench", "validate", "--measurements", str(path), "--quality", "A,B", "--json"]
+    code, out, err = run(arguments, capsys)
+    assert (code, out) == (2, "")
+    assert "no row is of grade 'A,B'" in err
+
+
 @pytest.mark.parametrize(
     ("text", "format_"),
     [
