@@ -8,6 +8,7 @@ import pytest
 
 from simulator.bench.conform import conform
 from simulator.bench.recording import read_recording, write_recording
+from tests.parts import ROOT
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json.gz"))
 
@@ -28,6 +29,9 @@ def test_same_as_vllm(path):
 
 def test_the_cases_are_nasty_enough():
     recordings = [read_recording(path) for path in RECORDED]
+    said = " ".join((ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split())
+    steps = sum(len(one.steps) for one in recordings)
+    assert f"replays {len(recordings)} schedules recorded from vLLM 0.33.0 ({steps:,} steps;" in said
     assert sum(len(recording.steps) for recording in recordings) > 10_000
     assert sum(row.preemptions for recording in recordings for row in recording.requests) > 200
     assert sum(row.cached_tokens > 0 for recording in recordings for row in recording.requests) > 200
